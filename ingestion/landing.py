@@ -1,0 +1,120 @@
+"""The landing area: which files are there, in a local folder or behind any fsspec URL."""
+
+import posixpath
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+UNFINISHED = (".tmp", ".part", ".partial")
+FORMATS = (".jsonl", ".csv", ".parquet")
+COMPRESSIONS = (".gz", ".zst")
+
+
+@dataclass(frozen=True)
+class LandingFile:
+    """A file in the landing area as its listing shows it."""
+
+    source: str
+    """The folder it landed in: `ledger`, `events`, `prices`."""
+    path: str
+    """Relative to the landing area, with `/`."""
+    location: str
+    """What the file system opens."""
+    bytes: int
+    landed_at: float
+    """Seconds since the epoch; orders files that arrive in one run (contract 1: on a tie the one that landed last)."""
+    fingerprint: str
+    """Changes when the file changes (fsspec's `ukey`)."""
+
+    @property
+    def compression(self) -> str:
+        """`.gz`, `.zst` or nothing, from the name."""
+        suffix = posixpath.splitext(self.path.lower())[1]
+        return suffix if suffix in COMPRESSIONS else ""
+
+    @property
+    def format(self) -> str:
+        """`.jsonl`, `.csv`, `.parquet`, from the name; anything else is not a format that is read."""
+        name = self.path.lower().removesuffix(self.compression)
+        suffix = posixpath.splitext(name)[1]
+        return "" if suffix == ".parquet" and self.compression else suffix
+
+
+class Landing:
+    """The landing area at a path or an fsspec URL."""
+
+    def __init__(self, uri: str, scratch: Path) -> None:
+        """`scratch` takes copies of files that are not on a local disk; they are deleted after use."""
+        self.filesystem, root = fsspec.core.url_to_fs(uri)
+        self.root: str = root.rstrip("/")
+        self._scratch = scratch
+
+    @property
+    def is_local(self) -> bool:
+        """Whether files can be opened where they are."""
+        return isinstance(self.filesystem, LocalFileSystem)
+
+    def files(self, source: str) -> list[LandingFile]:
+        """Every finished file of one folder and its subfolders, in the order in which they landed."""
+        folder = f"{self.root}/{source}"
+        self.filesystem.invalidate_cache(folder)
+        if not self.filesystem.exists(folder):
+            return []
+        found = self.filesystem.find(folder, detail=True)
+        files = [self._file(source, location, info) for location, info in found.items()]
+        return sorted((file for file in files if _is_finished(file.path)), key=lambda file: (file.landed_at, file.path))
+
+    def _file(self, source: str, location: str, info: dict[str, Any]) -> LandingFile:
+        return LandingFile(
+            source=source,
+            path=location[len(self.root) :].lstrip("/"),
+            location=location,
+            bytes=int(info["size"] or 0),
+            landed_at=_modified(info),
+            fingerprint=self._fingerprint(location, info),
+        )
+
+    def _fingerprint(self, location: str, info: dict[str, Any]) -> str:
+        if self.is_local:
+            return f"{info['size']}-{info['mtime']:.9f}-{info['created']:.9f}-{info['ino']}"
+        return str(self.filesystem.ukey(location))
+
+    def is_unchanged(self, file: LandingFile) -> bool:
+        """Whether the file is still what the listing showed."""
+        self.filesystem.invalidate_cache()
+        info = self.filesystem.info(file.location)
+        return self._fingerprint(file.location, info) == file.fingerprint
+
+    @contextmanager
+    def local_copy(self, file: LandingFile) -> Iterator[Path]:
+        """The file on a local disk: itself, or a copy that is deleted afterwards."""
+        if self.is_local:
+            yield Path(file.location)
+            return
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        copy = self._scratch / f"{uuid4().hex}{file.format}{file.compression}"
+        try:
+            self.filesystem.get_file(file.location, str(copy))
+            yield copy
+        finally:
+            copy.unlink(missing_ok=True)
+
+
+def _is_finished(path: str) -> bool:
+    hidden = any(part.startswith(".") for part in path.split("/"))
+    return not hidden and not path.lower().endswith(UNFINISHED)
+
+
+def _modified(info: dict[str, Any]) -> float:
+    """The time of landing that a file system's listing states; 0 where it states none, and names alone order the files."""
+    for key in ("mtime", "LastModified", "last_modified", "updated", "created"):
+        value = info.get(key)
+        if value is not None:
+            return float(value.timestamp() if hasattr(value, "timestamp") else value)
+    return 0.0

@@ -1,0 +1,80 @@
+"""The operator's own provider rates (contract 2.6, `prices/*.csv`): which rules they obey and what the lake keeps of them."""
+
+from ingestion.inspection import Layout
+from ingestion.records import stated_fields
+from ingestion.sql import TEXT_RULE, Rule, currency, first_broken, literal, money, required, told
+
+DATES = ("effective_from", "effective_to")
+RATES = ("prompt_per_million", "completion_per_million", "cached_prompt_per_million", "per_request")
+FIELDS = ("model", *DATES, *RATES, "currency")
+LAYOUT = Layout(columns=FIELDS, required=("model", "effective_from"), money=RATES)
+
+# A rate a token is a rate a million shifted by six places; DECIMAL(18,15) holds it with nine of the rate's own decimals.
+MAX_RATE_DECIMALS = 9
+MAX_RATE = 100_000
+
+
+def _date(field: str) -> Rule:
+    return Rule(
+        f"f_{field} is not null and v_{field} is null",
+        "'bad_date'",
+        f"""'field "{field}" is no date such as 2026-10-01: ' || shown(f_{field})""",
+    )
+
+
+def _rate(field: str) -> list[Rule]:
+    return [
+        *money(field),
+        Rule(
+            f"v_{field} >= {MAX_RATE}",
+            "'amount_too_large'",
+            f"""'field "{field}" is {MAX_RATE} or more: ' || shown(f_{field}) || '; rates are in major units'""",
+        ),
+        Rule(
+            f"v_{field} <> cast(v_{field} as decimal(38, {MAX_RATE_DECIMALS}))",
+            "'too_many_decimals'",
+            f"""'field "{field}" has more than {MAX_RATE_DECIMALS} decimals: ' || shown(f_{field})""",
+        ),
+    ]
+
+
+RULES = (
+    TEXT_RULE,
+    Rule(
+        "wrong_type is not null",
+        "'wrong_type'",
+        """'field "' || wrong_type || '" is an object, a list or a boolean; state a text or a number'""",
+    ),
+    required("model"),
+    required("effective_from"),
+    *(_date(field) for field in DATES),
+    Rule(
+        "v_effective_to <= v_effective_from",
+        "'bad_date'",
+        '\'field "effective_to" (exclusive) is not after "effective_from"\'',
+    ),
+    Rule(
+        " and ".join(f"f_{field} is null" for field in RATES),
+        "'missing_field'",
+        literal("no rate is stated; state at least one of " + ", ".join(RATES)),
+    ),
+    *(rule for field in RATES for rule in _rate(field)),
+    currency("currency"),
+)
+
+
+def records_sql(texts: str) -> str:
+    """SQL: every rate of `texts`, typed, with `reject_code`, `reject_words` and `reject_raw` where a rule is broken, NULL otherwise."""
+    stated = stated_fields(texts, fields={name: f"$.{name}" for name in FIELDS}, scalars=("model", "currency"), objects={}, known=FIELDS)
+    dates = ", ".join(
+        f"case when regexp_full_match(f_{name}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') then try_cast(f_{name} as date) end as v_{name}"
+        for name in DATES
+    )
+    rates = ", ".join(f"exact_money(f_{name}) as v_{name}" for name in RATES)
+    return f"""
+    select file_no, line, f_model as model, v_effective_from as effective_from, v_effective_to as effective_to,
+        {", ".join(f"v_{name} as {name}" for name in RATES)}, lower(f_currency) as currency,
+        {told(RULES, "code")} as reject_code,
+        {told(RULES, "words")} as reject_words,
+        case when broken is not null then raw end as reject_raw
+    from (select *, {first_broken(RULES)} as broken from (select *, {dates}, {rates} from ({stated})))"""

@@ -1,0 +1,96 @@
+"""From a record's JSON text to its fields as texts: the step that ledger entries, webhook events and provider rates share."""
+
+from collections.abc import Mapping, Sequence
+
+from ingestion.sql import literal
+
+NOT_SCALAR = "('OBJECT', 'ARRAY', 'BOOLEAN')"
+
+
+def stated_fields(
+    texts: str,
+    fields: Mapping[str, str],
+    scalars: Sequence[str],
+    objects: Mapping[str, str],
+    known: Sequence[str],
+    unwrap: str = "text",
+) -> str:
+    """SQL for `file_no, line, raw, problem, f_<field>…, o_<object>…, wrong_type, extra`.
+
+    `texts` is the relation of `sources.record_texts`; `fields` and `objects` map names to JSON paths. A field is the text of
+    its scalar, '' counting as NULL; an object is its JSON text, numbers with all their digits. `wrong_type` names the first
+    of `scalars` that holds an object, an array or a boolean. `extra` is an object of the top-level fields that are not `known`,
+    NULL without such. `unwrap` (SQL) picks the record out of an envelope.
+    """
+    picked = [f"nullif(said[{place}], '') as f_{name}" for place, name in enumerate(fields, 1)]
+    wrapped = [
+        f"case when said[{len(fields) + place}] is not null then cast(json_extract(object_text, {literal(path)}) as varchar) end as marked_{name}"
+        for place, (name, path) in enumerate(objects.items(), 1)
+    ]
+    marked = [f"marked_{name}" for name in objects] + ["marked_extra"]
+    unmarked = [
+        f"case when is_marked then unmark_json(marked_{name}) else marked_{name} end as {result}"
+        for name, result in [*((name, f"o_{name}") for name in objects), ("extra", "extra")]
+    ]
+    wrong = [
+        f"when f_{name}[1] in ('{{', '[', 't', 'f') and json_type(object_text, {literal(fields[name])}) in {NOT_SCALAR} then {literal(name)}"
+        for name in scalars
+    ]
+    removal = literal("{" + ", ".join(f'"{name}": null' for name in known) + "}")
+    values = f"json_extract_string(object_text, {_texts([*fields.values(), *objects.values()])})"
+    # Each step computes only what the next one needs twice; a CASE keeps the costly looks for the few records that need them.
+    return f"""
+    select * exclude (said, is_marked, has_odd_keys, object_text, {", ".join(marked)}), {_lines(unmarked)}, case {" ".join(wrong)} end as wrong_type
+    from (
+        select *, {_lines(picked + wrapped)},
+            case when has_odd_keys and not list_has_all({_texts(known)}, json_keys(object_text))
+                then cast(json_merge_patch(object_text, {removal}) as varchar) end as marked_extra
+        from (
+            select *, case when is_marked then list_transform({values}, lambda one: unmark(one)) else {values} end as said
+            from (
+                select file_no, line, raw, is_marked, has_odd_keys,
+                    case when has_odd_keys and len(json_keys(object_text)) <> len(list_distinct(json_keys(object_text)))
+                        then 'duplicate_field' else problem end as problem,
+                    object_text
+                from (
+                    select *, list_sum(cast(json_exists(object_text, {_texts([f"$.{name}" for name in known])}) as integer[]))
+                        is distinct from len(json_keys(object_text)) and object_text is not null as has_odd_keys
+                    from (
+                        select file_no, line, raw, problem, is_marked, {unwrap} as object_text
+                        from (
+                            select file_no, line, raw, problem, needs_marks and problem is null as is_marked,
+                                case when problem is not null then null when needs_marks then mark_numbers(text) else text end as text
+                            from (
+                                select file_no, line, raw, text, looks_odd and has_long_number(text) as needs_marks,
+                                    case
+                                        when problem is not null then problem
+                                        when not json_valid(text) or (looks_odd and is_lax(text)) then 'invalid_json'
+                                        when not starts_with(ltrim(text), '{{') then 'not_an_object'
+                                    end as problem
+                                from (select *, is_odd(text) as looks_odd from ({texts}))
+                            )
+                        )
+                    )
+                )
+            )
+        )
+    )"""
+
+
+def _texts(texts: Sequence[str]) -> str:
+    return "[" + ", ".join(literal(text) for text in texts) + "]"
+
+
+def _lines(parts: Sequence[str]) -> str:
+    return ",\n        ".join(parts)
+
+
+def with_extra(metadata: str, extra: str) -> str:
+    """SQL: a metadata text with the unknown fields under `extra`."""
+    only_extra = f"""'{{"extra":' || {extra} || '}}'"""
+    return f"""case
+        when {extra} is null then {metadata}
+        when {metadata} is null or regexp_full_match({metadata}, '\\s*\\{{\\s*\\}}\\s*') then {only_extra}
+        when json_exists({metadata}, '$.extra') then cast(json_merge_patch({metadata}, {only_extra}) as varchar)
+        else left(rtrim({metadata}), length(rtrim({metadata})) - 1) || ',"extra":' || {extra} || '}}'
+    end"""

@@ -1,0 +1,100 @@
+"""Landed files of every format as one relation of records, each with its text as a JSON object."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingestion.inspection import Layout
+from ingestion.landing import LandingFile
+from ingestion.sql import literal
+from ingestion.streams import LINES, csv_rows, csv_schema, json_lines, open_text
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A landed file that can be read, where it can be opened, and its number in the batch."""
+
+    file_no: int
+    file: LandingFile
+    path: Path
+
+
+def record_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFile], layout: Layout) -> str:
+    """SQL for `file_no, line, raw, problem, text`, one row a record of any of the files.
+
+    `raw` is the record as it stands in the file, `text` the same as a JSON object (NULL where `problem` says why there
+    is none). Lines and rows are read as a stream, in parallel with the query that uses them, once.
+    """
+    branches = []
+    lines = [file for file in files if file.file.format == ".jsonl"]
+    if lines:
+        batches = itertools.chain.from_iterable(map(_json_batches, lines))
+        connection.register("landed_lines", pa.RecordBatchReader.from_batches(LINES, batches))
+        branches.append(
+            "select file_no, line, rtrim(raw, e'\\r\\n') as raw, problem, case when problem is null then raw end as text"
+            " from landed_lines where ltrim(raw, e' \\t\\r\\n') <> ''"
+        )
+    rows = [file for file in files if file.file.format == ".csv"]
+    if rows:
+        batches = itertools.chain.from_iterable(_csv_batches(file, layout.columns) for file in rows)
+        connection.register("landed_rows", pa.RecordBatchReader.from_batches(csv_schema(layout.columns), batches))
+        stated = _json_object({name: name for name in layout.columns}, layout)
+        branches.append(
+            f"""select file_no, line, raw, problem,
+                case when problem is null then {stated} || coalesce(', ' || extra[2:], '}}') end as text from landed_rows"""
+        )
+    branches += [_parquet_branch(file, layout) for file in files if file.file.format == ".parquet"]
+    return "\nunion all\n".join(branches)
+
+
+def _json_batches(file: LocalFile) -> Iterator[pa.RecordBatch]:
+    with open_text(file.path, file.file.compression) as stream:
+        yield from json_lines(stream, file.file_no)
+
+
+def _csv_batches(file: LocalFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    with open_text(file.path, file.file.compression) as stream:
+        yield from csv_rows(stream, file.file_no, columns)
+
+
+def _parquet_branch(file: LocalFile, layout: Layout) -> str:
+    with pq.ParquetFile(file.path) as parquet:
+        schema = parquet.schema_arrow
+    stated = {field.name: _as_text(field) for field in schema}
+    return f"""select {file.file_no} as file_no, file_row_number + 1 as line, text as raw, null as problem, text from (
+        select file_row_number, {_json_object(stated, layout)} || '}}' as text
+        from read_parquet({literal(str(file.path))}, file_row_number = true))"""
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _as_text(field: pa.Field) -> str:
+    """SQL: a Parquet column's value as the text that a JSON line would state."""
+    column, kind = _quoted(field.name), field.type
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        return f"strftime({column}, '%Y-%m-%dT%H:%M:%S.%fZ')"
+    if pa.types.is_floating(kind):
+        # Counts with gaps arrive as 12.0 from data frames, which have no integer with NULL.
+        return f"cast(cast({column} as double) as varchar)"
+    if pa.types.is_nested(kind):
+        return f"cast(to_json({column}) as varchar)"
+    return f"cast({column} as varchar)"
+
+
+def _json_object(stated: dict[str, str], layout: Layout) -> str:
+    """SQL: an object of texts without its closing brace; columns that hold JSON are spliced in as they stand, digits kept."""
+    texts = ", ".join(f"{literal(name)}, {sql}" for name, sql in stated.items() if name not in layout.json)
+    parts = [f"cast(json_object({texts}) as varchar)[:-2]"] if texts else ["'{'"]
+    for name in layout.json:
+        if name in stated:
+            sql = stated[name]
+            value = f"case when json_problem({sql}) is null then {sql} else cast(to_json({sql}) as varchar) end"
+            parts.append(f"coalesce(', \"{name}\": ' || ({value}), '')")
+    return " || ".join(parts)

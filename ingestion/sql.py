@@ -1,0 +1,207 @@
+"""The SQL that turns stated text into exact values: macros for money, instants, counts and JSON, and a table of rules.
+
+DuckDB's JSON reader makes every JSON number a DOUBLE, so a number of more than 15 digits loses some. Such texts are
+marked first: each number outside a string becomes a string that starts with `MARK`, and the mark is taken off again
+once the field is out of its JSON. `try_cast` to DECIMAL cuts surplus decimals without a word and takes `1_000`, so
+money is matched against a pattern before it is cast.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+# Written as JSON this is the six characters \u0001 and a #; as a value it is the control character and a #.
+MARK_IN_JSON = "\\u0001#"
+
+EARLIEST = "1970-01-01 00:00:00+00"
+LATEST = "2100-01-01 00:00:00+00"
+
+MACROS = r"""
+-- One pass over the text finds what needs a closer look: a run of 16 digits and points (a number that a DOUBLE may not hold), a
+-- comma before a closing bracket. Six out of ten seconds of a load once went into looking closely at every record.
+create or replace temp macro is_odd(t) as regexp_matches(t, '[0-9.]{16}|,\s*[}\]]')
+    or contains(t, 'NaN') or contains(t, 'nan') or contains(t, 'NAN') or contains(t, 'Inf') or contains(t, 'inf') or contains(t, 'INF');
+create or replace temp macro has_long_number(t) as regexp_matches(t, '[0-9.]{16}');
+
+create or replace temp macro mark_numbers(t) as array_to_string(list_transform(
+    regexp_extract_all(t, '"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|[^"0-9-]+|.', 0, 's'),
+    lambda token: case when regexp_matches(token, '^-?[0-9]') then '"\u0001#' || token || '"' else token end), '');
+create or replace temp macro unmark(t) as replace(t, chr(1) || '#', '');
+create or replace temp macro unmark_json(t) as regexp_replace(t, '"\\u0001#([^"]*)"', '\1', 'g');
+
+-- DuckDB's parser takes trailing commas, NaN and Infinity; RFC 8259 does not.
+create or replace temp macro looks_lax(t) as regexp_matches(t, ',\s*[}\]]|[:\[,]\s*-?(?i:nan|inf)');
+create or replace temp macro is_lax(t) as looks_lax(t) and looks_lax(regexp_replace(t, '"(?:[^"\\]|\\.)*"', '""', 'g'));
+create or replace temp macro json_problem(t) as case
+    when not json_valid(t) or is_lax(t) then 'invalid_json'
+    when not starts_with(ltrim(t), '{') then 'not_an_object'
+end;
+
+create or replace temp macro is_plain_decimal(t) as regexp_full_match(t, '-?[0-9]{1,26}(\.[0-9]{1,12})?');
+create or replace temp macro is_decimal(t) as regexp_full_match(t, '[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?');
+create or replace temp macro decimal_digits(t) as regexp_extract(t, '^[+-]?([0-9]*)\.?([0-9]*)', 1) || regexp_extract(t, '^[+-]?([0-9]*)\.?([0-9]*)', 2);
+create or replace temp macro decimal_exponent(t) as case
+    when not regexp_matches(t, '[eE]') then 0
+    else coalesce(try_cast(regexp_extract(t, '[eE]([+-]?[0-9]+)$', 1) as integer), case when regexp_matches(t, '[eE]-') then -1000000 else 1000000 end)
+end;
+-- The significant digits, and how many of them (zeros added or, if negative, counted behind the point) stand before the point.
+create or replace temp macro significant_digits(t) as trim(decimal_digits(t), '0');
+create or replace temp macro digits_before_point(t) as
+    length(regexp_extract(t, '^[+-]?([0-9]*)', 1)) + decimal_exponent(t) - (length(decimal_digits(t)) - length(ltrim(decimal_digits(t), '0')));
+create or replace temp macro money_problem(t) as case
+    when is_plain_decimal(t) then null
+    when not is_decimal(t) then 'bad_amount'
+    when significant_digits(t) = '' then null
+    when digits_before_point(t) > 26 then 'amount_too_large'
+    when length(significant_digits(t)) - digits_before_point(t) > 12 then 'too_many_decimals'
+end;
+create or replace temp macro written_out(t) as case
+    when significant_digits(t) = '' then '0'
+    when digits_before_point(t) <= 0 then '0.' || repeat('0', -digits_before_point(t)) || significant_digits(t)
+    when digits_before_point(t) >= length(significant_digits(t)) then rpad(significant_digits(t), digits_before_point(t)::integer, '0')
+    else significant_digits(t)[:digits_before_point(t)] || '.' || significant_digits(t)[digits_before_point(t) + 1:]
+end;
+create or replace temp macro exact_money(t) as case
+    when is_plain_decimal(t) then cast(t as decimal(38, 12))
+    when money_problem(t) is null and t is not null
+        then cast(case when starts_with(t, '-') then '-' else '' end || written_out(t) as decimal(38, 12))
+end;
+
+create or replace temp macro is_time(t) as
+    regexp_full_match(t, '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])');
+create or replace temp macro exact_time(t) as case when is_time(t) then coalesce(try_cast(t as timestamptz), try_cast(upper(t) as timestamptz)) end;
+create or replace temp macro time_problem(t) as case
+    when exact_time(t) is not null
+        then case when exact_time(t) < timestamptz '{EARLIEST}' or exact_time(t) >= timestamptz '{LATEST}' then 'time_out_of_range' end
+    when regexp_full_match(t, '[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?') then 'time_without_offset'
+    else 'bad_time'
+end;
+
+create or replace temp macro count_problem(t) as case
+    when regexp_full_match(t, '[0-9]{1,18}(\.0+)?') then null
+    when regexp_full_match(t, '-[0-9]+(\.[0-9]+)?') then 'negative_count'
+    else 'bad_count'
+end;
+create or replace temp macro exact_count(t) as case when count_problem(t) is null then cast(split_part(t, '.', 1) as bigint) end;
+create or replace temp macro shown(t) as case when length(t) > 60 then left(t, 60) || '…' else t end;
+""".replace("{EARLIEST}", EARLIEST).replace("{LATEST}", LATEST)
+
+
+def define_macros(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the macros known to a connection and its time zone UTC."""
+    connection.execute("set TimeZone = 'UTC'")
+    connection.execute(MACROS)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a record is rejected, and how that is said. `code` and `words` are SQL expressions over the record's columns."""
+
+    when: str
+    code: str
+    words: str
+
+
+def literal(text: str) -> str:
+    """A SQL text literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def first_broken(rules: Sequence[Rule]) -> str:
+    """SQL: the number of the first rule that a record breaks, NULL for a good record."""
+    cases = "\n        ".join(f"when {rule.when} then {number}" for number, rule in enumerate(rules))
+    return f"case\n        {cases}\n    end"
+
+
+def told(rules: Sequence[Rule], part: str) -> str:
+    """SQL: `code` or `words` of the rule whose number is in the column `broken`."""
+    cases = "\n        ".join(f"when {number} then {getattr(rule, part)}" for number, rule in enumerate(rules))
+    return f"case broken\n        {cases}\n    end"
+
+
+# What is wrong with the text of a record, before any field is looked at.
+TEXT_PROBLEMS = {
+    "invalid_utf8": "the record is not UTF-8 text; write the file in UTF-8",
+    "record_too_long": "the record has more than 1 MiB; only the beginning is kept here. Split it or shorten its metadata",
+    "invalid_json": "the line is not valid JSON; one object a line is expected",
+    "not_an_object": "the line is valid JSON, but no object; one object a line is expected",
+    "duplicate_field": "a field stands in the object more than once; state it once",
+    "bad_quoting": "the quotes do not match; quote fields as RFC 4180 says, with inner quotes doubled",
+    "too_many_fields": "the row has more fields than the header; quote fields that contain the separator",
+    "too_few_fields": "the row has fewer fields than the header; write every separator",
+}
+TEXT_RULE = Rule(
+    "problem is not null",
+    "problem",
+    "case problem " + " ".join(f"when {literal(code)} then {literal(words)}" for code, words in TEXT_PROBLEMS.items()) + " end",
+)
+
+
+def required(field: str, *, unless: str = "false") -> Rule:
+    """The field must be stated."""
+    return Rule(
+        f"f_{field} is null and not ({unless})",
+        "'missing_field'",
+        literal(f'field "{field}" is required and is missing or empty; state it'),
+    )
+
+
+def at_most(field: str, characters: int) -> Rule:
+    """The field's text may have so many characters."""
+    return Rule(
+        f"length(f_{field}) > {characters}",
+        "'text_too_long'",
+        f"""'field "{field}" has ' || length(f_{field}) || ' characters, {characters} are allowed; shorten it'""",
+    )
+
+
+def money(field: str, *, signed: str = "false") -> list[Rule]:
+    """The field is a decimal that `DECIMAL(38,12)` holds exactly, and not below zero unless `signed` (SQL) holds."""
+    words = {
+        "bad_amount": "is not a decimal number",
+        "amount_too_large": "has more than 26 digits before the point",
+        "too_many_decimals": "has more than 12 decimals that are not 0",
+    }
+    cases = " ".join(f"when {literal(code)} then {literal(text)}" for code, text in words.items())
+    return [
+        Rule(
+            f"f_{field} is not null and v_{field} is null",
+            f"money_problem(f_{field})",
+            f"""'field "{field}" ' || case money_problem(f_{field}) {cases} end || ': ' || shown(f_{field})""",
+        ),
+        Rule(
+            f"v_{field} < 0 and not ({signed})",
+            "'negative_amount'",
+            f"""'field "{field}" is below zero: ' || shown(f_{field}) || '; only an adjustment is signed'""",
+        ),
+    ]
+
+
+def instant(field: str) -> Rule:
+    """The field is an RFC 3339 time with offset, in a plausible year."""
+    return Rule(
+        f"f_{field} is not null and (v_{field} is null or time_problem(f_{field}) is not null)",
+        f"time_problem(f_{field})",
+        f"""'field "{field}" ' || case time_problem(f_{field}) when 'time_without_offset' then 'has no offset; add Z or one such as +02:00'
+            when 'time_out_of_range' then 'is not between 1970 and 2100' else 'is no RFC 3339 time' end || ': ' || shown(f_{field})""",
+    )
+
+
+def whole_number(field: str) -> Rule:
+    """The field is an integer of at most 18 digits, not below zero."""
+    return Rule(
+        f"f_{field} is not null and v_{field} is null",
+        f"count_problem(f_{field})",
+        f"""'field "{field}" ' || case count_problem(f_{field}) when 'negative_count' then 'is below zero' else 'is no whole number' end
+            || ': ' || shown(f_{field})""",
+    )
+
+
+def currency(field: str) -> Rule:
+    """The field is a currency code of 3 to 5 letters."""
+    return Rule(
+        f"f_{field} is not null and not regexp_full_match(f_{field}, '[A-Za-z]{{3,5}}')",
+        "'bad_currency'",
+        f"""'field "{field}" is no code of 3 to 5 letters: ' || shown(f_{field})""",
+    )

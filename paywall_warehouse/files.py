@@ -1,0 +1,54 @@
+"""Files that appear whole or not at all."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+
+def fsync_path(path: Path) -> None:
+    """Force a file's content, or a folder's list of names, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(path: Path, write: Callable[[Path], None]) -> None:
+    """Write beside `path`, then swap: readers see the old file or the new one, never half.
+
+    `write` gets the path of the partial file and must leave it complete and closed. On an error the
+    partial file is removed and the old file stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        write(partial)
+        fsync_path(partial)
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    fsync_path(path.parent)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """`replace_file` for a small UTF-8 text."""
+    replace_file(path, lambda partial: _write_text(partial, text))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def move_folder(source: Path, target: Path) -> None:
+    """Bring a finished folder to its place; what stood there from a killed attempt is removed first."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        shutil.rmtree(target)
+    for file in source.rglob("*"):
+        fsync_path(file)
+    fsync_path(source)
+    os.rename(source, target)
+    fsync_path(target.parent)

@@ -1,0 +1,70 @@
+"""Every path under `WAREHOUSE_HOME`, named once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folders and files of one warehouse."""
+
+    root: Path
+
+    @property
+    def landing(self) -> Path:
+        """Files as received (the default of `LANDING_URI`)."""
+        return self.root / "landing"
+
+    @property
+    def lake(self) -> Path:
+        """Validated Parquet batches, their manifests, and the resolved price book."""
+        return self.root / "lake"
+
+    @property
+    def build_file(self) -> Path:
+        """The DuckDB file that dbt builds in; no reader opens it."""
+        return self.root / "warehouse.duckdb"
+
+    @property
+    def published_file(self) -> Path:
+        """The DuckDB file that everybody reads; only ever replaced whole."""
+        return self.root / "published" / "warehouse.duckdb"
+
+    @property
+    def dagster(self) -> Path:
+        """`DAGSTER_HOME`: run history, schedules, sensors."""
+        return self.root / "dagster"
+
+    @property
+    def dbt_target(self) -> Path:
+        """dbt's compiled project, kept between runs for partial parsing."""
+        return self.root / "dbt" / "target"
+
+    @property
+    def dbt_logs(self) -> Path:
+        """dbt's log files."""
+        return self.root / "dbt" / "logs"
+
+    @property
+    def runs_file(self) -> Path:
+        """One JSON line a finished run, published or not: the source of `ops.runs`."""
+        return self.root / "state" / "runs.jsonl"
+
+    @property
+    def tmp(self) -> Path:
+        """What may be deleted at any time: DuckDB's spill files, batches being written."""
+        return self.root / "tmp"
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the home's writer lock: one process at a time changes lake, build file or published file.
+
+        The operating system releases the lock of a process that dies.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.root / ".writer.lock"):
+            yield

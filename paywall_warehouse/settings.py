@@ -1,0 +1,160 @@
+"""Settings from the environment or `.env`, checked before anything starts."""
+
+import hashlib
+import json
+import os
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AwareDatetime, BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from paywall_warehouse.home import Home
+
+MEMORY_SIZE = re.compile(r"[0-9]+(\.[0-9]+)?\s*([KMGT]i?)?B", re.IGNORECASE)
+EXPORT_FORMATS = ("parquet", "csv")
+# The reasons under which the product's own documentation grants credits that nobody paid for.
+PROMO_REASONS = ("signup_bonus", "trial", "promo", "goodwill")
+
+
+class SettingsError(Exception):
+    """A setting has a value that is not allowed; the text names the setting, the value's fault and what is allowed."""
+
+
+def _words(value: Any) -> Any:
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+
+
+class Settings(BaseSettings):
+    """Every setting of `contract.md` section 7; field names are the lower-case names of the variables."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    warehouse_home: Path = Path("data")
+    landing_uri: str | None = None
+    export_uri: str | None = None
+    export_formats: Words = EXPORT_FORMATS
+    reporting_timezone: str = "UTC"
+    default_currency: str = "usd"
+    as_of: AwareDatetime | None = None
+    max_reject_ratio: float = Field(default=0.01, ge=0, le=1, allow_inf_nan=False)
+    recon_grace_days: int = Field(default=3, ge=0)
+    manual_charge_settles_on: Literal["created", "completed"] = "created"
+    promo_reasons: Words = PROMO_REASONS
+    low_balance: Decimal = Field(default=Decimal(1), ge=0, allow_inf_nan=False, max_digits=38, decimal_places=12)
+    stripe_api_key: SecretStr | None = None
+    stripe_api_base: str | None = None
+    paywalls_webhook_secret: SecretStr | None = None
+    duckdb_memory_limit: str = "2GB"
+    duckdb_threads: int | None = Field(default=None, ge=1)
+
+    @field_validator("warehouse_home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @field_validator("export_formats")
+    @classmethod
+    def _known_formats(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or set(value) - set(EXPORT_FORMATS):
+            raise ValueError(f"allowed: a comma-separated list of {', '.join(EXPORT_FORMATS)}")
+        return value
+
+    @field_validator("reporting_timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("allowed: an IANA time zone name, such as UTC or Europe/Berlin")
+        return value
+
+    @field_validator("default_currency")
+    @classmethod
+    def _currency(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z]{3,5}", value):
+            raise ValueError("allowed: a currency code of 3 to 5 letters")
+        return value.lower()
+
+    @field_validator("as_of", mode="before")
+    @classmethod
+    def _start_of_day(cls, value: Any) -> Any:
+        """A bare date means its midnight in UTC, so that `AS_OF=2026-11-01` works."""
+        if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+            return f"{value}T00:00:00Z"
+        return value
+
+    @field_validator("duckdb_memory_limit")
+    @classmethod
+    def _memory_size(cls, value: str) -> str:
+        if not MEMORY_SIZE.fullmatch(value):
+            raise ValueError("allowed: a size such as 512MB, 2GB or 1.5GiB")
+        return value
+
+    @property
+    def home(self) -> Home:
+        """The paths under `WAREHOUSE_HOME`."""
+        return Home(self.warehouse_home)
+
+    @property
+    def landing(self) -> str:
+        """Where files land: `LANDING_URI`, else the home's own folder."""
+        return self.landing_uri or str(self.home.landing)
+
+    def now(self) -> datetime:
+        """`AS_OF`, else the present instant, in UTC."""
+        return (self.as_of or datetime.now(UTC)).astimezone(UTC)
+
+    def reporting_day(self, instant: datetime) -> date:
+        """The calendar day of an instant in reporting time."""
+        return instant.astimezone(ZoneInfo(self.reporting_timezone)).date()
+
+    def meaning(self) -> str:
+        """A digest of the settings that change what already loaded records mean; when it changes, all is rebuilt."""
+        parts = [
+            self.reporting_timezone, self.default_currency, self.manual_charge_settles_on, sorted(self.promo_reasons),
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def tool_environment(self) -> dict[str, str]:
+        """The variables that dbt's profile and Dagster read, for processes that this one starts."""
+        variables = {
+            "WAREHOUSE_HOME": str(self.warehouse_home),
+            "DAGSTER_HOME": str(self.home.dagster),
+            "DUCKDB_MEMORY_LIMIT": self.duckdb_memory_limit,
+        }
+        if self.duckdb_threads is not None:
+            variables["DUCKDB_THREADS"] = str(self.duckdb_threads)
+        return variables
+
+    def duckdb_config(self) -> dict[str, str]:
+        """DuckDB's configuration for every connection that this project opens itself."""
+        config = {
+            "memory_limit": self.duckdb_memory_limit,
+            "temp_directory": str(self.home.tmp / "spill"),
+            "preserve_insertion_order": "false",
+        }
+        if self.duckdb_threads is not None:
+            config["threads"] = str(self.duckdb_threads)
+        return config
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings of this process; raises `SettingsError` with one line for each value that is not allowed."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
+
+
+def _explain(problem: Any) -> str:
+    name = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
+    secret = name in ("STRIPE_API_KEY", "PAYWALLS_WEBHOOK_SECRET")
+    value = "" if secret or name not in os.environ else f" {os.environ[name]!r}"
+    words = problem["msg"].removeprefix("Value error, ")
+    return f"{name}{value} is not allowed: {words}"
