@@ -47,6 +47,7 @@ PATHS = {
     "type": "$.type",
     "paywallId": "$.paywallId",
     "createdAt": "$.createdAt",
+    "attempts": "$.attempts",
     "data_paywall": "$.data.paywallId",
     "wallet": "$.data.walletUserId",
     "external": "$.data.externalUserId",
@@ -151,7 +152,7 @@ def records_sql(texts: str) -> str:
     stated_money = " ".join(f"when {literal(name)} then v_{field}" for name, field in ENTRY_EVENTS.items() if field)
     return f"""
     select
-        file_no, line, f_id as event_id, event_type, paywall_id, v_createdAt as occurred_at,
+        file_no, line, f_id as event_id, event_type, paywall_id, v_createdAt as occurred_at, exact_count(f_attempts) as attempts,
         f_wallet as wallet_user_id, coalesce(f_external, f_subject_external) as external_user_id, f_activityId as activity_id,
         case event_type {stated_money} else v_amount end as amount, lower(f_currency) as currency, f_model as model,
         v_promptTokens as prompt_tokens, v_completionTokens as completion_tokens,

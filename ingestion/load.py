@@ -15,11 +15,10 @@ from ingestion.lake import LOADED, UNREADABLE, FileRecord, Lake, Manifest
 from ingestion.landing import Landing, LandingFile
 from ingestion.sources import LocalFile, record_texts
 from ingestion.sql import define_macros, literal
+from ingestion.tables import LAKE_TABLES, typed
 from paywall_warehouse.settings import Settings
 
 log = logging.getLogger(__name__)
-
-REJECT_COLUMNS = ("reject_code", "reject_words", "reject_raw")
 
 
 @dataclass(frozen=True)
@@ -144,9 +143,9 @@ def _write_batch(settings: Settings, lake: Lake, landing: Landing, source: Sourc
             files = [file for file, _ in found.readable]
             texts = record_texts(connection, files, source.layout)
             connection.execute(f"create temp table judged as {source.records_sql(texts)}")
-            hidden = ", ".join(REJECT_COLUMNS)
+            columns = typed(LAKE_TABLES[source.table])
             connection.execute(
-                f"copy (select {batch_seq}::bigint as batch_seq, * exclude ({hidden}) from judged where reject_code is null)"
+                f"copy (select {columns} from (select *, {batch_seq} as batch_seq from judged) where reject_code is null)"
                 f" to {literal(str(data / 'part-00000.parquet'))} (format parquet, compression zstd)"
             )
             connection.execute(

@@ -63,8 +63,9 @@ class Home:
     def writing(self) -> Iterator[None]:
         """Hold the home's writer lock: one process at a time changes lake, build file or published file.
 
-        The operating system releases the lock of a process that dies.
+        Within a process the lock may be taken again by whoever holds it. The operating system releases the lock of a
+        process that dies.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.root / ".writer.lock"):
+        with FileLock(self.root / ".writer.lock", is_singleton=True):
             yield
