@@ -21,7 +21,8 @@ STATE = """
 create schema if not exists raw;
 create schema if not exists build;
 create table if not exists build.state (
-    built_through bigint, meaning varchar, code_version varchar, fingerprint varchar, published_fingerprint varchar, published_through bigint
+    built_through bigint, meaning varchar, code_version varchar, fingerprint varchar,
+    published_fingerprint varchar, published_through bigint
 );
 insert into build.state select -1, null, null, null, null, -1 where not exists (from build.state);
 create table if not exists build.touched_keys (entry_date date, user_id varchar, paywall_id varchar, currency varchar);
@@ -101,14 +102,14 @@ def _show_lake(connection: duckdb.DuckDBPyConnection, lake: Lake, manifests: lis
         file = literal(str(lake.price_book / f"{table}.parquet"))
         connection.execute(f"create or replace view raw.{table} as select * from read_parquet({file})")
     connection.execute(LOADED_FILES)
-    rows = [
+    loaded = [
         [manifest.batch_seq, file.file_no, file.source, file.path, file.sha256, file.bytes, file.records, file.accepted, file.rejected,
          file.entry_records, manifest.loaded_at, file.status]
         for manifest in manifests
         for file in manifest.files
     ]  # fmt: skip
-    if rows:
-        connection.executemany("insert into raw.loaded_files values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    if loaded:
+        connection.executemany("insert into raw.loaded_files values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", loaded)
 
 
 def _show_settings(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:

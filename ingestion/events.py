@@ -1,5 +1,7 @@
 """Webhook deliveries of Paywalls.ai (contract 2.3, `sources/paywalls.md`): both body shapes, which rules they obey, what the lake keeps."""
 
+from dataclasses import replace
+
 from ingestion.inspection import Layout
 from ingestion.ledger import METADATA_KEYS, metadata_value, metadata_values
 from ingestion.records import stated_fields, with_extra
@@ -71,7 +73,7 @@ PATHS = {
 }
 SCALARS = ("id", "type", "paywallId", "createdAt", "wallet", "external", "activityId", "currency", "model")
 # Fields of `data` that have a column of their own, or that repeat the envelope; the others go to metadata.extra.
-DATA_COLUMNS = tuple(path.removeprefix("$.data.") for path in PATHS.values() if path.startswith("$.data.")) + ("ownerUserId",)
+DATA_COLUMNS = ("ownerUserId", *(path.removeprefix("$.data.") for path in PATHS.values() if path.startswith("$.data.")))
 
 # The events that state a ledger entry, each with the field that holds its money.
 ENTRY_EVENTS = {
@@ -83,7 +85,23 @@ ENTRY_EVENTS = {
     "balance.charge.failed": "amount",
 }
 
+# The events that become a row of `fct_usage_errors`, and the link between a checkout and a user.
+OTHER_EVENTS = (
+    "balance.depleted",
+    "request.blocked",
+    "usage.rate.limited",
+    "proxy.request.failed",
+    "proxy.request.blocked",
+    "stripe.checkout.session.completed",
+)
+
+_COUNTS = "event_type in (" + ", ".join(literal(name) for name in (*ENTRY_EVENTS, *OTHER_EVENTS)) + ")"
 _ENTRY = "event_type in (" + ", ".join(literal(name) for name in ENTRY_EVENTS) + ")"
+
+
+def _only_where_it_counts(rule: Rule) -> Rule:
+    """An event that changes nothing is kept whatever its data look like."""
+    return replace(rule, when=f"{_COUNTS} and ({rule.when})")
 
 
 def _missing(field: str, when: str) -> Rule:
@@ -115,11 +133,11 @@ RULES = (
         """'field "paywallId" has more than 255 characters; shorten it'""",
     ),
     instant("createdAt"),
-    *(rule for field in ("amount", "cost", "credits", "requestedAmount") for rule in money(field)),
-    *money("availableBalance", signed="true"),
-    whole_number("promptTokens"),
-    whole_number("completionTokens"),
-    currency("currency"),
+    *(_only_where_it_counts(rule) for field in ("amount", "cost", "credits", "requestedAmount") for rule in money(field)),
+    *(_only_where_it_counts(rule) for rule in money("availableBalance", signed="true")),
+    _only_where_it_counts(whole_number("promptTokens")),
+    _only_where_it_counts(whole_number("completionTokens")),
+    _only_where_it_counts(currency("currency")),
     Rule(
         "o_metadata is not null and not starts_with(ltrim(o_metadata), '{')",
         "'bad_metadata'",

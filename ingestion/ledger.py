@@ -166,7 +166,8 @@ def records_sql(texts: str) -> str:
         case when broken is not null then raw end as reject_raw
     from (
         select *, {first_broken(RULES)} as broken,
-            case when starts_with(ltrim(o_metadata), '{{') and json_problem(o_metadata) is null then {metadata_values("o_metadata")} end as from_metadata
+            case when starts_with(ltrim(o_metadata), '{{') and json_problem(o_metadata) is null
+                then {metadata_values("o_metadata")} end as from_metadata
         from (
             select *, {canonical("f_type", ENTRY_TYPES)} as entry_type,
                 {canonical("coalesce(f_status, 'settled')", STATUSES)} as status,

@@ -207,11 +207,10 @@ def _overrides(lake: Lake, settings: Settings) -> list[Override]:
     files = lake.parquet_files("provider_rates", lake.manifests())
     if not files:
         return []
-    rows = duckdb.sql(
-        """select model, effective_from, effective_to, prompt_per_million, completion_per_million, cached_prompt_per_million,
-            per_request, currency from read_parquet($files) order by effective_from, batch_seq, file_no, line""",
-        params={"files": [str(file) for file in files]},
-    ).fetchall()
+    query = """select model, effective_from, effective_to, prompt_per_million, completion_per_million, cached_prompt_per_million,
+            per_request, currency from read_parquet($files) order by effective_from, batch_seq, file_no, line"""
+    with duckdb.connect() as connection:
+        rows = connection.execute(query, {"files": [str(file) for file in files]}).fetchall()
     return [_override(settings.default_currency, *row) for row in rows]
 
 

@@ -24,7 +24,8 @@ def stated_fields(
     """
     picked = [f"nullif(said[{place}], '') as f_{name}" for place, name in enumerate(fields, 1)]
     wrapped = [
-        f"case when said[{len(fields) + place}] is not null then cast(json_extract(object_text, {literal(path)}) as varchar) end as marked_{name}"
+        f"case when said[{len(fields) + place}] is not null"
+        f" then cast(json_extract(object_text, {literal(path)}) as varchar) end as marked_{name}"
         for place, (name, path) in enumerate(objects.items(), 1)
     ]
     marked = [f"marked_{name}" for name in objects] + ["marked_extra"]
@@ -33,14 +34,16 @@ def stated_fields(
         for name, result in [*((name, f"o_{name}") for name in objects), ("extra", "extra")]
     ]
     wrong = [
-        f"when f_{name}[1] in ('{{', '[', 't', 'f') and json_type(object_text, {literal(fields[name])}) in {NOT_SCALAR} then {literal(name)}"
+        f"when f_{name}[1] in ('{{', '[', 't', 'f') and json_type(object_text, {literal(fields[name])}) in {NOT_SCALAR}"
+        f" then {literal(name)}"
         for name in scalars
     ]
     removal = literal("{" + ", ".join(f'"{name}": null' for name in known) + "}")
     values = f"json_extract_string(object_text, {_texts([*fields.values(), *objects.values()])})"
     # Each step computes only what the next one needs twice; a CASE keeps the costly looks for the few records that need them.
     return f"""
-    select * exclude (said, is_marked, has_odd_keys, object_text, {", ".join(marked)}), {_lines(unmarked)}, case {" ".join(wrong)} end as wrong_type
+    select * exclude (said, is_marked, has_odd_keys, object_text, {", ".join(marked)}), {_lines(unmarked)},
+        case {" ".join(wrong)} end as wrong_type
     from (
         select *, {_lines(picked + wrapped)},
             case when has_odd_keys and not list_has_all({_texts(known)}, json_keys(object_text))

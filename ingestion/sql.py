@@ -1,8 +1,8 @@
 """The SQL that turns stated text into exact values: macros for money, instants, counts and JSON, and a table of rules.
 
 DuckDB's JSON reader makes every JSON number a DOUBLE, so a number of more than 15 digits loses some. Such texts are
-marked first: each number outside a string becomes a string that starts with `MARK`, and the mark is taken off again
-once the field is out of its JSON. `try_cast` to DECIMAL cuts surplus decimals without a word and takes `1_000`, so
+marked first: each number outside a string becomes a string that starts with the control character U+0001 and a #, and
+the mark is taken off again once the field is out of its JSON. `try_cast` to DECIMAL cuts surplus decimals without a word and takes `1_000`, so
 money is matched against a pattern before it is cast.
 """
 
@@ -10,9 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
-
-# Written as JSON this is the six characters \u0001 and a #; as a value it is the control character and a #.
-MARK_IN_JSON = "\\u0001#"
 
 EARLIEST = "1970-01-01 00:00:00+00"
 LATEST = "2100-01-01 00:00:00+00"
@@ -40,15 +37,19 @@ end;
 
 create or replace temp macro is_plain_decimal(t) as regexp_full_match(t, '-?[0-9]{1,26}(\.[0-9]{1,12})?');
 create or replace temp macro is_decimal(t) as regexp_full_match(t, '[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?');
-create or replace temp macro decimal_digits(t) as regexp_extract(t, '^[+-]?([0-9]*)\.?([0-9]*)', 1) || regexp_extract(t, '^[+-]?([0-9]*)\.?([0-9]*)', 2);
+create or replace temp macro decimal_digits(t) as
+    regexp_extract(t, '^[+-]?([0-9]*)\.?([0-9]*)', 1) || regexp_extract(t, '^[+-]?([0-9]*)\.?([0-9]*)', 2);
 create or replace temp macro decimal_exponent(t) as case
     when not regexp_matches(t, '[eE]') then 0
-    else coalesce(try_cast(regexp_extract(t, '[eE]([+-]?[0-9]+)$', 1) as integer), case when regexp_matches(t, '[eE]-') then -1000000 else 1000000 end)
+    else coalesce(
+        try_cast(regexp_extract(t, '[eE]([+-]?[0-9]+)$', 1) as integer), case when regexp_matches(t, '[eE]-') then -1000000 else 1000000 end
+    )
 end;
 -- The significant digits, and how many of them (zeros added or, if negative, counted behind the point) stand before the point.
 create or replace temp macro significant_digits(t) as trim(decimal_digits(t), '0');
 create or replace temp macro digits_before_point(t) as
-    length(regexp_extract(t, '^[+-]?([0-9]*)', 1)) + decimal_exponent(t) - (length(decimal_digits(t)) - length(ltrim(decimal_digits(t), '0')));
+    length(regexp_extract(t, '^[+-]?([0-9]*)', 1)) + decimal_exponent(t)
+    - (length(decimal_digits(t)) - length(ltrim(decimal_digits(t), '0')));
 create or replace temp macro money_problem(t) as case
     when is_plain_decimal(t) then null
     when not is_decimal(t) then 'bad_amount'
@@ -68,9 +69,11 @@ create or replace temp macro exact_money(t) as case
         then cast(case when starts_with(t, '-') then '-' else '' end || written_out(t) as decimal(38, 12))
 end;
 
-create or replace temp macro is_time(t) as
-    regexp_full_match(t, '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])');
-create or replace temp macro exact_time(t) as case when is_time(t) then coalesce(try_cast(t as timestamptz), try_cast(upper(t) as timestamptz)) end;
+create or replace temp macro is_time(t) as regexp_full_match(
+    t, '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])'
+);
+create or replace temp macro exact_time(t) as
+    case when is_time(t) then coalesce(try_cast(t as timestamptz), try_cast(upper(t) as timestamptz)) end;
 create or replace temp macro time_problem(t) as case
     when exact_time(t) is not null
         then case when exact_time(t) < timestamptz '{EARLIEST}' or exact_time(t) >= timestamptz '{LATEST}' then 'time_out_of_range' end

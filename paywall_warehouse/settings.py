@@ -132,9 +132,9 @@ class Settings(BaseSettings):
             variables["DUCKDB_THREADS"] = str(self.duckdb_threads)
         return variables
 
-    def duckdb_config(self) -> dict[str, str]:
+    def duckdb_config(self) -> dict[str, str | bool | int | float | list[str]]:
         """DuckDB's configuration for every connection that this project opens itself."""
-        config = {
+        config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": self.duckdb_memory_limit,
             "temp_directory": str(self.home.tmp / "spill"),
             "preserve_insertion_order": "false",

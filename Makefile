@@ -1,0 +1,48 @@
+# make run | test | ui | bench | clean: each sets everything up first, and is quick about it when nothing has changed.
+
+# The first interpreter of a version that the project supports; override with PYTHON=/path/to/python.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: run test lint types unit ui bench lock clean
+
+run: $(INSTALLED)
+	$(BIN)/paywall-warehouse run --sample
+
+test: lint types unit
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+# Two workers: whole runs are mostly one process waiting for another.
+unit: $(INSTALLED)
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup
+
+ui: $(INSTALLED)
+	$(BIN)/paywall-warehouse ui
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks.bench
+
+# Needs uv on the PATH; only for changing versions.
+lock:
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-emit-index-url --no-header --quiet \
+		--output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dbt_project/target dbt_project/logs
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found; install one or call make with PYTHON=/path/to/python." >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

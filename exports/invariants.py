@@ -1,0 +1,254 @@
+"""What must hold before anything is published: the books of the build, added up in different ways, agree to the last unit."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+import duckdb
+
+UNITS = Decimal(1).scaleb(-12)
+
+# Measures that entries, daily revenue and user days must agree on.
+SHARED_MEASURES = (
+    "charges",
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "revenue",
+    "refunds",
+    "provider_cost",
+    "platform_fees",
+    "charges_without_cost",
+)
+MOVEMENTS = ("deposits", "promo_deposits", "charged", "refunds", "deposit_refunds", "withdrawals", "adjustments")
+KPI_MEASURES = ("charges", "total_tokens", "revenue", "refunds", "provider_cost", "platform_fees", "deposits", "promo_deposits")
+
+INVARIANTS: Final = {
+    "records_are_accounted_for": "Accepted records that state an entry = entries + versions that a later one superseded.",
+    "entry_ids_are_unique": "No entry id stands twice in fct_ledger_entries.",
+    "daily_revenue_equals_entries": "fct_daily_revenue adds up to fct_ledger_entries, per currency and measure.",
+    "user_days_equal_entries": "fct_user_days adds up to fct_ledger_entries, per currency and measure.",
+    "wallet_days_balance": "closing = opening + movements on every wallet day, and opening = the closing before.",
+    "wallets_equal_entries": "The wallets' current balances add up to the balance effects of all entries, per currency.",
+    "rollforward_equals_wallets": "On every day the liability roll-forward shows the movements and the closing of all wallets.",
+    "rollforward_has_no_gaps": "The roll-forward has a row for every day and currency.",
+    "all_time_kpis_equal_entries": "The KPIs of all_time add up to the entries through today, per currency and measure.",
+    "reject_ratio": "Of the records that are not yet published at most MAX_REJECT_RATIO were rejected.",
+}
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """A row of `ops.invariants`, with a query that looks further where it does not hold."""
+
+    name: str
+    scope: str
+    expected: Decimal
+    actual: Decimal
+    passed: bool
+    query: str
+
+    @property
+    def difference(self) -> Decimal:
+        """Actual minus expected."""
+        return self.actual - self.expected
+
+    def told(self) -> str:
+        """The failure in words: the check, both values, and the query to look further."""
+        return (
+            f"{self.name} ({self.scope}): expected {_short(self.expected)}, actual {_short(self.actual)}. "
+            f"{INVARIANTS[self.name]} To look further, on the build file: {self.query}"
+        )
+
+
+# One pass over the entries; contract 4.1 and 4.2. `counted` is what a cost counts for, `settled` what revenue does.
+ENTRY_TOTALS = """
+select currency,
+    count(*) filter (where entry_type = 'charge' and status = 'settled') as charges,
+    sum(prompt_tokens) filter (where entry_type = 'charge' and status = 'settled') as prompt_tokens,
+    sum(completion_tokens) filter (where entry_type = 'charge' and status = 'settled') as completion_tokens,
+    sum(total_tokens) filter (where entry_type = 'charge' and status = 'settled') as total_tokens,
+    sum(amount) filter (where entry_type = 'charge' and status = 'settled') as revenue,
+    sum(amount) filter (where entry_type = 'refund' and status = 'settled' and related_entry_type is distinct from 'deposit') as refunds,
+    sum(provider_cost) filter (where entry_type = 'charge' and status in ('settled', 'failed', 'reversed')) as provider_cost,
+    sum(platform_fees) filter (where entry_type = 'charge' and status = 'settled') as platform_fees,
+    count(*) filter (where entry_type = 'charge' and status in ('settled', 'failed', 'reversed') and provider_cost is null)
+        as charges_without_cost,
+    sum(amount) filter (where entry_type = 'deposit' and status = 'settled' and funding = 'paid') as deposits,
+    sum(amount) filter (where entry_type = 'deposit' and status = 'settled' and funding = 'promo') as promo_deposits,
+    sum(balance_effect) as balance_effect
+from marts.fct_ledger_entries
+{where}
+group by currency
+"""
+
+BROKEN_WALLET_DAYS = """
+select * from (
+    select *, lag(closing_balance) over (partition by user_id, paywall_id, currency order by date_day) as closing_before
+    from marts.fct_wallet_days
+) where closing_balance <> opening_balance + deposits + promo_deposits - charged + refunds - deposit_refunds - withdrawals + adjustments
+    or opening_balance <> coalesce(closing_before, 0)
+"""
+
+BROKEN_ROLLFORWARD_DAYS = """
+select coalesce(rolled.currency, wallets.currency) as currency, coalesce(rolled.date_day, wallets.date_day) as date_day, rolled, wallets
+from (
+    select currency, date_day, {movements}, closing_balance - opening_balance as moved,
+        opening_balance - lag(closing_balance, 1, 0::decimal(38, 12)) over (partition by currency order by date_day) as jumped
+    from marts.fct_balance_rollforward
+) as rolled
+full join (
+    select currency, date_day, {sums}, sum(closing_balance - opening_balance) as moved from marts.fct_wallet_days group by all
+) as wallets on rolled.currency = wallets.currency and rolled.date_day = wallets.date_day
+where rolled.jumped is distinct from 0 or rolled.moved <> coalesce(wallets.moved, 0) or {differs}
+""".format(
+    movements=", ".join(MOVEMENTS),
+    sums=", ".join(f"sum({name}) as {name}" for name in MOVEMENTS),
+    differs=" or ".join(f"rolled.{name} is distinct from coalesce(wallets.{name}, 0)" for name in MOVEMENTS),
+)
+
+
+def check_invariants(connection: duckdb.DuckDBPyConnection, max_reject_ratio: float) -> list[Invariant]:
+    """Every invariant over the build file, in the order of `INVARIANTS`."""
+    entries = _by_currency(connection, ENTRY_TOTALS.format(where=""))
+    return [
+        *_records(connection),
+        _unique_ids(connection),
+        *_equal("daily_revenue_equals_entries", entries, _totals(connection, "fct_daily_revenue", SHARED_MEASURES), SHARED_MEASURES),
+        *_equal(
+            "user_days_equal_entries",
+            entries,
+            _totals(connection, "fct_user_days", (*SHARED_MEASURES, "deposits", "promo_deposits")),
+            (*SHARED_MEASURES, "deposits", "promo_deposits"),
+        ),
+        _none_of(connection, "wallet_days_balance", "all", BROKEN_WALLET_DAYS),
+        *_wallets(connection, entries),
+        _none_of(connection, "rollforward_equals_wallets", "all", BROKEN_ROLLFORWARD_DAYS),
+        *_gaps(connection),
+        *_all_time(connection),
+        _reject_ratio(connection, max_reject_ratio),
+    ]
+
+
+def _records(connection: duckdb.DuckDBPyConnection) -> Iterator[Invariant]:
+    accepted = _number(
+        connection,
+        "select sum(entry_records) from raw.loaded_files where batch_seq <= (select built_through from build.state)",
+    )
+    entries, versions = connection.execute("select count(*), coalesce(sum(versions), 0) from marts.fct_ledger_entries").fetchall()[0]
+    orphans = _number(connection, "select sum(versions) from intermediate.int_entries__orphans")
+    # `versions` counts the records behind an entry: one is shown, the others are superseded.
+    superseded = versions - entries
+    yield _invariant(
+        "records_are_accounted_for",
+        "all",
+        accepted,
+        entries + superseded + orphans,
+        "select entry_id, versions from marts.fct_ledger_entries order by versions desc; select * from raw.loaded_files",
+    )
+
+
+def _unique_ids(connection: duckdb.DuckDBPyConnection) -> Invariant:
+    # An id can only stand twice where rows were written: the ids that the last build touched.
+    query = (
+        "select entry_id, count(*) from marts.fct_ledger_entries where entry_id in (select entry_id from intermediate.int_touched__entries)"
+        " group by entry_id having count(*) > 1"
+    )
+    return _none_of(connection, "entry_ids_are_unique", "all", query)
+
+
+def _wallets(connection: duckdb.DuckDBPyConnection, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Invariant]:
+    current = _by_currency(
+        connection,
+        "select currency, sum(closing_balance) as balance_effect from marts.fct_wallet_days where valid_to is null group by currency",
+    )
+    yield from _equal("wallets_equal_entries", entries, current, ("balance_effect",))
+
+
+def _gaps(connection: duckdb.DuckDBPyConnection) -> Iterator[Invariant]:
+    expected = _number(
+        connection,
+        """select (select count(distinct currency) from marts.fct_ledger_entries)
+            * (select coalesce(date_diff('day', min(date_day), max(date_day)) + 1, 0) from marts.dim_dates)""",
+    )
+    actual = _number(connection, "select count(*) from (select distinct currency, date_day from marts.fct_balance_rollforward)")
+    query = "select currency, min(date_day), max(date_day), count(*) from marts.fct_balance_rollforward group by currency"
+    yield _invariant("rollforward_has_no_gaps", "all", expected, actual, query)
+
+
+def _all_time(connection: duckdb.DuckDBPyConnection) -> Iterator[Invariant]:
+    through_today = _by_currency(connection, ENTRY_TOTALS.format(where="where entry_date <= (select today from raw.settings)"))
+    every = _by_currency(connection, ENTRY_TOTALS.format(where="where false"))
+    currencies = [row[0] for row in connection.execute("select distinct currency from marts.fct_ledger_entries").fetchall()]
+    expected = {currency: through_today.get(currency, every.get(currency, {})) for currency in currencies}
+    kpis = _by_currency(connection, "select * exclude (period) from marts.fct_period_kpis where period = 'all_time'")
+    yield from _equal("all_time_kpis_equal_entries", expected, kpis, KPI_MEASURES)
+
+
+def _reject_ratio(connection: duckdb.DuckDBPyConnection, limit: float) -> Invariant:
+    """Over all records that no publication has shown yet, so that a refused batch stays refused in the next run too."""
+    records, rejected = connection.execute(
+        """select coalesce(sum(records), 0), coalesce(sum(rejected), 0) from raw.loaded_files
+        where batch_seq > (select published_through from build.state)"""
+    ).fetchall()[0]
+    ratio = Decimal(rejected) / Decimal(records) if records else Decimal(0)
+    allowed = Decimal(repr(limit))
+    return Invariant(
+        name="reject_ratio",
+        scope="all",
+        expected=allowed.quantize(UNITS),
+        actual=ratio.quantize(UNITS),
+        passed=ratio <= allowed,
+        query="select path, line, reason_code, reason from raw.rejected_records order by batch_seq desc, path, line;"
+        f" {rejected} of {records} new records were rejected; mend and land them again, or set MAX_REJECT_RATIO",
+    )
+
+
+def _totals(connection: duckdb.DuckDBPyConnection, mart: str, measures: Iterable[str]) -> dict[str, dict[str, Any]]:
+    sums = ", ".join(f"sum({name}) as {name}" for name in measures)
+    return _by_currency(connection, f"select currency, {sums} from marts.{mart} group by currency")
+
+
+def _by_currency(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, dict[str, Any]]:
+    result = connection.execute(query)
+    names = [column[0] for column in result.description or []]
+    rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+    return {row["currency"]: row for row in rows}
+
+
+def _equal(
+    name: str, expected: Mapping[str, Mapping[str, Any]], actual: Mapping[str, Mapping[str, Any]], measures: Iterable[str]
+) -> Iterator[Invariant]:
+    """One row for each currency and measure; a currency that one side lacks counts as zero there."""
+    measures = tuple(measures)
+    mart = {"daily_revenue_equals_entries": "fct_daily_revenue", "user_days_equal_entries": "fct_user_days"}.get(name, "fct_wallet_days")
+    for currency in sorted({*expected, *actual}):
+        for measure in measures:
+            queries = (f"select * from marts.{table} where currency = '{currency}'" for table in (mart, "fct_ledger_entries"))
+            yield _invariant(
+                name,
+                f"{currency} {measure}",
+                expected.get(currency, {}).get(measure) or 0,
+                actual.get(currency, {}).get(measure) or 0,
+                "; ".join(queries),
+            )
+
+
+def _none_of(connection: duckdb.DuckDBPyConnection, name: str, scope: str, query: str) -> Invariant:
+    found = _number(connection, f"select count(*) from ({query})")
+    return _invariant(name, scope, 0, found, " ".join(query.split()))
+
+
+def _number(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
+    row = connection.execute(query).fetchone()
+    return (row[0] if row else 0) or 0
+
+
+def _invariant(name: str, scope: str, expected: Any, actual: Any, query: str) -> Invariant:
+    return Invariant(name, scope, Decimal(expected), Decimal(actual), Decimal(expected) == Decimal(actual), query)
+
+
+def _short(value: Decimal) -> str:
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,175 @@
+"""Check the build, then publish it: the whole file is copied, trimmed to what readers may rely on, and swapped in atomically."""
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from exports.invariants import Invariant, check_invariants
+from exports.runs import FAILED, PUBLISHED, Run, append_run, read_runs
+from paywall_warehouse.files import replace_file
+from paywall_warehouse.settings import Settings
+
+log = logging.getLogger(__name__)
+
+PUBLISHED_SCHEMAS = ("marts", "ops")
+
+OPS_INVARIANTS = """
+create schema if not exists ops;
+create table if not exists ops.invariants (
+    name varchar, scope varchar, expected decimal(38, 12), actual decimal(38, 12), difference decimal(38, 12), passed boolean,
+    run_id varchar, checked_at timestamptz, query varchar
+);
+"""
+
+OPS_OF_THE_LAKE = """
+create or replace table ops.loaded_files as
+    select path, sha256, bytes, records, rejected, loaded_at, source, accepted, batch_seq
+    from raw.loaded_files where status = 'loaded' order by loaded_at, path;
+create or replace table ops.rejected_records as
+    select source, path, line, reason_code, reason, raw, first_seen_at, batch_seq
+    from raw.rejected_records order by first_seen_at, path, line;
+create or replace table ops.runs (
+    run_id varchar, started_at timestamptz, finished_at timestamptz, as_of timestamptz, status varchar, new_records bigint,
+    rejected_records bigint, code_version varchar
+);
+"""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What the checks said, and what was published."""
+
+    invariants: list[Invariant]
+    published: bool
+    path: Path
+    row_counts: dict[str, int]
+    """Rows of each mart, by its name without the schema."""
+    new_records: int
+    rejected_records: int
+
+    @property
+    def failures(self) -> list[Invariant]:
+        """The invariants that do not hold."""
+        return [invariant for invariant in self.invariants if not invariant.passed]
+
+
+def check_and_publish(settings: Settings, run_id: str, started_at: datetime, as_of: datetime, code_version: str) -> Publication:
+    """Check every invariant on the build file; publish it if all hold, else leave the last published file as it is.
+
+    Either way the run is logged. `as_of` is what the build took for now; instants are UTC.
+    """
+    home = settings.home
+    with settings.home.writing():
+        with duckdb.connect(str(home.build_file), config=settings.duckdb_config()) as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            invariants = check_invariants(connection, settings.max_reject_ratio)
+            _record(connection, invariants, run_id)
+            row_counts = _row_counts(connection)
+            new_records, rejected_records = _new_records(connection)
+            connection.execute("checkpoint")
+        passed = all(invariant.passed for invariant in invariants)
+        run = Run(
+            run_id=run_id,
+            started_at=started_at,
+            finished_at=datetime.now(UTC),
+            as_of=as_of,
+            status=PUBLISHED if passed else FAILED,
+            new_records=new_records,
+            rejected_records=rejected_records,
+            code_version=code_version,
+        )
+        if passed:
+            _publish(settings, [*read_runs(home), run])
+        append_run(home, run)
+    return Publication(invariants, passed, home.published_file, row_counts, new_records, rejected_records)
+
+
+def record_failed_run(
+    settings: Settings,
+    run_id: str,
+    started_at: datetime,
+    as_of: datetime,
+    code_version: str,
+    new_records: int,
+    rejected_records: int,
+) -> None:
+    """Log a run that ended before its checks."""
+    run = Run(run_id, started_at, datetime.now(UTC), as_of, FAILED, new_records, rejected_records, code_version)
+    append_run(settings.home, run)
+
+
+def _record(connection: duckdb.DuckDBPyConnection, invariants: Sequence[Invariant], run_id: str) -> None:
+    connection.execute(OPS_INVARIANTS)
+    checked_at = datetime.now(UTC)
+    connection.executemany(
+        "insert into ops.invariants values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            [one.name, one.scope, str(one.expected), str(one.actual), str(one.difference), one.passed, run_id, checked_at, one.query]
+            for one in invariants
+        ],
+    )
+
+
+def _row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    tables = connection.execute(
+        "select table_name from information_schema.tables where table_schema = 'marts' and table_type = 'BASE TABLE' order by table_name"
+    ).fetchall()
+    return {name: connection.execute(f"select count(*) from marts.{name}").fetchall()[0][0] for (name,) in tables}
+
+
+def _new_records(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    """Records, and rejected ones among them, that no publication has shown yet."""
+    row = connection.execute(
+        """select cast(coalesce(sum(records), 0) as bigint), cast(coalesce(sum(rejected), 0) as bigint) from raw.loaded_files
+        where batch_seq > (select published_through from build.state)"""
+    ).fetchall()[0]
+    return row[0], row[1]
+
+
+def _publish(settings: Settings, runs: Sequence[Run]) -> None:
+    home = settings.home
+    for left_over in home.published_file.parent.glob(".warehouse.duckdb.partial*"):
+        left_over.unlink()
+    replace_file(home.published_file, lambda partial: _copy_for_readers(home.build_file, partial, runs))
+    with duckdb.connect(str(home.build_file)) as connection:
+        connection.execute("update build.state set published_fingerprint = fingerprint, published_through = built_through")
+
+
+def _copy_for_readers(build_file: Path, partial: Path, runs: Sequence[Run]) -> None:
+    """Copying the bytes costs a second a GB; `COPY FROM DATABASE`, which would compact them, 24."""
+    shutil.copyfile(build_file, partial)
+    with duckdb.connect(str(partial)) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        connection.execute(OPS_OF_THE_LAKE)
+        connection.executemany(
+            "insert into ops.runs values (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                [
+                    run.run_id,
+                    run.started_at,
+                    run.finished_at,
+                    run.as_of,
+                    run.status,
+                    run.new_records,
+                    run.rejected_records,
+                    run.code_version,
+                ]
+                for run in runs
+            ],
+        )
+        schemas = connection.execute(
+            "select schema_name from information_schema.schemata where catalog_name = current_database() and schema_name not in"
+            " ('main', 'information_schema', 'pg_catalog')"
+        ).fetchall()
+        for (schema,) in schemas:
+            if schema not in PUBLISHED_SCHEMAS:
+                connection.execute(f'drop schema "{schema}" cascade')
+        connection.execute("checkpoint")
+    leftover_log = partial.with_name(partial.name + ".wal")
+    if leftover_log.exists():
+        raise RuntimeError(f"{leftover_log} is left after a checkpoint: the copy is not whole and is not published")

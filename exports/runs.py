@@ -1,0 +1,52 @@
+"""The log of finished runs, published or not: one JSON line a run, shown as `ops.runs`."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from paywall_warehouse.home import Home
+
+PUBLISHED = "published"
+FAILED = "failed"
+INSTANTS = ("started_at", "finished_at", "as_of")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row of `ops.runs`."""
+
+    run_id: str
+    started_at: datetime
+    finished_at: datetime
+    as_of: datetime
+    status: str
+    new_records: int
+    rejected_records: int
+    code_version: str
+
+
+def append_run(home: Home, run: Run) -> None:
+    """Add a finished run to the log."""
+    home.runs_file.parent.mkdir(parents=True, exist_ok=True)
+    stated = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(run).items()}
+    with home.runs_file.open("a", encoding="utf-8") as log:
+        log.write(json.dumps(stated) + "\n")
+        log.flush()
+        os.fsync(log.fileno())
+
+
+def read_runs(home: Home) -> list[Run]:
+    """All finished runs, the oldest first. A line that a power cut left half-written is passed over."""
+    if not home.runs_file.exists():
+        return []
+    return [run for line in home.runs_file.read_text(encoding="utf-8").splitlines() if (run := _parsed(line)) is not None]
+
+
+def _parsed(line: str) -> Run | None:
+    try:
+        stated: dict[str, Any] = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return Run(**{**stated, **{name: datetime.fromisoformat(stated[name]) for name in INSTANTS}})
