@@ -95,7 +95,7 @@ def _show_lake(connection: duckdb.DuckDBPyConnection, lake: Lake, manifests: lis
     for table, columns in LAKE_TABLES.items():
         files = ", ".join(literal(str(file)) for file in lake.parquet_files(table, manifests))
         nothing = ", ".join(f"null as {name}" for name in columns)
-        rows = f"from read_parquet([{files}], union_by_name = true)" if files else f"from (select {nothing}) where false"
+        rows = f"from read_parquet([{files}], union_by_name = true, hive_partitioning = false)" if files else f"from (select {nothing}) where false"
         name = "rejected_records" if table == "rejects" else table
         connection.execute(f"create or replace view raw.{name} as select {typed(columns)} {rows}")
     for table in ("models", "model_rates"):

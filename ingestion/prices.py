@@ -31,7 +31,7 @@ def _rate(field: str) -> list[Rule]:
             f"""'field "{field}" is {MAX_RATE} or more: ' || shown(f_{field}) || '; rates are in major units'""",
         ),
         Rule(
-            f"v_{field} <> cast(v_{field} as decimal(38, {MAX_RATE_DECIMALS}))",
+            f"{literal(field)} <> 'per_request' and v_{field} <> cast(v_{field} as decimal(38, {MAX_RATE_DECIMALS}))",
             "'too_many_decimals'",
             f"""'field "{field}" has more than {MAX_RATE_DECIMALS} decimals: ' || shown(f_{field})""",
         ),

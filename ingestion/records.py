@@ -24,7 +24,7 @@ def stated_fields(
     """
     picked = [f"nullif(said[{place}], '') as f_{name}" for place, name in enumerate(fields, 1)]
     wrapped = [
-        f"case when said[{len(fields) + place}] is not null"
+        f"case when nullif(said[{len(fields) + place}], '') is not null"
         f" then cast(json_extract(object_text, {literal(path)}) as varchar) end as marked_{name}"
         for place, (name, path) in enumerate(objects.items(), 1)
     ]

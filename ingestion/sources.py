@@ -90,8 +90,13 @@ def _as_text(field: pa.Field) -> str:
 
 def _json_object(stated: dict[str, str], layout: Layout) -> str:
     """SQL: an object of texts without its closing brace; columns that hold JSON are spliced in as they stand, digits kept."""
-    texts = ", ".join(f"{literal(name)}, {sql}" for name, sql in stated.items() if name not in layout.json)
-    parts = [f"cast(json_object({texts}) as varchar)[:-2]"] if texts else ["'{'"]
+    known = ", ".join(f"{literal(name)}, {sql}" for name, sql in stated.items() if name in layout.columns and name not in layout.json)
+    unknown = ", ".join(f"{literal(name)}, {sql}" for name, sql in stated.items() if name not in layout.columns)
+    parts = [f"cast(json_object({known}) as varchar)[:-2]"]
+    if unknown:
+        # A column that is empty in this row states nothing: as a merge patch (RFC 7396) the object loses its nulls.
+        extra = f"nullif(cast(json_merge_patch('{{}}', json_object({unknown})) as varchar), '{{}}')"
+        parts.append(f"coalesce(', ' || ({extra})[2:-2], '')")
     for name in layout.json:
         if name in stated:
             sql = stated[name]

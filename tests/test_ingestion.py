@@ -1,0 +1,180 @@
+"""Files land, a batch appears in the lake: whole or not at all, once, with every bad record named."""
+
+import dataclasses
+import gzip
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import fsspec
+import pytest
+
+from ingestion import load as load_module
+from ingestion.lake import Lake
+from ingestion.load import LandingFileChangedError, LoadResult, load
+from ingestion.sql import literal
+from paywall_warehouse.settings import Settings, load_settings
+from tests.builders import Raw, charge, jsonl
+
+NOON = "2026-10-01T12:00:00Z"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings(warehouse_home=tmp_path)
+
+
+def land(settings: Settings, path: str, content: bytes) -> Path:
+    file = settings.home.landing / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    return file
+
+
+def lake(settings: Settings, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
+    files = Lake(settings.home).parquet_files(table, Lake(settings.home).manifests())
+    listed = ", ".join(literal(str(file)) for file in files)
+    return duckdb.sql(f"select {columns} from read_parquet([{listed}]) order by all").fetchall() if files else []
+
+
+def outcome(result: LoadResult) -> tuple[int, int, int]:
+    return result.files, result.accepted, result.rejected
+
+
+def test_a_long_number_in_json_keeps_every_digit(settings: Settings) -> None:
+    amount = "1234567890123456789012345.123456789012"
+    record = charge("long", NOON, Raw(amount), metadata={"note": Raw("0.1000000000000000055511151231257827")})
+    land(settings, "ledger/a.jsonl", jsonl([record]))
+    load(settings, "ledger")
+    assert lake(settings, "ledger_entries", "amount, metadata") == [
+        (Decimal(amount), '{"note":0.1000000000000000055511151231257827}')
+    ]
+
+
+def test_a_json_number_that_a_double_would_round_to_a_good_one_is_refused(settings: Settings) -> None:
+    land(settings, "ledger/a.jsonl", jsonl([charge("a", NOON, Raw("0.1000000000000000055511151231257827"))]))
+    assert outcome(load(settings, "ledger")) == (1, 0, 1)
+    assert lake(settings, "rejects", "reason_code") == [("too_many_decimals",)]
+
+
+def test_the_same_content_under_another_name_is_loaded_once(settings: Settings) -> None:
+    land(settings, "ledger/a.jsonl", jsonl([charge("a", NOON)]))
+    land(settings, "ledger/b.jsonl", jsonl([charge("a", NOON)]))
+    assert outcome(load(settings, "ledger")) == (1, 1, 0)
+    land(settings, "ledger/sub/c.jsonl", jsonl([charge("a", NOON)]))
+    assert load(settings, "ledger").batch_seq is None
+
+
+def test_a_known_name_with_new_content_is_loaded_and_warned_about(settings: Settings) -> None:
+    land(settings, "ledger/a.jsonl", jsonl([charge("a", NOON)]))
+    load(settings, "ledger")
+    land(settings, "ledger/a.jsonl", jsonl([charge("b", NOON)]))
+    result = load(settings, "ledger")
+    assert outcome(result) == (1, 1, 0)
+    assert result.warnings == ["ledger/a.jsonl has new content under a known name; it is loaded as a new file"]
+
+
+def test_hidden_and_unfinished_files_are_left_alone(settings: Settings) -> None:
+    for name in (".hidden.jsonl", "a.jsonl.tmp", "a.jsonl.part", "a.jsonl.partial", ".git/b.jsonl"):
+        land(settings, f"ledger/{name}", jsonl([charge(name, NOON)]))
+    assert load(settings, "ledger").batch_seq is None
+
+
+def test_a_file_cut_short_is_one_reject_and_is_loaded_once_it_is_whole(settings: Settings) -> None:
+    whole = gzip.compress(jsonl([charge(f"e{number}", NOON) for number in range(2000)]))
+    land(settings, "ledger/a.jsonl.gz", whole[: len(whole) // 2])
+    land(settings, "ledger/b.jsonl", jsonl([charge("good", NOON)]))
+    assert outcome(load(settings, "ledger")) == (2, 1, 1)
+    assert lake(settings, "rejects", "path, line, reason_code") == [("ledger/a.jsonl.gz", None, "unreadable_file")]
+    assert load(settings, "ledger").batch_seq is None, "it is tried again, and says nothing new"
+    land(settings, "ledger/a.jsonl.gz", whole)
+    assert outcome(load(settings, "ledger")) == (1, 2000, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code"),
+    [
+        ("empty.jsonl", b"", "empty_file"),
+        ("blank.jsonl", b"\n\r\n  \n", "empty_file"),
+        ("notes.txt", b"hello", "unsupported_file"),
+        ("plain.jsonl.gz", b'{"id": "a"}\n', "not_what_its_name_says"),
+        ("zipped.jsonl", gzip.compress(b"{}"), "not_what_its_name_says"),
+        ("text.parquet", b"id,amount\n", "not_what_its_name_says"),
+        ("cut.parquet", b"PAR1 and then nothing", "unreadable_file"),
+        ("no_amount.csv", b"id,timestamp,type,user,paywall,ammount\n", "missing_column"),
+        ("twice.csv", b"id,timestamp,type,user,paywall,amount,amount\n", "duplicate_column"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_reject(settings: Settings, name: str, content: bytes, code: str) -> None:
+    land(settings, f"ledger/{name}", content)
+    assert outcome(load(settings, "ledger")) == (1, 0, 1)
+    assert lake(settings, "rejects", "path, reason_code") == [(f"ledger/{name}", code)]
+
+
+def test_a_missing_column_is_named_with_what_was_found(settings: Settings) -> None:
+    land(settings, "ledger/a.csv", b"id,timestamp,type,user,paywall,ammount\n")
+    load(settings, "ledger")
+    assert lake(settings, "rejects", "reason") == [
+        ('column "amount" is missing (found: id, timestamp, type, user, paywall, ammount). Rename the column or see docs/inputs.md',)
+    ]
+
+
+def test_an_open_quote_costs_only_its_own_line(settings: Settings) -> None:
+    header = "id,timestamp,type,user,paywall,amount"
+    rows = [f"a,{NOON},charge,u,p,1", f'"b,{NOON},charge,u,p,1', f"c,{NOON},charge,u,p,1", f'd,{NOON},charge,"two\nlines",p,1']
+    land(settings, "ledger/a.csv", "\r\n".join([header, *rows]).encode())
+    assert outcome(load(settings, "ledger")) == (1, 3, 1)
+    assert lake(settings, "rejects", "line, reason_code, raw") == [(3, "bad_quoting", f'"b,{NOON},charge,u,p,1')]
+    assert lake(settings, "ledger_entries", "line, entry_id, user_id") == [(2, "a", "u"), (4, "c", "u"), (5, "d", "two\nlines")]
+
+
+def test_a_landing_area_behind_a_url_is_read_alike(tmp_path: Path) -> None:
+    settings = load_settings(warehouse_home=tmp_path, landing_uri="memory://landing-area")
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/landing-area/ledger/2026/a.jsonl.gz", gzip.compress(jsonl([charge("a", NOON), Raw("{")])))
+    try:
+        assert outcome(load(settings, "ledger")) == (1, 1, 1)
+        assert load(settings, "ledger").batch_seq is None
+    finally:
+        memory.rm("/landing-area", recursive=True)
+    assert lake(settings, "rejects", "path, line") == [("ledger/2026/a.jsonl.gz", 2)]
+    assert not list((tmp_path / "tmp").rglob("*.gz")), "the local copy is gone"
+
+
+def test_a_file_that_changes_while_it_is_read_commits_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = land(settings, "ledger/a.jsonl", jsonl([charge("a", NOON)]))
+    records_sql = load_module.SOURCES["ledger"].records_sql
+
+    def written_to_meanwhile(texts: str) -> str:
+        file.write_bytes(jsonl([charge("a", NOON), charge("b", NOON)]))
+        return records_sql(texts)
+
+    source = dataclasses.replace(load_module.SOURCES["ledger"], records_sql=written_to_meanwhile)
+    monkeypatch.setitem(load_module.SOURCES, "ledger", source)
+    with pytest.raises(LandingFileChangedError, match=r"ledger/a\.jsonl changed while it was read"):
+        load(settings, "ledger")
+    monkeypatch.undo()
+    assert Lake(settings.home).manifests() == []
+    assert outcome(load(settings, "ledger")) == (1, 2, 0)
+
+
+def test_a_batch_without_its_manifest_does_not_exist(settings: Settings) -> None:
+    land(settings, "ledger/a.jsonl", jsonl([charge("a", NOON)]))
+    load(settings, "ledger")
+    (manifest,) = (settings.home.lake / "_manifests").glob("*.json")
+    manifest.unlink()  # as if the process had been killed just before it wrote it
+    assert lake(settings, "ledger_entries") == []
+    assert outcome(load(settings, "ledger")) == (1, 1, 0)
+    assert lake(settings, "ledger_entries", "entry_id") == [("a",)]
+
+
+def test_manifests_tell_files_and_counts(settings: Settings) -> None:
+    land(settings, "ledger/a.jsonl", jsonl([charge("a", NOON), charge("b", "yesterday"), charge("c", NOON)]))
+    load(settings, "ledger")
+    (file,) = (settings.home.lake / "_manifests").glob("*.json")
+    (stated,) = json.loads(file.read_text())["files"]
+    assert {key: stated[key] for key in ("path", "records", "accepted", "rejected")} == {
+        "path": "ledger/a.jsonl", "records": 3, "accepted": 2, "rejected": 1,
+    }  # fmt: skip

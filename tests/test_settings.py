@@ -1,0 +1,33 @@
+"""Settings are refused before anything starts, by name and with what is allowed."""
+
+import pytest
+
+from paywall_warehouse.settings import SettingsError, load_settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("REPORTING_TIMEZONE", "Berlin", "allowed: an IANA time zone name"),
+        ("MAX_REJECT_RATIO", "2", "less than or equal to 1"),
+        ("MANUAL_CHARGE_SETTLES_ON", "never", "'created' or 'completed'"),
+        ("EXPORT_FORMATS", "parquet,xls", "allowed: a comma-separated list of parquet, csv"),
+        ("DEFAULT_CURRENCY", "dollars", "allowed: a currency code of 3 to 5 letters"),
+        ("LOW_BALANCE", "NaN", "finite number"),
+        ("AS_OF", "2026-11-01T00:00:00", "timezone"),
+        ("DUCKDB_MEMORY_LIMIT", "plenty", "allowed: a size such as"),
+        ("DUCKDB_THREADS", "0", "greater than or equal to 1"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert str(refused.value).startswith(f"{name} '{value}' is not allowed: ")
+    assert words in str(refused.value)
+
+
+def test_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIPE_API_KEY", "rk_live_very_secret")
+    assert "very_secret" not in repr(load_settings())
+    assert "very_secret" not in str(load_settings().tool_environment())
