@@ -1,0 +1,1 @@
+"""Measurements of the whole command beside hand-written SQL."""
