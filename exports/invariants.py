@@ -150,10 +150,10 @@ def _records(connection: duckdb.DuckDBPyConnection) -> Iterator[Invariant]:
 
 
 def _unique_ids(connection: duckdb.DuckDBPyConnection) -> Invariant:
-    # An id can only stand twice where rows were written: the ids that the last build touched.
+    # An id can only stand twice where rows were written: everywhere after a full refresh, else at the ids that the build touched.
     query = (
-        "select entry_id, count(*) from marts.fct_ledger_entries where entry_id in (select entry_id from intermediate.int_touched__entries)"
-        " group by entry_id having count(*) > 1"
+        "select entry_id, count(*) from marts.fct_ledger_entries where (select full_refresh from build.state)"
+        " or entry_id in (select entry_id from intermediate.int_touched__entries) group by entry_id having count(*) > 1"
     )
     return _none_of(connection, "entry_ids_are_unique", "all", query)
 

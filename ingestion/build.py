@@ -21,10 +21,10 @@ STATE = """
 create schema if not exists raw;
 create schema if not exists build;
 create table if not exists build.state (
-    built_through bigint, meaning varchar, code_version varchar, fingerprint varchar,
+    built_through bigint, full_refresh boolean, meaning varchar, code_version varchar, fingerprint varchar,
     published_fingerprint varchar, published_through bigint
 );
-insert into build.state select -1, null, null, null, null, -1 where not exists (from build.state);
+insert into build.state select -1, null, null, null, null, null, -1 where not exists (from build.state);
 create table if not exists build.touched_keys (entry_date date, user_id varchar, paywall_id varchar, currency varchar);
 """
 
@@ -75,8 +75,8 @@ def finish_build(settings: Settings, build: Build) -> None:
     with settings.home.writing(), duckdb.connect(str(settings.home.build_file)) as connection:
         connection.begin()
         connection.execute(
-            "update build.state set built_through = ?, meaning = ?, code_version = ?, fingerprint = ?",
-            [build.through_batch, build.meaning, build.code_version, build.fingerprint],
+            "update build.state set built_through = ?, full_refresh = ?, meaning = ?, code_version = ?, fingerprint = ?",
+            [build.through_batch, build.full_refresh, build.meaning, build.code_version, build.fingerprint],
         )
         connection.execute("delete from build.touched_keys")
         connection.execute("create or replace table build.built_models as select model, model_id from raw.models")
@@ -95,7 +95,8 @@ def _show_lake(connection: duckdb.DuckDBPyConnection, lake: Lake, manifests: lis
     for table, columns in LAKE_TABLES.items():
         files = ", ".join(literal(str(file)) for file in lake.parquet_files(table, manifests))
         nothing = ", ".join(f"null as {name}" for name in columns)
-        rows = f"from read_parquet([{files}], union_by_name = true, hive_partitioning = false)" if files else f"from (select {nothing}) where false"
+        written = f"read_parquet([{files}], union_by_name = true, hive_partitioning = false)"
+        rows = f"from {written}" if files else f"from (select {nothing}) where false"
         name = "rejected_records" if table == "rejects" else table
         connection.execute(f"create or replace view raw.{name} as select {typed(columns)} {rows}")
     for table in ("models", "model_rates"):

@@ -1,0 +1,157 @@
+"""Nothing is published unless the books agree; readers see the old file until then, and never half a file."""
+
+import shutil
+import struct
+import subprocess
+import sys
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from exports.publish import Publication, check_and_publish
+from exports.runs import read_runs
+from paywall_warehouse.settings import load_settings
+from tests.builders import adjustment, charge, deposit, jsonl, refund
+from tests.harness import run_pipeline
+
+AS_OF = "2026-10-05T12:00:00Z"
+READER = """
+import sys, time, duckdb
+file, stop = sys.argv[1], sys.argv[2]
+from pathlib import Path
+while not Path(stop).exists():
+    with duckdb.connect(file, read_only=True) as connection:
+        print(connection.execute("select sum(revenue) from marts.fct_daily_revenue").fetchone()[0], flush=True)
+    time.sleep(0.01)
+"""
+
+
+def land(home: Path, name: str, records: list[dict[str, object]]) -> None:
+    file = home / "landing" / "ledger" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(jsonl(records))
+
+
+@pytest.fixture(scope="module")
+def published_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("published")
+    records = [
+        deposit("d1", "2026-10-01T08:00:00Z", "20"),
+        charge("c1", "2026-10-01T09:00:00Z", "1.5", model="m", provider_cost="1.1", prompt_tokens=10),
+        charge("c1", "2026-10-01T09:00:00Z", "1.25", updated_at="2026-10-01T09:01:00Z", model="m", provider_cost="1.1", prompt_tokens=10),
+        charge("c2", "2026-10-03T09:00:00Z", "0.000000000001", user="bob"),
+        refund("r1", "2026-10-04T09:00:00Z", "0.25", of="c1"),
+        adjustment("a1", "2026-10-04T10:00:00Z", "-1"),
+    ]
+    land(home, "a.jsonl", records)
+    assert run_pipeline(home, as_of=AS_OF).exit_code == 0
+    return home
+
+
+@pytest.fixture
+def home(published_home: Path, tmp_path: Path) -> Path:
+    """A copy of the published home, to be spoiled."""
+    return Path(shutil.copytree(published_home, tmp_path / "home"))
+
+
+def publish(home: Path, **settings: str) -> Publication:
+    now = datetime.now(UTC)
+    return check_and_publish(load_settings(warehouse_home=home, **settings), "run-2", now, now, "test")
+
+
+def spoil(home: Path, statement: str) -> None:
+    with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
+        connection.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("statement", "name"),
+    [
+        ("delete from marts.fct_ledger_entries where entry_id = 'c1'", "records_are_accounted_for"),
+        ("insert into marts.fct_ledger_entries from marts.fct_ledger_entries where entry_id = 'c2'", "entry_ids_are_unique"),
+        ("update marts.fct_daily_revenue set revenue = revenue + 0.000000000001 where model_id = 'm'", "daily_revenue_equals_entries"),
+        ("update marts.fct_user_days set provider_cost = provider_cost + 1 where provider_cost > 0", "user_days_equal_entries"),
+        ("update marts.fct_wallet_days set closing_balance = closing_balance + 1 where valid_to is null", "wallets_equal_entries"),
+        ("update marts.fct_wallet_days set opening_balance = opening_balance + 1", "wallet_days_balance"),
+        ("update marts.fct_balance_rollforward set refunds = refunds + 1 where refunds > 0", "rollforward_equals_wallets"),
+        ("delete from marts.fct_balance_rollforward where date_day = '2026-10-02'", "rollforward_has_no_gaps"),
+        ("update marts.fct_period_kpis set revenue = revenue + 1 where period = 'all_time'", "all_time_kpis_equal_entries"),
+    ],
+)
+def test_books_that_disagree_are_not_published(home: Path, statement: str, name: str) -> None:
+    file = home / "published" / "warehouse.duckdb"
+    before = file.read_bytes()
+    spoil(home, statement)
+    publication = publish(home)
+    assert not publication.published
+    assert name in {failure.name for failure in publication.failures}
+    assert file.read_bytes() == before
+    assert read_runs(load_settings(warehouse_home=home).home)[-1].status == "failed"
+
+
+def test_a_failure_names_check_expected_actual_and_query(home: Path) -> None:
+    spoil(home, "update marts.fct_daily_revenue set revenue = revenue + 0.000000000001 where revenue > 1")
+    (failure,) = publish(home).failures
+    # 1.25 of c1 and 0.000000000001 of c2 were charged.
+    assert (failure.expected, failure.actual) == (Decimal("1.250000000001"), Decimal("1.250000000002"))
+    assert failure.told().startswith("daily_revenue_equals_entries (usd revenue): expected 1.250000000001, actual 1.250000000002.")
+    assert "select * from marts.fct_daily_revenue where currency = 'usd'" in failure.told()
+
+
+def test_too_many_rejects_are_not_published_until_the_ratio_is_raised(home: Path) -> None:
+    file = home / "published" / "warehouse.duckdb"
+    before = file.read_bytes()
+    land(home, "b.jsonl", [charge(f"new{number}", "2026-10-05T09:00:00Z") for number in range(9)] + [{"id": "bad"}])
+    assert run_pipeline(home, as_of=AS_OF).exit_code == 1
+    assert run_pipeline(home, as_of=AS_OF).exit_code == 1, "a refused batch does not slip in with the next run"
+    assert file.read_bytes() == before
+    assert run_pipeline(home, as_of=AS_OF, max_reject_ratio="0.1").exit_code == 0
+    with duckdb.connect(str(file), read_only=True) as connection:
+        assert connection.execute("select count(*) from marts.fct_ledger_entries").fetchall() == [(14,)]
+
+
+def test_the_published_file_holds_marts_and_ops_only(home: Path) -> None:
+    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
+        schemas = connection.execute("select distinct table_schema from information_schema.tables order by 1").fetchall()
+        runs = connection.execute("select status, new_records, rejected_records from ops.runs").fetchall()
+        checks = connection.execute("select count(*), bool_and(passed) from ops.invariants").fetchall()
+    assert schemas == [("marts",), ("ops",)]
+    assert runs == [("published", 6, 0)]
+    assert checks[0][0] > 20
+    assert checks[0][1]
+    assert not list((home / "published").glob("*.wal"))
+
+
+def test_duckdb_1_5_can_open_the_published_file(home: Path, tmp_path: Path) -> None:
+    """A file's header says which release's storage it is written in."""
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{tmp_path / 'v1.5.duckdb'}' as old (storage_version 'v1.5.0')")
+        connection.execute("create table old.t as select 1")
+    assert storage_version(home / "published" / "warehouse.duckdb") == storage_version(tmp_path / "v1.5.duckdb")
+
+
+def storage_version(file: Path) -> int:
+    """The version number behind checksum and magic bytes of DuckDB's main header."""
+    with file.open("rb") as opened:
+        header = opened.read(20)
+    assert header[8:12] == b"DUCK"
+    return int(struct.unpack("<Q", header[12:20])[0])
+
+
+def test_readers_see_old_numbers_until_new_ones_are_checked(home: Path, tmp_path: Path) -> None:
+    file, stop = home / "published" / "warehouse.duckdb", tmp_path / "stop"
+    reader = subprocess.Popen([sys.executable, "-c", READER, str(file), str(stop)], stdout=subprocess.PIPE, text=True)
+    try:
+        land(home, "b.jsonl", [charge("c3", "2026-10-05T09:00:00Z", "2")])
+        assert run_pipeline(home, as_of=AS_OF).exit_code == 0
+    finally:
+        stop.touch()
+        seen, _ = reader.communicate(timeout=60)
+    assert reader.returncode == 0, "no lock error, no half file"
+    values = [Decimal(line) for line in seen.split()]
+    assert set(values) <= {Decimal("1.250000000001"), Decimal("3.250000000001")}
+    assert values == sorted(values)
+    assert values[0] == Decimal("1.250000000001")
