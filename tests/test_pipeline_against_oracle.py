@@ -262,12 +262,12 @@ def compare(home: Path, files: Iterable[LandedFile], settings: OracleSettings, o
 
 def run(home: Path, settings: OracleSettings) -> None:
     overrides = {
-        "AS_OF": settings.as_of.isoformat(),
-        "REPORTING_TIMEZONE": settings.reporting_timezone,
-        "DEFAULT_CURRENCY": settings.default_currency,
-        "LOW_BALANCE": str(settings.low_balance),
-        "MANUAL_CHARGE_SETTLES_ON": settings.manual_charge_settles_on,
-        "MAX_REJECT_RATIO": "1",
+        "as_of": settings.as_of.isoformat(),
+        "reporting_timezone": settings.reporting_timezone,
+        "default_currency": settings.default_currency,
+        "low_balance": str(settings.low_balance),
+        "manual_charge_settles_on": settings.manual_charge_settles_on,
+        "max_reject_ratio": "1",
     }
     result = run_pipeline(home, **overrides)
     assert result.exit_code == 0, f"exit code {result.exit_code}: {result}"

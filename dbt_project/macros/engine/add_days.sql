@@ -1,0 +1,8 @@
+{#- A day, some days later. -#}
+{% macro add_days(day, days) -%}
+    {{ return(adapter.dispatch('add_days', 'paywall_warehouse')(day, days)) }}
+{%- endmacro %}
+
+{% macro duckdb__add_days(day, days) -%}
+    ({{ day }} + cast({{ days }} as integer))
+{%- endmacro %}

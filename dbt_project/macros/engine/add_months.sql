@@ -1,0 +1,8 @@
+{#- The first day of a month, some months later. -#}
+{% macro add_months(month, months) -%}
+    {{ return(adapter.dispatch('add_months', 'paywall_warehouse')(month, months)) }}
+{%- endmacro %}
+
+{% macro duckdb__add_months(month, months) -%}
+    cast({{ month }} + to_months(cast({{ months }} as integer)) as date)
+{%- endmacro %}

@@ -1,0 +1,8 @@
+{#- A select list's only column: a row for every day from one day to another, both included. -#}
+{% macro day_series(first_day, last_day) -%}
+    {{ return(adapter.dispatch('day_series', 'paywall_warehouse')(first_day, last_day)) }}
+{%- endmacro %}
+
+{% macro duckdb__day_series(first_day, last_day) -%}
+    cast(unnest(generate_series({{ first_day }}, {{ last_day }}, interval 1 day)) as date)
+{%- endmacro %}

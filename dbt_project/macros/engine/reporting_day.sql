@@ -1,0 +1,8 @@
+{#- The calendar day of an instant in a time zone (IANA name, an expression). -#}
+{% macro reporting_day(instant, timezone) -%}
+    {{ return(adapter.dispatch('reporting_day', 'paywall_warehouse')(instant, timezone)) }}
+{%- endmacro %}
+
+{% macro duckdb__reporting_day(instant, timezone) -%}
+    cast(timezone({{ timezone }}, {{ instant }}) as date)
+{%- endmacro %}

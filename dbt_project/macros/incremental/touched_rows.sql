@@ -1,0 +1,80 @@
+{#- What a build has to replace, a query for each incremental mart. All start from the keys that build.touched_keys holds. -#}
+
+{% macro touched_entries() -%}
+    select entry_id from {{ ref('int_touched__entries') }}
+{%- endmacro %}
+
+{% macro touched_days() -%}
+    select distinct entry_date from {{ source('build', 'touched_keys') }}
+{%- endmacro %}
+
+{% macro touched_user_days() -%}
+    select distinct
+        entry_date,
+        user_id
+    from {{ source('build', 'touched_keys') }}
+    where user_id is not null
+{%- endmacro %}
+
+{#- A user's first payer day may move to a day that is not touched itself, or away from one. -#}
+{% macro touched_payer_days() -%}
+    select
+        entry_date as date_day,
+        user_id
+    from {{ source('build', 'touched_keys') }}
+    where user_id is not null
+    union
+    select
+        date_day,
+        user_id
+    from {{ this }}
+    where is_new_payer and user_id in (select user_id from {{ source('build', 'touched_keys') }})
+    union
+    select
+        min(date_day) as date_day,
+        user_id
+    from {{ ref('int_user_days') }}
+    where revenue > 0 and user_id in (select user_id from {{ source('build', 'touched_keys') }})
+    group by user_id
+{%- endmacro %}
+
+{#- A wallet's balances change from its first touched day on; the day before that is replaced too, because its valid_to may change. -#}
+{% macro touched_wallets() -%}
+    select
+        touched.user_id,
+        touched.paywall_id,
+        touched.currency,
+        coalesce(max(known.date_day), min(touched.first_date)) as start_date,
+        coalesce(max_by(known.opening_balance, known.date_day), 0) as opening_balance
+    from (
+        select
+            user_id,
+            paywall_id,
+            currency,
+            min(entry_date) as first_date
+        from {{ source('build', 'touched_keys') }}
+        where user_id is not null
+        group by user_id, paywall_id, currency
+    ) as touched
+    left join {{ this }} as known
+        on
+            touched.user_id = known.user_id
+            and touched.paywall_id = known.paywall_id
+            and touched.currency = known.currency
+            and touched.first_date > known.date_day
+    group by touched.user_id, touched.paywall_id, touched.currency
+{%- endmacro %}
+
+{#- Hook of fct_ledger_entries: remember whose sums its touched rows belong to, before and after they are replaced. -#}
+{% macro remember_touched_keys() -%}
+    {% if is_incremental() %}
+    insert into {{ source('build', 'touched_keys') }} (entry_date, user_id, paywall_id, currency)
+    select distinct
+        entry_date,
+        user_id,
+        paywall_id,
+        currency
+    from {{ this }}
+    where entry_id in (select entry_id from {{ ref('int_touched__entries') }})
+    {% endif %}
+{%- endmacro %}

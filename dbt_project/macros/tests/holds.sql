@@ -1,0 +1,11 @@
+{#- Each condition is true in every row; unknown is not true. -#}
+{% test holds(model, conditions, bounded_by=none) %}
+
+select *
+from ({{ bounded(model, bounded_by) }}) as bounded
+where
+    {%- for condition in conditions %}
+    {% if not loop.first %}or {% endif %}not coalesce({{ condition }}, false)
+    {%- endfor %}
+
+{% endtest %}

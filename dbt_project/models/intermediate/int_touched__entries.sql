@@ -1,0 +1,63 @@
+with
+
+state as (select * from {{ source('build', 'state') }}),
+
+entry_versions as (select * from {{ ref('stg_ledger__entry_versions') }}),
+
+related_versions as (select * from {{ ref('stg_ledger__entry_versions') }} where related_entry_id is not null),
+
+deliveries as (select * from {{ ref('stg_paywalls__events') }} where entry_type is not null),
+
+remapped_wallets as (select * from {{ ref('int_users__identity') }} where is_remapped),
+
+new_versions as (
+
+    select entry_versions.entry_id
+    from entry_versions
+    cross join state
+    where entry_versions.batch_seq > state.built_through
+
+),
+
+-- By event, not by activity: a repeated delivery may name another activity than the first one did.
+new_events as (
+
+    select deliveries.event_id
+    from deliveries
+    cross join state
+    where deliveries.batch_seq > state.built_through
+
+),
+
+stated as (
+
+    select entry_id from new_versions
+    union
+    select activity_id from deliveries semi join new_events on deliveries.event_id = new_events.event_id
+    union
+    select activity_id from deliveries semi join remapped_wallets on deliveries.wallet_user_id = remapped_wallets.wallet_user_id
+
+),
+
+-- A refund takes its kind and its model from the entry that it is about.
+about_them as (
+
+    select related_versions.entry_id
+    from related_versions
+    semi join stated on related_versions.related_entry_id = stated.entry_id
+
+),
+
+touched as (
+
+    select entry_id from stated
+    union
+    select entry_id from about_them
+
+)
+
+select entry_id
+from touched
+{%- if is_rebuild() %}
+where false
+{%- endif %}

@@ -1,0 +1,119 @@
+with
+
+user_days as (select * from {{ ref('fct_user_days') }}),
+
+dates as (select * from {{ ref('dim_dates') }}),
+
+settings as (select * from {{ ref('stg_run__settings') }}),
+
+months as (
+
+    select
+        month_start,
+        cast(year * 12 + month as integer) as month_no
+    from dates
+    group by month_start, year * 12 + month
+
+),
+
+user_months as (
+
+    select
+        user_days.user_id,
+        user_days.currency,
+        dates.month_start,
+        cast(dates.year * 12 + dates.month as integer) as month_no,
+        sum(user_days.revenue) as revenue,
+        sum(user_days.profit) as profit
+    from user_days
+    inner join dates on user_days.date_day = dates.date_day
+    group by user_days.user_id, user_days.currency, dates.month_start, dates.year * 12 + dates.month
+
+),
+
+cohort_users as (
+
+    select
+        user_id,
+        currency,
+        min(month_start) as cohort_month,
+        min(month_no) as cohort_month_no
+    from user_months
+    where revenue > 0
+    group by user_id, currency
+
+),
+
+cohorts as (
+
+    select
+        cohort_month,
+        cohort_month_no,
+        currency,
+        cast(count(*) as bigint) as cohort_size
+    from cohort_users
+    group by cohort_month, cohort_month_no, currency
+
+),
+
+happened as (
+
+    select
+        cohort_users.cohort_month,
+        user_months.currency,
+        user_months.month_no,
+        count(*) filter (where user_months.revenue > 0) as active_payers,
+        sum(user_months.revenue) as revenue,
+        sum(user_months.profit) as profit
+    from user_months
+    inner join cohort_users on user_months.user_id = cohort_users.user_id and user_months.currency = cohort_users.currency
+    where user_months.month_no >= cohort_users.cohort_month_no
+    group by cohort_users.cohort_month, user_months.currency, user_months.month_no
+
+),
+
+-- Every month since the cohort's own, whether anything happened or not.
+every_month as (
+
+    select
+        cohorts.cohort_month,
+        cohorts.currency,
+        months.month_no - cohorts.cohort_month_no as months_since,
+        months.month_start,
+        cohorts.cohort_size,
+        {{ whole('happened.active_payers') }} as active_payers,
+        {{ money('happened.revenue') }} as revenue,
+        {{ money('happened.profit') }} as profit
+    from cohorts
+    inner join months on cohorts.cohort_month_no <= months.month_no
+    left join happened
+        on
+            cohorts.cohort_month = happened.cohort_month
+            and cohorts.currency = happened.currency
+            and months.month_no = happened.month_no
+
+)
+
+select
+    ---------- grain
+    every_month.cohort_month,
+    every_month.currency,
+    cast(every_month.months_since as integer) as months_since,
+
+    ---------- payers
+    every_month.cohort_size,
+    every_month.active_payers,
+    {{ ratio('every_month.active_payers', 'every_month.cohort_size') }} as retention_rate,
+
+    ---------- money
+    every_month.revenue,
+    {{ money('sum(every_month.revenue) over so_far') }} as cumulative_revenue,
+    {{ money('sum(every_month.profit) over so_far') }} as cumulative_profit,
+    {{ ratio('every_month.revenue', 'every_month.cohort_size') }} as revenue_per_user,
+
+    {{ add_months('every_month.month_start', 1) }} <= settings.today as is_complete
+from every_month
+cross join settings
+window so_far as (
+    partition by every_month.cohort_month, every_month.currency order by every_month.months_since rows between unbounded preceding and current row
+)

@@ -1,0 +1,83 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='replace_touched',
+        touched_rows='touched_days',
+        touched_match='present.date_day = touched.entry_date',
+    )
+}}
+
+with
+
+entries as (select * from {{ ref('fct_ledger_entries') }}),
+
+{% if is_incremental() %}
+touched as (
+
+    {{ touched_days() }}
+
+),
+
+{% else %}
+-- depends_on: {{ source('build', 'touched_keys') }}
+{% endif %}
+counted as (
+
+    select
+        entries.*,
+        entries.entry_type = 'charge' as is_charge,
+        entries.entry_type = 'charge' and entries.status = 'settled' as is_settled_charge
+    from entries
+    {% if is_incremental() %}
+    semi join touched on entries.entry_date = touched.entry_date
+    {% endif %}
+    where
+        (entries.entry_type = 'charge' and entries.status in ('settled', 'failed', 'reversed'))
+        or (entries.entry_type = 'refund' and entries.status = 'settled' and coalesce(entries.related_entry_type, 'unknown') <> 'deposit')
+
+),
+
+summed as (
+
+    select
+        entry_date as date_day,
+        paywall_id,
+        coalesce(model_id, 'unknown') as model_id,
+        currency,
+        cast(count(*) filter (where is_settled_charge) as bigint) as charges,
+        {{ whole('sum(prompt_tokens) filter (where is_settled_charge)') }} as prompt_tokens,
+        {{ whole('sum(completion_tokens) filter (where is_settled_charge)') }} as completion_tokens,
+        {{ whole('sum(total_tokens) filter (where is_settled_charge)') }} as total_tokens,
+        {{ money('sum(revenue)') }} as revenue,
+        {{ money('sum(refunds)') }} as refunds,
+        {{ money('sum(provider_cost) filter (where is_charge)') }} as provider_cost,
+        {{ money('sum(platform_fees) filter (where is_settled_charge)') }} as platform_fees,
+        cast(count(*) filter (where is_charge and provider_cost is null) as bigint) as charges_without_cost
+    from counted
+    group by entry_date, paywall_id, coalesce(model_id, 'unknown'), currency
+
+)
+
+select
+    ---------- grain
+    date_day,
+    paywall_id,
+    model_id,
+    currency,
+
+    ---------- usage
+    charges,
+    prompt_tokens,
+    completion_tokens,
+    total_tokens,
+
+    ---------- money
+    revenue,
+    refunds,
+    {{ money('revenue - refunds') }} as net_revenue,
+    provider_cost,
+    platform_fees,
+    {{ money('revenue - provider_cost - platform_fees') }} as profit,
+    {{ money('revenue - refunds - provider_cost - platform_fees') }} as net_profit,
+    charges_without_cost
+from summed

@@ -1,0 +1,17 @@
+with
+
+periods as (select * from {{ ref('int_periods') }}),
+
+dates as (select * from {{ ref('dim_dates') }}),
+
+user_days as (select * from {{ ref('fct_user_days') }}),
+
+new_payer_days as (select * from {{ ref('fct_user_days') }}),
+
+entries as (select * from {{ ref('fct_ledger_entries') }}),
+
+currencies as (select distinct currency from entries),
+
+{{ kpi_ctes() }}
+
+select * from kpis

@@ -1,0 +1,9 @@
+select
+    as_of,
+    today,
+    reporting_timezone,
+    default_currency,
+    low_balance,
+    manual_charge_settles_on,
+    promo_reasons
+from {{ source('raw', 'settings') }}

@@ -1,0 +1,350 @@
+"""The assets: landing folders, the lake's tables, the plan of a build, dbt's models, the published warehouse."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import orjson
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
+from dagster_dbt.asset_utils import get_subset_selection_for_context
+
+from exports.invariants import INVARIANTS, Invariant
+from exports.publish import Publication, check_and_publish
+from exports.summary import daily_totals, period_kpis, reject_reasons
+from ingestion.build import Build, finish_build, prepare_build
+from ingestion.lake import LOADED, Lake
+from ingestion.load import LoadResult, load
+from ingestion.price_book import resolve_price_book
+from orchestration import dbt, report
+from orchestration.retries import retried
+from orchestration.warehouse import OWNER, WRITER_POOL, Warehouse
+
+PUBLISHED = dg.AssetKey(["published", "warehouse"])
+PLAN = dg.AssetKey(["build", "plan"])
+PRICE_BOOK = dg.AssetKey(["raw", "price_book"])
+# A day changes the KPIs, so that a healthy warehouse is published daily even when nothing landed.
+FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(hours=50))
+FILES_SHOWN = 20
+FAILURES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A folder of the landing area and the lake's table that it is loaded to."""
+
+    source: str
+    name: str
+    landing: str
+    description: str
+    kinds: frozenset[str]
+
+
+RAW_TABLES = (
+    RawTable(
+        "ledger",
+        "ledger_entries",
+        "Files of ledger entries as received: deposits, charges, refunds, adjustments, withdrawals.",
+        "Every accepted ledger record, that is every version of an entry, as typed Parquet batches. "
+        "Records that break a rule go to the rejects with file, line and reason.",
+        frozenset({"csv", "json", "parquet"}),
+    ),
+    RawTable(
+        "events",
+        "webhook_events",
+        "Webhook deliveries of Paywalls.ai as received, in both documented shapes.",
+        "Every accepted webhook delivery, repeats included, as typed Parquet batches.",
+        frozenset({"json"}),
+    ),
+    RawTable(
+        "prices",
+        "provider_rates",
+        "The operator's own provider rates, which override the built-in price book.",
+        "Every accepted row of the operator's own provider rates, as typed Parquet batches.",
+        frozenset({"csv"}),
+    ),
+)
+
+
+def landing_specs() -> list[dg.AssetSpec]:
+    """The landing folders, which other systems write."""
+    return [
+        dg.AssetSpec(
+            ["landing", table.source],
+            description=table.landing,
+            group_name="landing",
+            kinds=set(table.kinds),
+            owners=[OWNER],
+        )
+        for table in RAW_TABLES
+    ]
+
+
+def raw_asset(table: RawTable) -> dg.AssetsDefinition:
+    """The asset that loads what is new in one landing folder."""
+
+    @dg.asset(
+        key=["raw", table.name],
+        deps=[dg.AssetKey(["landing", table.source])],
+        description=table.description,
+        group_name="raw",
+        kinds={"parquet", "duckdb"},
+        owners=[OWNER],
+        pool=WRITER_POOL,
+    )
+    def load_new_files(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+        with retried(context):
+            loaded = load(warehouse.settings, table.source)
+        for warning in loaded.warnings:
+            context.log.warning(warning)
+        context.log.info(loaded_in_words(loaded))
+        return dg.MaterializeResult(metadata=load_metadata(loaded, Lake(warehouse.settings.home)))
+
+    return load_new_files
+
+
+def loaded_in_words(loaded: LoadResult) -> str:
+    """What a load found."""
+    if not loaded.files:
+        return f"nothing new in landing/{loaded.source}"
+    return f"{loaded.files} new files, {loaded.accepted:,} records accepted, {loaded.rejected:,} rejected"
+
+
+def load_metadata(loaded: LoadResult, lake: Lake) -> dict[str, Any]:
+    """Counts of this load and of the whole table, and the files of the batch."""
+    manifests = lake.manifests()
+    records = [file for manifest in manifests for file in manifest.files if file.source == loaded.source and file.status == LOADED]
+    batch = [file for manifest in manifests if manifest.batch_seq == loaded.batch_seq for file in manifest.files]
+    metadata: dict[str, Any] = {
+        "dagster/row_count": sum(file.accepted for file in records),
+        "new files": loaded.files,
+        "new records": loaded.records,
+        "accepted": loaded.accepted,
+        "rejected": loaded.rejected,
+    }
+    if batch:
+        shown = sorted(batch, key=lambda file: (-file.rejected, file.path))[:FILES_SHOWN]
+        rows = "\n".join(f"| {file.path} | {file.status} | {file.records:,} | {file.rejected:,} |" for file in shown)
+        more = f"\n\n… and {len(batch) - len(shown)} more files" if len(batch) > len(shown) else ""
+        metadata["batch"] = loaded.batch_seq
+        metadata["files"] = dg.MetadataValue.md(f"| file | status | records | rejected |\n|---|---|---:|---:|\n{rows}{more}")
+    return metadata
+
+
+@dg.asset(
+    key=PRICE_BOOK,
+    deps=[dg.AssetKey(["raw", table.name]) for table in RAW_TABLES],
+    group_name="raw",
+    kinds={"parquet"},
+    owners=[OWNER],
+    pool=WRITER_POOL,
+)
+def price_book(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+    """What every model text means and what its tokens cost when: `genai-prices`, overridden by the operator's own rates."""
+    book = resolve_price_book(warehouse.settings)
+    context.log.info(f"{book.models} models, {book.priced} of them with rates")
+    return dg.MaterializeResult(metadata={"dagster/row_count": book.models, "models with rates": book.priced})
+
+
+def plan_build(warehouse: Warehouse) -> Build:
+    """The plan of this run; repeatable, since a run has one `AS_OF` and nobody else writes meanwhile."""
+    return prepare_build(warehouse.settings, warehouse.code_version, full_refresh=warehouse.full_refresh)
+
+
+@dg.asset(
+    key=PLAN,
+    deps=[PRICE_BOOK, *(dg.AssetKey(["raw", table.name]) for table in RAW_TABLES)],
+    group_name="raw",
+    kinds={"duckdb"},
+    owners=[OWNER],
+    pool=WRITER_POOL,
+    output_required=False,
+)
+def build_plan(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[dg.MaterializeResult]:
+    """What this run has to build: the lake shown to dbt, the run's settings, and which batches are new.
+
+    Where the published warehouse already shows everything there is no plan, and Dagster skips all that follows.
+    """
+    build = plan_build(warehouse)
+    if not build.needed:
+        context.log.info("nothing new: the published warehouse stays as it is")
+        return
+    context.log.info(build.why)
+    yield dg.MaterializeResult(
+        metadata={"why": build.why, "full refresh": build.full_refresh, "through batch": build.through_batch},
+    )
+
+
+SOURCE_KEYS = {
+    ("raw", "ledger_entries"): dg.AssetKey(["raw", "ledger_entries"]),
+    ("raw", "webhook_events"): dg.AssetKey(["raw", "webhook_events"]),
+    ("raw", "models"): PRICE_BOOK,
+    ("raw", "model_rates"): PRICE_BOOK,
+}
+
+
+class Translator(DagsterDbtTranslator):
+    """dbt's nodes in Dagster's words: keys and groups by layer, sources under the assets that make them."""
+
+    def __init__(self) -> None:
+        super().__init__(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        """`layer/model`; a source is the asset that makes it."""
+        if dbt_resource_props["resource_type"] == "source":
+            return SOURCE_KEYS.get((dbt_resource_props["source_name"], dbt_resource_props["name"]), PLAN)
+        return super().get_asset_key(dbt_resource_props)
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        """The folder under `models/`: staging, intermediate, marts."""
+        return str(dbt_resource_props["fqn"][1])
+
+    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> Sequence[str]:
+        """One team owns the warehouse."""
+        return [OWNER]
+
+
+def dbt_models(manifest_file: Path) -> dg.AssetsDefinition:
+    """All dbt models as one step, their tests as asset checks."""
+    manifest: dict[str, Any] = orjson.loads(manifest_file.read_bytes())
+    translator = Translator()
+
+    @dbt_assets(
+        name="dbt_models",
+        manifest=manifest,
+        dagster_dbt_translator=translator,
+        exclude="resource_type:unit_test",
+        pool=WRITER_POOL,
+    )
+    def models(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
+        plan = plan_build(warehouse)
+        command = [*dbt.build_command(full_refresh=plan.full_refresh), *subset_arguments(context, manifest, translator)]
+        done = dbt.build(warehouse.settings, manifest, command, context.log.info)
+        for result in done.results:
+            for event in result.to_default_asset_events(manifest, translator, context, warehouse.settings.home.dbt_target):
+                rows = done.row_counts.get(result.raw_event["data"]["node_info"]["unique_id"])
+                counted = isinstance(event, dg.Output) and rows is not None
+                yield event.with_metadata({**event.metadata, "dagster/row_count": rows}) if counted else event
+        if done.failures:
+            raise dg.Failure(description=dbt_failure(done), allow_retries=False)
+        if not context.is_subset:
+            finish_build(warehouse.settings, plan)
+        context.log.info(f"{done.models} models built, {done.tests} tests hold")
+
+    return models
+
+
+def subset_arguments(context: dg.AssetExecutionContext, manifest: Mapping[str, Any], translator: DagsterDbtTranslator) -> list[str]:
+    """dbt's selection where somebody asked for some of the models or checks only."""
+    if not context.is_subset:
+        return []
+    arguments, indirect = get_subset_selection_for_context(
+        context=context,
+        manifest=manifest,
+        select=None,
+        exclude="resource_type:unit_test",
+        selector=None,
+        dagster_dbt_translator=translator,
+        current_dbt_indirect_selection_env=None,
+    )
+    return [*arguments, *(["--indirect-selection", indirect] if indirect else [])]
+
+
+def dbt_failure(done: dbt.DbtBuild) -> str:
+    """Why nothing is published: the failed models and tests, each with dbt's words and its query."""
+    told = "\n\n".join(failure.told() for failure in done.failures[:FAILURES_SHOWN])
+    more = f"\n\n… and {len(done.failures) - FAILURES_SHOWN} more" if len(done.failures) > FAILURES_SHOWN else ""
+    return f"Nothing is published: {len(done.failures)} of dbt's models and tests failed.\n\n{told}{more}"
+
+
+def ends(models: dg.AssetsDefinition) -> list[dg.AssetKey]:
+    """The marts, and what no other model uses: the checks before publication read that."""
+    used = {key for keys in models.asset_deps.values() for key in keys}
+    return sorted(key for key in models.keys if key.path[0] == "marts" or key not in used)
+
+
+def published_warehouse(models: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
+    """The asset that checks the build and publishes it."""
+
+    @dg.asset(
+        key=PUBLISHED,
+        deps=list(models),
+        check_specs=[dg.AssetCheckSpec(name, asset=PUBLISHED, description=words, blocking=True) for name, words in INVARIANTS.items()],
+        group_name="published",
+        kinds={"duckdb"},
+        owners=[OWNER],
+        pool=WRITER_POOL,
+        freshness_policy=FRESHNESS,
+    )
+    def published(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
+        """One DuckDB file for every reader, replaced whole and only after every check has passed."""
+        settings = warehouse.settings
+        publication = check_and_publish(settings, warehouse.run_id, warehouse.started_at, settings.now(), warehouse.code_version)
+        yield from check_results(publication.invariants)
+        if not publication.published:
+            raise dg.Failure(description=publication_failure(publication), allow_retries=False)
+        context.log.info(f"{publication.path} holds {len(publication.row_counts)} tables")
+        yield dg.MaterializeResult(asset_key=PUBLISHED, metadata=publication_metadata(publication))
+
+    return published
+
+
+def check_results(invariants: Sequence[Invariant]) -> Iterator[dg.AssetCheckResult]:
+    """One result a check, with what was compared in each scope."""
+    for name in INVARIANTS:
+        own = [one for one in invariants if one.name == name]
+        failed = [one for one in own if not one.passed]
+        records = [
+            dg.TableRecord(
+                {
+                    "scope": one.scope,
+                    "expected": report.exact(one.expected),
+                    "actual": report.exact(one.actual),
+                    "difference": report.exact(one.difference),
+                    "passed": one.passed,
+                }
+            )
+            for one in own
+        ]
+        metadata: dict[str, Any] = {"compared": dg.MetadataValue.table(records)} if records else {}
+        if failed:
+            metadata["query"] = failed[0].query
+        yield dg.AssetCheckResult(
+            asset_key=PUBLISHED,
+            check_name=name,
+            passed=not failed,
+            description=failed[0].told() if failed else None,
+            metadata=metadata,
+        )
+
+
+def publication_failure(publication: Publication) -> str:
+    """Which checks do not hold, with expected, actual and the query to look further."""
+    failures = publication.failures
+    count = Counter(one.name for one in failures)
+    told = "\n".join(one.told() for one in failures[:FAILURES_SHOWN])
+    more = f"\n… and {len(failures) - FAILURES_SHOWN} more" if len(failures) > FAILURES_SHOWN else ""
+    return f"Nothing is published: {len(count)} checks do not hold ({', '.join(count)}).\n{told}{more}"
+
+
+def publication_metadata(publication: Publication) -> dict[str, Any]:
+    """What readers of the asset page want to see first."""
+    kpis = period_kpis(publication.path)
+    days = daily_totals(publication.path, report.PLOTTED_DAYS)
+    metadata: dict[str, Any] = {"path": dg.MetadataValue.path(publication.path)}
+    if kpis:
+        metadata["KPIs"] = dg.MetadataValue.md(report.kpi_table(kpis))
+    if kpis and days:
+        metadata["by day"] = dg.MetadataValue.md(report.revenue_plot(days, kpis[0]["currency"]))
+    reasons = "\n".join(f"| {one.reason_code} | {one.records:,} | {report.place_of(one)} |" for one in reject_reasons(publication.path))
+    rows = "\n".join(f"| {name} | {count:,} |" for name, count in publication.row_counts.items())
+    return {
+        **metadata,
+        "new records": publication.new_records,
+        "rejected": publication.rejected_records,
+        **({"rejects": dg.MetadataValue.md(f"| reason | records | first |\n|---|---:|---|\n{reasons}")} if reasons else {}),
+        "rows": dg.MetadataValue.md(f"| table | rows |\n|---|---:|\n{rows}"),
+    }

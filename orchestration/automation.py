@@ -1,0 +1,90 @@
+"""When the warehouse is refreshed: every night, and when files have landed."""
+
+import hashlib
+from collections.abc import Iterable
+
+import dagster as dg
+
+from exports.publish import record_failed_run
+from exports.runs import read_runs
+from ingestion.lake import Lake
+from ingestion.landing import Landing, LandingFile
+from orchestration.assets import RAW_TABLES
+from orchestration.warehouse import Warehouse, settle_dead_run
+from paywall_warehouse.settings import Settings
+
+DAILY_AT = "30 2 * * *"
+LOOK_EVERY_SECONDS = 60
+
+
+@dg.failure_hook(required_resource_keys={"warehouse"})
+def log_failed_run(context: dg.HookContext) -> None:
+    """Write a run that ended before its checks to the log of runs, which `ops.runs` shows."""
+    warehouse: Warehouse = context.resources.warehouse
+    settings = warehouse.settings
+    if any(run.run_id == warehouse.run_id for run in read_runs(settings.home)):
+        return
+    loaded = [manifest for manifest in Lake(settings.home).manifests() if manifest.loaded_at >= warehouse.started_at]
+    record_failed_run(
+        settings,
+        warehouse.run_id,
+        warehouse.started_at,
+        settings.now(),
+        warehouse.code_version,
+        sum(manifest.records for manifest in loaded),
+        sum(manifest.rejected for manifest in loaded),
+    )
+
+
+refresh_job = dg.define_asset_job(
+    "refresh",
+    selection=dg.AssetSelection.all(),
+    description="Load what landed, build, check, publish. Ends early, and well, where nothing is new.",
+    hooks={log_failed_run},
+)
+
+
+def daily(settings: Settings) -> dg.ScheduleDefinition:
+    """Every night in reporting time: a new day changes the KPIs even where nothing landed."""
+    return dg.ScheduleDefinition(
+        name="daily",
+        job=refresh_job,
+        cron_schedule=DAILY_AT,
+        execution_timezone=settings.reporting_timezone,
+        description=f"Every day at 02:30, {settings.reporting_timezone}.",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
+
+
+def new_files_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Starts a run when files have landed that no batch knows."""
+
+    @dg.sensor(
+        name="new_files",
+        job=refresh_job,
+        minimum_interval_seconds=LOOK_EVERY_SECONDS,
+        description="Looks every minute for files in the landing area that no batch knows.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def new_files(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        settle_dead_run(settings.home, context.instance)
+        unknown = unknown_files(settings)
+        if not unknown:
+            return dg.SkipReason("every landed file is known")
+        return dg.RunRequest(run_key=run_key(unknown), tags={"new_files": str(len(unknown))})
+
+    return new_files
+
+
+def unknown_files(settings: Settings) -> list[LandingFile]:
+    """Landed files that no batch knows under this name and with this content; a listing, nothing is opened."""
+    landing = Landing(settings.landing, settings.home.tmp / "landing")
+    known = {(file.path, file.fingerprint) for manifest in Lake(settings.home).manifests() for file in manifest.files}
+    files = (file for table in RAW_TABLES for file in landing.files(table.source))
+    return [file for file in files if (file.path, file.fingerprint) not in known]
+
+
+def run_key(files: Iterable[LandingFile]) -> str:
+    """The same for the same files: what a run could not or need not load does not start another."""
+    names = sorted(f"{file.path}\0{file.fingerprint}" for file in files)
+    return hashlib.sha256("\0".join(names).encode()).hexdigest()

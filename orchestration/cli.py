@@ -1,0 +1,156 @@
+"""The command `paywall-warehouse`. What is slow to import is imported by the commands that need it."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+
+from paywall_warehouse.settings import Settings, SettingsError, load_settings
+
+PUBLISHED, NOT_PUBLISHED, WRONG_USAGE = 0, 1, 2
+UI_PORT = 3000
+
+app = typer.Typer(
+    name="paywall-warehouse",
+    help="The warehouse of a company that sells AI usage from prepaid balances.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class WrongUsageError(Exception):
+    """What was asked for cannot be done here; the text says why and what to do."""
+
+
+def main() -> None:
+    """The entry point: exit code 0, 1 or 2 and never a traceback for what the user can mend."""
+    try:
+        app()
+    except (SettingsError, WrongUsageError) as error:
+        _say(str(error))
+        sys.exit(WRONG_USAGE)
+    except KeyboardInterrupt:
+        _say("Interrupted.")
+        sys.exit(NOT_PUBLISHED)
+
+
+def _say(words: str = "") -> None:
+    """Progress and errors go to stderr; what was asked for goes to stdout."""
+    typer.echo(words, err=True)
+
+
+@app.command()
+def run(
+    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Rebuild every table from the lake.")] = False,
+    sample: Annotated[bool, typer.Option("--sample", help="Land the sample data first where nothing has landed yet.")] = False,
+) -> None:
+    """Load what landed, build, check and publish. Exit code 0: published, or nothing was new; 1: not published."""
+    settings = ready_settings()
+    if sample and not settings.stripe_api_key and nothing_landed(settings):
+        _say("The landing area is empty: landing the sample data first.")
+        _say(land_sample_data(settings))
+        _say()
+    from orchestration.instance import open_instance
+    from orchestration.run import run_once
+
+    with open_instance(settings.home) as instance:
+        code = run_once(settings, instance, full_refresh=full_refresh)
+    raise typer.Exit(code)
+
+
+@app.command()
+def sample() -> None:
+    """Land the sample data: real requests, and an invented business around them."""
+    typer.echo(land_sample_data(ready_settings()))
+    typer.echo("`paywall-warehouse run` publishes it.")
+
+
+@app.command()
+def status() -> None:
+    """Show the last run, how fresh each source is, failed checks and rejected records."""
+    from orchestration.status import status_lines
+
+    for line in status_lines(load_settings()):
+        typer.echo(line)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="The port on this machine.", min=1, max=65535)] = UI_PORT,
+) -> None:
+    """Start Dagster's web server and daemon on this machine: lineage, schedule, sensor, runs."""
+    settings = ready_settings()
+    from orchestration.dbt import prepare_manifest
+    from orchestration.instance import open_instance, prepare_dagster_home
+
+    with open_instance(settings.home):
+        workspace = prepare_dagster_home(settings.home)
+    prepare_manifest(settings)
+    _say(f"http://127.0.0.1:{port}  (Ctrl-C ends it)")
+    os.environ.update(settings.tool_environment())
+    # A shell that starts this in the background leaves SIGINT ignored, and Dagster would then ignore SIGTERM as well.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.execv(sys.executable, [sys.executable, "-m", "dagster", *ui_arguments(workspace, port)])  # noqa: S606  our own program
+
+
+def ui_arguments(workspace: Path, port: int) -> list[str]:
+    """The arguments of `dagster dev`: this machine only."""
+    return ["dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
+
+
+def ready_settings() -> Settings:
+    """The settings of a command that works on a home: checked, and the home is there to write to."""
+    settings = load_settings()
+    with usable(settings.home.root):
+        for folder in (settings.home.root, settings.home.tmp, settings.home.dagster):
+            folder.mkdir(parents=True, exist_ok=True)
+        if settings.landing_uri is None:
+            from ingestion.load import SOURCES
+
+            for name in SOURCES:
+                (settings.home.landing / name).mkdir(parents=True, exist_ok=True)
+    return settings
+
+
+@contextmanager
+def usable(path: Path) -> Iterator[None]:
+    """Say it plainly where the home cannot be used."""
+    try:
+        yield
+    except OSError as error:
+        raise WrongUsageError(f"WAREHOUSE_HOME {str(path)!r} cannot be used: {error.strerror or error}. Choose a folder that this user may write to.") from error  # fmt: skip
+
+
+def nothing_landed(settings: Settings) -> bool:
+    """Whether no finished file of any kind is in the landing area."""
+    from ingestion.landing import Landing
+    from ingestion.load import SOURCES
+
+    landing = Landing(settings.landing, settings.home.tmp / "landing")
+    return not any(landing.files(name) for name in SOURCES)
+
+
+def land_sample_data(settings: Settings) -> str:
+    """Land the sample and describe it."""
+    from ingestion.landing import Landing
+    from ingestion.sample import describe, land_sample
+
+    landing = Landing(settings.landing, settings.home.tmp / "landing")
+    if not landing.is_local:
+        raise WrongUsageError(f"LANDING_URI {settings.landing!r} is not a local folder: the sample is landed in local folders only.")
+    zone = ZoneInfo(settings.reporting_timezone)
+    try:
+        return describe(land_sample(Path(landing.root), settings.reporting_day(settings.now()), zone))
+    except FileExistsError as error:
+        raise WrongUsageError(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()

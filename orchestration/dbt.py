@@ -1,0 +1,262 @@
+"""dbt, driven in this process: its manifest for Dagster, and builds whose events become Dagster's.
+
+In process because a run is seconds long: `dbt` as a process of its own costs 4 s of CPU to start, and `DbtCliResource`
+starts two (one asks for the version) and loads the adapter here as well.
+"""
+
+import gc
+import hashlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.adapters.factory import cleanup_connections
+from dbt.artifacts.schemas.results import NodeStatus
+from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt.contracts.graph.manifest import Manifest
+from dbt_common.events.base_types import EventMsg
+from dbt_common.events.functions import msg_to_dict
+from filelock import FileLock
+
+from paywall_warehouse.files import replace_file, replace_text
+from paywall_warehouse.home import Home
+from paywall_warehouse.settings import Settings
+
+PROJECT = Path(__file__).parents[1] / "dbt_project"
+# What a number depends on; orchestration only decides when it is computed.
+MEANING = ("dbt_project", "exports", "ingestion", "paywall_warehouse")
+RELEASE_SECONDS = 30
+FAILED = (NodeStatus.Error, NodeStatus.Fail, NodeStatus.RuntimeErr, NodeStatus.PartialSuccess)
+
+
+class DbtError(Exception):
+    """dbt could not do what it was asked to; the text is dbt's own."""
+
+
+def code_version() -> str:
+    """The version of the distribution and a digest of the code that gives the numbers their meaning."""
+    return f"{version('paywall-warehouse')}+{_digest(*(PROJECT.parent / name for name in MEANING))[:12]}"
+
+
+def _digest(*folders: Path) -> str:
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            skipped = path.name.startswith(".") or path.suffix == ".pyc" or path.relative_to(folder).parts[0] in ("target", "logs")
+            if not skipped and path.is_file():
+                digest.update(f"{folder.name}/{path.relative_to(folder).as_posix()}\0".encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def dbt_arguments(home: Home, *command: str) -> list[str]:
+    """The arguments of a dbt call: this project, with everything that dbt writes under the home."""
+    return [
+        *command,
+        *("--project-dir", str(PROJECT)),
+        *("--profiles-dir", str(PROJECT)),
+        *("--target-path", str(home.dbt_target)),
+        *("--log-path", str(home.dbt_logs)),
+        *("--log-level", "none"),
+        *("--log-level-file", "info"),
+        "--no-use-colors",
+        # Dagster reads the manifest while a build runs: `prepare_manifest` writes it, whole.
+        "--no-write-json",
+        "--no-send-anonymous-usage-stats",
+    ]
+
+
+def build_command(*, full_refresh: bool) -> list[str]:
+    """Models and data tests; unit tests belong to the developer's machine."""
+    return ["build", "--exclude-resource-type", "unit_test", *(["--full-refresh"] if full_refresh else [])]
+
+
+def prepare_manifest(settings: Settings) -> Path:
+    """dbt's `manifest.json`, parsed again only when a file of the project has changed."""
+    home = settings.home
+    manifest, stamp = home.dbt_target / "manifest.json", home.dbt_target / "project.sha256"
+    home.dbt_target.mkdir(parents=True, exist_ok=True)
+    with FileLock(home.dbt_target / ".manifest.lock"):
+        digest = _project_digest()
+        if not (manifest.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == digest):
+            parsed = _parsed(settings, digest)
+            replace_file(manifest, lambda partial: parsed.write(str(partial)))
+            replace_text(stamp, digest)
+    return manifest
+
+
+def _project_digest() -> str:
+    return hashlib.sha256(f"{version('dbt-core')} {version('dbt-duckdb')} {PROJECT} {_digest(PROJECT)}".encode()).hexdigest()
+
+
+_manifests: dict[str, Manifest] = {}
+
+
+def _parsed(settings: Settings, digest: str) -> Manifest:
+    """The project as dbt's own object, parsed once a process: it is the same for every home."""
+    if digest not in _manifests:
+        outcome = _invoke(settings, dbt_arguments(settings.home, "parse"))
+        if not isinstance(outcome.result, Manifest):
+            raise DbtError(f"the dbt project cannot be parsed: {outcome.exception}")
+        _manifests[digest] = outcome.result
+    return _manifests[digest]
+
+
+def _invoke(
+    settings: Settings, arguments: Sequence[str], manifest: Manifest | None = None, listen: Callable[[EventMsg], None] | None = None
+) -> dbtRunnerResult:
+    with _environment(settings.tool_environment()), _plain_interrupts():
+        outcome = dbtRunner(manifest=manifest, callbacks=[listen] if listen else []).invoke(list(arguments))
+    if outcome.exception is not None and not isinstance(outcome.exception, Exception):
+        raise outcome.exception
+    return outcome
+
+
+def _let_go_of(build_file: Path) -> None:
+    """Wait until dbt's connections are gone: once in some 50 builds one outlived dbt, and DuckDB refuses the next opener."""
+    cleanup_connections()
+    DuckDBConnectionManager.close_all_connections()
+    deadline = time.monotonic() + RELEASE_SECONDS
+    while build_file.exists():
+        try:
+            duckdb.connect(str(build_file), read_only=True).close()
+        except (duckdb.ConnectionException, duckdb.IOException):
+            if time.monotonic() > deadline:
+                raise
+            gc.collect()
+            time.sleep(0.1)
+        else:
+            return
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """dbt's profile reads the environment."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _plain_interrupts() -> Iterator[None]:
+    """dbt cancels its queries on KeyboardInterrupt, not on what Dagster raises instead."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@dataclass(frozen=True)
+class NodeFailure:
+    """A model that could not be built, or a test that found rows."""
+
+    name: str
+    message: str
+    query: str | None
+
+    def told(self) -> str:
+        """The failure in words, and the query to look further."""
+        query = f"\nTo look further, on the build file:\n{self.query.strip()}" if self.query else ""
+        return f"{self.name}: {self.message.strip()}{query}"
+
+
+@dataclass
+class DbtBuild:
+    """What a build did, in the order in which it happened."""
+
+    results: list[DbtCoreCliEventMessage] = field(default_factory=list)
+    failures: list[NodeFailure] = field(default_factory=list)
+    row_counts: dict[str, int] = field(default_factory=dict)
+    """Rows of each built table, by the model's unique id."""
+
+    @property
+    def models(self) -> int:
+        """How many models were built or tried."""
+        return sum(result.raw_event["info"]["name"] == "LogModelResult" for result in self.results)
+
+    @property
+    def tests(self) -> int:
+        """How many data tests ran."""
+        return sum(result.raw_event["info"]["name"] == "LogTestResult" for result in self.results)
+
+
+def build(settings: Settings, manifest: Mapping[str, Any], command: Sequence[str], tell: Callable[[str], None]) -> DbtBuild:
+    """Run `dbt build`; `tell` hears of every finished model, and of every test that does not pass."""
+    done = DbtBuild()
+    lock = threading.Lock()
+
+    def listen(message: EventMsg) -> None:
+        if message.info.name not in ("LogModelResult", "LogTestResult"):
+            return
+        event = DbtCoreCliEventMessage(raw_event=msg_to_dict(message), event_history_metadata={})
+        with lock:
+            done.results.append(event)
+            if line := _progress(event.raw_event):
+                tell(line)
+
+    parsed = _manifests.get(_project_digest())
+    outcome = _invoke(settings, dbt_arguments(settings.home, *command), parsed, listen)
+    _let_go_of(settings.home.build_file)
+    for result in getattr(outcome.result, "results", []):
+        if result.status in FAILED:
+            name = f"{result.node.resource_type} {result.node.name}"
+            done.failures.append(NodeFailure(name, result.message or str(result.status), getattr(result.node, "compiled_code", None)))
+    if not outcome.success and not done.failures:
+        raise DbtError(str(outcome.exception or "dbt build failed without saying why; see its log"))
+    built = [manifest["nodes"][result.raw_event["data"]["node_info"]["unique_id"]] for result in done.results if _is_built(result)]
+    done.row_counts = _row_counts(settings, [node for node in built if node["config"]["materialized"] in ("table", "incremental")])
+    return done
+
+
+def _is_built(result: DbtCoreCliEventMessage) -> bool:
+    return result.raw_event["info"]["name"] == "LogModelResult" and result.raw_event["data"]["status"] != "error"
+
+
+def _progress(event: Mapping[str, Any]) -> str | None:
+    node, data = event["data"]["node_info"], event["data"]
+    if event["info"]["name"] == "LogModelResult":
+        relation = node["node_relation"]
+        failed = " FAILED" if data["status"] == "error" else ""
+        return f"{relation['schema']}.{relation['alias']}{failed} ({data['execution_time']:.1f} s)"
+    if node["node_status"] in ("pass", "skipped"):
+        return None
+    return f"{'warning' if node['node_status'] == 'warn' else 'FAILED'}: test {node['node_name']}, {data['num_failures']} rows"
+
+
+def _row_counts(settings: Settings, nodes: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    if not nodes:
+        return {}
+    with duckdb.connect(str(settings.home.build_file), read_only=True) as connection:
+        return {
+            node["unique_id"]: connection.execute(f'select count(*) from "{node["schema"]}"."{node["alias"]}"').fetchall()[0][0]
+            for node in nodes
+        }
+
+
+@cache
+def current_code_version() -> str:
+    """`code_version` of this process: files that change while it runs are not the code that it runs."""
+    return code_version()

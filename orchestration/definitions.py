@@ -1,0 +1,41 @@
+"""Everything that Dagster knows of the warehouse, composed in one function."""
+
+from typing import Any
+
+import dagster as dg
+
+from orchestration import assets
+from orchestration.automation import daily, new_files_sensor, refresh_job
+from orchestration.dbt import prepare_manifest
+from orchestration.warehouse import warehouse_resource
+from paywall_warehouse.settings import Settings, load_settings
+
+
+def build_defs(settings: Settings | None = None, **overrides: Any) -> dg.Definitions:
+    """The code location; `overrides` replace resources by name, `loggers` the loggers."""
+    settings = settings or load_settings()
+    models = assets.dbt_models(prepare_manifest(settings))
+    loggers = overrides.pop("loggers", None)
+    return dg.Definitions(
+        assets=[
+            *assets.landing_specs(),
+            *(assets.raw_asset(table) for table in assets.RAW_TABLES),
+            assets.price_book,
+            assets.build_plan,
+            models,
+            assets.published_warehouse(assets.ends(models)),
+        ],
+        jobs=[refresh_job],
+        schedules=[daily(settings)],
+        sensors=[new_files_sensor(settings)],
+        resources={"warehouse": warehouse_resource(settings), **overrides},
+        loggers=loggers,
+        # The steps come one after another anyway; a process for each would cost 5 s of imports.
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What `dagster dev` loads."""
+    return build_defs()

@@ -1,0 +1,75 @@
+"""What a run in a terminal shows: Dagster's events and the steps' own words, a line each."""
+
+import logging
+import sys
+import time
+from typing import Any
+
+import dagster as dg
+import typer
+
+TITLES = {
+    "raw__ledger_entries": "ledger",
+    "raw__webhook_events": "events",
+    "raw__provider_rates": "prices",
+    "raw__price_book": "price book",
+    "build__plan": "plan",
+    "dbt_models": "build",
+    "published__warehouse": "check, publish",
+}
+WIDTH = max(map(len, TITLES.values()))
+
+
+class ProgressHandler(logging.Handler):
+    """Prints a line for each step when it ends, and what a long step says meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self._said: dict[str, str] = {}
+        self._started: dict[str, float] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Takes Dagster's records; their own data is in `dagster_meta`."""
+        meta: dict[str, Any] = getattr(record, "dagster_meta", {})
+        step, event = meta.get("step_key"), meta.get("dagster_event")
+        if event is not None:
+            self._event(event)
+        elif record.levelno >= logging.WARNING:
+            self._warn(step, meta.get("orig_message", record.getMessage()))
+        elif step and record.levelno == logging.INFO:
+            if step == "dbt_models" and step in self._said:
+                self._line("·", None, step, self._said[step])
+            self._said[step] = meta.get("orig_message", "")
+
+    def _event(self, event: Any) -> None:
+        step = event.step_key
+        if event.event_type is dg.DagsterEventType.STEP_START:
+            self._started[step] = time.monotonic()
+        elif event.event_type is dg.DagsterEventType.STEP_SUCCESS:
+            seconds = time.monotonic() - self._started.get(step, time.monotonic())
+            self._line("✓", "green", step, f"{self._said.get(step, 'done')} ({seconds:.1f} s)")
+        elif event.event_type is dg.DagsterEventType.STEP_FAILURE:
+            if step == "dbt_models" and step in self._said:
+                self._line("·", None, step, self._said[step])
+            self._line("✗", "red", step, "failed")
+
+    def _warn(self, step: str | None, words: str) -> None:
+        # Dagster's own words for steps behind a failed one; the failure says enough.
+        if not words.startswith("Dependencies for step"):
+            self._line("!", "yellow", step, words.partition("\n")[0])
+
+    def _line(self, mark: str, color: str | None, step: str | None, words: str) -> None:
+        title = TITLES.get(step or "", step or "").ljust(WIDTH)
+        typer.echo(f"{typer.style(mark, fg=color)} {title}  {words}", file=sys.stderr, color=None if sys.stderr.isatty() else False)
+
+
+def terminal_logger() -> dg.LoggerDefinition:
+    """A Dagster logger that shows a run's progress on stderr."""
+
+    @dg.logger(description="Progress on stderr.")
+    def progress(_: dg.InitLoggerContext) -> logging.Logger:
+        logger = logging.Logger("paywall_warehouse.progress", logging.DEBUG)  # noqa: LOG001  one of its own a run, not of the process
+        logger.addHandler(ProgressHandler())
+        return logger
+
+    return progress

@@ -1,0 +1,109 @@
+"""What a run says to people: KPI tables, the plot, rejected records."""
+
+import base64
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from exports.summary import DayTotals, RejectReason
+
+PLOTTED_DAYS = 90
+KPIS = {
+    "revenue": "Revenue",
+    "provider_cost": "Provider cost",
+    "profit": "Profit",
+    "active_payers": "Active payers",
+    "arpu": "ARPU",
+}
+
+
+def money(value: Any) -> str:
+    """An amount for people; the tables keep every digit."""
+    return "–" if value is None else f"{Decimal(value).quantize(Decimal('0.01'), ROUND_HALF_UP):,}"
+
+
+def exact(value: Decimal) -> str:
+    """Every digit, and no more."""
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def kpi_value(name: str, value: Any) -> str:
+    """A KPI for people: counts as they are, amounts to the cent."""
+    if value is None:
+        return "–"
+    return f"{value:,}" if name == "active_payers" else money(value)
+
+
+def change(now: Any, before: Any) -> str:
+    """Now against before in per cent, where there was something before."""
+    if now is None or not before:
+        return ""
+    return f"{(Decimal(now) - Decimal(before)) / abs(Decimal(before)) * 100:+.1f} %"
+
+
+def kpi_lines(kpis: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, str, str, str]]:
+    """One line a currency and KPI: currency, name, now, the period before, change."""
+    return [
+        (
+            row["currency"],
+            label,
+            kpi_value(name, row[name]),
+            kpi_value(name, row[f"previous_{name}"]),
+            change(row[name], row[f"previous_{name}"]),
+        )
+        for row in kpis
+        for name, label in KPIS.items()
+    ]
+
+
+def kpi_table(kpis: Sequence[Mapping[str, Any]]) -> str:
+    """The KPIs as a Markdown table."""
+    header = "| currency | last 30 days | now | 30 days before | change |\n|---|---|---:|---:|---:|\n"
+    rows = "\n".join(f"| {' | '.join(line)} |" for line in kpi_lines(kpis))
+    return "\n\n".join([header + rows, *cost_gaps(kpis)])
+
+
+def cost_gaps(kpis: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Where provider costs are not known: they are in no sum, which makes cost look small and profit large."""
+    return [
+        f"{row['currency']}: the provider cost is known for {row['cost_coverage']:.1%} of the charges; the rest is left out of cost and profit."
+        for row in kpis
+        if row["cost_coverage"] is not None and row["cost_coverage"] < 1
+    ]
+
+
+def columns(rows: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> list[str]:
+    """Rows of text as aligned lines; the columns named in `right` are aligned there."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    aligned = set(right)
+    return [
+        "  ".join(cell.rjust(width) if place in aligned else cell.ljust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in rows
+    ]  # fmt: skip
+
+
+def place_of(reason: RejectReason) -> str:
+    """Where a rejected record stands, as editors and terminals open it."""
+    return reason.first_path if reason.first_line is None else f"{reason.first_path}:{reason.first_line}"
+
+
+def revenue_plot(days: Sequence[DayTotals], currency: str) -> str:
+    """Revenue, cost and profit by day in one currency, as a Markdown image that needs no other file."""
+    from matplotlib.figure import Figure
+
+    own = [day for day in days if day.currency == currency]
+    figure = Figure(figsize=(7.2, 2.6), dpi=90, layout="constrained")
+    axes = figure.subplots()
+    dates = [day.date_day for day in own]
+    for name, color in (("revenue", "#2563eb"), ("provider_cost", "#dc2626"), ("profit", "#059669")):
+        axes.plot(dates, [float(getattr(day, name)) for day in own], label=name.replace("_", " "), color=color, linewidth=1.4)  # type: ignore[arg-type]
+    axes.set_title(f"Revenue, provider cost and profit by day, {currency}", fontsize=9, loc="left")
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8, frameon=False, ncols=3, loc="upper left")
+    image = io.BytesIO()
+    figure.savefig(image, format="png")
+    return f"![Revenue, provider cost and profit by day](data:image/png;base64,{base64.b64encode(image.getvalue()).decode()})"

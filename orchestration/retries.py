@@ -1,0 +1,49 @@
+"""Which failures pass by themselves, and how long to wait for that."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from ingestion.load import LandingFileChangedError
+
+MAX_RETRIES = 4
+FIRST_WAIT_SECONDS = 5
+
+# What fsspec's file systems raise when the network fails, beside OSErrors: classes of libraries that need not be installed.
+NETWORK_ERRORS = {
+    "ClientConnectionError", "ClientPayloadError", "ConnectTimeout", "ConnectionClosedError", "EndpointConnectionError",
+    "HTTPClientError", "IncompleteRead", "ReadTimeout", "ServiceResponseError", "TransportError",
+}  # fmt: skip
+NETWORK_ERRNOS = {
+    errno.EAGAIN, errno.EBUSY, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH,
+    errno.ENETDOWN, errno.ENETRESET, errno.ENETUNREACH, errno.EPIPE, errno.ETIMEDOUT,
+}  # fmt: skip
+
+
+def passes_by_itself(error: BaseException) -> bool:
+    """Whether trying again can help: a network fault or a file that is still being written, never a broken rule."""
+    if isinstance(error, (LandingFileChangedError, ConnectionError, TimeoutError)):
+        return True
+    if isinstance(error, OSError) and error.errno in NETWORK_ERRNOS:
+        return True
+    return any(kind.__name__ in NETWORK_ERRORS for kind in type(error).__mro__)
+
+
+def seconds_to_wait(retry: int) -> int:
+    """5, 15, 45, 135: four tries more in three and a half minutes."""
+    return int(FIRST_WAIT_SECONDS * 3**retry)
+
+
+@contextmanager
+def retried(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Ask Dagster to try the step again where that can help."""
+    try:
+        yield
+    except Exception as error:
+        if not passes_by_itself(error):
+            raise
+        context.log.warning("%s: %s; trying again later", type(error).__name__, error)
+        wait = seconds_to_wait(context.op_execution_context.retry_number)
+        raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=wait) from error

@@ -1,0 +1,90 @@
+"""What `paywall-warehouse status` says; works before the first run and while one is at work."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import duckdb
+
+from exports.runs import read_runs
+from ingestion.lake import Lake
+from ingestion.load import SOURCES
+from orchestration import report
+from orchestration.automation import unknown_files
+from orchestration.run import last_published, reject_lines, reject_reasons
+from paywall_warehouse.settings import Settings
+
+
+def status_lines(settings: Settings) -> Iterator[str]:
+    """Last run, published file, sources, failed checks, rejects."""
+    yield f"Home: {settings.home.root}"
+    yield ""
+    yield from _runs(settings)
+    yield ""
+    yield from _sources(settings)
+    yield ""
+    yield from _failed_checks(settings)
+    manifests = Lake(settings.home).manifests()
+    rejected = sum(manifest.rejected for manifest in manifests)
+    yield f"Rejected records: {rejected:,}" if rejected else "Rejected records: none"
+    yield from reject_lines(reject_reasons(settings, manifests))
+
+
+def ago(instant: datetime) -> str:
+    """How long ago an instant was."""
+    seconds = (datetime.now(UTC) - instant).total_seconds()
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            count = int(seconds // length)
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+def _instant(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M} UTC, {ago(instant)}"
+
+
+def _runs(settings: Settings) -> Iterator[str]:
+    runs = read_runs(settings.home)
+    if not runs:
+        yield "No run has finished yet: `paywall-warehouse run`."
+        return
+    last = runs[-1]
+    yield f"Last run: {last.status}, {_instant(last.finished_at)}; {last.new_records:,} new records, {last.rejected_records:,} rejected"
+    good = last_published(settings)
+    if good is None or not settings.home.published_file.exists():
+        yield "Published: nothing yet"
+    else:
+        yield f"Published: {settings.home.published_file}, {_instant(good.finished_at)}"
+
+
+def _sources(settings: Settings) -> Iterator[str]:
+    manifests = Lake(settings.home).manifests()
+    waiting = [file.source for file in unknown_files(settings)]
+    rows = [("source", "records", "last loaded", "files waiting")]
+    for source in SOURCES:
+        own = [manifest for manifest in manifests if any(file.source == source for file in manifest.files)]
+        records = sum(file.accepted for manifest in own for file in manifest.files)
+        loaded = _instant(max(manifest.loaded_at for manifest in own)) if own else "never"
+        rows.append((source, f"{records:,}", loaded, str(waiting.count(source))))
+    yield from report.columns(rows, right=(1, 3))
+
+
+def _failed_checks(settings: Settings) -> Iterator[str]:
+    """The checks of the last run that reached them; they are in the build file, which a run may hold."""
+    if not settings.home.build_file.exists():
+        yield "Failed checks: none"
+        return
+    try:
+        with duckdb.connect(str(settings.home.build_file), read_only=True) as connection:
+            rows = connection.execute(
+                """select name, scope, expected, actual from ops.invariants
+                where not passed and checked_at = (select max(checked_at) from ops.invariants) order by name, scope"""
+            ).fetchall()
+    except duckdb.CatalogException:
+        rows = []
+    except duckdb.IOException:
+        yield "Failed checks: a run is at work"
+        return
+    yield f"Failed checks: {len(rows)}" if rows else "Failed checks: none"
+    for name, scope, expected, actual in rows:
+        yield f"  {name} ({scope}): expected {report.exact(expected)}, actual {report.exact(actual)}"

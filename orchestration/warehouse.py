@@ -1,0 +1,123 @@
+"""What every step of a run works with, and the lock that keeps two runs of one home apart."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+from filelock import FileLock, Timeout
+
+from orchestration.dbt import current_code_version
+from paywall_warehouse.files import replace_text
+from paywall_warehouse.home import Home
+from paywall_warehouse.settings import Settings
+
+OWNER = "team:finance-data"
+# Steps that write the lake or a warehouse file; `dagster.yaml` gives the pool one slot.
+WRITER_POOL = "writer"
+RUN_HISTORY_DAYS = 180
+FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """The settings of one run, with one `AS_OF` for all its steps."""
+
+    settings: Settings
+    run_id: str
+    started_at: datetime
+    code_version: str
+    full_refresh: bool
+
+
+def warehouse_resource(settings: Settings) -> dg.ResourceDefinition:
+    """The `Warehouse` of a run; while it is in use no other run works on the same home."""
+
+    @dg.resource(
+        description="The settings of this run, and the lock that keeps other runs of the same home waiting.",
+        config_schema={
+            "full_refresh": dg.Field(bool, default_value=False, description="Rebuild every table from the lake."),
+        },
+    )
+    def warehouse(context: dg.InitResourceContext) -> Iterator[Warehouse]:
+        run_id = context.run_id or "unknown"
+        with exclusive(settings.home, run_id, context.instance, context.log or logging.getLogger(__name__)):
+            started_at = datetime.now(UTC)
+            yield Warehouse(
+                settings=settings.model_copy(update={"as_of": settings.as_of or started_at}),
+                run_id=run_id,
+                started_at=started_at,
+                code_version=current_code_version(),
+                full_refresh=context.resource_config["full_refresh"],
+            )
+
+    return warehouse
+
+
+def _forget_old_runs(instance: dg.DagsterInstance) -> None:
+    """Dagster keeps the events of every run, a file of about 1 MB each, for ever; `ops.runs` keeps a line of each."""
+    old = dg.RunsFilter(created_before=datetime.now(UTC) - timedelta(days=RUN_HISTORY_DAYS), statuses=list(FINISHED))
+    for run in instance.get_runs(filters=old, limit=100):
+        instance.delete_run(run.run_id)
+
+
+def _lock(home: Home) -> FileLock:
+    return FileLock(home.root / ".run.lock", mode=0o644)
+
+
+def _holder(home: Home) -> Path:
+    return home.root / "state" / "running.json"
+
+
+@contextmanager
+def exclusive(home: Home, run_id: str, instance: dg.DagsterInstance | None, log: logging.Logger) -> Iterator[None]:
+    """Hold the home's run lock; wait for it where another run holds it.
+
+    The operating system releases the lock of a process that dies. The file beside it then still names that run, and
+    whoever gets the lock settles it.
+    """
+    home.root.mkdir(parents=True, exist_ok=True)
+    lock = _lock(home)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        log.warning("another run is at work on %s; this one waits for its end", home.root)
+        lock.acquire()
+    try:
+        if instance is not None:
+            _settle(home, instance)
+            _forget_old_runs(instance)
+        replace_text(_holder(home), json.dumps({"run_id": run_id}))
+        yield
+    finally:
+        _holder(home).unlink(missing_ok=True)
+        lock.release()
+
+
+def settle_dead_run(home: Home, instance: dg.DagsterInstance) -> None:
+    """Tell Dagster of a run whose process died, so that it does not count as running and holds no slot of a pool."""
+    if not _holder(home).exists():
+        return
+    lock = _lock(home)
+    try:
+        with lock.acquire(blocking=False):
+            _settle(home, instance)
+    except Timeout:
+        return
+
+
+def _settle(home: Home, instance: dg.DagsterInstance) -> None:
+    try:
+        run_id = json.loads(_holder(home).read_text(encoding="utf-8"))["run_id"]
+    except FileNotFoundError:
+        return
+    run = instance.get_run_by_id(run_id)
+    if run is not None:
+        if not run.is_finished:
+            instance.report_run_failed(run, "The process of this run ended before the run did.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run_id)
+    _holder(home).unlink(missing_ok=True)

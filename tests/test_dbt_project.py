@@ -1,0 +1,25 @@
+"""dbt's own unit tests, on a warehouse whose tables are there and empty."""
+
+import os
+from pathlib import Path
+
+import pytest
+from dbt.cli.main import dbtRunner
+
+from orchestration.dbt import dbt_arguments
+from paywall_warehouse.settings import load_settings
+from tests.harness import run_pipeline
+
+
+def test_dbt_unit_tests_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_pipeline(tmp_path).exit_code == 0
+    settings = load_settings(warehouse_home=tmp_path)
+    for name, value in settings.tool_environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DBT_THREADS", str(os.cpu_count()))
+    arguments = dbt_arguments(settings.home, "test", "--select", "test_type:unit")
+    outcome = dbtRunner().invoke([*arguments, "--quiet"])
+    results = [result for result in outcome.result or [] if result.node.unique_id.startswith("unit_test.")]
+    failed = [f"{result.node.name}: {result.message}" for result in results if str(result.status) != "pass"]
+    assert not failed, "\n\n".join(failed)
+    assert results, "dbt found its unit tests"
