@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, Final
 
 import duckdb
 
 UNITS = Decimal(1).scaleb(-12)
+# Python's own context keeps 28 digits; a DECIMAL(38,12) has up to 38.
+EXACT = Context(prec=80)
 
 # Measures that entries, daily revenue and user days must agree on.
 SHARED_MEASURES = (
@@ -51,8 +53,8 @@ class Invariant:
 
     @property
     def difference(self) -> Decimal:
-        """Actual minus expected."""
-        return self.actual - self.expected
+        """Actual minus expected, with every digit."""
+        return EXACT.subtract(self.actual, self.expected)
 
     def told(self) -> str:
         """The failure in words: the check, both values, and the query to look further."""

@@ -28,7 +28,7 @@ def exact(text: str) -> Decimal | None:
     """The value that DECIMAL(38,12) holds exactly, by Python's own parser; None where there is none."""
     if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text, re.ASCII):
         return None
-    sign, digits, exponent = Decimal(text).as_tuple()
+    _, digits, exponent = Decimal(text).as_tuple()
     number = "".join(map(str, digits)).rstrip("0")
     places = int(exponent) + len(digits) - len(number)
     if not number:
