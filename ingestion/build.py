@@ -67,7 +67,10 @@ def prepare_build(settings: Settings, code_version: str, *, full_refresh: bool =
             connection.execute(STATE)
             _show_lake(connection, lake, manifests)
             _show_settings(connection, settings)
-            return _decide(connection, settings, manifests, code_version, full_refresh)
+            build = _decide(connection, settings, manifests, code_version, full_refresh)
+            if build.full_refresh:
+                _forget_what_was_built(connection)
+            return build
 
 
 def finish_build(settings: Settings, build: Build) -> None:
@@ -82,6 +85,11 @@ def finish_build(settings: Settings, build: Build) -> None:
         connection.execute("create or replace table build.built_models as select model, model_id from raw.models")
         connection.execute("create or replace table build.built_rates as select * exclude (source) from raw.model_rates")
         connection.commit()
+
+
+def _forget_what_was_built(connection: duckdb.DuckDBPyConnection) -> None:
+    """From here on the tables are a mixture until the rebuild is finished: if it is killed, the next build must be one too."""
+    connection.execute("update build.state set built_through = -1, meaning = null, fingerprint = null")
 
 
 def _create_build_file(settings: Settings) -> None:
@@ -141,7 +149,7 @@ def _decide(connection: duckdb.DuckDBPyConnection, settings: Settings, manifests
     if asked:
         reason = "a full refresh was asked for"
     elif meaning is None:
-        reason = "nothing has been built yet"
+        reason = "there is no finished build yet"
     elif meaning != settings.meaning():
         reason = "a setting that changes the meaning of loaded records has changed"
     elif built_by != code_version:

@@ -82,7 +82,7 @@ create or replace temp macro time_problem(t) as case
 end;
 
 create or replace temp macro count_problem(t) as case
-    when regexp_full_match(t, '[0-9]{1,18}(\.0+)?') then null
+    when regexp_full_match(t, '[0-9]{1,15}(\.0+)?') then null
     when regexp_full_match(t, '-[0-9]+(\.[0-9]+)?') then 'negative_count'
     else 'bad_count'
 end;
@@ -192,11 +192,11 @@ def instant(field: str) -> Rule:
 
 
 def whole_number(field: str) -> Rule:
-    """The field is an integer of at most 18 digits, not below zero."""
+    """The field is an integer of at most 15 digits, not below zero: sums of thousands of them still fit a BIGINT."""
     return Rule(
         f"f_{field} is not null and v_{field} is null",
         f"count_problem(f_{field})",
-        f"""'field "{field}" ' || case count_problem(f_{field}) when 'negative_count' then 'is below zero' else 'is no whole number' end
+        f"""'field "{field}" ' || case count_problem(f_{field}) when 'negative_count' then 'is below zero' else 'is no whole number of at most 15 digits' end
             || ': ' || shown(f_{field})""",
     )
 

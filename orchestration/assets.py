@@ -4,11 +4,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import orjson
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 from dagster_dbt.asset_utils import get_subset_selection_for_context
 
@@ -19,7 +17,8 @@ from ingestion.build import Build, finish_build, prepare_build
 from ingestion.lake import LOADED, Lake
 from ingestion.load import LoadResult, load
 from ingestion.price_book import resolve_price_book
-from orchestration import dbt, report
+from orchestration import report
+from orchestration.dbt import Dbt, DbtBuild, build_command
 from orchestration.retries import retried
 from orchestration.warehouse import OWNER, WRITER_POOL, Warehouse
 
@@ -95,7 +94,7 @@ def raw_asset(table: RawTable) -> dg.AssetsDefinition:
         owners=[OWNER],
         pool=WRITER_POOL,
     )
-    def load_new_files(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+    def load_new_files(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult[None]:
         with retried(context):
             loaded = load(warehouse.settings, table.source)
         for warning in loaded.warnings:
@@ -142,7 +141,7 @@ def load_metadata(loaded: LoadResult, lake: Lake) -> dict[str, Any]:
     owners=[OWNER],
     pool=WRITER_POOL,
 )
-def price_book(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+def price_book(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult[None]:
     """What every model text means and what its tokens cost when: `genai-prices`, overridden by the operator's own rates."""
     book = resolve_price_book(warehouse.settings)
     context.log.info(f"{book.models} models, {book.priced} of them with rates")
@@ -163,7 +162,7 @@ def plan_build(warehouse: Warehouse) -> Build:
     pool=WRITER_POOL,
     output_required=False,
 )
-def build_plan(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[dg.MaterializeResult]:
+def build_plan(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[dg.MaterializeResult[None]]:
     """What this run has to build: the lake shown to dbt, the run's settings, and which batches are new.
 
     Where the published warehouse already shows everything there is no plan, and Dagster skips all that follows.
@@ -207,9 +206,9 @@ class Translator(DagsterDbtTranslator):
         return [OWNER]
 
 
-def dbt_models(manifest_file: Path) -> dg.AssetsDefinition:
+def dbt_models(dbt: Dbt) -> dg.AssetsDefinition:
     """All dbt models as one step, their tests as asset checks."""
-    manifest: dict[str, Any] = orjson.loads(manifest_file.read_bytes())
+    manifest = dbt.prepare_manifest()
     translator = Translator()
 
     @dbt_assets(
@@ -221,17 +220,18 @@ def dbt_models(manifest_file: Path) -> dg.AssetsDefinition:
     )
     def models(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
         plan = plan_build(warehouse)
-        command = [*dbt.build_command(full_refresh=plan.full_refresh), *subset_arguments(context, manifest, translator)]
-        done = dbt.build(warehouse.settings, manifest, command, context.log.info)
-        for result in done.results:
-            for event in result.to_default_asset_events(manifest, translator, context, warehouse.settings.home.dbt_target):
-                rows = done.row_counts.get(result.raw_event["data"]["node_info"]["unique_id"])
-                counted = isinstance(event, dg.Output) and rows is not None
-                yield event.with_metadata({**event.metadata, "dagster/row_count": rows}) if counted else event
-        if done.failures:
-            raise dg.Failure(description=dbt_failure(done), allow_retries=False)
-        if not context.is_subset:
-            finish_build(warehouse.settings, plan)
+        command = [*build_command(full_refresh=plan.full_refresh), *subset_arguments(context, manifest, translator)]
+        with warehouse.building(whole=not context.is_subset):
+            done = dbt.build(manifest, command, context.log.info)
+            for result in done.results:
+                for event in result.to_default_asset_events(manifest, translator, context, dbt.home.dbt_target):
+                    rows = done.row_counts.get(result.raw_event["data"]["node_info"]["unique_id"])
+                    counted = isinstance(event, dg.Output) and rows is not None
+                    yield event.with_metadata({**event.metadata, "dagster/row_count": rows}) if counted else event
+            if done.failures:
+                raise dg.Failure(description=dbt_failure(done), allow_retries=False)
+            if not context.is_subset:
+                finish_build(warehouse.settings, plan)
         context.log.info(f"{done.models} models built, {done.tests} tests hold")
 
     return models
@@ -253,7 +253,7 @@ def subset_arguments(context: dg.AssetExecutionContext, manifest: Mapping[str, A
     return [*arguments, *(["--indirect-selection", indirect] if indirect else [])]
 
 
-def dbt_failure(done: dbt.DbtBuild) -> str:
+def dbt_failure(done: DbtBuild) -> str:
     """Why nothing is published: the failed models and tests, each with dbt's words and its query."""
     told = "\n\n".join(failure.told() for failure in done.failures[:FAILURES_SHOWN])
     more = f"\n\n… and {len(done.failures) - FAILURES_SHOWN} more" if len(done.failures) > FAILURES_SHOWN else ""
@@ -281,6 +281,8 @@ def published_warehouse(models: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     )
     def published(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
         """One DuckDB file for every reader, replaced whole and only after every check has passed."""
+        if not warehouse.is_finished:
+            raise dg.Failure("Nothing is published: the last build did not come to its end. Run the job `refresh`.", allow_retries=False)
         settings = warehouse.settings
         publication = check_and_publish(settings, warehouse.run_id, warehouse.started_at, settings.now(), warehouse.code_version)
         yield from check_results(publication.invariants)

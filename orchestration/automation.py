@@ -1,15 +1,11 @@
 """When the warehouse is refreshed: every night, and when files have landed."""
 
-import hashlib
-from collections.abc import Iterable
-
 import dagster as dg
 
 from exports.publish import record_failed_run
 from exports.runs import read_runs
 from ingestion.lake import Lake
-from ingestion.landing import Landing, LandingFile
-from orchestration.assets import RAW_TABLES
+from orchestration.news import run_key, unknown_files
 from orchestration.warehouse import Warehouse, settle_dead_run
 from paywall_warehouse.settings import Settings
 
@@ -74,17 +70,3 @@ def new_files_sensor(settings: Settings) -> dg.SensorDefinition:
         return dg.RunRequest(run_key=run_key(unknown), tags={"new_files": str(len(unknown))})
 
     return new_files
-
-
-def unknown_files(settings: Settings) -> list[LandingFile]:
-    """Landed files that no batch knows under this name and with this content; a listing, nothing is opened."""
-    landing = Landing(settings.landing, settings.home.tmp / "landing")
-    known = {(file.path, file.fingerprint) for manifest in Lake(settings.home).manifests() for file in manifest.files}
-    files = (file for table in RAW_TABLES for file in landing.files(table.source))
-    return [file for file in files if (file.path, file.fingerprint) not in known]
-
-
-def run_key(files: Iterable[LandingFile]) -> str:
-    """The same for the same files: what a run could not or need not load does not start another."""
-    names = sorted(f"{file.path}\0{file.fingerprint}" for file in files)
-    return hashlib.sha256("\0".join(names).encode()).hexdigest()

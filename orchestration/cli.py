@@ -1,4 +1,5 @@
 """The command `paywall-warehouse`. What is slow to import is imported by the commands that need it."""
+# ruff: noqa: PLC0415
 
 import os
 import signal
@@ -87,12 +88,12 @@ def ui(
 ) -> None:
     """Start Dagster's web server and daemon on this machine: lineage, schedule, sensor, runs."""
     settings = ready_settings()
-    from orchestration.dbt import prepare_manifest
+    from orchestration.dbt import Dbt
     from orchestration.instance import open_instance, prepare_dagster_home
 
     with open_instance(settings.home):
         workspace = prepare_dagster_home(settings.home)
-    prepare_manifest(settings)
+    Dbt(settings).prepare_manifest()
     _say(f"http://127.0.0.1:{port}  (Ctrl-C ends it)")
     os.environ.update(settings.tool_environment())
     # A shell that starts this in the background leaves SIGINT ignored, and Dagster would then ignore SIGTERM as well.
@@ -125,7 +126,8 @@ def usable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WrongUsageError(f"WAREHOUSE_HOME {str(path)!r} cannot be used: {error.strerror or error}. Choose a folder that this user may write to.") from error  # fmt: skip
+        fault = error.strerror or error
+        raise WrongUsageError(f"WAREHOUSE_HOME '{path}' cannot be used: {fault}. Choose a folder that this user may write to.") from error
 
 
 def nothing_landed(settings: Settings) -> bool:

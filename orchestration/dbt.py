@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import orjson
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.factory import cleanup_connections
@@ -44,8 +45,9 @@ class DbtError(Exception):
     """dbt could not do what it was asked to; the text is dbt's own."""
 
 
+@cache
 def code_version() -> str:
-    """The version of the distribution and a digest of the code that gives the numbers their meaning."""
+    """The version of the distribution and a digest of the code that gives the numbers their meaning, as this process runs it."""
     return f"{version('paywall-warehouse')}+{_digest(*(PROJECT.parent / name for name in MEANING))[:12]}"
 
 
@@ -60,12 +62,12 @@ def _digest(*folders: Path) -> str:
     return digest.hexdigest()
 
 
-def dbt_arguments(home: Home, *command: str) -> list[str]:
-    """The arguments of a dbt call: this project, with everything that dbt writes under the home."""
+def dbt_arguments(project: Path, home: Home, *command: str) -> list[str]:
+    """The arguments of a dbt call, with everything that dbt writes under the home."""
     return [
         *command,
-        *("--project-dir", str(PROJECT)),
-        *("--profiles-dir", str(PROJECT)),
+        *("--project-dir", str(project)),
+        *("--profiles-dir", str(project)),
         *("--target-path", str(home.dbt_target)),
         *("--log-path", str(home.dbt_logs)),
         *("--log-level", "none"),
@@ -82,51 +84,131 @@ def build_command(*, full_refresh: bool) -> list[str]:
     return ["build", "--exclude-resource-type", "unit_test", *(["--full-refresh"] if full_refresh else [])]
 
 
-def prepare_manifest(settings: Settings) -> Path:
-    """dbt's `manifest.json`, parsed again only when a file of the project has changed."""
-    home = settings.home
-    manifest, stamp = home.dbt_target / "manifest.json", home.dbt_target / "project.sha256"
-    home.dbt_target.mkdir(parents=True, exist_ok=True)
-    with FileLock(home.dbt_target / ".manifest.lock"):
-        digest = _project_digest()
-        if not (manifest.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == digest):
-            parsed = _parsed(settings, digest)
-            replace_file(manifest, lambda partial: parsed.write(str(partial)))
-            replace_text(stamp, digest)
-    return manifest
+@dataclass(frozen=True)
+class NodeFailure:
+    """A model that could not be built, or a test that found rows."""
+
+    name: str
+    message: str
+    query: str | None
+
+    def told(self) -> str:
+        """The failure in words, and the query to look further."""
+        query = f"\nTo look further, on the build file:\n{self.query.strip()}" if self.query else ""
+        return f"{self.name}: {self.message.strip()}{query}"
 
 
-def _project_digest() -> str:
-    return hashlib.sha256(f"{version('dbt-core')} {version('dbt-duckdb')} {PROJECT} {_digest(PROJECT)}".encode()).hexdigest()
+@dataclass
+class DbtBuild:
+    """What a build did, in the order in which it happened."""
+
+    results: list[DbtCoreCliEventMessage] = field(default_factory=list)
+    failures: list[NodeFailure] = field(default_factory=list)
+    row_counts: dict[str, int] = field(default_factory=dict)
+    """Rows of each built table, by the model's unique id."""
+
+    @property
+    def models(self) -> int:
+        """How many models were built or tried."""
+        return sum(result.raw_event["info"]["name"] == "LogModelResult" for result in self.results)
+
+    @property
+    def tests(self) -> int:
+        """How many data tests ran."""
+        return sum(result.raw_event["info"]["name"] == "LogTestResult" for result in self.results)
 
 
+# Projects that this process has parsed, by their digest: a parse costs 2 s and is the same for every home.
 _manifests: dict[str, Manifest] = {}
 
 
-def _parsed(settings: Settings, digest: str) -> Manifest:
-    """The project as dbt's own object, parsed once a process: it is the same for every home."""
-    if digest not in _manifests:
-        outcome = _invoke(settings, dbt_arguments(settings.home, "parse"))
-        if not isinstance(outcome.result, Manifest):
-            raise DbtError(f"the dbt project cannot be parsed: {outcome.exception}")
-        _manifests[digest] = outcome.result
-    return _manifests[digest]
+@dataclass(frozen=True)
+class Dbt:
+    """The dbt project on one home."""
 
+    settings: Settings
+    project: Path = PROJECT
 
-def _invoke(
-    settings: Settings, arguments: Sequence[str], manifest: Manifest | None = None, listen: Callable[[EventMsg], None] | None = None
-) -> dbtRunnerResult:
-    with _environment(settings.tool_environment()), _plain_interrupts():
-        outcome = dbtRunner(manifest=manifest, callbacks=[listen] if listen else []).invoke(list(arguments))
-    if outcome.exception is not None and not isinstance(outcome.exception, Exception):
-        raise outcome.exception
-    return outcome
+    @property
+    def home(self) -> Home:
+        """The home that it builds in."""
+        return self.settings.home
+
+    def prepare_manifest(self) -> dict[str, Any]:
+        """dbt's `manifest.json`, parsed again only when a file of the project has changed."""
+        manifest, stamp = self.home.dbt_target / "manifest.json", self.home.dbt_target / "project.sha256"
+        self.home.dbt_target.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.home.dbt_target / ".manifest.lock"):
+            digest = self._digest()
+            if not (manifest.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == digest):
+                parsed = self._parse(digest)
+                replace_file(manifest, lambda partial: parsed.write(str(partial)))  # type: ignore[no-untyped-call]
+                replace_text(stamp, digest)
+            contents: dict[str, Any] = orjson.loads(manifest.read_bytes())
+            return contents
+
+    def build(self, manifest: Mapping[str, Any], command: Sequence[str], tell: Callable[[str], None]) -> DbtBuild:
+        """Run `dbt build`; `tell` hears of every finished model, and of every test that does not pass."""
+        done = DbtBuild()
+        lock = threading.Lock()
+
+        def listen(message: EventMsg) -> None:
+            if message.info.name not in ("LogModelResult", "LogTestResult"):
+                return
+            event = DbtCoreCliEventMessage(raw_event=msg_to_dict(message), event_history_metadata={})
+            with lock:
+                done.results.append(event)
+                if line := _progress(event.raw_event):
+                    tell(line)
+
+        outcome = self._invoke(command, _manifests.get(self._digest()), listen)
+        _let_go_of(self.home.build_file)
+        for result in getattr(outcome.result, "results", []):
+            if result.status in FAILED:
+                name = f"{result.node.resource_type} {result.node.name}"
+                done.failures.append(NodeFailure(name, result.message or str(result.status), getattr(result.node, "compiled_code", None)))
+        if not outcome.success and not done.failures:
+            raise DbtError(str(outcome.exception or f"dbt failed without saying why; see {self.home.dbt_logs / 'dbt.log'}"))
+        built = [manifest["nodes"][result.raw_event["data"]["node_info"]["unique_id"]] for result in done.results if _is_built(result)]
+        done.row_counts = self._row_counts([node for node in built if node["config"]["materialized"] in ("table", "incremental")])
+        return done
+
+    def _digest(self) -> str:
+        versions = f"{version('dbt-core')} {version('dbt-duckdb')}"
+        return hashlib.sha256(f"{versions} {self.project} {_digest(self.project)}".encode()).hexdigest()
+
+    def _parse(self, digest: str) -> Manifest:
+        if digest not in _manifests:
+            outcome = self._invoke(["parse"])
+            if not isinstance(outcome.result, Manifest):
+                raise DbtError(f"the dbt project cannot be parsed: {outcome.exception}")
+            _manifests[digest] = outcome.result
+        return _manifests[digest]
+
+    def _invoke(
+        self, command: Sequence[str], manifest: Manifest | None = None, listen: Callable[[EventMsg], None] | None = None
+    ) -> dbtRunnerResult:
+        with _environment(self.settings.tool_environment()), _plain_interrupts():
+            runner = dbtRunner(manifest=manifest, callbacks=[listen] if listen else [])
+            outcome = runner.invoke(dbt_arguments(self.project, self.home, *command))
+        if outcome.exception is not None and not isinstance(outcome.exception, Exception):
+            raise outcome.exception
+        return outcome
+
+    def _row_counts(self, nodes: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+        if not nodes:
+            return {}
+        with duckdb.connect(str(self.home.build_file), read_only=True) as connection:
+            return {
+                node["unique_id"]: connection.execute(f'select count(*) from "{node["schema"]}"."{node["alias"]}"').fetchall()[0][0]
+                for node in nodes
+            }
 
 
 def _let_go_of(build_file: Path) -> None:
     """Wait until dbt's connections are gone: once in some 50 builds one outlived dbt, and DuckDB refuses the next opener."""
-    cleanup_connections()
-    DuckDBConnectionManager.close_all_connections()
+    cleanup_connections()  # type: ignore[no-untyped-call]
+    DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
     deadline = time.monotonic() + RELEASE_SECONDS
     while build_file.exists():
         try:
@@ -169,70 +251,8 @@ def _plain_interrupts() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@dataclass(frozen=True)
-class NodeFailure:
-    """A model that could not be built, or a test that found rows."""
-
-    name: str
-    message: str
-    query: str | None
-
-    def told(self) -> str:
-        """The failure in words, and the query to look further."""
-        query = f"\nTo look further, on the build file:\n{self.query.strip()}" if self.query else ""
-        return f"{self.name}: {self.message.strip()}{query}"
-
-
-@dataclass
-class DbtBuild:
-    """What a build did, in the order in which it happened."""
-
-    results: list[DbtCoreCliEventMessage] = field(default_factory=list)
-    failures: list[NodeFailure] = field(default_factory=list)
-    row_counts: dict[str, int] = field(default_factory=dict)
-    """Rows of each built table, by the model's unique id."""
-
-    @property
-    def models(self) -> int:
-        """How many models were built or tried."""
-        return sum(result.raw_event["info"]["name"] == "LogModelResult" for result in self.results)
-
-    @property
-    def tests(self) -> int:
-        """How many data tests ran."""
-        return sum(result.raw_event["info"]["name"] == "LogTestResult" for result in self.results)
-
-
-def build(settings: Settings, manifest: Mapping[str, Any], command: Sequence[str], tell: Callable[[str], None]) -> DbtBuild:
-    """Run `dbt build`; `tell` hears of every finished model, and of every test that does not pass."""
-    done = DbtBuild()
-    lock = threading.Lock()
-
-    def listen(message: EventMsg) -> None:
-        if message.info.name not in ("LogModelResult", "LogTestResult"):
-            return
-        event = DbtCoreCliEventMessage(raw_event=msg_to_dict(message), event_history_metadata={})
-        with lock:
-            done.results.append(event)
-            if line := _progress(event.raw_event):
-                tell(line)
-
-    parsed = _manifests.get(_project_digest())
-    outcome = _invoke(settings, dbt_arguments(settings.home, *command), parsed, listen)
-    _let_go_of(settings.home.build_file)
-    for result in getattr(outcome.result, "results", []):
-        if result.status in FAILED:
-            name = f"{result.node.resource_type} {result.node.name}"
-            done.failures.append(NodeFailure(name, result.message or str(result.status), getattr(result.node, "compiled_code", None)))
-    if not outcome.success and not done.failures:
-        raise DbtError(str(outcome.exception or "dbt build failed without saying why; see its log"))
-    built = [manifest["nodes"][result.raw_event["data"]["node_info"]["unique_id"]] for result in done.results if _is_built(result)]
-    done.row_counts = _row_counts(settings, [node for node in built if node["config"]["materialized"] in ("table", "incremental")])
-    return done
-
-
 def _is_built(result: DbtCoreCliEventMessage) -> bool:
-    return result.raw_event["info"]["name"] == "LogModelResult" and result.raw_event["data"]["status"] != "error"
+    return bool(result.raw_event["info"]["name"] == "LogModelResult" and result.raw_event["data"]["status"] != "error")
 
 
 def _progress(event: Mapping[str, Any]) -> str | None:
@@ -244,19 +264,3 @@ def _progress(event: Mapping[str, Any]) -> str | None:
     if node["node_status"] in ("pass", "skipped"):
         return None
     return f"{'warning' if node['node_status'] == 'warn' else 'FAILED'}: test {node['node_name']}, {data['num_failures']} rows"
-
-
-def _row_counts(settings: Settings, nodes: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    if not nodes:
-        return {}
-    with duckdb.connect(str(settings.home.build_file), read_only=True) as connection:
-        return {
-            node["unique_id"]: connection.execute(f'select count(*) from "{node["schema"]}"."{node["alias"]}"').fetchall()[0][0]
-            for node in nodes
-        }
-
-
-@cache
-def current_code_version() -> str:
-    """`code_version` of this process: files that change while it runs are not the code that it runs."""
-    return code_version()

@@ -1,21 +1,23 @@
 """Everything that Dagster knows of the warehouse, composed in one function."""
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from orchestration import assets
 from orchestration.automation import daily, new_files_sensor, refresh_job
-from orchestration.dbt import prepare_manifest
+from orchestration.dbt import PROJECT, Dbt
 from orchestration.warehouse import warehouse_resource
 from paywall_warehouse.settings import Settings, load_settings
 
 
-def build_defs(settings: Settings | None = None, **overrides: Any) -> dg.Definitions:
-    """The code location; `overrides` replace resources by name, `loggers` the loggers."""
+def build_defs(
+    settings: Settings | None = None, *, project: Path = PROJECT, loggers: dict[str, dg.LoggerDefinition] | None = None, **resources: Any
+) -> dg.Definitions:
+    """The code location; tests give another dbt `project` or other `resources`."""
     settings = settings or load_settings()
-    models = assets.dbt_models(prepare_manifest(settings))
-    loggers = overrides.pop("loggers", None)
+    models = assets.dbt_models(Dbt(settings, project))
     return dg.Definitions(
         assets=[
             *assets.landing_specs(),
@@ -28,7 +30,7 @@ def build_defs(settings: Settings | None = None, **overrides: Any) -> dg.Definit
         jobs=[refresh_job],
         schedules=[daily(settings)],
         sensors=[new_files_sensor(settings)],
-        resources={"warehouse": warehouse_resource(settings), **overrides},
+        resources={"warehouse": warehouse_resource(settings), **resources},
         loggers=loggers,
         # The steps come one after another anyway; a process for each would cost 5 s of imports.
         executor=dg.in_process_executor,

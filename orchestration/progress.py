@@ -66,10 +66,9 @@ class ProgressHandler(logging.Handler):
 def terminal_logger() -> dg.LoggerDefinition:
     """A Dagster logger that shows a run's progress on stderr."""
 
-    @dg.logger(description="Progress on stderr.")
     def progress(_: dg.InitLoggerContext) -> logging.Logger:
-        logger = logging.Logger("paywall_warehouse.progress", logging.DEBUG)  # noqa: LOG001  one of its own a run, not of the process
+        logger = logging.Logger("paywall_warehouse.progress", logging.DEBUG)
         logger.addHandler(ProgressHandler())
         return logger
 
-    return progress
+    return dg.LoggerDefinition(progress, description="Progress on stderr.")

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import duckdb
 
 from exports.runs import read_runs
+from ingestion.inspection import sha256
 from ingestion.lake import Lake
+from ingestion.landing import Landing
 from ingestion.load import SOURCES
 from orchestration import report
-from orchestration.automation import unknown_files
-from orchestration.run import last_published, reject_lines, reject_reasons
+from orchestration.news import unknown_files
+from orchestration.summary import last_published, reject_lines, reject_reasons
 from paywall_warehouse.settings import Settings
 
 
@@ -59,13 +62,16 @@ def _runs(settings: Settings) -> Iterator[str]:
 
 def _sources(settings: Settings) -> Iterator[str]:
     manifests = Lake(settings.home).manifests()
-    waiting = [file.source for file in unknown_files(settings)]
+    loaded = {file.sha256 for manifest in manifests for file in manifest.files}
+    landing = Landing(settings.landing, settings.home.tmp / "landing")
+    # Content that is loaded already, under another name, waits for nothing; elsewhere than on a local disk a look would be a download.
+    waiting = [file.source for file in unknown_files(settings) if not (landing.is_local and sha256(Path(file.location)) in loaded)]
     rows = [("source", "records", "last loaded", "files waiting")]
     for source in SOURCES:
         own = [manifest for manifest in manifests if any(file.source == source for file in manifest.files)]
         records = sum(file.accepted for manifest in own for file in manifest.files)
-        loaded = _instant(max(manifest.loaded_at for manifest in own)) if own else "never"
-        rows.append((source, f"{records:,}", loaded, str(waiting.count(source))))
+        last = _instant(max(manifest.loaded_at for manifest in own)) if own else "never"
+        rows.append((source, f"{records:,}", last, str(waiting.count(source))))
     yield from report.columns(rows, right=(1, 3))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 from filelock import FileLock, Timeout
 
-from orchestration.dbt import current_code_version
+from orchestration.dbt import code_version
 from paywall_warehouse.files import replace_text
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
@@ -33,6 +33,23 @@ class Warehouse:
     code_version: str
     full_refresh: bool
 
+    @contextmanager
+    def building(self, *, whole: bool) -> Iterator[None]:
+        """Mark the build file as not to be published until every model has been built and every test holds."""
+        replace_text(self._unfinished, self.run_id)
+        yield
+        if whole:
+            self._unfinished.unlink()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the last build came to its end: a half-built file could pass the checks before publication."""
+        return not self._unfinished.exists()
+
+    @property
+    def _unfinished(self) -> Path:
+        return self.settings.home.root / "state" / "unfinished_build"
+
 
 def warehouse_resource(settings: Settings) -> dg.ResourceDefinition:
     """The `Warehouse` of a run; while it is in use no other run works on the same home."""
@@ -51,7 +68,7 @@ def warehouse_resource(settings: Settings) -> dg.ResourceDefinition:
                 settings=settings.model_copy(update={"as_of": settings.as_of or started_at}),
                 run_id=run_id,
                 started_at=started_at,
-                code_version=current_code_version(),
+                code_version=code_version(),
                 full_refresh=context.resource_config["full_refresh"],
             )
 

@@ -3,8 +3,8 @@
 The command as a process of its own takes 7 s more a run; `test_cli.py` shows that it does the same.
 """
 
-import contextlib
 import io
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,17 +26,24 @@ class RunResult:
         return self.output
 
 
-def run_pipeline(home: Path, *, full_refresh: bool = False, **settings: Any) -> RunResult:
+def run_pipeline(
+    home: Path,
+    *,
+    full_refresh: bool = False,
+    instance: dg.DagsterInstance | None = None,
+    overrides: dict[str, Any] | None = None,
+    **settings: Any,
+) -> RunResult:
     """Run the job `refresh` on a home; settings by their lower-case names, such as `reporting_timezone="Europe/Berlin"`.
 
-    Dagster keeps its history of the run in memory, not in the home.
+    Dagster keeps its history of the run in memory, not in the home, unless an `instance` is given; `overrides` go to `build_defs`.
     """
     output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+    with redirect_stdout(output), redirect_stderr(output):
         try:
             checked = load_settings(_env_file=None, warehouse_home=home, **settings)
         except SettingsError as error:
             return RunResult(2, str(error))
-        with dg.DagsterInstance.ephemeral() as instance:
-            exit_code = run_once(checked, instance, full_refresh=full_refresh)
+        with nullcontext(instance) if instance else dg.DagsterInstance.ephemeral() as used:
+            exit_code = run_once(checked, used, full_refresh=full_refresh, **(overrides or {}))
     return RunResult(exit_code, output.getvalue())

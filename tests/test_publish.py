@@ -13,6 +13,8 @@ import pytest
 
 from exports.publish import Publication, check_and_publish
 from exports.runs import read_runs
+from ingestion.build import prepare_build
+from orchestration.dbt import code_version
 from paywall_warehouse.settings import load_settings
 from tests.builders import adjustment, charge, deposit, jsonl, refund
 from tests.harness import run_pipeline
@@ -155,3 +157,12 @@ def test_readers_see_old_numbers_until_new_ones_are_checked(home: Path, tmp_path
     assert set(values) <= {Decimal("1.250000000001"), Decimal("3.250000000001")}
     assert values == sorted(values)
     assert values[0] == Decimal("1.250000000001")
+
+
+def test_a_rebuild_that_was_cut_short_is_followed_by_another(home: Path) -> None:
+    """Else some tables would be in the one time zone and some in the other."""
+    utc = load_settings(warehouse_home=home, as_of=AS_OF)
+    berlin = load_settings(warehouse_home=home, as_of=AS_OF, reporting_timezone="Europe/Berlin")
+    assert not prepare_build(utc, code_version()).needed
+    assert prepare_build(berlin, code_version()).full_refresh  # and here the process is killed
+    assert prepare_build(utc, code_version()).full_refresh

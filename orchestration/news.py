@@ -1,0 +1,31 @@
+"""Which landed files no batch knows: a listing, nothing is opened."""
+
+import hashlib
+from collections.abc import Iterable
+
+from ingestion.lake import FileRecord, Lake
+from ingestion.landing import Landing, LandingFile
+from ingestion.load import SOURCES
+from paywall_warehouse.settings import Settings
+
+
+def unknown_files(settings: Settings) -> list[LandingFile]:
+    """Landed files that no batch knows under this name and with this content."""
+    landing = Landing(settings.landing, settings.home.tmp / "landing")
+    known: dict[str, list[tuple[FileRecord, float]]] = {}
+    for manifest in Lake(settings.home).manifests():
+        for file in manifest.files:
+            known.setdefault(file.path, []).append((file, manifest.loaded_at.timestamp()))
+    files = (file for source in SOURCES for file in landing.files(source))
+    return [file for file in files if not any(is_known(file, record, loaded_at) for record, loaded_at in known.get(file.path, []))]
+
+
+def is_known(file: LandingFile, record: FileRecord, loaded_at: float) -> bool:
+    """Whether a file is the one that a batch remembers: copies of a home have new inodes, but the old sizes and times."""
+    return file.fingerprint == record.fingerprint or (file.bytes == record.bytes and file.landed_at <= loaded_at)
+
+
+def run_key(files: Iterable[LandingFile]) -> str:
+    """The same for the same files: what a run could not or need not load does not start another."""
+    names = sorted(f"{file.path}\0{file.fingerprint}" for file in files)
+    return hashlib.sha256("\0".join(names).encode()).hexdigest()

@@ -1,0 +1,84 @@
+"""What a run says at its end. Knows neither Dagster nor dbt, so that `status` starts quickly."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import duckdb
+
+from exports.runs import PUBLISHED, Run, read_runs
+from exports.summary import RejectReason, period_kpis
+from ingestion.lake import Lake, Manifest
+from orchestration import report
+from paywall_warehouse.settings import Settings
+
+REASONS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    run_id: str
+    success: bool
+    published: bool
+    errors: list[str]
+
+
+def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest]) -> Iterator[str]:
+    """New and rejected records, the main KPIs against the period before, where the file is."""
+    path = settings.home.published_file
+    if not outcome.success:
+        yield from outcome.errors
+        yield ""
+        kept = f"{path} stays as it was." if path.exists() else "There is no published file yet."
+        yield f"Not published. {kept}"
+        return
+    if not outcome.published:
+        run = last_published(settings)
+        when = f", published {run.finished_at:%Y-%m-%d %H:%M} UTC" if run else ""
+        yield f"Nothing new: {path} stays as it is{when}."
+        return
+    records, rejected = sum(batch.records for batch in batches), sum(batch.rejected for batch in batches)
+    yield f"{records:,} new records, {rejected:,} of them rejected."
+    yield from reject_lines(reject_reasons(settings, batches))
+    kpis = period_kpis(path)
+    if kpis:
+        yield ""
+        header = ("last 30 days", "", "now", "before", "change")
+        lines = [(currency, name, *rest) for currency, name, *rest in report.kpi_lines(kpis)]
+        yield from report.columns([header, *lines], right=(2, 3, 4))
+        yield from report.cost_gaps(kpis)
+    else:
+        yield f"The warehouse is empty: put ledger files into {settings.landing}/ledger (docs/inputs.md says which)."
+        yield "`paywall-warehouse sample` lands sample data."
+    yield ""
+    yield f"Published: {path}"
+
+
+def last_published(settings: Settings) -> Run | None:
+    """The run that made the published file."""
+    return next((run for run in reversed(read_runs(settings.home)) if run.status == PUBLISHED), None)
+
+
+def reject_reasons(settings: Settings, batches: list[Manifest]) -> list[RejectReason]:
+    """Why records of these batches were rejected, the most frequent reason first."""
+    files = [str(file) for file in Lake(settings.home).parquet_files("rejects", batches)]
+    if not files:
+        return []
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            """select reason_code, count(*), first(path order by path, line), first(line order by path, line),
+                first(reason order by path, line)
+            from read_parquet($files) group by reason_code order by count(*) desc, reason_code""",
+            {"files": files},
+        ).fetchall()
+    return [RejectReason(*row) for row in rows]
+
+
+def reject_lines(reasons: list[RejectReason]) -> Iterator[str]:
+    """The most frequent reasons, each with where the first such record stands."""
+    if reasons:
+        shown = [(f"  {one.records:,} ×", one.reason_code, report.place_of(one), one.first_reason) for one in reasons[:REASONS_SHOWN]]
+        yield from report.columns(shown, right=(0,))
+    if len(reasons) > REASONS_SHOWN:
+        yield f"  … and {len(reasons) - REASONS_SHOWN} more reasons: select * from ops.rejected_records"

@@ -1,0 +1,192 @@
+"""The command as people start it: a process of its own, its exit code, what it prints."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from orchestration.cli import ui_arguments
+from tests.builders import charge, land, ledger_file
+from tests.harness import run_pipeline
+
+# One worker: the sample is landed and published once.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("command")]
+
+COMMAND = str(Path(sys.executable).with_name("paywall-warehouse"))
+PASSED_ON = ("PATH", "HOME", "LANG", "PYTHONDONTWRITEBYTECODE")
+
+
+def environment(home: Path, **variables: str) -> dict[str, str]:
+    inherited = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return inherited | {"WAREHOUSE_HOME": str(home)} | variables
+
+
+def command(home: Path, *arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMAND, *arguments], cwd=cwd or home.parent, env=environment(home, **variables), capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """`make run` on a fresh machine."""
+    home = tmp_path_factory.mktemp("command") / "home"
+    return home, command(home, "run", "--sample", AS_OF="2026-11-01T12:00:00Z")
+
+
+def test_run_lands_the_sample_where_nothing_landed_and_publishes(first_run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    home, done = first_run
+    assert done.returncode == 0, done.stderr
+    assert "The landing area is empty: landing the sample data first." in done.stderr
+    assert "Real: the prompt and completion tokens" in done.stderr
+    for step in ("✓ ledger", "✓ events", "✓ prices", "✓ price book", "✓ plan", "✓ build", "✓ check, publish"):
+        assert step in done.stderr
+    assert "marts.fct_ledger_entries (" in done.stderr
+    assert "8 of them rejected" in done.stdout
+    assert "events/sample-2026-11-01-shape-b-paywall.jsonl:" in done.stdout
+    for kpi in ("Revenue", "Provider cost", "Profit", "Active payers", "ARPU"):
+        assert f"usd           {kpi} " in done.stdout
+        assert f"eur           {kpi} " in done.stdout
+    assert done.stdout.endswith(f"Published: {home}/published/warehouse.duckdb\n")
+    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
+        assert connection.execute("select count(*) > 28000 from marts.fct_ledger_entries").fetchone() == (True,)
+
+
+def test_a_second_run_finds_nothing_new_and_leaves_the_file(first_run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    home, _ = first_run
+    file = home / "published" / "warehouse.duckdb"
+    before = (file.read_bytes(), file.stat().st_ino, file.stat().st_mtime_ns)
+    done = command(home, "run", "--sample", AS_OF="2026-11-01T12:00:00Z")
+    assert (done.returncode, done.stdout.strip().startswith("Nothing new: ")) == (0, True), done.stderr
+    assert (file.read_bytes(), file.stat().st_ino, file.stat().st_mtime_ns) == before
+
+
+def test_status_tells_of_the_last_run_sources_checks_and_rejects(first_run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    home, _ = first_run
+    done = command(home, "status")
+    assert done.returncode == 0, done.stderr
+    for words in ("Last run: published", "Published: ", "ledger", "events", "prices", "Failed checks: none", "Rejected records: 8"):
+        assert words in done.stdout
+
+
+def test_another_sample_is_refused_in_words(first_run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    done = command(first_run[0], "sample", AS_OF="2026-12-01")
+    assert done.returncode == 2
+    assert "another sample" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_empty_landing_area_gives_an_empty_warehouse_and_says_where_files_go(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    done = run_pipeline(home)
+    assert done.exit_code == 0, done
+    assert f"put ledger files into {home}/landing/ledger" in done.output
+    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
+        assert connection.execute("select count(*) from marts.fct_ledger_entries").fetchone() == (0,)
+        assert connection.execute("select count(*) from marts.kpis(date '2026-01-01', date '2026-02-01')").fetchone() == (0,)
+
+
+def test_a_setting_that_is_not_allowed_stops_everything_before_it_starts(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    for name in ("run", "ui", "sample", "status"):
+        done = command(home, name, REPORTING_TIMEZONE="Berlin", MAX_REJECT_RATIO="2")
+        assert done.returncode == 2
+        assert "REPORTING_TIMEZONE 'Berlin' is not allowed: allowed: an IANA time zone name" in done.stderr
+        assert "MAX_REJECT_RATIO '2' is not allowed" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not home.exists()
+
+
+def test_wrong_usage_is_exit_code_2(tmp_path: Path) -> None:
+    assert command(tmp_path / "home", "run", "--no-such-option").returncode == 2
+    assert command(tmp_path / "home", "publish").returncode == 2
+
+
+def test_a_home_that_cannot_be_used_is_said_plainly(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    done = command(tmp_path / "file" / "home", "run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Not a directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_status_works_before_the_first_run(tmp_path: Path) -> None:
+    land(tmp_path / "home", [ledger_file("a.jsonl", [charge("c1", "2026-10-01T09:00:00Z")])])
+    done = command(tmp_path / "home", "status")
+    assert done.returncode == 0, done.stderr
+    assert "No run has finished yet" in done.stdout
+    assert re.search(r"^ledger +0 +never +1$", done.stdout, re.MULTILINE)
+
+
+def test_an_interrupted_run_publishes_nothing_and_the_next_one_does(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    land(home, [ledger_file("a.jsonl", [charge(f"c{number}", "2026-10-01T09:00:00Z") for number in range(1000)])])
+    running = subprocess.Popen([COMMAND, "run"], env=environment(home), stderr=subprocess.PIPE, text=True)
+    assert running.stderr is not None
+    for line in running.stderr:
+        if "int_touched__entries" in line:
+            running.send_signal(signal.SIGINT)
+            break
+    rest = running.stderr.read()
+    assert running.wait() == 1
+    assert "Traceback" not in rest
+    assert "Not published." in rest
+    assert not (home / "published" / "warehouse.duckdb").exists()
+    assert run_pipeline(home).exit_code == 0
+
+
+def test_the_ui_listens_on_this_machine_only(tmp_path: Path) -> None:
+    assert ui_arguments(tmp_path / "workspace.yaml", 3000) == ["dev", "-w", f"{tmp_path}/workspace.yaml", "-h", "127.0.0.1", "-p", "3000"]
+
+
+def test_the_ui_starts_from_any_folder_serves_and_ends(first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    home = Path(shutil.copytree(first_run[0], tmp_path / "home"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (tmp_path / "elsewhere").mkdir()
+    with (tmp_path / "log").open("w", encoding="utf-8") as log:
+        serving = subprocess.Popen(
+            [COMMAND, "ui", "--port", str(port)],
+            env=environment(home),
+            cwd=tmp_path / "elsewhere",
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            names = asset_names(port, patience=120)
+        finally:
+            serving.terminate()
+            ended = serving.wait(60)
+    assert "published" in names
+    assert "fct_ledger_entries" in names
+    assert ended == 0, (tmp_path / "log").read_text(encoding="utf-8")
+
+
+def asset_names(port: int, patience: float) -> str:
+    """What the web server tells about assets, once its code location is loaded."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/graphql", b'{"query": "{assetNodes {assetKey {path}}}"}', {"Content-Type": "application/json"}
+    )
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            with urllib.request.urlopen(request) as answer:
+                names = answer.read().decode()
+            if "path" in names:
+                return str(names)
+        except (urllib.error.URLError, ConnectionError):
+            pass
+        assert time.monotonic() < deadline, "the web server does not answer"
+        time.sleep(0.5)

@@ -1,0 +1,342 @@
+"""Dagster's side: what it shows, when nothing may be published, what is tried again."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import fsspec
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+
+from exports.invariants import INVARIANTS
+from exports.runs import read_runs
+from ingestion.load import LandingFileChangedError
+from orchestration import retries
+from orchestration.assets import PUBLISHED
+from orchestration.automation import new_files_sensor
+from orchestration.dbt import PROJECT, Dbt, build_command, code_version, dbt_arguments
+from orchestration.definitions import build_defs
+from orchestration.warehouse import exclusive, settle_dead_run
+from paywall_warehouse.settings import Settings, load_settings
+from tests.builders import Raw, charge, deposit, land, ledger_file
+from tests.harness import run_pipeline
+
+# One worker: the home is published once.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("orchestration")]
+
+AS_OF = "2026-10-05T12:00:00Z"
+GOOD = ledger_file(
+    "good.jsonl",
+    [deposit("d1", "2026-10-01T08:00:00Z", "20"), charge("c1", "2026-10-01T09:00:00Z", "1.5", model="gpt-4o", provider_cost="1.1")],
+)
+MORE = ledger_file("more.jsonl", [charge("c2", "2026-10-02T09:00:00Z", "2.5", model="gpt-4o", provider_cost="1.1")])
+
+
+def settings_of(home: Path, **settings: Any) -> Settings:
+    return load_settings(_env_file=None, warehouse_home=home, as_of=AS_OF, **settings)
+
+
+@pytest.fixture(scope="module")
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
+
+
+@pytest.fixture(scope="module")
+def published_home(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> Path:
+    home = tmp_path_factory.mktemp("home")
+    land(home, [GOOD])
+    result = run_pipeline(home, instance=instance, as_of=AS_OF)
+    assert result.exit_code == 0, result
+    return home
+
+
+@pytest.fixture
+def home(published_home: Path, tmp_path: Path) -> Path:
+    """A copy of the published home, to work on."""
+    return Path(shutil.copytree(published_home, tmp_path / "home"))
+
+
+@pytest.fixture(scope="module")
+def defs(published_home: Path) -> dg.Definitions:
+    return build_defs(settings_of(published_home, reporting_timezone="Europe/Berlin"))
+
+
+def published_bytes(home: Path) -> bytes:
+    return (home / "published" / "warehouse.duckdb").read_bytes()
+
+
+def materialization(instance: dg.DagsterInstance, *key: str) -> dg.AssetMaterialization:
+    event = instance.get_latest_materialization_event(dg.AssetKey(list(key)))
+    assert event is not None
+    assert event.asset_materialization is not None
+    return event.asset_materialization
+
+
+# ----------------------------------------------------------------------------------------- what Dagster shows
+
+
+def test_every_asset_says_what_it_is_and_whose(defs: dg.Definitions) -> None:
+    graph = defs.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.group_name != "default", key
+        assert node.owners == ["team:finance-data"], key
+        assert node.description, key
+        assert node.kinds, key
+
+
+def test_lineage_runs_from_landing_files_to_the_published_warehouse(defs: dg.Definitions) -> None:
+    graph = defs.resolve_asset_graph()
+    before = graph.get_ancestor_asset_keys(PUBLISHED)
+    assert before == graph.get_all_asset_keys() - {PUBLISHED}
+    assert {dg.AssetKey(["landing", name]) for name in ("ledger", "events", "prices")} <= graph.external_asset_keys
+
+
+def test_every_invariant_and_every_dbt_test_is_an_asset_check(defs: dg.Definitions, published_home: Path) -> None:
+    checks = defs.resolve_asset_graph().asset_check_keys
+    assert {key.name for key in checks if key.asset_key == PUBLISHED} == set(INVARIANTS)
+    nodes = Dbt(settings_of(published_home)).prepare_manifest()["nodes"].values()
+    tests = {node["name"] for node in nodes if node["resource_type"] == "test"}
+    assert {key.name for key in checks if key.asset_key != PUBLISHED} == tests
+
+
+def test_the_schedule_runs_at_night_in_reporting_time(defs: dg.Definitions) -> None:
+    schedule = defs.resolve_schedule_def("daily")
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("30 2 * * *", "Europe/Berlin")
+
+
+def test_steps_that_write_share_one_pool(defs: dg.Definitions) -> None:
+    job = defs.resolve_job_def("refresh")
+    assert {node.definition.pool for node in job.nodes} == {"writer"}  # type: ignore[union-attr]
+
+
+def test_the_published_asset_shows_kpis_a_plot_and_counts(published_home: Path, instance: dg.DagsterInstance) -> None:
+    shown = materialization(instance, "published", "warehouse").metadata
+    assert "| usd | Revenue | 1.50 |" in str(shown["KPIs"].value)
+    assert str(shown["by day"].value).startswith("![Revenue, provider cost and profit by day](data:image/png;base64,")
+    assert (shown["new records"].value, shown["rejected"].value) == (2, 0)
+    assert "| fct_ledger_entries | 2 |" in str(shown["rows"].value)
+
+
+def test_tables_show_their_rows(published_home: Path, instance: dg.DagsterInstance) -> None:
+    for key, rows in ((("raw", "ledger_entries"), 2), (("marts", "fct_ledger_entries"), 2), (("marts", "fct_wallet_days"), 1)):
+        assert materialization(instance, *key).metadata["dagster/row_count"].value == rows, key
+
+
+# --------------------------------------------------------------------------------- when nothing may be published
+
+
+@pytest.fixture(scope="module")
+def doubting_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dbt project with a test on its last mart that never holds."""
+    project = Path(shutil.copytree(PROJECT, tmp_path_factory.mktemp("dbt") / "dbt_project"))
+    (project / "tests" / "revenue_is_doubted.sql").write_text("select entry_id from {{ ref('fct_ledger_entries') }}", encoding="utf-8")
+    return project
+
+
+def test_a_failed_dbt_test_publishes_nothing(home: Path, doubting_project: Path) -> None:
+    before = published_bytes(home)
+    land(home, [MORE])
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run_pipeline(home, instance=instance, overrides={"project": doubting_project}, as_of=AS_OF)
+        assert result.exit_code == 1
+        assert "test revenue_is_doubted: Got 3 results" in result.output
+        assert "fct_ledger_entries" in result.output.partition("To look further")[2]
+        assert "stays as it was" in result.output
+        assert instance.get_latest_materialization_event(PUBLISHED) is None
+    assert published_bytes(home) == before
+    assert [run.status for run in read_runs(settings_of(home).home)] == ["published", "failed"]
+
+
+def test_a_build_that_did_not_end_is_not_published_later_on_its_own(home: Path, doubting_project: Path) -> None:
+    before = published_bytes(home)
+    land(home, [MORE])
+    run_pipeline(home, overrides={"project": doubting_project}, as_of=AS_OF)
+    job = build_defs(settings_of(home)).resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(asset_selection=[PUBLISHED], raise_on_error=False)
+    assert not result.success
+    assert published_bytes(home) == before
+    assert run_pipeline(home, as_of=AS_OF).exit_code == 0
+    assert published_bytes(home) != before
+
+
+def test_a_model_that_cannot_be_built_publishes_nothing(home: Path, tmp_path: Path) -> None:
+    project = Path(shutil.copytree(PROJECT, tmp_path / "dbt_project"))
+    model = project / "models" / "marts" / "dim_paywalls.sql"
+    model.write_text(model.read_text(encoding="utf-8") + "\nwhere no_such_column", encoding="utf-8")
+    before = published_bytes(home)
+    land(home, [MORE])
+    result = run_pipeline(home, overrides={"project": project}, as_of=AS_OF)
+    assert result.exit_code == 1
+    assert "model dim_paywalls" in result.output
+    assert "no_such_column" in result.output
+    assert published_bytes(home) == before
+
+
+def test_an_invariant_that_does_not_hold_publishes_nothing(home: Path) -> None:
+    before = published_bytes(home)
+    land(home, [ledger_file("bad.jsonl", [charge("c3", "2026-10-02T09:00:00Z"), Raw("{broken")])])
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run_pipeline(home, instance=instance, as_of=AS_OF)
+        assert result.exit_code == 1
+        assert "reject_ratio (all): expected 0.01, actual 0.5" in result.output
+        assert "raw.rejected_records" in result.output
+        assert instance.get_latest_materialization_event(PUBLISHED) is None
+        (run,) = instance.get_runs()
+        records = instance.event_log_storage.get_logs_for_run(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+        evaluations = [record.dagster_event.asset_check_evaluation_data for record in records if record.dagster_event]
+        own = {one.check_name: one.passed for one in evaluations if one.asset_key == PUBLISHED}
+    assert own == {name: name != "reject_ratio" for name in INVARIANTS}
+    assert published_bytes(home) == before
+    land(home, [ledger_file("many.jsonl", [charge(f"m{number}", "2026-10-02T09:00:00Z") for number in range(200)])])
+    assert run_pipeline(home, as_of=AS_OF).exit_code == 0
+
+
+def test_a_run_with_nothing_new_builds_and_publishes_nothing_and_says_so(home: Path) -> None:
+    before = published_bytes(home)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run_pipeline(home, instance=instance, as_of=AS_OF)
+        assert (result.exit_code, "Nothing new" in result.output) == (0, True)
+        assert instance.get_latest_materialization_event(dg.AssetKey(["marts", "fct_ledger_entries"])) is None
+        assert instance.get_latest_materialization_event(PUBLISHED) is None
+    assert published_bytes(home) == before
+    assert len(read_runs(settings_of(home).home)) == 1
+
+
+# ----------------------------------------------------------------------------------------- what is tried again
+
+
+class EndpointConnectionError(Exception):
+    """As botocore's class of that name, which this project does not install."""
+
+
+@pytest.mark.parametrize(
+    ("error", "helps"),
+    [
+        (ConnectionResetError("reset"), True),
+        (TimeoutError("too slow"), True),
+        (OSError(101, "network is unreachable"), True),
+        (EndpointConnectionError("no route"), True),
+        (LandingFileChangedError("still being written"), True),
+        (FileNotFoundError(2, "no such file"), False),
+        (PermissionError(13, "permission denied"), False),
+        (OSError(28, "no space left on device"), False),
+        (ValueError("a broken rule"), False),
+    ],
+)
+def test_only_what_passes_by_itself_is_tried_again(error: Exception, helps: bool) -> None:
+    assert retries.passes_by_itself(error) is helps
+
+
+def test_waits_grow_and_end() -> None:
+    assert [retries.seconds_to_wait(retry) for retry in range(retries.MAX_RETRIES)] == [5, 15, 45, 135]
+
+
+class FlakyFileSystem(LocalFileSystem):
+    """A landing area behind a network that fails as often as `failures` says."""
+
+    protocol = "flaky"
+    failures = 0
+
+    def find(self, path: str, *args: Any, **options: Any) -> Any:
+        if type(self).failures:
+            type(self).failures -= 1
+            raise ConnectionResetError("connection reset by peer")
+        return super().find(path, *args, **options)
+
+
+def flaky_run(home: Path, failures: int, monkeypatch: pytest.MonkeyPatch) -> Any:
+    fsspec.register_implementation("flaky", FlakyFileSystem, clobber=True)
+    monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0)
+    FlakyFileSystem.failures = failures
+    return run_pipeline(home, landing_uri=f"flaky://{home}/landing", as_of=AS_OF)
+
+
+def test_a_run_outlives_a_network_that_comes_back(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    land(home, [MORE])
+    result = flaky_run(home, 2, monkeypatch)
+    assert result.exit_code == 0
+    assert "1 new records" in result.output
+
+
+def test_a_network_that_stays_away_fails_the_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    land(home, [MORE])
+    result = flaky_run(home, 99, monkeypatch)
+    assert FlakyFileSystem.failures == 99 - (1 + retries.MAX_RETRIES)
+    assert (result.exit_code, "connection reset by peer" in result.output) == (1, True)
+
+
+# ------------------------------------------------------------------------------------------ who works when
+
+
+def evaluate_sensor(home: Path) -> Any:
+    with dg.DagsterInstance.ephemeral() as instance:
+        return new_files_sensor(settings_of(home))(dg.build_sensor_context(instance=instance))
+
+
+def test_new_files_start_one_run_and_known_ones_none(home: Path) -> None:
+    assert isinstance(evaluate_sensor(home), dg.SkipReason)
+    land(home, [MORE])
+    first = evaluate_sensor(home)
+    assert isinstance(first, dg.RunRequest)
+    assert evaluate_sensor(home).run_key == first.run_key
+    land(home, [ledger_file("third.jsonl", [charge("c9", "2026-10-03T09:00:00Z")])])
+    assert evaluate_sensor(home).run_key != first.run_key
+
+
+def test_a_run_waits_for_the_one_before(tmp_path: Path) -> None:
+    home, order = settings_of(tmp_path).home, []
+    holding, leave = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with exclusive(home, "first", None, dg.get_dagster_logger()):
+            holding.set()
+            leave.wait(10)
+            order.append("first")
+
+    def second() -> None:
+        with exclusive(home, "second", None, dg.get_dagster_logger()):
+            order.append("second")
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    holding.wait(10)
+    threads[1].start()
+    leave.set()
+    for thread in threads:
+        thread.join(10)
+    assert order == ["first", "second"]
+
+
+def test_a_run_whose_process_died_does_not_count_as_running(tmp_path: Path) -> None:
+    home = settings_of(tmp_path).home
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(dg.GraphDefinition(name="nothing").to_job())
+        instance.report_run_canceling(run)
+        (home.root / "state").mkdir()
+        (home.root / "state" / "running.json").write_text(f'{{"run_id": "{run.run_id}"}}', encoding="utf-8")
+        settle_dead_run(home, instance)
+        settled = instance.get_run_by_id(run.run_id)
+        assert settled is not None
+        assert settled.status is dg.DagsterRunStatus.FAILURE
+    assert not (home.root / "state" / "running.json").exists()
+
+
+# -------------------------------------------------------------------------------------------------- arguments
+
+
+def test_dbt_writes_under_the_home_only(tmp_path: Path) -> None:
+    arguments = dbt_arguments(Path("/project"), settings_of(tmp_path).home, *build_command(full_refresh=True))
+    assert arguments[:4] == ["build", "--exclude-resource-type", "unit_test", "--full-refresh"]
+    assert arguments[arguments.index("--target-path") + 1] == f"{tmp_path}/dbt/target"
+    assert arguments[arguments.index("--log-path") + 1] == f"{tmp_path}/dbt/logs"
+
+
+def test_the_code_version_names_the_distribution_and_the_code() -> None:
+    distribution, _, digest = code_version().partition("+")
+    assert distribution.count(".") == 2
+    assert len(digest) == 12
