@@ -100,7 +100,7 @@ def test_a_file_cut_short_is_one_reject_and_is_loaded_once_it_is_whole(settings:
         ("blank.jsonl", b"\n\r\n  \n", "empty_file"),
         ("notes.txt", b"hello", "unsupported_file"),
         ("plain.jsonl.gz", b'{"id": "a"}\n', "not_what_its_name_says"),
-        ("zipped.jsonl", gzip.compress(b"{}"), "not_what_its_name_says"),
+        ("zipped.jsonl", gzip.compress(b"{}", mtime=0), "not_what_its_name_says"),
         ("text.parquet", b"id,amount\n", "not_what_its_name_says"),
         ("cut.parquet", b"PAR1 and then nothing", "unreadable_file"),
         ("no_amount.csv", b"id,timestamp,type,user,paywall,ammount\n", "missing_column"),
