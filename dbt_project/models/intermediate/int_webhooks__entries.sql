@@ -129,7 +129,7 @@ entries as (
             when activities.rail is not null then activities.rail
             when activities.entry_type = 'deposit' and lower(activities.source) like 'stripe%' then 'stripe'
         end as rail,
-        case when activities.is_trial and lower(coalesce(activities.funding, '')) not in ('paid', 'promo') then 'promo' else activities.funding end as funding,
+        case when activities.is_trial then 'promo' else activities.funding end as funding,
         activities.metadata_reason as reason,
         activities.metadata,
 

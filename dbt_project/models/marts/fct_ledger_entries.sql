@@ -134,7 +134,7 @@ select
     model_id,
     case
         when entry_type <> 'deposit' then null
-        when lower(funding) in ('paid', 'promo') then lower(funding)
+        when lower(funding) = 'promo' then 'promo'
         when not has_stripe_key and payment_id is null and has_promo_reason then 'promo'
         else 'paid'
     end as funding,
