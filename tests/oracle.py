@@ -584,7 +584,7 @@ def finish_entries(raw: dict[str, Row], rates: dict[str, list[Row]], settings: O
         if kind == "deposit":
             by_reason = not (stripe_key or entry["payment_id"]) and entry["reason"] in settings.promo_reasons
             stated = (entry["stated_funding"] or "").lower()
-            promo = stated == "promo" or entry["is_trial"] or (by_reason and stated != "paid")
+            promo = stated == "promo" or entry["is_trial"] or by_reason
             entry["funding"] = "promo" if promo else "paid"
             entry["rail"] = entry["stated_rail"] or ("stripe" if stripe_key or entry["from_stripe"] else "unknown")
     return entries

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from dbt.cli.main import dbtRunner
 
-from orchestration.dbt import dbt_arguments
+from orchestration.dbt import PROJECT, dbt_arguments
 from paywall_warehouse.settings import load_settings
 from tests.harness import run_pipeline
 
@@ -17,7 +17,7 @@ def test_dbt_unit_tests_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for name, value in settings.tool_environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("DBT_THREADS", str(os.cpu_count()))
-    arguments = dbt_arguments(settings.home, "test", "--select", "test_type:unit")
+    arguments = dbt_arguments(PROJECT, settings.home, "test", "--select", "test_type:unit")
     outcome = dbtRunner().invoke([*arguments, "--quiet"])
     results = [result for result in outcome.result or [] if result.node.unique_id.startswith("unit_test.")]
     failed = [f"{result.node.name}: {result.message}" for result in results if str(result.status) != "pass"]
