@@ -2,8 +2,8 @@
 
 DuckDB's JSON reader makes every JSON number a DOUBLE, so a number of more than 15 digits loses some. Such texts are
 marked first: each number outside a string becomes a string that starts with the control character U+0001 and a #, and
-the mark is taken off again once the field is out of its JSON. `try_cast` to DECIMAL cuts surplus decimals without a word and takes `1_000`, so
-money is matched against a pattern before it is cast.
+the mark is taken off again once the field is out of its JSON. `try_cast` to DECIMAL cuts surplus decimals without a word
+and takes `1_000`, so money is matched against a pattern before it is cast.
 """
 
 from collections.abc import Sequence
@@ -74,9 +74,10 @@ create or replace temp macro is_time(t) as regexp_full_match(
 );
 create or replace temp macro exact_time(t) as
     case when is_time(t) then coalesce(try_cast(t as timestamptz), try_cast(upper(t) as timestamptz)) end;
+create or replace temp macro is_plausible(instant) as instant >= timestamptz '{EARLIEST}' and instant < timestamptz '{LATEST}';
 create or replace temp macro time_problem(t) as case
-    when exact_time(t) is not null
-        then case when exact_time(t) < timestamptz '{EARLIEST}' or exact_time(t) >= timestamptz '{LATEST}' then 'time_out_of_range' end
+    when is_plausible(exact_time(t)) then null
+    when exact_time(t) is not null then 'time_out_of_range'
     when regexp_full_match(t, '[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?') then 'time_without_offset'
     else 'bad_time'
 end;
@@ -184,7 +185,7 @@ def money(field: str, *, signed: str = "false") -> list[Rule]:
 def instant(field: str) -> Rule:
     """The field is an RFC 3339 time with offset, in a plausible year."""
     return Rule(
-        f"f_{field} is not null and (v_{field} is null or time_problem(f_{field}) is not null)",
+        f"f_{field} is not null and (v_{field} is null or not is_plausible(v_{field}))",
         f"time_problem(f_{field})",
         f"""'field "{field}" ' || case time_problem(f_{field}) when 'time_without_offset' then 'has no offset; add Z or one such as +02:00'
             when 'time_out_of_range' then 'is not between 1970 and 2100' else 'is no RFC 3339 time' end || ': ' || shown(f_{field})""",
@@ -196,8 +197,8 @@ def whole_number(field: str) -> Rule:
     return Rule(
         f"f_{field} is not null and v_{field} is null",
         f"count_problem(f_{field})",
-        f"""'field "{field}" ' || case count_problem(f_{field}) when 'negative_count' then 'is below zero' else 'is no whole number of at most 15 digits' end
-            || ': ' || shown(f_{field})""",
+        f"""'field "{field}" ' || case count_problem(f_{field}) when 'negative_count' then 'is below zero'
+            else 'is no whole number of at most 15 digits' end || ': ' || shown(f_{field})""",
     )
 
 

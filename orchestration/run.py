@@ -11,7 +11,7 @@ from ingestion.lake import Lake
 from orchestration import assets
 from orchestration.definitions import build_defs
 from orchestration.progress import terminal_logger
-from orchestration.summary import Outcome, closing_summary
+from orchestration.summary import Outcome, closing_summary, last_published
 from paywall_warehouse.settings import Settings
 
 GOOD, NOT_PUBLISHED = 0, 1
@@ -19,9 +19,10 @@ GOOD, NOT_PUBLISHED = 0, 1
 
 def run_once(settings: Settings, instance: dg.DagsterInstance, *, full_refresh: bool = False, **overrides: Any) -> int:
     """Run the job and tell how it ended; returns the exit code."""
-    known = {manifest.batch_seq for manifest in Lake(settings.home).manifests()}
+    before = last_published(settings)
     outcome = execute(settings, instance, full_refresh=full_refresh, **overrides)
-    batches = [manifest for manifest in Lake(settings.home).manifests() if manifest.batch_seq not in known]
+    # What an earlier run loaded and could not publish is new to readers too.
+    batches = [manifest for manifest in Lake(settings.home).manifests() if before is None or manifest.loaded_at > before.finished_at]
     for line in ("", *closing_summary(settings, outcome, batches)):
         typer.echo(line, file=sys.stdout if outcome.success else sys.stderr)
     return GOOD if outcome.success else NOT_PUBLISHED

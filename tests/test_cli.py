@@ -142,7 +142,8 @@ def test_an_interrupted_run_publishes_nothing_and_the_next_one_does(tmp_path: Pa
     assert "Traceback" not in rest
     assert "Not published." in rest
     assert not (home / "published" / "warehouse.duckdb").exists()
-    assert run_pipeline(home).exit_code == 0
+    then = run_pipeline(home)
+    assert (then.exit_code, "1,000 new records" in then.output) == (0, True), then
 
 
 def test_the_ui_listens_on_this_machine_only(tmp_path: Path) -> None:
