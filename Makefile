@@ -24,7 +24,7 @@ types: $(INSTALLED)
 
 # Two workers: whole runs are mostly one process waiting for another.
 unit: $(INSTALLED)
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 ui: $(INSTALLED)
 	$(BIN)/paywall-warehouse ui

@@ -119,6 +119,8 @@ def _find_new(lake: Lake, landing: Landing, source: Source, copies: ExitStack) -
             check_readable(file, path, source.layout)
         except UnreadableFileError as error:
             problem = error
+        except (ConnectionError, TimeoutError):
+            raise  # the way to the file is at fault, not the file
         except OSError as error:
             problem = UnreadableFileError(reasons.UNREADABLE_FILE, f"the file cannot be opened ({error.strerror or error}); mend that")
         else:
