@@ -131,10 +131,13 @@ def usable(path: Path) -> Iterator[None]:
 
 
 def nothing_landed(settings: Settings) -> bool:
-    """Whether no finished file of any kind is in the landing area."""
+    """Whether no finished file of any kind is in the landing area, and none has ever been loaded."""
+    from ingestion.lake import Lake
     from ingestion.landing import Landing
     from ingestion.load import SOURCES
 
+    if Lake(settings.home).manifests():
+        return False
     landing = Landing(settings.landing, settings.home.tmp / "landing")
     return not any(landing.files(name) for name in SOURCES)
 

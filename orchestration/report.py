@@ -3,12 +3,15 @@
 import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 from exports.summary import DayTotals, RejectReason
 
 PLOTTED_DAYS = 90
+SIGNIFICANT_DIGITS = 4
+# Python's own context keeps 28 digits; an amount may have 38.
+WIDE = Context(prec=60)
 KPIS = {
     "revenue": "Revenue",
     "provider_cost": "Provider cost",
@@ -19,8 +22,12 @@ KPIS = {
 
 
 def money(value: Any) -> str:
-    """An amount for people; the tables keep every digit."""
-    return "–" if value is None else f"{Decimal(value).quantize(Decimal('0.01'), ROUND_HALF_UP):,}"
+    """An amount for people: two decimals, or as many as four significant digits need. The tables keep every digit."""
+    if value is None:
+        return "–"
+    amount = Decimal(value)
+    places = 2 if abs(amount) >= 1 or not amount else SIGNIFICANT_DIGITS - 1 - amount.adjusted()
+    return f"{amount.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, WIDE):,}"
 
 
 def exact(value: Decimal) -> str:
@@ -30,7 +37,7 @@ def exact(value: Decimal) -> str:
 
 
 def kpi_value(name: str, value: Any) -> str:
-    """A KPI for people: counts as they are, amounts to the cent."""
+    """A KPI for people: counts as they are, amounts shortened."""
     if value is None:
         return "–"
     return f"{value:,}" if name == "active_payers" else money(value)

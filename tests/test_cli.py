@@ -20,7 +20,7 @@ from tests.builders import charge, land, ledger_file
 from tests.harness import run_pipeline
 
 # One worker: the sample is landed and published once.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("command")]
+pytestmark = pytest.mark.slow
 
 COMMAND = str(Path(sys.executable).with_name("paywall-warehouse"))
 PASSED_ON = ("PATH", "HOME", "LANG", "PYTHONDONTWRITEBYTECODE")

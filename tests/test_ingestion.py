@@ -48,9 +48,7 @@ def test_a_long_number_in_json_keeps_every_digit(settings: Settings) -> None:
     record = charge("long", NOON, Raw(amount), metadata={"note": Raw("0.1000000000000000055511151231257827")})
     land(settings, "ledger/a.jsonl", jsonl([record]))
     load(settings, "ledger")
-    assert lake(settings, "ledger_entries", "amount, metadata") == [
-        (Decimal(amount), '{"note":0.1000000000000000055511151231257827}')
-    ]
+    assert lake(settings, "ledger_entries", "amount, metadata") == [(Decimal(amount), '{"note":0.1000000000000000055511151231257827}')]
 
 
 def test_a_json_number_that_a_double_would_round_to_a_good_one_is_refused(settings: Settings) -> None:

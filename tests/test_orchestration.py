@@ -25,7 +25,7 @@ from tests.builders import Raw, charge, deposit, land, ledger_file
 from tests.harness import run_pipeline
 
 # One worker: the home is published once.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("orchestration")]
+pytestmark = pytest.mark.slow
 
 AS_OF = "2026-10-05T12:00:00Z"
 GOOD = ledger_file(

@@ -223,9 +223,7 @@ def test_the_real_requests_are_the_published_ones() -> None:
     sums = {
         source: tuple(
             sum(values)
-            for values in zip(
-                *[(1, r["context_tokens"], r["generated_tokens"]) for r in rows if r["source"] == source], strict=True
-            )
+            for values in zip(*[(1, r["context_tokens"], r["generated_tokens"]) for r in rows if r["source"] == source], strict=True)
         )
         for source in ("conv", "code")
     }
@@ -285,9 +283,7 @@ def test_the_business_is_plausible(sample: Sample) -> None:
     revenue = sum(Decimal(e["amount"]) for e in settled if e["type"] == "charge")
     deposits = sum(Decimal(e["amount"]) for e in settled if e["type"] in ("deposit", "topup"))
     priced = [e for e in settled if e["type"] == "charge" and "provider_cost" in e]
-    profit = sum(
-        Decimal(e["amount"]) - Decimal(e["provider_cost"]) - Decimal(e.get("platform_fees", 0)) for e in priced
-    )
+    profit = sum(Decimal(e["amount"]) - Decimal(e["provider_cost"]) - Decimal(e.get("platform_fees", 0)) for e in priced)
     assert revenue < deposits < 3 * revenue
     assert Decimal("0.14") < profit / sum(Decimal(e["amount"]) for e in priced) < Decimal("0.21")
 
