@@ -180,11 +180,11 @@ def records_sql(texts: str) -> str:
         {metadata}, {metadata_value("reason")} as metadata_reason,
         v_requestedAmount as requested_amount, v_availableBalance as available_balance,
         case when broken is null then {with_extra("o_metadata", "data_extra")} end as metadata,
-        case when broken is null then raw end as body,
+        case when broken is null then without_line_end(raw) end as body,
         coalesce({_ENTRY}, false) as states_entry,
         {told(RULES, "code")} as reject_code,
         {told(RULES, "words")} as reject_words,
-        case when broken is not null then raw end as reject_raw
+        case when broken is not null then without_line_end(raw) end as reject_raw
     from (
         select *, {first_broken(RULES)} as broken,
             nullif(case when starts_with(o_data, '{{') then cast(json_merge_patch(o_data, {removal}) as varchar) end, '{{}}') as data_extra,

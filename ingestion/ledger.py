@@ -163,7 +163,7 @@ def records_sql(texts: str) -> str:
         {metadata},
         {told(RULES, "code")} as reject_code,
         {told(RULES, "words")} as reject_words,
-        case when broken is not null then raw end as reject_raw
+        case when broken is not null then without_line_end(raw) end as reject_raw
     from (
         select *, {first_broken(RULES)} as broken,
             case when starts_with(ltrim(o_metadata), '{{') and json_problem(o_metadata) is null

@@ -76,5 +76,5 @@ def records_sql(texts: str) -> str:
         {", ".join(f"v_{name} as {name}" for name in RATES)}, lower(f_currency) as currency,
         {told(RULES, "code")} as reject_code,
         {told(RULES, "words")} as reject_words,
-        case when broken is not null then raw end as reject_raw
+        case when broken is not null then without_line_end(raw) end as reject_raw
     from (select *, {first_broken(RULES)} as broken from (select *, {dates}, {rates} from ({stated})))"""

@@ -68,6 +68,7 @@ def stated_fields(
                                     case
                                         when problem is not null then problem
                                         when not json_valid(text) or (looks_odd and is_lax(text)) then 'invalid_json'
+                                        when starts_with(text, '{{') then null
                                         when not starts_with(ltrim(text), '{{') then 'not_an_object'
                                     end as problem
                                 from (select *, is_odd(text) as looks_odd from ({texts}))

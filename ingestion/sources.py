@@ -27,8 +27,8 @@ class LocalFile:
 def record_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFile], layout: Layout) -> str:
     """SQL for `file_no, line, raw, problem, text`, one row a record of any of the files.
 
-    `raw` is the record as it stands in the file, `text` the same as a JSON object (NULL where `problem` says why there
-    is none). Lines and rows are read as a stream, in parallel with the query that uses them, once.
+    `raw` is the record as it stands in the file, perhaps with its line end, `text` the same as a JSON object (NULL where
+    `problem` says why there is none). Lines and rows are read as a stream, in parallel with the query that uses them, once.
     """
     branches = []
     lines = [file for file in files if file.file.format == ".jsonl"]
@@ -36,7 +36,7 @@ def record_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFil
         batches = itertools.chain.from_iterable(map(_json_batches, lines))
         connection.register("landed_lines", pa.RecordBatchReader.from_batches(LINES, batches))
         branches.append(
-            "select file_no, line, rtrim(raw, e'\\r\\n') as raw, problem, case when problem is null then raw end as text"
+            "select file_no, line, raw, problem, case when problem is null then raw end as text"
             " from landed_lines where ltrim(raw, e' \\t\\r\\n') <> ''"
         )
     rows = [file for file in files if file.file.format == ".csv"]
