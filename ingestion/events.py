@@ -6,7 +6,7 @@ from ingestion.inspection import Layout
 from ingestion.ledger import METADATA_KEYS, metadata_value, metadata_values
 from ingestion.records import stated_fields, with_extra
 from ingestion.sql import (
-    TEXT_RULE,
+    RULES_OF_FORM,
     Rule,
     at_most,
     currency,
@@ -110,12 +110,7 @@ def _missing(field: str, when: str) -> Rule:
 
 
 RULES = (
-    TEXT_RULE,
-    Rule(
-        "wrong_type is not null",
-        "'wrong_type'",
-        """'field "' || wrong_type || '" is an object, a list or a boolean; state a text or a number'""",
-    ),
+    *RULES_OF_FORM,
     required("id"),
     required("type"),
     required("createdAt"),

@@ -3,7 +3,7 @@
 from ingestion.inspection import Layout
 from ingestion.records import stated_fields, with_extra
 from ingestion.sql import (
-    TEXT_RULE,
+    RULES_OF_FORM,
     Rule,
     at_most,
     currency,
@@ -84,12 +84,7 @@ def _allowed(vocabulary: dict[str, tuple[str, ...]]) -> str:
 
 
 RULES = (
-    TEXT_RULE,
-    Rule(
-        "wrong_type is not null",
-        "'wrong_type'",
-        """'field "' || wrong_type || '" is an object, a list or a boolean; state a text or a number'""",
-    ),
+    *RULES_OF_FORM,
     required("id"),
     required("timestamp"),
     required("type"),

@@ -2,7 +2,7 @@
 
 from ingestion.inspection import Layout
 from ingestion.records import stated_fields
-from ingestion.sql import TEXT_RULE, Rule, currency, first_broken, literal, money, required, told
+from ingestion.sql import RULES_OF_FORM, Rule, currency, first_broken, literal, money, required, told
 
 DATES = ("effective_from", "effective_to")
 RATES = ("prompt_per_million", "completion_per_million", "cached_prompt_per_million", "per_request")
@@ -39,12 +39,7 @@ def _rate(field: str) -> list[Rule]:
 
 
 RULES = (
-    TEXT_RULE,
-    Rule(
-        "wrong_type is not null",
-        "'wrong_type'",
-        """'field "' || wrong_type || '" is an object, a list or a boolean; state a text or a number'""",
-    ),
+    *RULES_OF_FORM,
     required("model"),
     required("effective_from"),
     *(_date(field) for field in DATES),

@@ -1,4 +1,7 @@
-"""Why a record or a file is rejected: stable codes that `ops.rejected_records` shows and `docs/inputs.md` explains."""
+"""Why a file, or the text of a record, is rejected: stable codes that `ops.rejected_records` shows and `docs/inputs.md` explains.
+
+The codes of broken rules stand with the rules, in `sql.py` and in the modules of the sources.
+"""
 
 from typing import Final
 
@@ -14,29 +17,6 @@ WRONG_COLUMN_TYPE: Final = "wrong_column_type"
 # the text of a record
 INVALID_UTF8: Final = "invalid_utf8"
 RECORD_TOO_LONG: Final = "record_too_long"
-INVALID_JSON: Final = "invalid_json"
-NOT_AN_OBJECT: Final = "not_an_object"
-DUPLICATE_FIELD: Final = "duplicate_field"
 BAD_QUOTING: Final = "bad_quoting"
 TOO_MANY_FIELDS: Final = "too_many_fields"
 TOO_FEW_FIELDS: Final = "too_few_fields"
-
-# fields
-MISSING_FIELD: Final = "missing_field"
-WRONG_TYPE: Final = "wrong_type"
-TEXT_TOO_LONG: Final = "text_too_long"
-UNKNOWN_TYPE: Final = "unknown_type"
-UNKNOWN_STATUS: Final = "unknown_status"
-TIME_WITHOUT_OFFSET: Final = "time_without_offset"
-BAD_TIME: Final = "bad_time"
-TIME_OUT_OF_RANGE: Final = "time_out_of_range"
-BAD_DATE: Final = "bad_date"
-BAD_AMOUNT: Final = "bad_amount"
-NEGATIVE_AMOUNT: Final = "negative_amount"
-AMOUNT_TOO_LARGE: Final = "amount_too_large"
-TOO_MANY_DECIMALS: Final = "too_many_decimals"
-BAD_COUNT: Final = "bad_count"
-NEGATIVE_COUNT: Final = "negative_count"
-BAD_CURRENCY: Final = "bad_currency"
-BAD_METADATA: Final = "bad_metadata"
-METADATA_TOO_LARGE: Final = "metadata_too_large"

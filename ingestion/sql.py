@@ -137,10 +137,17 @@ TEXT_PROBLEMS = {
     "too_many_fields": "the row has more fields than the header; quote fields that contain the separator",
     "too_few_fields": "the row has fewer fields than the header; write every separator",
 }
-TEXT_RULE = Rule(
-    "problem is not null",
-    "problem",
-    "case problem " + " ".join(f"when {literal(code)} then {literal(words)}" for code, words in TEXT_PROBLEMS.items()) + " end",
+RULES_OF_FORM = (
+    Rule(
+        "problem is not null",
+        "problem",
+        "case problem " + " ".join(f"when {literal(code)} then {literal(words)}" for code, words in TEXT_PROBLEMS.items()) + " end",
+    ),
+    Rule(
+        "wrong_type is not null",
+        "'wrong_type'",
+        """'field "' || wrong_type || '" is an object, a list or a boolean; state a text or a number'""",
+    ),
 )
 
 
