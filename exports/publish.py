@@ -133,7 +133,7 @@ def _new_records(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
 
 def _publish(settings: Settings, runs: Sequence[Run]) -> None:
     home = settings.home
-    for left_over in home.published_file.parent.glob(".warehouse.duckdb.partial*"):
+    for left_over in home.published_file.parent.glob(".warehouse.duckdb.*.partial*"):
         left_over.unlink()
     replace_file(home.published_file, lambda partial: _copy_for_readers(home.build_file, partial, runs))
     with duckdb.connect(str(home.build_file)) as connection:

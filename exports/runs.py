@@ -31,8 +31,11 @@ def append_run(home: Home, run: Run) -> None:
     """Add a finished run to the log."""
     home.runs_file.parent.mkdir(parents=True, exist_ok=True)
     stated = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(run).items()}
-    with home.runs_file.open("a", encoding="utf-8") as log:
-        log.write(json.dumps(stated) + "\n")
+    with home.runs_file.open("ab+") as log:
+        # A line that a power cut left half-written must not spoil this one.
+        log.seek(max(log.seek(0, os.SEEK_END) - 1, 0))
+        torn = log.read(1) not in (b"", b"\n")
+        log.write((b"\n" if torn else b"") + json.dumps(stated).encode() + b"\n")
         log.flush()
         os.fsync(log.fileno())
 

@@ -5,12 +5,13 @@ changed (settings, models, rates) it recomputes everything.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import duckdb
+import pyarrow as pa
 
 from ingestion.lake import Lake, Manifest
-from ingestion.sql import literal
+from ingestion.sql import file_literal, literal
 from ingestion.tables import LAKE_TABLES, typed
 from paywall_warehouse.settings import Settings
 
@@ -88,8 +89,10 @@ def finish_build(settings: Settings, build: Build) -> None:
 
 
 def _forget_what_was_built(connection: duckdb.DuckDBPyConnection) -> None:
-    """From here on the tables are a mixture until the rebuild is finished: if it is killed, the next build must be one too."""
+    """A rebuild starts from nothing: a killed one must be followed by another, and no table outlives its model."""
     connection.execute("update build.state set built_through = -1, meaning = null, fingerprint = null")
+    for schema in ("staging", "intermediate", "marts"):
+        connection.execute(f"drop schema if exists {schema} cascade")
 
 
 def _create_build_file(settings: Settings) -> None:
@@ -101,36 +104,40 @@ def _create_build_file(settings: Settings) -> None:
 
 def _show_lake(connection: duckdb.DuckDBPyConnection, lake: Lake, manifests: list[Manifest]) -> None:
     for table, columns in LAKE_TABLES.items():
-        files = ", ".join(literal(str(file)) for file in lake.parquet_files(table, manifests))
+        files = ", ".join(file_literal(str(file)) for file in lake.parquet_files(table, manifests))
         nothing = ", ".join(f"null as {name}" for name in columns)
         written = f"read_parquet([{files}], union_by_name = true, hive_partitioning = false)"
         rows = f"from {written}" if files else f"from (select {nothing}) where false"
         name = "rejected_records" if table == "rejects" else table
         connection.execute(f"create or replace view raw.{name} as select {typed(columns)} {rows}")
     for table in ("models", "model_rates"):
-        file = literal(str(lake.price_book / f"{table}.parquet"))
+        file = file_literal(str(lake.price_book / f"{table}.parquet"))
         connection.execute(f"create or replace view raw.{table} as select * from read_parquet({file})")
     connection.execute(LOADED_FILES)
     loaded = [
-        [manifest.batch_seq, file.file_no, file.source, file.path, file.sha256, file.bytes, file.records, file.accepted, file.rejected,
-         file.entry_records, manifest.loaded_at, file.status]
+        {"batch_seq": manifest.batch_seq, "loaded_at": manifest.loaded_at, **asdict(file)}
         for manifest in manifests
         for file in manifest.files
-    ]  # fmt: skip
+    ]
     if loaded:
-        connection.executemany("insert into raw.loaded_files values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", loaded)
+        connection.register("manifests", pa.Table.from_pylist(loaded))
+        connection.execute("insert into raw.loaded_files by name select * exclude (fingerprint) from manifests")
+        connection.unregister("manifests")
 
 
 def _show_settings(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     as_of = settings.now()
     connection.execute(
         """create or replace table raw.settings as
-        select cast(? as timestamptz) as as_of, cast(? as date) as today, cast(? as varchar) as reporting_timezone,
-            cast(? as varchar) as default_currency, cast(? as decimal(38, 12)) as low_balance,
-            cast(? as varchar) as manual_charge_settles_on, cast(? as varchar[]) as promo_reasons""",
+        select cast(? as timestamptz) as as_of, cast(timezone(?, cast(? as timestamptz)) as date) as today,
+            cast(? as varchar) as reporting_timezone, cast(? as varchar) as default_currency,
+            cast(? as decimal(38, 12)) as low_balance, cast(? as varchar) as manual_charge_settles_on,
+            cast(? as varchar[]) as promo_reasons""",
         [
             as_of,
-            settings.reporting_day(as_of),
+            # DuckDB's own calendar, which the reporting days of the entries come from too.
+            settings.reporting_timezone,
+            as_of,
             settings.reporting_timezone,
             settings.default_currency,
             str(settings.low_balance),
@@ -156,7 +163,7 @@ def _decide(connection: duckdb.DuckDBPyConnection, settings: Settings, manifests
         reason = "the warehouse was built by another version of the code"
     elif _rates_changed(connection):
         reason = "provider rates of known models have changed"
-    today = settings.reporting_day(settings.now())
+    (today,) = connection.execute("select today from raw.settings").fetchall()[0]
     # normalize: 1 and 1.00 are the same threshold.
     shown = [through, today.isoformat(), settings.meaning(), str(settings.low_balance.normalize()), code_version]
     fingerprint = hashlib.sha256(repr(shown).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 import hashlib
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from ingestion.landing import COMPRESSIONS, FORMATS, LandingFile
 from ingestion.streams import csv_records, open_text
 
 MAGIC = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst", b"PAR1": ".parquet"}
+# The number of a row in its Parquet file, as DuckDB names it.
+ROW_NUMBER = "file_row_number"
+MAX_DECIMAL_DIGITS = 38
 DAMAGE = (OSError, EOFError, zlib.error, zstandard.ZstdError, pa.ArrowException)
 
 
@@ -47,6 +51,8 @@ def sha256(path: Path) -> str:
 
 def check_readable(file: LandingFile, path: Path, layout: Layout) -> None:
     """Raise `UnreadableFileError` where no record of the file can be told from another; return where records can be judged one by one."""
+    if not _is_unicode(file.location):
+        raise UnreadableFileError(reasons.UNSUPPORTED_FILE, "the file's name is not UTF-8; rename it")
     if file.format not in FORMATS:
         allowed = ", ".join(FORMATS)
         raise UnreadableFileError(
@@ -65,6 +71,14 @@ def check_readable(file: LandingFile, path: Path, layout: Layout) -> None:
         raise UnreadableFileError(
             reasons.UNREADABLE_FILE, f"the file is damaged or cut short ({_first_line(error)}); land it again, whole"
         ) from None
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_magic(file: LandingFile, path: Path) -> None:
@@ -103,7 +117,11 @@ def _check_columns(found: Sequence[str], layout: Layout) -> None:
             reasons.MISSING_COLUMN,
             f'column "{missing[0]}" is missing (found: {", ".join(found)[:500]}). Rename the column or see docs/inputs.md',
         )
-    repeated = sorted({name for name in found if list(found).count(name) > 1})
+    _refuse_repeated(found)
+
+
+def _refuse_repeated(names: Sequence[str]) -> None:
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
         raise UnreadableFileError(reasons.DUPLICATE_COLUMN, f'column "{repeated[0]}" stands in the header more than once; keep one of them')
 
@@ -112,6 +130,8 @@ def _check_parquet(path: Path, layout: Layout) -> None:
     with pq.ParquetFile(path) as parquet:
         schema = parquet.schema_arrow
         _check_columns(schema.names, layout)
+        # DuckDB's names know no case, and this one it adds itself.
+        _refuse_repeated([name.lower() for name in schema.names] + [ROW_NUMBER])
         for field in schema:
             _check_parquet_type(field, layout)
         for _ in parquet.iter_batches():
@@ -122,9 +142,9 @@ def _check_parquet_type(field: pa.Field, layout: Layout) -> None:
     kind = field.type
     wanted = ""
     if field.name in layout.money and not (
-        _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind)
+        _is_text(kind) or pa.types.is_integer(kind) or _is_exact_decimal(kind) or pa.types.is_null(kind)
     ):
-        wanted = "text, a decimal or an integer: a float cannot state money exactly"
+        wanted = "text, a decimal of at most 38 digits or an integer: a float cannot state money exactly"
     elif field.name in layout.times and not (
         _is_text(kind) or (pa.types.is_timestamp(kind) and kind.tz is not None) or pa.types.is_null(kind)
     ):
@@ -136,6 +156,11 @@ def _check_parquet_type(field: pa.Field, layout: Layout) -> None:
             reasons.WRONG_COLUMN_TYPE,
             f'column "{field.name}" has the type {kind}; it must be {wanted}. Write the file again',
         )
+
+
+def _is_exact_decimal(kind: pa.DataType) -> bool:
+    """Wider decimals become DOUBLE in DuckDB."""
+    return bool(pa.types.is_decimal(kind) and kind.precision <= MAX_DECIMAL_DIGITS)
 
 
 def _is_text(kind: pa.DataType) -> bool:

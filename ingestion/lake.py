@@ -132,5 +132,5 @@ class Lake:
         for folder in self._root.glob("*/batch=*"):
             if folder.name not in committed:
                 shutil.rmtree(folder)
-        for folder in self._tmp.glob("batch-*"):
+        for folder in (*self._tmp.glob("batch-*"), self._tmp / "landing", self._tmp / "spill"):
             shutil.rmtree(folder, ignore_errors=True)

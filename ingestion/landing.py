@@ -1,5 +1,6 @@
 """The landing area: which files are there, in a local folder or behind any fsspec URL."""
 
+import os
 import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,14 @@ from uuid import uuid4
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.utils import tokenize
 
 UNFINISHED = (".tmp", ".part", ".partial")
 FORMATS = (".jsonl", ".csv", ".parquet")
 COMPRESSIONS = (".gz", ".zst")
+# What the file systems of fsspec call the time of a file's last change, and its version.
+TIME_KEYS = ("mtime", "LastModified", "last_modified", "updated", "created")
+VERSION_KEYS = ("ETag", "etag", "md5Hash", "generation", "version_id")
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class LandingFile:
     landed_at: float
     """Seconds since the epoch; orders files that arrive in one run (contract 1: on a tie the one that landed last)."""
     fingerprint: str
-    """Changes when the file changes (fsspec's `ukey`)."""
+    """Changes when the file changes: a digest of what the listing says of it."""
 
     @property
     def compression(self) -> str:
@@ -51,7 +56,8 @@ class Landing:
 
     def __init__(self, uri: str, scratch: Path) -> None:
         """`scratch` takes copies of files that are not on a local disk; they are deleted after use."""
-        self.filesystem, root = fsspec.core.url_to_fs(uri)
+        # A path may contain what fsspec would take for a chain of URLs.
+        self.filesystem, root = fsspec.core.url_to_fs(uri) if "://" in uri else (LocalFileSystem(), os.path.abspath(uri))
         self.root: str = root.rstrip("/")
         self._scratch = scratch
 
@@ -67,29 +73,38 @@ class Landing:
         if not self.filesystem.exists(folder):
             return []
         found = self.filesystem.find(folder, detail=True)
-        files = [self._file(source, location, info) for location, info in found.items()]
+        files = [self._file(source, location, self._info(location, info)) for location, info in found.items()]
         return sorted((file for file in files if _is_finished(file.path)), key=lambda file: (file.landed_at, file.path))
 
     def _file(self, source: str, location: str, info: dict[str, Any]) -> LandingFile:
         return LandingFile(
             source=source,
-            path=location[len(self.root) :].lstrip("/"),
+            path=os.fsencode(location[len(self.root) :].lstrip("/")).decode(errors="backslashreplace"),
             location=location,
             bytes=int(info["size"] or 0),
             landed_at=_modified(info),
-            fingerprint=self._fingerprint(location, info),
+            fingerprint=tokenize(info),
         )
 
-    def _fingerprint(self, location: str, info: dict[str, Any]) -> str:
-        if self.is_local:
-            return f"{info['size']}-{info['mtime']:.9f}-{info['created']:.9f}-{info['ino']}"
-        return str(self.filesystem.ukey(location))
+    def _info(self, location: str, info: dict[str, Any]) -> dict[str, Any]:
+        """What a listing says of a file; on a local disk what the file itself says, behind links."""
+        if not self.is_local:
+            versions = {key: info[key] for key in VERSION_KEYS if key in info}
+            return {"size": info["size"], "mtime": _modified(info), **versions}
+        try:
+            stat = os.stat(location)
+        except FileNotFoundError:  # a link to nothing
+            stat = os.lstat(location)
+        return {"size": stat.st_size, "mtime": stat.st_mtime, "changed": (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)}
 
     def is_unchanged(self, file: LandingFile) -> bool:
         """Whether the file is still what the listing showed."""
         self.filesystem.invalidate_cache()
-        info = self.filesystem.info(file.location)
-        return self._fingerprint(file.location, info) == file.fingerprint
+        try:
+            info = self._info(file.location, self.filesystem.info(file.location))
+        except FileNotFoundError:
+            return False
+        return bool(tokenize(info) == file.fingerprint)
 
     @contextmanager
     def local_copy(self, file: LandingFile) -> Iterator[Path]:
@@ -113,7 +128,7 @@ def _is_finished(path: str) -> bool:
 
 def _modified(info: dict[str, Any]) -> float:
     """The time of landing that a file system's listing states; 0 where it states none, and names alone order the files."""
-    for key in ("mtime", "LastModified", "last_modified", "updated", "created"):
+    for key in TIME_KEYS:
         value = info.get(key)
         if value is not None:
             return float(value.timestamp() if hasattr(value, "timestamp") else value)

@@ -65,7 +65,7 @@ def load(settings: Settings, source_name: str) -> LoadResult:
     """Load every file of one landing folder that is new since the last batch, as one batch.
 
     Files are known by their content: the same bytes under another name are loaded once, a known name with new bytes is
-    loaded and warned about. UnreadableFileError files are tried again each time and become a reject once. Raises
+    loaded and warned about. Unreadable files are tried again each time and become a reject once. Raises
     `LandingFileChangedError` where a file changed while it was read; then nothing is committed.
     """
     source = SOURCES[source_name]
@@ -111,16 +111,15 @@ def _find_new(lake: Lake, landing: Landing, source: Source, copies: ExitStack) -
         if (file.path, file.fingerprint) in seen:
             continue
         digest = None
+        # What fails on the way to a file is not the file's fault; it ends the load, which may be tried again.
+        path = copies.enter_context(landing.local_copy(file))
         try:
-            path = copies.enter_context(landing.local_copy(file))
             digest = sha256(path)
             if digest in loaded:
                 continue
             check_readable(file, path, source.layout)
         except UnreadableFileError as error:
             problem = error
-        except (ConnectionError, TimeoutError):
-            raise  # the way to the file is at fault, not the file
         except OSError as error:
             problem = UnreadableFileError(reasons.UNREADABLE_FILE, f"the file cannot be opened ({error.strerror or error}); mend that")
         else:

@@ -4,7 +4,7 @@ The result is a snapshot of two tables, `models` and `model_rates`, for every mo
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, date, datetime, time
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -87,16 +87,6 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Override:
-    """A row of the operator's `prices/` files, in landing order."""
-
-    model_id: str
-    effective_from: date
-    effective_to: date | None
-    rate: Rate
-
-
-@dataclass(frozen=True)
 class PriceBook:
     """How many models were resolved, and how many of them have rates."""
 
@@ -117,7 +107,7 @@ def resolve_price_book(settings: Settings) -> PriceBook:
     return PriceBook(models=len(models), priced=sum(model.in_price_book for model in models))
 
 
-def resolve(texts: Iterable[str], overrides: list[Override]) -> tuple[list[Model], list[Rate]]:
+def resolve(texts: Iterable[str], overrides: list[Rate]) -> tuple[list[Model], list[Rate]]:
     """The meaning of each text, and the rates of each model id that one of them means, without overlaps."""
     models, rates = [], {}
     for text in texts:
@@ -162,7 +152,7 @@ def _built_in_rates(model_id: str, text: str) -> Iterator[Rate]:
     starts = sorted({price.constraint.start_date for price in dated if isinstance(price.constraint, book.StartDateConstraint)})
     # Before the first dated change the undated price holds; `get_prices` decides which one does on each day.
     for start, end in zip([None, *starts], [*starts, None], strict=True):
-        day = start or (date.min if not starts else date(1970, 1, 1))
+        day = start or date.min
         price = found[1].get_prices(datetime.combine(day, PRICED_AT))
         yield from _rates_of(price, model_id, start, end)
 
@@ -203,12 +193,12 @@ def per_token(per_million: Decimal) -> Decimal:
     return per_million.scaleb(-MILLION_PLACES).quantize(RATE_QUANTUM, ROUND_HALF_UP)
 
 
-def _overrides(lake: Lake, settings: Settings) -> list[Override]:
+def _overrides(lake: Lake, settings: Settings) -> list[Rate]:
     files = lake.parquet_files("provider_rates", lake.manifests())
     if not files:
         return []
     query = """select model, effective_from, effective_to, prompt_per_million, completion_per_million, cached_prompt_per_million,
-            per_request, currency from read_parquet($files) order by effective_from, batch_seq, file_no, line"""
+            per_request, currency from read_parquet($files, hive_partitioning = false) order by effective_from, batch_seq, file_no, line"""
     with duckdb.connect() as connection:
         rows = connection.execute(query, {"files": [str(file) for file in files]}).fetchall()
     return [_override(settings.default_currency, *row) for row in rows]
@@ -224,10 +214,9 @@ def _override(
     cached: Decimal | None,
     request: Decimal | None,
     currency: str | None,
-) -> Override:
-    model_id = model_identity(model)[0]
-    rate = Rate(
-        model_id=model_id,
+) -> Rate:
+    return Rate(
+        model_id=model_identity(model)[0],
         effective_from=effective_from,
         effective_to=effective_to,
         min_prompt_tokens=0,
@@ -239,20 +228,19 @@ def _override(
         currency=currency or default_currency,
         source="prices/",
     )
-    return Override(model_id, effective_from, effective_to, rate)
 
 
-def _merge(model_id: str, overrides: list[Override], built_in: list[Rate]) -> list[Rate]:
+def _merge(model_id: str, overrides: list[Rate], built_in: list[Rate]) -> list[Rate]:
     """The built-in rates, and over them the overrides: of several for a day the one with the latest start, then the last landed."""
     bounds: set[date | None] = {None}
-    for rate in (*(override.rate for override in overrides), *built_in):
+    for rate in (*overrides, *built_in):
         bounds |= {rate.effective_from, rate.effective_to}
     edges = sorted(bound for bound in bounds if bound is not None)
     merged = []
     for start, end in zip([None, *edges], [*edges, None], strict=True):
-        own = [override.rate for override in overrides if _covers(override.rate, start)]
+        own = [rate for rate in overrides if _covers(rate, start)]
         chosen = own[-1:] or [rate for rate in built_in if _covers(rate, start)]
-        merged += [_limited(rate, model_id, start, end) for rate in chosen]
+        merged += [replace(rate, model_id=model_id, effective_from=start, effective_to=end) for rate in chosen]
     return merged
 
 
@@ -262,11 +250,6 @@ def _covers(rate: Rate, start: date | None) -> bool:
         return rate.effective_from is None
     begun = rate.effective_from is None or rate.effective_from <= start
     return begun and (rate.effective_to is None or start < rate.effective_to)
-
-
-def _limited(rate: Rate, model_id: str, start: date | None, end: date | None) -> Rate:
-    stated = {field.name: getattr(rate, field.name) for field in fields(Rate)}
-    return Rate(**{**stated, "model_id": model_id, "effective_from": start, "effective_to": end})
 
 
 def _write(path: Path, rows: list[Any], kind: type[Any], schema: pa.Schema) -> None:

@@ -30,12 +30,15 @@ def _rate(field: str) -> list[Rule]:
             "'amount_too_large'",
             f"""'field "{field}" is {MAX_RATE} or more: ' || shown(f_{field}) || '; rates are in major units'""",
         ),
-        Rule(
-            f"{literal(field)} <> 'per_request' and v_{field} <> cast(v_{field} as decimal(38, {MAX_RATE_DECIMALS}))",
-            "'too_many_decimals'",
-            f"""'field "{field}" has more than {MAX_RATE_DECIMALS} decimals: ' || shown(f_{field})""",
-        ),
     ]
+
+
+def _few_decimals(field: str) -> Rule:
+    return Rule(
+        f"v_{field} <> cast(v_{field} as decimal(38, {MAX_RATE_DECIMALS}))",
+        "'too_many_decimals'",
+        f"""'field "{field}" has more than {MAX_RATE_DECIMALS} decimals: ' || shown(f_{field})""",
+    )
 
 
 RULES = (
@@ -54,6 +57,7 @@ RULES = (
         literal("no rate is stated; state at least one of " + ", ".join(RATES)),
     ),
     *(rule for field in RATES for rule in _rate(field)),
+    *(_few_decimals(field) for field in RATES if field != "per_request"),
     currency("currency"),
 )
 

@@ -95,6 +95,8 @@ def with_extra(metadata: str, extra: str) -> str:
     return f"""case
         when {extra} is null then {metadata}
         when {metadata} is null or regexp_full_match({metadata}, '\\s*\\{{\\s*\\}}\\s*') then {only_extra}
-        when json_exists({metadata}, '$.extra') then cast(json_merge_patch({metadata}, {only_extra}) as varchar)
+        when json_type({metadata}, '$.extra') = 'OBJECT' then cast(json_merge_patch({metadata}, {only_extra}) as varchar)
+        when json_exists({metadata}, '$.extra') then left(rtrim({metadata}), length(rtrim({metadata})) - 1)
+            || ',"extra_fields":' || {extra} || '}}'
         else left(rtrim({metadata}), length(rtrim({metadata})) - 1) || ',"extra":' || {extra} || '}}'
     end"""

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from ingestion.inspection import Layout
 from ingestion.landing import LandingFile
-from ingestion.sql import literal
+from ingestion.sql import file_literal, literal
 from ingestion.streams import LINES, csv_rows, csv_schema, json_lines, open_text
 
 
@@ -68,7 +68,7 @@ def _parquet_branch(file: LocalFile, layout: Layout) -> str:
     stated = {field.name: _as_text(field) for field in schema}
     return f"""select {file.file_no} as file_no, file_row_number + 1 as line, text as raw, null as problem, text from (
         select file_row_number, {_json_object(stated, layout)} || '}}' as text
-        from read_parquet({literal(str(file.path))}, file_row_number = true))"""
+        from read_parquet({file_literal(str(file.path))}, file_row_number = true))"""
 
 
 def _quoted(name: str) -> str:

@@ -1,11 +1,13 @@
 """The SQL that turns stated text into exact values: macros for money, instants, counts and JSON, and a table of rules.
 
 DuckDB's JSON reader makes every JSON number a DOUBLE, so a number of more than 15 digits loses some. Such texts are
-marked first: each number outside a string becomes a string that starts with the control character U+0001 and a #, and
+marked first: each number outside a string becomes a string that starts with the control character U+0001 and a token, and
 the mark is taken off again once the field is out of its JSON. `try_cast` to DECIMAL cuts surplus decimals without a word
 and takes `1_000`, so money is matched against a pattern before it is cast.
 """
 
+import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,9 +25,9 @@ create or replace temp macro has_long_number(t) as regexp_matches(t, '[0-9.]{16}
 
 create or replace temp macro mark_numbers(t) as array_to_string(list_transform(
     regexp_extract_all(t, '"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|[^"0-9-]+|.', 0, 's'),
-    lambda token: case when regexp_matches(token, '^-?[0-9]') then '"\u0001#' || token || '"' else token end), '');
-create or replace temp macro unmark(t) as replace(t, chr(1) || '#', '');
-create or replace temp macro unmark_json(t) as regexp_replace(t, '"\\u0001#([^"]*)"', '\1', 'g');
+    lambda token: case when regexp_matches(token, '^-?[0-9]') then '"\u0001{MARK}' || token || '"' else token end), '');
+create or replace temp macro unmark(t) as replace(t, chr(1) || '{MARK}', '');
+create or replace temp macro unmark_json(t) as regexp_replace(t, '"\\u0001{MARK}([^"]*)"', '\1', 'g');
 
 -- DuckDB's parser takes trailing commas, NaN and Infinity; RFC 8259 does not.
 create or replace temp macro looks_lax(t) as regexp_matches(t, ',\s*[}\]]|[:\[,]\s*-?(?i:nan|inf)');
@@ -88,16 +90,19 @@ create or replace temp macro count_problem(t) as case
     else 'bad_count'
 end;
 create or replace temp macro exact_count(t) as case when count_problem(t) is null then cast(split_part(t, '.', 1) as bigint) end;
--- Costs 2 s for 1 M lines, so it is asked of those only that are shown to people.
+-- Costs 2 s for 1 M lines, so it is asked for rejects and deliveries only.
 create or replace temp macro without_line_end(t) as rtrim(t, e'\r\n');
 create or replace temp macro shown(t) as case when length(t) > 60 then left(t, 60) || '…' else t end;
 """.replace("{EARLIEST}", EARLIEST).replace("{LATEST}", LATEST)
 
 
 def define_macros(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the macros known to a connection and its time zone UTC."""
+    """Make the macros known to a connection and its time zone UTC.
+
+    The mark of numbers is another one each time, so that no text that comes from outside can contain it.
+    """
     connection.execute("set TimeZone = 'UTC'")
-    connection.execute(MACROS)
+    connection.execute(MACROS.replace("{MARK}", secrets.token_hex(8)))
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,11 @@ class Rule:
     when: str
     code: str
     words: str
+
+
+def file_literal(path: str) -> str:
+    """A SQL text literal that names one file, in places where DuckDB would take `*`, `?` and `[` for a pattern."""
+    return literal(re.sub(r"([*?\[])", r"[\1]", path))
 
 
 def literal(text: str) -> str:

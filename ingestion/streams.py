@@ -48,6 +48,10 @@ def _chunks_of_lines(stream: BinaryIO) -> Iterator[bytes]:
     while block := stream.read(CHUNK_BYTES):
         if first:
             block, first = block.removeprefix(BOM), False
+        if len(rest) > MAX_RECORD_BYTES:
+            # Too long already: only its beginning is kept, whatever is still to come of it.
+            rest = rest[: MAX_RECORD_BYTES + 1]
+            block = block[max(block.find(b"\n"), 0) :] if b"\n" in block else b""
         cut = block.rfind(b"\n") + 1
         if cut:
             yield rest + block[:cut]

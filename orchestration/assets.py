@@ -289,7 +289,7 @@ def published_warehouse(models: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         if not publication.published:
             raise dg.Failure(description=publication_failure(publication), allow_retries=False)
         context.log.info(f"{publication.path} holds {len(publication.row_counts)} tables")
-        yield dg.MaterializeResult(asset_key=PUBLISHED, metadata=publication_metadata(publication))
+        yield dg.MaterializeResult(asset_key=PUBLISHED, metadata=shown_metadata(context, publication))
 
     return published
 
@@ -330,6 +330,15 @@ def publication_failure(publication: Publication) -> str:
     told = "\n".join(one.told() for one in failures[:FAILURES_SHOWN])
     more = f"\n… and {len(failures) - FAILURES_SHOWN} more" if len(failures) > FAILURES_SHOWN else ""
     return f"Nothing is published: {len(count)} checks do not hold ({', '.join(count)}).\n{told}{more}"
+
+
+def shown_metadata(context: dg.AssetExecutionContext, publication: Publication) -> dict[str, Any]:
+    """`publication_metadata`; what is published stays so even where it cannot be shown here."""
+    try:
+        return publication_metadata(publication)
+    except Exception as error:
+        context.log.warning(f"published, but its numbers cannot be shown here: {error}")
+        return {"path": dg.MetadataValue.path(publication.path)}
 
 
 def publication_metadata(publication: Publication) -> dict[str, Any]:

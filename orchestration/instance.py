@@ -47,7 +47,8 @@ def prepare_dagster_home(home: Home) -> Path:
     if not settings_file.exists():
         replace_text(settings_file, DAGSTER_YAML)
     workspace = home.dagster / "workspace.yaml"
-    replace_text(workspace, WORKSPACE_YAML)
+    if not workspace.exists() or workspace.read_text(encoding="utf-8") != WORKSPACE_YAML:
+        replace_text(workspace, WORKSPACE_YAML)
     return workspace
 
 

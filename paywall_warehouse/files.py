@@ -22,7 +22,7 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
     partial file is removed and the old file stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         write(partial)
         fsync_path(partial)
@@ -51,4 +51,5 @@ def move_folder(source: Path, target: Path) -> None:
         fsync_path(file)
     fsync_path(source)
     os.rename(source, target)
-    fsync_path(target.parent)
+    for folder in (target.parent, target.parent.parent):
+        fsync_path(folder)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
+import fsspec
 from pydantic import AwareDatetime, BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -17,6 +18,8 @@ from paywall_warehouse.home import Home
 
 MEMORY_SIZE = re.compile(r"[0-9]+(\.[0-9]+)?\s*([KMGT]i?)?B", re.IGNORECASE)
 EXPORT_FORMATS = ("parquet", "csv")
+# Names that a system's own zone goes by; DuckDB does not know them.
+NO_PLACES = {"localtime", "Factory", "posixrules"}
 # The reasons under which the product's own documentation grants credits that nobody paid for.
 PROMO_REASONS = ("signup_bonus", "trial", "promo", "goodwill")
 
@@ -58,7 +61,20 @@ class Settings(BaseSettings):
     @field_validator("warehouse_home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().resolve()
+        path = value.expanduser().resolve()
+        if set(str(path)) & set("#?*["):
+            raise ValueError("allowed: a folder whose path has none of # ? * [, which the tools take for something else")
+        return path
+
+    @field_validator("landing_uri", "export_uri")
+    @classmethod
+    def _openable(cls, value: str | None) -> str | None:
+        protocol = value.split("://")[0] if value and "://" in value else "file"
+        try:
+            fsspec.get_filesystem_class(protocol)
+        except (ValueError, ImportError) as error:
+            raise ValueError(f"allowed: a path or a URL that fsspec can open ({error})") from None
+        return value
 
     @field_validator("export_formats")
     @classmethod
@@ -70,7 +86,7 @@ class Settings(BaseSettings):
     @field_validator("reporting_timezone")
     @classmethod
     def _known_timezone(cls, value: str) -> str:
-        if value not in available_timezones():
+        if value not in available_timezones() - NO_PLACES:
             raise ValueError("allowed: an IANA time zone name, such as UTC or Europe/Berlin")
         return value
 
@@ -155,6 +171,7 @@ def load_settings(**overrides: Any) -> Settings:
 def _explain(problem: Any) -> str:
     name = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
     secret = name in ("STRIPE_API_KEY", "PAYWALLS_WEBHOOK_SECRET")
-    value = "" if secret or name not in os.environ else f" {os.environ[name]!r}"
+    hidden = secret or "@" in os.environ.get(name, "")
+    value = "" if hidden or name not in os.environ else f" {os.environ[name]!r}"
     words = problem["msg"].removeprefix("Value error, ")
     return f"{name}{value} is not allowed: {words}"

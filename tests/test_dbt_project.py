@@ -1,6 +1,5 @@
 """dbt's own unit tests, on a warehouse whose tables are there and empty."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ def test_dbt_unit_tests_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     settings = load_settings(warehouse_home=tmp_path)
     for name, value in settings.tool_environment().items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("DBT_THREADS", str(os.cpu_count()))
     arguments = dbt_arguments(PROJECT, settings.home, "test", "--select", "test_type:unit")
     outcome = dbtRunner().invoke([*arguments, "--quiet"])
     results = [result for result in outcome.result or [] if result.node.unique_id.startswith("unit_test.")]

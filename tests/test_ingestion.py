@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import fsspec
+import pyarrow as pa
 import pytest
 
 from ingestion import load as load_module
@@ -16,7 +17,7 @@ from ingestion.lake import Lake
 from ingestion.load import LandingFileChangedError, LoadResult, load
 from ingestion.sql import literal
 from paywall_warehouse.settings import Settings, load_settings
-from tests.builders import Raw, charge, jsonl
+from tests.builders import Raw, charge, jsonl, parquet, parquet_table
 
 NOON = "2026-10-01T12:00:00Z"
 
@@ -176,3 +177,44 @@ def test_manifests_tell_files_and_counts(settings: Settings) -> None:
     assert {key: stated[key] for key in ("path", "records", "accepted", "rejected")} == {
         "path": "ledger/a.jsonl", "records": 3, "accepted": 2, "rejected": 1,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["a[1].parquet", "a*.parquet", "a?.parquet"])
+def test_a_name_that_looks_like_a_pattern_is_one_file(settings: Settings, name: str) -> None:
+    land(settings, "ledger/a1.parquet", parquet([charge("neighbour", NOON)]))
+    land(settings, f"ledger/{name}", parquet([charge("itself", NOON)]))
+    load(settings, "ledger")
+    assert lake(settings, "ledger_entries", "entry_id") == [("itself",), ("neighbour",)]
+
+
+def test_decimals_that_duckdb_would_make_doubles_are_refused(settings: Settings) -> None:
+    table = pa.table({name: ["x"] for name in ("id", "type", "user", "paywall")} | {"timestamp": [NOON]})
+    amount = pa.array([Decimal("12345678901234567.123456789012")], pa.decimal256(50, 12))
+    land(settings, "ledger/a.parquet", parquet_table(table.append_column("amount", amount)))
+    assert outcome(load(settings, "ledger")) == (1, 0, 1)
+    assert lake(settings, "rejects", "reason_code") == [("wrong_column_type",)]
+
+
+def test_text_from_outside_cannot_pass_for_a_marked_number(settings: Settings) -> None:
+    record = charge("a", NOON, metadata={"extra": {"b": 1}}, foo={"b": "\u0001#}"}, number=Raw("1234567890.12345678"))
+    land(settings, "ledger/a.jsonl", jsonl([record]))
+    assert outcome(load(settings, "ledger")) == (1, 1, 0)
+    (metadata,) = lake(settings, "ledger_entries", "metadata")[0]
+    assert json.loads(metadata)["extra"] == {"b": 1, "foo": {"b": "\u0001#}"}, "number": 1234567890.12345678}
+
+
+def test_a_linked_file_is_loaded(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.jsonl").write_bytes(jsonl([charge("a", NOON)]))
+    (settings.home.landing / "ledger").mkdir(parents=True)
+    (settings.home.landing / "ledger" / "a.jsonl").symlink_to(tmp_path / "elsewhere.jsonl")
+    assert outcome(load(settings, "ledger")) == (1, 1, 0)
+    assert load(settings, "ledger").batch_seq is None
+
+
+def test_a_line_that_does_not_end_costs_no_memory_and_no_good_line(settings: Settings) -> None:
+    endless = b'{"id": "' + b"x" * (40 << 20)
+    land(settings, "ledger/a.jsonl", jsonl([charge("a", NOON)]) + endless + b"\n" + jsonl([charge("b", NOON)]))
+    assert outcome(load(settings, "ledger")) == (1, 2, 1)
+    ((line, code, kept),) = lake(settings, "rejects", "line, reason_code, length(raw)")
+    assert (line, code) == (2, "record_too_long")
+    assert kept <= 1 << 20

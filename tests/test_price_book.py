@@ -6,15 +6,11 @@ from decimal import Decimal
 import pytest
 from genai_prices import Usage, calc_price
 
-from ingestion.price_book import Override, Rate, model_identity, per_token, resolve
+from ingestion.price_book import Rate, model_identity, per_token, resolve
 
 
 def rate(model_id: str, start: date | None, end: date | None, prompt: str) -> Rate:
     return Rate(model_id, start, end, 0, None, Decimal(prompt), Decimal(0), None, Decimal(0), "usd", "prices/")
-
-
-def override(model_id: str, start: date, end: date | None, prompt: str) -> Override:
-    return Override(model_id, start, end, rate(model_id, start, end, prompt))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +48,7 @@ def holds(one: Rate, day: date, prompt_tokens: int) -> bool:
 
 
 def test_own_rates_hold_over_the_built_in_ones_for_their_days_only() -> None:
-    models, rates = resolve(["gpt-4o"], [override("openai/gpt-4o", date(2026, 1, 1), date(2026, 2, 1), "7")])
+    models, rates = resolve(["gpt-4o"], [rate("openai/gpt-4o", date(2026, 1, 1), date(2026, 2, 1), "7")])
     assert models[0].in_price_book
     spans = [(one.effective_from, one.effective_to, one.source.split()[0]) for one in rates]
     assert spans == [
@@ -63,7 +59,7 @@ def test_own_rates_hold_over_the_built_in_ones_for_their_days_only() -> None:
 
 
 def test_of_two_own_rates_for_a_day_the_later_start_holds() -> None:
-    first, second = override("m", date(2026, 1, 1), None, "1"), override("m", date(2026, 2, 1), date(2026, 3, 1), "2")
+    first, second = rate("m", date(2026, 1, 1), None, "1"), rate("m", date(2026, 2, 1), date(2026, 3, 1), "2")
     _, rates = resolve(["m"], [first, second])
     assert [(one.effective_from, one.effective_to, one.prompt_rate) for one in rates] == [
         (date(2026, 1, 1), date(2026, 2, 1), 1),
