@@ -9,9 +9,11 @@ RATES = ("prompt_per_million", "completion_per_million", "cached_prompt_per_mill
 FIELDS = ("model", *DATES, *RATES, "currency")
 LAYOUT = Layout(columns=FIELDS, required=("model", "effective_from"), money=RATES)
 
-# A rate a token is a rate a million shifted by six places; DECIMAL(18,15) holds it with nine of the rate's own decimals.
+# A rate a token is a rate a million shifted by six places; DECIMAL(18,15) holds it with nine of the rate's own decimals,
+# below 1000 a token. A fee a request is DECIMAL(18,12).
 MAX_RATE_DECIMALS = 9
-MAX_RATE = 100_000
+LIMITS = {"per_request": 10**6}
+LIMIT_PER_MILLION = 10**9
 
 
 def _date(field: str) -> Rule:
@@ -23,12 +25,13 @@ def _date(field: str) -> Rule:
 
 
 def _rate(field: str) -> list[Rule]:
+    limit = LIMITS.get(field, LIMIT_PER_MILLION)
     return [
         *money(field),
         Rule(
-            f"v_{field} >= {MAX_RATE}",
+            f"v_{field} >= {limit}",
             "'amount_too_large'",
-            f"""'field "{field}" is {MAX_RATE} or more: ' || shown(f_{field}) || '; rates are in major units'""",
+            f"""'field "{field}" is {limit} or more: ' || shown(f_{field}) || '; rates are in major units'""",
         ),
     ]
 

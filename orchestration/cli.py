@@ -112,12 +112,23 @@ def ready_settings() -> Settings:
     with usable(settings.home.root):
         for folder in (settings.home.root, settings.home.tmp, settings.home.dagster):
             folder.mkdir(parents=True, exist_ok=True)
-        if settings.landing_uri is None:
+        if settings.landing_uri is not None:
+            check_landing(settings)
+        else:
             from ingestion.load import SOURCES
 
             for name in SOURCES:
                 (settings.home.landing / name).mkdir(parents=True, exist_ok=True)
     return settings
+
+
+def check_landing(settings: Settings) -> None:
+    """A landing area on this machine is there; elsewhere an empty one may look like none."""
+    from ingestion.landing import Landing
+
+    landing = Landing(settings.landing, settings.home.tmp / "landing")
+    if landing.is_local and not Path(landing.root).is_dir():
+        raise WrongUsageError(f"LANDING_URI '{settings.landing}' is not allowed: there is no such folder. Make it, or correct the setting.")
 
 
 @contextmanager

@@ -168,10 +168,16 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
 
 
+HINTS = {
+    "AS_OF": "; allowed: a date such as 2026-11-01, or an instant with offset such as 2026-11-01T06:00:00Z",
+    "LOW_BALANCE": "; allowed: a decimal of 0 or more, such as 1 or 0.50",
+}
+
+
 def _explain(problem: Any) -> str:
     name = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
     secret = name in ("STRIPE_API_KEY", "PAYWALLS_WEBHOOK_SECRET")
     hidden = secret or "@" in os.environ.get(name, "")
     value = "" if hidden or name not in os.environ else f" {os.environ[name]!r}"
-    words = problem["msg"].removeprefix("Value error, ")
+    words = problem["msg"].removeprefix("Value error, ") + HINTS.get(name, "")
     return f"{name}{value} is not allowed: {words}"

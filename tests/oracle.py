@@ -481,8 +481,10 @@ def webhook_entries(events: list[Row], owners: dict[str, str], settings: OracleS
             continue  # a settlement whose charge never came states no amount
         last = parts[-1]["event_type"]
         waits = settings.manual_charge_settles_on == "completed"
-        pending = last == "balance.charge.created" and waits
-        failed = last == "balance.charge.failed"
+        # Only what a manual charge's own `completed` settles waits, and only as long as nothing else is stated.
+        stated = [part["event_type"] for part in parts if not (waits and part["event_type"] == "balance.charge.created")]
+        pending = not stated
+        failed = bool(stated) and stated[-1] == "balance.charge.failed"
         is_deposit = last in ("balance.deposit.created", "balance.trial.granted")
         tokens = [merged[name] for name in ("prompt_tokens", "completion_tokens") if merged[name] is not None]
         entries[activity] = {

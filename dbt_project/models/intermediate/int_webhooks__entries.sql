@@ -1,6 +1,6 @@
 {%- set latest_known = [
     'paywall_id', 'wallet_user_id', 'external_user_id', 'request_id', 'payment_intent_id', 'charge_id', 'checkout_session_id', 'payment_id',
-    'entry_type', 'entry_status', 'source', 'model', 'rail', 'funding', 'metadata_reason', 'metadata', 'currency', 'amount', 'prompt_tokens', 'completion_tokens',
+    'entry_type', 'source', 'model', 'rail', 'funding', 'metadata_reason', 'metadata', 'currency', 'amount', 'prompt_tokens', 'completion_tokens',
 ] -%}
 with
 
@@ -86,6 +86,7 @@ activities as (
         {%- for column in latest_known %}
         events.{{ column }},
         {%- endfor %}
+        events.entry_status,
         events.event_type = 'balance.trial.granted' as is_trial,
         events.occurred_at,
         events.occurred_at as updated_at
@@ -99,6 +100,8 @@ activities as (
         {%- for column in latest_known %}
         max_by({{ column }}, position) filter (where {{ column }} is not null) as {{ column }},
         {%- endfor %}
+        -- What has been settled or failed does not wait any more: clocks differ, and a usage charge may have a manual one beside it.
+        coalesce(max_by(entry_status, position) filter (where entry_status <> 'pending'), 'pending') as entry_status,
         bool_or(event_type = 'balance.trial.granted') as is_trial,
         min(occurred_at) as occurred_at,
         max(occurred_at) as updated_at

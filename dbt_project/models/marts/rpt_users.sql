@@ -31,6 +31,8 @@ wallets as (
         sum(user_days.deposits) as total_deposits,
         sum(user_days.charges) as charges,
         sum(user_days.provider_cost) as provider_cost,
+        sum(user_days.counted_charges) as counted_charges,
+        sum(user_days.charges_without_cost) as charges_without_cost,
         sum(user_days.revenue - user_days.provider_cost - user_days.platform_fees) as profit,
         min(user_days.date_day) filter (where user_days.revenue > 0) as first_payer_day,
         bool_or(user_days.revenue > 0 and user_days.date_day >= recent.from_date and user_days.date_day < recent.to_date) as paid_recently
@@ -83,6 +85,8 @@ balances as (
         {{ money('wallets.total_deposits') }} as total_deposits,
         {{ whole('wallets.charges') }} as charges,
         {{ money('wallets.provider_cost') }} as provider_cost,
+        {{ whole('wallets.charges_without_cost') }} as charges_without_cost,
+        coalesce(wallets.counted_charges > wallets.charges_without_cost, false) as has_known_cost,
         {{ money('wallets.profit') }} as profit,
         case
             when not coalesce(wallets.paid_recently, false) then 'none'
@@ -118,8 +122,9 @@ select
     total_deposits,
     charges,
     provider_cost,
+    charges_without_cost,
     profit,
-    {{ ratio('provider_cost', 'charges') }} as cost_to_serve,
+    case when has_known_cost then {{ ratio('provider_cost', 'charges') }} end as cost_to_serve,
 
     ---------- activity
     payer_type,
