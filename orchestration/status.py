@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+from filelock import Timeout
 
 from exports.runs import read_runs
 from ingestion.inspection import sha256
@@ -81,14 +82,18 @@ def _failed_checks(settings: Settings) -> Iterator[str]:
         yield "Failed checks: none"
         return
     try:
-        with duckdb.connect(str(settings.home.build_file), read_only=True) as connection:
+        # An open build file would stop a run that wants to write it.
+        with (
+            settings.home.run_lock.acquire(blocking=False),
+            duckdb.connect(str(settings.home.build_file), read_only=True) as connection,
+        ):
             rows = connection.execute(
                 """select name, scope, expected, actual from ops.invariants
                 where not passed and checked_at = (select max(checked_at) from ops.invariants) order by name, scope"""
             ).fetchall()
     except duckdb.CatalogException:
         rows = []
-    except duckdb.IOException:
+    except (Timeout, duckdb.IOException):
         yield "Failed checks: a run is at work"
         return
     yield f"Failed checks: {len(rows)}" if rows else "Failed checks: none"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from orchestration.dbt import code_version
 from paywall_warehouse.files import replace_text
@@ -82,10 +82,6 @@ def _forget_old_runs(instance: dg.DagsterInstance) -> None:
         instance.delete_run(run.run_id)
 
 
-def _lock(home: Home) -> FileLock:
-    return FileLock(home.root / ".run.lock", mode=0o644)
-
-
 def _holder(home: Home) -> Path:
     return home.root / "state" / "running.json"
 
@@ -98,7 +94,7 @@ def exclusive(home: Home, run_id: str, instance: dg.DagsterInstance | None, log:
     whoever gets the lock settles it.
     """
     home.root.mkdir(parents=True, exist_ok=True)
-    lock = _lock(home)
+    lock = home.run_lock
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -119,7 +115,7 @@ def settle_dead_run(home: Home, instance: dg.DagsterInstance) -> None:
     """Tell Dagster of a run whose process died, so that it does not count as running and holds no slot of a pool."""
     if not _holder(home).exists():
         return
-    lock = _lock(home)
+    lock = home.run_lock
     try:
         with lock.acquire(blocking=False):
             _settle(home, instance)

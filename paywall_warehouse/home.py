@@ -59,6 +59,11 @@ class Home:
         """What may be deleted at any time: DuckDB's spill files, batches being written."""
         return self.root / "tmp"
 
+    @property
+    def run_lock(self) -> FileLock:
+        """Held for the whole of a run, and by whoever opens the build file between runs."""
+        return FileLock(self.root / ".run.lock", mode=0o644)
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the home's writer lock: one process at a time changes lake, build file or published file.
