@@ -59,7 +59,7 @@ class Invariant:
     def told(self) -> str:
         """The failure in words: the check, both values, and the query to look further."""
         return (
-            f"{self.name} ({self.scope}): expected {_short(self.expected)}, actual {_short(self.actual)}. "
+            f"{self.name} ({self.scope}): expected {exact_text(self.expected)}, actual {exact_text(self.actual)}. "
             f"{INVARIANTS[self.name]} To look further, on the build file: {self.query}"
         )
 
@@ -251,6 +251,7 @@ def _invariant(name: str, scope: str, expected: Any, actual: Any, query: str) ->
     return Invariant(name, scope, Decimal(expected), Decimal(actual), Decimal(expected) == Decimal(actual), query)
 
 
-def _short(value: Decimal) -> str:
+def exact_text(value: Decimal) -> str:
+    """Every digit, and no more."""
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text

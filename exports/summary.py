@@ -51,13 +51,18 @@ class RejectReason:
     first_reason: str
 
 
-def reject_reasons(path: Path, since_batch: int = -1) -> list[RejectReason]:
-    """Why records of the batches after `since_batch` were rejected, the most frequent reason first."""
-    with duckdb.connect(str(path), read_only=True) as connection:
-        rows = connection.execute(
-            """select reason_code, count(*), first(path order by path, line), first(line order by path, line),
-                first(reason order by path, line)
-            from ops.rejected_records where batch_seq > ? group by reason_code order by count(*) desc, reason_code""",
-            [since_batch],
-        ).fetchall()
+def reject_reasons(connection: duckdb.DuckDBPyConnection, rejects: str, parameters: dict[str, Any] | None = None) -> list[RejectReason]:
+    """Why records were rejected, the most frequent reason first; `rejects` (SQL) is a relation of rejected records."""
+    rows = connection.execute(
+        f"""select reason_code, count(*), first(path order by path, line), first(line order by path, line),
+            first(reason order by path, line)
+        from {rejects} group by reason_code order by count(*) desc, reason_code""",
+        parameters,
+    ).fetchall()
     return [RejectReason(*row) for row in rows]
+
+
+def published_reject_reasons(path: Path) -> list[RejectReason]:
+    """`reject_reasons` of all records that a published warehouse lists."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return reject_reasons(connection, "ops.rejected_records")

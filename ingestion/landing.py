@@ -13,6 +13,8 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import tokenize
 
+from paywall_warehouse.settings import Settings
+
 UNFINISHED = (".tmp", ".part", ".partial")
 FORMATS = (".jsonl", ".csv", ".parquet")
 COMPRESSIONS = (".gz", ".zst")
@@ -60,6 +62,11 @@ class Landing:
         self.filesystem, root = fsspec.core.url_to_fs(uri) if "://" in uri else (LocalFileSystem(), os.path.abspath(uri))
         self.root: str = root.rstrip("/")
         self._scratch = scratch
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Landing":
+        """The landing area that the settings name."""
+        return cls(settings.landing, settings.home.tmp / "landing")
 
     @property
     def is_local(self) -> bool:

@@ -1,6 +1,5 @@
 """One landing folder to one batch in the lake: what is new, read, judged, typed, written, committed."""
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,8 +16,6 @@ from ingestion.sources import LocalFile, record_texts
 from ingestion.sql import define_macros, literal
 from ingestion.tables import LAKE_TABLES, typed
 from paywall_warehouse.settings import Settings
-
-log = logging.getLogger(__name__)
 
 # Judged records lie in memory until they are written. All 10 M of a load at once spilled to the disk and took 95 s.
 PORTION_BYTES = 256 << 20
@@ -72,7 +69,7 @@ def load(settings: Settings, source_name: str) -> LoadResult:
     with settings.home.writing():
         lake = Lake(settings.home)
         lake.remove_orphans()
-        landing = Landing(settings.landing, settings.home.tmp / "landing")
+        landing = Landing.of(settings)
         with ExitStack() as copies:
             found = _find_new(lake, landing, source, copies)
             if not found.readable and not found.unreadable:
@@ -80,8 +77,6 @@ def load(settings: Settings, source_name: str) -> LoadResult:
             with lake.writing_aside() as aside:
                 manifest = _write_batch(settings, lake, landing, source, found, aside)
                 lake.commit(manifest, aside)
-    for warning in found.warnings:
-        log.warning(warning)
     return LoadResult(
         source=source.folder,
         batch_seq=manifest.batch_seq,

@@ -10,9 +10,9 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 from dagster_dbt.asset_utils import get_subset_selection_for_context
 
-from exports.invariants import INVARIANTS, Invariant
+from exports.invariants import INVARIANTS, Invariant, exact_text
 from exports.publish import Publication, check_and_publish
-from exports.summary import daily_totals, period_kpis, reject_reasons
+from exports.summary import daily_totals, period_kpis, published_reject_reasons
 from ingestion.build import Build, finish_build, prepare_build
 from ingestion.lake import LOADED, Lake
 from ingestion.load import LoadResult, load
@@ -303,9 +303,9 @@ def check_results(invariants: Sequence[Invariant]) -> Iterator[dg.AssetCheckResu
             dg.TableRecord(
                 {
                     "scope": one.scope,
-                    "expected": report.exact(one.expected),
-                    "actual": report.exact(one.actual),
-                    "difference": report.exact(one.difference),
+                    "expected": exact_text(one.expected),
+                    "actual": exact_text(one.actual),
+                    "difference": exact_text(one.difference),
                     "passed": one.passed,
                 }
             )
@@ -350,7 +350,9 @@ def publication_metadata(publication: Publication) -> dict[str, Any]:
         metadata["KPIs"] = dg.MetadataValue.md(report.kpi_table(kpis))
     if kpis and days:
         metadata["by day"] = dg.MetadataValue.md(report.revenue_plot(days, kpis[0]["currency"]))
-    reasons = "\n".join(f"| {one.reason_code} | {one.records:,} | {report.place_of(one)} |" for one in reject_reasons(publication.path))
+    reasons = "\n".join(
+        f"| {one.reason_code} | {one.records:,} | {report.place_of(one)} |" for one in published_reject_reasons(publication.path)
+    )
     rows = "\n".join(f"| {name} | {count:,} |" for name, count in publication.row_counts.items())
     return {
         **metadata,

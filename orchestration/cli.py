@@ -14,7 +14,7 @@ import typer
 
 from paywall_warehouse.settings import Settings, SettingsError, load_settings
 
-PUBLISHED, NOT_PUBLISHED, WRONG_USAGE = 0, 1, 2
+NOT_PUBLISHED, WRONG_USAGE = 1, 2
 UI_PORT = 3000
 
 app = typer.Typer(
@@ -126,9 +126,11 @@ def check_landing(settings: Settings) -> None:
     """A landing area on this machine is there; elsewhere an empty one may look like none."""
     from ingestion.landing import Landing
 
-    landing = Landing(settings.landing, settings.home.tmp / "landing")
+    landing = Landing.of(settings)
     if landing.is_local and not Path(landing.root).is_dir():
-        raise WrongUsageError(f"LANDING_URI '{settings.landing}' is not allowed: there is no such folder. Make it, or correct the setting.")
+        raise WrongUsageError(
+            f"LANDING_URI '{settings.landing_shown}' is not allowed: there is no such folder. Make it, or correct the setting."
+        )
 
 
 @contextmanager
@@ -149,7 +151,7 @@ def nothing_landed(settings: Settings) -> bool:
 
     if Lake(settings.home).manifests():
         return False
-    landing = Landing(settings.landing, settings.home.tmp / "landing")
+    landing = Landing.of(settings)
     return not any(landing.files(name) for name in SOURCES)
 
 
@@ -158,9 +160,9 @@ def land_sample_data(settings: Settings) -> str:
     from ingestion.landing import Landing
     from ingestion.sample import describe, land_sample
 
-    landing = Landing(settings.landing, settings.home.tmp / "landing")
+    landing = Landing.of(settings)
     if not landing.is_local:
-        raise WrongUsageError(f"LANDING_URI {settings.landing!r} is not a local folder: the sample is landed in local folders only.")
+        raise WrongUsageError(f"LANDING_URI '{settings.landing_shown}' is not a local folder: the sample is landed in local folders only.")
     zone = ZoneInfo(settings.reporting_timezone)
     try:
         return describe(land_sample(Path(landing.root), settings.reporting_day(settings.now()), zone))

@@ -11,7 +11,7 @@ from paywall_warehouse.settings import Settings
 
 def unknown_files(settings: Settings) -> list[LandingFile]:
     """Landed files that no batch knows under this name and with this content."""
-    landing = Landing(settings.landing, settings.home.tmp / "landing")
+    landing = Landing.of(settings)
     known: dict[str, list[tuple[FileRecord, float]]] = {}
     for manifest in Lake(settings.home).manifests():
         for file in manifest.files:

@@ -30,12 +30,6 @@ def money(value: Any) -> str:
     return f"{amount.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, WIDE):,}"
 
 
-def exact(value: Decimal) -> str:
-    """Every digit, and no more."""
-    text = format(value, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
 def kpi_value(name: str, value: Any) -> str:
     """A KPI for people: counts as they are, amounts shortened."""
     if value is None:

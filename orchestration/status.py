@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 from filelock import Timeout
 
+from exports.invariants import exact_text
 from exports.runs import read_runs
 from ingestion.inspection import sha256
 from ingestion.lake import Lake
@@ -14,7 +15,7 @@ from ingestion.landing import Landing
 from ingestion.load import SOURCES
 from orchestration import report
 from orchestration.news import unknown_files
-from orchestration.summary import last_published, reject_lines, reject_reasons
+from orchestration.summary import last_published, reject_lines, reject_reasons_of
 from paywall_warehouse.settings import Settings
 
 
@@ -30,7 +31,7 @@ def status_lines(settings: Settings) -> Iterator[str]:
     manifests = Lake(settings.home).manifests()
     rejected = sum(manifest.rejected for manifest in manifests)
     yield f"Rejected records: {rejected:,}" if rejected else "Rejected records: none"
-    yield from reject_lines(reject_reasons(settings, manifests))
+    yield from reject_lines(reject_reasons_of(settings, manifests))
 
 
 def ago(instant: datetime) -> str:
@@ -64,7 +65,7 @@ def _runs(settings: Settings) -> Iterator[str]:
 def _sources(settings: Settings) -> Iterator[str]:
     manifests = Lake(settings.home).manifests()
     loaded = {file.sha256 for manifest in manifests for file in manifest.files}
-    landing = Landing(settings.landing, settings.home.tmp / "landing")
+    landing = Landing.of(settings)
     # Content that is loaded already, under another name, waits for nothing; elsewhere than on a local disk a look would be a download.
     waiting = [file.source for file in unknown_files(settings) if not (landing.is_local and sha256(Path(file.location)) in loaded)]
     rows = [("source", "records", "last loaded", "files waiting")]
@@ -98,4 +99,4 @@ def _failed_checks(settings: Settings) -> Iterator[str]:
         return
     yield f"Failed checks: {len(rows)}" if rows else "Failed checks: none"
     for name, scope, expected, actual in rows:
-        yield f"  {name} ({scope}): expected {report.exact(expected)}, actual {report.exact(actual)}"
+        yield f"  {name} ({scope}): expected {exact_text(expected)}, actual {exact_text(actual)}"

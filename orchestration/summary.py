@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import duckdb
 
 from exports.runs import PUBLISHED, Run, read_runs
-from exports.summary import RejectReason, period_kpis
+from exports.summary import RejectReason, period_kpis, reject_reasons
 from ingestion.lake import Lake, Manifest
 from orchestration import report
 from paywall_warehouse.settings import Settings
@@ -40,7 +40,7 @@ def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest
         return
     records, rejected = sum(batch.records for batch in batches), sum(batch.rejected for batch in batches)
     yield f"{records:,} new records, {rejected:,} of them rejected."
-    yield from reject_lines(reject_reasons(settings, batches))
+    yield from reject_lines(reject_reasons_of(settings, batches))
     kpis = period_kpis(path)
     if kpis:
         yield ""
@@ -49,7 +49,7 @@ def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest
         yield from report.columns([header, *lines], right=(2, 3, 4))
         yield from report.cost_gaps(kpis)
     else:
-        yield f"The warehouse is empty: put ledger files into {settings.landing}/ledger (docs/inputs.md says which)."
+        yield f"The warehouse is empty: put ledger files into {settings.landing_shown}/ledger (docs/inputs.md says which)."
         yield "`paywall-warehouse sample` lands sample data."
     yield ""
     yield f"Published: {path}"
@@ -60,19 +60,13 @@ def last_published(settings: Settings) -> Run | None:
     return next((run for run in reversed(read_runs(settings.home)) if run.status == PUBLISHED), None)
 
 
-def reject_reasons(settings: Settings, batches: list[Manifest]) -> list[RejectReason]:
+def reject_reasons_of(settings: Settings, batches: list[Manifest]) -> list[RejectReason]:
     """Why records of these batches were rejected, the most frequent reason first."""
     files = [str(file) for file in Lake(settings.home).parquet_files("rejects", batches)]
     if not files:
         return []
     with duckdb.connect() as connection:
-        rows = connection.execute(
-            """select reason_code, count(*), first(path order by path, line), first(line order by path, line),
-                first(reason order by path, line)
-            from read_parquet($files) group by reason_code order by count(*) desc, reason_code""",
-            {"files": files},
-        ).fetchall()
-    return [RejectReason(*row) for row in rows]
+        return reject_reasons(connection, "read_parquet($files)", {"files": files})
 
 
 def reject_lines(reasons: list[RejectReason]) -> Iterator[str]:

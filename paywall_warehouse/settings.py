@@ -122,6 +122,11 @@ class Settings(BaseSettings):
         """Where files land: `LANDING_URI`, else the home's own folder."""
         return self.landing_uri or str(self.home.landing)
 
+    @property
+    def landing_shown(self) -> str:
+        """`landing` for people: a URL may hold a password."""
+        return re.sub(r"//[^/@]*@", "//***@", self.landing)
+
     def now(self) -> datetime:
         """`AS_OF`, else the present instant, in UTC."""
         return (self.as_of or datetime.now(UTC)).astimezone(UTC)

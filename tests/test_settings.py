@@ -31,3 +31,8 @@ def test_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIPE_API_KEY", "rk_live_very_secret")
     assert "very_secret" not in repr(load_settings())
     assert "very_secret" not in str(load_settings().tool_environment())
+
+
+def test_a_password_in_a_url_is_not_shown_to_people() -> None:
+    settings = load_settings(landing_uri="ftp://robot:very_secret@files.example/landing")
+    assert settings.landing_shown == "ftp://***@files.example/landing"
