@@ -1,15 +1,16 @@
 """What must hold before anything is published: the books of the build, added up in different ways, agree to the last unit."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any, Final
 
 import duckdb
 
+from exports.checks import Invariant, exact_text, invariant, none_of, number
+from exports.payment_invariants import PAYMENT_INVARIANTS, check_payments
+from paywall_warehouse.settings import Settings
+
 UNITS = Decimal(1).scaleb(-12)
-# Python's own context keeps 28 digits; a DECIMAL(38,12) has up to 38.
-EXACT = Context(prec=80)
 
 # Measures that entries, daily revenue and user days must agree on.
 SHARED_MEASURES = (
@@ -26,7 +27,7 @@ SHARED_MEASURES = (
 MOVEMENTS = ("deposits", "promo_deposits", "charged", "refunds", "deposit_refunds", "withdrawals", "adjustments")
 KPI_MEASURES = ("charges", "total_tokens", "revenue", "refunds", "provider_cost", "platform_fees", "deposits", "promo_deposits")
 
-INVARIANTS: Final = {
+LEDGER_INVARIANTS: Final = {
     "records_are_accounted_for": "Accepted records that state an entry = entries + versions that a later one superseded.",
     "entry_ids_are_unique": "No entry id stands twice in fct_ledger_entries.",
     "daily_revenue_equals_entries": "fct_daily_revenue adds up to fct_ledger_entries, per currency and measure.",
@@ -38,30 +39,15 @@ INVARIANTS: Final = {
     "all_time_kpis_equal_entries": "The KPIs of all_time add up to the entries through today, per currency and measure.",
     "reject_ratio": "Of the records that are not yet published at most MAX_REJECT_RATIO were rejected.",
 }
+INVARIANTS: Final = {**LEDGER_INVARIANTS, **PAYMENT_INVARIANTS}
 
 
-@dataclass(frozen=True)
-class Invariant:
-    """A row of `ops.invariants`, with a query that looks further where it does not hold."""
-
-    name: str
-    scope: str
-    expected: Decimal
-    actual: Decimal
-    passed: bool
-    query: str
-
-    @property
-    def difference(self) -> Decimal:
-        """Actual minus expected, with every digit."""
-        return EXACT.subtract(self.actual, self.expected)
-
-    def told(self) -> str:
-        """The failure in words: the check, both values, and the query to look further."""
-        return (
-            f"{self.name} ({self.scope}): expected {exact_text(self.expected)}, actual {exact_text(self.actual)}. "
-            f"{INVARIANTS[self.name]} To look further, on the build file: {self.query}"
-        )
+def told(one: Invariant) -> str:
+    """The failure in words: the check, both values, and the query to look further."""
+    return (
+        f"{one.name} ({one.scope}): expected {exact_text(one.expected)}, actual {exact_text(one.actual)}. "
+        f"{INVARIANTS[one.name]} To look further, on the build file: {one.query}"
+    )
 
 
 # One pass over the entries; contract 4.1 and 4.2. `counted` is what a cost counts for, `settled` what revenue does.
@@ -111,7 +97,7 @@ where rolled.jumped is distinct from 0 or rolled.moved <> coalesce(wallets.moved
 )
 
 
-def check_invariants(connection: duckdb.DuckDBPyConnection, max_reject_ratio: float) -> list[Invariant]:
+def check_invariants(connection: duckdb.DuckDBPyConnection, settings: Settings) -> list[Invariant]:
     """Every invariant over the build file, in the order of `INVARIANTS`."""
     entries = _by_currency(connection, ENTRY_TOTALS.format(where=""))
     return [
@@ -124,25 +110,26 @@ def check_invariants(connection: duckdb.DuckDBPyConnection, max_reject_ratio: fl
             _totals(connection, "fct_user_days", (*SHARED_MEASURES, "deposits", "promo_deposits")),
             (*SHARED_MEASURES, "deposits", "promo_deposits"),
         ),
-        _none_of(connection, "wallet_days_balance", "all", BROKEN_WALLET_DAYS),
+        none_of(connection, "wallet_days_balance", "all", BROKEN_WALLET_DAYS),
         *_wallets(connection, entries),
-        _none_of(connection, "rollforward_equals_wallets", "all", BROKEN_ROLLFORWARD_DAYS),
+        none_of(connection, "rollforward_equals_wallets", "all", BROKEN_ROLLFORWARD_DAYS),
         *_gaps(connection),
         *_all_time(connection),
-        _reject_ratio(connection, max_reject_ratio),
+        _reject_ratio(connection, settings.max_reject_ratio),
+        *check_payments(connection, settings),
     ]
 
 
 def _records(connection: duckdb.DuckDBPyConnection) -> Iterator[Invariant]:
-    accepted = _number(
+    accepted = number(
         connection,
         "select sum(entry_records) from raw.loaded_files where batch_seq <= (select built_through from build.state)",
     )
     entries, versions = connection.execute("select count(*), coalesce(sum(versions), 0) from marts.fct_ledger_entries").fetchall()[0]
-    orphans = _number(connection, "select sum(versions) from intermediate.int_entries__orphans")
+    orphans = number(connection, "select sum(versions) from intermediate.int_entries__orphans")
     # `versions` counts the records behind an entry: one is shown, the others are superseded.
     superseded = versions - entries
-    yield _invariant(
+    yield invariant(
         "records_are_accounted_for",
         "all",
         accepted,
@@ -157,7 +144,7 @@ def _unique_ids(connection: duckdb.DuckDBPyConnection) -> Invariant:
         "select entry_id, count(*) from marts.fct_ledger_entries where (select full_refresh from build.state)"
         " or entry_id in (select entry_id from intermediate.int_touched__entries) group by entry_id having count(*) > 1"
     )
-    return _none_of(connection, "entry_ids_are_unique", "all", query)
+    return none_of(connection, "entry_ids_are_unique", "all", query)
 
 
 def _wallets(connection: duckdb.DuckDBPyConnection, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Invariant]:
@@ -169,14 +156,14 @@ def _wallets(connection: duckdb.DuckDBPyConnection, entries: Mapping[str, Mappin
 
 
 def _gaps(connection: duckdb.DuckDBPyConnection) -> Iterator[Invariant]:
-    expected = _number(
+    expected = number(
         connection,
         """select (select count(distinct currency) from marts.fct_ledger_entries)
             * (select coalesce(date_diff('day', min(date_day), max(date_day)) + 1, 0) from marts.dim_dates)""",
     )
-    actual = _number(connection, "select count(*) from (select distinct currency, date_day from marts.fct_balance_rollforward)")
+    actual = number(connection, "select count(*) from (select distinct currency, date_day from marts.fct_balance_rollforward)")
     query = "select currency, min(date_day), max(date_day), count(*) from marts.fct_balance_rollforward group by currency"
-    yield _invariant("rollforward_has_no_gaps", "all", expected, actual, query)
+    yield invariant("rollforward_has_no_gaps", "all", expected, actual, query)
 
 
 def _all_time(connection: duckdb.DuckDBPyConnection) -> Iterator[Invariant]:
@@ -228,30 +215,10 @@ def _equal(
     for currency in sorted({*expected, *actual}):
         for measure in measures:
             queries = (f"select * from marts.{table} where currency = '{currency}'" for table in (mart, "fct_ledger_entries"))
-            yield _invariant(
+            yield invariant(
                 name,
                 f"{currency} {measure}",
                 expected.get(currency, {}).get(measure) or 0,
                 actual.get(currency, {}).get(measure) or 0,
                 "; ".join(queries),
             )
-
-
-def _none_of(connection: duckdb.DuckDBPyConnection, name: str, scope: str, query: str) -> Invariant:
-    found = _number(connection, f"select count(*) from ({query})")
-    return _invariant(name, scope, 0, found, " ".join(query.split()))
-
-
-def _number(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
-    row = connection.execute(query).fetchone()
-    return (row[0] if row else 0) or 0
-
-
-def _invariant(name: str, scope: str, expected: Any, actual: Any, query: str) -> Invariant:
-    return Invariant(name, scope, Decimal(expected), Decimal(actual), Decimal(expected) == Decimal(actual), query)
-
-
-def exact_text(value: Decimal) -> str:
-    """Every digit, and no more."""
-    text = format(value, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import duckdb
 
-from exports.invariants import Invariant, check_invariants
+from exports.checks import Invariant
+from exports.invariants import check_invariants
 from exports.runs import FAILED, PUBLISHED, Run, append_run, read_runs
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.settings import Settings
@@ -22,8 +23,10 @@ OPS_INVARIANTS = """
 create schema if not exists ops;
 create table if not exists ops.invariants (
     name varchar, scope varchar, expected decimal(38, 12), actual decimal(38, 12), difference decimal(38, 12), passed boolean,
-    run_id varchar, checked_at timestamptz, query varchar
+    run_id varchar, checked_at timestamptz, query varchar, severity varchar
 );
+-- A build file of an earlier version has no such column yet.
+alter table ops.invariants add column if not exists severity varchar;
 """
 
 OPS_OF_THE_LAKE = """
@@ -54,8 +57,8 @@ class Publication:
 
     @property
     def failures(self) -> list[Invariant]:
-        """The invariants that do not hold."""
-        return [invariant for invariant in self.invariants if not invariant.passed]
+        """The invariants because of which nothing is published."""
+        return [invariant for invariant in self.invariants if invariant.blocks]
 
 
 def check_and_publish(settings: Settings, run_id: str, started_at: datetime, as_of: datetime, code_version: str) -> Publication:
@@ -67,12 +70,12 @@ def check_and_publish(settings: Settings, run_id: str, started_at: datetime, as_
     with settings.home.writing():
         with duckdb.connect(str(home.build_file), config=settings.duckdb_config()) as connection:
             connection.execute("set TimeZone = 'UTC'")
-            invariants = check_invariants(connection, settings.max_reject_ratio)
+            invariants = check_invariants(connection, settings)
             _record(connection, invariants, run_id)
             row_counts = _row_counts(connection)
             new_records, rejected_records = _new_records(connection)
             connection.execute("checkpoint")
-        passed = all(invariant.passed for invariant in invariants)
+        passed = not any(invariant.blocks for invariant in invariants)
         run = Run(
             run_id=run_id,
             started_at=started_at,
@@ -107,9 +110,12 @@ def _record(connection: duckdb.DuckDBPyConnection, invariants: Sequence[Invarian
     connection.execute(OPS_INVARIANTS)
     checked_at = datetime.now(UTC)
     connection.executemany(
-        "insert into ops.invariants values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into ops.invariants values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            [one.name, one.scope, str(one.expected), str(one.actual), str(one.difference), one.passed, run_id, checked_at, one.query]
+            [
+                *(one.name, one.scope, str(one.expected), str(one.actual), str(one.difference), one.passed),
+                *(run_id, checked_at, one.query, one.severity),
+            ]
             for one in invariants
         ],
     )

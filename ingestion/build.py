@@ -32,9 +32,20 @@ create table if not exists build.touched_keys (entry_date date, user_id varchar,
 LOADED_FILES = """
 create or replace table raw.loaded_files (
     batch_seq bigint, file_no bigint, source varchar, path varchar, sha256 varchar, bytes bigint, records bigint, accepted bigint,
-    rejected bigint, entry_records bigint, loaded_at timestamptz, status varchar
+    rejected bigint, entry_records bigint, loaded_at timestamptz, status varchar,
+    report_type varchar, account_id varchar, livemode boolean, covered_from timestamptz, covered_until timestamptz
 )
 """
+
+
+BREAK_HISTORY = """
+create or replace table raw.published_breaks (
+    case_id varchar, break_type varchar, priority integer, opened_at timestamptz, closed_at timestamptz
+)
+"""
+
+# What a manifest tells of a Stripe file.
+FACTS = ("report_type", "account_id", "livemode", "covered_from", "covered_until")
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,7 @@ def prepare_build(settings: Settings, code_version: str, *, full_refresh: bool =
             connection.execute(STATE)
             _show_lake(connection, lake, manifests)
             _show_settings(connection, settings)
+            _show_published_breaks(connection, settings)
             build = _decide(connection, settings, manifests, code_version, full_refresh)
             if build.full_refresh:
                 _forget_what_was_built(connection)
@@ -115,13 +127,18 @@ def _show_lake(connection: duckdb.DuckDBPyConnection, lake: Lake, manifests: lis
         connection.execute(f"create or replace view raw.{table} as select * from read_parquet({file})")
     connection.execute(LOADED_FILES)
     loaded = [
-        {"batch_seq": manifest.batch_seq, "loaded_at": manifest.loaded_at, **asdict(file)}
+        {
+            **{name: value for name, value in asdict(file).items() if name not in ("fingerprint", "facts")},
+            **{name: (file.facts or {}).get(name) for name in FACTS},
+            "batch_seq": manifest.batch_seq,
+            "loaded_at": manifest.loaded_at,
+        }
         for manifest in manifests
         for file in manifest.files
     ]
     if loaded:
         connection.register("manifests", pa.Table.from_pylist(loaded))
-        connection.execute("insert into raw.loaded_files by name select * exclude (fingerprint) from manifests")
+        connection.execute("insert into raw.loaded_files by name select * from manifests")
         connection.unregister("manifests")
 
 
@@ -132,7 +149,7 @@ def _show_settings(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
         select cast(? as timestamptz) as as_of, cast(timezone(?, cast(? as timestamptz)) as date) as today,
             cast(? as varchar) as reporting_timezone, cast(? as varchar) as default_currency,
             cast(? as decimal(38, 12)) as low_balance, cast(? as varchar) as manual_charge_settles_on,
-            cast(? as varchar[]) as promo_reasons""",
+            cast(? as varchar[]) as promo_reasons, cast(? as integer) as recon_grace_days""",
         [
             as_of,
             # DuckDB's own calendar, which the reporting days of the entries come from too.
@@ -143,8 +160,28 @@ def _show_settings(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
             str(settings.low_balance),
             settings.manual_charge_settles_on,
             list(settings.promo_reasons),
+            settings.recon_grace_days,
         ],
     )
+
+
+def _show_published_breaks(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """The history of breaks as last published: readers' truth, replaced at once with the cases that it belongs to."""
+    connection.execute(BREAK_HISTORY)
+    if not settings.home.published_file.exists():
+        return
+    connection.execute(f"attach {literal(str(settings.home.published_file))} as published (read_only)")
+    try:
+        (known,) = connection.execute(
+            "select count(*) from duckdb_tables() where database_name = 'published' and table_name = 'fct_reconciliation_history'"
+        ).fetchall()[0]
+        if known:
+            connection.execute(
+                """insert into raw.published_breaks by name
+                select case_id, break_type, priority, opened_at, closed_at from published.marts.fct_reconciliation_history"""
+            )
+    finally:
+        connection.execute("detach published")
 
 
 def _decide(connection: duckdb.DuckDBPyConnection, settings: Settings, manifests: list[Manifest], code_version: str, asked: bool) -> Build:
@@ -165,7 +202,7 @@ def _decide(connection: duckdb.DuckDBPyConnection, settings: Settings, manifests
         reason = "provider rates of known models have changed"
     (today,) = connection.execute("select today from raw.settings").fetchall()[0]
     # normalize: 1 and 1.00 are the same threshold.
-    shown = [through, today.isoformat(), settings.meaning(), str(settings.low_balance.normalize()), code_version]
+    shown = [through, today.isoformat(), settings.meaning(), str(settings.low_balance.normalize()), settings.recon_grace_days, code_version]
     fingerprint = hashlib.sha256(repr(shown).encode()).hexdigest()
     new = sum(manifest.batch_seq > built_through for manifest in manifests)
     return Build(

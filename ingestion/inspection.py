@@ -36,7 +36,8 @@ class Layout:
     """The columns that a source's CSV and Parquet files may and must have."""
 
     columns: tuple[str, ...]
-    required: tuple[str, ...]
+    required: tuple[str | tuple[str, ...], ...]
+    """Columns that must be there; of several names in a tuple one is enough."""
     money: tuple[str, ...] = ()
     times: tuple[str, ...] = ()
     json: tuple[str, ...] = ()
@@ -111,11 +112,12 @@ def _check_text(file: LandingFile, path: Path, layout: Layout) -> None:
 
 
 def _check_columns(found: Sequence[str], layout: Layout) -> None:
-    missing = [name for name in layout.required if name not in found]
+    alternatives = [(needed,) if isinstance(needed, str) else needed for needed in layout.required]
+    missing = [" or ".join(f'"{name}"' for name in names) for names in alternatives if not set(names) & set(found)]
     if missing:
         raise UnreadableFileError(
             reasons.MISSING_COLUMN,
-            f'column "{missing[0]}" is missing (found: {", ".join(found)[:500]}). Rename the column or see docs/inputs.md',
+            f'column {missing[0]} is missing (found: {", ".join(found)[:500]}). Rename the column or see docs/inputs.md',
         )
     _refuse_repeated(found)
 

@@ -39,6 +39,8 @@ class FileRecord:
     rejected: int
     entry_records: int
     """Accepted records that state a ledger entry."""
+    facts: dict[str, Any] | None = None
+    """Of a Stripe file: report_type, account_id, livemode, covered_from, covered_until (instants as ISO 8601 text or None)."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import os
 import posixpath
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import tokenize
 
+from paywall_warehouse.files import replace_file
 from paywall_warehouse.settings import Settings
 
 UNFINISHED = (".tmp", ".part", ".partial")
@@ -28,7 +30,7 @@ class LandingFile:
     """A file in the landing area as its listing shows it."""
 
     source: str
-    """The folder it landed in: `ledger`, `events`, `prices`."""
+    """What it is: `ledger`, `events`, `prices`, `payments`, or `stripe/` and a kind of report."""
     path: str
     """Relative to the landing area, with `/`."""
     location: str
@@ -114,6 +116,29 @@ class Landing:
         return bool(tokenize(info) == file.fingerprint)
 
     @contextmanager
+    def writing_aside(self) -> Iterator[Path]:
+        """The path of a file on a local disk that is to be put into the landing area; gone afterwards."""
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        aside = self._scratch / uuid4().hex
+        try:
+            yield aside
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def put(self, path: str, finished: Path) -> None:
+        """Copy a finished file to a path relative to the landing area, where it appears whole."""
+        if self.is_local:
+            replace_file(Path(self.root) / path, lambda partial: _copy(finished, partial))
+        else:
+            self.filesystem.put_file(str(finished), f"{self.root}/{path}")
+
+    def put_text(self, path: str, text: str) -> None:
+        """`put` for a small UTF-8 text."""
+        with self.writing_aside() as aside:
+            aside.write_text(text, encoding="utf-8")
+            self.put(path, aside)
+
+    @contextmanager
     def local_copy(self, file: LandingFile) -> Iterator[Path]:
         """The file on a local disk: itself, or a copy that is deleted afterwards."""
         if self.is_local:
@@ -126,6 +151,10 @@ class Landing:
             yield copy
         finally:
             copy.unlink(missing_ok=True)
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
 
 
 def _is_finished(path: str) -> bool:

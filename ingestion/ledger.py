@@ -3,6 +3,7 @@
 from ingestion.inspection import Layout
 from ingestion.records import stated_fields, with_extra
 from ingestion.sql import (
+    METADATA_RULES,
     RULES_OF_FORM,
     Rule,
     at_most,
@@ -30,8 +31,6 @@ LAYOUT = Layout(
     times=TIMES,
     json=("metadata",),
 )
-
-MAX_METADATA_BYTES = 64 << 10
 
 ENTRY_TYPES = {
     "deposit": ("deposit", "topup"),
@@ -111,16 +110,7 @@ RULES = (
     *money("platform_fees"),
     *(whole_number(field) for field in COUNTS),
     currency("currency"),
-    Rule(
-        "o_metadata is not null and (not starts_with(ltrim(o_metadata), '{') or json_problem(o_metadata) is not null)",
-        "'bad_metadata'",
-        """'field "metadata" is no JSON object: ' || shown(o_metadata)""",
-    ),
-    Rule(
-        f"strlen(o_metadata) > {MAX_METADATA_BYTES}",
-        "'metadata_too_large'",
-        f"""'field "metadata" has ' || strlen(o_metadata) || ' bytes, {MAX_METADATA_BYTES} are allowed; shorten it'""",
-    ),
+    *METADATA_RULES,
 )
 
 

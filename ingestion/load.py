@@ -2,18 +2,22 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import duckdb
 
-from ingestion import events, ledger, prices, reasons
+from ingestion import events, ledger, payments, prices, reasons
 from ingestion.inspection import Layout, UnreadableFileError, check_readable, sha256
 from ingestion.lake import LOADED, UNREADABLE, FileRecord, Lake, Manifest
 from ingestion.landing import Landing, LandingFile
 from ingestion.sources import LocalFile, record_texts
 from ingestion.sql import define_macros, literal
+from ingestion.stripe import records as stripe_records
+from ingestion.stripe.coverage import FileFacts, facts_of
+from ingestion.stripe.families import FAMILIES, FOLDER, Family, check_report_type, owner_of
 from ingestion.tables import LAKE_TABLES, typed
 from paywall_warehouse.settings import Settings
 
@@ -23,21 +27,42 @@ PORTION_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Source:
-    """A folder of the landing area and the lake's table for it."""
+    """What lands in a folder of the landing area, and the lake's table for it."""
 
+    name: str
+    """As `ops.loaded_files` and `ops.rejected_records` show it."""
     folder: str
     table: str
     layout: Layout
     records_sql: Callable[[str], str]
-    states_entry: str
+    states_entry: str = "false"
     """SQL: whether an accepted record states a ledger entry."""
     has_models: bool = False
+    stripe: Family | None = None
+    """Of Stripe's folder only the files of this family."""
+
+    def files(self, landing: Landing) -> list[LandingFile]:
+        """The finished files of this source, in the order in which they landed."""
+        found = landing.files(self.folder)
+        if self.stripe is not None:
+            found = [file for file in found if owner_of(file.path) is self.stripe]
+        return [replace(file, source=self.name) for file in found]
+
+
+def _stripe_source(family: Family) -> Source:
+    sql = partial(stripe_records.records_sql, family)
+    return Source(f"{FOLDER}/{family.name}", FOLDER, family.table, family.layout, sql, stripe=family)
 
 
 SOURCES = {
-    "ledger": Source("ledger", "ledger_entries", ledger.LAYOUT, ledger.records_sql, "true", has_models=True),
-    "events": Source("events", "webhook_events", events.LAYOUT, events.records_sql, "states_entry", has_models=True),
-    "prices": Source("prices", "provider_rates", prices.LAYOUT, prices.records_sql, "false"),
+    source.name: source
+    for source in (
+        Source("ledger", "ledger", "ledger_entries", ledger.LAYOUT, ledger.records_sql, states_entry="true", has_models=True),
+        Source("events", "events", "webhook_events", events.LAYOUT, events.records_sql, states_entry="states_entry", has_models=True),
+        Source("prices", "prices", "provider_rates", prices.LAYOUT, prices.records_sql),
+        Source("payments", "payments", "rail_payments", payments.LAYOUT, payments.records_sql),
+        *map(_stripe_source, FAMILIES),
+    )
 }
 
 
@@ -73,12 +98,12 @@ def load(settings: Settings, source_name: str) -> LoadResult:
         with ExitStack() as copies:
             found = _find_new(lake, landing, source, copies)
             if not found.readable and not found.unreadable:
-                return LoadResult(source.folder, warnings=found.warnings)
+                return LoadResult(source.name, warnings=found.warnings)
             with lake.writing_aside() as aside:
                 manifest = _write_batch(settings, lake, landing, source, found, aside)
                 lake.commit(manifest, aside)
     return LoadResult(
-        source=source.folder,
+        source=source.name,
         batch_seq=manifest.batch_seq,
         files=len(manifest.files),
         records=manifest.records,
@@ -93,16 +118,22 @@ class _Found:
     readable: list[tuple[LocalFile, str]] = field(default_factory=list)
     unreadable: list[tuple[LandingFile, str | None, UnreadableFileError]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    facts: dict[int, FileFacts] = field(default_factory=dict)
+    """Of Stripe's files, by their number."""
 
 
 def _find_new(lake: Lake, landing: Landing, source: Source, copies: ExitStack) -> _Found:
-    known = [file for manifest in lake.manifests() for file in manifest.files if file.source == source.folder]
-    loaded = {file.sha256 for file in known if file.status == LOADED}
-    by_path = {file.path: file for file in known}
+    known = [file for manifest in lake.manifests() for file in manifest.files if file.source == source.name]
+    loaded = {(file.sha256, _stated(file.facts)) for file in known if file.status == LOADED}
+    by_path = {file.path for file in known}
+    contents: dict[str, list[str | None]] = {}
+    for record in known:
+        if record.status == LOADED:
+            contents.setdefault(record.path, []).append(record.sha256)
     seen = {(file.path, file.fingerprint) for file in known if file.status == LOADED}
     refused = {(file.path, file.sha256) for file in known if file.status == UNREADABLE}
     found = _Found()
-    for file in landing.files(source.folder):
+    for file in source.files(landing):
         if (file.path, file.fingerprint) in seen:
             continue
         digest = None
@@ -110,8 +141,14 @@ def _find_new(lake: Lake, landing: Landing, source: Source, copies: ExitStack) -
         path = copies.enter_context(landing.local_copy(file))
         try:
             digest = sha256(path)
-            if digest in loaded:
+            # Reports of two idle months are the same bytes; what they cover is part of what they say.
+            facts = None if source.stripe is None else facts_of(landing, file)
+            # A name that gets back a content which it had before states that content anew.
+            is_back = digest in contents.get(file.path, []) and contents[file.path][-1] != digest
+            if (digest, _stated(_facts_json(facts))) in loaded and not is_back:
                 continue
+            if source.stripe is not None:
+                check_report_type(file.path)
             check_readable(file, path, source.layout)
         except UnreadableFileError as error:
             problem = error
@@ -120,8 +157,10 @@ def _find_new(lake: Lake, landing: Landing, source: Source, copies: ExitStack) -
         else:
             if file.path in by_path:
                 found.warnings.append(f"{file.path} has new content under a known name; it is loaded as a new file")
-            loaded.add(digest)
+            loaded.add((digest, _stated(_facts_json(facts))))
             found.readable.append((LocalFile(len(found.readable), file, path), digest))
+            if facts is not None:
+                found.facts[found.readable[-1][0].file_no] = facts
             continue
         if (file.path, digest) not in refused:
             found.unreadable.append((file, digest, problem))
@@ -137,6 +176,7 @@ def _write_batch(settings: Settings, lake: Lake, landing: Landing, source: Sourc
     with duckdb.connect(config=settings.duckdb_config()) as connection:
         define_macros(connection)
         _create_rejects(connection)
+        _create_facts(connection, found.facts)
         for part, files in enumerate(_portions([file for file, _ in found.readable])):
             data.mkdir(exist_ok=True)
             texts = record_texts(connection, files, source.layout)
@@ -153,7 +193,7 @@ def _write_batch(settings: Settings, lake: Lake, landing: Landing, source: Sourc
             if source.has_models:
                 named = "select distinct model from judged where reject_code is null and model is not null"
                 models |= {model for (model,) in connection.execute(named).fetchall()}
-        records = [_loaded(file, digest, counts) for file, digest in found.readable]
+        records = [_loaded(file, digest, counts, found.facts.get(file.file_no)) for file, digest in found.readable]
         for number, (file, digest, problem) in enumerate(found.unreadable, len(records)):
             records.append(_unreadable(number, file, digest))
             connection.execute("insert into rejects values (?, null, ?, ?, null)", [number, problem.code, problem.words])
@@ -182,6 +222,14 @@ def _create_rejects(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("create temp table rejects (file_no bigint, line bigint, reason_code varchar, reason varchar, raw varchar)")
 
 
+def _create_facts(connection: duckdb.DuckDBPyConnection, facts: dict[int, FileFacts]) -> None:
+    """The table `file_facts` that rows of Stripe's are joined with."""
+    connection.execute("create temp table file_facts (file_no bigint, account_id varchar, livemode boolean, timezone varchar)")
+    if facts:
+        rows = [[file_no, one.account_id, one.livemode, one.timezone] for file_no, one in facts.items()]
+        connection.executemany("insert into file_facts values (?, ?, ?, ?)", rows)
+
+
 def _counts(connection: duckdb.DuckDBPyConnection, source: Source) -> dict[int, tuple[int, int, int]]:
     """Records, rejected records and records that state an entry, by the file's number."""
     rows = connection.execute(
@@ -191,7 +239,7 @@ def _counts(connection: duckdb.DuckDBPyConnection, source: Source) -> dict[int, 
     return {file_no: (records, rejected, entries) for file_no, records, rejected, entries in rows}
 
 
-def _loaded(local: LocalFile, digest: str, counts: dict[int, tuple[int, int, int]]) -> FileRecord:
+def _loaded(local: LocalFile, digest: str, counts: dict[int, tuple[int, int, int]], facts: FileFacts | None) -> FileRecord:
     records, rejected, entries = counts.get(local.file_no, (0, 0, 0))
     return FileRecord(
         file_no=local.file_no,
@@ -205,7 +253,19 @@ def _loaded(local: LocalFile, digest: str, counts: dict[int, tuple[int, int, int
         accepted=records - rejected,
         rejected=rejected,
         entry_records=entries,
+        facts=_facts_json(facts),
     )
+
+
+def _facts_json(facts: FileFacts | None) -> dict[str, object] | None:
+    """The facts as a manifest holds them."""
+    if facts is None:
+        return None
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(facts).items()}
+
+
+def _stated(facts: dict[str, object] | None) -> frozenset[tuple[str, object]]:
+    return frozenset((facts or {}).items())
 
 
 def _unreadable(file_no: int, file: LandingFile, digest: str | None) -> FileRecord:
@@ -240,7 +300,7 @@ def _write_rejects(
     connection.executemany("insert into paths values (?, ?)", [[file.file_no, file.path] for file in files])
     connection.execute(
         f"""copy (
-            select {batch_seq}::bigint as batch_seq, {literal(source.folder)} as source, path, line, reason_code, reason, raw,
+            select {batch_seq}::bigint as batch_seq, {literal(source.name)} as source, path, line, reason_code, reason, raw,
                 {literal(loaded_at.isoformat())}::timestamptz as first_seen_at
             from rejects join paths using (file_no) order by path, line
         ) to {literal(str(folder / "part-00000.parquet"))} (format parquet, compression zstd)"""

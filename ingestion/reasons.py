@@ -13,6 +13,8 @@ NOT_WHAT_ITS_NAME_SAYS: Final = "not_what_its_name_says"
 MISSING_COLUMN: Final = "missing_column"
 DUPLICATE_COLUMN: Final = "duplicate_column"
 WRONG_COLUMN_TYPE: Final = "wrong_column_type"
+UNKNOWN_REPORT_TYPE: Final = "unknown_report_type"
+UNKNOWN_REPORT_VERSION: Final = "unknown_report_version"
 
 # the text of a record
 INVALID_UTF8: Final = "invalid_utf8"

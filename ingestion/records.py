@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from ingestion.sql import literal
+from ingestion.sql import json_path, literal
 
 NOT_SCALAR = "('OBJECT', 'ARRAY', 'BOOLEAN')"
 
@@ -56,7 +56,7 @@ def stated_fields(
                         then 'duplicate_field' else problem end as problem,
                     object_text
                 from (
-                    select *, list_sum(cast(json_exists(object_text, {_texts([f"$.{name}" for name in known])}) as integer[]))
+                    select *, list_sum(cast(json_exists(object_text, {_texts([json_path(name) for name in known])}) as integer[]))
                         is distinct from len(json_keys(object_text)) and object_text is not null as has_odd_keys
                     from (
                         select file_no, line, raw, problem, is_marked, {unwrap} as object_text

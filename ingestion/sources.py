@@ -43,7 +43,7 @@ def record_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFil
     if rows:
         batches = itertools.chain.from_iterable(_csv_batches(file, layout.columns) for file in rows)
         connection.register("landed_rows", pa.RecordBatchReader.from_batches(csv_schema(layout.columns), batches))
-        stated = _json_object({name: name for name in layout.columns}, layout)
+        stated = _json_object({name: _quoted(name) for name in layout.columns}, layout)
         branches.append(
             f"""select file_no, line, raw, problem,
                 case when problem is null then {stated} || coalesce(', ' || extra[2:], '}}') end as text from landed_rows"""

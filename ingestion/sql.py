@@ -84,6 +84,14 @@ create or replace temp macro time_problem(t) as case
     else 'bad_time'
 end;
 
+-- As Stripe's reports write times: without an offset, in a zone that the file's facts or the column's name tell; or Unix seconds.
+create or replace temp macro stripe_time(t, zone) as case
+    when is_time(t) then exact_time(t)
+    when regexp_full_match(t, '[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?')
+        then timezone(zone, try_cast(t as timestamp))
+    when regexp_full_match(t, '[0-9]{9,10}') then make_timestamptz(cast(t as bigint) * 1000000)
+end;
+
 create or replace temp macro count_problem(t) as case
     when regexp_full_match(t, '[0-9]{1,15}(\.0+)?') then null
     when regexp_full_match(t, '-[0-9]+(\.[0-9]+)?') then 'negative_count'
@@ -117,6 +125,11 @@ class Rule:
 def file_literal(path: str) -> str:
     """A SQL text literal that names one file, in places where DuckDB would take `*`, `?` and `[` for a pattern."""
     return literal(re.sub(r"([*?\[])", r"[\1]", path))
+
+
+def json_path(name: str) -> str:
+    """A JSON path to a field of the record, whatever characters its name has."""
+    return f"$.{name}" if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) else '$."' + name + '"'
 
 
 def literal(text: str) -> str:
@@ -228,3 +241,18 @@ def currency(field: str) -> Rule:
         "'bad_currency'",
         f"""'field "{field}" is no code of 3 to 5 letters: ' || shown(f_{field})""",
     )
+
+
+MAX_METADATA_BYTES = 64 << 10
+METADATA_RULES = (
+    Rule(
+        "o_metadata is not null and (not starts_with(ltrim(o_metadata), '{') or json_problem(o_metadata) is not null)",
+        "'bad_metadata'",
+        """'field "metadata" is no JSON object: ' || shown(o_metadata)""",
+    ),
+    Rule(
+        f"strlen(o_metadata) > {MAX_METADATA_BYTES}",
+        "'metadata_too_large'",
+        f"""'field "metadata" has ' || strlen(o_metadata) || ' bytes, {MAX_METADATA_BYTES} are allowed; shorten it'""",
+    ),
+)

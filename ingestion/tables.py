@@ -81,6 +81,90 @@ PROVIDER_RATES: Final = {
     "currency": "varchar",
 }
 
+# Whose a row of Stripe's is: no report has a column for it, the file tells. Test rows must never count beside live ones.
+ACCOUNT: Final = {"account_id": "varchar", "livemode": "boolean"}
+GROSS_FEE_NET: Final = {"gross": MONEY, "fee": MONEY, "net": MONEY}
+
+STRIPE_BALANCE_TRANSACTIONS: Final = {
+    **ORIGIN,
+    **ACCOUNT,
+    "balance_transaction_id": "varchar",
+    "created_at": "timestamptz",
+    "available_at": "timestamptz",
+    "currency": "varchar",
+    **GROSS_FEE_NET,
+    "reporting_category": "varchar",
+    "source_id": "varchar",
+    "charge_id": "varchar",
+    "payment_intent_id": "varchar",
+    "customer_facing_amount": MONEY,
+    "customer_facing_currency": "varchar",
+    "automatic_payout_id": "varchar",
+    "user_id": "varchar",
+}
+
+STRIPE_PAYOUTS: Final = {
+    **ORIGIN,
+    **ACCOUNT,
+    "payout_id": "varchar",
+    "payout_status": "varchar",
+    "arrival_date": "date",
+    "effective_at": "timestamptz",
+    "balance_transaction_id": "varchar",
+    "currency": "varchar",
+    **GROSS_FEE_NET,
+    "reporting_category": "varchar",
+}
+
+STRIPE_PAYOUT_ITEMS: Final = {
+    **ORIGIN,
+    **ACCOUNT,
+    "automatic_payout_id": "varchar",
+    "automatic_payout_effective_at": "timestamptz",
+    "balance_transaction_id": "varchar",
+    "created_at": "timestamptz",
+    "available_at": "timestamptz",
+    "currency": "varchar",
+    **GROSS_FEE_NET,
+    "reporting_category": "varchar",
+    "source_id": "varchar",
+    "charge_id": "varchar",
+    "payment_intent_id": "varchar",
+}
+
+STRIPE_BALANCE_SUMMARIES: Final = {
+    **ORIGIN,
+    **ACCOUNT,
+    "category": "varchar",
+    "currency": "varchar",
+    "net_amount": MONEY,
+}
+
+STRIPE_CHECKOUT_SESSIONS: Final = {
+    **ORIGIN,
+    **ACCOUNT,
+    "checkout_session_id": "varchar",
+    "payment_intent_id": "varchar",
+    "user_id": "varchar",
+    "session_status": "varchar",
+    "payment_status": "varchar",
+    "created_at": "timestamptz",
+}
+
+RAIL_PAYMENTS: Final = {
+    **ORIGIN,
+    "rail": "varchar",
+    "payment_id": "varchar",
+    "paid_at": "timestamptz",
+    "amount": MONEY,
+    "currency": "varchar",
+    "status": "varchar",
+    "fee": MONEY,
+    "refunded_amount": MONEY,
+    "user_id": "varchar",
+    "metadata": "varchar",
+}
+
 REJECTED_RECORDS: Final = {
     "batch_seq": "bigint",
     "source": "varchar",
@@ -96,6 +180,12 @@ LAKE_TABLES: Final = {
     "ledger_entries": LEDGER_ENTRIES,
     "webhook_events": WEBHOOK_EVENTS,
     "provider_rates": PROVIDER_RATES,
+    "stripe_balance_transactions": STRIPE_BALANCE_TRANSACTIONS,
+    "stripe_payouts": STRIPE_PAYOUTS,
+    "stripe_payout_items": STRIPE_PAYOUT_ITEMS,
+    "stripe_balance_summaries": STRIPE_BALANCE_SUMMARIES,
+    "stripe_checkout_sessions": STRIPE_CHECKOUT_SESSIONS,
+    "rail_payments": RAIL_PAYMENTS,
     "rejects": REJECTED_RECORDS,
 }
 

@@ -10,17 +10,22 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 from dagster_dbt.asset_utils import get_subset_selection_for_context
 
-from exports.invariants import INVARIANTS, Invariant, exact_text
+from exports.checks import WARN, Invariant, exact_text
+from exports.invariants import INVARIANTS, told
 from exports.publish import Publication, check_and_publish
+from exports.reconciliation_summary import open_breaks, reconciliation
 from exports.summary import daily_totals, period_kpis, published_reject_reasons
 from ingestion.build import Build, finish_build, prepare_build
 from ingestion.lake import LOADED, Lake
-from ingestion.load import LoadResult, load
+from ingestion.load import SOURCES, LoadResult, load
 from ingestion.price_book import resolve_price_book
+from ingestion.stripe.families import FAMILIES, FOLDER, Family
+from ingestion.stripe.pull import Pulled, pull
 from orchestration import report
 from orchestration.dbt import Dbt, DbtBuild, build_command
 from orchestration.retries import retried
 from orchestration.warehouse import OWNER, WRITER_POOL, Warehouse
+from paywall_warehouse.settings import Settings
 
 PUBLISHED = dg.AssetKey(["published", "warehouse"])
 PLAN = dg.AssetKey(["build", "plan"])
@@ -29,41 +34,73 @@ PRICE_BOOK = dg.AssetKey(["raw", "price_book"])
 FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(hours=50))
 FILES_SHOWN = 20
 FAILURES_SHOWN = 5
+BREAKS_SHOWN = 50
 
 
 @dataclass(frozen=True)
 class RawTable:
-    """A folder of the landing area and the lake's table that it is loaded to."""
+    """What a run loads: a source of the landing area, and the lake's table that it goes to."""
 
     source: str
+    """As in `SOURCES`."""
+    description: str
+    made_by: dg.AssetKey
+    """The asset upstream: a folder that other systems write, or what our own pull lands."""
+
+    @property
+    def name(self) -> str:
+        """The lake's table."""
+        return SOURCES[self.source].table
+
+
+@dataclass(frozen=True)
+class LandingFolder:
+    """A folder of the landing area that other systems write."""
+
     name: str
-    landing: str
     description: str
     kinds: frozenset[str]
+
+    @property
+    def key(self) -> dg.AssetKey:
+        """`landing/folder`."""
+        return dg.AssetKey(["landing", self.name])
+
+
+LANDING_FOLDERS = (
+    LandingFolder(
+        "ledger",
+        "Files of ledger entries as received: deposits, charges, refunds, adjustments, withdrawals.",
+        frozenset({"csv", "json", "parquet"}),
+    ),
+    LandingFolder("events", "Webhook deliveries of Paywalls.ai as received, in both documented shapes.", frozenset({"json"})),
+    LandingFolder("prices", "The operator's own provider rates, which override the built-in price book.", frozenset({"csv"})),
+    LandingFolder("payments", "Payments of rails other than Stripe as received, one row a payment.", frozenset({"csv"})),
+)
+
+
+def stripe_key(family: Family) -> dg.AssetKey:
+    """The asset of what Stripe reports: `stripe/` and the report without its form and version."""
+    return dg.AssetKey([FOLDER, family.name.removesuffix(".itemized").replace(".", "_")])
 
 
 RAW_TABLES = (
     RawTable(
         "ledger",
-        "ledger_entries",
-        "Files of ledger entries as received: deposits, charges, refunds, adjustments, withdrawals.",
         "Every accepted ledger record, that is every version of an entry, as typed Parquet batches. "
         "Records that break a rule go to the rejects with file, line and reason.",
-        frozenset({"csv", "json", "parquet"}),
+        LANDING_FOLDERS[0].key,
     ),
-    RawTable(
-        "events",
-        "webhook_events",
-        "Webhook deliveries of Paywalls.ai as received, in both documented shapes.",
-        "Every accepted webhook delivery, repeats included, as typed Parquet batches.",
-        frozenset({"json"}),
-    ),
-    RawTable(
-        "prices",
-        "provider_rates",
-        "The operator's own provider rates, which override the built-in price book.",
-        "Every accepted row of the operator's own provider rates, as typed Parquet batches.",
-        frozenset({"csv"}),
+    RawTable("events", "Every accepted webhook delivery, repeats included, as typed Parquet batches.", LANDING_FOLDERS[1].key),
+    RawTable("prices", "Every accepted row of the operator's own provider rates, as typed Parquet batches.", LANDING_FOLDERS[2].key),
+    RawTable("payments", "Every accepted payment of rails other than Stripe, as typed Parquet batches.", LANDING_FOLDERS[3].key),
+    *(
+        RawTable(
+            f"{FOLDER}/{family.name}",
+            f"Every accepted row of Stripe's {family.name}, repeats in overlapping files included, as typed Parquet batches.",
+            stripe_key(family),
+        )
+        for family in FAMILIES
     ),
 )
 
@@ -71,23 +108,69 @@ RAW_TABLES = (
 def landing_specs() -> list[dg.AssetSpec]:
     """The landing folders, which other systems write."""
     return [
-        dg.AssetSpec(
-            ["landing", table.source],
-            description=table.landing,
-            group_name="landing",
-            kinds=set(table.kinds),
-            owners=[OWNER],
-        )
-        for table in RAW_TABLES
+        dg.AssetSpec(folder.key, description=folder.description, group_name="landing", kinds=set(folder.kinds), owners=[OWNER])
+        for folder in LANDING_FOLDERS
     ]
 
 
+def stripe_asset(family: Family) -> dg.AssetsDefinition:
+    """The asset that pulls what is new of one kind of Stripe file into the landing area."""
+
+    @dg.asset(
+        key=stripe_key(family),
+        description=f"Stripe's {family.name} as files in landing/{FOLDER}/: what people put there, and what STRIPE_API_KEY lets us pull.",
+        group_name="landing",
+        kinds={"csv", "stripe"},
+        owners=[OWNER],
+        pool=WRITER_POOL,
+    )
+    def pull_new_reports(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult[None]:
+        if warehouse.stripe is None:
+            return dg.MaterializeResult(metadata={"pull": "no STRIPE_API_KEY: files in the landing area are all there is"})
+        with retried(context):
+            pulled = pull(warehouse.settings, warehouse.stripe, report_type_of(warehouse.settings, family), context.log.info)
+        if pulled.left:
+            context.log.warning(f"{pulled.report_type}: {pulled.left}")
+        context.log.info(pulled_in_words(pulled))
+        return dg.MaterializeResult(metadata=pull_metadata(pulled))
+
+    return pull_new_reports
+
+
+def report_type_of(settings: Settings, family: Family) -> str:
+    """The version of a family that the settings pin; the list of Checkout Sessions has none."""
+    return next((name for name in settings.stripe_report_types if name.rsplit(".", 1)[0] == family.name), family.name)
+
+
+def pulled_in_words(pulled: Pulled) -> str:
+    """What a pull brought."""
+    until = f", Stripe has data until {pulled.available_until:%Y-%m-%d %H:%M} UTC" if pulled.available_until else ""
+    return f"{len(pulled.files)} new files of {pulled.report_type}{until}" if pulled.files else f"nothing new at Stripe{until}"
+
+
+def pull_metadata(pulled: Pulled) -> dict[str, Any]:
+    """Files, runs, and how far Stripe's data reach."""
+    metadata: dict[str, Any] = {
+        "report type": pulled.report_type,
+        "new files": len(pulled.files),
+        "runs created": pulled.created_runs,
+        "runs picked up": pulled.resumed_runs,
+    }
+    if pulled.available_until:
+        metadata["data until"] = dg.MetadataValue.timestamp(pulled.available_until)
+    if pulled.left:
+        metadata["left to the next run"] = pulled.left
+    if pulled.files:
+        metadata["files"] = dg.MetadataValue.md("\n".join(f"- {name}" for name in pulled.files))
+    return metadata
+
+
 def raw_asset(table: RawTable) -> dg.AssetsDefinition:
-    """The asset that loads what is new in one landing folder."""
+    """The asset that loads what is new of one source."""
 
     @dg.asset(
         key=["raw", table.name],
-        deps=[dg.AssetKey(["landing", table.source])],
+        deps=[table.made_by],
         description=table.description,
         group_name="raw",
         kinds={"parquet", "duckdb"},
@@ -178,8 +261,7 @@ def build_plan(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Wa
 
 
 SOURCE_KEYS = {
-    ("raw", "ledger_entries"): dg.AssetKey(["raw", "ledger_entries"]),
-    ("raw", "webhook_events"): dg.AssetKey(["raw", "webhook_events"]),
+    **{("raw", table.name): dg.AssetKey(["raw", table.name]) for table in RAW_TABLES if table.source != "prices"},
     ("raw", "models"): PRICE_BOOK,
     ("raw", "model_rates"): PRICE_BOOK,
 }
@@ -318,7 +400,8 @@ def check_results(invariants: Sequence[Invariant]) -> Iterator[dg.AssetCheckResu
             asset_key=PUBLISHED,
             check_name=name,
             passed=not failed,
-            description=failed[0].told() if failed else None,
+            description=told(failed[0]) if failed else None,
+            severity=dg.AssetCheckSeverity.WARN if failed and failed[0].severity == WARN else dg.AssetCheckSeverity.ERROR,
             metadata=metadata,
         )
 
@@ -327,9 +410,9 @@ def publication_failure(publication: Publication) -> str:
     """Which checks do not hold, with expected, actual and the query to look further."""
     failures = publication.failures
     count = Counter(one.name for one in failures)
-    told = "\n".join(one.told() for one in failures[:FAILURES_SHOWN])
+    shown = "\n".join(told(one) for one in failures[:FAILURES_SHOWN])
     more = f"\n… and {len(failures) - FAILURES_SHOWN} more" if len(failures) > FAILURES_SHOWN else ""
-    return f"Nothing is published: {len(count)} checks do not hold ({', '.join(count)}).\n{told}{more}"
+    return f"Nothing is published: {len(count)} checks do not hold ({', '.join(count)}).\n{shown}{more}"
 
 
 def shown_metadata(context: dg.AssetExecutionContext, publication: Publication) -> dict[str, Any]:
@@ -354,6 +437,11 @@ def publication_metadata(publication: Publication) -> dict[str, Any]:
         f"| {one.reason_code} | {one.records:,} | {report.place_of(one)} |" for one in published_reject_reasons(publication.path)
     )
     rows = "\n".join(f"| {name} | {count:,} |" for name, count in publication.row_counts.items())
+    state = reconciliation(publication.path)
+    if state.is_needed:
+        metadata["reconciliation"] = dg.MetadataValue.md("\n".join([state.headline, "", *(f"- {gap.told()}" for gap in state.gaps)]))
+    if breaks := open_breaks(publication.path, BREAKS_SHOWN):
+        metadata["open breaks"] = dg.MetadataValue.md(report.break_table(breaks))
     return {
         **metadata,
         "new records": publication.new_records,

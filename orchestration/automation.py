@@ -5,12 +5,20 @@ import dagster as dg
 from exports.publish import record_failed_run
 from exports.runs import read_runs
 from ingestion.lake import Lake
+from ingestion.landing import Landing
+from ingestion.stripe.api import StripeApi, StripeRefusedError, StripeUnavailableError
+from ingestion.stripe.families import ACTIVITY
+from ingestion.stripe.pull import covered_spans
+from ingestion.stripe.windows import gaps
+from orchestration.assets import report_type_of
 from orchestration.news import run_key, unknown_files
 from orchestration.warehouse import Warehouse, settle_dead_run
 from paywall_warehouse.settings import Settings
 
 DAILY_AT = "30 2 * * *"
 LOOK_EVERY_SECONDS = 60
+# Stripe has a day's data some time within the 12 hours after it.
+ASK_STRIPE_EVERY_SECONDS = 3600
 
 
 @dg.failure_hook(required_resource_keys={"warehouse"})
@@ -70,3 +78,30 @@ def new_files_sensor(settings: Settings) -> dg.SensorDefinition:
         return dg.RunRequest(run_key=run_key(unknown), tags={"new_files": str(len(unknown))})
 
     return new_files
+
+
+def stripe_data_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Starts a run when Stripe has data that have not been pulled yet."""
+
+    @dg.sensor(
+        name="stripe_data",
+        job=refresh_job,
+        minimum_interval_seconds=ASK_STRIPE_EVERY_SECONDS,
+        description="Asks Stripe every hour, where there is a key, until when it has data, and runs when that is new.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def stripe_data(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        if settings.stripe_api_key is None:
+            return dg.SkipReason("there is no STRIPE_API_KEY")
+        api, report_type = StripeApi(settings), report_type_of(settings, ACTIVITY)
+        try:
+            available = api.available(report_type)
+            covered = covered_spans(Landing.of(settings), report_type, api.account, api.livemode)
+        except (StripeRefusedError, StripeUnavailableError) as error:
+            # The daily run meets the same fault, and fails where people look.
+            return dg.SkipReason(str(error))
+        if not gaps(available, covered):
+            return dg.SkipReason(f"everything until {available[1]:%Y-%m-%d %H:%M} UTC has been pulled")
+        return dg.RunRequest(run_key=f"stripe-{available[1]:%Y%m%dT%H%M%SZ}")
+
+    return stripe_data

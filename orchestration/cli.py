@@ -75,7 +75,7 @@ def sample() -> None:
 
 @app.command()
 def status() -> None:
-    """Show the last run, how fresh each source is, failed checks and rejected records."""
+    """Show the last run, how fresh each source is, open breaks of payments, failed checks and rejected records."""
     from orchestration.status import status_lines
 
     for line in status_lines(load_settings()):
@@ -117,8 +117,8 @@ def ready_settings() -> Settings:
         else:
             from ingestion.load import SOURCES
 
-            for name in SOURCES:
-                (settings.home.landing / name).mkdir(parents=True, exist_ok=True)
+            for source in SOURCES.values():
+                (settings.home.landing / source.folder).mkdir(parents=True, exist_ok=True)
     return settings
 
 
@@ -152,7 +152,7 @@ def nothing_landed(settings: Settings) -> bool:
     if Lake(settings.home).manifests():
         return False
     landing = Landing.of(settings)
-    return not any(landing.files(name) for name in SOURCES)
+    return not any(source.files(landing) for source in SOURCES.values())
 
 
 def land_sample_data(settings: Settings) -> str:

@@ -5,8 +5,9 @@ from typing import Any
 
 import dagster as dg
 
+from ingestion.stripe.families import FAMILIES
 from orchestration import assets
-from orchestration.automation import daily, new_files_sensor, refresh_job
+from orchestration.automation import daily, new_files_sensor, refresh_job, stripe_data_sensor
 from orchestration.dbt import PROJECT, Dbt
 from orchestration.warehouse import warehouse_resource
 from paywall_warehouse.settings import Settings, load_settings
@@ -21,6 +22,7 @@ def build_defs(
     return dg.Definitions(
         assets=[
             *assets.landing_specs(),
+            *(assets.stripe_asset(family) for family in FAMILIES),
             *(assets.raw_asset(table) for table in assets.RAW_TABLES),
             assets.price_book,
             assets.build_plan,
@@ -29,7 +31,7 @@ def build_defs(
         ],
         jobs=[refresh_job],
         schedules=[daily(settings)],
-        sensors=[new_files_sensor(settings)],
+        sensors=[new_files_sensor(settings), stripe_data_sensor(settings)],
         resources={"warehouse": warehouse_resource(settings), **resources},
         loggers=loggers,
         # The steps come one after another anyway; a process for each would cost 5 s of imports.

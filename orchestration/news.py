@@ -16,7 +16,7 @@ def unknown_files(settings: Settings) -> list[LandingFile]:
     for manifest in Lake(settings.home).manifests():
         for file in manifest.files:
             known.setdefault(file.path, []).append((file, manifest.loaded_at.timestamp()))
-    files = (file for source in SOURCES for file in landing.files(source))
+    files = (file for source in SOURCES.values() for file in source.files(landing))
     return [file for file in files if not any(is_known(file, record, loaded_at) for record, loaded_at in known.get(file.path, []))]
 
 

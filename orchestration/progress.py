@@ -12,6 +12,17 @@ TITLES = {
     "raw__ledger_entries": "ledger",
     "raw__webhook_events": "events",
     "raw__provider_rates": "prices",
+    "raw__rail_payments": "payments",
+    "stripe__balance_change_from_activity": "Stripe: activity",
+    "stripe__payouts": "Stripe: payouts",
+    "stripe__payout_reconciliation": "Stripe: payout items",
+    "stripe__balance_summary": "Stripe: summaries",
+    "stripe__checkout_sessions": "Stripe: sessions",
+    "raw__stripe_balance_transactions": "load activity",
+    "raw__stripe_payouts": "load payouts",
+    "raw__stripe_payout_items": "load payout items",
+    "raw__stripe_balance_summaries": "load summaries",
+    "raw__stripe_checkout_sessions": "load sessions",
     "raw__price_book": "price book",
     "build__plan": "plan",
     "dbt_models": "build",
@@ -47,7 +58,9 @@ class ProgressHandler(logging.Handler):
             self._started[step] = time.monotonic()
         elif event.event_type is dg.DagsterEventType.STEP_SUCCESS:
             seconds = time.monotonic() - self._started.get(step, time.monotonic())
-            self._line("✓", "green", step, f"{self._said.get(step, 'done')} ({seconds:.1f} s)")
+            # A step that has nothing to say, such as a pull without a key, is not worth a line.
+            if said := self._said.get(step):
+                self._line("✓", "green", step, f"{said} ({seconds:.1f} s)")
         elif event.event_type is dg.DagsterEventType.STEP_FAILURE:
             if step == "dbt_models" and step in self._said:
                 self._line("·", None, step, self._said[step])

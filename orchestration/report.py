@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
+from exports.reconciliation_summary import Break, Reconciliation
 from exports.summary import DayTotals, RejectReason
 
 PLOTTED_DAYS = 90
@@ -73,6 +74,33 @@ def cost_gaps(kpis: Iterable[Mapping[str, Any]]) -> list[str]:
         for row in kpis
         if row["cost_coverage"] is not None and row["cost_coverage"] < 1
     ]
+
+
+def reconciliation_lines(state: Reconciliation) -> list[str]:
+    """The verdict, what makes it incomplete, and the open breaks by type; nothing where there is nothing to reconcile."""
+    if not state.is_needed:
+        return []
+    lines = [state.headline, *(f"  ! {gap.told()}" for gap in state.gaps)]
+    rows = [
+        (f"  {group.cases:,} ×", group.break_type, f"priority {group.priority}", group.rail, money(group.amount), group.currency, age(group))
+        for group in state.breaks
+    ]
+    return [*lines, *(columns(rows, right=(0, 4)) if rows else [])]
+
+
+def age(group: Any) -> str:
+    """The age of the oldest of some breaks."""
+    return f"oldest {group.oldest_days} day{'' if group.oldest_days == 1 else 's'}"
+
+
+def break_table(breaks: Sequence[Break]) -> str:
+    """Open breaks as a Markdown table, one a line."""
+    header = "| priority | break | case | user | credited | paid | currency | age |\n|---:|---|---|---|---:|---:|---|---:|\n"
+    return header + "\n".join(
+        f"| {one.priority} | {one.break_type} | {one.case_id} | {one.user_id or '–'} | {money(one.ledger_amount)} | {money(one.paid_amount)}"
+        f" | {one.currency} | {one.age_days} d |"
+        for one in breaks
+    )
 
 
 def columns(rows: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> list[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import duckdb
 from filelock import Timeout
 
-from exports.invariants import exact_text
+from exports.checks import WARN, exact_text
+from exports.reconciliation_summary import reconciliation
 from exports.runs import read_runs
 from ingestion.inspection import sha256
 from ingestion.lake import Lake
@@ -20,13 +21,14 @@ from paywall_warehouse.settings import Settings
 
 
 def status_lines(settings: Settings) -> Iterator[str]:
-    """Last run, published file, sources, failed checks, rejects."""
+    """Last run, published file, sources, reconciliation, failed checks, rejects."""
     yield f"Home: {settings.home.root}"
     yield ""
     yield from _runs(settings)
     yield ""
     yield from _sources(settings)
     yield ""
+    yield from _reconciliation(settings)
     yield from _failed_checks(settings)
     manifests = Lake(settings.home).manifests()
     rejected = sum(manifest.rejected for manifest in manifests)
@@ -77,6 +79,19 @@ def _sources(settings: Settings) -> Iterator[str]:
     yield from report.columns(rows, right=(1, 3))
 
 
+def _reconciliation(settings: Settings) -> Iterator[str]:
+    """As published; a file of an earlier version has none."""
+    if not settings.home.published_file.exists():
+        return
+    try:
+        lines = report.reconciliation_lines(reconciliation(settings.home.published_file))
+    except duckdb.CatalogException:
+        lines = ["Reconciliation: the published file has none yet; the next run makes it"]
+    yield from lines
+    if lines:
+        yield ""
+
+
 def _failed_checks(settings: Settings) -> Iterator[str]:
     """The checks of the last run that reached them; they are in the build file, which a run may hold."""
     if not settings.home.build_file.exists():
@@ -89,14 +104,15 @@ def _failed_checks(settings: Settings) -> Iterator[str]:
             duckdb.connect(str(settings.home.build_file), read_only=True) as connection,
         ):
             rows = connection.execute(
-                """select name, scope, expected, actual from ops.invariants
+                """select name, scope, expected, actual, severity from ops.invariants
                 where not passed and checked_at = (select max(checked_at) from ops.invariants) order by name, scope"""
             ).fetchall()
-    except duckdb.CatalogException:
+    except (duckdb.CatalogException, duckdb.BinderException):  # never checked yet, or by an earlier version
         rows = []
     except (Timeout, duckdb.IOException):
         yield "Failed checks: a run is at work"
         return
-    yield f"Failed checks: {len(rows)}" if rows else "Failed checks: none"
-    for name, scope, expected, actual in rows:
-        yield f"  {name} ({scope}): expected {exact_text(expected)}, actual {exact_text(actual)}"
+    failed = sum(severity != WARN for *_, severity in rows)
+    yield f"Failed checks: {failed or 'none'}" + (f", warnings: {len(rows) - failed}" if failed < len(rows) else "")
+    for name, scope, expected, actual, severity in rows:
+        yield f"  {'warning: ' if severity == WARN else ''}{name} ({scope}): expected {exact_text(expected)}, actual {exact_text(actual)}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from exports.reconciliation_summary import reconciliation
 from exports.runs import PUBLISHED, Run, read_runs
 from exports.summary import RejectReason, period_kpis, reject_reasons
 from ingestion.lake import Lake, Manifest
@@ -51,6 +52,8 @@ def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest
     else:
         yield f"The warehouse is empty: put ledger files into {settings.landing_shown}/ledger (docs/inputs.md says which)."
         yield "`paywall-warehouse sample` lands sample data."
+    if payments := report.reconciliation_lines(reconciliation(path)):
+        yield from ("", *payments)
     yield ""
     yield f"Published: {path}"
 

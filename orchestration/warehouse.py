@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 from filelock import Timeout
 
+from ingestion.stripe.api import StripeApi
 from orchestration.dbt import code_version
 from paywall_warehouse.files import replace_text
 from paywall_warehouse.home import Home
@@ -32,6 +33,8 @@ class Warehouse:
     started_at: datetime
     code_version: str
     full_refresh: bool
+    stripe: StripeApi | None = None
+    """None without a key. One for all pulls of a run: they share its budget of reads."""
 
     @contextmanager
     def building(self, *, whole: bool) -> Iterator[None]:
@@ -70,6 +73,7 @@ def warehouse_resource(settings: Settings) -> dg.ResourceDefinition:
                 started_at=started_at,
                 code_version=code_version(),
                 full_refresh=context.resource_config["full_refresh"],
+                stripe=StripeApi(settings) if settings.stripe_api_key else None,
             )
 
     return warehouse

@@ -22,6 +22,11 @@ EXPORT_FORMATS = ("parquet", "csv")
 NO_PLACES = {"localtime", "Factory", "posixrules"}
 # The reasons under which the product's own documentation grants credits that nobody paid for.
 PROMO_REASONS = ("signup_bonus", "trial", "promo", "goodwill")
+# Pinned: a newer version of a report may name its columns otherwise.
+STRIPE_REPORT_TYPES = (
+    "balance_change_from_activity.itemized.7", "payouts.itemized.5", "payout_reconciliation.itemized.7", "balance.summary.1",
+)  # fmt: skip
+STRIPE_REPORT_TYPE = re.compile(r"((balance_change_from_activity|payouts|payout_reconciliation)\.itemized\.[1-7]|balance\.summary\.1)")
 
 
 class SettingsError(Exception):
@@ -54,6 +59,12 @@ class Settings(BaseSettings):
     low_balance: Decimal = Field(default=Decimal(1), ge=0, allow_inf_nan=False, max_digits=38, decimal_places=12)
     stripe_api_key: SecretStr | None = None
     stripe_api_base: str | None = None
+    stripe_report_types: Words = STRIPE_REPORT_TYPES
+    stripe_look_back_days: int = Field(default=35, ge=0, le=366)
+    stripe_deadline_seconds: float = Field(default=600, ge=0, allow_inf_nan=False)
+    stripe_read_budget: int = Field(default=5000, ge=1)
+    max_priority_1_breaks: int = Field(default=0, ge=0)
+    priority_1_breaks: Literal["warn", "fail"] = "warn"
     paywalls_webhook_secret: SecretStr | None = None
     duckdb_memory_limit: str = "2GB"
     duckdb_threads: int | None = Field(default=None, ge=1)
@@ -74,6 +85,21 @@ class Settings(BaseSettings):
             fsspec.get_filesystem_class(protocol)
         except (ValueError, ImportError) as error:
             raise ValueError(f"allowed: a path or a URL that fsspec can open ({error})") from None
+        return value
+
+    @field_validator("stripe_api_base")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/@?#\s]+(/[^?#\s]*)?", value):
+            raise ValueError("allowed: an http or https address, such as https://api.stripe.com")
+        return value
+
+    @field_validator("stripe_report_types")
+    @classmethod
+    def _known_reports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        families = [name.rsplit(".", 1)[0] for name in value]
+        if not all(map(STRIPE_REPORT_TYPE.fullmatch, value)) or len(set(families)) < len(families):
+            raise ValueError(f"allowed: report types, comma-separated, one version of each, such as {','.join(STRIPE_REPORT_TYPES)}")
         return value
 
     @field_validator("export_formats")
@@ -175,6 +201,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 HINTS = {
     "AS_OF": "; allowed: a date such as 2026-11-01, or an instant with offset such as 2026-11-01T06:00:00Z",
+    "RECON_GRACE_DAYS": "; allowed: a whole number of days, such as 3",
     "LOW_BALANCE": "; allowed: a decimal of 0 or more, such as 1 or 0.50",
 }
 

@@ -4,9 +4,11 @@ import csv
 import gzip
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,20 @@ class Sample:
         self.bodies = list(self._events())
         self.events = {body.get("event", body)["id"]: body.get("event", body) for body in self.bodies}
         self.entries = {version["id"]: version for version in sorted(self.versions, key=updated_at)}
+        self.downloads = self.table("stripe/balance_change_from_activity.itemized.7")
+        self.activity = {row["balance_transaction_id"]: row for rows in self.downloads.values() for row in rows}
+        self.summaries = self.table("stripe/balance.summary.1")
+        (self.payouts,) = self.table("stripe/payouts.itemized.5").values()
+        (self.items,) = self.table("stripe/payout_reconciliation.itemized.7").values()
+        (sessions,) = [text for _, text in self.texts("stripe/checkout_sessions")]
+        self.sessions = {session["id"]: session for session in self._json_lines(sessions)}
+        (self.transfers,) = self.table("payments").values()
+
+    def table(self, folder: str) -> dict[str, list[dict[str, str]]]:
+        """The rows of every CSV file in a folder, by its name."""
+        tables = {name: [*csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))] for name, text in self.texts(folder)}
+        self.records += sum(map(len, tables.values()))
+        return tables
 
     def texts(self, folder: str) -> Iterator[tuple[str, str]]:
         for path in sorted((self.landing / folder).iterdir()):
@@ -166,6 +182,131 @@ def list_price(model: str, instant: datetime, prompt: int, completion: int, cach
     return calc_price(usage, name, provider_id=provider, genai_request_timestamp=instant).total_price
 
 
+@dataclass
+class Paid:
+    """A payment as the files tell it."""
+
+    amount: Decimal
+    currency: str
+    returned: Decimal = Decimal(0)
+    disputed: bool = False
+
+
+@dataclass
+class Credited:
+    """A settled deposit that somebody paid for, or should have."""
+
+    entry_id: str
+    at: datetime
+    amount: Decimal
+    currency: str
+    case_id: str | None
+
+
+def payments(sample: Sample) -> dict[str, Paid]:
+    """Every payment by its case: charges, with what went back of them tied by their charge; and bank transfers."""
+    paid: dict[str, Paid] = {}
+    rows = sorted(sample.activity.values(), key=lambda row: row["reporting_category"] != "charge")
+    intents = {row["charge_id"]: row["payment_intent_id"] for row in rows if row["payment_intent_id"]}
+    for row in rows:
+        amount = Decimal(row["customer_facing_amount"] or 0)
+        if row["reporting_category"] == "charge":
+            assert f"stripe:{row['payment_intent_id']}" not in paid
+            paid[f"stripe:{row['payment_intent_id']}"] = Paid(amount, row["customer_facing_currency"])
+        elif row["charge_id"]:
+            payment = paid[f"stripe:{intents[row['charge_id']]}"]
+            assert row["customer_facing_currency"] == payment.currency
+            payment.returned -= amount
+            payment.disputed |= row["reporting_category"] == "dispute"
+    for row in sample.transfers:
+        if row["status"] != "failed":
+            paid[f"{row['rail']}:{row['payment_id']}"] = Paid(Decimal(row["amount"]), row["currency"], Decimal(row["refunded_amount"]))
+    return paid
+
+
+def credited_deposits(sample: Sample) -> list[Credited]:
+    """Every settled paid deposit with the case that its keys name: from the ledger, else from webhooks."""
+    charges = {row["charge_id"]: row["payment_intent_id"] for row in sample.activity.values() if row["payment_intent_id"]}
+    sessions = {session["id"]: session["payment_intent"] for session in sample.sessions.values()}
+
+    def case(keys: dict[str, Any]) -> str | None:
+        if "payment_id" in keys:
+            return f"{keys['rail']}:{keys['payment_id']}"
+        intent = keys.get("payment_intent") or charges.get(keys.get("charge")) or sessions.get(keys.get("checkout_session"))
+        return f"stripe:{intent}" if intent else None
+
+    told = []
+    for entry in sample.entries.values():
+        metadata = entry.get("metadata", {})
+        if entry["type"] in ("deposit", "topup") and status(entry) == "settled" and metadata.get("reason") != "signup_bonus":
+            at = datetime.fromisoformat(entry["timestamp"])
+            told.append(Credited(entry["id"], at, Decimal(entry["amount"]), entry["currency"].lower(), case(metadata)))
+    for event in sample.of_kind("balance.deposit.created"):
+        data = event["data"]
+        if data["activityId"] not in sample.entries:
+            keys = {"payment_intent": event["metadata"]["paymentIntent"]}
+            at = datetime.fromisoformat(event["createdAt"])
+            told.append(Credited(data["activityId"], at, Decimal(data["amount"]), data["currency"].lower(), case(keys)))
+    return told
+
+
+def clawed_back(sample: Sample, deposits: list[Credited]) -> Decimal:
+    """What the ledger took back of these deposits."""
+    ids = {deposit.entry_id for deposit in deposits}
+    about = [entry for entry in sample.entries.values() if entry.get("related_id") in ids and status(entry) == "settled"]
+    return sum((abs(Decimal(entry["amount"])) for entry in about), Decimal(0))
+
+
+def break_of(paid: Paid, deposits: list[Credited], taken_back: Decimal) -> str | None:
+    """The contract's list, the first that holds wins. Of a payment that is there."""
+    credited = sum(deposit.amount for deposit in deposits)
+    if not deposits:
+        return "processor_only"
+    if len(deposits) > 1 and credited > paid.amount:
+        return "duplicate_deposit"
+    if {deposit.currency for deposit in deposits} != {paid.currency}:
+        return "currency_mismatch"
+    if credited != paid.amount:
+        return "amount_mismatch"
+    if taken_back < paid.returned:
+        return "dispute_not_clawed_back" if paid.disputed else "refund_not_clawed_back"
+    return None
+
+
+def breaks(sample: Sample) -> dict[str, set[str]]:
+    """Cases by break type, worked out from the landed files."""
+    found: dict[str, set[str]] = {}
+    paid, told = payments(sample), credited_deposits(sample)
+    for case_id, payment in paid.items():
+        deposits = [deposit for deposit in told if deposit.case_id == case_id]
+        if kind := break_of(payment, deposits, clawed_back(sample, deposits)):
+            found.setdefault(kind, set()).add(case_id)
+    for deposit in told:
+        grace_over = deposit.at < data_end(sample) - timedelta(days=3)
+        if deposit.case_id not in paid and keys_of(sample, deposit) and grace_over:
+            found.setdefault("ledger_only", set()).add(f"deposit:{deposit.entry_id}")
+    return found
+
+
+def keys_of(sample: Sample, deposit: Credited) -> set[str]:
+    metadata = sample.entries[deposit.entry_id]["metadata"] if deposit.entry_id in sample.entries else {"payment_intent": "told"}
+    return set(metadata) & {"payment_intent", "charge", "checkout_session", "payment_id"}
+
+
+def days_of(name: str) -> tuple[datetime, datetime]:
+    """The span `[from, to)` that a report's name states."""
+    first, last = (datetime.fromisoformat(f"{day}T00:00:00Z") for day in re.findall(r"\d{4}-\d\d-\d\d", name))
+    return first, last + timedelta(days=1)
+
+
+def data_end(sample: Sample) -> datetime:
+    return max(days_of(name)[1] for name in sample.downloads)
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(f"{text}+00:00")
+
+
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     landing = tmp_path_factory.mktemp("landing")
@@ -197,6 +338,15 @@ def test_a_second_sample_of_another_day_is_refused_and_nothing_is_written(sample
     assert contents(sample.landing) == before
 
 
+def test_a_report_of_the_same_name_that_says_something_else_is_refused(sample: Sample, tmp_path: Path) -> None:
+    (name, *_) = [name for name in contents(sample.landing) if "Balance_Summary" in name]
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text("category,currency,net_amount\n")
+    with pytest.raises(FileExistsError, match="another sample"):
+        land_sample(tmp_path, AS_OF)
+    assert list(contents(tmp_path)) == [name]
+
+
 def test_only_finished_files_are_left(sample: Sample) -> None:
     assert sorted(sample.landing / name for name in contents(sample.landing)) == sorted(sample.summary.files)
 
@@ -206,6 +356,7 @@ def test_any_last_day_will_do(as_of: date, tmp_path: Path) -> None:
     later = Sample(tmp_path, land_sample(tmp_path, as_of))
     assert len(later.charges()) == 28_185
     assert len(later.bad) == BAD_RECORDS
+    assert breaks(later) == {kind: set(cases) for kind, cases in later.summary.planted.items()}
 
 
 # ------------------------------------------------------------------------------------------------------ what is real
@@ -407,3 +558,202 @@ def test_its_days_are_those_of_the_reporting_zone(tmp_path: Path) -> None:
     last = max(datetime.fromisoformat(event["createdAt"]) for event in tokyo.events.values())
     assert last.astimezone(zone).date() == AS_OF
     assert last.astimezone(zone).hour <= 6
+
+
+# ------------------------------------------------------------------------------------------------------- the payments
+
+
+def test_every_break_that_was_planted_is_there_and_no_other(sample: Sample) -> None:
+    assert breaks(sample) == {kind: set(cases) for kind, cases in sample.summary.planted.items()}
+    assert {kind: len(cases) for kind, cases in breaks(sample).items()} == sample.summary.breaks
+    assert sample.summary.breaks == {
+        "processor_only": 3,
+        "ledger_only": 2,
+        "duplicate_deposit": 2,
+        "currency_mismatch": 1,
+        "amount_mismatch": 2,
+        "dispute_not_clawed_back": 2,
+        "refund_not_clawed_back": 3,
+    }
+    assert all(f"{count} {kind}" in describe(sample.summary) for kind, count in sample.summary.breaks.items())
+
+
+def test_every_other_deposit_ties_to_one_payment_of_its_amount_and_currency(sample: Sample) -> None:
+    planted = {case for cases in sample.summary.planted.values() for case in cases}
+    paid, checked = payments(sample), []
+    for deposit in credited_deposits(sample):
+        open_still = deposit.at >= data_end(sample)
+        if {deposit.case_id, f"deposit:{deposit.entry_id}"} & planted or open_still or not keys_of(sample, deposit):
+            continue
+        assert deposit.case_id is not None
+        payment = paid[deposit.case_id]
+        assert (payment.amount, payment.currency) == (deposit.amount, deposit.currency)
+        checked.append(deposit.case_id)
+    assert len(set(checked)) == len(checked) > 200
+    assert set(paid) - set(checked) <= planted
+    assert sample.summary.payments == len(paid) + 1  # the transfer that failed
+
+
+def test_payments_are_made_shortly_before_their_deposits(sample: Sample) -> None:
+    charges = [row for row in sample.activity.values() if row["reporting_category"] == "charge"]
+    made = {f"stripe:{row['payment_intent_id']}": utc(row["created_utc"]) for row in charges}
+    made |= {f"{row['rail']}:{row['payment_id']}": datetime.fromisoformat(row["paid_at"]) for row in sample.transfers}
+    waits = [deposit.at - made[deposit.case_id] for deposit in credited_deposits(sample) if deposit.case_id in made]
+    assert timedelta(0) < min(waits)
+    assert max(waits) < timedelta(minutes=30)
+
+
+def test_deposits_name_their_payment_by_every_kind_of_key(sample: Sample) -> None:
+    seen = Counter(min(keys_of(sample, deposit), default="none") for deposit in credited_deposits(sample))
+    assert set(seen) == {"charge", "checkout_session", "payment_id", "payment_intent", "none"}
+    webhooks = [deposit for deposit in credited_deposits(sample) if deposit.entry_id not in sample.entries]
+    assert sum(deposit.case_id in payments(sample) for deposit in webhooks) >= 3
+
+
+def test_the_last_mornings_deposits_are_younger_than_the_data(sample: Sample) -> None:
+    assert data_end(sample) == datetime(2026, 10, 1, tzinfo=UTC)
+    young = [deposit for deposit in credited_deposits(sample) if deposit.at >= data_end(sample)]
+    assert {deposit.currency for deposit in young} == {"usd", "eur"}
+    assert not {deposit.case_id for deposit in young} & set(payments(sample))
+
+
+def test_nothing_is_newer_than_the_data(sample: Sample) -> None:
+    made = [row["created_utc"] for row in sample.activity.values()] + [row["effective_at_utc"] for row in sample.payouts]
+    assert max(made) < f"{AS_OF}"
+    assert max(row["paid_at"] for row in sample.transfers) < f"{AS_OF}"
+    assert max(session["created"] for session in sample.sessions.values()) < data_end(sample).timestamp()
+
+
+def test_a_payment_without_key_is_told_by_user_amount_and_time_alone(sample: Sample) -> None:
+    (lone,) = [deposit for deposit in credited_deposits(sample) if not keys_of(sample, deposit)]
+    user = sample.entries[lone.entry_id]["user"]
+    (row,) = [r for r in sample.activity.values() if r["payment_metadata[user]"] == user and Decimal(r["gross"]) == lone.amount]
+    assert lone.at - utc(row["created_utc"]) == timedelta(minutes=4)
+    assert f"stripe:{row['payment_intent_id']}" in sample.summary.planted["processor_only"]
+
+
+def test_what_only_looks_like_a_break_is_there_too(sample: Sample) -> None:
+    """A dispute that was won, one that was clawed back, a refund that bounced, a transfer that failed, refunds that both sides know."""
+    categories = Counter(row["reporting_category"] for row in sample.activity.values())
+    assert (categories["dispute"], categories["dispute_reversal"], categories["refund_failure"]) == (4, 1, 1)
+    assert categories["refund"] >= 8
+    reasons = Counter(entry.get("metadata", {}).get("reason") for entry in sample.entries.values())
+    assert (reasons["dispute_lost"], reasons["webhook_retry"]) == (1, 2)
+    assert [row["status"] for row in sample.transfers].count("failed") == 1
+
+
+def test_refunds_carry_their_charge_alone(sample: Sample) -> None:
+    refunds = [row for row in sample.activity.values() if row["reporting_category"].startswith("refund")]
+    assert {row["payment_intent_id"] for row in refunds} == {""}
+    assert all(row["charge_id"] for row in refunds)
+
+
+# --------------------------------------------------------------------------------------------------- Stripe's reports
+
+
+def test_net_is_gross_less_fee_on_every_row(sample: Sample) -> None:
+    for row in [*sample.activity.values(), *sample.payouts, *sample.items]:
+        assert Decimal(row["net"]) == Decimal(row["gross"]) - Decimal(row["fee"])
+
+
+def test_card_fees_are_those_of_the_price_list(sample: Sample) -> None:
+    for row in sample.activity.values():
+        if row["reporting_category"] == "charge":
+            exact = Decimal(row["gross"]) * Decimal("0.029") + Decimal("0.30")
+            assert abs(Decimal(row["fee"]) - exact) <= Decimal("0.005")
+
+
+def test_money_has_the_decimals_of_its_currency(sample: Sample) -> None:
+    rows = [*sample.activity.values(), *sample.payouts, *sample.items, *sample.transfers]
+    rows += [row for table in sample.summaries.values() for row in table]
+    names = ("gross", "fee", "net", "net_amount", "customer_facing_amount", "amount", "refunded_amount")
+    written = [row[name] for row in rows for name in names if row.get(name)]
+    assert all(re.fullmatch(r"-?\d+\.\d\d", text) for text in written)
+
+
+def test_the_two_downloads_overlap_and_differ_in_when_one_charge_became_available(sample: Sample) -> None:
+    (first, first_rows), (second, second_rows) = sorted(sample.downloads.items())
+    assert days_of(first)[1] - days_of(second)[0] == timedelta(days=35)
+    assert set(second_rows[0]) - set(first_rows[0]) == {"description", "customer_email"}
+    assert [name for name in second_rows[0] if name in first_rows[0]] != list(first_rows[0])
+    again = {row["balance_transaction_id"]: row for row in second_rows}
+    repeated = [(row, again[row["balance_transaction_id"]]) for row in first_rows if row["balance_transaction_id"] in again]
+    assert len(repeated) > 30
+    differences = [{name for name in row if row[name] != other[name]} for row, other in repeated]
+    assert [names for names in differences if names] == [{"available_on_utc"}]
+    for name, rows in sample.downloads.items():
+        since, until = days_of(name)
+        assert [r["balance_transaction_id"] for r in rows] == [
+            r["balance_transaction_id"] for r in sample.activity.values() if since <= utc(r["created_utc"]) < until
+        ]
+
+
+def test_the_second_download_has_other_habits(sample: Sample) -> None:
+    path = sorted((sample.landing / "stripe/balance_change_from_activity.itemized.7").iterdir())[-1]
+    content = path.read_bytes()
+    assert content.startswith(b"\xef\xbb\xbf")
+    assert content.count(b"\r\n") == content.count(b"\n")
+    assert b"customer_email" in content
+
+
+def test_summaries_close_chain_and_equal_their_items(sample: Sample) -> None:
+    closing = {"usd": Decimal("250.00"), "eur": Decimal("0.00")}
+    covered = days_of(min(sample.downloads))[0]
+    for name, rows in sorted(sample.summaries.items()):
+        since, until = days_of(name)
+        assert since == covered
+        assert {"usd", "eur"} == {row["currency"] for row in rows}
+        for currency, opening in closing.items():
+            stated = {row["category"]: Decimal(row["net_amount"]) for row in rows if row["currency"] == currency}
+            changed = [r for r in sample.activity.values() if r["currency"] == currency and since <= utc(r["created_utc"]) < until]
+            paid_out = [r for r in sample.payouts if r["currency"] == currency and since <= utc(r["effective_at_utc"]) < until]
+            assert stated["starting_balance"] == opening
+            assert stated["activity"] == sum(Decimal(row["net"]) for row in changed)
+            assert stated["payouts"] == sum(Decimal(row["net"]) for row in paid_out)
+            closing[currency] = opening + stated["activity"] + stated["payouts"]
+            assert stated["ending_balance"] == closing[currency]
+        covered = until
+    assert covered == data_end(sample)
+    assert closing["eur"] > 0
+
+
+def test_payouts_equal_their_items(sample: Sample) -> None:
+    sums: dict[str, Decimal] = {}
+    for item in sample.items:
+        sums[item["automatic_payout_id"]] = sums.get(item["automatic_payout_id"], Decimal(0)) + Decimal(item["net"])
+    paid = {row["payout_id"]: row for row in sample.payouts if row["reporting_category"] == "payout"}
+    assert {payout: -Decimal(row["net"]) for payout, row in paid.items()} == sums
+    assert len({item["balance_transaction_id"] for item in sample.items}) == len(sample.items)
+    for item in sample.items:
+        payout = paid[item["automatic_payout_id"]]
+        assert payout["currency"] == item["currency"]
+        assert payout["effective_at_utc"] == item["automatic_payout_effective_at_utc"]
+        assert utc(payout["effective_at_utc"]) - utc(item["created_utc"]) >= timedelta(days=2)
+        assert item["available_on_utc"] <= payout["effective_at_utc"]
+        if item["reporting_category"] != "payout_reversal":
+            assert sample.activity[item["balance_transaction_id"]]["automatic_payout_id"] == item["automatic_payout_id"]
+
+
+def test_one_payout_came_back_and_the_next_one_includes_it(sample: Sample) -> None:
+    (back,) = [row for row in sample.payouts if row["reporting_category"] == "payout_reversal"]
+    (item,) = [item for item in sample.items if item["reporting_category"] == "payout_reversal"]
+    assert (item["source_id"], item["net"]) == (back["payout_id"], back["net"])
+    dollars = [row for row in sample.payouts if row["currency"] == "usd" and row["reporting_category"] == "payout"]
+    places = {row["payout_id"]: place for place, row in enumerate(dollars)}
+    assert places[item["automatic_payout_id"]] == places[back["payout_id"]] + 1
+    assert Counter(row["payout_status"] for row in dollars) == {"paid": len(dollars) - 2, "failed": 1, "in_transit": 1}
+    assert dollars[-1]["payout_status"] == "in_transit"
+
+
+def test_payments_in_one_currency_settle_in_another(sample: Sample) -> None:
+    settled = Counter(
+        (r["customer_facing_currency"], r["currency"]) for r in sample.activity.values() if r["reporting_category"] == "charge"
+    )
+    assert set(settled) == {("usd", "usd"), ("eur", "usd"), ("eur", "eur"), ("gbp", "usd")}
+    rates = {Decimal(r["gross"]) / Decimal(r["customer_facing_amount"]) for r in sample.activity.values() if r["customer_facing_amount"]}
+    assert len(rates) > 3
+
+
+def test_addresses_of_customers_are_invented(sample: Sample) -> None:
+    (rows,) = [rows for rows in sample.downloads.values() if "customer_email" in rows[0]]
+    assert all(re.fullmatch(r"[0-9a-f]{8}@example\.com", row["customer_email"]) for row in rows if row["customer_email"])

@@ -4,7 +4,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -90,6 +90,15 @@ def csv_rows(entries: Iterable[Statement], own_words: bool = False, offset_hours
         csv.writer(line, lineterminator="").writerow(cells.get(name, "") for name in FIELDS)
         rows.append(line.getvalue())
     return rows
+
+
+def table(columns: Sequence[str], rows: Iterable[Mapping[str, str]], newline: str = "\n") -> str:
+    """A CSV file's text: the header, and of each row the cells of these columns."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator=newline)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def parquet(entries: list[Statement]) -> bytes:

@@ -11,8 +11,11 @@ from random import Random
 
 from ingestion.sample import formats
 from ingestion.sample.books import LEDGER_DAYS, Books, Statement, keep_books
+from ingestion.sample.breaks import move_money
+from ingestion.sample.payment_files import payment_files
 from ingestion.sample.pricing import OWN_MODEL, OWN_RATES, text
 from ingestion.sample.requests import real_requests
+from ingestion.sample.stripe_account import open_account
 from ingestion.sample.world import CHAT, CODE, Calendar, make_world
 
 SEED = 20231116
@@ -34,16 +37,26 @@ class SampleSummary:
     last_day: date
     files: tuple[Path, ...]
     records: int
-    """Ledger entry versions, webhook deliveries and price rows, the bad ones included."""
+    """Ledger entry versions, webhook deliveries, rows about payments and price rows, the bad ones included."""
     bad_records: int
     requests: int
     users: int
     kinds: dict[str, int]
     """Statements by ledger type and status or by event type, the bad ones left out."""
+    payments: int
+    """Payments that Stripe's reports and the bank transfers tell of, the failed ones included."""
+    planted: dict[str, tuple[str, ...]]
+    """Breaks between ledger and payments that are there on purpose: case ids (contract 5) by break type."""
+
+    @property
+    def breaks(self) -> dict[str, int]:
+        """How many breaks were planted, by type."""
+        return {break_type: len(cases) for break_type, cases in self.planted.items()}
 
 
 def describe(summary: SampleSummary) -> str:
     """What was landed, what of it is real and what is made."""
+    breaks = ", ".join(f"{count} {break_type}" for break_type, count in summary.breaks.items())
     return (
         f"Sample data, {summary.first_day} to {summary.last_day}: {summary.records:,} records in "
         f"{len(summary.files)} files, {summary.requests:,} requests, {summary.users} users.\n"
@@ -52,7 +65,9 @@ def describe(summary: SampleSummary) -> str:
         "Splitwise: Efficient generative LLM inference using phase splitting, ISCA 2024), stretched from an hour to a "
         "day. Real too: the models' list prices, from genai-prices.\n"
         "Made: everything else. Users, dates, which model answered, markups, deposits, refunds, failures, cached and "
-        f"reasoning tokens, the euro rate and all ids are invented; {summary.bad_records} records are bad on purpose."
+        f"reasoning tokens, the rates of euro and pound, Stripe's reports, bank transfers and all ids are invented; {summary.bad_records} "
+        f"records are bad on purpose. Between the ledger and its {summary.payments} payments, {sum(summary.breaks.values())} breaks are "
+        f"planted: {breaks}."
     )
 
 
@@ -66,9 +81,12 @@ def land_sample(landing: Path, as_of: date, zone: tzinfo = UTC) -> SampleSummary
     random = Random(SEED)  # noqa: S311  nothing secret: the same sample every time
     wallets = make_world(traces, calendar, random)
     books = keep_books(wallets, calendar, random)
+    money = move_money(books, wallets)
+    account = open_account(money.payments, calendar)
+    paid, paid_records = payment_files(account, money.payments)
     ledger, ledger_records = ledger_files(books)
     events, event_records = event_files(books)
-    files = ledger | events | {f"prices/sample-own-rates-{as_of}.csv": own_rates(calendar)}
+    files = ledger | events | paid | {f"prices/sample-own-rates-{as_of}.csv": own_rates(calendar)}
     refuse_another_sample(landing, files)
     for name, content in files.items():
         put(landing / name, content)
@@ -78,23 +96,27 @@ def land_sample(landing: Path, as_of: date, zone: tzinfo = UTC) -> SampleSummary
         first_day=calendar.first_day,
         last_day=as_of,
         files=tuple(landing / name for name in files),
-        records=ledger_records + event_records + 1,
+        records=ledger_records + event_records + paid_records + 1,
         bad_records=BAD_RECORDS,
         requests=sum(map(len, traces.values())),
         users=len({wallet.user for wallet in wallets}),
         kinds=dict(sorted(kinds.items())),
+        payments=sum(payment.paid_at < account.until for payment in money.payments),
+        planted=money.planted,
     )
 
 
 def refuse_another_sample(landing: Path, files: dict[str, bytes]) -> None:
     """Raise where a sample file is landed that is not one of `files`, byte by byte."""
-    for folder in ("ledger", "events", "prices"):
-        for path in sorted((landing / folder).glob("sample-*")):
-            if files.get(f"{folder}/{path.name}") != path.read_bytes():
-                raise FileExistsError(
-                    f"{path}: another sample (other last day, time zone or version) is landed already. "
-                    "Use it as it is, or start an empty WAREHOUSE_HOME for a new one."
-                )
+    landed = [path for folder in ("ledger", "events", "payments", "prices") for path in sorted((landing / folder).glob("sample-*"))]
+    # Stripe's names do not say that they are the sample's: only files of the same name are looked at.
+    landed += [path for name in files if name.startswith("stripe/") and (path := landing / name).exists()]
+    for path in landed:
+        if files.get(path.relative_to(landing).as_posix()) != path.read_bytes():
+            raise FileExistsError(
+                f"{path}: another sample (other last day, time zone or version) is landed already. "
+                "Use it as it is, or start an empty WAREHOUSE_HOME for a new one."
+            )
 
 
 def put(path: Path, content: bytes) -> None:

@@ -5,5 +5,6 @@ select
     default_currency,
     low_balance,
     manual_charge_settles_on,
-    promo_reasons
+    promo_reasons,
+    recon_grace_days
 from {{ source('raw', 'settings') }}

@@ -1,0 +1,8 @@
+{#- An instant, some times 24 hours later. -#}
+{% macro later_by_days(instant, days) -%}
+    {{ return(adapter.dispatch('later_by_days', 'paywall_warehouse')(instant, days)) }}
+{%- endmacro %}
+
+{% macro duckdb__later_by_days(instant, days) -%}
+    ({{ instant }} + to_hours(24 * cast({{ days }} as integer)))
+{%- endmacro %}

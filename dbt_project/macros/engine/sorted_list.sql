@@ -1,0 +1,8 @@
+{#- The values of a group as a list in their order. -#}
+{% macro sorted_list(expression) -%}
+    {{ return(adapter.dispatch('sorted_list', 'paywall_warehouse')(expression)) }}
+{%- endmacro %}
+
+{% macro duckdb__sorted_list(expression) -%}
+    list_sort(list({{ expression }}))
+{%- endmacro %}

@@ -1,0 +1,130 @@
+{#- Which column of two downloads of a row holds: the last landed one that states it. Reports with fewer columns take nothing away. -#}
+{%- set latest_stated = [
+    'account_id', 'source_id', 'charge_id', 'payment_intent_id', 'automatic_payout_id', 'user_id',
+    'customer_facing_currency', 'customer_facing_amount', 'available_at',
+] -%}
+with
+
+landed as (
+
+    select
+        *,
+        row_number() over (partition by balance_transaction_id order by batch_seq, file_no, line) as position
+    from {{ ref('stg_stripe__balance_transactions') }}
+
+),
+
+latest as (
+
+    select
+        balance_transaction_id,
+        {%- for column in latest_stated %}
+        max_by({{ column }}, position) filter (where {{ column }} is not null) as {{ column }},
+        {%- endfor %}
+        max_by(reporting_category, position) as reporting_category,
+        max_by(currency, position) as currency,
+        max_by(gross, position) as gross,
+        max_by(fee, position) as fee,
+        max_by(net, position) as net,
+        max_by(created_at, position) as created_at,
+        max_by(batch_seq, position) as batch_seq,
+        max_by(file_no, position) as file_no,
+        max_by(line, position) as line,
+        cast(count(*) as bigint) as statements
+    from landed
+    group by balance_transaction_id
+
+),
+
+-- Stripe corrects with new rows; the money of a row never changes. Where downloads differ, one of them has been altered.
+agreeing as (
+
+    select
+        landed.balance_transaction_id,
+        cast(count(*) as bigint) as agreeing_statements
+    from landed
+    inner join latest on landed.balance_transaction_id = latest.balance_transaction_id
+    where
+        landed.currency = latest.currency
+        and landed.gross = latest.gross
+        and landed.fee = latest.fee
+        and landed.net = latest.net
+        and landed.reporting_category = latest.reporting_category
+        and coalesce(landed.customer_facing_amount, latest.customer_facing_amount) is not distinct from latest.customer_facing_amount
+        and coalesce(landed.customer_facing_currency, latest.customer_facing_currency) is not distinct from latest.customer_facing_currency
+    group by landed.balance_transaction_id
+
+),
+
+-- A refund or a dispute may carry its charge only: the rows of the charge name the payment intent.
+charges as (
+
+    select
+        charge_id,
+        max(payment_intent_id) as payment_intent_id
+    from latest
+    where charge_id is not null
+    group by charge_id
+
+),
+
+resolved as (
+
+    select
+        latest.*,
+        agreeing.agreeing_statements,
+        coalesce(latest.payment_intent_id, charges.payment_intent_id) as payment_id,
+        -- What the customer sees has the sign of what the balance sees; not every report states it that way, or at all.
+        coalesce(latest.customer_facing_currency, latest.currency) as presentment_currency,
+        case
+            when latest.customer_facing_amount is null then latest.gross
+            when latest.gross < 0 then -abs(latest.customer_facing_amount)
+            else abs(latest.customer_facing_amount)
+        end as presentment_amount
+    from latest
+    inner join agreeing on latest.balance_transaction_id = agreeing.balance_transaction_id
+    left join charges on latest.charge_id = charges.charge_id
+
+)
+
+select
+    ---------- ids
+    balance_transaction_id,
+    account_id,
+    payment_id as payment_intent_id,
+    charge_id,
+    automatic_payout_id,
+    user_id,
+    'stripe:' || coalesce(payment_id, charge_id, source_id, balance_transaction_id) as payment_key,
+
+    ---------- what
+    reporting_category,
+    case
+        when reporting_category in ('charge', 'partial_capture_reversal') then 'payment'
+        when reporting_category in ('refund', 'refund_failure', 'charge_failure') then 'refund'
+        when reporting_category in ('dispute', 'dispute_reversal') then 'dispute'
+        when reporting_category like 'payout%' then 'payout'
+        else 'other'
+    end as movement,
+
+    ---------- money, in the currency of the account's balance
+    currency,
+    gross,
+    fee,
+    net,
+
+    ---------- money, as the customer sees it
+    presentment_currency,
+    presentment_amount,
+
+    ---------- time
+    created_at,
+    available_at,
+
+    ---------- where it stands, and how often it was stated
+    batch_seq,
+    file_no,
+    line,
+    statements,
+    agreeing_statements
+from resolved

@@ -1,0 +1,172 @@
+{#- Stripe has a day's data within 12 hours of its end: what ends less than two days ago is as fresh as it can be. -#}
+{%- set freshest_days = 2 -%}
+{#- A rail may be quiet for a while, and a summary is made once a month: after that many days nobody can have looked. -#}
+{%- set quiet_days = 35 -%}
+with
+
+deposits as (select * from {{ ref('int_deposits') }}),
+
+files as (select * from {{ source('raw', 'loaded_files') }} where status = 'loaded' and (source like 'stripe/%' or source = 'payments')),
+
+rail_payments as (select * from {{ ref('stg_rails__payments') }}),
+
+reach as (select * from {{ ref('int_reconciliation__reach') }}),
+
+summaries as (select * from {{ ref('fct_stripe_balances') }}),
+
+sessions as (select * from {{ ref('int_stripe__sessions') }} where payment_intent_id is not null),
+
+settings as (select * from {{ ref('stg_run__settings') }}),
+
+stripe_sources as (
+
+    select 'stripe/balance_change_from_activity.itemized' as source
+    union all
+    select 'stripe/payouts.itemized' as source
+    union all
+    select 'stripe/payout_reconciliation.itemized' as source
+    union all
+    select 'stripe/balance.summary' as source
+    union all
+    select 'stripe/checkout_sessions' as source
+
+),
+
+accepted as (
+
+    select
+        source,
+        sum(accepted) as records
+    from files
+    group by source
+
+),
+
+-- Deposits that only a session ties to their payment.
+session_deposits as (
+
+    select
+        count(*) as deposits,
+        count(*) filter (where sessions.checkout_session_id is null) as untied
+    from deposits
+    left join sessions on deposits.checkout_session_id = sessions.checkout_session_id
+    where deposits.checkout_session_id is not null and deposits.payment_intent_id is null and deposits.charge_id is null
+
+),
+
+stripe_use as (
+
+    select
+        exists (select 1 as one from deposits where rail = 'stripe')
+        or exists (select 1 as one from files where source like 'stripe/%') as is_used
+
+),
+
+summary_reach as (select max(covered_until) as data_until from summaries),
+
+stripe_rows as (
+
+    select
+        'stripe' as rail,
+        stripe_sources.source,
+        coalesce(accepted.records, 0) as records,
+        case stripe_sources.source
+            when 'stripe/balance_change_from_activity.itemized' then reach.data_until
+            when 'stripe/balance.summary' then summary_reach.data_until
+        end as data_until,
+        case
+            when stripe_sources.source = 'stripe/checkout_sessions' and session_deposits.deposits = 0 then 'complete'
+            when stripe_sources.source = 'stripe/checkout_sessions' and session_deposits.untied = session_deposits.deposits then 'missing'
+            when stripe_sources.source = 'stripe/checkout_sessions' then 'complete'
+            -- A report that was landed may say that there was nothing.
+            when not exists (select 1 as one from files where files.source = stripe_sources.source) then 'missing'
+            when
+                stripe_sources.source = 'stripe/balance_change_from_activity.itemized'
+                and coalesce({{ later_by_days('reach.data_until', 'greatest(settings.recon_grace_days, ' ~ freshest_days ~ ')') }} < settings.as_of, true)
+                then 'stale'
+            when
+                stripe_sources.source = 'stripe/balance.summary'
+                and {{ later_by_days('summary_reach.data_until', quiet_days) }} < settings.as_of
+                then 'stale'
+            else 'complete'
+        end as verdict
+    from stripe_sources
+    cross join settings
+    cross join session_deposits
+    cross join summary_reach
+    inner join stripe_use on stripe_use.is_used
+    left join accepted on stripe_sources.source = accepted.source
+    left join reach on reach.rail = 'stripe'
+
+),
+
+other_rails as (
+
+    select rail
+    from deposits
+    where rail not in ('stripe', 'unknown')
+    union
+    select rail
+    from rail_payments
+
+),
+
+payments_by_rail as (
+
+    select
+        rail,
+        count(*) as records
+    from rail_payments
+    group by rail
+
+),
+
+-- Credits that are older than the grace and later than the last payment that the rail has told of.
+unreached as (
+
+    select
+        deposits.rail,
+        count(*) as deposits
+    from deposits
+    cross join settings
+    inner join reach on deposits.rail = reach.rail
+    where deposits.occurred_at > reach.data_until and {{ later_by_days('deposits.occurred_at', 'settings.recon_grace_days') }} <= settings.as_of
+    group by deposits.rail
+
+),
+
+rail_rows as (
+
+    select
+        other_rails.rail,
+        'payments' as source,
+        coalesce(payments_by_rail.records, 0) as records,
+        reach.data_until,
+        case
+            when payments_by_rail.rail is null then 'missing'
+            when unreached.rail is not null or {{ later_by_days('reach.data_until', quiet_days) }} < settings.as_of then 'stale'
+            else 'complete'
+        end as verdict
+    from other_rails
+    cross join settings
+    left join payments_by_rail on other_rails.rail = payments_by_rail.rail
+    left join reach on other_rails.rail = reach.rail
+    left join unreached on other_rails.rail = unreached.rail
+
+)
+
+select
+    rail,
+    source,
+    {{ whole('records') }} as records,
+    data_until,
+    verdict
+from stripe_rows
+union all
+select
+    rail,
+    source,
+    {{ whole('records') }} as records,
+    data_until,
+    verdict
+from rail_rows

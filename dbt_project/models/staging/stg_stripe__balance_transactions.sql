@@ -1,0 +1,46 @@
+with
+
+transactions as (select * from {{ source('raw', 'stripe_balance_transactions') }}),
+
+mode as (select * from {{ ref('stg_stripe__mode') }}),
+
+rows_of_mode as (
+
+    select transactions.*
+    from transactions
+    inner join mode on transactions.livemode = mode.livemode
+
+)
+
+select
+    ---------- landing order
+    batch_seq,
+    file_no,
+    line,
+
+    ---------- ids
+    balance_transaction_id,
+    account_id,
+    source_id,
+    case when reporting_category not like 'payout%' then coalesce(charge_id, case when left(source_id, 3) in ('ch_', 'py_') then source_id end) end as charge_id,
+    payment_intent_id,
+    automatic_payout_id,
+    user_id,
+
+    ---------- what
+    reporting_category,
+
+    ---------- money, in the currency of the account's balance
+    currency,
+    gross,
+    fee,
+    net,
+
+    ---------- money, as the customer sees it
+    customer_facing_currency,
+    customer_facing_amount,
+
+    ---------- time
+    created_at,
+    available_at
+from rows_of_mode

@@ -1,0 +1,59 @@
+"""A check before publication: what was expected, what was found, and where to look further."""
+
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from typing import Any, Final
+
+import duckdb
+
+ERROR: Final = "error"
+WARN: Final = "warn"
+# Python's own context keeps 28 digits; a DECIMAL(38,12) has up to 38.
+EXACT: Final = Context(prec=80)
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """A row of `ops.invariants`, with a query that looks further where it does not hold."""
+
+    name: str
+    scope: str
+    expected: Decimal
+    actual: Decimal
+    passed: bool
+    query: str
+    severity: str = ERROR
+    """`error`: where it does not hold nothing is published; `warn`: it is told, and that is all."""
+
+    @property
+    def blocks(self) -> bool:
+        """Whether nothing may be published because of it."""
+        return not self.passed and self.severity == ERROR
+
+    @property
+    def difference(self) -> Decimal:
+        """Actual minus expected, with every digit."""
+        return EXACT.subtract(self.actual, self.expected)
+
+
+def invariant(name: str, scope: str, expected: Any, actual: Any, query: str) -> Invariant:
+    """An invariant that holds where both values are equal."""
+    return Invariant(name, scope, Decimal(expected), Decimal(actual), Decimal(expected) == Decimal(actual), query)
+
+
+def none_of(connection: duckdb.DuckDBPyConnection, name: str, scope: str, query: str) -> Invariant:
+    """An invariant that holds where a query finds no row."""
+    found = number(connection, f"select count(*) from ({query})")
+    return invariant(name, scope, 0, found, " ".join(query.split()))
+
+
+def number(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
+    """The only value of a query; 0 for NULL."""
+    row = connection.execute(query).fetchone()
+    return (row[0] if row else 0) or 0
+
+
+def exact_text(value: Decimal) -> str:
+    """Every digit, and no more."""
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text

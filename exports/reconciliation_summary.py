@@ -1,0 +1,112 @@
+"""What a published warehouse says of its payments in a few lines: how many cases tie, which breaks are open, what is not known."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+
+COMPLETE = "complete"
+
+
+@dataclass(frozen=True)
+class OpenBreaks:
+    """All open breaks of one type, rail and currency."""
+
+    priority: int
+    break_type: str
+    rail: str
+    currency: str
+    cases: int
+    amount: Decimal
+    """What was paid; where nothing was, what was credited."""
+    oldest_days: int
+
+
+@dataclass(frozen=True)
+class Break:
+    """One open break, for a table that a person works through."""
+
+    case_id: str
+    break_type: str
+    priority: int
+    user_id: str | None
+    currency: str
+    ledger_amount: Decimal | None
+    paid_amount: Decimal | None
+    age_days: int
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """A source that the reconciliation needs, with its verdict: `complete`, `missing` or `stale`."""
+
+    rail: str
+    source: str
+    data_until: datetime | None
+    verdict: str
+
+    def told(self) -> str:
+        """The state in words; instants are UTC."""
+        until = f", its data end {self.data_until:%Y-%m-%d %H:%M} UTC" if self.data_until and self.verdict != "missing" else ""
+        name = self.source if self.rail == "stripe" else f"{self.source} of {self.rail}"
+        return f"{name} is {self.verdict}{until}"
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """The state of all cases. Where a source is missing or stale, what matches is no proof that all does."""
+
+    cases: int
+    matched: int
+    pending: int
+    breaks: list[OpenBreaks]
+    sources: list[SourceState]
+
+    @property
+    def gaps(self) -> list[SourceState]:
+        """The sources that make the reconciliation incomplete."""
+        return [source for source in self.sources if source.verdict != COMPLETE]
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is anything to reconcile."""
+        return bool(self.cases or self.sources)
+
+    @property
+    def headline(self) -> str:
+        """Verdict and counts in a sentence."""
+        broken = sum(group.cases for group in self.breaks)
+        verdict = "incomplete" if self.gaps else COMPLETE
+        return f"Reconciliation: {verdict}. {self.cases:,} cases: {self.matched:,} matched, {broken:,} breaks, {self.pending:,} pending."
+
+
+def reconciliation(path: Path) -> Reconciliation:
+    """The reconciliation that a published warehouse shows."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        cases, matched, pending = connection.execute(
+            """select count(*), count(*) filter (where status = 'matched'), count(*) filter (where status = 'pending')
+            from marts.fct_reconciliation"""
+        ).fetchall()[0]
+        breaks = connection.execute(
+            """select priority, break_type, rail, coalesce(paid_currency, ledger_currency) as currency, count(*),
+                sum(coalesce(paid_amount, ledger_amount)), max(age_days)
+            from marts.fct_reconciliation where status = 'break' group by all order by priority, count(*) desc, break_type, rail, currency"""
+        ).fetchall()
+        sources = connection.execute(
+            "select rail, source, data_until, verdict from marts.rpt_reconciliation_sources order by rail <> 'stripe', rail, source"
+        ).fetchall()
+    return Reconciliation(cases, matched, pending, [OpenBreaks(*row) for row in breaks], [SourceState(*row) for row in sources])
+
+
+def open_breaks(path: Path, limit: int) -> list[Break]:
+    """The open breaks that come first: by priority, then the oldest."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        rows = connection.execute(
+            """select case_id, break_type, priority, user_id, coalesce(paid_currency, ledger_currency), ledger_amount, paid_amount, age_days
+            from marts.fct_reconciliation where status = 'break' order by priority, age_days desc, case_id limit ?""",
+            [limit],
+        ).fetchall()
+    return [Break(*row) for row in rows]

@@ -1,0 +1,213 @@
+"""The kinds of Stripe file that are read: which versions are known, and under which names each column goes in them.
+
+Stripe renames columns between versions of a report and writes some in two forms (`created` in the report's time zone,
+`created_utc`). This module is the one place that knows. What is not listed here is never read into the lake: reports may
+hold customers' names, e-mail addresses and card data.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ingestion import reasons
+from ingestion.inspection import Layout, UnreadableFileError
+
+Kind = Literal["text", "word", "money", "currency", "time", "day", "flag"]
+"""`word`: lower-cased text; `time`: an instant, `YYYY-MM-DD HH:MM:SS` in UTC or the report's zone, or Unix seconds; `day`: a date."""
+
+FOLDER: Final = "stripe"
+CHECKOUT_SESSIONS: Final = "checkout_sessions"
+VERSIONED: Final = re.compile(r"(?P<family>[a-z_]+\.(?:itemized|summary)|balance\.summary)\.(?P<version>[0-9]+)")
+# Seen so far: 1 to 3 in the documentation, 6 and 7 in code of 2026; all of them name the columns below as listed.
+ITEMIZED_VERSIONS: Final = range(1, 8)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the lake, and the names that reports give it: the first one that a row states counts."""
+
+    name: str
+    kind: Kind
+    stated_as: tuple[str, ...]
+    required: bool = False
+    """Every row states it."""
+    in_header: bool = False
+    """The file has the column; rows may leave it empty."""
+
+    def place(self, alternative: int) -> str:
+        """The name of the field that holds one of the alternatives while a record is judged."""
+        return f"{self.name}_{alternative}"
+
+
+def _column(name: str, kind: Kind, *other_names: str, required: bool = False, in_header: bool = False) -> Column:
+    return Column(name, kind, other_names or (name,), required, in_header)
+
+
+@dataclass(frozen=True)
+class Family:
+    """A report in all its versions, or the list of Checkout Sessions."""
+
+    name: str
+    table: str
+    """The lake's table."""
+    versions: range
+    """Empty where the folder has no version."""
+    columns: tuple[Column, ...]
+    keys: tuple[str, ...] = ()
+    """Names of columns of which the file has at least one: without it no row can be tied to a payment."""
+    requested: tuple[str, ...] = ()
+    """Columns that our pull asks Stripe for; the default ones hold no join key, and may hold what must stay out."""
+    looks_back: bool = True
+    """Whether what a past span says may change: rows become available, payouts arrive or fail."""
+
+    @property
+    def layout(self) -> Layout:
+        """What a file's header may and must hold."""
+        needed = [column.stated_as for column in self.columns if column.required or column.in_header]
+        keys = [tuple(name for column in self.columns if column.name in self.keys for name in column.stated_as)] if self.keys else []
+        return Layout(
+            columns=tuple(name for column in self.columns for name in column.stated_as),
+            required=(*needed, *keys),
+            money=tuple(name for column in self.columns if column.kind == "money" for name in column.stated_as),
+        )
+
+
+_GROSS_FEE_NET = (
+    _column("gross", "money", "gross", "gross_amount", required=True),
+    _column("fee", "money", "fee", "fees", required=True),
+    _column("net", "money", "net", "net_amount", required=True),
+)
+_JOIN_KEYS = (
+    _column("source_id", "text", "source_id", "source"),
+    _column("charge_id", "text", "charge_id", "charge"),
+    _column("payment_intent_id", "text", "payment_intent_id", "payment_intent"),
+)
+_CREATED = ("created_utc", "created", "created_at")
+_AVAILABLE = ("available_on_utc", "available_on", "available_at")
+USER_KEYS: Final = ("user", "user_id", "userId", "external_user_id", "externalUserId", "walletUserId")
+"""Metadata keys under which a payment may name its user; Stripe writes `payment_metadata[KEY]`."""
+
+ACTIVITY: Final = Family(
+    "balance_change_from_activity.itemized",
+    "stripe_balance_transactions",
+    ITEMIZED_VERSIONS,
+    (
+        _column("balance_transaction_id", "text", "balance_transaction_id", "balance_transaction", required=True),
+        _column("created_at", "time", *_CREATED, required=True),
+        _column("available_at", "time", *_AVAILABLE),
+        _column("currency", "currency", required=True),
+        *_GROSS_FEE_NET,
+        _column("reporting_category", "word", required=True),
+        *_JOIN_KEYS,
+        _column("customer_facing_amount", "money"),
+        _column("customer_facing_currency", "currency"),
+        _column("automatic_payout_id", "text", "automatic_payout_id", "automatic_payout"),
+        _column("user_id", "text", *(f"payment_metadata[{key}]" for key in USER_KEYS)),
+    ),
+    keys=("source_id", "charge_id", "payment_intent_id"),
+    requested=(
+        "balance_transaction_id", "created_utc", "available_on_utc", "currency", "gross", "fee", "net", "reporting_category", "source_id",
+        "charge_id", "payment_intent_id", "customer_facing_amount", "customer_facing_currency", "automatic_payout_id",
+        *(f"payment_metadata[{key}]" for key in USER_KEYS),
+    ),
+)
+PAYOUTS: Final = Family(
+    "payouts.itemized",
+    "stripe_payouts",
+    ITEMIZED_VERSIONS,
+    (
+        _column("payout_id", "text", "payout_id", "payout", "source_id", required=True),
+        _column("payout_status", "word", "payout_status", "status"),
+        _column("arrival_date", "day", "payout_expected_arrival_date", "arrival_date"),
+        _column("effective_at", "time", "effective_at_utc", "effective_at", *_CREATED, required=True),
+        _column("balance_transaction_id", "text", "balance_transaction_id", "balance_transaction"),
+        _column("currency", "currency", required=True),
+        *_GROSS_FEE_NET,
+        _column("reporting_category", "word"),
+    ),
+    requested=(
+        "payout_id", "payout_status", "payout_expected_arrival_date", "effective_at", "balance_transaction_id", "currency", "gross", "fee",
+        "net", "reporting_category",
+    ),
+)
+PAYOUT_RECONCILIATION: Final = Family(
+    "payout_reconciliation.itemized",
+    "stripe_payout_items",
+    ITEMIZED_VERSIONS,
+    (
+        _column("automatic_payout_id", "text", "automatic_payout_id", "automatic_payout", "payout_id", in_header=True),
+        _column("automatic_payout_effective_at", "time", "automatic_payout_effective_at_utc", "automatic_payout_effective_at"),
+        _column("balance_transaction_id", "text", "balance_transaction_id", "balance_transaction", required=True),
+        _column("created_at", "time", *_CREATED),
+        _column("available_at", "time", *_AVAILABLE),
+        _column("currency", "currency", required=True),
+        *_GROSS_FEE_NET,
+        _column("reporting_category", "word"),
+        *_JOIN_KEYS,
+    ),
+    requested=(
+        "automatic_payout_id", "automatic_payout_effective_at_utc", "balance_transaction_id", "created_utc", "available_on_utc", "currency",
+        "gross", "fee", "net", "reporting_category", "source_id", "charge_id", "payment_intent_id",
+    ),
+)
+BALANCE_SUMMARY: Final = Family(
+    "balance.summary",
+    "stripe_balance_summaries",
+    range(1, 2),
+    (
+        _column("category", "word", required=True),
+        _column("currency", "currency", required=True),
+        _column("net_amount", "money", "net_amount", "net", required=True),
+    ),
+    looks_back=False,
+)
+SESSIONS: Final = Family(
+    CHECKOUT_SESSIONS,
+    "stripe_checkout_sessions",
+    range(0),
+    (
+        _column("checkout_session_id", "text", "id", "checkout_session_id", required=True),
+        _column("payment_intent_id", "text", "payment_intent", "payment_intent_id", in_header=True),
+        _column("user_id", "text", "client_reference_id"),
+        _column("session_status", "word", "status"),
+        _column("payment_status", "word"),
+        _column("created_at", "time", *_CREATED),
+    ),
+)
+FAMILIES: Final = (ACTIVITY, PAYOUTS, PAYOUT_RECONCILIATION, BALANCE_SUMMARY, SESSIONS)
+
+
+def report_folder(path: str) -> str:
+    """The folder right below `stripe/` that a landed path lies in; '' for a file that lies in none."""
+    parts = path.split("/")
+    return parts[1] if len(parts) > 2 else ""
+
+
+def family_of(path: str) -> Family | None:
+    """The family of a landed path under `stripe/`, whatever its version; None where its folder is no kind that is read."""
+    folder = report_folder(path)
+    known = VERSIONED.fullmatch(folder)
+    name = known["family"] if known else folder
+    return next((family for family in FAMILIES if family.name == name and bool(family.versions) == bool(known)), None)
+
+
+def owner_of(path: str) -> Family:
+    """The family that answers for a landed path: its own, or the first one for files that are of no known kind."""
+    return family_of(path) or ACTIVITY
+
+
+def check_report_type(path: str) -> None:
+    """Raise `UnreadableFileError` where the folder of a landed path is no report type whose columns are known."""
+    folder, family = report_folder(path), family_of(path)
+    if family is None:
+        allowed = ", ".join(f"{one.name}.{one.versions[-1]}" if one.versions else one.name for one in FAMILIES)
+        raise UnreadableFileError(
+            reasons.UNKNOWN_REPORT_TYPE,
+            f'the folder "stripe/{folder}" is no report type that is read; land Stripe\'s files in one of stripe/: {allowed}',
+        )
+    if family.versions and int(folder.rsplit(".", 1)[1]) not in family.versions:
+        raise UnreadableFileError(
+            reasons.UNKNOWN_REPORT_VERSION,
+            f"version {folder.rsplit('.', 1)[1]} of {family.name} is not known, and its columns may mean something else; known are"
+            f" {family.versions[0]} to {family.versions[-1]}. Request one of these, or add the version to ingestion/stripe/families.py",
+        )

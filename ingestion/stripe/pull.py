@@ -1,0 +1,291 @@
+"""Pull Stripe's reports and Checkout Sessions into the landing area, as files like those that a person puts there.
+
+What is about to be asked for is written down before it is asked (`state/stripe/`), the idempotency key with it, and
+forgotten once the file has landed with its sidecar. Whatever moment a process is killed at, the next pull picks the run up.
+"""
+
+import csv
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import stripe
+
+from ingestion.landing import Landing
+from ingestion.stripe.api import ReadBudgetSpentError, StripeApi, StripeRefusedError
+from ingestion.stripe.coverage import sidecar_name
+from ingestion.stripe.families import ACTIVITY, CHECKOUT_SESSIONS, FOLDER, Family, family_of
+from ingestion.stripe.windows import Span, windows_to_pull
+from paywall_warehouse.files import replace_text
+from paywall_warehouse.settings import Settings
+
+# Stripe's clock may be behind ours when a run is looked for that was asked for before a crash.
+CLOCK_MARGIN: Final = timedelta(hours=1)
+SESSION_COLUMNS: Final = ("id", "payment_intent", "client_reference_id", "status", "payment_status", "created", "livemode")
+Tell = Callable[[str], None]
+
+
+class ReportFailedError(Exception):
+    """Stripe could not make a report; the text has its error."""
+
+
+@dataclass
+class Pulled:
+    """What a pull of one report type did."""
+
+    report_type: str
+    files: list[str] = field(default_factory=list)
+    """Landed, relative to the landing area."""
+    created_runs: int = 0
+    resumed_runs: int = 0
+    available_until: datetime | None = None
+    left: str | None = None
+    """Why something is left to the next run."""
+
+
+@dataclass(frozen=True)
+class Intent:
+    """A report that is asked for: written down before the request, with the run's id after the answer."""
+
+    report_type: str
+    start: int
+    end: int
+    """Unix seconds, exclusive."""
+    idempotency_key: str
+    asked_at: str
+    run_id: str | None = None
+
+    @property
+    def span(self) -> Span:
+        """The span that the report covers."""
+        return datetime.fromtimestamp(self.start, UTC), datetime.fromtimestamp(self.end, UTC)
+
+
+def pull(settings: Settings, api: StripeApi, report_type: str, tell: Tell = lambda _: None) -> Pulled:
+    """Land whatever Stripe has of a report type (or of `checkout_sessions`) that the landing area does not cover yet.
+
+    Raises `StripeRefusedError` and `ReportFailedError` with Stripe's words, `StripeUnavailableError` where trying again may
+    help. A run that is not ready within STRIPE_DEADLINE_SECONDS, and what the read budget leaves, is left to the next pull.
+    """
+    landing = Landing.of(settings)
+    done = Pulled(report_type)
+    try:
+        if report_type == CHECKOUT_SESSIONS:
+            _pull_sessions(settings, api, landing, done, tell)
+        else:
+            _pull_reports(settings, api, landing, done, tell)
+    except ReadBudgetSpentError as error:
+        done.left = str(error)
+    return done
+
+
+def covered_spans(landing: Landing, report_type: str, account: str | None, livemode: bool) -> list[Span]:
+    """The spans of the pulled files of one account that are still there, whole."""
+    spans = []
+    for sidecar in _sidecars(landing, report_type):
+        if sidecar.get("livemode") is livemode and sidecar.get("account") == account:
+            start, end = (datetime.fromtimestamp(sidecar["parameters"][name], UTC) for name in ("interval_start", "interval_end"))
+            spans.append((start, end))
+    return spans
+
+
+def _sidecars(landing: Landing, report_type: str) -> Iterator[dict[str, Any]]:
+    """Of every file that is beside its sidecar, in the size that the sidecar states."""
+    folder = f"{landing.root}/{FOLDER}/{report_type}"
+    landing.filesystem.invalidate_cache(folder)
+    if not landing.filesystem.exists(folder):
+        return
+    found = landing.filesystem.find(folder, detail=True)
+    sizes = {location.rsplit("/", 1)[-1]: info["size"] for location, info in found.items()}
+    for location in found:
+        name = location.rsplit("/", 1)[-1]
+        if name.startswith(".") and name.endswith(".run.json"):
+            data = name.removeprefix(".").removesuffix(".run.json")
+            sidecar = json.loads(landing.filesystem.cat_file(location))
+            if sizes.get(data) == sidecar["bytes"]:
+                yield sidecar
+
+
+# -- reports ----------------------------------------------------------------------------------------------------------
+
+
+def _pull_reports(settings: Settings, api: StripeApi, landing: Landing, done: Pulled, tell: Tell) -> None:
+    family = family_of(f"{FOLDER}/{done.report_type}/any.csv")
+    if family is None:
+        raise ValueError(f"{done.report_type} is no report type that is read")
+    intents = Intents(settings, done.report_type)
+    deadline = time.monotonic() + settings.stripe_deadline_seconds
+    # What an earlier pull asked for comes first: only then is it known what is still missing.
+    _finish(api, landing, intents, [_resumed(api, intents, one, family, done) for one in intents.read()], deadline, done, tell)
+    if done.left:
+        return
+    available = api.available(done.report_type)
+    done.available_until = available[1]
+    look_back = timedelta(days=settings.stripe_look_back_days if family.looks_back else 0)
+    covered = covered_spans(landing, done.report_type, api.account, api.livemode)
+    for_each = [intents.write(span) for span in windows_to_pull(available, covered, look_back)]
+    _finish(api, landing, intents, [_created(api, intents, one, family, done) for one in for_each], deadline, done, tell)
+
+
+def _resumed(api: StripeApi, intents: "Intents", intent: Intent, family: Family, done: Pulled) -> Intent:
+    """A report that an earlier pull asked for, or was about to ask for when it ended."""
+    if intent.run_id is not None:
+        done.resumed_runs += 1
+        return intent
+    parameters = _parameters(intent, family)
+    try:
+        known = [run for run in api.runs_since(datetime.fromisoformat(intent.asked_at) - CLOCK_MARGIN) if run.status != "failed"]
+    except StripeRefusedError:
+        # A key that may not list runs: the idempotency key of the first attempt alone keeps the report from being made twice.
+        return _created(api, intents, intent, family, done)
+    for run in known:
+        if run.report_type == intent.report_type and _asks_the_same(run, parameters):
+            done.resumed_runs += 1
+            return intents.save(replace(intent, run_id=run.id))
+    # Nobody made it. Stripe would answer the old key with the error that it remembers for it.
+    return _created(api, intents, intents.save(replace(intent, idempotency_key=uuid4().hex)), family, done)
+
+
+def _created(api: StripeApi, intents: "Intents", intent: Intent, family: Family, done: Pulled) -> Intent:
+    run = api.create_run(intent.report_type, _parameters(intent, family), intent.idempotency_key)
+    done.created_runs += 1
+    return intents.save(replace(intent, run_id=run.id))
+
+
+def _parameters(intent: Intent, family: Family) -> dict[str, Any]:
+    columns = {"columns": list(family.requested)} if family.requested else {}
+    return {"interval_start": intent.start, "interval_end": intent.end, **columns}
+
+
+def _finish(
+    api: StripeApi, landing: Landing, intents: "Intents", waiting: list[Intent], deadline: float, done: Pulled, tell: Tell
+) -> None:
+    """Land every report that has been asked for, as soon as Stripe has made it."""
+    wait = api.pace.first_poll
+    while waiting:
+        still = []
+        for intent in waiting:
+            run = api.run(intent.run_id or "")
+            if run.status == "pending":
+                still.append(intent)
+                continue
+            if run.status != "succeeded" or run.result is None:
+                intents.forget(intent)
+                raise ReportFailedError(
+                    f"Stripe could not make {intent.report_type} of {_shown(intent.span)} (run {run.id}):"
+                    f" {api.discreet(str(run.error or run.status))}. The next run asks for it again"
+                )
+            done.files.append(_land_report(api, landing, intent, run, run.result))
+            tell(f"{intent.report_type}: {_shown(intent.span)} landed")
+            intents.forget(intent)
+        waiting = still
+        if waiting and time.monotonic() >= deadline:
+            done.left = f"{len(waiting)} reports are not ready yet; the next run picks them up"
+            return
+        if waiting:
+            time.sleep(min(wait, max(deadline - time.monotonic(), 0)))
+            wait = min(wait * 1.5, api.pace.longest_poll)
+
+
+def _asks_the_same(run: stripe.reporting.ReportRun, parameters: dict[str, Any]) -> bool:
+    stated = run.parameters.to_dict()
+    return all(stated.get(name) == value for name, value in parameters.items())
+
+
+def _land_report(api: StripeApi, landing: Landing, intent: Intent, run: stripe.reporting.ReportRun, result: stripe.File) -> str:
+    parameters = {**run.parameters.to_dict(), "interval_start": intent.start, "interval_end": intent.end}
+    with landing.writing_aside() as aside:
+        api.download(result, aside)
+        name = f"{_compact(intent.span)}-{run.id}.csv"
+        return _land(api, landing, intent.report_type, name, aside, {"id": run.id, "parameters": parameters, "livemode": run.livemode})
+
+
+def _land(api: StripeApi, landing: Landing, report_type: str, name: str, aside: Path, stated: dict[str, Any]) -> str:
+    """Put a finished file in its place, its sidecar before it: what is loaded is always told what it covers."""
+    with aside.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    sidecar = {
+        **stated,
+        "report_type": report_type,
+        "livemode": stated.get("livemode", api.livemode),
+        "account": api.account,
+        "sha256": digest,
+        "bytes": aside.stat().st_size,
+        "downloaded_at": datetime.now(UTC).isoformat(),
+    }
+    folder = f"{FOLDER}/{report_type}"
+    landing.put_text(f"{folder}/{sidecar_name(name)}", json.dumps(sidecar, indent=1))
+    landing.put(f"{folder}/{name}", aside)
+    return f"{folder}/{name}"
+
+
+def _shown(span: Span) -> str:
+    return f"{span[0]:%Y-%m-%d %H:%M} to {span[1]:%Y-%m-%d %H:%M} UTC"
+
+
+def _compact(span: Span) -> str:
+    return "-".join(f"{instant:%Y%m%dT%H%M%SZ}" for instant in span)
+
+
+# -- what is asked for ------------------------------------------------------------------------------------------------
+
+class Intents:
+    """The reports of one type that are asked for and have not landed, a small file each."""
+
+    def __init__(self, settings: Settings, report_type: str) -> None:
+        self._folder = settings.home.root / "state" / "stripe" / report_type
+        self._report_type = report_type
+
+    def read(self) -> list[Intent]:
+        """All of them, the earliest span first."""
+        return [Intent(**json.loads(file.read_text(encoding="utf-8"))) for file in sorted(self._folder.glob("*.json"))]
+
+    def write(self, span: Span) -> Intent:
+        """Write down what is about to be asked for."""
+        start, end = (int(instant.timestamp()) for instant in span)
+        return self.save(Intent(self._report_type, start, end, uuid4().hex, datetime.now(UTC).isoformat()))
+
+    def save(self, intent: Intent) -> Intent:
+        """Write down what is known of it now."""
+        replace_text(self._path(intent), json.dumps(asdict(intent)))
+        return intent
+
+    def forget(self, intent: Intent) -> None:
+        """It has landed, or must be asked for anew."""
+        self._path(intent).unlink(missing_ok=True)
+
+    def _path(self, intent: Intent) -> Path:
+        return self._folder / f"{intent.start:012d}-{intent.end:012d}.json"
+
+
+# -- Checkout Sessions ------------------------------------------------------------------------------------------------
+
+
+def _pull_sessions(settings: Settings, api: StripeApi, landing: Landing, done: Pulled, tell: Tell) -> None:
+    """Sessions reach as far as the payments that they are needed for: to the end of the activity report's data."""
+    activity = next((one for one in settings.stripe_report_types if one.startswith(ACTIVITY.name)), f"{ACTIVITY.name}.7")
+    available = api.available(activity)
+    done.available_until = available[1]
+    covered = covered_spans(landing, CHECKOUT_SESSIONS, api.account, api.livemode)
+    for span in windows_to_pull(available, covered, timedelta(days=settings.stripe_look_back_days)):
+        with landing.writing_aside() as aside:
+            with aside.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(SESSION_COLUMNS)
+                writer.writerows([_session_value(session, name) for name in SESSION_COLUMNS] for session in api.sessions(*span))
+            start, end = (int(instant.timestamp()) for instant in span)
+            stated = {"id": None, "parameters": {"interval_start": start, "interval_end": end}}
+            done.files.append(_land(api, landing, CHECKOUT_SESSIONS, f"{_compact(span)}.csv", aside, stated))
+        tell(f"{CHECKOUT_SESSIONS}: {_shown(span)} landed")
+
+
+def _session_value(session: stripe.checkout.Session, name: str) -> Any:
+    value = getattr(session, name, None)
+    # An expanded payment intent is an object.
+    return getattr(value, "id", value)

@@ -1,0 +1,117 @@
+"""Rows of Stripe's reports: which rules they obey and what the lake keeps of them. One set of SQL for all families."""
+
+from ingestion.records import stated_fields
+from ingestion.sql import (
+    RULES_OF_FORM,
+    Rule,
+    at_most,
+    currency,
+    first_broken,
+    json_path,
+    literal,
+    money,
+    required,
+    told,
+)
+from ingestion.stripe.families import Column, Family
+
+WHOSE = ("account_id", "livemode")
+VALUES = {
+    "money": "exact_money(f_{0})",
+    "time": "stripe_time(f_{0}, {1})",
+    "day": "try_cast(left(f_{0}, 10) as date)",
+}
+
+
+def rules_of(family: Family) -> tuple[Rule, ...]:
+    """What every row of the family obeys, in the order in which faults are told."""
+    return (
+        *RULES_OF_FORM,
+        *(required(column.name) for column in family.columns if column.required),
+        *(at_most(column.name, 255) for column in family.columns if column.kind in ("text", "word")),
+        *(rule for column in family.columns for rule in _rules_of_kind(column)),
+    )
+
+
+def _rules_of_kind(column: Column) -> list[Rule]:
+    if column.kind == "money":
+        return money(column.name, signed="true")
+    if column.kind == "currency":
+        return [currency(column.name)]
+    if column.kind in ("time", "day"):
+        fault = f"v_{column.name} is null" + (f" or not is_plausible(v_{column.name})" if column.kind == "time" else "")
+        words = "is no time such as 2026-10-01 09:30:00 between 1970 and 2100" if column.kind == "time" else "is no date such as 2026-10-01"
+        return [
+            Rule(
+                f"f_{column.name} is not null and ({fault})",
+                "'bad_time'" if column.kind == "time" else "'bad_date'",
+                f"""'field "{column.stated_as[0]}" {words}: ' || shown(f_{column.name})""",
+            )
+        ]
+    return []
+
+
+def records_sql(family: Family, texts: str) -> str:
+    """SQL: every row of `texts`, typed, with the facts of its file (table `file_facts`), and `reject_code`, `reject_words` and
+    `reject_raw` where a rule is broken, NULL otherwise.
+
+    `reject_raw` shows the columns that the lake may know, not the row as it stands: that may hold an e-mail address.
+    """
+    rules = rules_of(family)
+    alternatives = [(column, place, name) for column in family.columns for place, name in enumerate(column.stated_as)]
+    stated = stated_fields(
+        texts,
+        fields={column.place(place): json_path(name) for column, place, name in alternatives},
+        scalars=[column.place(place) for column, place, _ in alternatives],
+        objects={},
+        known=[name for _, _, name in alternatives],
+    )
+    chosen = ",\n        ".join(f"{_first_stated(column)} as f_{column.name}" for column in family.columns)
+    values = ",\n        ".join(
+        f"{VALUES[column.kind].format(column.name, _zone(column))} as v_{column.name}" for column in family.columns if column.kind in VALUES
+    )
+    shown = ", ".join(f"{literal(column.name)}, f_{column.name}" for column in family.columns)
+    return f"""
+    select
+        file_no, line, {", ".join(f"{_value(column)} as {column.name}" for column in family.columns)},
+        {", ".join(WHOSE)},
+        {told(rules, "code")} as reject_code,
+        {told(rules, "words")} as reject_words,
+        case when broken is not null and problem is null
+            then cast(json_merge_patch('{{}}', json_object({shown})) as varchar) end as reject_raw
+    from (
+        select *, {first_broken(rules)} as broken
+        from (
+            select *, {values}
+            from (
+                select file_no, line, problem, wrong_type, {chosen}, {_stated_as_utc(family)},
+                    {", ".join(WHOSE)}, timezone
+                from ({stated}) left join file_facts using (file_no)
+            )
+        )
+    )"""
+
+
+def _first_stated(column: Column) -> str:
+    return f"coalesce({', '.join(f'f_{column.place(place)}' for place in range(len(column.stated_as)))})"
+
+
+def _stated_as_utc(family: Family) -> str:
+    """SQL: for every time, whether the column that states it is one of those that Stripe writes in UTC."""
+    flags = [
+        f"coalesce({', '.join(f'f_{column.place(place)}' for place in utc)}) is not null as is_utc_{column.name}"
+        for column in family.columns
+        if column.kind == "time" and (utc := [place for place, name in enumerate(column.stated_as) if name.endswith("_utc")])
+    ]
+    return ", ".join(flags or ["true as is_utc"])
+
+
+def _zone(column: Column) -> str:
+    marked = any(name.endswith("_utc") for name in column.stated_as)
+    return f"case when is_utc_{column.name} then 'UTC' else timezone end" if marked else "timezone"
+
+
+def _value(column: Column) -> str:
+    if column.kind in VALUES:
+        return f"v_{column.name}"
+    return f"lower(f_{column.name})" if column.kind in ("word", "currency") else f"f_{column.name}"
