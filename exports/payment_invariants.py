@@ -94,12 +94,8 @@ def check_payments(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
         *_no_rows(connection, "stripe_rows_are_confirmed", UNCONFIRMED_ROWS),
         *_no_rows(connection, "stripe_reports_agree", ROWS_THAT_DISAGREE),
         *_no_rows(connection, "stripe_balances_close", f"(from ({closes})) union all (from ({follows}))"),
-        *_no_rows(
-            connection, "stripe_activity_equals_summary", BALANCES.format(expected="itemized_activity", actual="activity")
-        ),
-        *_no_rows(
-            connection, "stripe_payouts_equal_summary", BALANCES.format(expected="itemized_payouts", actual="payouts")
-        ),
+        *_no_rows(connection, "stripe_activity_equals_summary", BALANCES.format(expected="itemized_activity", actual="activity")),
+        *_no_rows(connection, "stripe_payouts_equal_summary", BALANCES.format(expected="itemized_payouts", actual="payouts")),
         none_of(connection, "deposits_and_payments_are_in_one_case", "all", NOT_IN_ONE_CASE),
         _priority_1(connection, settings),
     ]

@@ -117,7 +117,7 @@ def _check_columns(found: Sequence[str], layout: Layout) -> None:
     if missing:
         raise UnreadableFileError(
             reasons.MISSING_COLUMN,
-            f'column {missing[0]} is missing (found: {", ".join(found)[:500]}). Rename the column or see docs/inputs.md',
+            f"column {missing[0]} is missing (found: {', '.join(found)[:500]}). Rename the column or see docs/inputs.md",
         )
     _refuse_repeated(found)
 

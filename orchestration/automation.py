@@ -100,7 +100,7 @@ def stripe_data_sensor(settings: Settings) -> dg.SensorDefinition:
         except (StripeRefusedError, StripeUnavailableError) as error:
             # The daily run meets the same fault, and fails where people look.
             return dg.SkipReason(str(error))
-        if not gaps(available, covered):
+        if not gaps(available, [one.span for one in covered]):
             return dg.SkipReason(f"everything until {available[1]:%Y-%m-%d %H:%M} UTC has been pulled")
         return dg.RunRequest(run_key=f"stripe-{available[1]:%Y%m%dT%H%M%SZ}")
 

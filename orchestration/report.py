@@ -82,7 +82,15 @@ def reconciliation_lines(state: Reconciliation) -> list[str]:
         return []
     lines = [state.headline, *(f"  ! {gap.told()}" for gap in state.gaps)]
     rows = [
-        (f"  {group.cases:,} ×", group.break_type, f"priority {group.priority}", group.rail, money(group.amount), group.currency, age(group))
+        (
+            f"  {group.cases:,} ×",
+            group.break_type,
+            f"priority {group.priority}",
+            group.rail,
+            money(group.amount),
+            group.currency,
+            age(group),
+        )
         for group in state.breaks
     ]
     return [*lines, *(columns(rows, right=(0, 4)) if rows else [])]

@@ -109,7 +109,8 @@ def _back(category: str, sign: int, prefix: str) -> Any:
     def build(transaction: str, created: str, gross: str | Decimal, fee: str | Decimal = "0.00", **more: Any) -> Record:
         if more.get("paid") is not None:
             more["paid"] = sign * Decimal(more["paid"])
-        more = {"source": f"{prefix}_{transaction}"} | more
+        # what fails is the charge itself; the rest are objects of their own
+        more = {"source": f"{prefix}_{transaction}" if prefix else more.get("charge")} | more
         return activity_row(transaction, created, category, sign * Decimal(gross), fee, **more)
 
     return build
@@ -117,7 +118,7 @@ def _back(category: str, sign: int, prefix: str) -> Any:
 
 refund_row = _back("refund", -1, "re")
 refund_failure_row = _back("refund_failure", 1, "re")
-charge_failure_row = _back("charge_failure", -1, "py")
+charge_failure_row = _back("charge_failure", -1, "")
 dispute_row = _back("dispute", -1, "dp")
 dispute_reversal_row = _back("dispute_reversal", 1, "dp")
 
@@ -219,7 +220,7 @@ def checkout_event(event_id: str, created_at: str, session: str, wallet: str, ex
 def rail_payment(
     rail: str, payment: str, paid_at: str, amount: str, status: str = "succeeded", currency: str = "usd", **more: Any
 ) -> Record:
-    """`fee`, `refunded_amount` and `metadata` by keyword."""
+    """`fee`, `refunded_amount` and `metadata` (an object) by keyword."""
     return {
         "rail": rail, "payment_id": payment, "paid_at": paid_at, "amount": amount, "currency": currency, "status": status,
     } | more  # fmt: skip

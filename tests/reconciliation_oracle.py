@@ -389,13 +389,15 @@ def claw_backs_of(deposits: list[Row], entries: list[Row]) -> list[Row]:
     ]
 
 
-def two_sided_break(payment: Payment, deposits: list[Row], clawed_back: Decimal) -> str | None:
+def two_sided_break(payment: Payment, deposits: list[Row], clawed_back: Decimal) -> str | Either | None:
     """The first rule that holds for a payment that was credited."""
     credited, currency = total(one["amount"] for one in deposits), deposits[0]["currency"]
     # An over-credit that has been taken back, beyond what is owed back anyway, is none.
     over = credited - payment.paid
     undone = over > 0 and clawed_back - min(clawed_back, payment.returned) >= over
-    # choice: two credits in a currency of their own are a duplicate if their number says so: the rule stands before the currency's
+    if len(deposits) > 1 and currency != payment.currency:
+        # choice: whether several credits in another currency are above what was paid is not to be told without a rate
+        return Either(("duplicate_deposit", "currency_mismatch"))
     if len(deposits) > 1 and over > 0 and not undone:
         return "duplicate_deposit"
     if currency != payment.currency:
@@ -412,7 +414,7 @@ def one_of(texts: list[str]) -> Any:
     return texts[0] if len(set(texts)) == 1 else Either(tuple(texts)) if texts else None
 
 
-def case_row(payment: Payment | None, deposits: list[Row], method: str | None, entries: list[Row], as_of: datetime) -> Row:
+def case_row(payment: Payment | None, deposits: list[Row], method: Any, entries: list[Row], as_of: datetime) -> Row:
     """Everything but the verdict."""
     claw_backs = claw_backs_of(deposits, entries)
     deposits = sorted(deposits, key=lambda one: (one["occurred_at"], one["entry_id"]))
@@ -463,8 +465,12 @@ def case_row(payment: Payment | None, deposits: list[Row], method: str | None, e
     }
 
 
-def verdict(status: str, break_type: str | None = None) -> Row:
-    return {"status": status, "break_type": break_type, "priority": PRIORITIES[break_type] if break_type else None}
+def verdict(status: str, break_type: str | Either | None = None) -> Row:
+    if isinstance(break_type, Either):
+        priority: Any = Either(tuple(PRIORITIES[one] for one in break_type.values))
+    else:
+        priority = PRIORITIES[break_type] if break_type else None
+    return {"status": status, "break_type": break_type, "priority": priority}
 
 
 def is_credit(entry: Row) -> bool:
@@ -493,8 +499,7 @@ def reconcile(entries: list[Row], landed: Landed, as_of: datetime, grace_days: i
         one_sided = verdict("pending") if young else verdict("break", "processor_only")
         if payment.case_id in named:
             methods, deposits = zip(*named[payment.case_id], strict=True)
-            # choice: of several ways the first in the order of keys is told
-            row = case_row(payment, list(deposits), min(methods, key=METHODS.index), entries, as_of)
+            row = case_row(payment, list(deposits), one_of(list(methods)), entries, as_of)  # choice: of several ways any may be told
             break_type = two_sided_break(payment, list(deposits), row["clawed_back_amount"])
             row |= verdict("break", break_type) if break_type else verdict("matched")
         elif payment.case_id in suggested:
@@ -562,6 +567,11 @@ def payout_rows(landed: Landed) -> Rows:
             "difference": amount - items_net if inside else Either((amount, None)),
             "is_reconciled": bool(inside) and amount == items_net,
         }
+    for row in items:
+        # choice: a payout that only its items name has a row too, of unknown amount
+        payout = row.get("automatic_payout_id")
+        if payout and (payout,) not in rows:
+            rows[(payout,)] = {"amount": None, "difference": None, "is_reconciled": False}
     return rows
 
 

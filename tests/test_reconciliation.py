@@ -131,6 +131,8 @@ class Story:
 
     def files(self) -> list[LandedFile]:
         """The reports in several files and forms; a later download repeats rows, by then with another `available_on`."""
+        ids = [row["balance_transaction_id"] for row in self.activity]
+        assert len(ids) == len(set(ids)), f"two examples use a transaction id: {sorted(one for one in set(ids) if ids.count(one) > 1)}"
         every = [self.activity[number::4] for number in range(4)]
         later = [row | {"available_on_utc": days_later(row["available_on_utc"], 1)} for row in self.activity[::3]]
         summary = summary_rows({"usd": D("100.00"), "jpy": D(0)}, self.activity, [*self.payouts, *self.later_payouts])
@@ -397,7 +399,7 @@ story.paid("went back in two ways")
 story.activity.append(refund_row("txn_two ways r", "2026-10-06T00:00:00Z", "4.00", charge="ch_went back in two ways"))
 story.activity.append(dispute_row("txn_two ways d", "2026-10-07T00:00:00Z", "6.00", "15.00", charge="ch_went back in two ways"))
 story.paid("went back in part")
-story.activity.append(refund_row("txn_part r", "2026-10-06T00:00:00Z", "9.99", intent="pi_went back in part"))
+story.activity.append(refund_row("txn_in part r", "2026-10-06T00:00:00Z", "9.99", intent="pi_went back in part"))
 
 
 def test_a_payment_that_was_never_credited_and_went_back_needs_nothing(told: Reconciled) -> None:
@@ -726,7 +728,7 @@ story.events.append(
     event("evt_63 owner", "authorization.completed", "2026-10-01T10:00:00Z", walletUserId="w63", externalUserId="u63")
 )  # fmt: skip
 keyless("63", "63", "2026-10-12T10:30:00Z", "u63")
-story.payments.append(rail_payment("paypal", "P-64", "2026-10-12T10:00:00Z", "64.00", metadata='{"user": "u64"}'))
+story.payments.append(rail_payment("paypal", "P-64", "2026-10-12T10:00:00Z", "64.00", metadata={"user": "u64"}))
 keyless("64", "64", "2026-10-12T10:00:00Z", "u64", metadata={"rail": "paypal"})
 story.paid("hint while young", "65.00", "2026-11-07T13:00:00Z", user="u65")
 keyless("65", "65", "2026-11-07T13:00:00Z", "u65")
@@ -1148,7 +1150,7 @@ class Books:
             if way == "webhook":
                 self.put("events", checkout_event(self.next_id("evt"), self.rfc(at), session, f"wallet of {user}", user))
         else:
-            self.put("payments", rail_payment(rail, f"{rail}_{number}", self.rfc(at), amount, metadata=f'{{"user": "{user}"}}'))
+            self.put("payments", rail_payment(rail, f"{rail}_{number}", self.rfc(at), amount, metadata={"user": user}))
         apart = timedelta(seconds=self.random.choice((0, 60, 1800, 3599, 3600, 3601, 7200)) * self.random.choice((1, -1)))
         spoil = self.random.choice(({}, {}, {}, {"user": "somebody else"}, {"amount": f"{1000 + number}.38"}, {"currency": "eur"}))
         more: Record = {"rail": rail} if self.chance(0.5) else {}
@@ -1161,10 +1163,11 @@ class Books:
             ({"intent": f"pi_lost_{number}"}, {"session": f"cs_lost_{number}"}, {"charge": "ch_lost"}, {}, {"rail": "wire", "payment": "W"},
              {"rail": "paypal", "payment": f"lost_{number}"}, {"rail": "coins", "payment": "lost"}, {"rail": "stripe"})
         )  # fmt: skip
-        entry = credit(self.next_id("dep"), self.rfc(self.moment()), f"{5000 + number}.5", user=self.random.choice(USERS), **keys)
+        at = self.moment()
+        entry = credit(self.next_id("dep"), self.rfc(at), f"{5000 + number}.5", user=self.random.choice(USERS), **keys)
         self.put_entry(entry)
         if self.chance(0.3):
-            self.take_back([entry["id"]], "usd", [D(entry["amount"])], self.moment())
+            self.take_back([entry["id"]], "usd", [D(entry["amount"])], at)
 
     def other(self, _number: int) -> None:
         """What makes no case."""
@@ -1277,8 +1280,9 @@ def test_random_books_hold_every_kind_of_case() -> None:
         assert {row["is_reconciled"] for row in told.payouts.values()} == {True, False}
     breaks = {"processor_only", "ledger_only", "duplicate_deposit", "currency_mismatch", "amount_mismatch", "dispute_not_clawed_back",
               "refund_not_clawed_back", None}  # fmt: skip
-    assert {case["break_type"] for case in cases} == breaks
-    assert {case["match_method"] for case in cases} == {"payment_intent", "charge", "checkout_session", "payment_id", "suggested", None}
+    assert {case["break_type"] for case in cases if not isinstance(case["break_type"], Either)} == breaks
+    methods = {case["match_method"] for case in cases if not isinstance(case["match_method"], Either)}
+    assert methods == {"payment_intent", "charge", "checkout_session", "payment_id", "suggested", None}
     assert {case["rail"] for case in cases} == {"stripe", "paypal", "coins", "wire", "unknown"}
     assert sum(case["status"] == "pending" for case in cases) >= 10
     settled_elsewhere = [case for case in cases if case["paid_currency"] != case["settlement_currency"]]

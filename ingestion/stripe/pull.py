@@ -57,6 +57,8 @@ class Intent:
     start: int
     end: int
     """Unix seconds, exclusive."""
+    available_until: str
+    """Up to when Stripe had data."""
     idempotency_key: str
     asked_at: str
     run_id: str | None = None
@@ -85,14 +87,31 @@ def pull(settings: Settings, api: StripeApi, report_type: str, tell: Tell = lamb
     return done
 
 
-def covered_spans(landing: Landing, report_type: str, account: str | None, livemode: bool) -> list[Span]:
-    """The spans of the pulled files of one account that are still there, whole."""
-    spans = []
+@dataclass(frozen=True)
+class Coverage:
+    """The span of a pulled file, and up to when Stripe had data when it was asked for."""
+
+    span: Span
+    available_until: datetime
+
+
+def covered_spans(landing: Landing, report_type: str, account: str | None, livemode: bool) -> list[Coverage]:
+    """The pulled files of one account that are still there, whole."""
+    found = []
     for sidecar in _sidecars(landing, report_type):
         if sidecar.get("livemode") is livemode and sidecar.get("account") == account:
             start, end = (datetime.fromtimestamp(sidecar["parameters"][name], UTC) for name in ("interval_start", "interval_end"))
-            spans.append((start, end))
-    return spans
+            found.append(Coverage((start, end), datetime.fromisoformat(sidecar["available_until"])))
+    return found
+
+
+def _missing(settings: Settings, api: StripeApi, landing: Landing, done: Pulled, available: Span, *, looks_back: bool) -> list[Span]:
+    """The spans that a pull asks for; `done` hears how far Stripe's data reach."""
+    done.available_until = available[1]
+    covered = covered_spans(landing, done.report_type, api.account, api.livemode)
+    fresh = [one.span for one in covered if one.available_until >= available[1]]
+    look_back = timedelta(days=settings.stripe_look_back_days if looks_back else 0)
+    return windows_to_pull(available, [one.span for one in covered], fresh, look_back)
 
 
 def _sidecars(landing: Landing, report_type: str) -> Iterator[dict[str, Any]]:
@@ -126,11 +145,9 @@ def _pull_reports(settings: Settings, api: StripeApi, landing: Landing, done: Pu
     if done.left:
         return
     available = api.available(done.report_type)
-    done.available_until = available[1]
-    look_back = timedelta(days=settings.stripe_look_back_days if family.looks_back else 0)
-    covered = covered_spans(landing, done.report_type, api.account, api.livemode)
-    for_each = [intents.write(span) for span in windows_to_pull(available, covered, look_back)]
-    _finish(api, landing, intents, [_created(api, intents, one, family, done) for one in for_each], deadline, done, tell)
+    missing = _missing(settings, api, landing, done, available, looks_back=family.looks_back)
+    wanted = [intents.write(span, available[1]) for span in missing]
+    _finish(api, landing, intents, [_created(api, intents, one, family, done) for one in wanted], deadline, done, tell)
 
 
 def _resumed(api: StripeApi, intents: "Intents", intent: Intent, family: Family, done: Pulled) -> Intent:
@@ -163,9 +180,7 @@ def _parameters(intent: Intent, family: Family) -> dict[str, Any]:
     return {"interval_start": intent.start, "interval_end": intent.end, **columns}
 
 
-def _finish(
-    api: StripeApi, landing: Landing, intents: "Intents", waiting: list[Intent], deadline: float, done: Pulled, tell: Tell
-) -> None:
+def _finish(api: StripeApi, landing: Landing, intents: "Intents", waiting: list[Intent], deadline: float, done: Pulled, tell: Tell) -> None:
     """Land every report that has been asked for, as soon as Stripe has made it."""
     wait = api.pace.first_poll
     while waiting:
@@ -203,7 +218,8 @@ def _land_report(api: StripeApi, landing: Landing, intent: Intent, run: stripe.r
     with landing.writing_aside() as aside:
         api.download(result, aside)
         name = f"{_compact(intent.span)}-{run.id}.csv"
-        return _land(api, landing, intent.report_type, name, aside, {"id": run.id, "parameters": parameters, "livemode": run.livemode})
+        stated = {"id": run.id, "parameters": parameters, "livemode": run.livemode, "available_until": intent.available_until}
+        return _land(api, landing, intent.report_type, name, aside, stated)
 
 
 def _land(api: StripeApi, landing: Landing, report_type: str, name: str, aside: Path, stated: dict[str, Any]) -> str:
@@ -235,6 +251,7 @@ def _compact(span: Span) -> str:
 
 # -- what is asked for ------------------------------------------------------------------------------------------------
 
+
 class Intents:
     """The reports of one type that are asked for and have not landed, a small file each."""
 
@@ -246,10 +263,11 @@ class Intents:
         """All of them, the earliest span first."""
         return [Intent(**json.loads(file.read_text(encoding="utf-8"))) for file in sorted(self._folder.glob("*.json"))]
 
-    def write(self, span: Span) -> Intent:
+    def write(self, span: Span, available_until: datetime) -> Intent:
         """Write down what is about to be asked for."""
         start, end = (int(instant.timestamp()) for instant in span)
-        return self.save(Intent(self._report_type, start, end, uuid4().hex, datetime.now(UTC).isoformat()))
+        now = datetime.now(UTC).isoformat()
+        return self.save(Intent(self._report_type, start, end, available_until.isoformat(), uuid4().hex, now))
 
     def save(self, intent: Intent) -> Intent:
         """Write down what is known of it now."""
@@ -271,16 +289,15 @@ def _pull_sessions(settings: Settings, api: StripeApi, landing: Landing, done: P
     """Sessions reach as far as the payments that they are needed for: to the end of the activity report's data."""
     activity = next((one for one in settings.stripe_report_types if one.startswith(ACTIVITY.name)), f"{ACTIVITY.name}.7")
     available = api.available(activity)
-    done.available_until = available[1]
-    covered = covered_spans(landing, CHECKOUT_SESSIONS, api.account, api.livemode)
-    for span in windows_to_pull(available, covered, timedelta(days=settings.stripe_look_back_days)):
+    for span in _missing(settings, api, landing, done, available, looks_back=True):
         with landing.writing_aside() as aside:
             with aside.open("w", encoding="utf-8", newline="") as file:
                 writer = csv.writer(file)
                 writer.writerow(SESSION_COLUMNS)
                 writer.writerows([_session_value(session, name) for name in SESSION_COLUMNS] for session in api.sessions(*span))
             start, end = (int(instant.timestamp()) for instant in span)
-            stated = {"id": None, "parameters": {"interval_start": start, "interval_end": end}}
+            parameters = {"interval_start": start, "interval_end": end}
+            stated = {"id": None, "parameters": parameters, "available_until": available[1].isoformat()}
             done.files.append(_land(api, landing, CHECKOUT_SESSIONS, f"{_compact(span)}.csv", aside, stated))
         tell(f"{CHECKOUT_SESSIONS}: {_shown(span)} landed")
 

@@ -27,13 +27,17 @@ def gaps(available: Span, covered: Iterable[Span]) -> list[Span]:
     return found
 
 
-def windows_to_pull(available: Span, covered: Iterable[Span], look_back: timedelta) -> list[Span]:
-    """What is not covered yet; where new time follows on covered time, with a look back into it. Nothing new: nothing to pull."""
+def windows_to_pull(available: Span, covered: Iterable[Span], fresh: Iterable[Span], look_back: timedelta) -> list[Span]:
+    """What is not covered yet; where new time follows on covered time, with a look back into it. Nothing new: nothing to pull.
+
+    `fresh` are the covered spans that were downloaded since Stripe's data reach as far as they do: a pull that was cut short
+    goes on where it was, and does not look back at what it has just brought.
+    """
     known = list(covered)
     missing = gaps(available, known)
     if missing and missing[-1][1] == available[1] and known:
-        start, end = missing[-1]
-        missing[-1] = (max(available[0], start - look_back), end)
+        start, end = missing.pop()
+        missing += gaps((max(available[0], start - look_back), end), fresh)
     return [piece for span in missing for piece in by_months(span)]
 
 

@@ -108,7 +108,8 @@ keyed as (
     select
         deposit_keys.entry_id,
         payment_keys.payment_key,
-        payment_keys.match_method
+        payment_keys.match_method,
+        payment_keys.rank
     from deposit_keys
     inner join payment_keys on deposit_keys.rank = payment_keys.rank and deposit_keys.key = payment_keys.key
     -- Stripe's ids are Stripe's alone; the ids of other rails are unique within their rail.
@@ -203,7 +204,8 @@ suggested as (
     select
         candidates.entry_id,
         candidates.payment_key,
-        'suggested' as match_method
+        'suggested' as match_method,
+        5 as rank
     from candidates
     inner join deposit_places on candidates.entry_id = deposit_places.entry_id
     inner join payment_places on candidates.payment_key = payment_places.payment_key and deposit_places.place = payment_places.place
@@ -213,7 +215,8 @@ suggested as (
 select
     entry_id,
     payment_key,
-    match_method
+    match_method,
+    rank
 from keyed
 
 union all
@@ -221,5 +224,6 @@ union all
 select
     entry_id,
     payment_key,
-    match_method
+    match_method,
+    rank
 from suggested

@@ -12,6 +12,7 @@ credits as (
         deposits.*,
         matches.payment_key,
         matches.match_method,
+        matches.rank,
         payments.paid_currency,
         deposits.currency = payments.paid_currency as is_in_paid_currency
     from deposits
@@ -26,7 +27,7 @@ credited as (
         payment_key,
         {{ sorted_list('entry_id') }} as deposit_entry_ids,
         count(*) as deposits,
-        min(match_method) as match_method,
+        min_by(match_method, rank) as match_method,
         min(user_id) as user_id,
         min(checkout_session_id) as checkout_session_id,
         min(payment_id) as payment_id,

@@ -19,7 +19,7 @@ stripe_reach as (
     select max(least(files.covered_until, files.loaded_at)) as data_until
     from files
     inner join mode on files.livemode = mode.livemode
-    where files.status = 'loaded' and files.report_type like 'balance_change_from_activity.%'
+    where files.status = 'loaded' and files.report_type like 'balance_change_from_activity.%' and files.covered_until is not null
 
 ),
 

@@ -56,24 +56,41 @@ agreeing as (
 
 ),
 
--- A refund or a dispute may carry its charge only: the rows of the charge name the payment intent.
+-- A refund or a dispute may carry its charge only, and then the rows of the payment name the payment intent.
+payment_rows as (
+
+    select
+        payment_intent_id,
+        charge_id,
+        coalesce(payment_intent_id, charge_id, source_id, balance_transaction_id) as payment_id
+    from latest
+    where reporting_category in ('charge', 'partial_capture_reversal')
+
+),
+
 charges as (
 
     select
         charge_id,
-        max(payment_intent_id) as payment_intent_id
-    from latest
+        -- One row of a charge may name the intent where another does not.
+        coalesce(max(payment_intent_id), max(payment_id)) as payment_id
+    from payment_rows
     where charge_id is not null
     group by charge_id
 
 ),
+
+intents as (select distinct payment_intent_id from payment_rows where payment_intent_id is not null),
 
 resolved as (
 
     select
         latest.*,
         agreeing.agreeing_statements,
-        coalesce(latest.payment_intent_id, charges.payment_intent_id) as payment_id,
+        coalesce(
+            intents.payment_intent_id, charges.payment_id,
+            latest.payment_intent_id, latest.charge_id, latest.source_id, latest.balance_transaction_id
+        ) as payment_id,
         -- What the customer sees has the sign of what the balance sees; not every report states it that way, or at all.
         coalesce(latest.customer_facing_currency, latest.currency) as presentment_currency,
         case
@@ -84,6 +101,7 @@ resolved as (
     from latest
     inner join agreeing on latest.balance_transaction_id = agreeing.balance_transaction_id
     left join charges on latest.charge_id = charges.charge_id
+    left join intents on latest.payment_intent_id = intents.payment_intent_id
 
 )
 
@@ -91,11 +109,11 @@ select
     ---------- ids
     balance_transaction_id,
     account_id,
-    payment_id as payment_intent_id,
+    payment_intent_id,
     charge_id,
     automatic_payout_id,
     user_id,
-    'stripe:' || coalesce(payment_id, charge_id, source_id, balance_transaction_id) as payment_key,
+    'stripe:' || payment_id as payment_key,
 
     ---------- what
     reporting_category,

@@ -60,7 +60,9 @@ broken as (
                 case when deposits = 0 and is_returned then null when payment_due_at > as_of then 'pending' else 'processor_only' end
             when not has_payment then
                 case when coalesce(data_until > credit_due_at, false) and credit_due_at <= as_of then 'ledger_only' else 'pending' end
-            when deposits > 1 and not is_corrected and (over_credit > 0 or over_credit = 0 and has_other_currency) then 'duplicate_deposit'
+            when deposits > 1 and not is_corrected and (ledger_amount > paid_amount or ledger_amount = paid_amount and has_other_currency)
+                -- Where the currencies differ the numbers alone are compared: they tell a second credit from one that was split.
+                then 'duplicate_deposit'
             when has_other_currency then 'currency_mismatch'
             when over_credit <> 0 and not is_corrected then 'amount_mismatch'
             when
