@@ -93,7 +93,8 @@ def reconciliation(path: Path) -> Reconciliation:
         breaks = connection.execute(
             """select priority, break_type, rail, coalesce(paid_currency, ledger_currency) as currency, count(*),
                 sum(coalesce(paid_amount, ledger_amount)), max(age_days)
-            from marts.fct_reconciliation where status = 'break' group by all order by priority, count(*) desc, break_type, rail, currency"""
+            from marts.fct_reconciliation where status = 'break'
+            group by all order by priority, count(*) desc, break_type, rail, currency"""
         ).fetchall()
         sources = connection.execute(
             "select rail, source, data_until, verdict from marts.rpt_reconciliation_sources order by rail <> 'stripe', rail, source"

@@ -104,11 +104,14 @@ def age(group: Any) -> str:
 def break_table(breaks: Sequence[Break]) -> str:
     """Open breaks as a Markdown table, one a line."""
     header = "| priority | break | case | user | credited | paid | currency | age |\n|---:|---|---|---|---:|---:|---|---:|\n"
-    return header + "\n".join(
-        f"| {one.priority} | {one.break_type} | {one.case_id} | {one.user_id or '–'} | {money(one.ledger_amount)} | {money(one.paid_amount)}"
-        f" | {one.currency} | {one.age_days} d |"
+    rows = [
+        (
+            *(one.priority, one.break_type, one.case_id, one.user_id or "–"),
+            *(money(one.ledger_amount), money(one.paid_amount), one.currency, f"{one.age_days} d"),
+        )
         for one in breaks
-    )
+    ]
+    return header + "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
 
 
 def columns(rows: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> list[str]:

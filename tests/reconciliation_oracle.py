@@ -570,7 +570,7 @@ def payout_rows(landed: Landed) -> Rows:
     for row in items:
         # choice: a payout that only its items name has a row too, of unknown amount
         payout = row.get("automatic_payout_id")
-        if payout and (payout,) not in rows:
+        if payout and (payout,) not in rows and row["reporting_category"] not in ("payout", "payout_reversal"):
             rows[(payout,)] = {"amount": None, "difference": None, "is_reconciled": False}
     return rows
 

@@ -3,8 +3,10 @@
 import re
 from pathlib import Path
 
-from ingestion import events, ledger, prices, reasons
+from ingestion import events, ledger, payments, prices, reasons
 from ingestion.sql import MACROS, TEXT_PROBLEMS
+from ingestion.stripe.families import FAMILIES
+from ingestion.stripe.records import rules_of
 from paywall_warehouse.settings import Settings
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -13,7 +15,9 @@ DOCS = Path(__file__).parents[1] / "docs"
 def reason_codes() -> set[str]:
     """Every code that a reject may have."""
     stated = {value for name, value in vars(reasons).items() if name.isupper()}
-    in_rules = {code for source in (ledger, events, prices) for rule in source.RULES for code in re.findall(r"'(\w+)'", rule.code)}
+    rules = [rule for source in (ledger, events, prices, payments) for rule in source.RULES]
+    rules += [rule for family in FAMILIES for rule in rules_of(family)]
+    in_rules = {code for rule in rules for code in re.findall(r"'(\w+)'", rule.code)}
     in_macros = set(re.findall(r"(?:then|else) '([a-z_0-9]+_[a-z_]+)'", MACROS))
     return stated | in_rules | in_macros | set(TEXT_PROBLEMS)
 

@@ -829,6 +829,18 @@ def test_rows_of_test_mode_are_kept_out_beside_live_ones(told: Reconciled) -> No
     check(told.cases, "stripe:pi_ok", refunded_amount="0")
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+def test_an_account_that_has_nothing_but_test_rows_is_reconciled_by_them(homes: Callable[[], Path]) -> None:
+    home, row = homes(), charge_row("txn_1", NOON, "10.00", "0.59", intent="pi_1", charge="ch_1")
+    files = [ledger_file("ledger.jsonl", [credit("d1", NOON, "10", intent="pi_1")]), activity_file("a.csv", [row], mode="test")]
+    land_in_order(home, files)
+    result = run(home, SETTINGS)
+    assert result.exit_code == 0, result
+    is_matched(read_published(home), "stripe:pi_1")
+    assert_equal(reconciled(files, SETTINGS), read_published(home), str(home))
+
+
 # ------------------------------------------------------------------------------------------------------- summary
 
 # 00:30 on 15 October in Berlin is still the 14th in UTC

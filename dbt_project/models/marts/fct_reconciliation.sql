@@ -55,23 +55,36 @@ broken as (
 
     select
         *,
+        -- Where the currencies differ the numbers alone are compared: they tell a second credit from one that was split.
+        deposits > 1 and not is_corrected and (ledger_amount > paid_amount or ledger_amount = paid_amount and has_other_currency) as is_duplicate,
+        -- One side waits for the other.
         case
-            when has_payment and is_uncredited then
-                case when deposits = 0 and is_returned then null when payment_due_at > as_of then 'pending' else 'processor_only' end
-            when not has_payment then
-                case when coalesce(data_until > credit_due_at, false) and credit_due_at <= as_of then 'ledger_only' else 'pending' end
-            when deposits > 1 and not is_corrected and (ledger_amount > paid_amount or ledger_amount = paid_amount and has_other_currency)
-                -- Where the currencies differ the numbers alone are compared: they tell a second credit from one that was split.
-                then 'duplicate_deposit'
+            when not has_payment and coalesce(data_until > credit_due_at, false) and credit_due_at <= as_of then 'ledger_only'
+            when not has_payment then 'pending'
+            when is_uncredited and deposits = 0 and is_returned then 'settled'
+            when is_uncredited and payment_due_at > as_of then 'pending'
+            when is_uncredited then 'processor_only'
+        end as one_sided,
+        is_short and has_dispute
+        and not coalesce(clawed_back_amount >= disputed_amount and clawed_back_amount <> refunded_amount, false) as is_dispute_short
+    from judged
+
+),
+
+-- The first that holds wins. NULL is a match.
+decided as (
+
+    select
+        *,
+        case
+            when one_sided is not null then nullif(one_sided, 'settled')
+            when is_duplicate then 'duplicate_deposit'
             when has_other_currency then 'currency_mismatch'
             when over_credit <> 0 and not is_corrected then 'amount_mismatch'
-            when
-                is_short and has_dispute
-                and not coalesce(clawed_back_amount >= disputed_amount and clawed_back_amount <> refunded_amount, false)
-                then 'dispute_not_clawed_back'
+            when is_dispute_short then 'dispute_not_clawed_back'
             when is_short then 'refund_not_clawed_back'
         end as verdict
-    from judged
+    from broken
 
 )
 
@@ -136,4 +149,4 @@ select
         when 'dispute_not_clawed_back' then greatest(first_credited_at, disputed_at)
         when 'refund_not_clawed_back' then greatest(first_credited_at, refunded_at)
     end as broken_since
-from broken
+from decided

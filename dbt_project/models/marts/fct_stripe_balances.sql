@@ -30,6 +30,7 @@ pivoted as (
         file_no,
         path,
         min(line) as line,
+        max(line) as last_line,
         coalesce(sum(net_amount) filter (where category = 'starting_balance'), 0) as opening_balance,
         coalesce(sum(net_amount) filter (where category = 'activity'), 0) as activity,
         coalesce(sum(net_amount) filter (where category = 'payouts'), 0) as payouts,
@@ -53,6 +54,7 @@ balances as (
         covered_until,
         path,
         line,
+        last_line,
         opening_balance,
         activity,
         -- Stripe shows payouts with the sign of what they do to the balance. Files that show them as what was paid out close the other way.
@@ -162,6 +164,7 @@ select
     covered_until,
     path,
     cast(line as bigint) as line,
+    cast(last_line as bigint) as last_line,
 
     ---------- as the summary states it
     cast(opening_balance as decimal(38, 12)) as opening_balance,

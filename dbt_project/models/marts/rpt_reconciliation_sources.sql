@@ -6,6 +6,8 @@ with
 
 deposits as (select * from {{ ref('int_deposits') }}),
 
+matches as (select * from {{ ref('int_deposits__matched') }}),
+
 files as (select * from {{ source('raw', 'loaded_files') }} where status = 'loaded' and (source like 'stripe/%' or source = 'payments')),
 
 rail_payments as (select * from {{ ref('stg_rails__payments') }}),
@@ -121,7 +123,7 @@ payments_by_rail as (
 
 ),
 
--- Credits that are older than the grace and later than the last payment that the rail has told of.
+-- Credits without a payment that are older than the grace, and later than the last payment that the rail has told of.
 unreached as (
 
     select
@@ -130,6 +132,7 @@ unreached as (
     from deposits
     cross join settings
     inner join reach on deposits.rail = reach.rail
+    anti join matches on deposits.entry_id = matches.entry_id
     where deposits.occurred_at > reach.data_until and {{ later_by_days('deposits.occurred_at', 'settings.recon_grace_days') }} <= settings.as_of
     group by deposits.rail
 

@@ -22,7 +22,11 @@ select
     balance_transaction_id,
     account_id,
     source_id,
-    case when reporting_category not like 'payout%' then coalesce(charge_id, case when left(source_id, 3) in ('ch_', 'py_') then source_id end) end as charge_id,
+    case
+        when reporting_category like 'payout%' then null
+        when charge_id is not null then charge_id
+        when left(source_id, 3) in ('ch_', 'py_') then source_id
+    end as charge_id,
     payment_intent_id,
     automatic_payout_id,
     user_id,
