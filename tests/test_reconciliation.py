@@ -997,14 +997,15 @@ class Books:
         self.slots[slot].setdefault(kind, []).append(row)
         return slot
 
-    def put_activity(self, account: str | None, row: Record) -> None:
+    def put_activity(self, account: str | None, row: Record, at_least: int = 0) -> int:
         """At times a later download has the row once more, by then available on another day."""
         self.activity[account].append(row)
-        slot = self.put(("activity", account), row)
+        slot = self.put(("activity", account), row, at_least)
         if self.chance(0.25):
             changed = self.chance(0.5)
             again = row | {"available_on_utc": days_later(row["available_on_utc"], 1)} if changed else row
             self.put(("activity", account), again, slot)
+        return slot
 
     def put_entry(self, entry: Record) -> None:
         """At times it came by a first version that was pending."""
@@ -1040,13 +1041,16 @@ class Books:
         if intent is None and self.chance(0.15):
             charge_id = None
 
+        landed: list[int] = []
+
         def row(build: Callable[..., Record], part: Decimal, moment: datetime, **more: Any) -> None:
             gross = (part * rate).quantize(place)
             stated = settlement != currency or self.chance(0.7)
             presented = {"paid": part, "paid_currency": currency} if stated else {"paid": None}
             fee = (gross * D("0.029")).quantize(place) if build is charge_row else D(self.random.choice(("0", "15")))
             built = build(self.next_id("txn"), self.rfc(moment), gross, fee, currency=settlement, **(presented | more))
-            self.put_activity(account, built)
+            # what comes after a charge lands with it or after it
+            landed.append(self.put_activity(account, built, min(landed, default=0)))
 
         keys: list[Record] = [{"intent": intent}] if intent else []
         keys += [{"charge": charge_id}, {"intent": f"pi_unheard_{number}", "charge": charge_id}] if charge_id else []
@@ -1135,7 +1139,8 @@ class Books:
         much = abs(self.random.choice(amounts)) or D(1)
         if self.chance(0.2):
             much = (much / 2).quantize(D(1))
-        of, moment, entry_id = self.random.choice(entry_ids), self.rfc(self.after(at)), self.next_id("back")
+        after_the_credit = self.after(at + timedelta(days=4))
+        of, moment, entry_id = self.random.choice(entry_ids), self.rfc(after_the_credit), self.next_id("back")
         status = "settled" if self.chance(0.9) else self.random.choice(("pending", "failed", "reversed"))
         how: Record = {"currency": currency, "status": status}
         kind = self.random.choice(("refund", "withdrawal", "adjustment", "up"))

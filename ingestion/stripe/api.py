@@ -127,7 +127,8 @@ class StripeApi:
     def download(self, file: stripe.File, path: Path) -> None:
         """The content of a report's file, whole; raises `StripeUnavailableError` where it stays cut short."""
         # The key goes to the host of the settings only, whatever host an answer names.
-        place = urlsplit(file.url).path if file.url else f"/v1/files/{file.id}/contents"
+        stated = urlsplit(file.url or f"/v1/files/{file.id}/contents")
+        place = stated.path + (f"?{stated.query}" if stated.query else "")
         for attempt in range(DOWNLOAD_TRIES):
             received, problem = self._fetch(self._files_base + place, path)
             if problem is None and file.size and received != file.size:

@@ -99,7 +99,7 @@ def covered_spans(landing: Landing, report_type: str, account: str | None, livem
     """The pulled files of one account that are still there, whole."""
     found = []
     for sidecar in _sidecars(landing, report_type):
-        if sidecar.get("livemode") is livemode and sidecar.get("account") == account:
+        if sidecar.get("key_livemode") is livemode and sidecar.get("account") == account:
             start, end = (datetime.fromtimestamp(sidecar["parameters"][name], UTC) for name in ("interval_start", "interval_end"))
             found.append(Coverage((start, end), datetime.fromisoformat(sidecar["available_until"])))
     return found
@@ -230,6 +230,7 @@ def _land(api: StripeApi, landing: Landing, report_type: str, name: str, aside: 
         **stated,
         "report_type": report_type,
         "livemode": stated.get("livemode", api.livemode),
+        "key_livemode": api.livemode,
         "account": api.account,
         "sha256": digest,
         "bytes": aside.stat().st_size,

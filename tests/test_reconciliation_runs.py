@@ -1,0 +1,178 @@
+"""Reconciliation over several runs: what is missing is said, breaks open and close, and altered reports are not believed."""
+
+import io
+from contextlib import redirect_stdout
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from orchestration.status import status_lines
+from paywall_warehouse.settings import load_settings
+from tests.builders import land, landed, ledger_file
+from tests.harness import RunResult, run_pipeline
+from tests.payment_builders import activity_file, charge_row, covering, credit, summary_file
+
+pytestmark = pytest.mark.slow
+
+AS_OF = "2026-11-10T12:00:00Z"
+ACTIVITY = "balance_change_from_activity.itemized.7"
+OCTOBER = covering("2026-10-01", "2026-10-31")
+PAID = charge_row("txn_1", "2026-10-05T10:00:00Z", "10.00", "0.59", intent="pi_1", charge="ch_1")
+TWICE = charge_row("txn_2", "2026-10-06T10:00:00Z", "20.00", "0.88", intent="pi_2", charge="ch_2")
+TO_NOVEMBER = covering("2026-11-01", "2026-11-09")
+
+
+def run(home: Path, as_of: str = AS_OF, **settings: Any) -> RunResult:
+    return run_pipeline(home, as_of=as_of, **settings)
+
+
+def query(home: Path, sql: str) -> list[Any]:
+    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        return connection.execute(sql).fetchall()
+
+
+def instants(*texts: str | None) -> tuple[datetime | None, ...]:
+    return tuple(datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None for text in texts)
+
+
+HISTORY = "select case_id, break_type, opened_at, closed_at from marts.fct_reconciliation_history order by opened_at, case_id"
+
+
+def test_credits_without_any_report_are_pending_and_the_answer_incomplete(tmp_path: Path) -> None:
+    land(tmp_path, [ledger_file("l.jsonl", [credit("d1", "2026-10-05T10:00:30Z", "10", intent="pi_1")])])
+    result = run(tmp_path)
+    assert result.exit_code == 0, result
+    assert "Reconciliation: incomplete. 1 cases: 0 matched, 0 breaks, 1 pending." in result.output
+    assert "! stripe/balance_change_from_activity.itemized is missing" in result.output
+    told = list(status_lines(load_settings(_env_file=None, warehouse_home=tmp_path)))
+    assert "Reconciliation: incomplete. 1 cases: 0 matched, 0 breaks, 1 pending." in told
+    assert "  ! stripe/balance.summary is missing" in told
+
+
+def test_reports_that_end_early_are_stale(tmp_path: Path) -> None:
+    land(tmp_path, [ledger_file("l.jsonl", [credit("d1", "2026-10-05T10:00:30Z", "10", intent="pi_1")]), activity_file(OCTOBER, [PAID])])
+    result = run(tmp_path)
+    assert "1 cases: 1 matched" in result.output
+    assert "! stripe/balance_change_from_activity.itemized is stale, its data end 2026-11-01 00:00 UTC" in result.output
+    # Three days of grace after the first of November end at 00:00 of the fourth.
+    (row,) = query(tmp_path, "select verdict, data_until from marts.rpt_reconciliation_sources where source like '%activity%'")
+    assert row == ("stale", *instants("2026-11-01"))
+
+
+def test_an_idle_span_is_covered_by_a_report_without_rows(tmp_path: Path) -> None:
+    header = activity_file("october.csv", [PAID]).content.splitlines()[0] + b"\n"
+    idle = [landed(f"stripe/{ACTIVITY}", covering(f"2026-{month}-01", f"2026-{month}-28"), header) for month in ("09", "11")]
+    land(tmp_path, [ledger_file("l.jsonl", [credit("d1", "2026-11-01T10:00:30Z", "10", intent="pi_9")]), *idle])
+    # The same bytes say something else of another month; nobody can have landed today what ends on 29 November.
+    run(tmp_path, as_of="2026-12-20T00:00:00Z")
+    (row,) = query(tmp_path, "select status, break_type from marts.fct_reconciliation")
+    assert row == ("break", "ledger_only")
+
+
+def test_breaks_open_close_and_open_again(tmp_path: Path) -> None:
+    first = [credit("d1", "2026-10-05T10:00:30Z", "10", intent="pi_1"), credit("d2", "2026-10-06T10:00:30Z", "20", intent="pi_2")]
+    again = credit("d2 again", "2026-10-06T12:00:00Z", "20", intent="pi_2")
+    land(tmp_path, [ledger_file("1.jsonl", [*first, again]), activity_file(OCTOBER, [PAID, TWICE])])
+    assert run(tmp_path).exit_code == 0
+    opened = ("stripe:pi_2", "duplicate_deposit", *instants("2026-10-06T12:00:00", None))
+    assert query(tmp_path, HISTORY) == [opened]
+    land(tmp_path, [ledger_file("2.jsonl", [again | {"status": "reversed", "updated_at": "2026-11-11T00:00:00Z"}])])
+    assert run(tmp_path, as_of="2026-11-11T09:00:00Z").exit_code == 0
+    closed = ("stripe:pi_2", "duplicate_deposit", *instants("2026-10-06T12:00:00", "2026-11-11T09:00:00"))
+    assert query(tmp_path, HISTORY) == [closed]
+    # A rebuild of everything from the lake does not forget what was published.
+    assert run(tmp_path, as_of="2026-11-12T09:00:00Z", full_refresh=True).exit_code == 0
+    assert query(tmp_path, HISTORY) == [closed]
+    land(tmp_path, [ledger_file("3.jsonl", [again | {"status": "settled", "updated_at": "2026-11-13T00:00:00Z"}])])
+    assert run(tmp_path, as_of="2026-11-13T09:00:00Z").exit_code == 0
+    reopened = ("stripe:pi_2", "duplicate_deposit", *instants("2026-11-11T09:00:00", None))
+    assert query(tmp_path, HISTORY) == [closed, reopened]
+
+
+def test_the_grace_is_a_setting(tmp_path: Path) -> None:
+    land(tmp_path, [activity_file(OCTOBER, [PAID])])
+    assert run(tmp_path).exit_code == 0
+    assert query(tmp_path, "select status from marts.fct_reconciliation") == [("break",)]
+    assert run(tmp_path, recon_grace_days=40).exit_code == 0
+    assert query(tmp_path, "select status from marts.fct_reconciliation") == [("pending",)]
+
+
+def test_breaks_of_priority_1_warn_or_stop_the_run_as_told(tmp_path: Path) -> None:
+    land(tmp_path, [activity_file(OCTOBER, [PAID])])
+    assert run(tmp_path, priority_1_breaks="fail").exit_code == 1
+    assert not (tmp_path / "published").exists()
+    assert run(tmp_path, priority_1_breaks="fail", max_priority_1_breaks=1).exit_code == 0
+    land(tmp_path, [activity_file(TO_NOVEMBER, [charge_row("txn_3", "2026-11-02T10:00:00Z", "5.00", "0.45", intent="pi_3")])])
+    result = run(tmp_path, max_priority_1_breaks=1)
+    assert result.exit_code == 0, result
+    told = list(status_lines(load_settings(_env_file=None, warehouse_home=tmp_path)))
+    assert "  warning: priority_1_breaks (all): expected 1, actual 2" in told
+
+
+def test_an_altered_report_is_refused_until_the_true_one_is_back(tmp_path: Path) -> None:
+    true = activity_file(OCTOBER, [PAID, TWICE])
+    land(tmp_path, [true])
+    assert run(tmp_path).exit_code == 0
+    before = (tmp_path / "published" / "warehouse.duckdb").read_bytes()
+    altered = PAID | {"gross": "10.01", "net": "9.42"}
+    land(tmp_path, [activity_file(OCTOBER, [altered, TWICE])])
+    result = run(tmp_path)
+    assert result.exit_code == 1
+    assert f"stripe_rows_are_confirmed ({true.path}:2 txn_1)" in result.output
+    assert (tmp_path / "published" / "warehouse.duckdb").read_bytes() == before
+    land(tmp_path, [true])
+    assert run(tmp_path).exit_code == 0
+    assert query(tmp_path, "select settled_gross from marts.fct_reconciliation where payment_intent_id = 'pi_1'")[0][0] == 10
+
+
+def test_a_report_that_disagrees_with_the_summary_of_its_span_is_refused(tmp_path: Path) -> None:
+    summary = [
+        {"category": "starting_balance", "currency": "usd", "net_amount": "0.00"},
+        {"category": "activity", "currency": "usd", "net_amount": "9.41"},
+        {"category": "ending_balance", "currency": "usd", "net_amount": "9.41"},
+    ]
+    land(tmp_path, [activity_file(OCTOBER, [PAID | {"gross": "10.01", "net": "9.42"}]), summary_file(OCTOBER, summary)])
+    result = run(tmp_path)
+    assert result.exit_code == 1
+    assert "stripe_activity_equals_summary" in result.output
+    assert "default usd): expected 9.42, actual 9.41" in result.output
+
+
+def test_an_unknown_version_is_told_and_nothing_private_reaches_lake_or_rejects(tmp_path: Path) -> None:
+    header = "balance_transaction_id,created,currency,gross,fee,net,reporting_category,charge_id,customer_email"
+    good = "txn_1,2026-10-05 10:00:00,usd,10.00,0.59,9.41,charge,ch_1,jenny@example.com"
+    bad = "txn_2,2026-10-05 10:00:00,usd,ten,0.59,9.41,charge,ch_2,jenny@example.com"
+    torn = "txn_3,2026-10-05 10:00:00,usd,jenny@example.com"
+    text = "\n".join([header, good, bad, torn, ""]).encode()
+    land(
+        tmp_path,
+        [
+            landed(f"stripe/{ACTIVITY}", "october.csv", text),
+            landed("stripe/balance_change_from_activity.itemized.8", "november.csv", text + good.encode()),
+        ],
+    )
+    assert run(tmp_path, max_reject_ratio=1).exit_code == 0
+    rejects = query(tmp_path, "select path, line, reason_code, raw from ops.rejected_records order by path, line")
+    seven, eight = (f"stripe/balance_change_from_activity.itemized.{version}" for version in (7, 8))
+    assert [reject[:3] for reject in rejects] == [
+        (f"{seven}/october.csv", 3, "bad_amount"),
+        (f"{seven}/october.csv", 4, "too_few_fields"),
+        (f"{eight}/november.csv", None, "unknown_report_version"),
+    ]
+    assert '"balance_transaction_id":"txn_2"' in rejects[0][3]
+    holders = [path for path in tmp_path.rglob("*") if path.is_file() and b"jenny@" in path.read_bytes()]
+    assert {path.name for path in holders} == {"october.csv", "november.csv"}, "the landing area alone"
+
+
+def test_the_command_tells_breaks_by_type(tmp_path: Path) -> None:
+    land(tmp_path, [activity_file(OCTOBER, [PAID, TWICE])])
+    result = run(tmp_path)
+    assert "  2 ×  processor_only  priority 1  stripe  30.00  usd  oldest 36 days" in result.output
+    out = io.StringIO()
+    with redirect_stdout(out):
+        print(*status_lines(load_settings(_env_file=None, warehouse_home=tmp_path)), sep="\n")
+    assert "  2 ×  processor_only  priority 1  stripe  30.00  usd  oldest 36 days" in out.getvalue()
