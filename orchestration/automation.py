@@ -8,7 +8,7 @@ from ingestion.lake import Lake
 from ingestion.landing import Landing
 from ingestion.stripe.api import StripeApi, StripeRefusedError, StripeUnavailableError
 from ingestion.stripe.families import ACTIVITY
-from ingestion.stripe.pull import covered_spans
+from ingestion.stripe.pull import pulled_files
 from ingestion.stripe.windows import gaps
 from orchestration.assets import report_type_of
 from orchestration.news import run_key, unknown_files
@@ -96,7 +96,7 @@ def stripe_data_sensor(settings: Settings) -> dg.SensorDefinition:
         api, report_type = StripeApi(settings), report_type_of(settings, ACTIVITY)
         try:
             available = api.available(report_type)
-            covered = covered_spans(Landing.of(settings), report_type, api.account, api.livemode)
+            covered = pulled_files(Landing.of(settings), report_type, api.account, api.livemode)
         except (StripeRefusedError, StripeUnavailableError) as error:
             # The daily run meets the same fault, and fails where people look.
             return dg.SkipReason(str(error))

@@ -18,11 +18,12 @@ import pytest
 from ingestion.landing import Landing
 from ingestion.stripe import pull as pull_module
 from ingestion.stripe.api import Pace, StripeApi, StripeRefusedError, StripeUnavailableError
-from ingestion.stripe.pull import Pulled, ReportFailedError, covered_spans, pull
+from ingestion.stripe.families import FAMILIES
+from ingestion.stripe.pull import Pulled, ReportFailedError, pull, pulled_files
 from ingestion.stripe.windows import by_months, gaps, windows_to_pull
 from orchestration.automation import stripe_data_sensor
 from paywall_warehouse import files
-from paywall_warehouse.settings import Settings, load_settings
+from paywall_warehouse.settings import Settings, SettingsError, load_settings
 from tests.builders import deposit, ledger_file
 from tests.builders import land as land_files
 from tests.harness import run_pipeline
@@ -98,7 +99,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def spans(settings: Settings, report_type: str = ACTIVITY) -> list[tuple[str, str]]:
-    found = covered_spans(Landing.of(settings), report_type, "acct_test", False)
+    found = pulled_files(Landing.of(settings), report_type, "acct_test", False)
     return sorted((f"{one.span[0]:%Y-%m-%d}", f"{one.span[1]:%Y-%m-%d}") for one in found)
 
 
@@ -205,6 +206,31 @@ def test_another_account_or_mode_starts_from_the_beginning(settings: Settings, s
     assert pull_one(settings).created_runs == 4
 
 
+def test_a_sidecar_that_is_not_ours_tells_nothing_and_stops_nothing(settings: Settings, server: StripeServer) -> None:
+    pull_one(settings)
+    for number, text in enumerate(("{torn", "[]", '{"parameters": {}}', '{"parameters": 1, "bytes": "x"}')):
+        file = landed(settings)[number]
+        file.with_name(f".{file.name}.run.json").write_text(text, encoding="utf-8")
+    assert pull_one(settings).created_runs == 4
+
+
+def test_what_stripe_knows_no_more_is_asked_for_again(settings: Settings, server: StripeServer) -> None:
+    server.faults.permission_denied("/v1/files", 1)
+    with pytest.raises(StripeRefusedError):
+        pull_one(settings)
+    pull_one(settings)
+    assert [row["balance_transaction_id"] for file in landed(settings) for row in rows(file)] == ["txn_1", "txn_2", "txn_3", "txn_4"]
+
+
+def test_the_pinned_versions_are_those_that_can_be_loaded(tmp_path: Path) -> None:
+    for family in FAMILIES:
+        for version in family.versions:
+            load_settings(_env_file=None, warehouse_home=tmp_path, stripe_report_types=(f"{family.name}.{version}",))
+        beyond = f"{family.name}.{(family.versions or [0])[-1] + 1}"
+        with pytest.raises(SettingsError, match="STRIPE_REPORT_TYPES"):
+            load_settings(_env_file=None, warehouse_home=tmp_path, stripe_report_types=(beyond,))
+
+
 def test_a_restricted_key_may_not_see_the_account(settings: Settings, server: StripeServer) -> None:
     server.options.account_readable = False
     assert len(pull_one(settings).files) == 4
@@ -262,11 +288,11 @@ def test_killed_at_any_point_no_window_is_missing_and_no_run_is_created_twice(tm
                 steps = 0
             windows = server.runs.windows(ACTIVITY)
             assert len(windows) == len(set(windows)), f"killed at step {step} of {count()}: a run was created twice"
-            known = [one.span for one in covered_spans(Landing.of(settings), ACTIVITY, "acct_test", False)]
+            known = [one.span for one in pulled_files(Landing.of(settings), ACTIVITY, "acct_test", False)]
             assert gaps((at("2026-09-15"), at("2026-11-20")), known) == [], f"killed at step {step} of {count()}: a window is missing"
             found = [row["balance_transaction_id"] for file in landed(settings) for row in rows(file)]
             assert found == ["txn_2", "txn_3", "txn_4"]
-            assert list((settings.home.root / "state" / "stripe" / ACTIVITY).glob("*.json")) == []
+            assert list((settings.home.root / "state" / "stripe").rglob("*.json")) == []
             assert not [file for file in settings.home.landing.rglob("*") if file.name.endswith(".partial")]
             if steps:
                 steps = step + 1
@@ -320,7 +346,7 @@ def test_a_report_that_fails_says_why_and_is_asked_for_again(settings: Settings,
 
 
 def test_a_report_that_is_not_ready_is_left_to_the_next_pull(tmp_path: Path, server: StripeServer) -> None:
-    server.options.polls = 2
+    server.options.polls = 3
     impatient = settings_of(tmp_path / "home", server, stripe_deadline_seconds=0)
     done = pull_one(impatient)
     assert (done.files, done.left) == ([], "4 reports are not ready yet; the next run picks them up")

@@ -7,15 +7,17 @@ Stripe's Dashboard has its days in its name; folders below the report type may n
 import json
 import posixpath
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
 from ingestion.landing import Landing, LandingFile
 from ingestion.stripe.families import report_folder
+from ingestion.stripe.windows import Span
 
 DEFAULT_ACCOUNT: Final = "default"
+SIDECAR: Final = ".run.json"
 # As the Dashboard names its downloads: Balance_Summary_USD_2026-10-01_to_2026-10-31_America-Toronto.csv, both days included.
 DAYS_IN_NAME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})_to_(\d{4}-\d{2}-\d{2})(?:_([A-Za-z]+(?:-[A-Za-z_]+)?))?")
 
@@ -33,22 +35,51 @@ class FileFacts:
     """IANA name of the zone of times that are not marked as UTC."""
 
 
+@dataclass(frozen=True)
+class Sidecar:
+    """What our pull writes beside a file: how it was made. `parameters` are those of the report run, spans in Unix seconds."""
+
+    report_type: str
+    parameters: dict[str, Any]
+    livemode: bool
+    """Of the rows."""
+    key_livemode: bool
+    """Of the key that pulled them."""
+    account: str | None
+    available_until: str
+    """Up to when Stripe had data when it was asked, ISO 8601."""
+    sha256: str
+    bytes: int
+    downloaded_at: str
+    id: str | None = None
+    """The report run; Checkout Sessions have none."""
+
+    @property
+    def span(self) -> Span:
+        """What the file covers."""
+        start, end = (datetime.fromtimestamp(self.parameters[name], UTC) for name in ("interval_start", "interval_end"))
+        return start, end
+
+
 def sidecar_name(name: str) -> str:
     """The hidden file that tells how a report file was made, beside it."""
-    return f".{name}.run.json"
+    return f".{name}{SIDECAR}"
 
 
-def read_sidecar(landing: Landing, location: str) -> dict[str, Any] | None:
-    """The sidecar of a file at `location`; None without one, or where it is no JSON object."""
-    folder, name = posixpath.split(location)
-    place = f"{folder}/{sidecar_name(name)}"
-    if not landing.filesystem.exists(place):
-        return None
+def described_by(name: str) -> str | None:
+    """The name of the file that a sidecar of this name tells of; None for any other name."""
+    return name[1:].removesuffix(SIDECAR) if name.startswith(".") and name.endswith(SIDECAR) else None
+
+
+def read_sidecar(landing: Landing, location: str) -> Sidecar | None:
+    """The sidecar at a location; None without one, or where it is not what we write."""
     try:
-        stated = json.loads(landing.filesystem.cat_file(place))
-    except ValueError:
+        stated = json.loads(landing.filesystem.cat_file(location))
+        names = {field.name for field in fields(Sidecar)}
+        sidecar = Sidecar(**{name: value for name, value in stated.items() if name in names})
+        return sidecar if sidecar.span else None
+    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None
-    return stated if isinstance(stated, dict) else None
 
 
 def facts_of(landing: Landing, file: LandingFile) -> FileFacts:
@@ -56,23 +87,19 @@ def facts_of(landing: Landing, file: LandingFile) -> FileFacts:
     folders = file.path.split("/")[2:-1]
     account = next((name for name in folders if name.startswith("acct_")), DEFAULT_ACCOUNT)
     livemode = "test" not in folders
+    timezone: str
+    span: Span | tuple[None, None]
     timezone, span = _named_span(posixpath.basename(file.path))
-    if sidecar := read_sidecar(landing, file.location):
-        parameters = sidecar.get("parameters") or {}
-        account = str(sidecar.get("account") or account)
-        livemode = bool(sidecar.get("livemode", livemode))
-        timezone = str(parameters.get("timezone") or "UTC")
-        span = _instant(parameters.get("interval_start")), _instant(parameters.get("interval_end"))
+    folder, name = posixpath.split(file.location)
+    if sidecar := read_sidecar(landing, f"{folder}/{sidecar_name(name)}"):
+        account, livemode, span = sidecar.account or account, sidecar.livemode, sidecar.span
+        timezone = str(sidecar.parameters.get("timezone", "UTC"))
     if timezone not in available_timezones():
         timezone = "UTC"
-    return FileFacts(report_folder(file.path), account, livemode, *span, timezone)
+    return FileFacts(report_folder(file.path), account, livemode, span[0], span[1], timezone)
 
 
-def _instant(seconds: Any) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, int) else None
-
-
-def _named_span(name: str) -> tuple[str, tuple[datetime | None, datetime | None]]:
+def _named_span(name: str) -> tuple[str, Span | tuple[None, None]]:
     """The zone and the span that a file's name states."""
     found = DAYS_IN_NAME.search(name)
     if found is None:

@@ -7,8 +7,9 @@ forgotten once the file has landed with its sidecar. Whatever moment a process i
 import csv
 import hashlib
 import json
+import posixpath
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ import stripe
 
 from ingestion.landing import Landing
 from ingestion.stripe.api import ReadBudgetSpentError, StripeApi, StripeRefusedError
-from ingestion.stripe.coverage import sidecar_name
+from ingestion.stripe.coverage import DEFAULT_ACCOUNT, Sidecar, described_by, read_sidecar, sidecar_name
 from ingestion.stripe.families import ACTIVITY, CHECKOUT_SESSIONS, FOLDER, Family, family_of
 from ingestion.stripe.windows import Span, windows_to_pull
 from paywall_warehouse.files import replace_text
@@ -87,48 +88,31 @@ def pull(settings: Settings, api: StripeApi, report_type: str, tell: Tell = lamb
     return done
 
 
-@dataclass(frozen=True)
-class Coverage:
-    """The span of a pulled file, and up to when Stripe had data when it was asked for."""
-
-    span: Span
-    available_until: datetime
-
-
-def covered_spans(landing: Landing, report_type: str, account: str | None, livemode: bool) -> list[Coverage]:
-    """The pulled files of one account that are still there, whole."""
-    found = []
-    for sidecar in _sidecars(landing, report_type):
-        if sidecar.get("key_livemode") is livemode and sidecar.get("account") == account:
-            start, end = (datetime.fromtimestamp(sidecar["parameters"][name], UTC) for name in ("interval_start", "interval_end"))
-            found.append(Coverage((start, end), datetime.fromisoformat(sidecar["available_until"])))
-    return found
+def pulled_files(landing: Landing, report_type: str, account: str | None, key_livemode: bool) -> list[Sidecar]:
+    """The sidecars of what a key of one account has pulled, of files that are still there in the size that they state."""
+    folder = f"{landing.root}/{FOLDER}/{report_type}"
+    landing.filesystem.invalidate_cache(folder)
+    if not landing.filesystem.exists(folder):
+        return []
+    found = landing.filesystem.find(folder, detail=True)
+    sizes = {posixpath.basename(location): info["size"] for location, info in found.items()}
+    sidecars = (
+        (data, read_sidecar(landing, location)) for location in found if (data := described_by(posixpath.basename(location))) is not None
+    )
+    return [
+        sidecar
+        for data, sidecar in sidecars
+        if sidecar is not None and sizes.get(data) == sidecar.bytes and (sidecar.account, sidecar.key_livemode) == (account, key_livemode)
+    ]
 
 
 def _missing(settings: Settings, api: StripeApi, landing: Landing, done: Pulled, available: Span, *, looks_back: bool) -> list[Span]:
     """The spans that a pull asks for; `done` hears how far Stripe's data reach."""
     done.available_until = available[1]
-    covered = covered_spans(landing, done.report_type, api.account, api.livemode)
-    fresh = [one.span for one in covered if one.available_until >= available[1]]
+    covered = pulled_files(landing, done.report_type, api.account, api.livemode)
+    fresh = [one.span for one in covered if datetime.fromisoformat(one.available_until) >= available[1]]
     look_back = timedelta(days=settings.stripe_look_back_days if looks_back else 0)
     return windows_to_pull(available, [one.span for one in covered], fresh, look_back)
-
-
-def _sidecars(landing: Landing, report_type: str) -> Iterator[dict[str, Any]]:
-    """Of every file that is beside its sidecar, in the size that the sidecar states."""
-    folder = f"{landing.root}/{FOLDER}/{report_type}"
-    landing.filesystem.invalidate_cache(folder)
-    if not landing.filesystem.exists(folder):
-        return
-    found = landing.filesystem.find(folder, detail=True)
-    sizes = {location.rsplit("/", 1)[-1]: info["size"] for location, info in found.items()}
-    for location in found:
-        name = location.rsplit("/", 1)[-1]
-        if name.startswith(".") and name.endswith(".run.json"):
-            data = name.removeprefix(".").removesuffix(".run.json")
-            sidecar = json.loads(landing.filesystem.cat_file(location))
-            if sizes.get(data) == sidecar["bytes"]:
-                yield sidecar
 
 
 # -- reports ----------------------------------------------------------------------------------------------------------
@@ -138,7 +122,7 @@ def _pull_reports(settings: Settings, api: StripeApi, landing: Landing, done: Pu
     family = family_of(f"{FOLDER}/{done.report_type}/any.csv")
     if family is None:
         raise ValueError(f"{done.report_type} is no report type that is read")
-    intents = Intents(settings, done.report_type)
+    intents = Intents(settings, api, done.report_type)
     deadline = time.monotonic() + settings.stripe_deadline_seconds
     # What an earlier pull asked for comes first: only then is it known what is still missing.
     _finish(api, landing, intents, [_resumed(api, intents, one, family, done) for one in intents.read()], deadline, done, tell)
@@ -152,9 +136,12 @@ def _pull_reports(settings: Settings, api: StripeApi, landing: Landing, done: Pu
 
 def _resumed(api: StripeApi, intents: "Intents", intent: Intent, family: Family, done: Pulled) -> Intent:
     """A report that an earlier pull asked for, or was about to ask for when it ended."""
-    if intent.run_id is not None:
-        done.resumed_runs += 1
-        return intent
+    try:
+        if intent.run_id is not None and api.run(intent.run_id):
+            done.resumed_runs += 1
+            return intent
+    except StripeRefusedError:
+        pass  # Stripe knows it no more
     parameters = _parameters(intent, family)
     try:
         known = [run for run in api.runs_since(datetime.fromisoformat(intent.asked_at) - CLOCK_MARGIN) if run.status != "failed"]
@@ -196,7 +183,12 @@ def _finish(api: StripeApi, landing: Landing, intents: "Intents", waiting: list[
                     f"Stripe could not make {intent.report_type} of {_shown(intent.span)} (run {run.id}):"
                     f" {api.discreet(str(run.error or run.status))}. The next run asks for it again"
                 )
-            done.files.append(_land_report(api, landing, intent, run, run.result))
+            try:
+                done.files.append(_land_report(api, landing, intent, run, run.result))
+            except StripeRefusedError:
+                # A file may have expired while nobody came for it: the next run asks for the report again.
+                intents.forget(intent)
+                raise
             tell(f"{intent.report_type}: {_shown(intent.span)} landed")
             intents.forget(intent)
         waiting = still
@@ -217,27 +209,30 @@ def _land_report(api: StripeApi, landing: Landing, intent: Intent, run: stripe.r
     parameters = {**run.parameters.to_dict(), "interval_start": intent.start, "interval_end": intent.end}
     with landing.writing_aside() as aside:
         api.download(result, aside)
-        name = f"{_compact(intent.span)}-{run.id}.csv"
-        stated = {"id": run.id, "parameters": parameters, "livemode": run.livemode, "available_until": intent.available_until}
-        return _land(api, landing, intent.report_type, name, aside, stated)
+        sidecar = _sidecar(api, intent.report_type, parameters, intent.available_until, aside)
+        return _land(landing, f"{_compact(intent.span)}-{run.id}.csv", aside, replace(sidecar, id=run.id, livemode=run.livemode))
 
 
-def _land(api: StripeApi, landing: Landing, report_type: str, name: str, aside: Path, stated: dict[str, Any]) -> str:
-    """Put a finished file in its place, its sidecar before it: what is loaded is always told what it covers."""
+def _sidecar(api: StripeApi, report_type: str, parameters: dict[str, Any], available_until: str, aside: Path) -> Sidecar:
     with aside.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    sidecar = {
-        **stated,
-        "report_type": report_type,
-        "livemode": stated.get("livemode", api.livemode),
-        "key_livemode": api.livemode,
-        "account": api.account,
-        "sha256": digest,
-        "bytes": aside.stat().st_size,
-        "downloaded_at": datetime.now(UTC).isoformat(),
-    }
-    folder = f"{FOLDER}/{report_type}"
-    landing.put_text(f"{folder}/{sidecar_name(name)}", json.dumps(sidecar, indent=1))
+    return Sidecar(
+        report_type=report_type,
+        parameters=parameters,
+        livemode=api.livemode,
+        key_livemode=api.livemode,
+        account=api.account,
+        available_until=available_until,
+        sha256=digest,
+        bytes=aside.stat().st_size,
+        downloaded_at=datetime.now(UTC).isoformat(),
+    )
+
+
+def _land(landing: Landing, name: str, aside: Path, sidecar: Sidecar) -> str:
+    """Put a finished file in its place, its sidecar before it: what is loaded is always told what it covers."""
+    folder = f"{FOLDER}/{sidecar.report_type}"
+    landing.put_text(f"{folder}/{sidecar_name(name)}", json.dumps(asdict(sidecar), indent=1))
     landing.put(f"{folder}/{name}", aside)
     return f"{folder}/{name}"
 
@@ -256,8 +251,9 @@ def _compact(span: Span) -> str:
 class Intents:
     """The reports of one type that are asked for and have not landed, a small file each."""
 
-    def __init__(self, settings: Settings, report_type: str) -> None:
-        self._folder = settings.home.root / "state" / "stripe" / report_type
+    def __init__(self, settings: Settings, api: StripeApi, report_type: str) -> None:
+        whose = f"{api.account or DEFAULT_ACCOUNT}-{'live' if api.livemode else 'test'}"
+        self._folder = settings.home.root / "state" / "stripe" / whose / report_type
         self._report_type = report_type
 
     def read(self) -> list[Intent]:
@@ -298,8 +294,8 @@ def _pull_sessions(settings: Settings, api: StripeApi, landing: Landing, done: P
                 writer.writerows([_session_value(session, name) for name in SESSION_COLUMNS] for session in api.sessions(*span))
             start, end = (int(instant.timestamp()) for instant in span)
             parameters = {"interval_start": start, "interval_end": end}
-            stated = {"id": None, "parameters": parameters, "available_until": available[1].isoformat()}
-            done.files.append(_land(api, landing, CHECKOUT_SESSIONS, f"{_compact(span)}.csv", aside, stated))
+            sidecar = _sidecar(api, CHECKOUT_SESSIONS, parameters, available[1].isoformat(), aside)
+            done.files.append(_land(landing, f"{_compact(span)}.csv", aside, sidecar))
         tell(f"{CHECKOUT_SESSIONS}: {_shown(span)} landed")
 
 
