@@ -1,8 +1,8 @@
-{#- How many times 24 hours have passed between two instants. -#}
+{#- How many times 24 hours have passed between two instants, to the microsecond. -#}
 {% macro whole_days_between(from_instant, to_instant) -%}
     {{ return(adapter.dispatch('whole_days_between', 'paywall_warehouse')(from_instant, to_instant)) }}
 {%- endmacro %}
 
 {% macro duckdb__whole_days_between(from_instant, to_instant) -%}
-    cast(date_sub('hour', {{ from_instant }}, {{ to_instant }}) // 24 as integer)
+    cast((epoch_us({{ to_instant }}) - epoch_us({{ from_instant }})) // 86400000000 as integer)
 {%- endmacro %}

@@ -1,3 +1,5 @@
+{#- Equal payments of one user within an hour of each other: more of them than this are no accident. -#}
+{%- set rounds = 4 -%}
 with
 
 deposits as (select * from {{ ref('int_deposits') }}),
@@ -61,6 +63,18 @@ payment_keys as (
 
 ),
 
+-- A payment id that one rail only has may be named without the rail.
+rails_of_ids as (
+
+    select
+        key,
+        count(distinct rail) as rails
+    from payment_keys
+    where rank = 4
+    group by key
+
+),
+
 deposit_keys as (
 
     select
@@ -112,8 +126,9 @@ keyed as (
         payment_keys.rank
     from deposit_keys
     inner join payment_keys on deposit_keys.rank = payment_keys.rank and deposit_keys.key = payment_keys.key
+    left join rails_of_ids on deposit_keys.key = rails_of_ids.key
     -- Stripe's ids are Stripe's alone; the ids of other rails are unique within their rail.
-    where deposit_keys.rank < 4 or deposit_keys.rail = payment_keys.rail or deposit_keys.rail = 'unknown'
+    where deposit_keys.rank < 4 or deposit_keys.rail = payment_keys.rail or deposit_keys.rail = 'unknown' and rails_of_ids.rails = 1
     qualify
         row_number() over (
             partition by deposit_keys.entry_id
@@ -145,12 +160,12 @@ candidates as (
 
     select
         lone_deposits.entry_id,
-        lone_deposits.occurred_at,
         lone_payments.payment_key,
         lone_payments.paid_at,
-        lone_payments.user_id,
-        lone_payments.paid_currency,
-        lone_payments.paid_amount
+        case
+            when lone_deposits.occurred_at >= lone_payments.paid_at then lone_deposits.occurred_at - lone_payments.paid_at
+            else lone_payments.paid_at - lone_deposits.occurred_at
+        end as apart
     from lone_deposits
     inner join lone_payments
         on
@@ -164,51 +179,49 @@ candidates as (
 
 ),
 
--- The first of some equal deposits goes with the first of the equal payments, the second with the second.
-deposit_places as (
+-- The nearest pair first, then the nearest of what is left: in each round the pairs of which each is the other's nearest.
+{%- for round in range(1, rounds + 1) %}
+{%- set open_pairs = 'candidates' if loop.first else 'left_after_' ~ (round - 1) %}
+
+pairs_{{ round }} as (
 
     select
         entry_id,
-        row_number() over (partition by user_id, paid_currency, paid_amount order by occurred_at, entry_id) as place
-    from (
-        select distinct
-            entry_id,
-            occurred_at,
-            user_id,
-            paid_currency,
-            paid_amount
-        from candidates
-    ) as once
+        payment_key
+    from {{ open_pairs }}
+    qualify
+        row_number() over (partition by entry_id order by apart, paid_at, payment_key) = 1
+        and row_number() over (partition by payment_key order by apart, paid_at, entry_id) = 1
 
 ),
+{%- if not loop.last %}
 
-payment_places as (
+left_after_{{ round }} as (
 
-    select
-        payment_key,
-        row_number() over (partition by user_id, paid_currency, paid_amount order by paid_at, payment_key) as place
-    from (
-        select distinct
-            payment_key,
-            paid_at,
-            user_id,
-            paid_currency,
-            paid_amount
-        from candidates
-    ) as once
+    select {{ open_pairs }}.*
+    from {{ open_pairs }}
+    anti join pairs_{{ round }} as taken on {{ open_pairs }}.entry_id = taken.entry_id
+    anti join pairs_{{ round }} as given on {{ open_pairs }}.payment_key = given.payment_key
 
 ),
+{%- endif %}
+{%- endfor %}
 
 suggested as (
 
+    {%- for round in range(1, rounds + 1) %}
+    {%- if not loop.first %}
+
+    union all
+    {%- endif %}
+
     select
-        candidates.entry_id,
-        candidates.payment_key,
+        entry_id,
+        payment_key,
         'suggested' as match_method,
         5 as rank
-    from candidates
-    inner join deposit_places on candidates.entry_id = deposit_places.entry_id
-    inner join payment_places on candidates.payment_key = payment_places.payment_key and deposit_places.place = payment_places.place
+    from pairs_{{ round }}
+    {%- endfor %}
 
 )
 

@@ -56,7 +56,7 @@ broken as (
     select
         *,
         -- Where the currencies differ the numbers alone are compared: they tell a second credit from one that was split.
-        deposits > 1 and not is_corrected and (ledger_amount > paid_amount or ledger_amount = paid_amount and has_other_currency) as is_duplicate,
+        deposits > 1 and not is_corrected and (ledger_amount > paid_amount or over_credit = 0 and has_other_currency) as is_duplicate,
         -- One side waits for the other.
         case
             when not has_payment and coalesce(data_until > credit_due_at, false) and credit_due_at <= as_of then 'ledger_only'

@@ -4,7 +4,16 @@ summaries as (select * from {{ ref('stg_stripe__balance_summaries') }}),
 
 transactions as (select * from {{ ref('int_stripe__transactions') }}),
 
-files as (select * from {{ source('raw', 'loaded_files') }} where status = 'loaded'),
+mode as (select * from {{ ref('stg_stripe__mode') }}),
+
+files as (
+
+    select loaded_files.*
+    from {{ source('raw', 'loaded_files') }} as loaded_files
+    inner join mode on loaded_files.livemode = mode.livemode
+    where loaded_files.status = 'loaded'
+
+),
 
 payout_rows as (
 

@@ -8,7 +8,17 @@ deposits as (select * from {{ ref('int_deposits') }}),
 
 matches as (select * from {{ ref('int_deposits__matched') }}),
 
-files as (select * from {{ source('raw', 'loaded_files') }} where status = 'loaded' and (source like 'stripe/%' or source = 'payments')),
+mode as (select * from {{ ref('stg_stripe__mode') }}),
+
+-- Sessions of both modes tie ids together.
+files as (
+
+    select loaded_files.*
+    from {{ source('raw', 'loaded_files') }} as loaded_files
+    inner join mode on loaded_files.livemode = mode.livemode or loaded_files.source = 'stripe/checkout_sessions'
+    where loaded_files.status = 'loaded' and loaded_files.source like 'stripe/%'
+
+),
 
 rail_payments as (select * from {{ ref('stg_rails__payments') }}),
 
