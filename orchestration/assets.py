@@ -431,8 +431,6 @@ def publication_metadata(publication: Publication) -> dict[str, Any]:
     metadata: dict[str, Any] = {"path": dg.MetadataValue.path(publication.path)}
     if kpis:
         metadata["KPIs"] = dg.MetadataValue.md(report.kpi_table(kpis))
-    if kpis and days:
-        metadata["by day"] = dg.MetadataValue.md(report.revenue_plot(days, kpis[0]["currency"]))
     reasons = "\n".join(
         f"| {one.reason_code} | {one.records:,} | {report.place_of(one)} |" for one in published_reject_reasons(publication.path)
     )
@@ -440,8 +438,11 @@ def publication_metadata(publication: Publication) -> dict[str, Any]:
     state = reconciliation(publication.path)
     if state.is_needed:
         metadata["reconciliation"] = dg.MetadataValue.md("\n".join([state.headline, "", *(f"- {gap.told()}" for gap in state.gaps)]))
-    if breaks := open_breaks(publication.path, BREAKS_SHOWN):
-        metadata["open breaks"] = dg.MetadataValue.md(report.break_table(breaks))
+    if state.breaks:
+        metadata["open breaks"] = dg.MetadataValue.md(report.breaks_by_type(state))
+        metadata["first breaks"] = dg.MetadataValue.md(report.break_table(open_breaks(publication.path, BREAKS_SHOWN)))
+    if kpis and days:
+        metadata["by day"] = dg.MetadataValue.md(report.revenue_plot(days, kpis[0]["currency"]))
     return {
         **metadata,
         "new records": publication.new_records,

@@ -101,6 +101,15 @@ def age(group: Any) -> str:
     return f"oldest {group.oldest_days} day{'' if group.oldest_days == 1 else 's'}"
 
 
+def breaks_by_type(state: Reconciliation) -> str:
+    """The open breaks by type as a Markdown table."""
+    header = "| priority | break | cases | amount | oldest |\n|---:|---|---:|---:|---:|\n"
+    return header + "\n".join(
+        f"| {group.priority} | {group.break_type} | {group.cases:,} | {money(group.amount)} {group.currency} | {group.oldest_days} d |"
+        for group in state.breaks
+    )
+
+
 def break_table(breaks: Sequence[Break]) -> str:
     """Open breaks as a Markdown table, one a line."""
     header = "| priority | break | case | user | credited | paid | currency | age |\n|---:|---|---|---|---:|---:|---|---:|\n"
