@@ -92,7 +92,7 @@ group by entry_id having count(cases.case_id) <> 1
 union all
 select 'payment ' || payment_key as id, count(cases.case_id) as cases
 from intermediate.int_payments left join marts.fct_reconciliation as cases on payment_key = case_id
-where is_paid group by payment_key having count(cases.case_id) <> 1
+group by payment_key having count(cases.case_id) <> 1
 """
 
 

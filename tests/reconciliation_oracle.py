@@ -515,6 +515,10 @@ def reconcile(entries: list[Row], landed: Landed, as_of: datetime, grace_days: i
         end, at = ends.get(deposit["rail"]), deposit["occurred_at"]
         overdue = end is not None and end - at > grace and as_of - at >= grace
         row = case_row(None, [deposit], None, entries, as_of)
+        # choice: a credit that was taken back in full owes nothing, like a payment that went back in full
+        if row["clawed_back_amount"] >= row["ledger_amount"]:
+            rows[(f"deposit:{deposit['entry_id']}",)] = row | verdict("matched")
+            continue
         rows[(f"deposit:{deposit['entry_id']}",)] = row | (verdict("break", "ledger_only") if overdue else verdict("pending"))
     return rows
 

@@ -408,6 +408,17 @@ def test_a_payment_that_was_never_credited_and_went_back_needs_nothing(told: Rec
     is_broken(told, "processor_only", 1, "stripe:pi_went back in part")
 
 
+story.credited("given by mistake", "7.5", intent="pi_nobody paid")
+story.ledger.append(withdrawal("given by mistake back", "2026-10-09T00:00:00Z", "7.5", related_id="given by mistake"))
+story.credited("given and kept", "7.5", intent="pi_nobody paid that")
+story.ledger.append(adjustment("given and kept back", "2026-10-09T00:00:00Z", "-7.49", related_id="given and kept"))
+
+
+def test_a_credit_that_nobody_paid_and_that_was_taken_back_needs_nothing(told: Reconciled) -> None:
+    is_matched(told, "deposit:given by mistake")
+    is_broken(told, "ledger_only", 1, "deposit:given and kept")
+
+
 # --------------------------------------------------------------------------------------------- more than one credit
 
 story.paid("twice")

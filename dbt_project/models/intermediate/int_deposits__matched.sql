@@ -152,7 +152,7 @@ lone_payments as (
     select payments.*
     from payments
     anti join keyed on payments.payment_key = keyed.payment_key
-    where payments.is_paid and payments.user_id is not null
+    where payments.user_id is not null
 
 ),
 

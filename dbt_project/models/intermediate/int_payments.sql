@@ -43,8 +43,6 @@ select
     cast(null as {{ text_type() }}) as payment_id,
     coalesce(stripe_payments.user_id, sessions.user_id) as user_id,
 
-    stripe_payments.is_paid,
-
     ---------- money, as the customer sees it
     stripe_payments.paid_currency,
     cast(stripe_payments.paid_amount as decimal(38, 12)) as paid_amount,
@@ -76,8 +74,6 @@ select
     cast(null as {{ text_type() }}) as checkout_session_id,
     payment_id,
     user_id,
-
-    true as is_paid,
 
     ---------- money, as the customer sees it
     currency as paid_currency,

@@ -78,7 +78,7 @@ of_payments as (
         case
             when credited.has_paid_currency then credited.clawed_back_in_paid_currency else credited_otherwise.clawed_back_amount
         end as clawed_back_amount,
-        case when payments.is_paid then payments.paid_currency end as paid_currency,
+        payments.paid_currency,
         payments.paid_amount,
         payments.settlement_currency,
         payments.settled_gross,
@@ -96,8 +96,6 @@ of_payments as (
     from payments
     left join credited on payments.payment_key = credited.payment_key
     left join credited_otherwise on payments.payment_key = credited_otherwise.payment_key
-    -- Money that went back for a payment which nobody has seen is a case only where the ledger knows the payment.
-    where payments.is_paid or credited.payment_key is not null
 
 ),
 

@@ -37,7 +37,6 @@ returned as (
         -sum(gross) filter (where movement = 'refund') as refunded_gross,
         -sum(presentment_amount) filter (where movement = 'dispute') as disputed_amount,
         -sum(gross) filter (where movement = 'dispute') as disputed_gross,
-        min(created_at) as first_event_at,
         max(created_at) as last_event_at,
         min(created_at) filter (where movement = 'refund') as refunded_at,
         min(created_at) filter (where movement = 'dispute') as disputed_at
@@ -50,13 +49,12 @@ returned as (
 joined as (
 
     select
-        coalesce(paid.payment_key, returned.payment_key) as payment_key,
+        paid.payment_key,
         coalesce(paid.payment_intent_id, returned.payment_intent_id) as payment_intent_id,
         coalesce(paid.charge_id, returned.charge_id) as charge_id,
         coalesce(paid.user_id, returned.user_id) as user_id,
-        paid.payment_key is not null as is_paid,
+        paid.paid_currency,
         paid.paid_amount,
-        coalesce(paid.paid_currency, returned.returned_currency) as paid_currency,
         paid.settlement_currency,
         paid.settled_gross,
         paid.settled_fee,
@@ -69,12 +67,12 @@ joined as (
         coalesce(
             paid.paid_currency <> returned.returned_currency or paid.paid_currency <> returned.other_returned_currency, false
         ) as is_returned_converted,
-        coalesce(paid.paid_at, returned.first_event_at) as paid_at,
-        coalesce(greatest(paid.last_event_at, returned.last_event_at), paid.last_event_at, returned.last_event_at) as last_event_at,
+        paid.paid_at,
+        coalesce(greatest(paid.last_event_at, returned.last_event_at), paid.last_event_at) as last_event_at,
         returned.refunded_at,
         returned.disputed_at
     from paid
-    full outer join returned on paid.payment_key = returned.payment_key
+    left join returned on paid.payment_key = returned.payment_key
 
 )
 
@@ -84,8 +82,6 @@ select
     payment_intent_id,
     charge_id,
     user_id,
-
-    is_paid,
 
     ---------- money, as the customer sees it
     paid_currency,

@@ -35,19 +35,31 @@ landed_items as (
 
 ),
 
+own_transactions as (
+
+    select distinct
+        payout_id,
+        balance_transaction_id
+    from landed
+    where balance_transaction_id is not null
+
+),
+
 items as (
 
     select
-        payout_id,
-        min(account_id) as account_id,
-        min(currency) as currency,
+        landed_items.payout_id,
+        min(landed_items.account_id) as account_id,
+        min(landed_items.currency) as currency,
         count(*) as items,
-        sum(net) as items_net,
-        min(payout_effective_at) as effective_at
+        sum(landed_items.net) as items_net,
+        min(landed_items.payout_effective_at) as effective_at
     from landed_items
-    -- The report lists the payout beside what it paid out.
-    where reporting_category <> 'payout'
-    group by payout_id
+    -- The report may list the payout, or its coming back, beside what it paid out; what came back is an item of the next payout.
+    anti join own_transactions
+        on landed_items.payout_id = own_transactions.payout_id and landed_items.balance_transaction_id = own_transactions.balance_transaction_id
+    where landed_items.reporting_category <> 'payout'
+    group by landed_items.payout_id
 
 ),
 

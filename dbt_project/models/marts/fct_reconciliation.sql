@@ -59,6 +59,7 @@ broken as (
         deposits > 1 and not is_corrected and (ledger_amount > paid_amount or over_credit = 0 and has_other_currency) as is_duplicate,
         -- One side waits for the other.
         case
+            when not has_payment and clawed_back_amount >= ledger_amount then 'settled'
             when not has_payment and coalesce(data_until > credit_due_at, false) and credit_due_at <= as_of then 'ledger_only'
             when not has_payment then 'pending'
             when is_uncredited and deposits = 0 and is_returned then 'settled'
