@@ -144,6 +144,7 @@ def _publish(settings: Settings, runs: Sequence[Run]) -> None:
     replace_file(home.published_file, lambda partial: _copy_for_readers(home.build_file, partial, runs))
     with duckdb.connect(str(home.build_file)) as connection:
         connection.execute("update build.state set published_fingerprint = fingerprint, published_through = built_through")
+        connection.execute("create or replace table build.published_breaks as from marts.fct_reconciliation_history")
 
 
 def _copy_for_readers(build_file: Path, partial: Path, runs: Sequence[Run]) -> None:

@@ -26,6 +26,9 @@ create table if not exists build.state (
     published_fingerprint varchar, published_through bigint
 );
 insert into build.state select -1, null, null, null, null, null, -1 where not exists (from build.state);
+create table if not exists build.published_breaks (
+    case_id varchar, break_type varchar, priority integer, opened_at timestamptz, closed_at timestamptz
+);
 create table if not exists build.touched_keys (entry_date date, user_id varchar, paywall_id varchar, currency varchar);
 """
 
@@ -170,16 +173,20 @@ def _show_published_breaks(connection: duckdb.DuckDBPyConnection, settings: Sett
     connection.execute(BREAK_HISTORY)
     if not settings.home.published_file.exists():
         return
-    connection.execute(f"attach {literal(str(settings.home.published_file))} as published (read_only)")
+    columns = "case_id, break_type, priority, opened_at, closed_at"
     try:
-        (known,) = connection.execute(
-            "select count(*) from duckdb_tables() where database_name = 'published' and table_name = 'fct_reconciliation_history'"
-        ).fetchall()[0]
+        connection.execute(f"attach {literal(str(settings.home.published_file))} as published (read_only)")
+    except duckdb.IOException:
+        # Somebody has it open for writing, as DuckDB's own shell does unless it is told otherwise. Publication noted it down too.
+        connection.execute(f"insert into raw.published_breaks by name select {columns} from build.published_breaks")
+        return
+    try:
+        known = connection.execute(
+            "select 1 from duckdb_tables() where database_name = 'published' and table_name = 'fct_reconciliation_history'"
+        ).fetchone()
         if known:
-            connection.execute(
-                """insert into raw.published_breaks by name
-                select case_id, break_type, priority, opened_at, closed_at from published.marts.fct_reconciliation_history"""
-            )
+            table = "published.marts.fct_reconciliation_history"
+            connection.execute(f"insert into raw.published_breaks by name select {columns} from {table}")
     finally:
         connection.execute("detach published")
 

@@ -10,11 +10,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from datetime import date
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from ingestion.sample import land_sample
 from orchestration.cli import ui_arguments
 from tests.builders import charge, land, ledger_file
 from tests.harness import run_pipeline
@@ -60,6 +62,27 @@ def test_run_lands_the_sample_where_nothing_landed_and_publishes(first_run: tupl
     assert done.stdout.endswith(f"Published: {home}/published/warehouse.duckdb\n")
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
         assert connection.execute("select count(*) > 28000 from marts.fct_ledger_entries").fetchone() == (True,)
+
+
+def test_the_samples_breaks_are_those_that_were_planted_and_its_balances_close(
+    first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    home, done = first_run
+    planted = land_sample(tmp_path, date(2026, 11, 1)).planted
+    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
+        breaks = connection.execute("select break_type, case_id from marts.fct_reconciliation where status = 'break'").fetchall()
+        balances = connection.execute(
+            """select count(*), count(*) filter (where opening_balance + activity - payouts = closing_balance
+                and activity = itemized_activity and payouts = itemized_payouts
+                and coalesce(closing_before, opening_balance) = opening_balance)
+            from marts.fct_stripe_balances"""
+        ).fetchall()
+    assert set(breaks) == {(break_type, case_id) for break_type, case_ids in planted.items() for case_id in case_ids}
+    assert len(breaks) == 15
+    # Two currencies, and the months from July to October.
+    assert balances == [(8, 8)]
+    assert "Reconciliation: complete." in done.stdout
+    assert "3 ×  processor_only" in done.stdout
 
 
 def test_a_second_run_finds_nothing_new_and_leaves_the_file(first_run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

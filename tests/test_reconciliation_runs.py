@@ -1,6 +1,8 @@
 """Reconciliation over several runs: what is missing is said, breaks open and close, and altered reports are not believed."""
 
 import io
+import subprocess
+import sys
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,6 +93,26 @@ def test_breaks_open_close_and_open_again(tmp_path: Path) -> None:
     assert run(tmp_path, as_of="2026-11-13T09:00:00Z").exit_code == 0
     reopened = ("stripe:pi_2", "duplicate_deposit", *instants("2026-11-11T09:00:00", None))
     assert query(tmp_path, HISTORY) == [closed, reopened]
+
+
+def test_somebody_who_opens_the_published_file_for_writing_stops_no_run(tmp_path: Path) -> None:
+    land(tmp_path, [activity_file(OCTOBER, [PAID])])
+    assert run(tmp_path).exit_code == 0
+    opened = query(tmp_path, HISTORY)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()",
+         str(tmp_path / "published" / "warehouse.duckdb")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"open\n"
+        land(tmp_path, [ledger_file("l.jsonl", [credit("d1", "2026-10-05T10:00:30Z", "10", intent="pi_1")])])
+        result = run(tmp_path)
+    finally:
+        holder.communicate()
+    assert result.exit_code == 0, result
+    assert query(tmp_path, HISTORY) == [(*opened[0][:3], *instants("2026-11-10T12:00:00"))]
 
 
 def test_the_grace_is_a_setting(tmp_path: Path) -> None:

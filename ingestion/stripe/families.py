@@ -33,14 +33,18 @@ class Column:
     """Every row states it."""
     in_header: bool = False
     """The file has the column; rows may leave it empty."""
+    requested_as: tuple[str, ...] = ()
+    """What our pull asks Stripe for, where that is not the first of the names."""
 
     def place(self, alternative: int) -> str:
         """The name of the field that holds one of the alternatives while a record is judged."""
         return f"{self.name}_{alternative}"
 
 
-def _column(name: str, kind: Kind, *other_names: str, required: bool = False, in_header: bool = False) -> Column:
-    return Column(name, kind, other_names or (name,), required, in_header)
+def _column(
+    name: str, kind: Kind, *stated_as: str, required: bool = False, in_header: bool = False, requested_as: tuple[str, ...] = ()
+) -> Column:
+    return Column(name, kind, stated_as or (name,), required, in_header, requested_as)
 
 
 @dataclass(frozen=True)
@@ -55,10 +59,15 @@ class Family:
     columns: tuple[Column, ...]
     keys: tuple[str, ...] = ()
     """Names of columns of which the file has at least one: without it no row can be tied to a payment."""
-    requested: tuple[str, ...] = ()
-    """Columns that our pull asks Stripe for; the default ones hold no join key, and may hold what must stay out."""
+    chooses_columns: bool = True
+    """Whether Stripe may be asked for columns. The default ones hold no join key, and may hold what must stay out."""
     looks_back: bool = True
     """Whether what a past span says may change: rows become available, payouts arrive or fail."""
+
+    @property
+    def requested(self) -> list[str]:
+        """The columns that our pull asks Stripe for."""
+        return [name for column in self.columns for name in column.requested_as or column.stated_as[:1]] if self.chooses_columns else []
 
     @property
     def layout(self) -> Layout:
@@ -86,6 +95,7 @@ _CREATED = ("created_utc", "created", "created_at")
 _AVAILABLE = ("available_on_utc", "available_on", "available_at")
 USER_KEYS: Final = ("user", "user_id", "userId", "external_user_id", "externalUserId", "walletUserId")
 """Metadata keys under which a payment may name its user; Stripe writes `payment_metadata[KEY]`."""
+USER_COLUMNS: Final = tuple(f"payment_metadata[{key}]" for key in USER_KEYS)
 
 ACTIVITY: Final = Family(
     "balance_change_from_activity.itemized",
@@ -102,26 +112,9 @@ ACTIVITY: Final = Family(
         _column("customer_facing_amount", "money"),
         _column("customer_facing_currency", "currency"),
         _column("automatic_payout_id", "text", "automatic_payout_id", "automatic_payout"),
-        _column("user_id", "text", *(f"payment_metadata[{key}]" for key in USER_KEYS)),
+        _column("user_id", "text", *USER_COLUMNS, requested_as=USER_COLUMNS),
     ),
     keys=("source_id", "charge_id", "payment_intent_id"),
-    requested=(
-        "balance_transaction_id",
-        "created_utc",
-        "available_on_utc",
-        "currency",
-        "gross",
-        "fee",
-        "net",
-        "reporting_category",
-        "source_id",
-        "charge_id",
-        "payment_intent_id",
-        "customer_facing_amount",
-        "customer_facing_currency",
-        "automatic_payout_id",
-        *(f"payment_metadata[{key}]" for key in USER_KEYS),
-    ),
 )
 PAYOUTS: Final = Family(
     "payouts.itemized",
@@ -131,23 +124,12 @@ PAYOUTS: Final = Family(
         _column("payout_id", "text", "payout_id", "payout", "source_id", required=True),
         _column("payout_status", "word", "payout_status", "status"),
         _column("arrival_date", "day", "payout_expected_arrival_date", "arrival_date"),
-        _column("effective_at", "time", "effective_at_utc", "effective_at", *_CREATED, required=True),
+        # Not every version knows the one in UTC; without a time zone among its parameters a report is in UTC anyway.
+        _column("effective_at", "time", "effective_at_utc", "effective_at", *_CREATED, required=True, requested_as=("effective_at",)),
         _column("balance_transaction_id", "text", "balance_transaction_id", "balance_transaction"),
         _column("currency", "currency", required=True),
         *_GROSS_FEE_NET,
         _column("reporting_category", "word"),
-    ),
-    requested=(
-        "payout_id",
-        "payout_status",
-        "payout_expected_arrival_date",
-        "effective_at",
-        "balance_transaction_id",
-        "currency",
-        "gross",
-        "fee",
-        "net",
-        "reporting_category",
     ),
 )
 PAYOUT_RECONCILIATION: Final = Family(
@@ -165,21 +147,6 @@ PAYOUT_RECONCILIATION: Final = Family(
         _column("reporting_category", "word"),
         *_JOIN_KEYS,
     ),
-    requested=(
-        "automatic_payout_id",
-        "automatic_payout_effective_at_utc",
-        "balance_transaction_id",
-        "created_utc",
-        "available_on_utc",
-        "currency",
-        "gross",
-        "fee",
-        "net",
-        "reporting_category",
-        "source_id",
-        "charge_id",
-        "payment_intent_id",
-    ),
 )
 BALANCE_SUMMARY: Final = Family(
     "balance.summary",
@@ -190,6 +157,7 @@ BALANCE_SUMMARY: Final = Family(
         _column("currency", "currency", required=True),
         _column("net_amount", "money", "net_amount", "net", required=True),
     ),
+    chooses_columns=False,
     looks_back=False,
 )
 SESSIONS: Final = Family(

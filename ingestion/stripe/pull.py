@@ -163,7 +163,7 @@ def _created(api: StripeApi, intents: "Intents", intent: Intent, family: Family,
 
 
 def _parameters(intent: Intent, family: Family) -> dict[str, Any]:
-    columns = {"columns": list(family.requested)} if family.requested else {}
+    columns = {"columns": family.requested} if family.requested else {}
     return {"interval_start": intent.start, "interval_end": intent.end, **columns}
 
 

@@ -74,29 +74,16 @@ balances as (
 
 ),
 
-activity_coverage as (
+coverage as (
 
     select
         account_id,
+        split_part(report_type, '.', 1) as report,
         min(covered_from) as covered_from,
         max(covered_until) as covered_until,
         bool_or(covered_until is null) as is_unknown
     from files
-    where report_type like 'balance_change_from_activity.%'
-    group by account_id
-
-),
-
-payouts_coverage as (
-
-    select
-        account_id,
-        min(covered_from) as covered_from,
-        max(covered_until) as covered_until,
-        bool_or(covered_until is null) as is_unknown
-    from files
-    where report_type like 'payouts.%'
-    group by account_id
+    group by account_id, split_part(report_type, '.', 1)
 
 ),
 
@@ -156,8 +143,9 @@ itemized as (
         lag(balances.closing_balance) over (partition by balances.account_id, balances.currency order by balances.covered_from) as closing_before,
         lag(balances.covered_until) over (partition by balances.account_id, balances.currency order by balances.covered_from) as covered_before
     from balances
-    left join activity_coverage on balances.account_id = activity_coverage.account_id
-    left join payouts_coverage on balances.account_id = payouts_coverage.account_id
+    left join coverage as activity_coverage
+        on balances.account_id = activity_coverage.account_id and activity_coverage.report = 'balance_change_from_activity'
+    left join coverage as payouts_coverage on balances.account_id = payouts_coverage.account_id and payouts_coverage.report = 'payouts'
     left join activity_sums
         on balances.account_id = activity_sums.account_id and balances.currency = activity_sums.currency and balances.path = activity_sums.path
     left join payout_sums
