@@ -74,16 +74,25 @@ balances as (
 
 ),
 
+reports as (
+
+    select
+        *,
+        case when report_type like 'balance_change_from_activity.%' then 'activity' when report_type like 'payouts.%' then 'payouts' end as report
+    from files
+
+),
+
 coverage as (
 
     select
         account_id,
-        split_part(report_type, '.', 1) as report,
+        report,
         min(covered_from) as covered_from,
         max(covered_until) as covered_until,
         bool_or(covered_until is null) as is_unknown
-    from files
-    group by account_id, split_part(report_type, '.', 1)
+    from reports
+    group by account_id, report
 
 ),
 
@@ -144,7 +153,7 @@ itemized as (
         lag(balances.covered_until) over (partition by balances.account_id, balances.currency order by balances.covered_from) as covered_before
     from balances
     left join coverage as activity_coverage
-        on balances.account_id = activity_coverage.account_id and activity_coverage.report = 'balance_change_from_activity'
+        on balances.account_id = activity_coverage.account_id and activity_coverage.report = 'activity'
     left join coverage as payouts_coverage on balances.account_id = payouts_coverage.account_id and payouts_coverage.report = 'payouts'
     left join activity_sums
         on balances.account_id = activity_sums.account_id and balances.currency = activity_sums.currency and balances.path = activity_sums.path
