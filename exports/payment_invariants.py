@@ -23,6 +23,7 @@ PAYMENT_INVARIANTS: Final = {
     "stripe_payouts_equal_summary": "The itemised payouts add up to the balance summary of their span.",
     "deposits_and_payments_are_in_one_case": "Every settled paid deposit and every payment is in exactly one reconciliation case.",
     "stripe_presentment_is_the_settlement": "Without a conversion the customer paid, and got back, what the account's balance shows.",
+    "stripe_returns_have_a_payment": "Every refund and dispute of Stripe's belongs to a payment that was landed.",
     "priority_1_breaks": "At most MAX_PRIORITY_1_BREAKS open breaks of priority 1: money without credit, credit without money.",
 }
 ROWS_TOLD: Final = 20
@@ -84,6 +85,15 @@ where rows.movement in ('payment', 'refund') and rows.presentment_currency = row
 order by files.path, rows.line
 """
 
+# Their charge may be older than the first report: a credit for it cannot be judged.
+RETURNS_WITHOUT_PAYMENT: Final = """
+select files.path, rows.line, rows.balance_transaction_id as id, 1 as expected, 0 as actual
+from intermediate.int_stripe__transactions as rows
+join raw.loaded_files as files using (batch_seq, file_no)
+where rows.movement in ('refund', 'dispute') and rows.payment_key not in (select payment_key from intermediate.int_payments)
+order by files.path, rows.line
+"""
+
 NOT_IN_ONE_CASE: Final = """
 select 'deposit ' || entry_id as id, count(cases.case_id) as cases
 from intermediate.int_deposits
@@ -109,6 +119,7 @@ def check_payments(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
         *_no_rows(connection, "stripe_payouts_equal_summary", BALANCES.format(expected="itemized_payouts", actual="payouts")),
         none_of(connection, "deposits_and_payments_are_in_one_case", "all", NOT_IN_ONE_CASE),
         *(replace(one, severity=WARN) for one in _no_rows(connection, "stripe_presentment_is_the_settlement", PRESENTMENT_THAT_DIFFERS)),
+        *(replace(one, severity=WARN) for one in _no_rows(connection, "stripe_returns_have_a_payment", RETURNS_WITHOUT_PAYMENT)),
         _priority_1(connection, settings),
     ]
 

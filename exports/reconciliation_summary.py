@@ -40,7 +40,7 @@ class Break:
 
 @dataclass(frozen=True)
 class SourceState:
-    """A source that the reconciliation needs, with its verdict: `complete`, `missing` or `stale`."""
+    """A source that the reconciliation needs, with its verdict: `complete`, `missing`, `stale` or `gaps`."""
 
     rail: str
     source: str
@@ -51,7 +51,7 @@ class SourceState:
         """The state in words; instants are UTC."""
         until = f", its data end {self.data_until:%Y-%m-%d %H:%M} UTC" if self.data_until and self.verdict != "missing" else ""
         name = self.source if self.rail == "stripe" else f"{self.source} of {self.rail}"
-        return f"{name} is {self.verdict}{until}"
+        return f"{name} {'has gaps' if self.verdict == 'gaps' else f'is {self.verdict}'}{until}"
 
 
 @dataclass(frozen=True)

@@ -171,13 +171,11 @@ def _show_settings(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
 def _show_published_breaks(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """The history of breaks as last published: readers' truth, replaced at once with the cases that it belongs to."""
     connection.execute(BREAK_HISTORY)
-    if not settings.home.published_file.exists():
-        return
     columns = "case_id, break_type, priority, opened_at, closed_at"
     try:
         connection.execute(f"attach {literal(str(settings.home.published_file))} as published (read_only)")
     except duckdb.IOException:
-        # Somebody has it open for writing, as DuckDB's own shell does unless it is told otherwise. Publication noted it down too.
+        # It is gone, or somebody has it open for writing, as DuckDB's own shell does unless told otherwise. Publication noted it down too.
         connection.execute(f"insert into raw.published_breaks by name select {columns} from build.published_breaks")
         return
     try:

@@ -1,8 +1,11 @@
-"""Payments of rails other than Stripe (contract 2.5, `payments/`): which rules they obey and what the lake keeps of them."""
+"""Payments of rails other than Stripe (contract 2.5, `payments/`): which rules they obey and what the lake keeps of them.
+
+Exports of banks and processors hold names, addresses and account numbers: of metadata and further columns only the user is kept.
+"""
 
 from ingestion.inspection import Layout
 from ingestion.ledger import canonical
-from ingestion.records import stated_fields, with_extra
+from ingestion.records import stated_fields
 from ingestion.sql import (
     METADATA_RULES,
     RULES_OF_FORM,
@@ -77,7 +80,6 @@ def records_sql(texts: str) -> str:
         lower(f_currency) as currency, payment_status as status, v_fee as fee, v_refunded_amount as refunded_amount,
         case when broken is null
             then list_filter(json_extract_string(o_metadata, [{users}]), lambda user: nullif(user, '') is not null)[1] end as user_id,
-        case when broken is null then {with_extra("o_metadata", "extra")} end as metadata,
         {told(RULES, "code")} as reject_code,
         {told(RULES, "words")} as reject_words,
         case when broken is not null then without_line_end(raw) end as reject_raw

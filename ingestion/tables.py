@@ -162,7 +162,6 @@ RAIL_PAYMENTS: Final = {
     "fee": MONEY,
     "refunded_amount": MONEY,
     "user_id": "varchar",
-    "metadata": "varchar",
 }
 
 REJECTED_RECORDS: Final = {

@@ -127,8 +127,11 @@ def stripe_asset(family: Family) -> dg.AssetsDefinition:
     def pull_new_reports(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult[None]:
         if warehouse.stripe is None:
             return dg.MaterializeResult(metadata={"pull": "no STRIPE_API_KEY: files in the landing area are all there is"})
+        report_type = report_type_of(warehouse.settings, family)
+        if report_type is None:
+            return dg.MaterializeResult(metadata={"pull": "not among STRIPE_REPORT_TYPES"})
         with retried(context):
-            pulled = pull(warehouse.settings, warehouse.stripe, report_type_of(warehouse.settings, family), context.log.info)
+            pulled = pull(warehouse.settings, warehouse.stripe, report_type, context.log.info)
         if pulled.left:
             context.log.warning(f"{pulled.report_type}: {pulled.left}")
         context.log.info(pulled_in_words(pulled))
@@ -137,9 +140,11 @@ def stripe_asset(family: Family) -> dg.AssetsDefinition:
     return pull_new_reports
 
 
-def report_type_of(settings: Settings, family: Family) -> str:
-    """The version of a family that the settings pin; the list of Checkout Sessions has none."""
-    return next((name for name in settings.stripe_report_types if name.rsplit(".", 1)[0] == family.name), family.name)
+def report_type_of(settings: Settings, family: Family) -> str | None:
+    """The version of a family that the settings pin, None where they leave it out; the list of Checkout Sessions has no version."""
+    if not family.versions:
+        return family.name
+    return next((name for name in settings.stripe_report_types if name.rsplit(".", 1)[0] == family.name), None)
 
 
 def pulled_in_words(pulled: Pulled) -> str:

@@ -93,7 +93,7 @@ def stripe_data_sensor(settings: Settings) -> dg.SensorDefinition:
     def stripe_data(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         if settings.stripe_api_key is None:
             return dg.SkipReason("there is no STRIPE_API_KEY")
-        api, report_type = StripeApi(settings), report_type_of(settings, ACTIVITY)
+        api, report_type = StripeApi(settings), report_type_of(settings, ACTIVITY) or ""
         try:
             available = api.available(report_type)
             covered = pulled_files(Landing.of(settings), report_type, api.account, api.livemode)

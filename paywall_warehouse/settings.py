@@ -87,6 +87,15 @@ class Settings(BaseSettings):
             raise ValueError(f"allowed: a path or a URL that fsspec can open ({error})") from None
         return value
 
+    @field_validator("stripe_api_key", "paywalls_webhook_secret")
+    @classmethod
+    def _one_word(cls, value: SecretStr | None) -> SecretStr | None:
+        """A secret out of a file ends with a line feed, which a library would show with the rest when it complains of it."""
+        text = value.get_secret_value().strip() if value is not None else ""
+        if not re.fullmatch(r"[!-~]*", text):
+            raise ValueError("allowed: a text without spaces and line feeds")
+        return SecretStr(text) if text else None
+
     @field_validator("stripe_api_base")
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
@@ -98,8 +107,13 @@ class Settings(BaseSettings):
     @classmethod
     def _known_reports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         families = [name.rsplit(".", 1)[0] for name in value]
-        if not all(map(STRIPE_REPORT_TYPE.fullmatch, value)) or len(set(families)) < len(families):
-            raise ValueError(f"allowed: report types, comma-separated, one version of each, such as {','.join(STRIPE_REPORT_TYPES)}")
+        if (
+            "balance_change_from_activity.itemized" not in families
+            or not all(map(STRIPE_REPORT_TYPE.fullmatch, value))
+            or len(set(families)) < len(families)
+        ):
+            example = ",".join(STRIPE_REPORT_TYPES)
+            raise ValueError(f"allowed: report types, comma-separated, one version of each and the activity among them, such as {example}")
         return value
 
     @field_validator("export_formats")

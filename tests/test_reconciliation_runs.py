@@ -67,12 +67,22 @@ def test_reports_that_end_early_are_stale(tmp_path: Path) -> None:
 
 def test_an_idle_span_is_covered_by_a_report_without_rows(tmp_path: Path) -> None:
     header = activity_file("october.csv", [PAID]).content.splitlines()[0] + b"\n"
-    idle = [landed(f"stripe/{ACTIVITY}", covering(f"2026-{month}-01", f"2026-{month}-28"), header) for month in ("09", "11")]
+    idle = [landed(f"stripe/{ACTIVITY}", covering(*days), header) for days in (("2026-10-01", "2026-10-31"), ("2026-11-01", "2026-11-30"))]
     land(tmp_path, [ledger_file("l.jsonl", [credit("d1", "2026-11-01T10:00:30Z", "10", intent="pi_9")]), *idle])
-    # The same bytes say something else of another month; nobody can have landed today what ends on 29 November.
+    # The same bytes say something else of another month; nothing covers what is still to come when it is landed.
     run(tmp_path, as_of="2026-12-20T00:00:00Z")
     (row,) = query(tmp_path, "select status, break_type from marts.fct_reconciliation")
     assert row == ("break", "ledger_only")
+
+
+def test_a_month_that_is_missing_makes_no_false_breaks_and_is_told(tmp_path: Path) -> None:
+    november = charge_row("txn_3", "2026-11-05T10:00:00Z", "5.00", "0.45", intent="pi_3")
+    files = [activity_file(covering("2026-09-01", "2026-09-30"), [PAID | {"created_utc": "2026-09-05 10:00:00"}])]
+    files.append(activity_file(TO_NOVEMBER, [november]))
+    land(tmp_path, [ledger_file("l.jsonl", [credit("d2", "2026-10-06T10:00:30Z", "20", intent="pi_2")]), *files])
+    result = run(tmp_path)
+    assert "! stripe/balance_change_from_activity.itemized has gaps, its data end 2026-10-01 00:00 UTC" in result.output
+    assert query(tmp_path, "select status from marts.fct_reconciliation where case_id = 'deposit:d2'") == [("pending",)]
 
 
 def test_breaks_open_close_and_open_again(tmp_path: Path) -> None:

@@ -36,3 +36,12 @@ def test_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_password_in_a_url_is_not_shown_to_people() -> None:
     settings = load_settings(landing_uri="ftp://robot:very_secret@files.example/landing")
     assert settings.landing_shown == "ftp://***@files.example/landing"
+
+
+def test_a_key_out_of_a_file_loses_its_line_feed_and_is_never_told() -> None:
+    key = load_settings(_env_file=None, stripe_api_key="rk_live_topsecret\n").stripe_api_key
+    assert key is not None
+    assert key.get_secret_value() == "rk_live_topsecret"
+    with pytest.raises(SettingsError, match="STRIPE_API_KEY is not allowed: allowed: a text without spaces") as caught:
+        load_settings(_env_file=None, stripe_api_key="rk_live topsecret")
+    assert "topsecret" not in str(caught.value)

@@ -18,9 +18,11 @@ import pytest
 from ingestion.landing import Landing
 from ingestion.stripe import pull as pull_module
 from ingestion.stripe.api import Pace, StripeApi, StripeRefusedError, StripeUnavailableError
+from ingestion.stripe.families import ACTIVITY as ACTIVITY_FAMILY
 from ingestion.stripe.families import FAMILIES
 from ingestion.stripe.pull import Pulled, ReportFailedError, pull, pulled_files
 from ingestion.stripe.windows import by_months, gaps, windows_to_pull
+from orchestration.assets import report_type_of
 from orchestration.automation import stripe_data_sensor
 from paywall_warehouse import files
 from paywall_warehouse.settings import Settings, SettingsError, load_settings
@@ -224,11 +226,12 @@ def test_what_stripe_knows_no_more_is_asked_for_again(settings: Settings, server
 
 def test_the_pinned_versions_are_those_that_can_be_loaded(tmp_path: Path) -> None:
     for family in FAMILIES:
+        others = () if family is ACTIVITY_FAMILY else (ACTIVITY,)
         for version in family.versions:
-            load_settings(_env_file=None, warehouse_home=tmp_path, stripe_report_types=(f"{family.name}.{version}",))
+            load_settings(_env_file=None, warehouse_home=tmp_path, stripe_report_types=(*others, f"{family.name}.{version}"))
         beyond = f"{family.name}.{(family.versions or [0])[-1] + 1}"
         with pytest.raises(SettingsError, match="STRIPE_REPORT_TYPES"):
-            load_settings(_env_file=None, warehouse_home=tmp_path, stripe_report_types=(beyond,))
+            load_settings(_env_file=None, warehouse_home=tmp_path, stripe_report_types=(*others, beyond))
 
 
 def test_a_restricted_key_may_not_see_the_account(settings: Settings, server: StripeServer) -> None:
@@ -409,6 +412,31 @@ def test_an_unsupported_column_is_refused_with_stripes_words(settings: Settings,
     server.options.report_types = poorer
     with pytest.raises(StripeRefusedError, match="charge_id"):
         pull_one(settings)
+    # What was refused is not asked for again as it was: the next pull looks anew at what there is.
+    waiting = (settings.home.root / "state" / "stripe").rglob("*.json")
+    assert sum(json.loads(file.read_text(encoding="utf-8"))["start"] == int(at(FROM).timestamp()) for file in waiting) == 0
+
+
+def test_a_stripe_that_wants_a_second_between_span_and_data_gets_it(
+    settings: Settings, server: StripeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API's reference says so, its guide says that both ends are included."""
+    create = StripeApi.create_run
+
+    def strict(api: StripeApi, report_type: str, parameters: dict[str, Any], key: str) -> Any:
+        if not at(FROM).timestamp() < parameters["interval_start"] < parameters["interval_end"] < at(UNTIL).timestamp():
+            raise StripeRefusedError("Stripe refuses, HTTP 400: interval_start must be after the data begin", 400)
+        return create(api, report_type, parameters, key)
+
+    monkeypatch.setattr(StripeApi, "create_run", strict)
+    pull_one(settings)
+    assert [row["balance_transaction_id"] for file in landed(settings) for row in rows(file)] == ["txn_1", "txn_2", "txn_3", "txn_4"]
+
+
+def test_a_report_that_is_not_pinned_is_not_pulled(settings: Settings) -> None:
+    fewer = settings.model_copy(update={"stripe_report_types": (ACTIVITY,)})
+    pinned = {family.name: report_type_of(fewer, family) for family in FAMILIES}
+    assert [name for name, report_type in pinned.items() if report_type] == ["balance_change_from_activity.itemized", "checkout_sessions"]
 
 
 # ------------------------------------------------------------------------------------------------- whole runs

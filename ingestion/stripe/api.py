@@ -28,7 +28,11 @@ DOWNLOAD_TRIES: Final = 4
 
 
 class StripeRefusedError(Exception):
-    """Stripe says no, in its own words; asking again does not help."""
+    """Stripe says no, in its own words; asking again does not help. `status` is the HTTP status."""
+
+    def __init__(self, words: str, status: int) -> None:
+        super().__init__(words)
+        self.status = status
 
 
 class StripeUnavailableError(ConnectionError):
@@ -87,7 +91,9 @@ class StripeApi:
         if self._account is None:
             try:
                 self._account = self._call(self._client.v1.accounts.retrieve_current).id
-            except StripeRefusedError:
+            except StripeRefusedError as error:
+                if error.status not in (403, 404):
+                    raise
                 self._account = ""
         return self._account or None
 
@@ -146,7 +152,8 @@ class StripeApi:
         try:
             with requests.get(url, auth=self._authorized, stream=True, timeout=self.pace.timeout) as response, path.open("wb") as file:
                 if response.status_code in (401, 403, 404):
-                    raise StripeRefusedError(self.discreet(f"Stripe refuses {urlsplit(url).path}: HTTP {response.status_code}"))
+                    words = f"Stripe refuses {urlsplit(url).path}: HTTP {response.status_code}"
+                    raise StripeRefusedError(self.discreet(words), response.status_code)
                 if response.status_code != 200:
                     if response.status_code == 429:
                         self._wait(self._asked_to_wait(response.headers) or 0)
@@ -177,9 +184,12 @@ class StripeApi:
                     raise StripeUnavailableError(self.discreet(f"Stripe cannot be reached: {error}")) from None
                 self._wait(self._backoff(attempt))
             except stripe.StripeError as error:
-                if error.http_status is None or error.http_status >= 500:
-                    raise StripeUnavailableError(self.discreet(f"Stripe answers HTTP {error.http_status}: {error}")) from None
-                raise StripeRefusedError(self.discreet(f"Stripe refuses, HTTP {error.http_status}: {error}")) from None
+                status = error.http_status or 0
+                # An answer that the SDK could not read is in its text, whole: it may hold customers' data.
+                said = "its answer cannot be read" if str(error.user_message).startswith("Invalid response") else str(error)
+                if not 400 <= status < 500:
+                    raise StripeUnavailableError(self.discreet(f"Stripe answers HTTP {status}: {said}")) from None
+                raise StripeRefusedError(self.discreet(f"Stripe refuses, HTTP {status}: {said}"), status) from None
         raise StripeUnavailableError(f"Stripe asked {RATE_LIMIT_TRIES} times for fewer requests (HTTP 429)")
 
     def _spend(self) -> None:

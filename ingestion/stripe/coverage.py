@@ -19,7 +19,7 @@ from ingestion.stripe.windows import Span
 DEFAULT_ACCOUNT: Final = "default"
 SIDECAR: Final = ".run.json"
 # As the Dashboard names its downloads: Balance_Summary_USD_2026-10-01_to_2026-10-31_America-Toronto.csv, both days included.
-DAYS_IN_NAME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})_to_(\d{4}-\d{2}-\d{2})(?:_([A-Za-z]+(?:-[A-Za-z_]+)?))?")
+DAYS_IN_NAME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})_to_(\d{4}-\d{2}-\d{2})(?:_([A-Za-z][A-Za-z0-9+_-]*))?")
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,10 @@ def _named_span(name: str) -> tuple[str, Span | tuple[None, None]]:
     found = DAYS_IN_NAME.search(name)
     if found is None:
         return "UTC", (None, None)
-    zone = (found[3] or "UTC").replace("-", "/", 1)
-    zone = zone if zone in available_timezones() else "UTC"
+    # Slashes are dashes there: America-Argentina-Buenos_Aires, Etc-GMT-1. What is no zone says nothing about one.
+    stated = found[3] or "UTC"
+    spellings = (stated.replace("-", "/"), stated.replace("-", "/", 1), stated)
+    zone = next((name for name in spellings if name in available_timezones()), "UTC")
     try:
         first, last = (datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(zone)) for day in found.group(1, 2))
     except ValueError:  # such as 2026-02-31

@@ -114,7 +114,8 @@ ACTIVITY: Final = Family(
         _column("automatic_payout_id", "text", "automatic_payout_id", "automatic_payout"),
         _column("user_id", "text", *USER_COLUMNS, requested_as=USER_COLUMNS),
     ),
-    keys=("source_id", "charge_id", "payment_intent_id"),
+    # The source of a refund or a dispute is itself: with that alone it would be lost.
+    keys=("charge_id", "payment_intent_id"),
 )
 PAYOUTS: Final = Family(
     "payouts.itemized",

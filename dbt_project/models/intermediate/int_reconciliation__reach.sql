@@ -2,24 +2,38 @@ with
 
 transactions as (select * from {{ ref('int_stripe__transactions') }}),
 
+coverage as (select * from {{ ref('int_stripe__coverage') }} where source = 'stripe/balance_change_from_activity.itemized'),
+
 files as (select * from {{ source('raw', 'loaded_files') }}),
 
 mode as (select * from {{ ref('stg_stripe__mode') }}),
 
 rail_payments as (select * from {{ ref('stg_rails__payments') }}),
 
+-- Files that do not say what they cover: then the last row tells.
+spanless as (
+
+    select count(*) as files
+    from files
+    inner join mode on files.livemode = mode.livemode
+    where files.status = 'loaded' and files.report_type like 'balance_change_from_activity.%' and files.covered_until is null
+
+),
+
 stripe_reach as (
 
-    select max(created_at) as data_until
+    select max(transactions.created_at) as data_until
     from transactions
+    cross join spanless
+    where spanless.files > 0
 
     union all
 
-    -- A span without transactions is covered as well; nothing covers what was still to come when it was landed.
-    select max(least(files.covered_until, files.loaded_at)) as data_until
-    from files
-    inner join mode on files.livemode = mode.livemode
-    where files.status = 'loaded' and files.report_type like 'balance_change_from_activity.%' and files.covered_until is not null
+    -- A month that is missing hides whatever happened in it: the data reach to the first gap.
+    select max(coverage.covered_until) as data_until
+    from coverage
+    cross join spanless
+    where coverage.piece = 1 or spanless.files > 0
 
 ),
 

@@ -9,8 +9,9 @@ paid as (
         max(payment_intent_id) as payment_intent_id,
         min(charge_id) as charge_id,
         max(user_id) as user_id,
-        min(presentment_currency) as paid_currency,
-        sum(presentment_amount) as paid_amount,
+        coalesce(max(presentment_currency) filter (where reporting_category = 'charge'), min(presentment_currency)) as paid_currency,
+        -- What was not captured may be stated in settlement currency only: then what was paid is not known.
+        case when min(presentment_currency) = max(presentment_currency) then sum(presentment_amount) end as paid_amount,
         min(currency) as settlement_currency,
         sum(gross) as settled_gross,
         sum(fee) as settled_fee,

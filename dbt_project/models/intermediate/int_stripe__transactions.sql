@@ -50,7 +50,8 @@ agreeing as (
         and landed.fee = latest.fee
         and landed.net = latest.net
         and landed.reporting_category = latest.reporting_category
-        and coalesce(landed.customer_facing_amount, latest.customer_facing_amount) is not distinct from latest.customer_facing_amount
+        -- Of what the customer sees reports state the sign in two ways.
+        and coalesce(abs(landed.customer_facing_amount), abs(latest.customer_facing_amount)) is not distinct from abs(latest.customer_facing_amount)
         and coalesce(landed.customer_facing_currency, latest.customer_facing_currency) is not distinct from latest.customer_facing_currency
     group by landed.balance_transaction_id
 

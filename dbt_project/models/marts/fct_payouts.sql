@@ -9,6 +9,8 @@ landed as (
 
 ),
 
+payout_signs as (select * from {{ ref('int_stripe__payout_signs') }}),
+
 payouts as (
 
     select
@@ -16,7 +18,7 @@ payouts as (
         max_by(account_id, position) as account_id,
         max_by(currency, position) as currency,
         -- The bank gets the gross; a fee for an instant payout leaves the balance beside it.
-        abs(max_by(gross, position) filter (where reporting_category = 'payout')) as amount,
+        max_by(gross, position) filter (where reporting_category = 'payout') as gross,
         max_by(payout_status, position) filter (where payout_status is not null) as payout_status,
         bool_or(reporting_category <> 'payout') as came_back,
         max_by(arrival_date, position) filter (where arrival_date is not null) as arrival_date,
@@ -69,7 +71,7 @@ joined as (
         coalesce(payouts.payout_id, items.payout_id) as payout_id,
         coalesce(payouts.account_id, items.account_id) as account_id,
         coalesce(payouts.currency, items.currency) as currency,
-        payouts.amount,
+        payouts.gross * coalesce(payout_signs.sign, -1) as amount,
         coalesce(payouts.payout_status, case when payouts.came_back then 'failed' else 'unknown' end) as status,
         coalesce(payouts.arrival_date, cast(coalesce(payouts.effective_at, items.effective_at) as date)) as arrival_date,
         coalesce(payouts.effective_at, items.effective_at) as effective_at,
@@ -77,6 +79,7 @@ joined as (
         items.items_net
     from payouts
     full outer join items on payouts.payout_id = items.payout_id
+    left join payout_signs on payouts.account_id = payout_signs.account_id
 
 )
 

@@ -81,7 +81,7 @@ decided as (
             when one_sided is not null then nullif(one_sided, 'settled')
             when is_duplicate then 'duplicate_deposit'
             when has_other_currency then 'currency_mismatch'
-            when over_credit <> 0 and not is_corrected then 'amount_mismatch'
+            when (over_credit <> 0 or paid_amount is null) and not is_corrected then 'amount_mismatch'
             when is_dispute_short then 'dispute_not_clawed_back'
             when is_short then 'refund_not_clawed_back'
         end as verdict
@@ -120,7 +120,7 @@ select
 
     cast(
         case
-            when paid_amount is null then ledger_amount
+            when not has_payment then ledger_amount
             when ledger_amount is null then -paid_amount
             else over_credit
         end as decimal(38, 12)

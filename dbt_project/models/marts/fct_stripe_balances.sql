@@ -2,16 +2,13 @@ with
 
 summaries as (select * from {{ ref('stg_stripe__balance_summaries') }}),
 
-transactions as (select * from {{ ref('int_stripe__transactions') }}),
+-- By account: the same rows may have been landed under two names of one, by hand and by a pull.
+activity_rows as (
 
-mode as (select * from {{ ref('stg_stripe__mode') }}),
-
-files as (
-
-    select loaded_files.*
-    from {{ source('raw', 'loaded_files') }} as loaded_files
-    inner join mode on loaded_files.livemode = mode.livemode
-    where loaded_files.status = 'loaded'
+    select *
+    from {{ ref('stg_stripe__balance_transactions') }}
+    where reporting_category not like 'payout%'
+    qualify row_number() over (partition by account_id, balance_transaction_id order by batch_seq desc, file_no desc, line desc) = 1
 
 ),
 
@@ -19,11 +16,26 @@ payout_rows as (
 
     select *
     from {{ ref('stg_stripe__payouts') }}
-    qualify
-        row_number() over (
-            partition by payout_id, reporting_category
-            order by batch_seq desc, file_no desc, line desc
-        ) = 1
+    qualify row_number() over (partition by account_id, payout_id, reporting_category order by batch_seq desc, file_no desc, line desc) = 1
+
+),
+
+payout_signs as (select * from {{ ref('int_stripe__payout_signs') }}),
+
+coverage as (select * from {{ ref('int_stripe__coverage') }}),
+
+mode as (select * from {{ ref('stg_stripe__mode') }}),
+
+sources as (
+
+    select
+        files.account_id,
+        files.source,
+        bool_or(files.covered_until is null) as is_unknown
+    from {{ source('raw', 'loaded_files') }} as files
+    inner join mode on files.livemode = mode.livemode
+    where files.status = 'loaded' and files.source in ('stripe/balance_change_from_activity.itemized', 'stripe/payouts.itemized')
+    group by files.account_id, files.source
 
 ),
 
@@ -74,41 +86,19 @@ balances as (
 
 ),
 
-reports as (
-
-    select
-        *,
-        case when report_type like 'balance_change_from_activity.%' then 'activity' when report_type like 'payouts.%' then 'payouts' end as report
-    from files
-
-),
-
-coverage as (
-
-    select
-        account_id,
-        report,
-        min(covered_from) as covered_from,
-        max(covered_until) as covered_until,
-        bool_or(covered_until is null) as is_unknown
-    from reports
-    group by account_id, report
-
-),
-
 activity_sums as (
 
     select
         balances.account_id,
         balances.currency,
         balances.path,
-        sum(transactions.net) as net
+        sum(activity_rows.net) as net
     from balances
-    inner join transactions
-        on balances.account_id = transactions.account_id and balances.currency = transactions.currency
+    inner join activity_rows
+        on balances.account_id = activity_rows.account_id and balances.currency = activity_rows.currency
     where
-        transactions.movement <> 'payout'
-        and (balances.is_all_there_is or transactions.created_at >= balances.covered_from and transactions.created_at < balances.covered_until)
+        balances.is_all_there_is
+        or activity_rows.created_at >= balances.covered_from and activity_rows.created_at < balances.covered_until
     group by balances.account_id, balances.currency, balances.path
 
 ),
@@ -119,12 +109,33 @@ payout_sums as (
         balances.account_id,
         balances.currency,
         balances.path,
-        -sum(payout_rows.net) as paid_out
+        sum(payout_rows.net * payout_signs.sign) as paid_out
     from balances
     inner join payout_rows
         on balances.account_id = payout_rows.account_id and balances.currency = payout_rows.currency
+    inner join payout_signs on payout_rows.account_id = payout_signs.account_id
     where balances.is_all_there_is or payout_rows.effective_at >= balances.covered_from and payout_rows.effective_at < balances.covered_until
     group by balances.account_id, balances.currency, balances.path
+
+),
+
+-- Which itemised reports reach over the whole span of a summary. A file that does not say what it covers is taken to do so.
+compared as (
+
+    select
+        balances.account_id,
+        balances.path,
+        balances.currency,
+        sources.source
+    from balances
+    inner join sources on balances.account_id = sources.account_id
+    left join coverage
+        on
+            sources.account_id = coverage.account_id
+            and sources.source = coverage.source
+            and balances.covered_from >= coverage.covered_from
+            and balances.covered_until <= coverage.covered_until
+    where balances.is_all_there_is or sources.is_unknown and balances.covered_until is not null or coverage.piece is not null
 
 ),
 
@@ -133,28 +144,19 @@ itemized as (
 
     select
         balances.*,
-        case
-            when
-                balances.is_all_there_is
-                or activity_coverage.is_unknown and balances.covered_until is not null
-                or activity_coverage.covered_from <= balances.covered_from and activity_coverage.covered_until >= balances.covered_until
-                then coalesce(activity_sums.net, 0)
-        end as itemized_activity,
-        case
-            when
-                balances.is_all_there_is
-                or payouts_coverage.is_unknown and balances.covered_until is not null
-                or payouts_coverage.covered_from <= balances.covered_from and payouts_coverage.covered_until >= balances.covered_until
-                then coalesce(payout_sums.paid_out, 0)
-        end as itemized_payouts,
-        activity_coverage.account_id is not null as has_activity,
-        payouts_coverage.account_id is not null as has_payouts,
+        case when activity.source is not null then coalesce(activity_sums.net, 0) end as itemized_activity,
+        case when paid_out.source is not null then coalesce(payout_sums.paid_out, 0) end as itemized_payouts,
         lag(balances.closing_balance) over (partition by balances.account_id, balances.currency order by balances.covered_from) as closing_before,
         lag(balances.covered_until) over (partition by balances.account_id, balances.currency order by balances.covered_from) as covered_before
     from balances
-    left join coverage as activity_coverage
-        on balances.account_id = activity_coverage.account_id and activity_coverage.report = 'activity'
-    left join coverage as payouts_coverage on balances.account_id = payouts_coverage.account_id and payouts_coverage.report = 'payouts'
+    left join compared as activity
+        on
+            balances.account_id = activity.account_id and balances.currency = activity.currency and balances.path = activity.path
+            and activity.source = 'stripe/balance_change_from_activity.itemized'
+    left join compared as paid_out
+        on
+            balances.account_id = paid_out.account_id and balances.currency = paid_out.currency and balances.path = paid_out.path
+            and paid_out.source = 'stripe/payouts.itemized'
     left join activity_sums
         on balances.account_id = activity_sums.account_id and balances.currency = activity_sums.currency and balances.path = activity_sums.path
     left join payout_sums
@@ -179,8 +181,8 @@ select
     cast(closing_balance as decimal(38, 12)) as closing_balance,
 
     ---------- as the itemised reports add up
-    cast(case when has_activity then itemized_activity end as decimal(38, 12)) as itemized_activity,
-    cast(case when has_payouts then itemized_payouts end as decimal(38, 12)) as itemized_payouts,
+    cast(itemized_activity as decimal(38, 12)) as itemized_activity,
+    cast(itemized_payouts as decimal(38, 12)) as itemized_payouts,
 
     ---------- as the summary before it closed, where the one follows on the other
     cast(case when covered_before = covered_from then closing_before end as decimal(38, 12)) as closing_before

@@ -1,6 +1,6 @@
 {#- Stripe has a day's data within 12 hours of its end: what ends less than two days ago is as fresh as it can be. -#}
 {%- set freshest_days = 2 -%}
-{#- A rail may be quiet for a while, and a summary is made once a month: after that many days nobody can have looked. -#}
+{#- Payouts and summaries may be made once a month: after that many days nobody has looked. -#}
 {%- set quiet_days = 35 -%}
 with
 
@@ -24,7 +24,7 @@ rail_payments as (select * from {{ ref('stg_rails__payments') }}),
 
 reach as (select * from {{ ref('int_reconciliation__reach') }}),
 
-summaries as (select * from {{ ref('fct_stripe_balances') }}),
+coverage as (select * from {{ ref('int_stripe__coverage') }}),
 
 sessions as (select * from {{ ref('int_stripe__sessions') }} where payment_intent_id is not null),
 
@@ -54,13 +54,40 @@ accepted as (
 
 ),
 
--- Deposits that only a session ties to their payment.
+-- How far a source reaches, and how long ago somebody last looked: a file that does not say what it covers says when it was landed.
+reached as (
+
+    select
+        source,
+        max(least(covered_until, loaded_at)) filter (where covered_until is not null) as data_until,
+        max(case when covered_until is null then loaded_at else least(covered_until, loaded_at) end) as looked_at
+    from files
+    group by source
+
+),
+
+gaps as (
+
+    select count(*) as pieces
+    from coverage
+    where source = 'stripe/balance_change_from_activity.itemized' and piece > 1
+
+),
+
+-- Deposits that only a session ties to their payment; those whose session nobody has heard of, and could have by now.
 session_deposits as (
 
     select
         count(*) as deposits,
-        count(*) filter (where sessions.checkout_session_id is null) as untied
+        count(*) filter (where sessions.checkout_session_id is null) as untied,
+        count(*) filter (
+            where sessions.checkout_session_id is null
+            and deposits.occurred_at > reached.looked_at
+            and {{ later_by_days('deposits.occurred_at', 'settings.recon_grace_days') }} <= settings.as_of
+        ) as unreached
     from deposits
+    cross join settings
+    left join reached on reached.source = 'stripe/checkout_sessions'
     left join sessions on deposits.checkout_session_id = sessions.checkout_session_id
     where deposits.checkout_session_id is not null and deposits.payment_intent_id is null and deposits.charge_id is null
 
@@ -74,40 +101,38 @@ stripe_use as (
 
 ),
 
-summary_reach as (select max(covered_until) as data_until from summaries),
-
 stripe_rows as (
 
     select
         'stripe' as rail,
         stripe_sources.source,
         coalesce(accepted.records, 0) as records,
-        case stripe_sources.source
-            when 'stripe/balance_change_from_activity.itemized' then reach.data_until
-            when 'stripe/balance.summary' then summary_reach.data_until
-        end as data_until,
+        case when stripe_sources.source = 'stripe/balance_change_from_activity.itemized' then reach.data_until else reached.data_until end as data_until,
         case
             when stripe_sources.source = 'stripe/checkout_sessions' and session_deposits.deposits = 0 then 'complete'
             when stripe_sources.source = 'stripe/checkout_sessions' and session_deposits.untied = session_deposits.deposits then 'missing'
+            when stripe_sources.source = 'stripe/checkout_sessions' and session_deposits.unreached > 0 then 'stale'
             when stripe_sources.source = 'stripe/checkout_sessions' then 'complete'
             -- A report that was landed may say that there was nothing.
             when not exists (select 1 as one from files where files.source = stripe_sources.source) then 'missing'
+            when stripe_sources.source = 'stripe/balance_change_from_activity.itemized' and gaps.pieces > 0 then 'gaps'
             when
                 stripe_sources.source = 'stripe/balance_change_from_activity.itemized'
                 and coalesce({{ later_by_days('reach.data_until', 'greatest(settings.recon_grace_days, ' ~ freshest_days ~ ')') }} < settings.as_of, true)
                 then 'stale'
             when
-                stripe_sources.source = 'stripe/balance.summary'
-                and {{ later_by_days('summary_reach.data_until', quiet_days) }} < settings.as_of
+                stripe_sources.source <> 'stripe/balance_change_from_activity.itemized'
+                and {{ later_by_days('reached.looked_at', quiet_days) }} < settings.as_of
                 then 'stale'
             else 'complete'
         end as verdict
     from stripe_sources
     cross join settings
     cross join session_deposits
-    cross join summary_reach
+    cross join gaps
     inner join stripe_use on stripe_use.is_used
     left join accepted on stripe_sources.source = accepted.source
+    left join reached on stripe_sources.source = reached.source
     left join reach on reach.rail = 'stripe'
 
 ),
@@ -157,7 +182,7 @@ rail_rows as (
         reach.data_until,
         case
             when payments_by_rail.rail is null then 'missing'
-            when unreached.rail is not null or {{ later_by_days('reach.data_until', quiet_days) }} < settings.as_of then 'stale'
+            when unreached.rail is not null then 'stale'
             else 'complete'
         end as verdict
     from other_rails
