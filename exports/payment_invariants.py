@@ -76,12 +76,16 @@ where {expected} is not null and {actual} is not null and ({expected}) <> ({actu
 order by path, line
 """
 
-# It may have a reason (a partial capture), so that it only warns.
+# A part that was not captured may be in one of the two amounts alone.
 PRESENTMENT_THAT_DIFFERS: Final = """
 select files.path, rows.line, rows.balance_transaction_id as id, rows.gross as expected, rows.presentment_amount as actual
 from intermediate.int_stripe__transactions as rows
 join raw.loaded_files as files using (batch_seq, file_no)
-where rows.movement in ('payment', 'refund') and rows.presentment_currency = rows.currency and rows.presentment_amount <> rows.gross
+where rows.reporting_category in ('charge', 'refund') and rows.presentment_currency = rows.currency
+    and rows.presentment_amount <> rows.gross
+    and rows.payment_key not in (
+        select payment_key from intermediate.int_stripe__transactions where reporting_category = 'partial_capture_reversal'
+    )
 order by files.path, rows.line
 """
 
@@ -118,7 +122,7 @@ def check_payments(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
         *_no_rows(connection, "stripe_activity_equals_summary", BALANCES.format(expected="itemized_activity", actual="activity")),
         *_no_rows(connection, "stripe_payouts_equal_summary", BALANCES.format(expected="itemized_payouts", actual="payouts")),
         none_of(connection, "deposits_and_payments_are_in_one_case", "all", NOT_IN_ONE_CASE),
-        *(replace(one, severity=WARN) for one in _no_rows(connection, "stripe_presentment_is_the_settlement", PRESENTMENT_THAT_DIFFERS)),
+        *_no_rows(connection, "stripe_presentment_is_the_settlement", PRESENTMENT_THAT_DIFFERS),
         *(replace(one, severity=WARN) for one in _no_rows(connection, "stripe_returns_have_a_payment", RETURNS_WITHOUT_PAYMENT)),
         _priority_1(connection, settings),
     ]

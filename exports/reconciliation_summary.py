@@ -102,6 +102,17 @@ def reconciliation(path: Path) -> Reconciliation:
     return Reconciliation(cases, matched, pending, [OpenBreaks(*row) for row in breaks], [SourceState(*row) for row in sources])
 
 
+def warnings_of(path: Path) -> list[str]:
+    """The checks that warned before a warehouse was published, each with its scope; open breaks are told on their own."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        rows = connection.execute(
+            """select name, scope from ops.invariants
+            where not passed and name <> 'priority_1_breaks' and checked_at = (select max(checked_at) from ops.invariants)
+            order by name, scope"""
+        ).fetchall()
+    return [f"{name} ({scope})" for name, scope in rows]
+
+
 def open_breaks(path: Path, limit: int) -> list[Break]:
     """The open breaks that come first: by priority, then the oldest."""
     with duckdb.connect(str(path), read_only=True) as connection:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from exports.reconciliation_summary import reconciliation
+from exports.reconciliation_summary import reconciliation, warnings_of
 from exports.runs import PUBLISHED, Run, read_runs
 from exports.summary import RejectReason, period_kpis, reject_reasons
 from ingestion.lake import Lake, Manifest
@@ -54,6 +54,7 @@ def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest
         yield "`paywall-warehouse sample` lands sample data."
     if payments := report.reconciliation_lines(reconciliation(path)):
         yield from ("", *payments)
+    yield from (f"  warning: {warning}" for warning in warnings_of(path)[:REASONS_SHOWN])
     yield ""
     yield f"Published: {path}"
 

@@ -15,7 +15,7 @@ from orchestration.status import status_lines
 from paywall_warehouse.settings import load_settings
 from tests.builders import land, landed, ledger_file
 from tests.harness import RunResult, run_pipeline
-from tests.payment_builders import activity_file, charge_row, covering, credit, summary_file
+from tests.payment_builders import activity_file, charge_row, covering, credit, refund_row, summary_file
 
 pytestmark = pytest.mark.slow
 
@@ -172,6 +172,22 @@ def test_a_report_that_disagrees_with_the_summary_of_its_span_is_refused(tmp_pat
     assert result.exit_code == 1
     assert "stripe_activity_equals_summary" in result.output
     assert "default usd): expected 9.42, actual 9.41" in result.output
+
+
+def test_a_cent_in_what_the_customer_paid_is_refused_where_nothing_was_converted(tmp_path: Path) -> None:
+    report = activity_file(OCTOBER, [PAID | {"customer_facing_amount": "10.01", "customer_facing_currency": "usd"}, TWICE])
+    land(tmp_path, [report])
+    result = run(tmp_path)
+    assert result.exit_code == 1
+    assert f"stripe_presentment_is_the_settlement ({report.path}:2 txn_1): expected 10, actual 10.01" in result.output
+
+
+def test_refunds_of_payments_that_nobody_landed_are_told(tmp_path: Path) -> None:
+    report = activity_file(OCTOBER, [PAID, refund_row("txn_9", "2026-10-06T10:00:00Z", "3.00", charge="ch_of_last_year")])
+    land(tmp_path, [report])
+    result = run(tmp_path)
+    assert result.exit_code == 0, result
+    assert f"warning: stripe_returns_have_a_payment ({report.path}:3 txn_9)" in result.output
 
 
 def test_an_unknown_version_is_told_and_nothing_private_reaches_lake_or_rejects(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ returned as (
         -sum(gross) filter (where movement = 'refund') as refunded_gross,
         -sum(presentment_amount) filter (where movement = 'dispute') as disputed_amount,
         -sum(gross) filter (where movement = 'dispute') as disputed_gross,
+        count(*) filter (where movement = 'refund' and gross < 0) <= count(*) filter (where movement = 'refund' and gross > 0) as is_refund_undone,
+        count(*) filter (where movement = 'dispute' and gross < 0) <= count(*) filter (where movement = 'dispute' and gross > 0) as is_dispute_undone,
         max(created_at) as last_event_at,
         min(created_at) filter (where movement = 'refund') as refunded_at,
         min(created_at) filter (where movement = 'dispute') as disputed_at
@@ -68,6 +70,9 @@ joined as (
         coalesce(
             paid.paid_currency <> returned.returned_currency or paid.paid_currency <> returned.other_returned_currency, false
         ) as is_returned_converted,
+        -- What came in again has another rate than what went out.
+        coalesce(returned.is_refund_undone, true) as is_refund_undone,
+        coalesce(returned.is_dispute_undone, true) as is_dispute_undone,
         paid.paid_at,
         coalesce(greatest(paid.last_event_at, returned.last_event_at), paid.last_event_at) as last_event_at,
         returned.refunded_at,
@@ -89,12 +94,12 @@ select
     paid_amount,
     case
         when not is_returned_converted then refunded_amount
-        when refunded_gross = 0 then 0
+        when refunded_gross = 0 or is_refund_undone then 0
         when refunded_gross >= settled_gross then paid_amount
     end as refunded_amount,
     case
         when not is_returned_converted then disputed_amount
-        when disputed_gross = 0 then 0
+        when disputed_gross = 0 or is_dispute_undone then 0
         when disputed_gross >= settled_gross then paid_amount
     end as disputed_amount,
 

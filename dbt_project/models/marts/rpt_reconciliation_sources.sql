@@ -110,8 +110,11 @@ stripe_rows as (
         case when stripe_sources.source = 'stripe/balance_change_from_activity.itemized' then reach.data_until else reached.data_until end as data_until,
         case
             when stripe_sources.source = 'stripe/checkout_sessions' and session_deposits.deposits = 0 then 'complete'
-            when stripe_sources.source = 'stripe/checkout_sessions' and session_deposits.untied = session_deposits.deposits then 'missing'
-            when stripe_sources.source = 'stripe/checkout_sessions' and session_deposits.unreached > 0 then 'stale'
+            when stripe_sources.source = 'stripe/checkout_sessions' and session_deposits.unreached > 0 and reached.source is not null then 'stale'
+            when
+                stripe_sources.source = 'stripe/checkout_sessions'
+                and session_deposits.untied = session_deposits.deposits and reached.source is null
+                then 'missing'
             when stripe_sources.source = 'stripe/checkout_sessions' then 'complete'
             -- A report that was landed may say that there was nothing.
             when not exists (select 1 as one from files where files.source = stripe_sources.source) then 'missing'
@@ -120,6 +123,7 @@ stripe_rows as (
                 stripe_sources.source = 'stripe/balance_change_from_activity.itemized'
                 and coalesce({{ later_by_days('reach.data_until', 'greatest(settings.recon_grace_days, ' ~ freshest_days ~ ')') }} < settings.as_of, true)
                 then 'stale'
+            when stripe_sources.source = 'stripe/payouts.itemized' and reached.data_until < summarized.data_until then 'stale'
             when
                 stripe_sources.source <> 'stripe/balance_change_from_activity.itemized'
                 and {{ later_by_days('reached.looked_at', quiet_days) }} < settings.as_of
@@ -133,6 +137,7 @@ stripe_rows as (
     inner join stripe_use on stripe_use.is_used
     left join accepted on stripe_sources.source = accepted.source
     left join reached on stripe_sources.source = reached.source
+    left join reached as summarized on summarized.source = 'stripe/balance.summary'
     left join reach on reach.rail = 'stripe'
 
 ),
