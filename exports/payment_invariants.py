@@ -28,7 +28,13 @@ PAYMENT_INVARIANTS: Final = {
 }
 ROWS_TOLD: Final = 20
 
-ROWS_THAT_DO_NOT_ADD_UP: Final = """
+# Rows of the payout reconciliation as they were last stated: a transaction may be in a payout that came back and in the next.
+PAYOUT_ITEMS: Final = """(
+    select * from staging.stg_stripe__payout_items
+    qualify row_number() over (partition by payout_id, balance_transaction_id order by batch_seq desc, file_no desc, line desc) = 1
+)"""
+
+ROWS_THAT_DO_NOT_ADD_UP: Final = f"""
 select files.path, rows.line, rows.id, rows.gross - rows.fee as expected, rows.net as actual
 from (
     select batch_seq, file_no, line, balance_transaction_id as id, gross, fee, net from intermediate.int_stripe__transactions
@@ -38,10 +44,7 @@ from (
         qualify row_number() over (partition by payout_id, reporting_category order by batch_seq desc, file_no desc, line desc) = 1
     )
     union all
-    select * from (
-        select batch_seq, file_no, line, balance_transaction_id as id, gross, fee, net from staging.stg_stripe__payout_items
-        qualify row_number() over (partition by payout_id, balance_transaction_id order by batch_seq desc, file_no desc, line desc) = 1
-    )
+    select batch_seq, file_no, line, balance_transaction_id as id, gross, fee, net from {PAYOUT_ITEMS}
 ) as rows
 join raw.loaded_files as files using (batch_seq, file_no)
 where rows.net <> rows.gross - rows.fee
@@ -57,12 +60,9 @@ where rows.agreeing_statements < rows.statements and rows.agreeing_statements < 
 order by files.path, rows.line
 """
 
-ROWS_THAT_DISAGREE: Final = """
+ROWS_THAT_DISAGREE: Final = f"""
 select files.path, items.line, items.balance_transaction_id as id, activity.net as expected, items.net as actual
-from (
-    select * from staging.stg_stripe__payout_items
-    qualify row_number() over (partition by payout_id, balance_transaction_id order by batch_seq desc, file_no desc, line desc) = 1
-) as items
+from {PAYOUT_ITEMS} as items
 join intermediate.int_stripe__transactions as activity using (balance_transaction_id)
 join raw.loaded_files as files on items.batch_seq = files.batch_seq and items.file_no = files.file_no
 where items.gross <> activity.gross or items.fee <> activity.fee or items.net <> activity.net or items.currency <> activity.currency

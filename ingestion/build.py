@@ -18,7 +18,10 @@ from paywall_warehouse.settings import Settings
 # DuckDB 1.5 cannot open a file of 2.0 unless it is created with the older layout; publishing copies this file.
 STORAGE_VERSION = "v1.5.0"
 
-STATE = """
+# A row of the history of breaks, as published and as noted down beside it.
+BREAK = "case_id varchar, break_type varchar, priority integer, opened_at timestamptz, closed_at timestamptz"
+
+STATE = f"""
 create schema if not exists raw;
 create schema if not exists build;
 create table if not exists build.state (
@@ -26,9 +29,7 @@ create table if not exists build.state (
     published_fingerprint varchar, published_through bigint
 );
 insert into build.state select -1, null, null, null, null, null, -1 where not exists (from build.state);
-create table if not exists build.published_breaks (
-    case_id varchar, break_type varchar, priority integer, opened_at timestamptz, closed_at timestamptz
-);
+create table if not exists build.published_breaks ({BREAK});
 create table if not exists build.touched_keys (entry_date date, user_id varchar, paywall_id varchar, currency varchar);
 """
 
@@ -40,12 +41,6 @@ create or replace table raw.loaded_files (
 )
 """
 
-
-BREAK_HISTORY = """
-create or replace table raw.published_breaks (
-    case_id varchar, break_type varchar, priority integer, opened_at timestamptz, closed_at timestamptz
-)
-"""
 
 # What a manifest tells of a Stripe file.
 FACTS = ("report_type", "account_id", "livemode", "covered_from", "covered_until")
@@ -170,7 +165,7 @@ def _show_settings(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
 
 def _show_published_breaks(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """The history of breaks as last published: readers' truth, replaced at once with the cases that it belongs to."""
-    connection.execute(BREAK_HISTORY)
+    connection.execute(f"create or replace table raw.published_breaks ({BREAK})")
     columns = "case_id, break_type, priority, opened_at, closed_at"
     try:
         connection.execute(f"attach {literal(str(settings.home.published_file))} as published (read_only)")
