@@ -36,6 +36,8 @@ create or replace table ops.loaded_files as
 create or replace table ops.rejected_records as
     select source, path, line, reason_code, reason, raw, first_seen_at, batch_seq
     from raw.rejected_records order by first_seen_at, path, line;
+-- The settings that the numbers come from; none of them is a secret.
+create or replace table ops.settings as select * from raw.settings;
 create or replace table ops.runs (
     run_id varchar, started_at timestamptz, finished_at timestamptz, as_of timestamptz, status varchar, new_records bigint,
     rejected_records bigint, code_version varchar

@@ -47,6 +47,11 @@ def read_runs(home: Home) -> list[Run]:
     return [run for line in home.runs_file.read_text(encoding="utf-8").splitlines() if (run := _parsed(line)) is not None]
 
 
+def last_published(home: Home) -> Run | None:
+    """The run that made the published file."""
+    return next((run for run in reversed(read_runs(home)) if run.status == PUBLISHED), None)
+
+
 def _parsed(line: str) -> Run | None:
     try:
         stated: dict[str, Any] = json.loads(line)

@@ -11,8 +11,8 @@ import duckdb
 import pyarrow as pa
 
 from ingestion.lake import Lake, Manifest
-from ingestion.sql import file_literal, literal
 from ingestion.tables import LAKE_TABLES, typed
+from paywall_warehouse.quoting import file_literal, literal
 from paywall_warehouse.settings import Settings
 
 # DuckDB 1.5 cannot open a file of 2.0 unless it is created with the older layout; publishing copies this file.

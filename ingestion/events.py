@@ -12,12 +12,12 @@ from ingestion.sql import (
     currency,
     first_broken,
     instant,
-    literal,
     money,
     required,
     told,
     whole_number,
 )
+from paywall_warehouse.quoting import literal
 
 # Shape B, flat: the OpenAPI file's `PaywallEvent`.
 ENVELOPE = (

@@ -1,6 +1,5 @@
 """Can a landed file be read at all? One pass over its bytes: content hash, damage, a name that does not fit, missing columns."""
 
-import hashlib
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -42,12 +41,6 @@ class Layout:
     times: tuple[str, ...] = ()
     json: tuple[str, ...] = ()
     """Columns whose text is a JSON object."""
-
-
-def sha256(path: Path) -> str:
-    """The content hash that identifies a landed file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_readable(file: LandingFile, path: Path, layout: Layout) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import tokenize
 
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.settings import Settings
+from paywall_warehouse.uris import open_filesystem
 
 UNFINISHED = (".tmp", ".part", ".partial")
 FORMATS = (".jsonl", ".csv", ".parquet")
@@ -60,9 +60,7 @@ class Landing:
 
     def __init__(self, uri: str, scratch: Path) -> None:
         """`scratch` takes copies of files that are not on a local disk; they are deleted after use."""
-        # A path may contain what fsspec would take for a chain of URLs.
-        self.filesystem, root = fsspec.core.url_to_fs(uri) if "://" in uri else (LocalFileSystem(), os.path.abspath(uri))
-        self.root: str = root.rstrip("/")
+        self.filesystem, self.root = open_filesystem(uri)
         self._scratch = scratch
 
     @classmethod

@@ -10,12 +10,12 @@ from ingestion.sql import (
     currency,
     first_broken,
     instant,
-    literal,
     money,
     required,
     told,
     whole_number,
 )
+from paywall_warehouse.quoting import literal
 
 TEXTS = ("id", "type", "status", "user", "paywall", "currency", "request_id", "model", "related_id")
 TIMES = ("timestamp", "updated_at")

@@ -10,15 +10,17 @@ from pathlib import Path
 import duckdb
 
 from ingestion import events, ledger, payments, prices, reasons
-from ingestion.inspection import Layout, UnreadableFileError, check_readable, sha256
+from ingestion.inspection import Layout, UnreadableFileError, check_readable
 from ingestion.lake import LOADED, UNREADABLE, FileRecord, Lake, Manifest
 from ingestion.landing import Landing, LandingFile
 from ingestion.sources import LocalFile, record_texts
-from ingestion.sql import define_macros, literal
+from ingestion.sql import define_macros
 from ingestion.stripe import records as stripe_records
 from ingestion.stripe.coverage import FileFacts, facts_of
 from ingestion.stripe.families import FAMILIES, FOLDER, Family, check_report_type, owner_of
 from ingestion.tables import LAKE_TABLES, typed
+from paywall_warehouse.files import sha256
+from paywall_warehouse.quoting import literal
 from paywall_warehouse.settings import Settings
 
 # Judged records lie in memory until they are written. All 10 M of a load at once spilled to the disk and took 95 s.

@@ -14,12 +14,12 @@ from ingestion.sql import (
     currency,
     first_broken,
     instant,
-    literal,
     money,
     required,
     told,
 )
 from ingestion.stripe.families import USER_KEYS
+from paywall_warehouse.quoting import literal
 
 TEXTS = ("rail", "payment_id", "status", "currency")
 MONEY = ("amount", "fee", "refunded_amount")

@@ -2,7 +2,8 @@
 
 from ingestion.inspection import Layout
 from ingestion.records import stated_fields
-from ingestion.sql import RULES_OF_FORM, Rule, currency, first_broken, literal, money, required, told
+from ingestion.sql import RULES_OF_FORM, Rule, currency, first_broken, money, required, told
+from paywall_warehouse.quoting import literal
 
 DATES = ("effective_from", "effective_to")
 RATES = ("prompt_per_million", "completion_per_million", "cached_prompt_per_million", "per_request")

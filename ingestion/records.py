@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from ingestion.sql import json_path, literal
+from ingestion.sql import json_path
+from paywall_warehouse.quoting import literal
 
 NOT_SCALAR = "('OBJECT', 'ARRAY', 'BOOLEAN')"
 

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from ingestion.inspection import Layout
 from ingestion.landing import LandingFile
-from ingestion.sql import file_literal, literal
 from ingestion.streams import LINES, csv_rows, csv_schema, json_lines, open_text
+from paywall_warehouse.quoting import file_literal, literal
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import duckdb
 
+from paywall_warehouse.quoting import literal
+
 EARLIEST = "1970-01-01 00:00:00+00"
 LATEST = "2100-01-01 00:00:00+00"
 
@@ -122,19 +124,9 @@ class Rule:
     words: str
 
 
-def file_literal(path: str) -> str:
-    """A SQL text literal that names one file, in places where DuckDB would take `*`, `?` and `[` for a pattern."""
-    return literal(re.sub(r"([*?\[])", r"[\1]", path))
-
-
 def json_path(name: str) -> str:
     """A JSON path to a field of the record, whatever characters its name has."""
     return f"$.{name}" if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) else '$."' + name + '"'
-
-
-def literal(text: str) -> str:
-    """A SQL text literal."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def first_broken(rules: Sequence[Rule]) -> str:

@@ -1,7 +1,7 @@
 """The assets: landing folders, the lake's tables, the plan of a build, dbt's models, the published warehouse."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -359,7 +359,7 @@ def published_warehouse(models: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     @dg.asset(
         key=PUBLISHED,
         deps=list(models),
-        check_specs=[dg.AssetCheckSpec(name, asset=PUBLISHED, description=words, blocking=True) for name, words in INVARIANTS.items()],
+        check_specs=check_specs(PUBLISHED, INVARIANTS),
         group_name="published",
         kinds={"duckdb"},
         owners=[OWNER],
@@ -372,18 +372,27 @@ def published_warehouse(models: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
             raise dg.Failure("Nothing is published: the last build did not come to its end. Run the job `refresh`.", allow_retries=False)
         settings = warehouse.settings
         publication = check_and_publish(settings, warehouse.run_id, warehouse.started_at, settings.now(), warehouse.code_version)
-        yield from check_results(publication.invariants)
+        yield from check_results(PUBLISHED, INVARIANTS, publication.invariants)
         if not publication.published:
-            raise dg.Failure(description=publication_failure(publication), allow_retries=False)
+            raise dg.Failure(description=failed_checks("Nothing is published", publication.failures), allow_retries=False)
         context.log.info(f"{publication.path} holds {len(publication.row_counts)} tables")
         yield dg.MaterializeResult(asset_key=PUBLISHED, metadata=shown_metadata(context, publication))
 
     return published
 
 
-def check_results(invariants: Sequence[Invariant]) -> Iterator[dg.AssetCheckResult]:
-    """One result a check, with what was compared in each scope."""
-    for name in INVARIANTS:
+def check_specs(key: dg.AssetKey, checks: Mapping[str, str]) -> list[dg.AssetCheckSpec]:
+    """Checks by name, with their words.
+
+    None of them is `blocking`: a step fails by itself where one of its checks does not hold, and Dagster warns of each blocking check
+    of each skipped step once for every step behind it.
+    """
+    return [dg.AssetCheckSpec(name, asset=key, description=words) for name, words in checks.items()]
+
+
+def check_results(key: dg.AssetKey, names: Iterable[str], invariants: Sequence[Invariant]) -> Iterator[dg.AssetCheckResult]:
+    """One result a check of an asset, with what was compared in each scope."""
+    for name in names:
         own = [one for one in invariants if one.name == name]
         failed = [one for one in own if not one.passed]
         records = [
@@ -402,7 +411,7 @@ def check_results(invariants: Sequence[Invariant]) -> Iterator[dg.AssetCheckResu
         if failed:
             metadata["query"] = failed[0].query
         yield dg.AssetCheckResult(
-            asset_key=PUBLISHED,
+            asset_key=key,
             check_name=name,
             passed=not failed,
             description=told(failed[0]) if failed else None,
@@ -411,13 +420,12 @@ def check_results(invariants: Sequence[Invariant]) -> Iterator[dg.AssetCheckResu
         )
 
 
-def publication_failure(publication: Publication) -> str:
-    """Which checks do not hold, with expected, actual and the query to look further."""
-    failures = publication.failures
+def failed_checks(consequence: str, failures: Sequence[Invariant]) -> str:
+    """Which checks do not hold, with expected, actual and where to look further."""
     count = Counter(one.name for one in failures)
     shown = "\n".join(told(one) for one in failures[:FAILURES_SHOWN])
     more = f"\n… and {len(failures) - FAILURES_SHOWN} more" if len(failures) > FAILURES_SHOWN else ""
-    return f"Nothing is published: {len(count)} checks do not hold ({', '.join(count)}).\n{shown}{more}"
+    return f"{consequence}: {len(count)} checks do not hold ({', '.join(count)}).\n{shown}{more}"
 
 
 def shown_metadata(context: dg.AssetExecutionContext, publication: Publication) -> dict[str, Any]:

@@ -1,9 +1,13 @@
 """When the warehouse is refreshed: every night, and when files have landed."""
 
-import dagster as dg
+from datetime import UTC, datetime
 
+import dagster as dg
+from filelock import Timeout
+
+from exports.exported import is_exported
 from exports.publish import record_failed_run
-from exports.runs import read_runs
+from exports.runs import last_published, read_runs
 from ingestion.lake import Lake
 from ingestion.landing import Landing
 from ingestion.stripe.api import StripeApi, StripeRefusedError, StripeUnavailableError
@@ -11,6 +15,7 @@ from ingestion.stripe.families import ACTIVITY
 from ingestion.stripe.pull import pulled_files
 from ingestion.stripe.windows import gaps
 from orchestration.assets import report_type_of
+from orchestration.export_assets import GROUP
 from orchestration.news import run_key, unknown_files
 from orchestration.warehouse import Warehouse, settle_dead_run
 from paywall_warehouse.settings import Settings
@@ -19,6 +24,7 @@ DAILY_AT = "30 2 * * *"
 LOOK_EVERY_SECONDS = 60
 # Stripe has a day's data some time within the 12 hours after it.
 ASK_STRIPE_EVERY_SECONDS = 3600
+LOOK_FOR_UNFINISHED_EXPORTS_EVERY_SECONDS = 600
 
 
 @dg.failure_hook(required_resource_keys={"warehouse"})
@@ -43,8 +49,15 @@ def log_failed_run(context: dg.HookContext) -> None:
 refresh_job = dg.define_asset_job(
     "refresh",
     selection=dg.AssetSelection.all(),
-    description="Load what landed, build, check, publish. Ends early, and well, where nothing is new.",
+    description="Load what landed, build, check, publish, export. Ends early, and well, where nothing is new.",
     hooks={log_failed_run},
+)
+
+
+export_job = dg.define_asset_job(
+    "export",
+    selection=dg.AssetSelection.groups(GROUP),
+    description="Export what is published: where a run was cut short, or EXPORT_URI or EXPORT_FORMATS have changed.",
 )
 
 
@@ -105,3 +118,27 @@ def stripe_data_sensor(settings: Settings) -> dg.SensorDefinition:
         return dg.RunRequest(run_key=f"stripe-{available[1]:%Y%m%dT%H%M%SZ}")
 
     return stripe_data
+
+
+def unfinished_exports_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Finishes what a run that was cut short has published and not exported."""
+
+    @dg.sensor(
+        name="unfinished_exports",
+        job=export_job,
+        minimum_interval_seconds=LOOK_FOR_UNFINISHED_EXPORTS_EVERY_SECONDS,
+        description="Looks every ten minutes whether what is published has been exported, and exports it; at most once an hour.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def unfinished_exports(_: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        published = last_published(settings.home)
+        if published is None or is_exported(settings):
+            return dg.SkipReason("what is published has been exported")
+        try:
+            with settings.home.run_lock.acquire(blocking=False):
+                pass
+        except Timeout:
+            return dg.SkipReason("a run is at work")
+        return dg.RunRequest(run_key=f"export-{published.run_id}-{datetime.now(UTC):%Y%m%dT%H}")
+
+    return unfinished_exports

@@ -1,22 +1,30 @@
 """Everything that Dagster knows of the warehouse, composed in one function."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from exports.datasets import DATASETS, Dataset
 from ingestion.stripe.families import FAMILIES
 from orchestration import assets
-from orchestration.automation import daily, new_files_sensor, refresh_job, stripe_data_sensor
+from orchestration.automation import daily, export_job, new_files_sensor, refresh_job, stripe_data_sensor, unfinished_exports_sensor
 from orchestration.dbt import PROJECT, Dbt
+from orchestration.export_assets import export_assets
 from orchestration.warehouse import warehouse_resource
 from paywall_warehouse.settings import Settings, load_settings
 
 
 def build_defs(
-    settings: Settings | None = None, *, project: Path = PROJECT, loggers: dict[str, dg.LoggerDefinition] | None = None, **resources: Any
+    settings: Settings | None = None,
+    *,
+    project: Path = PROJECT,
+    datasets: Mapping[str, Dataset] = DATASETS,
+    loggers: dict[str, dg.LoggerDefinition] | None = None,
+    **resources: Any,
 ) -> dg.Definitions:
-    """The code location; tests give another dbt `project` or other `resources`."""
+    """The code location; tests give another dbt `project`, fewer `datasets` to export or other `resources`."""
     settings = settings or load_settings()
     models = assets.dbt_models(Dbt(settings, project))
     return dg.Definitions(
@@ -28,10 +36,15 @@ def build_defs(
             assets.build_plan,
             models,
             assets.published_warehouse(assets.ends(models)),
+            *export_assets(datasets),
         ],
-        jobs=[refresh_job],
+        jobs=[refresh_job, export_job] if datasets else [refresh_job],
         schedules=[daily(settings)],
-        sensors=[new_files_sensor(settings), stripe_data_sensor(settings)],
+        sensors=[
+            new_files_sensor(settings),
+            stripe_data_sensor(settings),
+            *([unfinished_exports_sensor(settings)] if datasets else []),
+        ],
         resources={"warehouse": warehouse_resource(settings), **resources},
         loggers=loggers,
         # The steps come one after another anyway; a process for each would cost 5 s of imports.

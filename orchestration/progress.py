@@ -8,6 +8,8 @@ from typing import Any
 import dagster as dg
 import typer
 
+from exports.datasets import DATASETS
+
 TITLES = {
     "raw__ledger_entries": "ledger",
     "raw__webhook_events": "events",
@@ -27,7 +29,10 @@ TITLES = {
     "build__plan": "plan",
     "dbt_models": "build",
     "published__warehouse": "check, publish",
+    **{f"exports__{name}": f"export {name.replace('_', ' ')}" for name in (*DATASETS, "catalog")},
 }
+# Steps that may take minutes, and say meanwhile how far they are.
+LONG_STEPS = {"dbt_models", *(f"exports__{name}" for name in DATASETS)}
 WIDTH = max(map(len, TITLES.values()))
 
 
@@ -48,7 +53,7 @@ class ProgressHandler(logging.Handler):
         elif record.levelno >= logging.WARNING:
             self._warn(step, meta.get("orig_message", record.getMessage()))
         elif step and record.levelno == logging.INFO:
-            if step == "dbt_models" and step in self._said:
+            if step in LONG_STEPS and step in self._said:
                 self._line("·", None, step, self._said[step])
             self._said[step] = meta.get("orig_message", "")
 
@@ -62,7 +67,7 @@ class ProgressHandler(logging.Handler):
             if said := self._said.get(step):
                 self._line("✓", "green", step, f"{said} ({seconds:.1f} s)")
         elif event.event_type is dg.DagsterEventType.STEP_FAILURE:
-            if step == "dbt_models" and step in self._said:
+            if step in LONG_STEPS and step in self._said:
                 self._line("·", None, step, self._said[step])
             self._line("✗", "red", step, "failed")
 

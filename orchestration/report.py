@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
@@ -10,6 +11,7 @@ from exports.reconciliation_summary import Break, Reconciliation
 from exports.summary import DayTotals, RejectReason
 
 PLOTTED_DAYS = 90
+BYTES_OF_A_UNIT = 1000
 SIGNIFICANT_DIGITS = 4
 # Python's own context keeps 28 digits; an amount may have 38.
 WIDE = Context(prec=60)
@@ -135,6 +137,23 @@ def columns(rows: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> list
         ]
         lines.append("  ".join(cells).rstrip())
     return lines
+
+
+def size(length: int) -> str:
+    """A number of bytes for people."""
+    value, unit = float(length), "B"
+    for larger in ("kB", "MB", "GB"):
+        if value < BYTES_OF_A_UNIT:
+            break
+        value, unit = value / BYTES_OF_A_UNIT, larger
+    return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
+
+
+def days(dates: Sequence[date]) -> str:
+    """Some days: the day itself where it is one, their number and the first and last of them where they are more."""
+    if len(dates) == 1:
+        return f"{dates[0]}"
+    return f"{len(dates):,} days ({min(dates)} to {max(dates)})" if dates else "no days"
 
 
 def place_of(reason: RejectReason) -> str:

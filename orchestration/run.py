@@ -1,26 +1,40 @@
 """One run of the job `refresh` in this process, and what it says at its end."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 import typer
 
+from exports.catalog import is_complete
+from exports.datasets import DATASETS, Dataset
+from exports.runs import last_published
 from ingestion.lake import Lake
 from orchestration import assets
 from orchestration.definitions import build_defs
+from orchestration.export_assets import CATALOG
 from orchestration.progress import terminal_logger
-from orchestration.summary import Outcome, closing_summary, last_published
+from orchestration.summary import Outcome, closing_summary
 from paywall_warehouse.settings import Settings
 
 GOOD, NOT_PUBLISHED = 0, 1
 
 
-def run_once(settings: Settings, instance: dg.DagsterInstance, *, full_refresh: bool = False, **overrides: Any) -> int:
+def run_once(
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    *,
+    full_refresh: bool = False,
+    datasets: Mapping[str, Dataset] = DATASETS,
+    **overrides: Any,
+) -> int:
     """Run the job and tell how it ended; returns the exit code."""
-    before = last_published(settings)
-    outcome = execute(settings, instance, full_refresh=full_refresh, **overrides)
+    before = last_published(settings.home)
+    outcome = execute(settings, instance, "refresh", full_refresh=full_refresh, datasets=datasets, **overrides)
+    if datasets and outcome.success and not outcome.published and not is_complete(settings):
+        # An earlier run was cut short after it had published, or exports are to go elsewhere.
+        outcome = execute(settings, instance, "export", datasets=datasets, **overrides)
     # What an earlier run loaded and could not publish is new to readers too.
     batches = [manifest for manifest in Lake(settings.home).manifests() if before is None or manifest.loaded_at > before.finished_at]
     for line in ("", *closing_summary(settings, outcome, batches)):
@@ -28,16 +42,16 @@ def run_once(settings: Settings, instance: dg.DagsterInstance, *, full_refresh: 
     return GOOD if outcome.success else NOT_PUBLISHED
 
 
-def execute(settings: Settings, instance: dg.DagsterInstance, *, full_refresh: bool = False, **overrides: Any) -> Outcome:
-    """The job `refresh` in this process, on the instance that the UI shows; `overrides` are those of `build_defs`."""
+def execute(settings: Settings, instance: dg.DagsterInstance, job: str, *, full_refresh: bool = False, **overrides: Any) -> Outcome:
+    """A job in this process, on the instance that the UI shows; `overrides` are those of `build_defs`."""
     defs = build_defs(settings, loggers={"progress": terminal_logger()}, **overrides)
-    result = defs.resolve_job_def("refresh").execute_in_process(
+    result = defs.resolve_job_def(job).execute_in_process(
         run_config={"resources": {"warehouse": {"config": {"full_refresh": full_refresh}}}, "loggers": {"progress": {}}},
         instance=instance,
         raise_on_error=False,
     )
-    published = any(event.asset_key == assets.PUBLISHED for event in result.get_asset_materialization_events())
-    return Outcome(result.run_id, result.success, published, list(_errors(result)))
+    made = {event.asset_key for event in result.get_asset_materialization_events()}
+    return Outcome(result.run_id, result.success, assets.PUBLISHED in made, CATALOG in made, list(_errors(result)))
 
 
 def _errors(result: dg.ExecuteInProcessResult) -> Iterator[str]:

@@ -9,14 +9,14 @@ from filelock import Timeout
 
 from exports.checks import WARN, exact_text
 from exports.reconciliation_summary import reconciliation
-from exports.runs import read_runs
-from ingestion.inspection import sha256
+from exports.runs import last_published, read_runs
 from ingestion.lake import Lake
 from ingestion.landing import Landing
 from ingestion.load import SOURCES
 from orchestration import report
 from orchestration.news import unknown_files
-from orchestration.summary import last_published, reject_lines, reject_reasons_of
+from orchestration.summary import reject_lines, reject_reasons_of
+from paywall_warehouse.files import sha256
 from paywall_warehouse.settings import Settings
 
 
@@ -57,7 +57,7 @@ def _runs(settings: Settings) -> Iterator[str]:
         return
     last = runs[-1]
     yield f"Last run: {last.status}, {_instant(last.finished_at)}; {last.new_records:,} new records, {last.rejected_records:,} rejected"
-    good = last_published(settings)
+    good = last_published(settings.home)
     if good is None or not settings.home.published_file.exists():
         yield "Published: nothing yet"
     else:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import duckdb
 
 from exports.reconciliation_summary import reconciliation, warnings_of
-from exports.runs import PUBLISHED, Run, read_runs
+from exports.runs import last_published
 from exports.summary import RejectReason, period_kpis, reject_reasons
 from ingestion.lake import Lake, Manifest
 from orchestration import report
@@ -22,6 +22,7 @@ class Outcome:
     run_id: str
     success: bool
     published: bool
+    exported: bool
     errors: list[str]
 
 
@@ -31,13 +32,17 @@ def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest
     if not outcome.success:
         yield from outcome.errors
         yield ""
+        if outcome.published:
+            yield f"Published: {path}. Not exported whole: {settings.exports_shown} is complete with the next run."
+            return
         kept = f"{path} stays as it was." if path.exists() else "There is no published file yet."
         yield f"Not published. {kept}"
         return
     if not outcome.published:
-        run = last_published(settings)
+        run = last_published(settings.home)
         when = f", published {run.finished_at:%Y-%m-%d %H:%M} UTC" if run else ""
         yield f"Nothing new: {path} stays as it is{when}."
+        yield from _exported(settings, outcome)
         return
     records, rejected = sum(batch.records for batch in batches), sum(batch.rejected for batch in batches)
     yield f"{records:,} new records, {rejected:,} of them rejected."
@@ -57,11 +62,12 @@ def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest
     yield from (f"  warning: {warning}" for warning in warnings_of(path)[:REASONS_SHOWN])
     yield ""
     yield f"Published: {path}"
+    yield from _exported(settings, outcome)
 
 
-def last_published(settings: Settings) -> Run | None:
-    """The run that made the published file."""
-    return next((run for run in reversed(read_runs(settings.home)) if run.status == PUBLISHED), None)
+def _exported(settings: Settings, outcome: Outcome) -> Iterator[str]:
+    if outcome.exported:
+        yield f"Exported: {settings.exports_shown}/v1"
 
 
 def reject_reasons_of(settings: Settings, batches: list[Manifest]) -> list[RejectReason]:

@@ -35,6 +35,16 @@ class Home:
         return self.root / "published" / "warehouse.duckdb"
 
     @property
+    def exports(self) -> Path:
+        """Slices for programs (the default of `EXPORT_URI`)."""
+        return self.root / "exports"
+
+    @property
+    def exported_file(self) -> Path:
+        """What has been exported whole, and to where: tells a run whether there is anything left to export."""
+        return self.root / "state" / "exported.json"
+
+    @property
     def dagster(self) -> Path:
         """`DAGSTER_HOME`: run history, schedules, sensors."""
         return self.root / "dagster"

@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field, SecretStr, Validatio
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from paywall_warehouse.home import Home
+from paywall_warehouse.uris import shown_uri
 
 MEMORY_SIZE = re.compile(r"[0-9]+(\.[0-9]+)?\s*([KMGT]i?)?B", re.IGNORECASE)
 EXPORT_FORMATS = ("parquet", "csv")
@@ -165,7 +166,17 @@ class Settings(BaseSettings):
     @property
     def landing_shown(self) -> str:
         """`landing` for people: a URL may hold a password."""
-        return re.sub(r"//[^/@]*@", "//***@", self.landing)
+        return shown_uri(self.landing)
+
+    @property
+    def exports(self) -> str:
+        """Where exports go: `EXPORT_URI`, else the home's own folder."""
+        return self.export_uri or str(self.home.exports)
+
+    @property
+    def exports_shown(self) -> str:
+        """`exports` for people."""
+        return shown_uri(self.exports).rstrip("/")
 
     def now(self) -> datetime:
         """`AS_OF`, else the present instant, in UTC."""

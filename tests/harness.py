@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from exports.datasets import DATASETS
 from orchestration.run import run_once
 from paywall_warehouse.settings import SettingsError, load_settings
 
@@ -30,13 +31,14 @@ def run_pipeline(
     home: Path,
     *,
     full_refresh: bool = False,
+    exports: bool = False,
     instance: dg.DagsterInstance | None = None,
     overrides: dict[str, Any] | None = None,
     **settings: Any,
 ) -> RunResult:
     """Run the job `refresh` on a home; settings by their lower-case names, such as `reporting_timezone="Europe/Berlin"`.
 
-    Dagster keeps its history of the run in memory, not in the home, unless an `instance` is given; `overrides` go to `build_defs`.
+    Without `exports`, which only the tests of exports need, a run ends with the published file. Dagster keeps its history of the run in memory, not in the home, unless an `instance` is given; `overrides` go to `build_defs`.
     """
     output = io.StringIO()
     with redirect_stdout(output), redirect_stderr(output):
@@ -45,5 +47,6 @@ def run_pipeline(
         except SettingsError as error:
             return RunResult(2, str(error))
         with nullcontext(instance) if instance else dg.DagsterInstance.ephemeral() as used:
-            exit_code = run_once(checked, used, full_refresh=full_refresh, **(overrides or {}))
+            datasets = DATASETS if exports else {}
+            exit_code = run_once(checked, used, full_refresh=full_refresh, datasets=datasets, **(overrides or {}))
     return RunResult(exit_code, output.getvalue())

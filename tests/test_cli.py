@@ -51,7 +51,7 @@ def test_run_lands_the_sample_where_nothing_landed_and_publishes(first_run: tupl
     assert done.returncode == 0, done.stderr
     assert "The landing area is empty: landing the sample data first." in done.stderr
     assert "Real: the prompt and completion tokens" in done.stderr
-    for step in ("✓ ledger", "✓ events", "✓ prices", "✓ price book", "✓ plan", "✓ build", "✓ check, publish"):
+    for step in ("✓ ledger", "✓ events", "✓ prices", "✓ price book", "✓ plan", "✓ build", "✓ check, publish", "✓ export ledger"):
         assert step in done.stderr
     assert "marts.fct_ledger_entries (" in done.stderr
     assert "8 of them rejected" in done.stdout
@@ -59,7 +59,7 @@ def test_run_lands_the_sample_where_nothing_landed_and_publishes(first_run: tupl
     for kpi in ("Revenue", "Provider cost", "Profit", "Active payers", "ARPU"):
         assert f"usd           {kpi} " in done.stdout
         assert f"eur           {kpi} " in done.stdout
-    assert done.stdout.endswith(f"Published: {home}/published/warehouse.duckdb\n")
+    assert done.stdout.endswith(f"Published: {home}/published/warehouse.duckdb\nExported: {home}/exports/v1\n")
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
         assert connection.execute("select count(*) > 28000 from marts.fct_ledger_entries").fetchone() == (True,)
 

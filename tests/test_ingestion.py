@@ -15,7 +15,7 @@ import pytest
 from ingestion import load as load_module
 from ingestion.lake import Lake
 from ingestion.load import LandingFileChangedError, LoadResult, load
-from ingestion.sql import literal
+from paywall_warehouse.quoting import literal
 from paywall_warehouse.settings import Settings, load_settings
 from tests.builders import Raw, charge, jsonl, parquet, parquet_table
 

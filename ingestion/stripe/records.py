@@ -8,12 +8,12 @@ from ingestion.sql import (
     currency,
     first_broken,
     json_path,
-    literal,
     money,
     required,
     told,
 )
 from ingestion.stripe.families import Column, Family
+from paywall_warehouse.quoting import literal
 
 WHOSE = ("account_id", "livemode")
 VALUES = {

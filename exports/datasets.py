@@ -1,0 +1,108 @@
+"""What can be exported: each dataset is one mart, cut into reporting days or taken whole."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import duckdb
+
+MONEY = "DECIMAL(38,12)"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A mart under the name that consumers know it by (contract, section 6)."""
+
+    name: str
+    mart: str
+    """The table in the schema `marts`."""
+    grain: tuple[str, ...]
+    """The columns that identify a row; rows are ordered by them."""
+    day: str | None = None
+    """The column with the reporting day by which the dataset is partitioned; None: a snapshot, one partition."""
+    currency: str | None = "currency"
+    """The column with the currency of the amounts; None: no column says it, and there are no totals."""
+    currency_of: Mapping[str, str] = field(default_factory=dict)
+    """The columns with the currency of single amounts, where `currency` does not say it."""
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The columns by which rows are ordered: days first."""
+        return tuple(dict.fromkeys([*([self.day] if self.day else []), *self.grain]))
+
+    def currency_column(self, amount: str) -> str | None:
+        """The column with the currency of an amount."""
+        return self.currency_of.get(amount, self.currency)
+
+
+RECONCILIATION_CURRENCIES = {
+    "paid_amount": "paid_currency",
+    "refunded_amount": "paid_currency",
+    "disputed_amount": "paid_currency",
+    "settled_gross": "settlement_currency",
+    "settled_fee": "settlement_currency",
+    "settled_net": "settlement_currency",
+}
+
+DATASETS: Mapping[str, Dataset] = {
+    dataset.name: dataset
+    for dataset in (
+        Dataset("ledger", "fct_ledger_entries", ("entry_id",), day="entry_date"),
+        Dataset("daily_revenue", "fct_daily_revenue", ("date_day", "paywall_id", "model_id", "currency"), day="date_day"),
+        Dataset("user_days", "fct_user_days", ("date_day", "user_id", "paywall_id", "currency"), day="date_day"),
+        Dataset("wallet_days", "fct_wallet_days", ("user_id", "paywall_id", "currency", "date_day"), day="date_day"),
+        Dataset("balance_rollforward", "fct_balance_rollforward", ("date_day", "currency"), day="date_day"),
+        Dataset("usage_errors", "fct_usage_errors", ("event_id",), day="error_date", currency=None),
+        Dataset("users", "rpt_users", ("user_id", "currency")),
+        Dataset("models", "rpt_models", ("model_id", "currency", "period")),
+        Dataset("cohorts", "fct_cohorts", ("cohort_month", "currency", "months_since")),
+        Dataset("period_kpis", "fct_period_kpis", ("period", "currency")),
+        Dataset(
+            "reconciliation",
+            "fct_reconciliation",
+            ("case_id",),
+            # What was credited; `difference` is in the same currency wherever it is known for two sides.
+            currency="ledger_currency",
+            currency_of=RECONCILIATION_CURRENCIES,
+        ),
+        Dataset("payouts", "fct_payouts", ("payout_id",)),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as the published warehouse has it."""
+
+    name: str
+    type: str
+    """DuckDB's name of the type, such as `DECIMAL(38,12)` or `TIMESTAMP WITH TIME ZONE`."""
+    description: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A mart of a published warehouse."""
+
+    description: str
+    columns: tuple[Column, ...]
+
+    @property
+    def amounts(self) -> tuple[str, ...]:
+        """The columns with money."""
+        return tuple(column.name for column in self.columns if column.type == MONEY)
+
+
+def published_table(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> Table:
+    """The dataset's mart with its descriptions, which dbt wrote into the file as comments."""
+    descriptions = connection.execute(
+        "select comment from duckdb_tables() where database_name = current_database() and schema_name = 'marts' and table_name = ?",
+        [dataset.mart],
+    ).fetchall()
+    columns = connection.execute(
+        """select column_name, data_type, coalesce(comment, '') from duckdb_columns()
+        where database_name = current_database() and schema_name = 'marts' and table_name = ? order by column_index""",
+        [dataset.mart],
+    ).fetchall()
+    if not columns:
+        raise LookupError(f"the published warehouse has no marts.{dataset.mart}: it is of an earlier version; run `paywall-warehouse run`")
+    return Table(descriptions[0][0] or "", tuple(Column(*row) for row in columns))

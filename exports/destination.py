@@ -1,0 +1,167 @@
+"""Where exports go: a local folder, or a prefix of an object store behind any fsspec URL.
+
+A file is prepared on a local disk, then put in place whole: by a rename in a local folder, by an upload elsewhere, which object
+stores make visible when it is complete.
+"""
+
+import os
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from fsspec.implementations.local import LocalFileSystem
+
+from paywall_warehouse.files import fsync_path, sha256
+from paywall_warehouse.settings import Settings
+from paywall_warehouse.uris import open_filesystem, shown_uri
+
+STAGING = ".staging"
+
+
+class Destination(ABC):
+    """A place for files under relative paths with `/`."""
+
+    shown: str
+    """The place for people, without a password."""
+    staging: Path
+    """A folder on a local disk for files that are being prepared; emptied by `clear_staging`."""
+
+    @abstractmethod
+    def read(self, path: str) -> bytes | None:
+        """The content of a file, None where there is none."""
+
+    @abstractmethod
+    def place(self, prepared: Path, path: str) -> None:
+        """Put a prepared file in its place, whole, replacing what is there; the prepared file is gone afterwards."""
+
+    @abstractmethod
+    def digest(self, path: str) -> str | None:
+        """The SHA-256 of a file as it lies there; None where finding out means a download, or where there is none."""
+
+    @abstractmethod
+    def files(self, folder: str) -> dict[str, int]:
+        """Every file under a folder, by path, with its size in bytes."""
+
+    @abstractmethod
+    def remove(self, paths: Iterable[str]) -> None:
+        """Remove files; one that is gone already is none to remove."""
+
+    @abstractmethod
+    def location(self, path: str) -> str:
+        """The whole path or URL of a file, without a password."""
+
+    def place_bytes(self, content: bytes, path: str) -> None:
+        """Put a small file in its place, whole."""
+        self.staging.mkdir(parents=True, exist_ok=True)
+        prepared = self.staging / path.replace("/", "-")
+        prepared.write_bytes(content)
+        self.place(prepared, path)
+
+    def clear_staging(self) -> None:
+        """Forget what a killed run was preparing."""
+        shutil.rmtree(self.staging, ignore_errors=True)
+
+
+class LocalFolder(Destination):
+    """A folder on a local disk."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.shown = str(root)
+        # On the same file system, so that placing is a rename; beside `v1`, so that nobody who lists that sees it.
+        self.staging = root / STAGING
+
+    def read(self, path: str) -> bytes | None:
+        """See `Destination`."""
+        try:
+            return (self._root / path).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def place(self, prepared: Path, path: str) -> None:
+        """See `Destination`."""
+        target = self._root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fsync_path(prepared)
+        os.replace(prepared, target)
+        fsync_path(target.parent)
+
+    def files(self, folder: str) -> dict[str, int]:
+        """See `Destination`."""
+        found = (Path(place) / name for place, _, names in os.walk(self._root / folder) for name in names)
+        return {file.relative_to(self._root).as_posix(): file.stat().st_size for file in found}
+
+    def digest(self, path: str) -> str | None:
+        """See `Destination`."""
+        try:
+            return sha256(self._root / path)
+        except FileNotFoundError:
+            return None
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """See `Destination`."""
+        for path in paths:
+            (self._root / path).unlink(missing_ok=True)
+
+    def location(self, path: str) -> str:
+        """See `Destination`."""
+        return str(self._root / path)
+
+
+class ObjectStore(Destination):
+    """A prefix of an object store, or of any other file system of fsspec's."""
+
+    def __init__(self, filesystem: Any, root: str, shown: str, scratch: Path) -> None:
+        """`scratch` takes files on their way."""
+        self._filesystem, self._root, self.shown, self.staging = filesystem, root, shown, scratch
+
+    def read(self, path: str) -> bytes | None:
+        """See `Destination`."""
+        try:
+            return bytes(self._filesystem.cat_file(self._at(path)))
+        except FileNotFoundError:
+            return None
+
+    def place(self, prepared: Path, path: str) -> None:
+        """See `Destination`."""
+        self._filesystem.makedirs(self._at(path).rpartition("/")[0], exist_ok=True)
+        self._filesystem.put_file(str(prepared), self._at(path))
+        prepared.unlink()
+
+    def files(self, folder: str) -> dict[str, int]:
+        """See `Destination`."""
+        self._filesystem.invalidate_cache()
+        found = self._filesystem.find(self._at(folder), detail=True)
+        return {location.lstrip("/")[len(self._root.lstrip("/")) + 1 :]: int(info["size"]) for location, info in found.items()}
+
+    def digest(self, path: str) -> str | None:
+        """See `Destination`."""
+        return None
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """See `Destination`."""
+        # One by one where a store has no call for many: fsspec knows.
+        if gone := [self._at(path) for path in paths]:
+            self._filesystem.rm(gone)
+
+    def location(self, path: str) -> str:
+        """See `Destination`."""
+        return f"{self.shown.rstrip('/')}/{path}"
+
+    def _at(self, path: str) -> str:
+        return f"{self._root}/{path}"
+
+
+def destination_of(settings: Settings) -> Destination:
+    """The place that `EXPORT_URI` names."""
+    return open_destination(settings.exports, settings.home.tmp / "exports")
+
+
+def open_destination(uri: str, scratch: Path) -> Destination:
+    """The place that a path or URL names."""
+    filesystem, root = open_filesystem(uri)
+    if isinstance(filesystem, LocalFileSystem):
+        return LocalFolder(Path(root or "/"))
+    return ObjectStore(filesystem, root, shown_uri(uri), scratch)

@@ -1,0 +1,51 @@
+"""What must hold of an export before its manifest names it, and of all of them together."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Final
+
+from exports.checks import Invariant, invariant
+from exports.contents import Contents, added, stated_totals
+from exports.destination import Destination
+from exports.manifest import File, Manifest
+
+TOTALS, FILES = "totals_equal_the_mart", "files_are_whole"
+EXPORT_CHECKS: Final = {
+    TOTALS: "Rows, and the sum of every column with money by currency, of all partitions together are those of the mart.",
+    FILES: "Every file is there with its size; the SHA-256 of files that were just written is computed again on a local disk.",
+}
+ONE_PUBLISH, NO_STRAYS = "exports_are_of_one_publish", "no_file_without_entry"
+CATALOG_CHECKS: Final = {
+    ONE_PUBLISH: "All datasets were exported from the warehouse that is published now.",
+    NO_STRAYS: "Every file of an export is named by its manifest.",
+}
+
+
+def check_export(
+    manifest: Manifest, contents: Mapping[date | None, Contents], destination: Destination, folder: str, written: Iterable[File]
+) -> list[Invariant]:
+    """The checks of one dataset: its manifest against the mart, and against what lies at the destination."""
+    return [*_totals(manifest, contents), *_files(manifest, destination, folder, written)]
+
+
+def _totals(manifest: Manifest, contents: Mapping[date | None, Contents]) -> Iterator[Invariant]:
+    query = f"{manifest.dataset}: compare the partitions in manifest.json with the mart"
+    rows = sum(partition.rows for partition in manifest.partitions)
+    yield invariant(TOTALS, "rows", sum(one.rows for one in contents.values()), rows, query)
+    expected = added(one.totals for one in contents.values())
+    actual = added(stated_totals(partition.totals) for partition in manifest.partitions)
+    for currency in sorted({*expected, *actual}):
+        for column in expected.get(currency, actual.get(currency, {})):
+            sums = [side.get(currency, {}).get(column, Decimal(0)) for side in (expected, actual)]
+            yield invariant(TOTALS, f"{currency} {column}", sums[0], sums[1], query)
+
+
+def _files(manifest: Manifest, destination: Destination, folder: str, written: Iterable[File]) -> Iterator[Invariant]:
+    stored = destination.files(folder)
+    named = [file for partition in manifest.partitions for file in partition.files]
+    missing = [file.path for file in named if stored.get(f"{folder}/{file.path}") != file.bytes]
+    query = f"missing or cut short in {destination.location(folder)}: {', '.join(missing[:5])}" if missing else "the files of manifest.json"
+    yield invariant(FILES, "files", len(named), len(named) - len(missing), query)
+    spoiled = [file.path for file in written if destination.digest(f"{folder}/{file.path}") not in (None, file.sha256)]
+    yield invariant(FILES, "written files with another SHA-256", 0, len(spoiled), ", ".join(spoiled[:5]) or "the files of manifest.json")

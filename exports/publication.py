@@ -1,0 +1,56 @@
+"""What is published: the file that exports read, and the run that made it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+
+from exports.runs import PUBLISHED
+from paywall_warehouse.settings import Settings
+
+
+class NotPublishedError(Exception):
+    """There is no published warehouse, or none that can be exported; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """The run that made the published file. Instants are UTC."""
+
+    run_id: str
+    published_at: datetime
+    as_of: datetime
+    reporting_timezone: str
+
+
+@contextmanager
+def published_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to the published file, read-only and in UTC.
+
+    It keeps seeing the file that it opened when another one is published meanwhile. Rows come and are written in the order
+    that a query asks for. Raises `NotPublishedError` where there is no file.
+    """
+    path = settings.home.published_file
+    if not path.exists():
+        raise NotPublishedError(f"{path} does not exist: nothing has been published yet. `paywall-warehouse run` publishes.")
+    config = settings.duckdb_config() | {"preserve_insertion_order": "true"}
+    with duckdb.connect(str(path), read_only=True, config=config) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        yield connection
+
+
+def read_published(connection: duckdb.DuckDBPyConnection) -> Published:
+    """The run that published this file; raises `NotPublishedError` for a file of an earlier version."""
+    try:
+        row = connection.execute(
+            """select run_id, finished_at, as_of, reporting_timezone from ops.runs cross join (select reporting_timezone from ops.settings)
+            where status = ? order by finished_at desc limit 1""",
+            [PUBLISHED],
+        ).fetchone()
+    except duckdb.CatalogException:
+        row = None
+    if row is None:
+        raise NotPublishedError("The published file is of an earlier version. `paywall-warehouse run --full-refresh` makes it anew.")
+    return Published(*row)

@@ -1,0 +1,293 @@
+"""One dataset as files: the partitions whose rows changed are written anew, then the manifest that names them.
+
+Order is what keeps readers safe, on a store without renames too: new files get new names, the manifest follows when all of them
+are there, and what no manifest names any more is removed later (`exports.catalog`).
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+import duckdb
+
+from exports.checks import Invariant
+from exports.contents import NOTHING, Contents, read_contents, told_totals
+from exports.datasets import Dataset, published_table
+from exports.destination import Destination, destination_of
+from exports.export_checks import check_export
+from exports.exported import Done, note_dataset
+from exports.manifest import (
+    SUFFIXES,
+    VERSION,
+    File,
+    Format,
+    Manifest,
+    ManifestError,
+    Partition,
+    Schema,
+    read_manifest,
+    schema_after,
+    to_bytes,
+)
+from exports.parts import Part, write_parts
+from exports.publication import Published, published_warehouse, read_published
+from paywall_warehouse.settings import Settings
+
+ROOT = "v1"
+# Rows that are sorted at once: 1 M rows of the ledger take some 300 MB of DuckDB's memory.
+BATCH_ROWS = 1_000_000
+BATCH_BYTES = 256_000_000
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A dataset after its export."""
+
+    dataset: Dataset
+    manifest: Manifest
+    manifest_sha256: str
+    location: str
+    """Where the manifest is, for people."""
+    changed: tuple[Partition, ...]
+    """The partitions with a new revision."""
+    files_written: int
+    bytes_written: int
+    is_manifest_new: bool
+    checks: Sequence[Invariant]
+    """Where one of them does not hold, the manifest stays as it was."""
+
+
+def dataset_folder(name: str) -> str:
+    """The folder of a dataset's manifest."""
+    return f"{ROOT}/{name}"
+
+
+def manifest_path(name: str) -> str:
+    """Where a dataset's manifest is."""
+    return f"{dataset_folder(name)}/manifest.json"
+
+
+def stored_manifest(destination: Destination, name: str) -> Manifest | None:
+    """The manifest that consumers see, None before the first export; raises `ManifestError` for one that is not understood."""
+    content = destination.read(manifest_path(name))
+    if content is None:
+        return None
+    place = destination.location(manifest_path(name))
+    try:
+        return read_manifest(content, place)
+    except ManifestError as error:
+        raise ManifestError(
+            f"{error}. It was written by a later version, or damaged: update, or remove it to have the dataset exported from the start."
+        ) from None
+
+
+def export_dataset(
+    connection: duckdb.DuckDBPyConnection,
+    published: Published,
+    dataset: Dataset,
+    destination: Destination,
+    formats: Sequence[Format],
+    tell: Callable[[str], None] = lambda words: None,
+) -> Exported:
+    """Bring a dataset's files up to what is published; writes nothing where nothing changed.
+
+    `connection` is to the published warehouse, in UTC and with its insertion order preserved. `tell` hears of progress. Raises
+    `ManifestError` where the stored manifest is not understood, and what the file system of the destination raises.
+    """
+    table = published_table(connection, dataset)
+    before = stored_manifest(destination, dataset.name)
+    schema = schema_after(before.columns_schema if before else None, table.columns)
+    contents = read_contents(connection, dataset, table)
+    plans = list(_plans(contents, before, schema, formats, destination.files(dataset_folder(dataset.name)), dataset))
+    partitions: dict[date | None, Partition] = {plan.date: plan.kept for plan in plans if plan.kept is not None}
+    changed: list[Partition] = []
+    writer = _Writer(destination, dataset, published, formats)
+    todo = [plan for plan in plans if plan.kept is None]
+    done = 0
+    for batch in _batches(todo):
+        wanted = [(plan.date, plan.now, plan.formats) for plan in batch]
+        parts = write_parts(connection, dataset, table, wanted, destination.staging)
+        for plan in batch:
+            partition, is_restated = writer.place(plan, parts[plan.date])
+            partitions[plan.date] = partition
+            if is_restated:
+                changed.append(partition)
+        done += len(batch)
+        if dataset.day and done < len(todo):
+            tell(f"{done:,} of {len(todo):,} days")
+    manifest = Manifest(
+        manifest_version=VERSION,
+        dataset=dataset.name,
+        run_id=published.run_id,
+        published_at=published.published_at,
+        as_of=published.as_of,
+        reporting_timezone=published.reporting_timezone,
+        partitioned_by=dataset.day,
+        ordered_by=list(dataset.order),
+        columns_schema=schema,
+        partitions=[partitions[plan.date] for plan in plans],
+    )
+    checks = check_export(manifest, contents, destination, dataset_folder(dataset.name), writer.written)
+    is_new = before is None or _without_run(manifest, before) != before
+    if before is not None and not is_new:
+        manifest = before
+    content = to_bytes(manifest)
+    if is_new and all(check.passed for check in checks):
+        destination.place_bytes(content, manifest_path(dataset.name))
+    return Exported(
+        dataset=dataset,
+        manifest=manifest,
+        manifest_sha256=hashlib.sha256(content).hexdigest(),
+        location=destination.location(manifest_path(dataset.name)),
+        changed=tuple(changed),
+        files_written=len(writer.written),
+        bytes_written=sum(file.bytes for file in writer.written),
+        is_manifest_new=is_new,
+        checks=checks,
+    )
+
+
+def formats_of(settings: Settings) -> tuple[Format, ...]:
+    """The formats that the settings ask for, in an order of their own."""
+    return tuple(encoding for encoding in SUFFIXES if encoding in settings.export_formats)
+
+
+def export_published(settings: Settings, dataset: Dataset, tell: Callable[[str], None]) -> Exported:
+    """`export_dataset` from the published file to where the settings say."""
+    with published_warehouse(settings) as connection:
+        published = read_published(connection)
+        exported = export_dataset(connection, published, dataset, destination_of(settings), formats_of(settings), tell)
+    if all(check.passed for check in exported.checks):
+        note_dataset(settings, dataset.name, Done(published.run_id, exported.manifest_sha256))
+    return exported
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What becomes of a partition."""
+
+    date: date | None
+    now: Contents
+    before: Partition | None
+    rows_changed: bool
+    """Whether rows or columns are others than before."""
+    formats: tuple[Format, ...]
+    """The formats to write."""
+    damaged: frozenset[str]
+    """Files of `before` that are missing or cut short."""
+    kept: Partition | None
+    """The partition as it stays, where nothing is to be written."""
+
+
+def _plans(
+    contents: Mapping[date | None, Contents],
+    manifest: Manifest | None,
+    schema: Schema,
+    formats: Sequence[Format],
+    stored: Mapping[str, int],
+    dataset: Dataset,
+) -> Iterator[_Plan]:
+    """Every partition there is or ever was, in order of the days."""
+    known = {partition.date: partition for partition in manifest.partitions} if manifest else {}
+    same_schema = manifest is not None and manifest.columns_schema.fingerprint == schema.fingerprint
+    folder = dataset_folder(dataset.name)
+    for day in sorted({*contents, *known}, key=lambda key: key or date.min):
+        now, before = contents.get(day, NOTHING), known.get(day)
+        if before is None:
+            yield _Plan(day, now, None, True, tuple(formats), frozenset(), None)
+            continue
+        rows_changed = not same_schema or before.fingerprint != now.fingerprint
+        damaged = frozenset(file.path for file in before.files if stored.get(f"{folder}/{file.path}") != file.bytes)
+        incomplete = {file.format for file in before.files if file.path in damaged}
+        wanted = [one for one in formats if rows_changed or one in incomplete or not before.files_in(one)]
+        kept = None if wanted else before.model_copy(update={"files": [file for file in before.files if file.format in formats]})
+        yield _Plan(day, now, before, rows_changed, tuple(wanted), damaged, kept)
+
+
+def _batches(plans: Iterable[_Plan]) -> Iterator[list[_Plan]]:
+    """Partitions that are sorted and written together; a large one alone."""
+    batch: list[_Plan] = []
+    rows = length = 0
+    for plan in plans:
+        if batch and (rows + plan.now.rows > BATCH_ROWS or length + plan.now.text_bytes > BATCH_BYTES):
+            yield batch
+            batch, rows, length = [], 0, 0
+        batch.append(plan)
+        rows += plan.now.rows
+        length += plan.now.text_bytes
+    if batch:
+        yield batch
+
+
+@dataclass
+class _Writer:
+    """Puts the prepared parts of partitions in place and describes them."""
+
+    destination: Destination
+    dataset: Dataset
+    published: Published
+    formats: Sequence[Format]
+    written: list[File] = field(default_factory=list)
+
+    def place(self, plan: _Plan, parts: Sequence[Part]) -> tuple[Partition, bool]:
+        """The partition as it is now, and whether consumers have to read it again."""
+        before = plan.before
+        known = {one: before.files_in(one) for one in self.formats} if before else {}
+        prepared = {one: [part for part in parts if part.format == one] for one in plan.formats}
+        repeated = {one for one, own in prepared.items() if _digests(own) == _digests(known.get(one, []))}
+        replaced = [one for one, own in prepared.items() if known.get(one) and one not in repeated]
+        # The fingerprint may have changed, with the version of DuckDB, where the rows have not.
+        is_restated = before is None or bool(replaced) or (plan.rows_changed and not repeated)
+        start = 0 if before is None else 1 + max((_number(file.path) for file in before.files), default=-1)
+        files: list[File] = []
+        for one in self.formats:
+            if one not in prepared:
+                files += known.get(one, [])
+            elif one in repeated:
+                files += self._mend(plan, known[one], prepared[one])
+            else:
+                files += [self._put(part, part_path(plan.date, start + part.number, one)) for part in prepared[one]]
+        return Partition(
+            date=plan.date,
+            revision=1 if before is None else before.revision + is_restated,
+            changed_at=self.published.published_at if before is None or is_restated else before.changed_at,
+            rows=plan.now.rows,
+            totals=told_totals(plan.now.totals),
+            files=files,
+            fingerprint=plan.now.fingerprint,
+        ), is_restated
+
+    def _mend(self, plan: _Plan, known: Sequence[File], parts: Sequence[Part]) -> list[File]:
+        """The files that are there already, those that are damaged put back under their names."""
+        for file, part in zip(known, parts, strict=True):
+            if file.path in plan.damaged:
+                self._put(part, file.path)
+            else:
+                part.prepared.unlink()
+        return list(known)
+
+    def _put(self, part: Part, path: str) -> File:
+        self.destination.place(part.prepared, f"{dataset_folder(self.dataset.name)}/{path}")
+        file = File(path=path, format=part.format, bytes=part.bytes, rows=part.rows, sha256=part.sha256)
+        self.written.append(file)
+        return file
+
+
+def part_path(day: date | None, number: int, encoding: Format) -> str:
+    """The path of a part, relative to the manifest."""
+    folder = f"date={day.isoformat()}/" if day else ""
+    return f"{encoding}/{folder}part-{number:05d}.{SUFFIXES[encoding]}"
+
+
+def _number(path: str) -> int:
+    return int(path.rpartition("part-")[2].partition(".")[0])
+
+
+def _digests(files: Sequence[File] | Sequence[Part]) -> list[str]:
+    return [file.sha256 for file in files]
+
+
+def _without_run(manifest: Manifest, before: Manifest) -> Manifest:
+    """A manifest as the run of another one would have written it."""
+    return manifest.model_copy(update={name: getattr(before, name) for name in ("run_id", "published_at", "as_of")})

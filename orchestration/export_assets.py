@@ -1,0 +1,134 @@
+"""The assets behind the published warehouse: one for each exported dataset, then the catalog of all of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from exports.catalog import Finished, finish_exports
+from exports.checks import Invariant
+from exports.datasets import Dataset
+from exports.export_checks import CATALOG_CHECKS, EXPORT_CHECKS
+from exports.manifest import Partition
+from exports.slices import Exported, export_published
+from orchestration import report
+from orchestration.assets import PUBLISHED, check_results, check_specs, failed_checks
+from orchestration.retries import retried
+from orchestration.warehouse import OWNER, WRITER_POOL, Warehouse
+
+GROUP = "exports"
+CATALOG = dg.AssetKey([GROUP, "catalog"])
+DAYS_SHOWN = 50
+
+
+def dataset_key(dataset: Dataset) -> dg.AssetKey:
+    """`exports/dataset`."""
+    return dg.AssetKey([GROUP, dataset.name])
+
+
+def export_assets(datasets: Mapping[str, Dataset]) -> list[dg.AssetsDefinition]:
+    """All datasets and their catalog; nothing where there are no datasets."""
+    return [*map(dataset_asset, datasets.values()), catalog_asset(datasets)] if datasets else []
+
+
+def dataset_asset(dataset: Dataset) -> dg.AssetsDefinition:
+    """The asset that brings one dataset's files up to what is published."""
+    key = dataset_key(dataset)
+    cut = f"by {dataset.day}" if dataset.day else "whole"
+
+    @dg.asset(
+        key=key,
+        deps=[PUBLISHED],
+        description=f"marts.{dataset.mart} as files for programs, {cut}; only what changed is written again.",
+        check_specs=check_specs(key, EXPORT_CHECKS),
+        group_name=GROUP,
+        kinds={"parquet", "csv"},
+        owners=[OWNER],
+        pool=WRITER_POOL,
+    )
+    def export(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
+        with retried(context):
+            exported = export_published(warehouse.settings, dataset, context.log.info)
+        yield from check_results(key, EXPORT_CHECKS, exported.checks)
+        refuse(exported.checks, "The manifest stays as it was")
+        # What has nothing to say gets no line in the terminal.
+        if words := exported_in_words(exported):
+            context.log.info(words)
+        yield dg.MaterializeResult(asset_key=key, metadata=export_metadata(exported))
+
+    return export
+
+
+def catalog_asset(datasets: Mapping[str, Dataset]) -> dg.AssetsDefinition:
+    """The asset that names all datasets, once each is there."""
+
+    @dg.asset(
+        key=CATALOG,
+        deps=[dataset_key(dataset) for dataset in datasets.values()],
+        check_specs=check_specs(CATALOG, CATALOG_CHECKS),
+        group_name=GROUP,
+        kinds={"json"},
+        owners=[OWNER],
+        pool=WRITER_POOL,
+    )
+    def catalog(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
+        """All datasets with the digests of their manifests; files that no manifest names any more are removed."""
+        with retried(context):
+            finished = finish_exports(warehouse.settings)
+        yield from check_results(CATALOG, CATALOG_CHECKS, finished.checks)
+        refuse(finished.checks, "The catalog stays as it was")
+        if words := finished_in_words(finished):
+            context.log.info(words)
+        yield dg.MaterializeResult(
+            asset_key=CATALOG, metadata={"catalog": dg.MetadataValue.path(finished.location), "superseded files removed": finished.removed}
+        )
+
+    return catalog
+
+
+def refuse(checks: Sequence[Invariant], consequence: str) -> None:
+    """Fail the step where a check does not hold."""
+    if failures := [check for check in checks if check.blocks]:
+        raise dg.Failure(description=failed_checks(consequence, failures), allow_retries=False)
+
+
+def exported_in_words(exported: Exported) -> str:
+    """What an export wrote; nothing where nothing changed."""
+    if not exported.is_manifest_new and not exported.files_written:
+        return ""
+    files = f"{exported.files_written:,} files, {report.size(exported.bytes_written)}"
+    if exported.dataset.day is None:
+        return f"changed, {files}" if exported.changed else f"described anew, {files}"
+    return f"{report.days([one.date for one in exported.changed if one.date])} changed, {files}"
+
+
+def finished_in_words(finished: Finished) -> str:
+    """What the end of an export did; nothing where nothing changed."""
+    removed = f", {finished.removed:,} superseded files removed" if finished.removed else ""
+    return f"{finished.location}{removed}" if finished.is_catalog_new or removed else ""
+
+
+def export_metadata(exported: Exported) -> dict[str, Any]:
+    """Rows, changed partitions, bytes, and where the manifest is."""
+    partitions = exported.manifest.partitions
+    metadata: dict[str, Any] = {
+        "dagster/row_count": sum(one.rows for one in partitions),
+        "partitions": len(partitions),
+        "changed partitions": len(exported.changed),
+        "files written": exported.files_written,
+        "bytes written": exported.bytes_written,
+        "bytes": sum(file.bytes for one in partitions for file in one.files),
+        "manifest": dg.MetadataValue.path(exported.location),
+        "publication": exported.manifest.run_id,
+    }
+    if exported.changed:
+        metadata["changed"] = dg.MetadataValue.md(changed_table(exported.changed))
+    return metadata
+
+
+def changed_table(changed: Sequence[Partition]) -> str:
+    """The changed partitions as a Markdown table, the latest first."""
+    latest = sorted(changed, key=lambda one: str(one.date), reverse=True)[:DAYS_SHOWN]
+    rows = "\n".join(f"| {one.date or 'all rows'} | {one.revision} | {one.rows:,} |" for one in latest)
+    more = f"\n\n… and {len(changed) - len(latest)} more" if len(changed) > len(latest) else ""
+    return f"| partition | revision | rows |\n|---|---:|---:|\n{rows}{more}"
