@@ -8,6 +8,7 @@ import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from paywall_warehouse.settings import Settings
 from paywall_warehouse.uris import open_filesystem, shown_uri
 
 STAGING = ".staging"
+# A store takes its time for each file, however small.
+UPLOADS_AT_ONCE = 8
 
 
 class Destination(ABC):
@@ -51,6 +54,11 @@ class Destination(ABC):
     @abstractmethod
     def location(self, path: str) -> str:
         """The whole path or URL of a file, without a password."""
+
+    def place_all(self, files: Iterable[tuple[Path, str]]) -> None:
+        """`place` for each of some files; none of them may be named by anything yet."""
+        for prepared, path in files:
+            self.place(prepared, path)
 
     def place_bytes(self, content: bytes, path: str) -> None:
         """Put a small file in its place, whole."""
@@ -126,8 +134,12 @@ class ObjectStore(Destination):
 
     def place(self, prepared: Path, path: str) -> None:
         """See `Destination`."""
-        self._filesystem.makedirs(self._at(path).rpartition("/")[0], exist_ok=True)
-        self._filesystem.put_file(str(prepared), self._at(path))
+        try:
+            self._filesystem.put_file(str(prepared), self._at(path))
+        except FileNotFoundError:
+            # Some file systems have folders, and want them first; an object store is not asked for what it does not need.
+            self._filesystem.makedirs(self._at(path).rpartition("/")[0], exist_ok=True)
+            self._filesystem.put_file(str(prepared), self._at(path))
         prepared.unlink()
 
     def files(self, folder: str) -> dict[str, int]:
@@ -135,6 +147,12 @@ class ObjectStore(Destination):
         self._filesystem.invalidate_cache()
         found = self._filesystem.find(self._at(folder), detail=True)
         return {location.lstrip("/")[len(self._root.lstrip("/")) + 1 :]: int(info["size"]) for location, info in found.items()}
+
+    def place_all(self, files: Iterable[tuple[Path, str]]) -> None:
+        """See `Destination`."""
+        with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
+            # All answers are awaited, and the first error among them is raised.
+            list(pool.map(lambda one: self.place(*one), files))
 
     def digest(self, path: str) -> str | None:
         """See `Destination`."""

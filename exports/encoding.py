@@ -4,10 +4,11 @@ Each function gives the SQL expression of one column, by its type, for DuckDB's 
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal
 
 from exports.datasets import MONEY, Column
-from paywall_warehouse.quoting import literal, quoted
+from paywall_warehouse.quoting import file_literal, literal, quoted
 
 Encoding = Literal["parquet", "csv", "jsonl"]
 # What a spreadsheet takes for the start of a formula: = + - @, tab, carriage return (contract, section 6).
@@ -15,6 +16,8 @@ FORMULA_START = r"^[=+\-@\t\r]"
 # RFC 3339 with all six decimals, so that texts sort as the instants do.
 INSTANT = "strftime({name} at time zone 'UTC', '%Y-%m-%dT%H:%M:%S.%fZ')"
 ZSTD_LEVEL = 3
+# Metadata has up to 64 KiB, and may be one of several long texts of a row.
+LONGEST_LINE = 10_000_000
 # DuckDB's default, stated because the same rows must give the same bytes whatever the default becomes.
 ROW_GROUP = 122_880
 
@@ -63,3 +66,16 @@ def encoded(columns: Sequence[Column], encoding: Encoding) -> str:
 def copy_statement(query: str, file: str, encoding: Encoding) -> str:
     """A `COPY` of a query's rows, which are encoded already, into one file; text is not compressed."""
     return f"copy ({query}) to {literal(file)} ({OPTIONS[encoding]})"
+
+
+def reader(files: Sequence[Path], encoding: Literal["parquet", "csv"], columns: Sequence[Column], *, compressed: bool) -> str:
+    """SQL: the rows of some files, with `filename`. Of CSV only money has its type, everything else is text."""
+    listed = ", ".join(file_literal(str(file)) for file in files)
+    if encoding == "parquet":
+        return f"read_parquet([{listed}], filename = true, hive_partitioning = false)"
+    types = ", ".join(f"{literal(column.name)}: {literal(column.type if column.type == MONEY else 'VARCHAR')}" for column in columns)
+    return (
+        f"read_csv([{listed}], filename = true, hive_partitioning = false, auto_detect = false, header = true, delim = ',', quote = '\"',"
+        f" escape = '\"', nullstr = '', new_line = '\\n', max_line_size = {LONGEST_LINE}, compression = {'gzip' if compressed else 'none'},"
+        f" columns = {{{types}}})"
+    )

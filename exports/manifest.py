@@ -20,6 +20,8 @@ SUFFIXES: dict[Format, str] = {"parquet": "parquet", "csv": "csv.gz"}
 FILE_PATH = r"^(parquet|csv)/(date=\d{4}-\d{2}-\d{2}/)?part-\d{5,}\.(parquet|csv\.gz)$"
 NAME = r"^[a-z][a-z0-9_]*$"
 SHA256 = r"^[0-9a-f]{64}$"
+# It goes into SQL on the consumer's side.
+SQL_TYPE = r"^[A-Z][A-Z ]*(\(\d+,\s?\d+\))?(\[\])?$"
 EXACT_DECIMAL = r"^-?\d+(\.\d+)?$"
 
 
@@ -68,7 +70,7 @@ class ManifestColumn(_Stated):
     """A column of every file of the dataset."""
 
     name: str
-    type: Annotated[str, Field(description="In SQL's words, such as DECIMAL(38,12).")]
+    type: Annotated[str, Field(pattern=SQL_TYPE, description="In SQL's words, such as DECIMAL(38,12).")]
     description: str
 
 

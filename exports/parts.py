@@ -17,11 +17,11 @@ from pathlib import Path
 import duckdb
 
 from exports.contents import Contents, Totals, added, read_totals
-from exports.datasets import Column, Dataset, Table
-from exports.encoding import copy_statement, encoded
+from exports.datasets import Dataset, Table
+from exports.encoding import copy_statement, encoded, reader
 from exports.manifest import SUFFIXES, Format
 from paywall_warehouse.files import sha256
-from paywall_warehouse.quoting import file_literal, literal, quoted
+from paywall_warehouse.quoting import quoted
 
 # Some 45 MB of the ledger as Parquet.
 PART_ROWS = 1_000_000
@@ -132,7 +132,7 @@ def _read_back(
         own = [(span, file) for span, one, file in written if one == encoding]
         if not own:
             continue
-        relation = _reader([file for _, file in own], encoding, table.columns)
+        relation = reader([file for _, file in own], encoding, table.columns, compressed=False)
         rows = dict(connection.execute(f"select filename, count(*) from {relation} group by 1").fetchall())
         totals = read_totals(connection, dataset, table.amounts, relation, "filename")
         for day, group in groupby(own, key=lambda one: one[0].date):
@@ -144,18 +144,6 @@ def _read_back(
                     f"{dataset.name}, {day or 'all rows'}: the {encoding} files have {sum(found):,} rows, the mart {expected[day].rows:,},"
                     " or their sums differ. They are shown to nobody; run again, and tell us if it stays so."
                 )
-
-
-def _reader(files: Sequence[Path], encoding: Format, columns: Sequence[Column]) -> str:
-    """SQL: the rows of some files, with `filename`. Of CSV only what is summed has a type."""
-    listed = ", ".join(file_literal(str(file)) for file in files)
-    if encoding == "parquet":
-        return f"read_parquet([{listed}], filename = true, hive_partitioning = false)"
-    types = ", ".join(f"{literal(column.name)}: {literal(column.type if '(' in column.type else 'VARCHAR')}" for column in columns)
-    return (
-        f"read_csv([{listed}], filename = true, hive_partitioning = false, auto_detect = false, header = true, delim = ',', quote = '\"',"
-        f" escape = '\"', nullstr = '', new_line = '\\n', max_line_size = 10000000, columns = {{{types}}})"
-    )
 
 
 def _finish(file: Path, encoding: Format) -> tuple[int, str]:

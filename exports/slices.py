@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 
 import duckdb
 
@@ -109,10 +110,11 @@ def export_dataset(
         wanted = [(plan.date, plan.now, plan.formats) for plan in batch]
         parts = write_parts(connection, dataset, table, wanted, destination.staging)
         for plan in batch:
-            partition, is_restated = writer.place(plan, parts[plan.date])
+            partition, is_restated = writer.describe(plan, parts[plan.date])
             partitions[plan.date] = partition
             if is_restated:
                 changed.append(partition)
+        writer.flush()
         done += len(batch)
         if dataset.day and done < len(todo):
             tell(f"{done:,} of {len(todo):,} days")
@@ -222,15 +224,21 @@ def _batches(plans: Iterable[_Plan]) -> Iterator[list[_Plan]]:
 
 @dataclass
 class _Writer:
-    """Puts the prepared parts of partitions in place and describes them."""
+    """Describes partitions by their prepared parts, and puts these in place."""
 
     destination: Destination
     dataset: Dataset
     published: Published
     formats: Sequence[Format]
     written: list[File] = field(default_factory=list)
+    waiting: list[tuple[Path, str]] = field(default_factory=list)
 
-    def place(self, plan: _Plan, parts: Sequence[Part]) -> tuple[Partition, bool]:
+    def flush(self) -> None:
+        """Put in place what waits for it."""
+        waiting, self.waiting = self.waiting, []
+        self.destination.place_all(waiting)
+
+    def describe(self, plan: _Plan, parts: Sequence[Part]) -> tuple[Partition, bool]:
         """The partition as it is now, and whether consumers have to read it again."""
         before = plan.before
         known = {one: before.files_in(one) for one in self.formats} if before else {}
@@ -268,7 +276,7 @@ class _Writer:
         return list(known)
 
     def _put(self, part: Part, path: str) -> File:
-        self.destination.place(part.prepared, f"{dataset_folder(self.dataset.name)}/{path}")
+        self.waiting.append((part.prepared, f"{dataset_folder(self.dataset.name)}/{path}"))
         file = File(path=path, format=part.format, bytes=part.bytes, rows=part.rows, sha256=part.sha256)
         self.written.append(file)
         return file

@@ -101,6 +101,69 @@ def ui(
     os.execv(sys.executable, [sys.executable, "-m", "dagster", *ui_arguments(workspace, port)])  # noqa: S606  our own program
 
 
+@app.command()
+def export(
+    dataset: Annotated[str, typer.Argument(help="Such as ledger, users or daily_revenue.", metavar="DATASET")],
+    columns: Annotated[str | None, typer.Option("--columns", help="Columns, comma-separated; all if not given.", metavar="A,B")] = None,
+    since: Annotated[str | None, typer.Option("--from", help="The first reporting day.", metavar="DAY")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="The reporting day after the last.", metavar="DAY")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where", help="column=value, column>=value, column<value or 'column in a,b'; all have to hold.", metavar="CONDITION"
+        ),
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option("--format", help="csv, parquet or jsonl; else what the name of the file says, else csv.", metavar="FORMAT")
+    ] = None,
+    output: Annotated[
+        str, typer.Option("--output", help="A file, compressed if its name ends in .gz, or - for stdout.", metavar="FILE|-")
+    ] = "-",
+) -> None:
+    """Write one slice of the published warehouse to a file or to standard output, sorted as the dataset is."""
+    from exports.filters import WrongSliceError
+    from exports.publication import NotPublishedError
+    from exports.query import SliceRequest
+    from orchestration.slice import write_to
+
+    request = SliceRequest(dataset, None if columns is None else [name.strip() for name in columns.split(",")], since, until, where or [])
+    try:
+        _say(write_to(load_settings(), request, encoding, output))
+    except WrongSliceError as error:
+        raise WrongUsageError(str(error)) from error
+    except NotPublishedError as error:
+        _say(str(error))
+        raise typer.Exit(NOT_PUBLISHED) from error
+
+
+@app.command()
+def pull(
+    uri: Annotated[str, typer.Argument(help="The place of an export: what EXPORT_URI names where it is written.", metavar="URI")],
+    folder: Annotated[Path, typer.Argument(help="The folder to keep like it.", metavar="DIR")],
+    datasets: Annotated[
+        list[str] | None, typer.Option("--dataset", help="A dataset, once for each; all if not given.", metavar="NAME")
+    ] = None,
+    encodings: Annotated[list[str] | None, typer.Option("--format", help="parquet or csv; all if not given.", metavar="FORMAT")] = None,
+    into: Annotated[
+        Path | None, typer.Option("--into", help="A DuckDB file, of which a table for each dataset is kept up to date.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Mirror an export: fetch the files that changed, verify them, and say what changed."""
+    from exports.client import PullError, told
+    from exports.client import pull as mirror
+    from exports.into import load_into
+
+    try:
+        for pulled in mirror(uri, folder, datasets=datasets, formats=encodings, tell=_say):
+            typer.echo(told(pulled))
+        if into is not None:
+            for line in load_into(folder, into, datasets=datasets):
+                typer.echo(line)
+    except PullError as error:
+        _say(str(error))
+        raise typer.Exit(WRONG_USAGE if error.is_wrong_usage else NOT_PUBLISHED) from error
+
+
 def ui_arguments(workspace: Path, port: int) -> list[str]:
     """The arguments of `dagster dev`: this machine only."""
     return ["dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]

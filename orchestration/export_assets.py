@@ -15,6 +15,7 @@ from orchestration import report
 from orchestration.assets import PUBLISHED, check_results, check_specs, failed_checks
 from orchestration.retries import retried
 from orchestration.warehouse import OWNER, WRITER_POOL, Warehouse
+from paywall_warehouse.sizes import size
 
 GROUP = "exports"
 CATALOG = dg.AssetKey([GROUP, "catalog"])
@@ -96,7 +97,7 @@ def exported_in_words(exported: Exported) -> str:
     """What an export wrote; nothing where nothing changed."""
     if not exported.is_manifest_new and not exported.files_written:
         return ""
-    files = f"{exported.files_written:,} files, {report.size(exported.bytes_written)}"
+    files = f"{exported.files_written:,} files, {size(exported.bytes_written)}"
     if exported.dataset.day is None:
         return f"changed, {files}" if exported.changed else f"described anew, {files}"
     return f"{report.days([one.date for one in exported.changed if one.date])} changed, {files}"

@@ -11,7 +11,6 @@ from exports.reconciliation_summary import Break, Reconciliation
 from exports.summary import DayTotals, RejectReason
 
 PLOTTED_DAYS = 90
-BYTES_OF_A_UNIT = 1000
 SIGNIFICANT_DIGITS = 4
 # Python's own context keeps 28 digits; an amount may have 38.
 WIDE = Context(prec=60)
@@ -137,16 +136,6 @@ def columns(rows: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> list
         ]
         lines.append("  ".join(cells).rstrip())
     return lines
-
-
-def size(length: int) -> str:
-    """A number of bytes for people."""
-    value, unit = float(length), "B"
-    for larger in ("kB", "MB", "GB"):
-        if value < BYTES_OF_A_UNIT:
-            break
-        value, unit = value / BYTES_OF_A_UNIT, larger
-    return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
 
 
 def days(dates: Sequence[date]) -> str:

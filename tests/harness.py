@@ -38,7 +38,8 @@ def run_pipeline(
 ) -> RunResult:
     """Run the job `refresh` on a home; settings by their lower-case names, such as `reporting_timezone="Europe/Berlin"`.
 
-    Without `exports`, which only the tests of exports need, a run ends with the published file. Dagster keeps its history of the run in memory, not in the home, unless an `instance` is given; `overrides` go to `build_defs`.
+    Without `exports`, which only their own tests need, a run ends with the published file. Dagster keeps its history of the run in
+    memory, not in the home, unless an `instance` is given; `overrides` go to `build_defs`.
     """
     output = io.StringIO()
     with redirect_stdout(output), redirect_stderr(output):

@@ -1,0 +1,391 @@
+"""The consumer's side: a folder that is kept like an export elsewhere.
+
+    from exports.client import pull
+    for pulled in pull("s3://bucket/exports", "mirror", datasets=["ledger"], formats=["parquet"]):
+        print(pulled.dataset, pulled.changed)
+
+Only files of which the manifest says something new are fetched; size, SHA-256 and rows of each are verified before it gets its name;
+the manifest follows when all of its files are there. What was fetched before an interruption is not fetched again.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, get_args
+
+import duckdb
+from filelock import FileLock
+
+from exports.datasets import Column
+from exports.encoding import reader
+from exports.manifest import (
+    FILE_PATH,
+    Catalog,
+    CatalogDataset,
+    File,
+    Format,
+    Manifest,
+    ManifestColumn,
+    ManifestError,
+    Partition,
+    read_catalog,
+    read_manifest,
+    to_bytes,
+)
+from paywall_warehouse.files import replace_file, sha256
+from paywall_warehouse.sizes import size
+from paywall_warehouse.uris import open_filesystem, shown_uri
+
+ROOT = "v1"
+CATALOG, MANIFEST = "catalog.json", "manifest.json"
+# An export of a day's changes takes seconds between its first manifest and its catalog.
+ROUNDS, SECONDS_BETWEEN_ROUNDS = 6, 2.0
+TRIES, FIRST_WAIT_SECONDS = 3, 1.0
+PIECE = 1 << 20
+DAYS_SHOWN = 5
+DOWNLOADS_AT_ONCE = 8
+
+
+class PullError(Exception):
+    """The mirror could not be brought up to date; what was complete is kept. The text says what is wrong and what to do."""
+
+    def __init__(self, words: str, *, is_wrong_usage: bool = False) -> None:
+        super().__init__(words)
+        self.is_wrong_usage = is_wrong_usage
+
+
+class _ChangedError(Exception):
+    """A file is not what the manifest says: it is another manifest's by now, or spoiled."""
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull changed of one dataset."""
+
+    dataset: str
+    changed: tuple[Partition, ...]
+    """Partitions that are new or have another revision."""
+    gone: tuple[date | None, ...]
+    """Partitions that the export does not know any more."""
+    files: int
+    bytes: int
+
+
+@dataclass
+class _Counter:
+    """What has been fetched."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class _Source:
+    """An export as it can be read: by names, nothing is listed."""
+
+    uri: str
+    filesystem: Any = field(repr=False)
+    root: str
+
+    @classmethod
+    def of(cls, uri: str) -> "_Source":
+        try:
+            filesystem, root = open_filesystem(uri)
+        except (ValueError, ImportError) as error:
+            raise PullError(f"{shown_uri(uri)} cannot be opened: {error}", is_wrong_usage=True) from error
+        return cls(uri, filesystem, root if root.endswith(f"/{ROOT}") else f"{root}/{ROOT}")
+
+    def place(self, path: str) -> str:
+        """For people."""
+        return f"{shown_uri(self.uri).rstrip('/').removesuffix(f'/{ROOT}')}/{ROOT}/{path}"
+
+    def read(self, path: str) -> bytes:
+        """A small file; raises `FileNotFoundError`, and `PullError` where the store cannot be read."""
+        content: list[bytes] = []
+        self._tried(path, lambda: content.append(bytes(self.filesystem.cat_file(f"{self.root}/{path}"))))
+        return content[-1]
+
+    def fetch(self, path: str, partial: Path) -> None:
+        """Complete what an interrupted pull left in `partial`, or fetch all of a file."""
+
+        def copy() -> None:
+            if partial.exists():
+                try:
+                    return self._continue(path, partial)
+                except (OSError, ValueError, NotImplementedError):  # a web server without ranges, for one
+                    partial.unlink()
+            self.filesystem.get_file(f"{self.root}/{path}", str(partial))
+            return None
+
+        self._tried(path, copy)
+
+    def _continue(self, path: str, partial: Path) -> None:
+        with self.filesystem.open(f"{self.root}/{path}", "rb") as source, partial.open("ab") as target:
+            source.seek(target.tell())
+            shutil.copyfileobj(source, target, PIECE)
+
+    def _tried(self, path: str, do: Callable[[], None]) -> None:
+        for number in range(TRIES):
+            try:
+                do()
+            except FileNotFoundError:
+                raise
+            except Exception as error:  # every store has errors of its own; their words are all that can be said of them
+                if number + 1 == TRIES or isinstance(error, PermissionError):
+                    raise PullError(f"{self.place(path)} cannot be read: {type(error).__name__}: {error}. Pull again.") from error
+                time.sleep(FIRST_WAIT_SECONDS * 3**number)
+            else:
+                return
+
+
+def pull(
+    uri: str,
+    folder: str | Path,
+    *,
+    datasets: Sequence[str] | None = None,
+    formats: Sequence[str] | None = None,
+    tell: Callable[[str], None] = lambda words: None,
+) -> list[Pulled]:
+    """Bring `folder` up to what the export at `uri` (a path or any fsspec URL) says; returns what changed, a line a dataset.
+
+    `datasets` and `formats` narrow the mirror down; None means all. The mirror has the layout of an export and can be pulled from.
+    `tell` hears of progress. Raises `PullError`.
+    """
+    source, mirror = _Source.of(uri), Path(folder) / ROOT
+    mirror.mkdir(parents=True, exist_ok=True)
+    with FileLock(mirror / ".pull.lock"):
+        done: dict[str, Pulled] = {}
+        for number in range(ROUNDS):
+            if number:
+                tell("the export is being written; looking again")
+                time.sleep(SECONDS_BETWEEN_ROUNDS)
+            catalog = _read_catalog(source)
+            wanted = _wanted(catalog, datasets, formats)
+            settled = [_pull_dataset(source, mirror, one, formats, done, tell) for one in wanted]
+            if all(settled):
+                _place(mirror / CATALOG, _own_catalog(catalog, mirror, wanted, formats))
+                return list(done.values())
+    raise PullError(
+        f"{source.place(CATALOG)} does not name the manifests that are there: an export is being written, or was cut short."
+        " What was complete has been pulled; pull again."
+    )
+
+
+def told(pulled: Pulled) -> str:
+    """What a pull changed, in a line."""
+    if not pulled.changed and not pulled.gone:
+        return f"{pulled.dataset}: unchanged"
+    fetched = f"{pulled.files:,} files, {size(pulled.bytes)}"
+    if any(partition.date is None for partition in pulled.changed):
+        return f"{pulled.dataset}: revision {pulled.changed[-1].revision}, {pulled.changed[-1].rows:,} rows; {fetched}"
+    latest = sorted(pulled.changed, key=lambda one: one.date or date.min, reverse=True)
+    shown = ", ".join(f"{one.date} (revision {one.revision})" for one in latest[:DAYS_SHOWN])
+    more = f" and {len(latest) - DAYS_SHOWN:,} more" if len(latest) > DAYS_SHOWN else ""
+    gone = f"; {len(pulled.gone):,} days gone" if pulled.gone else ""
+    return f"{pulled.dataset}: {len(latest):,} {'day' if len(latest) == 1 else 'days'} changed: {shown}{more}{gone}; {fetched}"
+
+
+def local_manifest(folder: Path, dataset: str) -> Manifest | None:
+    """The manifest of a dataset in a mirror, None where there is none that can be read."""
+    place = folder / ROOT / dataset / MANIFEST
+    try:
+        return read_manifest(place.read_bytes(), str(place))
+    except (FileNotFoundError, ManifestError):
+        return None
+
+
+def _read_catalog(source: _Source) -> Catalog:
+    try:
+        return read_catalog(source.read(CATALOG), source.place(CATALOG))
+    except FileNotFoundError:
+        raise PullError(
+            f"{source.place(CATALOG)} does not exist: nothing has been exported there yet, or the URI is not what EXPORT_URI names there.",
+            is_wrong_usage=True,
+        ) from None
+    except ManifestError as error:
+        raise PullError(f"{error}. It was written by a later version: update this program.") from error
+
+
+def _wanted(catalog: Catalog, datasets: Sequence[str] | None, formats: Sequence[str] | None) -> list[CatalogDataset]:
+    known = {one.name: one for one in catalog.datasets}
+    for asked, there, what in ((datasets, list(known), "dataset"), (formats, list(catalog.formats), "format")):
+        if unknown := [name for name in asked or () if name not in there]:
+            raise PullError(f"the export has no {what} {unknown[0]!r}; it has: {', '.join(there)}", is_wrong_usage=True)
+    return [known[name] for name in dict.fromkeys(datasets)] if datasets else catalog.datasets
+
+
+def _pull_dataset(
+    source: _Source,
+    mirror: Path,
+    stated: CatalogDataset,
+    formats: Sequence[str] | None,
+    done: dict[str, Pulled],
+    tell: Callable[[str], None],
+) -> bool:
+    """Mirror one dataset as its manifest says now; whether that is the manifest that the catalog means."""
+    content = _manifest_bytes(source, stated)
+    for _ in range(ROUNDS):
+        manifest = _understood(content, source.place(stated.manifest))
+        try:
+            pulled = _mirror(source, mirror / stated.name, manifest, content, formats, tell)
+        except _ChangedError as error:
+            before, content = content, _manifest_bytes(source, stated)
+            if content == before:
+                raise PullError(f"{error}. The export is damaged there: the next run of its warehouse repairs it.") from None
+            tell(f"{stated.name}: the manifest has changed meanwhile; reading it again")
+            continue
+        earlier = done.get(stated.name)
+        done[stated.name] = _together(earlier, pulled) if earlier else pulled
+        return hashlib.sha256(content).hexdigest() == stated.manifest_sha256
+    return False
+
+
+def _manifest_bytes(source: _Source, stated: CatalogDataset) -> bytes:
+    try:
+        return source.read(stated.manifest)
+    except FileNotFoundError:
+        raise PullError(f"{source.place(stated.manifest)} does not exist, though the catalog names it. Pull again.") from None
+
+
+def _understood(content: bytes, place: str) -> Manifest:
+    try:
+        return read_manifest(content, place)
+    except ManifestError as error:
+        raise PullError(f"{error}. It was written by a later version, or is damaged.") from error
+
+
+def _mirror(
+    source: _Source, folder: Path, manifest: Manifest, content: bytes, formats: Sequence[str] | None, tell: Callable[[str], None]
+) -> Pulled:
+    """Fetch what is missing of a manifest's files, then let the manifest and nothing else remain."""
+    before = local_manifest(folder.parents[1], folder.name)
+    trusted = {file.path: file for partition in before.partitions for file in partition.files} if before else {}
+    own = _narrowed(manifest, formats)
+    files = [file for partition in own.partitions for file in partition.files]
+    missing = [file for file in files if not _is_there(folder / file.path, file, trusted.get(file.path))]
+    counter = _Counter()
+    total = sum(file.bytes for file in missing)
+    told_at = time.monotonic()
+    # A store takes its time for each file, however small.
+    with duckdb.connect() as connection, ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
+        fetched = [pool.submit(_fetch, source, folder, manifest, file, connection.cursor()) for file in missing]
+        try:
+            for done, file in zip(fetched, missing, strict=True):
+                done.result()
+                counter.files, counter.bytes = counter.files + 1, counter.bytes + file.bytes
+                if time.monotonic() > told_at + SECONDS_BETWEEN_ROUNDS:
+                    told_at = time.monotonic()
+                    tell(f"{manifest.dataset}: {counter.files:,} of {len(missing):,} files, {size(counter.bytes)} of {size(total)}")
+        finally:
+            pool.shutdown(cancel_futures=True)
+    _place(folder / MANIFEST, content if own is manifest else to_bytes(own))
+    _remove_superseded(folder, {file.path for file in files})
+    known = {partition.date: partition for partition in before.partitions} if before else {}
+    changed = tuple(one for one in own.partitions if one.date not in known or known[one.date].files != one.files)
+    gone = tuple(day for day in known if day not in {one.date for one in own.partitions})
+    return Pulled(manifest.dataset, changed, gone, counter.files, counter.bytes)
+
+
+def _narrowed(manifest: Manifest, formats: Sequence[str] | None) -> Manifest:
+    """The manifest with files of some formats only; itself where that is all of them."""
+    if formats is None or set(manifest.formats) <= set(formats):
+        return manifest
+    partitions = [one.model_copy(update={"files": [file for file in one.files if file.format in formats]}) for one in manifest.partitions]
+    return manifest.model_copy(update={"partitions": partitions})
+
+
+def _is_there(place: Path, file: File, trusted: File | None) -> bool:
+    """Whether a file of the mirror is the one that the manifest means; one that the mirror's own manifest names was verified before."""
+    try:
+        if place.stat().st_size != file.bytes:
+            return False
+    except FileNotFoundError:
+        return False
+    return (trusted is not None and trusted.sha256 == file.sha256) or sha256(place) == file.sha256
+
+
+def _fetch(source: _Source, folder: Path, manifest: Manifest, file: File, connection: duckdb.DuckDBPyConnection) -> None:
+    """Fetch a file, verify it, and only then give it its name."""
+    target = folder / file.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # The digest in the name: what is left of another revision is never continued.
+    partial = target.with_name(f".{target.name}.{file.sha256[:16]}.partial")
+    path = f"{manifest.dataset}/{file.path}"
+    for attempt in range(2):
+        try:
+            source.fetch(path, partial)
+        except FileNotFoundError:
+            raise _ChangedError(f"{source.place(path)} does not exist, though the manifest names it") from None
+        fault = _fault(partial, file, manifest.columns_schema.columns, connection)
+        if fault is None:
+            os.replace(partial, target)
+            return
+        partial.unlink()
+        if attempt:
+            raise _ChangedError(f"{source.place(path)} {fault}")
+
+
+def _fault(partial: Path, file: File, columns: Sequence[ManifestColumn], connection: duckdb.DuckDBPyConnection) -> str | None:
+    """What is wrong with a file that has been fetched."""
+    if (length := partial.stat().st_size) != file.bytes:
+        return f"has {length:,} bytes instead of {file.bytes:,}"
+    if (digest := sha256(partial)) != file.sha256:
+        return f"has the SHA-256 {digest} instead of {file.sha256}"
+    if (rows := _rows(partial, file.format, columns, connection)) != file.rows:
+        return f"has {rows:,} rows instead of {file.rows:,}"
+    return None
+
+
+def _rows(file: Path, encoding: Format, columns: Sequence[ManifestColumn], connection: duckdb.DuckDBPyConnection) -> int:
+    named = [Column(column.name, column.type, column.description) for column in columns]
+    try:
+        query = f"select count(*) from {reader([file], encoding, named, compressed=True)}"
+        return int(connection.execute(query).fetchall()[0][0])
+    except duckdb.Error as error:
+        raise _ChangedError(f"{file.name} cannot be read: {error}") from error
+
+
+def _remove_superseded(folder: Path, named: set[str]) -> None:
+    """Files of earlier revisions, and what is left of interrupted pulls; files of other people stay."""
+    for encoding in get_args(Format):
+        for file in (folder / encoding).rglob("*"):
+            path = file.relative_to(folder).as_posix()
+            if path not in named and (re.fullmatch(FILE_PATH, path) or (file.name.startswith(".part-") and file.suffix == ".partial")):
+                file.unlink()
+
+
+def _own_catalog(catalog: Catalog, mirror: Path, wanted: Sequence[CatalogDataset], formats: Sequence[str] | None) -> bytes:
+    """The catalog of what is mirrored."""
+    digests: Mapping[str, str] = {one.name: sha256(mirror / one.manifest) for one in wanted}
+    return to_bytes(
+        catalog.model_copy(
+            update={
+                "formats": [one for one in catalog.formats if formats is None or one in formats],
+                "datasets": [one.model_copy(update={"manifest_sha256": digests[one.name]}) for one in wanted],
+            }
+        )
+    )
+
+
+def _place(place: Path, content: bytes) -> None:
+    """Put a small file in place, unless it is there already."""
+    if not place.exists() or place.read_bytes() != content:
+        replace_file(place, lambda partial: _write(partial, content))
+
+
+def _write(place: Path, content: bytes) -> None:
+    place.write_bytes(content)
+
+
+def _together(earlier: Pulled, later: Pulled) -> Pulled:
+    """Two rounds over one dataset in one pull."""
+    changed = {one.date: one for one in (*earlier.changed, *later.changed)}
+    gone = dict.fromkeys((*earlier.gone, *later.gone))
+    return Pulled(later.dataset, tuple(changed.values()), tuple(gone), earlier.files + later.files, earlier.bytes + later.bytes)

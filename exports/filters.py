@@ -1,0 +1,120 @@
+"""Conditions on single columns, as `--where` takes them: `column=value`, `column>=value`, `column<value`, `column in a,b`."""
+
+import csv
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from exports.datasets import MONEY, Column
+from paywall_warehouse.quoting import quoted
+
+CONDITION = re.compile(r"\s*(\w+)\s*(>=|<=|<>|!=|=|<|>|\bin\b|\S+)(.*)", re.DOTALL)
+OPERATORS = ("=", ">=", "<", "in")
+HOW = "allowed: column=value, column>=value, column<value, column in value,value"
+
+
+class WrongSliceError(Exception):
+    """A slice cannot be had as it was asked for; the text says what is allowed."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A condition: SQL with `?` for each value, and the values."""
+
+    sql: str
+    values: tuple[Any, ...]
+
+
+def parse_filter(text: str, columns: Mapping[str, Column]) -> Filter:
+    """A condition on one of `columns` (by name); raises `WrongSliceError` for an unknown column, operator or a value of another type.
+
+    What stands behind `=` is the value to its last character. A list may quote values as CSV does.
+    """
+    parts = CONDITION.fullmatch(text)
+    if parts is None:
+        raise WrongSliceError(f"--where {text!r} is not understood; {HOW}")
+    name, operator, rest = parts.groups()
+    if operator not in OPERATORS:
+        raise WrongSliceError(f"--where {text!r}: the operator {operator!r} is not known; {HOW}")
+    column = columns.get(name)
+    if column is None:
+        raise WrongSliceError(f"--where {text!r}: there is no column {name!r}; allowed: {', '.join(columns)}")
+    values = _listed(rest) if operator == "in" else [rest]
+    typed = tuple(typed_value(value, column) for value in values)
+    holes = ", ".join("?" for _ in typed)
+    return Filter(f"{quoted(name)} {operator} {f'({holes})' if operator == 'in' else holes}", typed)
+
+
+def typed_value(text: str, column: Column) -> Any:
+    """A value in the column's type; raises `WrongSliceError` for a text that is none."""
+    if column.type not in TYPES:
+        raise WrongSliceError(f"{column.name} is a list, which cannot be filtered; choose another column")
+    read, words = TYPES[column.type]
+    try:
+        return read(text if column.type == "VARCHAR" else text.strip())
+    except (ValueError, ArithmeticError):
+        raise WrongSliceError(f"{column.name}: {text!r} is not allowed; allowed: {words}") from None
+
+
+def _listed(text: str) -> list[str]:
+    inner = text.strip()
+    if inner.startswith("(") and inner.endswith(")"):
+        inner = inner[1:-1]
+    values = next(csv.reader([inner], skipinitialspace=True), [])
+    if not values:
+        raise WrongSliceError("--where … in: no values are given; allowed: column in value,value")
+    return values
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"[+-]?\d{1,18}", text, re.ASCII):
+        raise ValueError(text)
+    return int(text)
+
+
+def _money(text: str) -> Decimal:
+    if not re.fullmatch(r"[+-]?\d{1,26}(\.\d{1,12}0*)?", text, re.ASCII):
+        raise ValueError(text)
+    return Decimal(text)
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError(text)
+    return instant.astimezone(UTC)
+
+
+def _day(text: str) -> date:
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+        raise ValueError(text)
+    return date.fromisoformat(text)
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(text)
+    return text.lower() == "true"
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+TYPES: dict[str, tuple[Callable[[str], Any], str]] = {
+    "VARCHAR": (str, "any text"),
+    "BIGINT": (_whole, "a whole number"),
+    "INTEGER": (_whole, "a whole number"),
+    MONEY: (_money, "a decimal such as 12.50, with up to 26 digits before and 12 behind the point"),
+    "DOUBLE": (_number, "a number"),
+    "DATE": (_day, "a day such as 2026-10-01"),
+    "TIMESTAMP WITH TIME ZONE": (_instant, "an instant with offset such as 2026-10-01T06:00:00Z"),
+    "BOOLEAN": (_truth, "true or false"),
+}

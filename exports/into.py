@@ -1,0 +1,123 @@
+"""Tables in a DuckDB file that are kept like a mirror: days that were restated are replaced, whole and in one transaction."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+from exports.client import CATALOG, ROOT, PullError, local_manifest
+from exports.manifest import Manifest, Partition, read_catalog
+from paywall_warehouse.quoting import file_literal, quoted
+
+# What has been loaded of which dataset; beside the tables, so that it changes with them.
+STATE = """
+create schema if not exists paywall_pull;
+create table if not exists paywall_pull.datasets (dataset varchar, schema_fingerprint varchar, run_id varchar, as_of timestamptz);
+create table if not exists paywall_pull.partitions (dataset varchar, date date, revision integer, digest varchar);
+"""
+
+
+def load_into(folder: Path, file: Path, *, datasets: Sequence[str] | None = None) -> Iterator[str]:
+    """Bring one table for each dataset in `file` up to the mirror in `folder`; yields a line for each dataset.
+
+    A dataset changes in one transaction. Needs the mirror's Parquet files: CSV has lost types, and texts that look like formulas.
+    Raises `PullError`.
+    """
+    with _opened(file) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        connection.execute(STATE)
+        for name in datasets or _mirrored(folder):
+            manifest = local_manifest(folder, name)
+            if manifest is None:
+                raise PullError(f"{folder} has no {name}: pull it first", is_wrong_usage=True)
+            if any(one.rows and not one.files_in("parquet") for one in manifest.partitions):
+                raise PullError(f"--into needs Parquet, which the mirror of {name} has none of: pull it too", is_wrong_usage=True)
+            replaced = _load(connection, folder / ROOT / name, manifest)
+            what = f"{replaced:,} partitions replaced" if replaced else "unchanged"
+            yield f"{file}: {name}: {what}"
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    try:
+        connection = duckdb.connect(str(file))
+    except duckdb.Error as error:
+        raise PullError(f"--into {file} cannot be opened: {error}. Close what has it open, or choose another file.") from error
+    with connection:
+        yield connection
+
+
+def _mirrored(folder: Path) -> list[str]:
+    place = folder / ROOT / CATALOG
+    return [one.name for one in read_catalog(place.read_bytes(), str(place)).datasets]
+
+
+def _load(connection: duckdb.DuckDBPyConnection, folder: Path, manifest: Manifest) -> int:
+    """Replace the partitions of one dataset that are not as the manifest says; returns how many."""
+    connection.begin()
+    try:
+        replaced = _replace(connection, folder, manifest)
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+    return replaced
+
+
+def _replace(connection: duckdb.DuckDBPyConnection, folder: Path, manifest: Manifest) -> int:
+    name, table = manifest.dataset, f"main.{quoted(manifest.dataset)}"
+    fingerprint = manifest.columns_schema.fingerprint
+    if (fingerprint,) not in connection.execute(
+        "select schema_fingerprint from paywall_pull.datasets where dataset = ?", [name]
+    ).fetchall() or not _exists(connection, name):
+        columns = ", ".join(f"{quoted(column.name)} {column.type}" for column in manifest.columns_schema.columns)
+        connection.execute(f"create or replace table {table} ({columns})")
+        connection.execute("delete from paywall_pull.partitions where dataset = ?", [name])
+    known: dict[date | None, str] = dict(
+        connection.execute("select date, digest from paywall_pull.partitions where dataset = ?", [name]).fetchall()
+    )
+    stated = {partition.date: partition for partition in manifest.partitions}
+    changed = [one for day, one in stated.items() if known.get(day) != _digest(one)]
+    gone = [day for day in known if day not in stated]
+    for day in [*(one.date for one in changed), *gone]:
+        _forget(connection, table, manifest, day)
+    if changed:
+        _insert(connection, table, folder, manifest, changed)
+    connection.execute("delete from paywall_pull.datasets where dataset = ?", [name])
+    connection.execute("insert into paywall_pull.datasets values (?, ?, ?, ?)", [name, fingerprint, manifest.run_id, manifest.as_of])
+    return len(changed) + len(gone)
+
+
+def _exists(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    query = "select 1 from duckdb_tables() where database_name = current_database() and schema_name = 'main' and table_name = ?"
+    return connection.execute(query, [name]).fetchone() is not None
+
+
+def _forget(connection: duckdb.DuckDBPyConnection, table: str, manifest: Manifest, day: date | None) -> None:
+    if manifest.partitioned_by is None:
+        connection.execute(f"delete from {table}")
+    else:
+        connection.execute(f"delete from {table} where {quoted(manifest.partitioned_by)} = ?", [day])
+    connection.execute("delete from paywall_pull.partitions where dataset = ? and date is not distinct from ?", [manifest.dataset, day])
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, folder: Path, manifest: Manifest, changed: Sequence[Partition]) -> None:
+    files = ", ".join(file_literal(str(folder / file.path)) for one in changed for file in one.files_in("parquet"))
+    inserted = connection.execute(
+        f"insert into {table} by name select * from read_parquet([{files}], hive_partitioning = false)"
+    ).fetchall()[0][0]
+    expected = sum(one.rows for one in changed)
+    if inserted != expected:
+        raise PullError(f"{folder}: the files have {inserted:,} rows, the manifest says {expected:,}. Remove the folder and pull again.")
+    connection.executemany(
+        "insert into paywall_pull.partitions values (?, ?, ?, ?)",
+        [[manifest.dataset, one.date, one.revision, _digest(one)] for one in changed],
+    )
+
+
+def _digest(partition: Partition) -> str:
+    """Of the files, not of the revision: an export that was started anew counts from 1 again."""
+    return hashlib.sha256("".join(file.sha256 for file in partition.files_in("parquet")).encode()).hexdigest()

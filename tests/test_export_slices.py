@@ -1,0 +1,572 @@
+"""What a slice says is what the mart says, to the last digit, whoever reads it; the same rows are the same bytes."""
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import astuple
+from datetime import UTC, date, datetime
+from decimal import Context, Decimal
+from functools import reduce
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import duckdb
+import jsonschema
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from exports import parts
+from exports.catalog import Finished, finish_exports
+from exports.datasets import DATASETS
+from exports.destination import LocalFolder
+from exports.manifest import Catalog, Manifest, json_schema
+from exports.publication import Published
+from exports.runs import PUBLISHED, Run, append_run
+from exports.slices import Exported, export_dataset, export_published
+from paywall_warehouse.home import Home
+from paywall_warehouse.settings import Settings, load_settings
+from tests.builders import adjustment, charge, deposit, event, events_file, land, ledger_file, refund
+from tests.harness import run_pipeline
+from tests.payment_builders import activity_file, charge_row, covering, credit, payout_item, payout_items_file, payout_row, payouts_file
+
+AS_OF = "2026-10-05T12:00:00Z"
+WIDE = Context(prec=100)
+Rows = list[tuple[Any, ...]]
+
+# The grain of each dataset, reporting days first, as the contract has it.
+ORDER = {
+    "ledger": "entry_date, entry_id",
+    "daily_revenue": "date_day, paywall_id, model_id, currency",
+    "user_days": "date_day, user_id, paywall_id, currency",
+    "wallet_days": "date_day, user_id, paywall_id, currency",
+    "balance_rollforward": "date_day, currency",
+    "usage_errors": "error_date, event_id",
+    "users": "user_id, currency",
+    "models": "model_id, currency, period",
+    "cohorts": "cohort_month, currency, months_since",
+    "period_kpis": "period, currency",
+    "reconciliation": "case_id",
+    "payouts": "payout_id",
+}
+MARTS = {
+    "ledger": "fct_ledger_entries", "daily_revenue": "fct_daily_revenue", "user_days": "fct_user_days", "wallet_days": "fct_wallet_days",
+    "balance_rollforward": "fct_balance_rollforward", "usage_errors": "fct_usage_errors", "users": "rpt_users", "models": "rpt_models",
+    "cohorts": "fct_cohorts", "period_kpis": "fct_period_kpis", "reconciliation": "fct_reconciliation", "payouts": "fct_payouts",
+}  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------- a published warehouse, and its exports
+
+
+def first_publication(factory: pytest.TempPathFactory) -> Path:
+    """A home after its first run, made once for the tests of all files; to be copied, never changed."""
+    home = factory.getbasetemp() / "first-publication"
+    if home.exists():
+        return home
+    paid = charge_row("txn_1", "2026-10-01T08:00:00Z", "20.00", "0.88", intent="pi_1", charge="ch_1", payout="po_1")
+    out = payout_row("po_1", "2026-10-03T00:00:00Z", "19.12")
+    entries = [
+        credit("d1", "2026-10-01T08:00:00Z", "20", intent="pi_1"),
+        deposit("d2", "2026-10-01T08:00:00Z", "5", user="=bob", currency="eur"),
+        charge("c1", "2026-10-01T09:00:00Z", "1.25", model="m", provider_cost="1.1", prompt_tokens=10),
+        charge("c2", "2026-10-03T09:00:00Z", "0.000000000001", user="=bob", currency="eur"),
+        refund("r1", "2026-10-04T09:00:00.123456Z", "0.25", of="c1"),
+        adjustment("a1", "2026-10-04T10:00:00Z", "-1"),
+    ]
+    depleted = event("e1", "balance.depleted", "2026-10-02T10:00:00Z", walletUserId="w", requestedAmount=12, availableBalance="3.5")
+    files = [
+        ledger_file("a.jsonl", entries),
+        events_file("e.jsonl", [depleted]),
+        activity_file(covering("2026-10-01", "2026-10-04"), [paid]),
+        payouts_file(covering("2026-10-01", "2026-10-04", stem="Payouts"), [out]),
+        payout_items_file(covering("2026-10-01", "2026-10-04", stem="Items"), [payout_item(paid, "po_1", "2026-10-03T00:00:00Z")]),
+    ]
+    land(home, files)
+    result = run_pipeline(home, exports=True, as_of=AS_OF)
+    assert result.exit_code == 0, result
+    return home
+
+
+def copied(home: Path, place: Path) -> Path:
+    """A home to be changed, without what was exported from it."""
+    copy = shutil.copytree(home, place, ignore=shutil.ignore_patterns("lake", "dbt", "warehouse.duckdb.tmp", "exports", "exported.json"))
+    return Path(copy)
+
+
+def settings_of(home: Path, **more: Any) -> Settings:
+    return load_settings(_env_file=None, warehouse_home=home, **more)
+
+
+def export(home: Path, names: Iterable[str] = tuple(DATASETS), **more: Any) -> dict[str, Exported]:
+    exported = {name: export_published(settings_of(home, **more), DATASETS[name], print) for name in names}
+    assert not [check for one in exported.values() for check in one.checks if not check.passed]
+    return exported
+
+
+def finish(home: Path, **more: Any) -> Finished:
+    return finish_exports(settings_of(home, **more))
+
+
+def change(home: Path, *statements: str, run_id: str = "run-2") -> None:
+    """What a second run would leave behind: other marts in the published file, and its line in the log."""
+    run = Run(run_id, *[datetime(2026, 12, 1, tzinfo=UTC)] * 2, datetime(2026, 10, 6, tzinfo=UTC), PUBLISHED, 0, 0, "test")
+    with duckdb.connect(str(home / "published" / "warehouse.duckdb")) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute("insert into ops.runs values (?, ?, ?, ?, ?, ?, ?, ?)", list(astuple(run)))
+    append_run(Home(home), run)
+
+
+def like_c1(**values: str) -> str:
+    """SQL: one more ledger entry, like c1 but for what is given as SQL."""
+    replaced = ", ".join(f"{sql} as {name}" for name, sql in values.items())
+    return f"insert into marts.fct_ledger_entries select * replace ({replaced}) from marts.fct_ledger_entries where entry_id = 'c1'"
+
+
+def manifest_of(root: Path, name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((root / "v1" / name / "manifest.json").read_bytes())
+    return content
+
+
+def slices(root: Path, name: str, encoding: str, day: str | None = None) -> list[Path]:
+    """The files that a manifest names, in its order."""
+    partitions = [one for one in manifest_of(root, name)["partitions"] if day in (None, one["date"])]
+    named = [file for partition in partitions for file in partition["files"] if file["format"] == encoding]
+    return [root / "v1" / name / file["path"] for file in named]
+
+
+def csv_cells(files: Iterable[Path]) -> list[list[str]]:
+    """The rows of some CSV files without their headers."""
+    return [row for file in files for row in list(csv.reader(io.StringIO(gzip.decompress(file.read_bytes()).decode(), newline="")))[1:]]
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Every file of an export with its bytes."""
+    return {file.relative_to(root).as_posix(): file.read_bytes() for file in root.rglob("*") if file.is_file()}
+
+
+@contextmanager
+def opened(home: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Not to be changed."""
+    return first_publication(tmp_path_factory)
+
+
+@pytest.fixture
+def home(published: Path, tmp_path: Path) -> Path:
+    """A copy of the published home, to be changed."""
+    return copied(published, tmp_path / "home")
+
+
+@pytest.fixture(scope="module")
+def marts(published: Path) -> dict[str, tuple[dict[str, str], Rows]]:
+    """The types and rows of every mart, as the published file has them."""
+    with opened(published) as connection:
+        found = {}
+        for name, mart in MARTS.items():
+            types = connection.execute(
+                f"select column_name, data_type from duckdb_columns() where table_name = '{mart}' order by column_index"
+            )
+            found[name] = (dict(types.fetchall()), connection.execute(f"select * from marts.{mart} order by {ORDER[name]}").fetchall())
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------- whoever reads them
+
+
+def read_by_duckdb(files: list[Path], types: dict[str, str]) -> tuple[list[str], Rows]:
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        rows = connection.execute("from read_parquet(?, hive_partitioning = false)", [list(map(str, files))])
+        return [column[0] for column in rows.description], rows.fetchall()
+
+
+def read_by_pyarrow(files: list[Path], types: dict[str, str]) -> tuple[list[str], Rows]:
+    table = pa.concat_tables([pq.ParquetFile(file).read() for file in files])
+    return table.column_names, [tuple(row.values()) for row in table.to_pylist()]
+
+
+def read_by_pandas(files: list[Path], types: dict[str, str]) -> tuple[list[str], Rows]:
+    frame = pd.concat([pd.read_parquet(file, dtype_backend="pyarrow", partitioning=None) for file in files])
+    columns = [[plain(value) for value in frame[name]] for name in frame]
+    return list(frame), list(zip(*columns, strict=True))
+
+
+def plain(value: Any) -> Any:
+    if value is pd.NA:
+        return None
+    if isinstance(value, pd.Timestamp):
+        return value.to_pydatetime()
+    return list(value) if hasattr(value, "tolist") and not isinstance(value, float) else value
+
+
+def read_by_polars(files: list[Path], types: dict[str, str]) -> tuple[list[str], Rows]:
+    frame = pl.read_parquet(files, hive_partitioning=False)
+    return frame.columns, frame.rows()
+
+
+def read_by_csv(files: list[Path], types: dict[str, str]) -> tuple[list[str], Rows]:
+    (header,) = {tuple(next(csv.reader(gzip.open(file, "rt", encoding="utf-8", newline="")))) for file in files}
+    return list(header), [tuple(map(value_of, row, types.values())) for row in csv_cells(files)]
+
+
+def value_of(cell: str, kind: str) -> Any:
+    """What a consumer makes of a cell of CSV; here no text is empty."""
+    if not cell:
+        return None
+    if kind == "VARCHAR":
+        return re.sub(r"^'([=+\-@\t\r])", r"\1", cell)
+    if kind == "TIMESTAMP WITH TIME ZONE":
+        assert cell.endswith("Z")
+    parse: dict[str, Callable[[str], Any]] = {
+        "DECIMAL(38,12)": Decimal, "BIGINT": int, "INTEGER": int, "DOUBLE": float, "DATE": date.fromisoformat, "VARCHAR[]": json.loads,
+        "TIMESTAMP WITH TIME ZONE": datetime.fromisoformat, "BOOLEAN": {"true": True, "false": False}.__getitem__,
+    }  # fmt: skip
+    return parse[kind](cell)
+
+
+READERS = {
+    "duckdb": read_by_duckdb, "pyarrow": read_by_pyarrow, "pandas": read_by_pandas, "polars": read_by_polars, "csv": read_by_csv,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_reader_finds_columns_and_rows_of_the_mart(published: Path, marts: dict[str, Any], name: str, reader: str) -> None:
+    types, expected = marts[name]
+    assert expected, "the mart has rows that could get lost"
+    files = slices(published / "exports", name, "csv" if reader == "csv" else "parquet")
+    assert READERS[reader](files, types) == (list(types), expected)
+
+
+ARROW = {
+    "VARCHAR": pa.string(), "DECIMAL(38,12)": pa.decimal128(38, 12), "TIMESTAMP WITH TIME ZONE": pa.timestamp("us", "UTC"),
+    "DATE": pa.date32(), "BIGINT": pa.int64(), "INTEGER": pa.int32(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(),
+    "VARCHAR[]": pa.list_(pa.string()),
+}  # fmt: skip
+POLARS = {
+    "VARCHAR": pl.String(), "DECIMAL(38,12)": pl.Decimal(38, 12), "TIMESTAMP WITH TIME ZONE": pl.Datetime("us", "UTC"),
+    "DATE": pl.Date(), "BIGINT": pl.Int64(), "INTEGER": pl.Int32(), "DOUBLE": pl.Float64(), "BOOLEAN": pl.Boolean(),
+    "VARCHAR[]": pl.List(pl.String()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_parquet_keeps_the_types_for_every_reader(published: Path, marts: dict[str, Any], name: str) -> None:
+    types = marts[name][0]
+    arrow = {column: ARROW[kind] for column, kind in types.items()}
+    for file in slices(published / "exports", name, "parquet"):
+        schema = pq.read_schema(file)
+        assert dict(zip(schema.names, schema.types, strict=True)) == arrow
+        assert dict(pl.read_parquet_schema(file)) == {column: POLARS[kind] for column, kind in types.items()}
+        frame = pd.read_parquet(file, dtype_backend="pyarrow", partitioning=None)
+        assert {column: kind.pyarrow_dtype for column, kind in frame.dtypes.items()} == arrow
+    manifest = manifest_of(published / "exports", name)
+    assert {column["name"]: column["type"] for column in manifest["schema"]["columns"]} == types
+    assert all(column["description"] for column in manifest["schema"]["columns"])
+
+
+def test_a_partition_says_its_rows_and_exact_sums(published: Path) -> None:
+    (day,) = (one for one in manifest_of(published / "exports", "ledger")["partitions"] if one["date"] == "2026-10-01")
+    # d1 20 + c1 1.25 in usd, d2 5 in eur; the charge takes 1.25 from the balance and cost 1.1.
+    assert day["rows"] == 3
+    assert day["totals"]["usd"] == {
+        "amount": "21.250000000000", "balance_effect": "18.750000000000", "revenue": "1.250000000000", "refunds": "0.000000000000",
+        "provider_cost": "1.100000000000", "platform_fees": "0.000000000000",
+    }  # fmt: skip
+    assert day["totals"]["eur"]["amount"] == "5.000000000000"
+    assert [file["rows"] for file in day["files"]] == [3, 3]
+
+
+# Amounts that are in another currency than the one of the row.
+OWN_CURRENCY = {
+    "reconciliation": {
+        "ledger_amount": "ledger_currency", "clawed_back_amount": "ledger_currency", "difference": "ledger_currency",
+        "paid_amount": "paid_currency", "refunded_amount": "paid_currency", "disputed_amount": "paid_currency",
+        "settled_gross": "settlement_currency", "settled_fee": "settlement_currency", "settled_net": "settlement_currency",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in DATASETS if name != "usage_errors"])
+def test_sums_of_all_partitions_are_those_of_the_mart(published: Path, marts: dict[str, Any], name: str) -> None:
+    types, rows = marts[name]
+    expected: dict[tuple[str, str], Decimal] = {}
+    for row in (dict(zip(types, one, strict=True)) for one in rows):
+        for column in (column for column, kind in types.items() if kind == "DECIMAL(38,12)"):
+            currency = row[OWN_CURRENCY.get(name, {}).get(column, "currency")]
+            if currency is not None:
+                expected[currency, column] = expected.get((currency, column), Decimal(0)) + (row[column] or 0)
+    found: dict[tuple[str, str], Decimal] = {}
+    for partition in manifest_of(published / "exports", name)["partitions"]:
+        for currency, sums in partition["totals"].items():
+            for column, text in sums.items():
+                found[currency, column] = found.get((currency, column), Decimal(0)) + Decimal(text)
+    assert found == expected
+    assert any(expected.values())
+
+
+def test_amounts_without_a_currency_are_in_no_sum(published: Path) -> None:
+    assert [one["totals"] for one in manifest_of(published / "exports", "usage_errors")["partitions"]] == [{}]
+
+
+# --------------------------------------------------------------------------------------------------------------------- CSV
+
+
+def lines_of(home: Path, day: str = "2026-10-01") -> list[dict[str, str]]:
+    """The ledger's CSV of a day, parsed by Python."""
+    export(home, ["ledger"])
+    (file,) = slices(home / "exports", "ledger", "csv", day)
+    return list(csv.DictReader(gzip.open(file, "rt", encoding="utf-8", newline="")))
+
+
+def test_csv_has_a_header_exact_decimals_and_instants_in_utc(published: Path, marts: dict[str, Any]) -> None:
+    (file,) = slices(published / "exports", "ledger", "csv", "2026-10-04")
+    header, *lines = gzip.decompress(file.read_bytes()).decode().splitlines()
+    assert header == ",".join(marts["ledger"][0])
+    a1, r1 = csv.DictReader([header, *lines])
+    assert (a1["entry_id"], a1["amount"], a1["balance_effect"], a1["revenue"]) == (
+        "a1",
+        "-1.000000000000",
+        "-1.000000000000",
+        "0.000000000000",
+    )
+    assert (r1["occurred_at"], r1["entry_date"], r1["versions"]) == ("2026-10-04T09:00:00.123456Z", "2026-10-04", "1")
+    (smallest,) = csv_cells(slices(published / "exports", "ledger", "csv", "2026-10-03"))
+    assert "0.000000000001" in smallest
+    assert "-0.000000000001" in smallest, "a negative number is no formula"
+
+
+def test_csv_tells_unknown_from_empty(home: Path) -> None:
+    change(home, like_c1(entry_id="'empty'", request_id="''"), like_c1(entry_id="'unknown'", request_id="null"))
+    export(home, ["ledger"])
+    (file,) = slices(home / "exports", "ledger", "csv", "2026-10-01")
+    lines = {line.split(",")[0]: line for line in gzip.decompress(file.read_bytes()).decode().splitlines()}
+    assert lines["empty"].startswith('empty,alice,pw,"",,')
+    assert lines["unknown"].startswith("unknown,alice,pw,,,")
+
+
+@pytest.mark.parametrize(
+    "text", ['say "hi"', "a,b", "line\nfeed", "carriage\rreturn", "both\r\n", " spaces ", "é😀\u2028", "'", "a=1", "\\", "NULL"]
+)
+def test_csv_brings_texts_back_as_they_are(home: Path, text: str) -> None:
+    change(home, f"update marts.fct_ledger_entries set request_id = '{text.replace(chr(39), chr(39) * 2)}' where entry_id = 'd1'")
+    assert [line["request_id"] for line in lines_of(home)] == ["", text, ""]
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_spreadsheet_runs_a_text_as_a_formula(home: Path, first: str) -> None:
+    change(home, f"update marts.fct_ledger_entries set user_id = '{first}1+1', payment_id = '{first}' where entry_id = 'c1'")
+    c1 = lines_of(home)[0]
+    assert (c1["user_id"], c1["payment_id"]) == (f"'{first}1+1", f"'{first}")
+    assert c1["balance_effect"] == "-1.250000000000", "a negative number is no formula"
+    assert pq.ParquetFile(slices(home / "exports", "ledger", "parquet")[0]).read()["user_id"][0].as_py() == f"{first}1+1"
+
+
+def test_lists_are_json_in_csv(home: Path) -> None:
+    change(home, """update marts.fct_reconciliation set deposit_entry_ids = ['a,b', '=1', 'say "hi"'] where rail = 'stripe'""")
+    export(home, ["reconciliation"])
+    (file,) = slices(home / "exports", "reconciliation", "csv")
+    cells = [row["deposit_entry_ids"] for row in csv.DictReader(gzip.open(file, "rt", encoding="utf-8", newline=""))]
+    assert cells == ['["d2"]', '["a,b","=1","say \\"hi\\""]']
+
+
+def test_compressed_files_hold_neither_a_name_nor_a_time(published: Path) -> None:
+    # RFC 1952: magic, deflate, no flags (so no name), mtime 0.
+    heads = {file.read_bytes()[:8] for name in DATASETS for file in slices(published / "exports", name, "csv")}
+    assert heads == {bytes.fromhex("1f8b080000000000")}
+
+
+# ----------------------------------------------------------------------------------------------------- order, parts, bytes
+
+
+def test_a_large_day_is_cut_into_parts_of_bounded_size_in_order(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change(home, *(like_c1(entry_id=f"'{entry}'") for entry in ("z", "b", "c10", "A", "é")))
+    monkeypatch.setattr(parts, "PART_ROWS", 3)
+    export(home, ["ledger"])
+    parquet, text = (slices(home / "exports", "ledger", encoding, "2026-10-01") for encoding in ("parquet", "csv"))
+    assert [file.name for file in parquet] == ["part-00000.parquet", "part-00001.parquet", "part-00002.parquet"]
+    assert [file.name for file in text] == ["part-00000.csv.gz", "part-00001.csv.gz", "part-00002.csv.gz"]
+    cut = [pq.ParquetFile(file).read()["entry_id"].to_pylist() for file in parquet]
+    assert cut == [["A", "b", "c1"], ["c10", "d1", "d2"], ["z", "é"]]
+    assert [[row[0] for row in csv_cells([file])] for file in text] == cut
+    day = manifest_of(home / "exports", "ledger")["partitions"][0]
+    assert [(file["format"], file["rows"]) for file in day["files"]] == [(one, rows) for one in ("parquet", "csv") for rows in (3, 3, 2)]
+
+
+def test_a_very_large_day_is_ordered_and_repeats_its_bytes_on_any_number_of_threads(home: Path, tmp_path: Path) -> None:
+    more = like_c1(entry_id="md5(n::varchar)", amount="n::decimal(38, 12)")
+    change(home, more.replace("select *", "select entries.*").replace(" where", " as entries, range(300000) as numbers(n) where"))
+    export(home, ["ledger"], export_uri=str(tmp_path / "one"), duckdb_threads=1)
+    export(home, ["ledger"], export_uri=str(tmp_path / "many"), duckdb_threads=4)
+    (parquet,), (text,) = (slices(tmp_path / "one", "ledger", encoding, "2026-10-01") for encoding in ("parquet", "csv"))
+    expected = sorted([hashlib.md5(str(n).encode()).hexdigest() for n in range(300_000)] + ["c1", "d1", "d2"])
+    assert pq.ParquetFile(parquet).read(["entry_id"])["entry_id"].to_pylist() == expected
+    assert [row[0] for row in csv_cells([text])] == expected
+    assert contents(tmp_path / "one") == contents(tmp_path / "many")
+
+
+def test_the_same_warehouse_gives_the_same_bytes_elsewhere(home: Path, published: Path, tmp_path: Path) -> None:
+    export(home, export_uri=str(tmp_path / "elsewhere"))
+    finish(home, export_uri=str(tmp_path / "elsewhere"))
+    assert contents(tmp_path / "elsewhere") == contents(published / "exports")
+    assert "v1/catalog.json" in contents(published / "exports")
+
+
+def test_exporting_again_touches_no_file(home: Path) -> None:
+    def stamps() -> dict[Path, tuple[int, int]]:
+        return {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in (home / "exports").rglob("*")}
+
+    export(home)
+    finish(home)
+    before = stamps()
+    again = export(home)
+    assert {(one.files_written, one.bytes_written, one.is_manifest_new, one.changed) for one in again.values()} == {(0, 0, False, ())}
+    assert not finish(home).is_catalog_new
+    assert stamps() == before
+
+
+# ------------------------------------------------------------------------------------------------- whatever the values are
+
+LARGEST = 10**38 - 1
+MONEY = st.one_of(st.sampled_from([LARGEST, -LARGEST, 6 * 10**37, 1, -1, 0]), st.integers(-LARGEST, LARGEST)).map(
+    lambda units: Decimal(units).scaleb(-12, WIDE)
+)
+TEXTS = st.one_of(st.text(st.characters(codec="utf-8"), max_size=6), st.text("=+-@\t\r\n\"',;\\ \0a", max_size=6))
+INSTANTS = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001: the zone follows
+ENTRIES = st.tuples(
+    TEXTS,
+    st.none() | TEXTS,
+    st.sampled_from(["usd", "eur"]),
+    MONEY,
+    st.none() | MONEY,
+    st.none() | st.integers(-(2**63), 2**63 - 1),
+    INSTANTS,
+    st.sampled_from([date(2026, 10, 1), date(2026, 10, 2)]),
+    st.none() | st.lists(TEXTS, max_size=2),
+)
+KINDS = {
+    "entry_id": "VARCHAR", "note": "VARCHAR", "currency": "VARCHAR", "amount": "DECIMAL(38,12)", "fee": "DECIMAL(38,12)", "tokens": "BIGINT",
+    "occurred_at": "TIMESTAMP WITH TIME ZONE", "entry_date": "DATE", "keys": "VARCHAR[]",
+}  # fmt: skip
+NOON = datetime(2026, 10, 5, 12, tzinfo=UTC)
+TWO_OF_26_DIGITS: Rows = [
+    (entry, None, "usd", Decimal("99999999999999999999999999.999999999999"), None, None, NOON, date(2026, 10, 1), None) for entry in "ab"
+]
+
+
+def written_as(value: Any) -> str:
+    """A value as CSV has it, in a few lines of Python."""
+    if isinstance(value, str):
+        return "'" + value if value[:1] in tuple("=+-@\t\r") else value
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    if isinstance(value, list):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return "" if value is None else format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+def summed(amounts: Iterable[Decimal | None]) -> Decimal:
+    return reduce(WIDE.add, (amount for amount in amounts if amount is not None), Decimal(0))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example(TWO_OF_26_DIGITS)
+@given(st.lists(ENTRIES, max_size=6, unique_by=lambda entry: entry[0]))
+def test_whatever_is_written_is_read_and_summed_to_the_last_digit(entries: Rows) -> None:
+    with TemporaryDirectory() as folder, duckdb.connect(config={"preserve_insertion_order": "true"}) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        connection.execute("create schema marts")
+        connection.execute(f"create table marts.fct_ledger_entries ({', '.join(f'{name} {kind}' for name, kind in KINDS.items())})")
+        values = ", ".join(f"?::{kind}" for kind in KINDS.values())
+        for entry in entries:
+            connection.execute(f"insert into marts.fct_ledger_entries values ({values})", [*entry[:3], *map(told, entry[3:5]), *entry[5:]])
+        run = Published("run-1", NOON, NOON, "UTC")
+        exported = export_dataset(connection, run, DATASETS["ledger"], LocalFolder(Path(folder)), ("parquet", "csv"))
+        assert all(check.passed for check in exported.checks)
+        expected = sorted(entries, key=lambda entry: (entry[7], entry[0].encode()))
+        parquet, text = (slices(Path(folder), "ledger", encoding) for encoding in ("parquet", "csv"))
+        tables = [pq.ParquetFile(file).read() for file in parquet]
+        assert [tuple(row.values()) for table in tables for row in table.to_pylist()] == expected
+        assert csv_cells(text) == [[written_as(value) for value in entry] for entry in expected]
+        stated = {one.date: one.totals for one in exported.manifest.partitions}
+    for day, own in groupby(expected, key=lambda entry: entry[7]):
+        rows = list(own)
+        totals = {currency: [entry for entry in rows if entry[2] == currency] for currency in sorted({entry[2] for entry in rows})}
+        assert {currency: {name: Decimal(sum_) for name, sum_ in sums.items()} for currency, sums in stated[day].items()} == {
+            currency: {"amount": summed(entry[3] for entry in some), "fee": summed(entry[4] for entry in some)}
+            for currency, some in totals.items()
+        }
+
+
+def told(amount: Decimal | None) -> str | None:
+    return None if amount is None else format(amount, "f")
+
+
+# ------------------------------------------------------------------------------------------------------ what manifests say
+
+MANIFEST = {"manifest_version", "dataset", "run_id", "published_at", "as_of", "reporting_timezone", "schema", "partitions"}
+SCHEMA, COLUMN = {"version", "fingerprint", "columns"}, {"name", "type", "description"}
+PARTITION = {"date", "revision", "changed_at", "rows", "totals", "files"}
+FILE = {"path", "format", "bytes", "rows", "sha256"}
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_manifest_has_every_field_of_the_contract(published: Path, name: str) -> None:
+    root = published / "exports"
+    manifest = manifest_of(root, name)
+    jsonschema.Draft202012Validator(json_schema(Manifest)).validate(manifest)
+    assert MANIFEST <= set(manifest)
+    assert SCHEMA <= set(manifest["schema"])
+    assert all(COLUMN <= set(column) for column in manifest["schema"]["columns"])
+    assert all(PARTITION <= set(partition) for partition in manifest["partitions"])
+    files = [file for partition in manifest["partitions"] for file in partition["files"]]
+    assert all(FILE <= set(file) for file in files)
+    for file in files:
+        content = (root / "v1" / name / file["path"]).read_bytes()
+        assert (file["bytes"], file["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_a_manifest_names_the_run_that_published(published: Path) -> None:
+    manifest = manifest_of(published / "exports", "ledger")
+    with opened(published) as connection:
+        ((run_id, finished_at),) = connection.execute("select run_id, finished_at from ops.runs").fetchall()
+    assert (manifest["run_id"], datetime.fromisoformat(manifest["published_at"])) == (run_id, finished_at)
+    assert (manifest["as_of"], manifest["reporting_timezone"]) == (AS_OF, "UTC")
+    assert {(one["revision"], datetime.fromisoformat(one["changed_at"])) for one in manifest["partitions"]} == {(1, finished_at)}
+
+
+def test_the_catalog_names_every_dataset_with_its_formats_and_schema_version(published: Path) -> None:
+    root = published / "exports" / "v1"
+    catalog = json.loads((root / "catalog.json").read_bytes())
+    jsonschema.Draft202012Validator(json_schema(Catalog)).validate(catalog)
+    assert catalog["formats"] == ["parquet", "csv"]
+    assert {one["name"]: one["schema_version"] for one in catalog["datasets"]} == dict.fromkeys(ORDER, 1)
+    for one in catalog["datasets"]:
+        assert one["manifest_sha256"] == hashlib.sha256((root / one["manifest"]).read_bytes()).hexdigest()
+
+
+def test_a_schema_of_the_wrong_shape_is_refused(published: Path) -> None:
+    validator = jsonschema.Draft202012Validator(json_schema(Manifest))
+    good = manifest_of(published / "exports", "payouts")
+    for broken in (good | {"manifest_version": 2}, {**good, "partitions": [{"date": None}]}, good | {"dataset": "../elsewhere"}):
+        assert not validator.is_valid(broken)
