@@ -30,8 +30,8 @@ class ExportState:
 
 
 def target_of(settings: Settings) -> str:
-    """Place and formats as a digest: a URL may hold a password."""
-    return hashlib.sha256(json.dumps([settings.exports, sorted(settings.export_formats)]).encode()).hexdigest()
+    """Place and formats as a digest, for a URL may hold a password; a home that is moved takes its own exports with it."""
+    return hashlib.sha256(json.dumps([settings.export_uri, sorted(settings.export_formats)]).encode()).hexdigest()
 
 
 def read_state(settings: Settings) -> ExportState:

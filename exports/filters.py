@@ -12,7 +12,7 @@ from typing import Any
 from exports.datasets import MONEY, Column
 from paywall_warehouse.quoting import quoted
 
-CONDITION = re.compile(r"\s*(\w+)\s*(>=|<=|<>|!=|=|<|>|\bin\b|\S+)(.*)", re.DOTALL)
+CONDITION = re.compile(r"\s*(\w++)\s*(>=|<=|<>|!=|=|<|>|\bin\b|\S+)(.*)", re.DOTALL)
 OPERATORS = ("=", ">=", "<", "in")
 HOW = "allowed: column=value, column>=value, column<value, column in value,value"
 

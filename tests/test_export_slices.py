@@ -11,11 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple
 from datetime import UTC, date, datetime
-from decimal import Context, Decimal
-from functools import reduce
-from itertools import groupby
+from decimal import Decimal
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -25,17 +22,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 
 from exports import parts
 from exports.catalog import Finished, finish_exports
 from exports.datasets import DATASETS
-from exports.destination import LocalFolder
 from exports.manifest import Catalog, Manifest, json_schema
-from exports.publication import Published
 from exports.runs import PUBLISHED, Run, append_run
-from exports.slices import Exported, export_dataset, export_published
+from exports.slices import Exported, export_published
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings, load_settings
 from tests.builders import adjustment, charge, deposit, event, events_file, land, ledger_file, refund
@@ -43,7 +36,6 @@ from tests.harness import run_pipeline
 from tests.payment_builders import activity_file, charge_row, covering, credit, payout_item, payout_items_file, payout_row, payouts_file
 
 AS_OF = "2026-10-05T12:00:00Z"
-WIDE = Context(prec=100)
 Rows = list[tuple[Any, ...]]
 
 # The grain of each dataset, reporting days first, as the contract has it.
@@ -150,7 +142,16 @@ def slices(root: Path, name: str, encoding: str, day: str | None = None) -> list
 
 def csv_cells(files: Iterable[Path]) -> list[list[str]]:
     """The rows of some CSV files without their headers."""
-    return [row for file in files for row in list(csv.reader(io.StringIO(gzip.decompress(file.read_bytes()).decode(), newline="")))[1:]]
+    return [row for file in files for row in csv_rows(file)[1:]]
+
+
+def csv_rows(file: Path) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(gzip.decompress(file.read_bytes()).decode(), newline="")))
+
+
+def csv_records(file: Path) -> list[dict[str, str]]:
+    header, *rows = csv_rows(file)
+    return [dict(zip(header, row, strict=True)) for row in rows]
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -225,7 +226,7 @@ def read_by_polars(files: list[Path], types: dict[str, str]) -> tuple[list[str],
 
 
 def read_by_csv(files: list[Path], types: dict[str, str]) -> tuple[list[str], Rows]:
-    (header,) = {tuple(next(csv.reader(gzip.open(file, "rt", encoding="utf-8", newline="")))) for file in files}
+    (header,) = {tuple(csv_rows(file)[0]) for file in files}
     return list(header), [tuple(map(value_of, row, types.values())) for row in csv_cells(files)]
 
 
@@ -329,73 +330,6 @@ def test_amounts_without_a_currency_are_in_no_sum(published: Path) -> None:
     assert [one["totals"] for one in manifest_of(published / "exports", "usage_errors")["partitions"]] == [{}]
 
 
-# --------------------------------------------------------------------------------------------------------------------- CSV
-
-
-def lines_of(home: Path, day: str = "2026-10-01") -> list[dict[str, str]]:
-    """The ledger's CSV of a day, parsed by Python."""
-    export(home, ["ledger"])
-    (file,) = slices(home / "exports", "ledger", "csv", day)
-    return list(csv.DictReader(gzip.open(file, "rt", encoding="utf-8", newline="")))
-
-
-def test_csv_has_a_header_exact_decimals_and_instants_in_utc(published: Path, marts: dict[str, Any]) -> None:
-    (file,) = slices(published / "exports", "ledger", "csv", "2026-10-04")
-    header, *lines = gzip.decompress(file.read_bytes()).decode().splitlines()
-    assert header == ",".join(marts["ledger"][0])
-    a1, r1 = csv.DictReader([header, *lines])
-    assert (a1["entry_id"], a1["amount"], a1["balance_effect"], a1["revenue"]) == (
-        "a1",
-        "-1.000000000000",
-        "-1.000000000000",
-        "0.000000000000",
-    )
-    assert (r1["occurred_at"], r1["entry_date"], r1["versions"]) == ("2026-10-04T09:00:00.123456Z", "2026-10-04", "1")
-    (smallest,) = csv_cells(slices(published / "exports", "ledger", "csv", "2026-10-03"))
-    assert "0.000000000001" in smallest
-    assert "-0.000000000001" in smallest, "a negative number is no formula"
-
-
-def test_csv_tells_unknown_from_empty(home: Path) -> None:
-    change(home, like_c1(entry_id="'empty'", request_id="''"), like_c1(entry_id="'unknown'", request_id="null"))
-    export(home, ["ledger"])
-    (file,) = slices(home / "exports", "ledger", "csv", "2026-10-01")
-    lines = {line.split(",")[0]: line for line in gzip.decompress(file.read_bytes()).decode().splitlines()}
-    assert lines["empty"].startswith('empty,alice,pw,"",,')
-    assert lines["unknown"].startswith("unknown,alice,pw,,,")
-
-
-@pytest.mark.parametrize(
-    "text", ['say "hi"', "a,b", "line\nfeed", "carriage\rreturn", "both\r\n", " spaces ", "é😀\u2028", "'", "a=1", "\\", "NULL"]
-)
-def test_csv_brings_texts_back_as_they_are(home: Path, text: str) -> None:
-    change(home, f"update marts.fct_ledger_entries set request_id = '{text.replace(chr(39), chr(39) * 2)}' where entry_id = 'd1'")
-    assert [line["request_id"] for line in lines_of(home)] == ["", text, ""]
-
-
-@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r"])
-def test_no_spreadsheet_runs_a_text_as_a_formula(home: Path, first: str) -> None:
-    change(home, f"update marts.fct_ledger_entries set user_id = '{first}1+1', payment_id = '{first}' where entry_id = 'c1'")
-    c1 = lines_of(home)[0]
-    assert (c1["user_id"], c1["payment_id"]) == (f"'{first}1+1", f"'{first}")
-    assert c1["balance_effect"] == "-1.250000000000", "a negative number is no formula"
-    assert pq.ParquetFile(slices(home / "exports", "ledger", "parquet")[0]).read()["user_id"][0].as_py() == f"{first}1+1"
-
-
-def test_lists_are_json_in_csv(home: Path) -> None:
-    change(home, """update marts.fct_reconciliation set deposit_entry_ids = ['a,b', '=1', 'say "hi"'] where rail = 'stripe'""")
-    export(home, ["reconciliation"])
-    (file,) = slices(home / "exports", "reconciliation", "csv")
-    cells = [row["deposit_entry_ids"] for row in csv.DictReader(gzip.open(file, "rt", encoding="utf-8", newline=""))]
-    assert cells == ['["d2"]', '["a,b","=1","say \\"hi\\""]']
-
-
-def test_compressed_files_hold_neither_a_name_nor_a_time(published: Path) -> None:
-    # RFC 1952: magic, deflate, no flags (so no name), mtime 0.
-    heads = {file.read_bytes()[:8] for name in DATASETS for file in slices(published / "exports", name, "csv")}
-    assert heads == {bytes.fromhex("1f8b080000000000")}
-
-
 # ----------------------------------------------------------------------------------------------------- order, parts, bytes
 
 
@@ -445,83 +379,6 @@ def test_exporting_again_touches_no_file(home: Path) -> None:
     assert stamps() == before
 
 
-# ------------------------------------------------------------------------------------------------- whatever the values are
-
-LARGEST = 10**38 - 1
-MONEY = st.one_of(st.sampled_from([LARGEST, -LARGEST, 6 * 10**37, 1, -1, 0]), st.integers(-LARGEST, LARGEST)).map(
-    lambda units: Decimal(units).scaleb(-12, WIDE)
-)
-TEXTS = st.one_of(st.text(st.characters(codec="utf-8"), max_size=6), st.text("=+-@\t\r\n\"',;\\ \0a", max_size=6))
-INSTANTS = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001: the zone follows
-ENTRIES = st.tuples(
-    TEXTS,
-    st.none() | TEXTS,
-    st.sampled_from(["usd", "eur"]),
-    MONEY,
-    st.none() | MONEY,
-    st.none() | st.integers(-(2**63), 2**63 - 1),
-    INSTANTS,
-    st.sampled_from([date(2026, 10, 1), date(2026, 10, 2)]),
-    st.none() | st.lists(TEXTS, max_size=2),
-)
-KINDS = {
-    "entry_id": "VARCHAR", "note": "VARCHAR", "currency": "VARCHAR", "amount": "DECIMAL(38,12)", "fee": "DECIMAL(38,12)", "tokens": "BIGINT",
-    "occurred_at": "TIMESTAMP WITH TIME ZONE", "entry_date": "DATE", "keys": "VARCHAR[]",
-}  # fmt: skip
-NOON = datetime(2026, 10, 5, 12, tzinfo=UTC)
-TWO_OF_26_DIGITS: Rows = [
-    (entry, None, "usd", Decimal("99999999999999999999999999.999999999999"), None, None, NOON, date(2026, 10, 1), None) for entry in "ab"
-]
-
-
-def written_as(value: Any) -> str:
-    """A value as CSV has it, in a few lines of Python."""
-    if isinstance(value, str):
-        return "'" + value if value[:1] in tuple("=+-@\t\r") else value
-    if isinstance(value, datetime):
-        return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
-    if isinstance(value, list):
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return "" if value is None else format(value, "f") if isinstance(value, Decimal) else str(value)
-
-
-def summed(amounts: Iterable[Decimal | None]) -> Decimal:
-    return reduce(WIDE.add, (amount for amount in amounts if amount is not None), Decimal(0))
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@example(TWO_OF_26_DIGITS)
-@given(st.lists(ENTRIES, max_size=6, unique_by=lambda entry: entry[0]))
-def test_whatever_is_written_is_read_and_summed_to_the_last_digit(entries: Rows) -> None:
-    with TemporaryDirectory() as folder, duckdb.connect(config={"preserve_insertion_order": "true"}) as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        connection.execute("create schema marts")
-        connection.execute(f"create table marts.fct_ledger_entries ({', '.join(f'{name} {kind}' for name, kind in KINDS.items())})")
-        values = ", ".join(f"?::{kind}" for kind in KINDS.values())
-        for entry in entries:
-            connection.execute(f"insert into marts.fct_ledger_entries values ({values})", [*entry[:3], *map(told, entry[3:5]), *entry[5:]])
-        run = Published("run-1", NOON, NOON, "UTC")
-        exported = export_dataset(connection, run, DATASETS["ledger"], LocalFolder(Path(folder)), ("parquet", "csv"))
-        assert all(check.passed for check in exported.checks)
-        expected = sorted(entries, key=lambda entry: (entry[7], entry[0].encode()))
-        parquet, text = (slices(Path(folder), "ledger", encoding) for encoding in ("parquet", "csv"))
-        tables = [pq.ParquetFile(file).read() for file in parquet]
-        assert [tuple(row.values()) for table in tables for row in table.to_pylist()] == expected
-        assert csv_cells(text) == [[written_as(value) for value in entry] for entry in expected]
-        stated = {one.date: one.totals for one in exported.manifest.partitions}
-    for day, own in groupby(expected, key=lambda entry: entry[7]):
-        rows = list(own)
-        totals = {currency: [entry for entry in rows if entry[2] == currency] for currency in sorted({entry[2] for entry in rows})}
-        assert {currency: {name: Decimal(sum_) for name, sum_ in sums.items()} for currency, sums in stated[day].items()} == {
-            currency: {"amount": summed(entry[3] for entry in some), "fee": summed(entry[4] for entry in some)}
-            for currency, some in totals.items()
-        }
-
-
-def told(amount: Decimal | None) -> str | None:
-    return None if amount is None else format(amount, "f")
-
-
 # ------------------------------------------------------------------------------------------------------ what manifests say
 
 MANIFEST = {"manifest_version", "dataset", "run_id", "published_at", "as_of", "reporting_timezone", "schema", "partitions"}
@@ -535,12 +392,12 @@ def test_a_manifest_has_every_field_of_the_contract(published: Path, name: str) 
     root = published / "exports"
     manifest = manifest_of(root, name)
     jsonschema.Draft202012Validator(json_schema(Manifest)).validate(manifest)
-    assert MANIFEST <= set(manifest)
-    assert SCHEMA <= set(manifest["schema"])
-    assert all(COLUMN <= set(column) for column in manifest["schema"]["columns"])
-    assert all(PARTITION <= set(partition) for partition in manifest["partitions"])
+    assert set(manifest) >= MANIFEST
+    assert set(manifest["schema"]) >= SCHEMA
+    assert all(set(column) >= COLUMN for column in manifest["schema"]["columns"])
+    assert all(set(partition) >= PARTITION for partition in manifest["partitions"])
     files = [file for partition in manifest["partitions"] for file in partition["files"]]
-    assert all(FILE <= set(file) for file in files)
+    assert all(set(file) >= FILE for file in files)
     for file in files:
         content = (root / "v1" / name / file["path"]).read_bytes()
         assert (file["bytes"], file["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())

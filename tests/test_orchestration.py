@@ -11,6 +11,8 @@ import fsspec
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
+from exports.datasets import DATASETS
+from exports.export_checks import CATALOG_CHECKS, EXPORT_CHECKS
 from exports.invariants import INVARIANTS
 from exports.runs import read_runs
 from ingestion.load import LandingFileChangedError
@@ -92,7 +94,9 @@ def test_every_asset_says_what_it_is_and_whose(defs: dg.Definitions) -> None:
 def test_lineage_runs_from_landing_files_to_the_published_warehouse(defs: dg.Definitions) -> None:
     graph = defs.resolve_asset_graph()
     before = graph.get_ancestor_asset_keys(PUBLISHED)
-    assert before == graph.get_all_asset_keys() - {PUBLISHED}
+    exports = {dg.AssetKey(["exports", name]) for name in (*DATASETS, "catalog")}
+    assert before == graph.get_all_asset_keys() - {PUBLISHED} - exports
+    assert PUBLISHED in graph.get_ancestor_asset_keys(dg.AssetKey(["exports", "catalog"]))
     assert {dg.AssetKey(["landing", name]) for name in ("ledger", "events", "prices")} <= graph.external_asset_keys
 
 
@@ -101,7 +105,10 @@ def test_every_invariant_and_every_dbt_test_is_an_asset_check(defs: dg.Definitio
     assert {key.name for key in checks if key.asset_key == PUBLISHED} == set(INVARIANTS)
     nodes = Dbt(settings_of(published_home)).prepare_manifest()["nodes"].values()
     tests = {node["name"] for node in nodes if node["resource_type"] == "test"}
-    assert {key.name for key in checks if key.asset_key != PUBLISHED} == tests
+    assert {key.name for key in checks if key.asset_key.path[0] not in ("published", "exports")} == tests
+    for name in DATASETS:
+        assert {key.name for key in checks if key.asset_key.path == ["exports", name]} == set(EXPORT_CHECKS)
+    assert {key.name for key in checks if key.asset_key.path == ["exports", "catalog"]} == set(CATALOG_CHECKS)
 
 
 def test_the_schedule_runs_at_night_in_reporting_time(defs: dg.Definitions) -> None:

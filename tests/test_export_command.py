@@ -1,0 +1,161 @@
+"""`paywall-warehouse export`: one slice, as asked for, and nothing else."""
+
+import csv
+import gzip
+import io
+import json
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from exports.datasets import DATASETS
+from tests.builders import charge, deposit, land, ledger_file
+from tests.harness import run_pipeline
+from tests.test_cli import command
+
+EVIL = "x'; drop table marts.fct_ledger_entries; --"
+RECORDS = [
+    deposit("d1", "2026-10-01T08:00:00Z", "20", user="=1+1"),
+    charge("c1", "2026-10-01T09:00:00Z", "1.25", user="=1+1", model="m", provider_cost="1.1"),
+    charge("c3", "2026-10-02T09:00:00Z", "0.000000000001", user="bob"),
+    charge("c2", "2026-10-02T23:59:59.999999Z", "12345678901234567890.123456789012", user=EVIL),
+    charge("c4", "2026-10-03T00:00:00Z", "2", user="bob, the second", currency="eur"),
+]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("slices") / "home"
+    land(home, [ledger_file("a.jsonl", RECORDS)])
+    done = run_pipeline(home, as_of="2026-10-03T12:00:00Z")
+    assert done.exit_code == 0, done
+    return home
+
+
+def export(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return command(home, "export", *arguments)
+
+
+def rows(done: subprocess.CompletedProcess[str]) -> list[dict[str, str]]:
+    assert done.returncode == 0, done.stderr
+    return list(csv.DictReader(io.StringIO(done.stdout)))
+
+
+def test_columns_and_half_open_days_go_to_standard_output_in_the_datasets_order(home: Path) -> None:
+    done = export(home, "ledger", "--columns", "amount,entry_id", "--from", "2026-10-01", "--to", "2026-10-03")
+    assert done.stdout == (
+        "amount,entry_id\n1.250000000000,c1\n20.000000000000,d1\n12345678901234567890.123456789012,c2\n0.000000000001,c3\n"
+    )
+    assert "4 rows" in done.stderr
+
+
+def test_filters_hold_all_at_once(home: Path) -> None:
+    conditions = ("entry_type=charge", "amount>=0.000000000001", "amount<2", "user_id in bob,=1+1")
+    done = export(home, "ledger", *(word for one in conditions for word in ("--where", one)))
+    assert [row["entry_id"] for row in rows(done)] == ["c1", "c3"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "found"),
+    [
+        ("user_id==1+1", ["c1", "d1"]),
+        (f"user_id={EVIL}", ["c2"]),
+        ('user_id in ("bob, the second",nobody)', ["c4"]),
+        ("entry_date in 2026-10-01, 2026-10-03", ["c1", "d1", "c4"]),
+        ("occurred_at>=2026-10-03T02:00:00+02:00", ["c4"]),
+        ("amount=12345678901234567890.123456789012", ["c2"]),
+        ("prompt_tokens<1", []),
+        ("user_id=", []),
+    ],
+)
+def test_a_value_is_a_value_whatever_it_looks_like(home: Path, condition: str, found: list[str]) -> None:
+    assert [row["entry_id"] for row in rows(export(home, "ledger", "--where", condition))] == found
+
+
+def test_csv_is_safe_for_spreadsheets_and_jsonl_is_as_it_is(home: Path) -> None:
+    arguments = ("ledger", "--columns", "user_id,balance_effect,occurred_at", "--where", "entry_id=c1")
+    assert export(home, *arguments).stdout == "user_id,balance_effect,occurred_at\n'=1+1,-1.250000000000,2026-10-01T09:00:00.000000Z\n"
+    line = json.loads(export(home, *arguments, "--format", "jsonl").stdout)
+    assert line == {"user_id": "=1+1", "balance_effect": "-1.250000000000", "occurred_at": "2026-10-01T09:00:00.000000Z"}
+
+
+def test_parquet_keeps_the_types_of_the_mart(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "slice.parquet"
+    done = export(home, "ledger", "--output", str(file), "--where", "currency=usd")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    table = pq.read_table(file)
+    assert table.schema.field("amount").type == pa.decimal128(38, 12)
+    assert table.schema.field("occurred_at").type == pa.timestamp("us", tz="UTC")
+    # Python's own context keeps 28 digits.
+    assert sum(map(Fraction, table["amount"].to_pylist())) == Fraction("12345678901234567911.373456789013")
+
+
+def test_the_name_of_the_file_says_format_and_compression(home: Path, tmp_path: Path) -> None:
+    for name, first in (("a.csv.gz", "user_id,currency,"), ("a.jsonl", '{"user_id":"'), ("a.txt", "user_id,currency,")):
+        assert export(home, "users", "--output", str(tmp_path / name)).returncode == 0
+        content = (tmp_path / name).read_bytes()
+        assert (gzip.decompress(content) if name.endswith(".gz") else content).decode().startswith(first)
+
+
+def test_parquet_goes_through_a_pipe(home: Path) -> None:
+    done = subprocess.run(
+        [*command(home, "--help").args[:1], "export", "users", "--format", "parquet"],
+        env={"WAREHOUSE_HOME": str(home), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        check=True,
+    )
+    assert pq.read_table(io.BytesIO(done.stdout)).num_rows == 4
+
+
+def test_every_dataset_can_be_had(home: Path) -> None:
+    for name in ("users", "period_kpis", "reconciliation", "usage_errors", "balance_rollforward"):
+        assert rows(export(home, name)) or name == "usage_errors"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("ledgers",), f"allowed: {', '.join(DATASETS)}"),
+        (("ledger", "--columns", "entry_id,amout"), "there is no column 'amout'; allowed: entry_id, user_id, "),
+        (("ledger", "--columns", ""), "--columns: there is no column ''"),
+        (("ledger", "--columns", "amount,amount"), "named twice"),
+        (("ledger", "--where", "amount<=5"), "the operator '<=' is not known; allowed: column=value, column>=value"),
+        (("ledger", "--where", "amount > 5"), "the operator '>' is not known"),
+        (("ledger", "--where", "amount like 5"), "the operator 'like' is not known"),
+        (("ledger", "--where", "amount"), "is not understood; allowed: column=value"),
+        (("ledger", "--where", "1=1"), "there is no column '1'"),
+        (("ledger", "--where", "amount=1.5x"), "'1.5x' is not allowed; allowed: a decimal such as 12.50"),
+        (("ledger", "--where", "amount=0.0000000000001"), "12 behind the point"),
+        (("ledger", "--where", "occurred_at>=2026-10-01T00:00:00"), "an instant with offset"),
+        (("reconciliation", "--where", "deposit_entry_ids=d1"), "is a list, which cannot be filtered"),
+        (("ledger", "--from", "2026-13-01"), "--from: '2026-13-01' is not allowed; allowed: a day such as 2026-10-01"),
+        (("ledger", "--from", "2026-10-02", "--to", "2026-10-01"), "is after --to"),
+        (("users", "--from", "2026-10-01"), "users is a snapshot without days; use --where"),
+        (("users", "--format", "xlsx"), "allowed: parquet, csv, jsonl"),
+        (("users", "--output", "/no/such/folder/a.csv"), "there is no folder /no/such/folder"),
+        (("users", "--output", "a.parquet.gz"), "Parquet is compressed by itself"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_with_what_is_allowed(home: Path, arguments: tuple[str, ...], words: str) -> None:
+    done = export(home, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_before_anything_is_published_it_says_so(tmp_path: Path) -> None:
+    done = export(tmp_path / "home", "ledger")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nothing has been published yet" in done.stderr
+
+
+def test_a_reader_that_has_had_enough_is_no_error(home: Path) -> None:
+    pipe = f"{command(home, '--help').args[0]} export ledger | head -c 10; exit ${{PIPESTATUS[0]}}"
+    environment = {"WAREHOUSE_HOME": str(home), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(["bash", "-c", pipe], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "entry_id,u")
+    assert "Traceback" not in done.stderr
