@@ -31,6 +31,7 @@ ui: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.bench
+	$(BIN)/python -m benchmarks.exports
 
 # Needs uv on the PATH; only for changing versions.
 lock:

@@ -97,11 +97,7 @@ def pipeline(landing: Path, scratch: Path) -> Measurement:
 def table(entries: int, results: dict[str, list[Measurement]]) -> str:
     """The measurements as Markdown: median (lowest to highest)."""
     lines = [
-        f"# {entries:,} entries, {datetime.now(UTC):%Y-%m-%d}",
-        "",
-        f"{platform.platform()}, {os.cpu_count()} cores, {psutil.virtual_memory().total / 1e9:.0f} GB, Python {platform.python_version()}, "
-        + ", ".join(f"{name} {version(name)}" for name in VERSIONS),
-        "",
+        *table_head(f"{entries:,} entries"),
         "| what | wall s | beside `limit.py` | CPU s | peak memory MB | disk MB |",
         "|---|---|---|---|---|---|",
     ]
@@ -111,6 +107,17 @@ def table(entries: int, results: dict[str, list[Measurement]]) -> str:
         cells = [spread([getattr(one, field) for one in runs]) for field in ("seconds", "cpu_seconds", "peak_mb", "disk_mb")]
         lines.append(f"| {name} | {cells[0]} | {ratio:.2f} × | {' | '.join(cells[1:])} |")
     return "\n".join(lines) + "\n"
+
+
+def table_head(title: str) -> list[str]:
+    """Title, date, machine and versions, as Markdown."""
+    return [
+        f"# {title}, {datetime.now(UTC):%Y-%m-%d}",
+        "",
+        f"{platform.platform()}, {os.cpu_count()} cores, {psutil.virtual_memory().total / 1e9:.0f} GB, Python {platform.python_version()}, "
+        + ", ".join(f"{name} {version(name)}" for name in VERSIONS),
+        "",
+    ]
 
 
 def spread(values: Sequence[float]) -> str:

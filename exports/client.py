@@ -13,8 +13,10 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -51,6 +53,7 @@ TRIES, FIRST_WAIT_SECONDS = 3, 1.0
 PIECE = 1 << 20
 DAYS_SHOWN = 5
 DOWNLOADS_AT_ONCE = 8
+NOT_UNDERSTOOD = "It was written by a later version (update this program), or is damaged."
 
 
 class PullError(Exception):
@@ -159,8 +162,7 @@ def pull(
     `tell` hears of progress. Raises `PullError`.
     """
     source, mirror = _Source.of(uri), Path(folder) / ROOT
-    mirror.mkdir(parents=True, exist_ok=True)
-    with FileLock(mirror / ".pull.lock"):
+    with _written(folder, mirror):
         done: dict[str, Pulled] = {}
         for number in range(ROUNDS):
             if number:
@@ -182,14 +184,19 @@ def told(pulled: Pulled) -> str:
     """What a pull changed, in a line."""
     if not pulled.changed and not pulled.gone:
         return f"{pulled.dataset}: unchanged"
-    fetched = f"{pulled.files:,} files, {size(pulled.bytes)}"
+    fetched = f"{pulled.files:,} {'file' if pulled.files == 1 else 'files'}, {size(pulled.bytes)}"
     if any(partition.date is None for partition in pulled.changed):
         return f"{pulled.dataset}: revision {pulled.changed[-1].revision}, {pulled.changed[-1].rows:,} rows; {fetched}"
     latest = sorted(pulled.changed, key=lambda one: one.date or date.min, reverse=True)
     shown = ", ".join(f"{one.date} (revision {one.revision})" for one in latest[:DAYS_SHOWN])
     more = f" and {len(latest) - DAYS_SHOWN:,} more" if len(latest) > DAYS_SHOWN else ""
-    gone = f"; {len(pulled.gone):,} days gone" if pulled.gone else ""
-    return f"{pulled.dataset}: {len(latest):,} {'day' if len(latest) == 1 else 'days'} changed: {shown}{more}{gone}; {fetched}"
+    changed = [f"{_days(latest)} changed: {shown}{more}"] if latest else []
+    gone = [f"{_days(pulled.gone)} gone"] if pulled.gone else []
+    return f"{pulled.dataset}: {'; '.join([*changed, *gone, fetched])}"
+
+
+def _days(days: Sequence[object]) -> str:
+    return f"{len(days):,} {'day' if len(days) == 1 else 'days'}"
 
 
 def local_manifest(folder: Path, dataset: str) -> Manifest | None:
@@ -201,6 +208,18 @@ def local_manifest(folder: Path, dataset: str) -> Manifest | None:
         return None
 
 
+@contextmanager
+def _written(folder: str | Path, mirror: Path) -> Iterator[None]:
+    """A mirror that nobody else writes meanwhile. Faults of the source are told where they happen; all others are the mirror's."""
+    try:
+        mirror.mkdir(parents=True, exist_ok=True)
+        with FileLock(mirror / ".pull.lock"):
+            yield
+    except OSError as error:
+        words = f"{folder} cannot be written: {error}. Make room or way for it, or choose another folder."
+        raise PullError(words, is_wrong_usage=isinstance(error, FileExistsError | NotADirectoryError | PermissionError)) from error
+
+
 def _read_catalog(source: _Source) -> Catalog:
     try:
         return read_catalog(source.read(CATALOG), source.place(CATALOG))
@@ -210,7 +229,7 @@ def _read_catalog(source: _Source) -> Catalog:
             is_wrong_usage=True,
         ) from None
     except ManifestError as error:
-        raise PullError(f"{error}. It was written by a later version: update this program.") from error
+        raise PullError(f"{error}. {NOT_UNDERSTOOD}") from error
 
 
 def _wanted(catalog: Catalog, datasets: Sequence[str] | None, formats: Sequence[str] | None) -> list[CatalogDataset]:
@@ -232,7 +251,7 @@ def _pull_dataset(
     """Mirror one dataset as its manifest says now; whether that is the manifest that the catalog means."""
     content = _manifest_bytes(source, stated)
     for _ in range(ROUNDS):
-        manifest = _understood(content, source.place(stated.manifest))
+        manifest = _understood(content, source.place(stated.manifest), stated)
         try:
             pulled = _mirror(source, mirror / stated.name, manifest, content, formats, tell)
         except _ChangedError as error:
@@ -254,11 +273,18 @@ def _manifest_bytes(source: _Source, stated: CatalogDataset) -> bytes:
         raise PullError(f"{source.place(stated.manifest)} does not exist, though the catalog names it. Pull again.") from None
 
 
-def _understood(content: bytes, place: str) -> Manifest:
+def _understood(content: bytes, place: str, stated: CatalogDataset) -> Manifest:
     try:
-        return read_manifest(content, place)
+        manifest = read_manifest(content, place)
     except ManifestError as error:
-        raise PullError(f"{error}. It was written by a later version, or is damaged.") from error
+        raise PullError(f"{error}. {NOT_UNDERSTOOD}") from error
+    if not manifest.dataset == stated.name == stated.manifest.removesuffix(f"/{MANIFEST}"):
+        raise PullError(f"{place}: dataset: is {manifest.dataset!r}, which the catalog calls {stated.name!r}. {NOT_UNDERSTOOD}")
+    days: list[Hashable] = [partition.date for partition in manifest.partitions]
+    paths: list[Hashable] = [file.path for partition in manifest.partitions for file in partition.files]
+    if twice := [name for name, times in Counter(days + paths).items() if times > 1]:
+        raise PullError(f"{place}: partitions: {twice[0]} is there twice. {NOT_UNDERSTOOD}")
+    return manifest
 
 
 def _mirror(
@@ -338,18 +364,17 @@ def _fault(partial: Path, file: File, columns: Sequence[ManifestColumn], connect
         return f"has {length:,} bytes instead of {file.bytes:,}"
     if (digest := sha256(partial)) != file.sha256:
         return f"has the SHA-256 {digest} instead of {file.sha256}"
-    if (rows := _rows(partial, file.format, columns, connection)) != file.rows:
-        return f"has {rows:,} rows instead of {file.rows:,}"
-    return None
+    try:
+        rows = _rows(partial, file.format, columns, connection)
+    except duckdb.Error as error:
+        return f"is no {file.format} with the columns of the manifest: {str(error).splitlines()[0]}"
+    return None if rows == file.rows else f"has {rows:,} rows instead of {file.rows:,}"
 
 
 def _rows(file: Path, encoding: Format, columns: Sequence[ManifestColumn], connection: duckdb.DuckDBPyConnection) -> int:
     named = [Column(column.name, column.type, column.description) for column in columns]
-    try:
-        query = f"select count(*) from {reader([file], encoding, named, compressed=True)}"
-        return int(connection.execute(query).fetchall()[0][0])
-    except duckdb.Error as error:
-        raise _ChangedError(f"{file.name} cannot be read: {error}") from error
+    query = f"select count(*) from {reader([file], encoding, named, compressed=True)}"
+    return int(connection.execute(query).fetchall()[0][0])
 
 
 def _remove_superseded(folder: Path, named: set[str]) -> None:

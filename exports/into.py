@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 
 from exports.client import CATALOG, ROOT, PullError, local_manifest
-from exports.manifest import Manifest, Partition, read_catalog
-from paywall_warehouse.quoting import file_literal, quoted
+from exports.manifest import Manifest, ManifestError, Partition, read_catalog
+from paywall_warehouse.quoting import file_literal, literal, quoted
 
 # What has been loaded of which dataset; beside the tables, so that it changes with them.
 STATE = """
@@ -26,10 +26,9 @@ def load_into(folder: Path, file: Path, *, datasets: Sequence[str] | None = None
     A dataset changes in one transaction. Needs the mirror's Parquet files: CSV has lost types, and texts that look like formulas.
     Raises `PullError`.
     """
+    names = datasets or _mirrored(folder)
     with _opened(file) as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        connection.execute(STATE)
-        for name in datasets or _mirrored(folder):
+        for name in names:
             manifest = local_manifest(folder, name)
             if manifest is None:
                 raise PullError(f"{folder} has no {name}: pull it first", is_wrong_usage=True)
@@ -42,17 +41,24 @@ def load_into(folder: Path, file: Path, *, datasets: Sequence[str] | None = None
 
 @contextmanager
 def _opened(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    try:
-        connection = duckdb.connect(str(file))
-    except duckdb.Error as error:
-        raise PullError(f"--into {file} cannot be opened: {error}. Close what has it open, or choose another file.") from error
-    with connection:
+    # Under a name of our own: `paywall_pull.duckdb` would make a catalog that is called like the schema.
+    with duckdb.connect(config={"temp_directory": f"{file}.tmp"}) as connection:
+        try:
+            connection.execute(f"attach {literal(str(file))} as target")
+            connection.execute("use target")
+            connection.execute("set TimeZone = 'UTC'")
+            connection.execute(STATE)
+        except duckdb.Error as error:
+            raise PullError(f"--into {file} cannot be opened: {error}. Close what has it open, or choose another file.") from error
         yield connection
 
 
 def _mirrored(folder: Path) -> list[str]:
     place = folder / ROOT / CATALOG
-    return [one.name for one in read_catalog(place.read_bytes(), str(place)).datasets]
+    try:
+        return [one.name for one in read_catalog(place.read_bytes(), str(place)).datasets]
+    except (OSError, ManifestError) as error:
+        raise PullError(f"{folder} is no whole mirror: {error}. Pull first.", is_wrong_usage=True) from error
 
 
 def _load(connection: duckdb.DuckDBPyConnection, folder: Path, manifest: Manifest) -> int:
@@ -61,8 +67,10 @@ def _load(connection: duckdb.DuckDBPyConnection, folder: Path, manifest: Manifes
     try:
         replaced = _replace(connection, folder, manifest)
         connection.commit()
-    except BaseException:
+    except BaseException as error:
         connection.rollback()
+        if isinstance(error, duckdb.Error):
+            raise PullError(f"{folder} cannot be loaded: {error}. The table is as it was. Pull again.") from error
         raise
     return replaced
 
@@ -105,10 +113,10 @@ def _forget(connection: duckdb.DuckDBPyConnection, table: str, manifest: Manifes
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, folder: Path, manifest: Manifest, changed: Sequence[Partition]) -> None:
-    files = ", ".join(file_literal(str(folder / file.path)) for one in changed for file in one.files_in("parquet"))
-    inserted = connection.execute(
-        f"insert into {table} by name select * from read_parquet([{files}], hive_partitioning = false)"
-    ).fetchall()[0][0]
+    inserted = 0
+    if files := ", ".join(file_literal(str(folder / file.path)) for one in changed for file in one.files_in("parquet")):
+        rows = f"select * from read_parquet([{files}], hive_partitioning = false)"
+        inserted = connection.execute(f"insert into {table} by name {rows}").fetchall()[0][0]
     expected = sum(one.rows for one in changed)
     if inserted != expected:
         raise PullError(f"{folder}: the files have {inserted:,} rows, the manifest says {expected:,}. Remove the folder and pull again.")

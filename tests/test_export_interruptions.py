@@ -56,6 +56,17 @@ def test_a_file_that_is_gone_or_cut_short_is_put_back_as_it_was(home: Path) -> N
     assert (manifest.stat().st_ino, manifest.stat().st_mtime_ns) == written
 
 
+@pytest.mark.xfail(strict=True, reason="written alone, a day without unknown values has other bytes, and is taken for restated")
+def test_a_day_without_unknown_values_is_put_back_as_it_was(home: Path) -> None:
+    root = home / "elsewhere"
+    change(home, f"update marts.fct_ledger_entries set request_id = entry_id where entry_date = '{THIRD}'")
+    export(home, ["ledger"], export_uri=str(root))
+    before = contents(root)
+    slices(root, "ledger", "parquet", THIRD)[0].unlink()
+    assert export(home, ["ledger"], export_uri=str(root))["ledger"].changed == ()
+    assert contents(root) == before
+
+
 def test_one_part_of_several_is_put_back_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "PART_ROWS", 1)
     root = home / "parts"
@@ -181,6 +192,7 @@ while not stop.exists():
     else:
         whole += 1
         states.add(content)
+    time.sleep(0.002)
 print(json.dumps([whole, len(states), faults]))
 """
 
@@ -188,7 +200,7 @@ print(json.dumps([whole, len(states), faults]))
 def test_a_reader_never_misses_a_file_while_a_hundred_exports_run(
     home: Path, second: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grace = 0.05
+    grace = 0.03
     monkeypatch.setattr(catalog, "DATASETS", {"ledger": DATASETS["ledger"]})
     monkeypatch.setattr(catalog, "READERS_GRACE_SECONDS", grace)
     homes, root, stop = [home, copied(second, tmp_path / "later")], tmp_path / "shared", tmp_path / "stop"
@@ -206,5 +218,3 @@ def test_a_reader_never_misses_a_file_while_a_hundred_exports_run(
     assert revisions(root, "ledger") == {"2026-10-01": 101, THIRD: 1, "2026-10-04": 1}
     assert whole > 100
     assert states > 20
-
-

@@ -134,7 +134,7 @@ def test_a_restated_day_says_which_publication_changed_it(first: Path, second: P
 
 
 def test_a_day_that_lost_its_last_row_is_restated_as_empty(home: Path) -> None:
-    columns = pq.read_schema(slices(home / "exports", "ledger", "parquet")[0])
+    before = pq.read_schema(slices(home / "exports", "ledger", "parquet")[0])
     change(home, f"delete from marts.fct_ledger_entries where entry_date = '{THIRD}'")
     export(home)
     assert finish(home).removed == 2
@@ -142,22 +142,24 @@ def test_a_day_that_lost_its_last_row_is_restated_as_empty(home: Path) -> None:
     assert (day["rows"], day["totals"], day["revision"]) == (0, {}, 2)
     (parquet,), (text,) = (slices(home / "exports", "ledger", encoding, THIRD) for encoding in ("parquet", "csv"))
     table = pq.ParquetFile(parquet).read()
-    assert (table.num_rows, table.schema) == (0, columns)
-    assert gzip.decompress(text.read_bytes()).decode() == ",".join(columns.names) + "\n"
+    assert (table.num_rows, table.schema.names, table.schema.types) == (0, before.names, before.types)
+    assert gzip.decompress(text.read_bytes()).decode() == ",".join(before.names) + "\n"
     assert not export(home, ["ledger"])["ledger"].files_written, "an empty day is not written again and again"
 
 
 def test_a_day_that_gets_its_rows_back_is_restated_again(home: Path) -> None:
-    root, away = home / "exports", home.parent / "away"
-    change(home, f"create table away as from marts.fct_ledger_entries where entry_date = '{THIRD}'",
-           f"delete from marts.fct_ledger_entries where entry_date = '{THIRD}'")  # fmt: skip
-    shutil.copytree(root, away)
+    root = home / "exports"
+    before = partition_of(root, "ledger", THIRD)
+    kept = f"create table kept as from marts.fct_ledger_entries where entry_date = '{THIRD}'"
+    change(home, kept, f"delete from marts.fct_ledger_entries where entry_date = '{THIRD}'")
     export(home, ["ledger"])
-    change(home, "insert into marts.fct_ledger_entries from away", "drop table away", run_id="run-3")
+    change(home, "insert into marts.fct_ledger_entries from kept", run_id="run-3")
     export(home, ["ledger"])
     assert revisions(root, "ledger") == {"2026-10-01": 1, THIRD: 3, "2026-10-04": 1}
-    same = [partition_of(one, "ledger", THIRD) for one in (away, root)]
-    assert len({json.dumps([one["rows"], one["totals"], [file["sha256"] for file in one["files"]]]) for one in same}) == 1
+    after = partition_of(root, "ledger", THIRD)
+    assert [after[name] for name in ("rows", "totals", "fingerprint")] == [before[name] for name in ("rows", "totals", "fingerprint")]
+    assert after["files"][-1]["sha256"] == before["files"][-1]["sha256"]
+    assert {file["path"] for file in after["files"]}.isdisjoint(file["path"] for file in before["files"])
 
 
 def test_a_day_that_appears_later_begins_at_revision_1(home: Path) -> None:
@@ -218,6 +220,20 @@ def test_a_format_that_is_dropped_goes_with_its_files_and_entries(home: Path, ke
         files = [file for partition in manifest_of(root, name)["partitions"] for file in partition["files"]]
         assert {file["format"] for file in files} == {kept}
         assert set(revisions(root, name).values()) == {1}
+
+
+@pytest.mark.xfail(
+    strict=True, reason="numbers go on from the files of the last manifest, which knows nothing of a format that was dropped"
+)
+def test_a_path_is_never_used_for_other_rows(home: Path) -> None:
+    digests: dict[str, set[str]] = {}
+    for formats, amount in (("parquet", 1), ("parquet,csv", 1), ("parquet", 1), ("parquet,csv", 2)):
+        change(home, f"update marts.fct_ledger_entries set amount = {amount} where entry_id = 'c1'", run_id=f"run-{formats}-{amount}")
+        export(home, ["ledger"], export_uri=str(home / "paths"), export_formats=formats)
+        for partition in manifest_of(home / "paths", "ledger")["partitions"]:
+            for file in partition["files"]:
+                digests.setdefault(file["path"], set()).add(file["sha256"])
+    assert {path: len(found) for path, found in digests.items()} == dict.fromkeys(digests, 1)
 
 
 def test_a_new_column_raises_the_version_of_the_schema_and_every_revision(home: Path) -> None:
@@ -314,6 +330,6 @@ def test_a_manifest_that_is_not_understood_stops_the_export_and_stays(home: Path
 
 def test_nothing_is_exported_before_something_is_published(tmp_path: Path) -> None:
     for do in (lambda: export(tmp_path, ["ledger"]), lambda: finish_exports(settings_of(tmp_path))):
-        with pytest.raises(NotPublishedError, match="nothing has been published yet. `paywall-warehouse run` publishes"):
+        with pytest.raises(NotPublishedError, match=r"nothing has been published yet\. `paywall-warehouse run` publishes"):
             do()
     assert not (tmp_path / "exports").exists()

@@ -181,5 +181,3 @@ def test_whatever_is_written_is_read_and_summed_to_the_last_digit(entries: Rows)
 
 def told(amount: Decimal | None) -> str | None:
     return None if amount is None else format(amount, "f")
-
-

@@ -1,0 +1,93 @@
+"""A full first export beside DuckDB's own `COPY` of the same rows to the same partitions, and one day out of the ledger.
+
+    python -m benchmarks.exports [--entries 1000000] [--repeat 3] [--home A_HOME_THAT_HAS_PUBLISHED]
+
+Both write Parquet with zstd from the same published file, in turn. `COPY` neither sorts, nor checks, nor describes what it writes.
+The table goes to standard output and to `benchmarks/results/`.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import duckdb
+
+from benchmarks.bench import HERE, Measurement, ledger, measure, pipeline, spread, table_head
+from exports.datasets import DATASETS
+from exports.slices import export_published
+from paywall_warehouse.settings import load_settings
+
+COMMAND = str(Path(sys.executable).parent / "paywall-warehouse")
+FLOOR, OURS, SLICE = "DuckDB's COPY", "export of all datasets", "paywall-warehouse export, one day of four columns"
+
+
+def copy(home: Path, out: Path) -> None:
+    """The floor: one `COPY` a mart, by the same days."""
+    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True, config={"memory_limit": "2GB"}) as connection:
+        connection.execute("set TimeZone = 'UTC'; set preserve_insertion_order = false")
+        for dataset in DATASETS.values():
+            by = f", partition_by ({dataset.day}), write_partition_columns true" if dataset.day else ""
+            target = out / dataset.name if dataset.day else out / f"{dataset.name}.parquet"
+            connection.execute(f"copy marts.{dataset.mart} to '{target}' (format parquet, compression zstd{by})")
+
+
+def export(home: Path, out: Path) -> None:
+    """All datasets as a run exports them."""
+    settings = load_settings(_env_file=None, warehouse_home=home, export_uri=str(out), export_formats="parquet")
+    for dataset in DATASETS.values():
+        export_published(settings, dataset, lambda words: None)
+
+
+def one_day(home: Path, out: Path) -> list[str]:
+    """The command for a day in the middle of the ledger."""
+    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
+        days = connection.execute("select distinct entry_date from marts.fct_ledger_entries order by 1").fetchall()
+    since, until = days[len(days) // 2][0], days[len(days) // 2 + 1][0]
+    columns = "entry_id,user_id,amount,occurred_at"
+    return [COMMAND, "export", "ledger", "--from", f"{since}", "--to", f"{until}", "--columns", columns, "--output", str(out / "day.csv")]
+
+
+def main() -> None:
+    """Measure and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--entries", type=int, default=1_000_000)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--home", type=Path)
+    parser.add_argument("--only", choices=("copy", "export"), help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.only:
+        {"copy": copy, "export": export}[asked.only](asked.home, asked.out)
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-") as built:
+        home = asked.home or Path(built)
+        if asked.home is None:
+            pipeline(ledger(asked.entries), home)
+        results: dict[str, list[Measurement]] = {FLOOR: [], OURS: [], SLICE: []}
+        for number in range(asked.repeat):
+            for name, runs in results.items():
+                with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+                    out = Path(scratch)
+                    only = [sys.executable, "-m", "benchmarks.exports", "--home", str(home), "--out", str(out), "--only"]
+                    command = {FLOOR: [*only, "copy"], OURS: [*only, "export"], SLICE: one_day(home, out)}[name]
+                    runs.append(measure(command, out, {"WAREHOUSE_HOME": str(home), "PYTHONPATH": os.fspath(HERE.parent)}))
+                print(f"{number + 1} of {asked.repeat}: {name} {runs[-1].seconds:.1f} s", file=sys.stderr)
+    base = statistics.median(one.seconds for one in results[FLOOR])
+    lines = [
+        *table_head(f"Exports of {asked.entries:,} entries"),
+        "| what | wall s | beside COPY | CPU s | peak memory MB | disk MB |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, runs in results.items():
+        cells = [spread([getattr(one, field) for one in runs]) for field in ("seconds", "cpu_seconds", "peak_mb", "disk_mb")]
+        lines.append(f"| {name} | {cells[0]} | {statistics.median(one.seconds for one in runs) / base:.2f} × | {' | '.join(cells[1:])} |")
+    text = "\n".join(lines) + "\n"
+    (HERE / "results" / f"exports-{asked.entries}.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
