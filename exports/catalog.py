@@ -4,11 +4,11 @@ import hashlib
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 
-from exports.checks import Invariant, invariant
+from exports.checks import WARN, Invariant, invariant
 from exports.datasets import DATASETS, published_table
 from exports.destination import Destination, destination_of
 from exports.export_checks import NO_STRAYS, ONE_PUBLISH
@@ -60,16 +60,19 @@ def finish_exports(settings: Settings) -> Finished:
     strays = list(_strays(destination, manifests, r"(parquet|csv)/.*"))
     note_catalog(settings, run_id)
     words = f"not ours: {', '.join(strays[:SHOWN])}" if strays else "the folders of the files"
-    none_left = invariant(NO_STRAYS, "files", 0, len(strays), words)
+    none_left = replace(invariant(NO_STRAYS, "files", 0, len(strays), words), severity=WARN)
     return Finished(destination.location(CATALOG), [check, none_left], is_new, len(superseded))
 
 
 def is_complete(settings: Settings) -> bool:
-    """Whether what is published now has been exported whole, and is still there."""
+    """Whether what is published now has been exported whole, and catalog and manifests are still there."""
     if not is_exported(settings):
         return False
+    destination = destination_of(settings)
     try:
-        return destination_of(settings).read(CATALOG) is not None
+        found = {name: destination.read(manifest_path(name)) for name in DATASETS}
+        manifests = all(_digest(found[name] or b"") == done.manifest_sha256 for name, done in read_state(settings).datasets.items())
+        return manifests and destination.read(CATALOG) is not None
     except Exception:  # every store has errors of its own; the export itself then says what is wrong
         return False
 

@@ -1,5 +1,6 @@
 """A check before publication: what was expected, what was found, and where to look further."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Any, Final
@@ -57,3 +58,9 @@ def exact_text(value: Decimal) -> str:
     """Every digit, and no more."""
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def told(one: Invariant, words: Mapping[str, str]) -> str:
+    """A failure in words: the check, both values, what it means (`words`, by name), and where to look further."""
+    values = f"expected {exact_text(one.expected)}, actual {exact_text(one.actual)}"
+    return f"{one.name} ({one.scope}): {values}. {words[one.name]} To look further: {one.query}"

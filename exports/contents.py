@@ -28,7 +28,8 @@ class Contents:
     """How long all texts are together: rows alone do not tell how large a file will be."""
 
 
-NOTHING = Contents(0, {}, "", 0)
+ENGINE = f"duckdb-{duckdb.__version__}"
+NOTHING = Contents(0, {}, f"{ENGINE}:0", 0)
 
 
 def read_contents(connection: duckdb.DuckDBPyConnection, dataset: Dataset, table: Table) -> dict[date | None, Contents]:
@@ -46,10 +47,15 @@ def read_contents(connection: duckdb.DuckDBPyConnection, dataset: Dataset, table
     ).fetchall()
     totals = read_totals(connection, dataset, table.amounts, f"marts.{dataset.mart}", partition)
     contents: dict[date | None, Contents] = {
-        day: Contents(count, totals.get(day, {}), f"duckdb-{duckdb.__version__}:{count}:{int(summed):x}:{mixed:x}", int(length))
+        day: Contents(count, totals.get(day, {}), f"{ENGINE}:{count}:{int(summed):x}:{mixed:x}", int(length))
         for day, count, summed, mixed, length in rows
     }
     return contents or ({} if dataset.day else {None: NOTHING})
+
+
+def engine_of(fingerprint: str) -> str:
+    """The version of DuckDB that a fingerprint comes from."""
+    return fingerprint.partition(":")[0]
 
 
 def read_totals(
@@ -57,9 +63,9 @@ def read_totals(
 ) -> dict[Any, dict[str, dict[str, Decimal]]]:
     """The sums of `amounts` in `relation` (SQL), for each value of `partition` (SQL) by currency and column."""
     totals: dict[Any, dict[str, dict[str, Decimal]]] = {}
-    by_currency: dict[str, list[str]] = {}
+    by_currency: dict[tuple[str, ...], list[str]] = {}
     for amount in amounts:
-        if (currency := dataset.currency_column(amount)) is not None:
+        if currency := dataset.currency_columns(amount):
             by_currency.setdefault(currency, []).append(amount)
     for currency, columns in by_currency.items():
         for key, code, *sums in _sums(connection, columns, relation, partition, currency):
@@ -69,10 +75,10 @@ def read_totals(
 
 
 def _sums(
-    connection: duckdb.DuckDBPyConnection, columns: Sequence[str], relation: str, partition: str, currency: str
+    connection: duckdb.DuckDBPyConnection, columns: Sequence[str], relation: str, partition: str, currency: Sequence[str]
 ) -> Iterable[tuple[Any, ...]]:
     query = "select {partition}, {currency}, {sums} from {relation} where {currency} is not null group by 1, 2 order by 1, 2"
-    names = {"partition": partition, "currency": quoted(currency), "relation": relation}
+    names = {"partition": partition, "currency": f"coalesce({', '.join(map(quoted, currency))})", "relation": relation}
     try:
         sums = ", ".join(f"coalesce(sum({quoted(name)}), 0)" for name in columns)
         return connection.execute(query.format(sums=sums, **names)).fetchall()

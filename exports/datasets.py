@@ -19,28 +19,30 @@ class Dataset:
     """The columns that identify a row; rows are ordered by them."""
     day: str | None = None
     """The column with the reporting day by which the dataset is partitioned; None: a snapshot, one partition."""
-    currency: str | None = "currency"
-    """The column with the currency of the amounts; None: no column says it, and there are no totals."""
-    currency_of: Mapping[str, str] = field(default_factory=dict)
-    """The columns with the currency of single amounts, where `currency` does not say it."""
+    currency: tuple[str, ...] = ("currency",)
+    """The columns with the currency of the amounts, of which the first that has one counts; none of them: there are no totals."""
+    currency_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The same for single amounts, where `currency` does not say it."""
 
     @property
     def order(self) -> tuple[str, ...]:
         """The columns by which rows are ordered: days first."""
         return tuple(dict.fromkeys([*([self.day] if self.day else []), *self.grain]))
 
-    def currency_column(self, amount: str) -> str | None:
-        """The column with the currency of an amount."""
+    def currency_columns(self, amount: str) -> tuple[str, ...]:
+        """The columns with the currency of an amount."""
         return self.currency_of.get(amount, self.currency)
 
 
 RECONCILIATION_CURRENCIES = {
-    "paid_amount": "paid_currency",
-    "refunded_amount": "paid_currency",
-    "disputed_amount": "paid_currency",
-    "settled_gross": "settlement_currency",
-    "settled_fee": "settlement_currency",
-    "settled_net": "settlement_currency",
+    "paid_amount": ("paid_currency",),
+    "refunded_amount": ("paid_currency",),
+    "disputed_amount": ("paid_currency",),
+    "settled_gross": ("settlement_currency",),
+    "settled_fee": ("settlement_currency",),
+    "settled_net": ("settlement_currency",),
+    # Where a side is missing it is the other one's amount.
+    "difference": ("ledger_currency", "paid_currency"),
 }
 
 DATASETS: Mapping[str, Dataset] = {
@@ -51,7 +53,7 @@ DATASETS: Mapping[str, Dataset] = {
         Dataset("user_days", "fct_user_days", ("date_day", "user_id", "paywall_id", "currency"), day="date_day"),
         Dataset("wallet_days", "fct_wallet_days", ("user_id", "paywall_id", "currency", "date_day"), day="date_day"),
         Dataset("balance_rollforward", "fct_balance_rollforward", ("date_day", "currency"), day="date_day"),
-        Dataset("usage_errors", "fct_usage_errors", ("event_id",), day="error_date", currency=None),
+        Dataset("usage_errors", "fct_usage_errors", ("event_id",), day="error_date", currency=()),
         Dataset("users", "rpt_users", ("user_id", "currency")),
         Dataset("models", "rpt_models", ("model_id", "currency", "period")),
         Dataset("cohorts", "fct_cohorts", ("cohort_month", "currency", "months_since")),
@@ -60,8 +62,7 @@ DATASETS: Mapping[str, Dataset] = {
             "reconciliation",
             "fct_reconciliation",
             ("case_id",),
-            # What was credited; `difference` is in the same currency wherever it is known for two sides.
-            currency="ledger_currency",
+            currency=("ledger_currency",),
             currency_of=RECONCILIATION_CURRENCIES,
         ),
         Dataset("payouts", "fct_payouts", ("payout_id",)),

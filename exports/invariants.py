@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import duckdb
 
-from exports.checks import Invariant, exact_text, invariant, none_of, number
+from exports.checks import Invariant, invariant, none_of, number
 from exports.payment_invariants import PAYMENT_INVARIANTS, check_payments
 from paywall_warehouse.settings import Settings
 
@@ -40,14 +40,6 @@ LEDGER_INVARIANTS: Final = {
     "reject_ratio": "Of the records that are not yet published at most MAX_REJECT_RATIO were rejected.",
 }
 INVARIANTS: Final = {**LEDGER_INVARIANTS, **PAYMENT_INVARIANTS}
-
-
-def told(one: Invariant) -> str:
-    """The failure in words: the check, both values, and the query to look further."""
-    return (
-        f"{one.name} ({one.scope}): expected {exact_text(one.expected)}, actual {exact_text(one.actual)}. "
-        f"{INVARIANTS[one.name]} To look further, on the build file: {one.query}"
-    )
 
 
 # One pass over the entries; contract 4.1 and 4.2. `counted` is what a cost counts for, `settled` what revenue does.

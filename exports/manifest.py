@@ -59,6 +59,7 @@ class Partition(_Stated):
         Field(description="For each currency the sum of every column with money, as exact decimal text."),
     ]
     files: list[File]
+    next_part: Annotated[int, Field(ge=0, description="The number of the next part; smaller ones have been used.")]
     fingerprint: Annotated[str, Field(description="Changes with the rows. Says nothing else.")]
 
     def files_in(self, encoding: Format) -> list[File]:

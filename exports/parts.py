@@ -73,7 +73,7 @@ def write_parts(
     staging.mkdir(parents=True, exist_ok=True)
     expected = {day: contents for day, contents, _ in partitions}
     formats = {day: own for day, _, own in partitions}
-    _sort(connection, dataset, [day for day, contents in expected.items() if contents.rows])
+    _sort(connection, dataset, table, [day for day, contents in expected.items() if contents.rows])
     tables: dict[Format, str] = {"parquet": "sorted_slice"}
     if any("csv" in own for own in formats.values()):
         # Once for all files: the expressions of 30 columns take DuckDB 20 ms to plan.
@@ -83,7 +83,8 @@ def write_parts(
     for span in _ranges(expected):
         for encoding in formats[span.date]:
             file = staging / f"{span.date or 'all'}-{span.number}.{encoding}"
-            rows = f"select * from {tables[encoding]} where rowid >= {span.first} and rowid < {span.first + span.rows}"
+            # Ordered, though it is in order: else row groups begin where those of the table do, wherever the day lies in it.
+            rows = f"select * from {tables[encoding]} where rowid >= {span.first} and rowid < {span.first + span.rows} order by rowid"
             connection.execute(copy_statement(rows, str(file), encoding))
             written.append((span, encoding, file))
     for name in tables.values():
@@ -97,7 +98,7 @@ def write_parts(
     return parts
 
 
-def _sort(connection: duckdb.DuckDBPyConnection, dataset: Dataset, days: Sequence[date | None]) -> None:
+def _sort(connection: duckdb.DuckDBPyConnection, dataset: Dataset, table: Table, days: Sequence[date | None]) -> None:
     """The rows in the order of the files, so that a part is a range of row numbers."""
     where = "false" if not days else "true"
     if days and dataset.day:
@@ -106,6 +107,9 @@ def _sort(connection: duckdb.DuckDBPyConnection, dataset: Dataset, days: Sequenc
         where = f"{quoted(dataset.day)} between date '{days[0]}' and date '{days[-1]}' and {quoted(dataset.day)} in ({listed})"
     order = ", ".join(map(quoted, dataset.order))
     connection.execute(f"create or replace temp table sorted_slice as select * from marts.{dataset.mart} where {where} order by {order}")
+    # A last row that is in no part: without a NULL in the table DuckDB makes the column REQUIRED in Parquet, so that a day's bytes would
+    # depend on the days that are written with it.
+    connection.execute(f"insert into sorted_slice select {', '.join('null' for _ in table.columns)}")
 
 
 def _ranges(partitions: Mapping[date | None, Contents]) -> Iterator[_Range]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from exports.checks import Invariant
-from exports.contents import NOTHING, Contents, read_contents, told_totals
+from exports.contents import NOTHING, Contents, engine_of, read_contents, told_totals
 from exports.datasets import Dataset, published_table
 from exports.destination import Destination, destination_of
 from exports.export_checks import check_export
@@ -172,8 +172,11 @@ class _Plan:
     date: date | None
     now: Contents
     before: Partition | None
+    schema_changed: bool
     rows_changed: bool
-    """Whether rows or columns are others than before."""
+    """Whether the fingerprint is another one than before."""
+    same_engine: bool
+    """Whether fingerprints can be compared: the version of DuckDB is the same."""
     formats: tuple[Format, ...]
     """The formats to write."""
     damaged: frozenset[str]
@@ -197,14 +200,15 @@ def _plans(
     for day in sorted({*contents, *known}, key=lambda key: key or date.min):
         now, before = contents.get(day, NOTHING), known.get(day)
         if before is None:
-            yield _Plan(day, now, None, True, tuple(formats), frozenset(), None)
+            yield _Plan(day, now, None, False, True, True, tuple(formats), frozenset(), None)
             continue
-        rows_changed = not same_schema or before.fingerprint != now.fingerprint
+        rows_changed = before.fingerprint != now.fingerprint
+        same_engine = engine_of(before.fingerprint) == engine_of(now.fingerprint)
         damaged = frozenset(file.path for file in before.files if stored.get(f"{folder}/{file.path}") != file.bytes)
         incomplete = {file.format for file in before.files if file.path in damaged}
-        wanted = [one for one in formats if rows_changed or one in incomplete or not before.files_in(one)]
+        wanted = [one for one in formats if rows_changed or not same_schema or one in incomplete or not before.files_in(one)]
         kept = None if wanted else before.model_copy(update={"files": [file for file in before.files if file.format in formats]})
-        yield _Plan(day, now, before, rows_changed, tuple(wanted), damaged, kept)
+        yield _Plan(day, now, before, not same_schema, rows_changed, same_engine, tuple(wanted), damaged, kept)
 
 
 def _batches(plans: Iterable[_Plan]) -> Iterator[list[_Plan]]:
@@ -245,9 +249,10 @@ class _Writer:
         prepared = {one: [part for part in parts if part.format == one] for one in plan.formats}
         repeated = {one for one, own in prepared.items() if _digests(own) == _digests(known.get(one, []))}
         replaced = [one for one, own in prepared.items() if known.get(one) and one not in repeated]
-        # The fingerprint may have changed, with the version of DuckDB, where the rows have not.
-        is_restated = before is None or bool(replaced) or (plan.rows_changed and not repeated)
-        start = 0 if before is None else 1 + max((_number(file.path) for file in before.files), default=-1)
+        is_restated = before is None or plan.schema_changed or (plan.rows_changed and plan.same_engine)
+        # Another version of DuckDB has other fingerprints, and may write other bytes, of the same rows.
+        is_restated |= (plan.rows_changed or bool(replaced)) and not repeated
+        start = 0 if before is None else before.next_part
         files: list[File] = []
         for one in self.formats:
             if one not in prepared:
@@ -263,6 +268,7 @@ class _Writer:
             rows=plan.now.rows,
             totals=told_totals(plan.now.totals),
             files=files,
+            next_part=max([start, *(1 + _number(file.path) for file in files)]),
             fingerprint=plan.now.fingerprint,
         ), is_restated
 

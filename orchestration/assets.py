@@ -1,7 +1,7 @@
 """The assets: landing folders, the lake's tables, the plan of a build, dbt's models, the published warehouse."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -10,8 +10,8 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 from dagster_dbt.asset_utils import get_subset_selection_for_context
 
-from exports.checks import WARN, Invariant, exact_text
-from exports.invariants import INVARIANTS, told
+from exports.checks import WARN, Invariant, exact_text, told
+from exports.invariants import INVARIANTS
 from exports.publish import Publication, check_and_publish
 from exports.reconciliation_summary import open_breaks, reconciliation
 from exports.summary import daily_totals, period_kpis, published_reject_reasons
@@ -374,7 +374,7 @@ def published_warehouse(models: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         publication = check_and_publish(settings, warehouse.run_id, warehouse.started_at, settings.now(), warehouse.code_version)
         yield from check_results(PUBLISHED, INVARIANTS, publication.invariants)
         if not publication.published:
-            raise dg.Failure(description=failed_checks("Nothing is published", publication.failures), allow_retries=False)
+            raise dg.Failure(description=failed_checks("Nothing is published", INVARIANTS, publication.failures), allow_retries=False)
         context.log.info(f"{publication.path} holds {len(publication.row_counts)} tables")
         yield dg.MaterializeResult(asset_key=PUBLISHED, metadata=shown_metadata(context, publication))
 
@@ -390,9 +390,9 @@ def check_specs(key: dg.AssetKey, checks: Mapping[str, str]) -> list[dg.AssetChe
     return [dg.AssetCheckSpec(name, asset=key, description=words) for name, words in checks.items()]
 
 
-def check_results(key: dg.AssetKey, names: Iterable[str], invariants: Sequence[Invariant]) -> Iterator[dg.AssetCheckResult]:
+def check_results(key: dg.AssetKey, checks: Mapping[str, str], invariants: Sequence[Invariant]) -> Iterator[dg.AssetCheckResult]:
     """One result a check of an asset, with what was compared in each scope."""
-    for name in names:
+    for name in checks:
         own = [one for one in invariants if one.name == name]
         failed = [one for one in own if not one.passed]
         records = [
@@ -414,16 +414,16 @@ def check_results(key: dg.AssetKey, names: Iterable[str], invariants: Sequence[I
             asset_key=key,
             check_name=name,
             passed=not failed,
-            description=told(failed[0]) if failed else None,
+            description=told(failed[0], checks) if failed else None,
             severity=dg.AssetCheckSeverity.WARN if failed and failed[0].severity == WARN else dg.AssetCheckSeverity.ERROR,
             metadata=metadata,
         )
 
 
-def failed_checks(consequence: str, failures: Sequence[Invariant]) -> str:
+def failed_checks(consequence: str, checks: Mapping[str, str], failures: Sequence[Invariant]) -> str:
     """Which checks do not hold, with expected, actual and where to look further."""
     count = Counter(one.name for one in failures)
-    shown = "\n".join(told(one) for one in failures[:FAILURES_SHOWN])
+    shown = "\n".join(told(one, checks) for one in failures[:FAILURES_SHOWN])
     more = f"\n… and {len(failures) - FAILURES_SHOWN} more" if len(failures) > FAILURES_SHOWN else ""
     return f"{consequence}: {len(count)} checks do not hold ({', '.join(count)}).\n{shown}{more}"
 

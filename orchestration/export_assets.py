@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from exports.catalog import Finished, finish_exports
-from exports.checks import Invariant
+from exports.checks import Invariant, told
 from exports.datasets import Dataset
 from exports.export_checks import CATALOG_CHECKS, EXPORT_CHECKS
 from exports.manifest import Partition
@@ -51,7 +51,7 @@ def dataset_asset(dataset: Dataset) -> dg.AssetsDefinition:
         with retried(context):
             exported = export_published(warehouse.settings, dataset, context.log.info)
         yield from check_results(key, EXPORT_CHECKS, exported.checks)
-        refuse(exported.checks, "The manifest stays as it was")
+        refuse(EXPORT_CHECKS, exported.checks, "The manifest stays as it was")
         # What has nothing to say gets no line in the terminal.
         if words := exported_in_words(exported):
             context.log.info(words)
@@ -77,7 +77,10 @@ def catalog_asset(datasets: Mapping[str, Dataset]) -> dg.AssetsDefinition:
         with retried(context):
             finished = finish_exports(warehouse.settings)
         yield from check_results(CATALOG, CATALOG_CHECKS, finished.checks)
-        refuse(finished.checks, "The catalog stays as it was")
+        refuse(CATALOG_CHECKS, finished.checks, "The catalog stays as it was")
+        for check in finished.checks:
+            if not check.passed:
+                context.log.warning(told(check, CATALOG_CHECKS))
         if words := finished_in_words(finished):
             context.log.info(words)
         yield dg.MaterializeResult(
@@ -87,10 +90,10 @@ def catalog_asset(datasets: Mapping[str, Dataset]) -> dg.AssetsDefinition:
     return catalog
 
 
-def refuse(checks: Sequence[Invariant], consequence: str) -> None:
+def refuse(words: Mapping[str, str], checks: Sequence[Invariant], consequence: str) -> None:
     """Fail the step where a check does not hold."""
     if failures := [check for check in checks if check.blocks]:
-        raise dg.Failure(description=failed_checks(consequence, failures), allow_retries=False)
+        raise dg.Failure(description=failed_checks(consequence, words, failures), allow_retries=False)
 
 
 def exported_in_words(exported: Exported) -> str:

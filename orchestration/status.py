@@ -8,6 +8,7 @@ import duckdb
 from filelock import Timeout
 
 from exports.checks import WARN, exact_text
+from exports.exported import is_exported
 from exports.reconciliation_summary import reconciliation
 from exports.runs import last_published, read_runs
 from ingestion.lake import Lake
@@ -62,6 +63,8 @@ def _runs(settings: Settings) -> Iterator[str]:
         yield "Published: nothing yet"
     else:
         yield f"Published: {settings.home.published_file}, {_instant(good.finished_at)}"
+        exported = "" if is_exported(settings) else ", not all of what is published yet: the next run completes it"
+        yield f"Exported: {settings.exports_shown}/v1{exported}"
 
 
 def _sources(settings: Settings) -> Iterator[str]:

@@ -98,7 +98,16 @@ def test_status_tells_of_the_last_run_sources_checks_and_rejects(first_run: tupl
     home, _ = first_run
     done = command(home, "status")
     assert done.returncode == 0, done.stderr
-    for words in ("Last run: published", "Published: ", "ledger", "events", "prices", "Failed checks: none", "Rejected records: 8"):
+    for words in (
+        "Last run: published",
+        "Published: ",
+        f"Exported: {home}/exports/v1\n",
+        "ledger",
+        "events",
+        "prices",
+        "Failed checks: none",
+        "Rejected records: 8",
+    ):
         assert words in done.stdout
 
 

@@ -222,9 +222,6 @@ def test_a_format_that_is_dropped_goes_with_its_files_and_entries(home: Path, ke
         assert set(revisions(root, name).values()) == {1}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="numbers go on from the files of the last manifest, which knows nothing of a format that was dropped"
-)
 def test_a_path_is_never_used_for_other_rows(home: Path) -> None:
     digests: dict[str, set[str]] = {}
     for formats, amount in (("parquet", 1), ("parquet,csv", 1), ("parquet", 1), ("parquet,csv", 2)):

@@ -383,14 +383,12 @@ def exported_twice(home: Path, tmp_path: Path) -> list[list[str]]:
     return [[hashlib.sha256(file.read_bytes()).hexdigest() for file in files] for files in places]
 
 
-@pytest.mark.xfail(strict=True, reason=REQUIRED)
 def test_a_day_has_the_same_bytes_alone_and_among_others(home: Path, tmp_path: Path) -> None:
     change(home, "update marts.fct_ledger_entries set request_id = entry_id where entry_id = 'c2'")
     restated, fresh = exported_twice(home, tmp_path)
     assert restated == fresh
 
 
-@pytest.mark.xfail(strict=True, reason=ROW_GROUPS)
 def test_a_large_day_has_the_same_bytes_alone_and_among_others(home: Path, tmp_path: Path) -> None:
     many = like_c1(entry_id="'n' || n", entry_date="if(n < 10000, date '2026-10-02', date '2026-10-03')")
     change(
@@ -403,7 +401,6 @@ def test_a_large_day_has_the_same_bytes_alone_and_among_others(home: Path, tmp_p
     assert restated == fresh
 
 
-@pytest.mark.xfail(strict=True, reason=REQUIRED)
 def test_all_files_of_a_dataset_can_be_put_together_by_pyarrow(home: Path) -> None:
     change(home, "update marts.fct_ledger_entries set request_id = entry_id where entry_id = 'c2'")
     export(home, ["ledger"], export_formats="parquet")

@@ -11,7 +11,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from exports.invariants import told
+from exports.checks import told
+from exports.invariants import INVARIANTS
 from exports.publish import Publication, check_and_publish
 from exports.runs import read_runs
 from ingestion.build import prepare_build
@@ -100,8 +101,10 @@ def test_a_failure_names_check_expected_actual_and_query(home: Path) -> None:
     (failure,) = publish(home).failures
     # 1.25 of c1 and 0.000000000001 of c2 were charged.
     assert (failure.expected, failure.actual) == (Decimal("1.250000000001"), Decimal("1.250000000002"))
-    assert told(failure).startswith("daily_revenue_equals_entries (usd revenue): expected 1.250000000001, actual 1.250000000002.")
-    assert "select * from marts.fct_daily_revenue where currency = 'usd'" in told(failure)
+    assert told(failure, INVARIANTS).startswith(
+        "daily_revenue_equals_entries (usd revenue): expected 1.250000000001, actual 1.250000000002."
+    )
+    assert "select * from marts.fct_daily_revenue where currency = 'usd'" in words
 
 
 def test_too_many_rejects_are_not_published_until_the_ratio_is_raised(home: Path) -> None:
