@@ -15,8 +15,18 @@ import pytest
 from exports import catalog, parts
 from exports.datasets import DATASETS
 from exports.destination import LocalFolder
-from tests.test_export_restatements import THIRD, revisions, second_publication
-from tests.test_export_slices import change, contents, copied, export, finish, first_publication, slices
+from tests.export_homes import (
+    THIRD,
+    change,
+    contents,
+    copied,
+    export,
+    finish,
+    first_publication,
+    revisions,
+    second_publication,
+    slices,
+)
 
 
 @pytest.fixture(autouse=True)

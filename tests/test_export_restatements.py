@@ -15,10 +15,8 @@ from exports.datasets import DATASETS
 from exports.manifest import ManifestError
 from exports.publication import NotPublishedError
 from exports.slices import export_published
-from tests.builders import charge, land, ledger_file
-from tests.harness import run_pipeline
-from tests.test_export_slices import (
-    AS_OF,
+from tests.export_homes import (
+    THIRD,
     change,
     contents,
     copied,
@@ -27,23 +25,11 @@ from tests.test_export_slices import (
     first_publication,
     like_c1,
     manifest_of,
+    revisions,
+    second_publication,
     settings_of,
     slices,
 )
-
-THIRD = "2026-10-03"
-
-
-def second_publication(factory: pytest.TempPathFactory) -> Path:
-    """The home of the first publication after a run that found one more entry, of a day long past; never changed."""
-    home = factory.getbasetemp() / "second-publication"
-    if not home.exists():
-        shutil.copytree(first_publication(factory), home)
-        late = charge("late", "2026-10-01T10:00:00Z", "0.5", model="m", provider_cost="0.25", prompt_tokens=3)
-        land(home, [ledger_file("b.jsonl", [late])])
-        result = run_pipeline(home, exports=True, as_of=AS_OF)
-        assert result.exit_code == 0, result
-    return home
 
 
 @pytest.fixture(autouse=True)
@@ -69,10 +55,6 @@ def home(first: Path, tmp_path: Path) -> Path:
     home = copied(first, tmp_path / "home")
     shutil.copytree(first / "exports", home / "exports")
     return home
-
-
-def revisions(root: Path, name: str) -> dict[str | None, int]:
-    return {partition["date"]: partition["revision"] for partition in manifest_of(root, name)["partitions"]}
 
 
 def partition_of(root: Path, name: str, day: str | None) -> dict[str, Any]:

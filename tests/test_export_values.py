@@ -21,7 +21,17 @@ from exports.datasets import DATASETS
 from exports.destination import LocalFolder
 from exports.publication import Published
 from exports.slices import export_dataset
-from tests.test_export_slices import Rows, change, copied, csv_cells, csv_records, export, first_publication, like_c1, slices
+from tests.export_homes import (
+    Rows,
+    change,
+    copied,
+    csv_cells,
+    csv_records,
+    export,
+    first_publication,
+    like_c1,
+    slices,
+)
 
 WIDE = Context(prec=100)
 

@@ -101,9 +101,8 @@ def test_a_failure_names_check_expected_actual_and_query(home: Path) -> None:
     (failure,) = publish(home).failures
     # 1.25 of c1 and 0.000000000001 of c2 were charged.
     assert (failure.expected, failure.actual) == (Decimal("1.250000000001"), Decimal("1.250000000002"))
-    assert told(failure, INVARIANTS).startswith(
-        "daily_revenue_equals_entries (usd revenue): expected 1.250000000001, actual 1.250000000002."
-    )
+    words = told(failure, INVARIANTS)
+    assert words.startswith("daily_revenue_equals_entries (usd revenue): expected 1.250000000001, actual 1.250000000002.")
     assert "select * from marts.fct_daily_revenue where currency = 'usd'" in words
 
 
