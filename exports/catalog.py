@@ -13,12 +13,12 @@ from exports.datasets import DATASETS, published_table
 from exports.destination import Destination, destination_of
 from exports.export_checks import NO_STRAYS, ONE_PUBLISH
 from exports.exported import is_exported, note_catalog, read_state
-from exports.manifest import FILE_PATH, VERSION, Catalog, CatalogDataset, Format, Manifest, read_manifest, to_bytes
+from exports.manifest import CATALOG, FILE_PATH, MANIFEST, ROOT, VERSION, Catalog, CatalogDataset, Format, Manifest, read_manifest, to_bytes
 from exports.publication import published_warehouse, read_published
-from exports.slices import ROOT, dataset_folder, formats_of, manifest_path
+from exports.slices import dataset_folder, formats_of, manifest_path
 from paywall_warehouse.settings import Settings
 
-CATALOG = f"{ROOT}/catalog.json"
+CATALOG_PATH = f"{ROOT}/{CATALOG}"
 # A reader that has just read a manifest still finds the files that it names; one that takes longer reads the manifest again.
 READERS_GRACE_SECONDS = 2
 SHOWN = 5
@@ -46,12 +46,12 @@ def finish_exports(settings: Settings) -> Finished:
         contents = {name: content for name in DATASETS if (content := destination.read(manifest_path(name))) is not None}
         check = _of_one_publish(settings, run_id, contents)
         if not check.passed:
-            return Finished(destination.location(CATALOG), [check], False, 0)
+            return Finished(destination.location(CATALOG_PATH), [check], False, 0)
         manifests = {name: read_manifest(content, destination.location(manifest_path(name))) for name, content in contents.items()}
         catalog = to_bytes(_catalog(connection, manifests, contents, formats_of(settings)))
-    is_new = destination.read(CATALOG) != catalog
+    is_new = destination.read(CATALOG_PATH) != catalog
     if is_new:
-        destination.place_bytes(catalog, CATALOG)
+        destination.place_bytes(catalog, CATALOG_PATH)
     superseded = list(_strays(destination, manifests, FILE_PATH))
     if superseded:
         time.sleep(READERS_GRACE_SECONDS)
@@ -61,7 +61,7 @@ def finish_exports(settings: Settings) -> Finished:
     note_catalog(settings, run_id)
     words = f"not ours: {', '.join(strays[:SHOWN])}" if strays else "the folders of the files"
     none_left = replace(invariant(NO_STRAYS, "files", 0, len(strays), words), severity=WARN)
-    return Finished(destination.location(CATALOG), [check, none_left], is_new, len(superseded))
+    return Finished(destination.location(CATALOG_PATH), [check, none_left], is_new, len(superseded))
 
 
 def is_complete(settings: Settings) -> bool:
@@ -72,7 +72,7 @@ def is_complete(settings: Settings) -> bool:
     try:
         found = {name: destination.read(manifest_path(name)) for name in DATASETS}
         manifests = all(_digest(found[name] or b"") == done.manifest_sha256 for name, done in read_state(settings).datasets.items())
-        return manifests and destination.read(CATALOG) is not None
+        return manifests and destination.read(CATALOG_PATH) is not None
     except Exception:  # every store has errors of its own; the export itself then says what is wrong
         return False
 
@@ -98,7 +98,7 @@ def _catalog(
             CatalogDataset(
                 name=name,
                 description=published_table(connection, DATASETS[name]).description,
-                manifest=f"{name}/manifest.json",
+                manifest=f"{name}/{MANIFEST}",
                 manifest_sha256=_digest(contents[name]),
                 schema_version=manifest.columns_schema.version,
                 schema_fingerprint=manifest.columns_schema.fingerprint,

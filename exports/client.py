@@ -8,13 +8,14 @@ Only files of which the manifest says something new are fetched; size, SHA-256 a
 the manifest follows when all of its files are there. What was fetched before an interruption is not fetched again.
 """
 
+import errno
 import hashlib
 import os
 import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,12 +24,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 import duckdb
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from exports.datasets import Column
 from exports.encoding import reader
 from exports.manifest import (
+    CATALOG,
     FILE_PATH,
+    MANIFEST,
+    ROOT,
     Catalog,
     CatalogDataset,
     File,
@@ -41,18 +45,17 @@ from exports.manifest import (
     read_manifest,
     to_bytes,
 )
-from paywall_warehouse.files import replace_file, sha256
+from paywall_warehouse.files import fsync_path, replace_file, sha256
 from paywall_warehouse.sizes import size
 from paywall_warehouse.uris import open_filesystem, shown_uri
 
-ROOT = "v1"
-CATALOG, MANIFEST = "catalog.json", "manifest.json"
 # An export of a day's changes takes seconds between its first manifest and its catalog.
 ROUNDS, SECONDS_BETWEEN_ROUNDS = 6, 2.0
 TRIES, FIRST_WAIT_SECONDS = 3, 1.0
 PIECE = 1 << 20
 DAYS_SHOWN = 5
 DOWNLOADS_AT_ONCE = 8
+DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 NOT_UNDERSTOOD = "It was written by a later version (update this program), or is damaged."
 
 
@@ -62,6 +65,8 @@ class PullError(Exception):
     def __init__(self, words: str, *, is_wrong_usage: bool = False) -> None:
         super().__init__(words)
         self.is_wrong_usage = is_wrong_usage
+        self.pulled: list[Pulled] = []
+        """What had been brought up to date before: the next pull finds it unchanged."""
 
 
 class _ChangedError(Exception):
@@ -122,7 +127,7 @@ class _Source:
             if partial.exists():
                 try:
                     return self._continue(path, partial)
-                except (OSError, ValueError, NotImplementedError):  # a web server without ranges, for one
+                except (ValueError, NotImplementedError):  # a web server without ranges, for one
                     partial.unlink()
             self.filesystem.get_file(f"{self.root}/{path}", str(partial))
             return None
@@ -141,6 +146,8 @@ class _Source:
             except FileNotFoundError:
                 raise
             except Exception as error:  # every store has errors of its own; their words are all that can be said of them
+                if isinstance(error, OSError) and error.errno in DISK_FAULTS:
+                    raise
                 if number + 1 == TRIES or isinstance(error, PermissionError):
                     raise PullError(f"{self.place(path)} cannot be read: {type(error).__name__}: {error}. Pull again.") from error
                 time.sleep(FIRST_WAIT_SECONDS * 3**number)
@@ -158,22 +165,42 @@ def pull(
 ) -> list[Pulled]:
     """Bring `folder` up to what the export at `uri` (a path or any fsspec URL) says; returns what changed, a line a dataset.
 
-    `datasets` and `formats` narrow the mirror down; None means all. The mirror has the layout of an export and can be pulled from.
-    `tell` hears of progress. Raises `PullError`.
+    `datasets` and `formats` narrow the mirror down; None or nothing means all. The mirror has the layout of an export and can be pulled
+    from. `tell` hears of progress. Raises `PullError`.
     """
-    source, mirror = _Source.of(uri), Path(folder) / ROOT
-    with _written(folder, mirror):
-        done: dict[str, Pulled] = {}
-        for number in range(ROUNDS):
-            if number:
-                tell("the export is being written; looking again")
-                time.sleep(SECONDS_BETWEEN_ROUNDS)
-            catalog = _read_catalog(source)
-            wanted = _wanted(catalog, datasets, formats)
-            settled = [_pull_dataset(source, mirror, one, formats, done, tell) for one in wanted]
-            if all(settled):
-                _place(mirror / CATALOG, _own_catalog(catalog, mirror, wanted, formats))
-                return list(done.values())
+    source, mirror, formats = _Source.of(uri), Path(folder) / ROOT, formats or None
+    done: dict[str, Pulled] = {}
+    try:
+        with _written(folder, mirror, tell):
+            _follow(source, mirror, datasets, formats, done, tell)
+    except PullError as error:
+        error.pulled = list(done.values())
+        raise
+    return list(done.values())
+
+
+def _follow(
+    source: _Source,
+    mirror: Path,
+    datasets: Sequence[str] | None,
+    formats: Sequence[str] | None,
+    done: dict[str, Pulled],
+    tell: Callable[[str], None],
+) -> None:
+    """Mirror until the catalog names the manifests that are there; gives up when it waits and nothing comes any more."""
+    waits = 0
+    while waits < ROUNDS:
+        if waits:
+            tell("the export is being written; looking again")
+            time.sleep(SECONDS_BETWEEN_ROUNDS)
+        fetched = sum(one.files for one in done.values())
+        catalog = _read_catalog(source)
+        wanted = _wanted(catalog, datasets, formats)
+        settled = [_pull_dataset(source, mirror, one, formats, done, tell) for one in wanted]
+        if all(settled):
+            _place(mirror / CATALOG, _own_catalog(catalog, mirror, wanted, formats))
+            return
+        waits = 1 if sum(one.files for one in done.values()) > fetched else waits + 1
     raise PullError(
         f"{source.place(CATALOG)} does not name the manifests that are there: an export is being written, or was cut short."
         " What was complete has been pulled; pull again."
@@ -209,11 +236,17 @@ def local_manifest(folder: Path, dataset: str) -> Manifest | None:
 
 
 @contextmanager
-def _written(folder: str | Path, mirror: Path) -> Iterator[None]:
+def _written(folder: str | Path, mirror: Path, tell: Callable[[str], None]) -> Iterator[None]:
     """A mirror that nobody else writes meanwhile. Faults of the source are told where they happen; all others are the mirror's."""
     try:
         mirror.mkdir(parents=True, exist_ok=True)
-        with FileLock(mirror / ".pull.lock"):
+        lock = FileLock(mirror / ".pull.lock")
+        try:
+            held = lock.acquire(blocking=False)
+        except Timeout:
+            tell(f"another pull is at work on {folder}; waiting for its end")
+            held = lock.acquire()
+        with held:
             yield
     except OSError as error:
         words = f"{folder} cannot be written: {error}. Make room or way for it, or choose another folder."
@@ -257,7 +290,9 @@ def _pull_dataset(
         except _ChangedError as error:
             before, content = content, _manifest_bytes(source, stated)
             if content == before:
-                raise PullError(f"{error}. The export is damaged there: the next run of its warehouse repairs it.") from None
+                if isinstance(error.__cause__, PullError):
+                    raise error.__cause__ from None
+                raise PullError(f"{error}. The export is damaged: remove that file there, and the next publication puts it back.") from None
             tell(f"{stated.name}: the manifest has changed meanwhile; reading it again")
             continue
         earlier = done.get(stated.name)
@@ -314,9 +349,14 @@ def _mirror(
     _place(folder / MANIFEST, content if own is manifest else to_bytes(own))
     _remove_superseded(folder, {file.path for file in files})
     known = {partition.date: partition for partition in before.partitions} if before else {}
-    changed = tuple(one for one in own.partitions if one.date not in known or known[one.date].files != one.files)
+    changed = tuple(one for one in own.partitions if one.date not in known or _has_changed(known[one.date], one))
     gone = tuple(day for day in known if day not in {one.date for one in own.partitions})
     return Pulled(manifest.dataset, changed, gone, counter.files, counter.bytes)
+
+
+def _has_changed(before: Partition, now: Partition) -> bool:
+    """Whether there is anything new; a format that is not mirrored any more is no news."""
+    return before.revision != now.revision or any(file not in before.files for file in now.files)
 
 
 def _narrowed(manifest: Manifest, formats: Sequence[str] | None) -> Manifest:
@@ -349,8 +389,14 @@ def _fetch(source: _Source, folder: Path, manifest: Manifest, file: File, connec
             source.fetch(path, partial)
         except FileNotFoundError:
             raise _ChangedError(f"{source.place(path)} does not exist, though the manifest names it") from None
+        except PullError as error:
+            # A store that does not let this consumer list says "forbidden" of what is not there.
+            if isinstance(error.__cause__, PermissionError):
+                raise _ChangedError(f"{source.place(path)} is not there, or may not be read") from error
+            raise
         fault = _fault(partial, file, manifest.columns_schema.columns, connection)
         if fault is None:
+            fsync_path(partial)
             os.replace(partial, target)
             return
         partial.unlink()
@@ -387,16 +433,17 @@ def _remove_superseded(folder: Path, named: set[str]) -> None:
 
 
 def _own_catalog(catalog: Catalog, mirror: Path, wanted: Sequence[CatalogDataset], formats: Sequence[str] | None) -> bytes:
-    """The catalog of what is mirrored."""
-    digests: Mapping[str, str] = {one.name: sha256(mirror / one.manifest) for one in wanted}
-    return to_bytes(
-        catalog.model_copy(
-            update={
-                "formats": [one for one in catalog.formats if formats is None or one in formats],
-                "datasets": [one.model_copy(update={"manifest_sha256": digests[one.name]}) for one in wanted],
-            }
-        )
-    )
+    """The catalog of what is mirrored: what this pull was about, and what earlier ones left."""
+    now = {one.name for one in wanted}
+    try:
+        before = read_catalog((mirror / CATALOG).read_bytes(), str(mirror / CATALOG))
+    except (FileNotFoundError, ManifestError):
+        before = Catalog(catalog_version=1, formats=[], datasets=[])
+    others = [one for one in before.datasets if one.name not in now and (mirror / one.manifest).exists()]
+    own = [one.model_copy(update={"manifest_sha256": sha256(mirror / one.manifest)}) for one in wanted]
+    kept = set(before.formats) if others else set()
+    stated = [one for one in get_args(Format) if one in kept or (one in catalog.formats and (formats is None or one in formats))]
+    return to_bytes(catalog.model_copy(update={"formats": stated, "datasets": [*own, *others]}))
 
 
 def _place(place: Path, content: bytes) -> None:

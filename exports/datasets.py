@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import duckdb
 
+from exports.publication import NotPublishedError
+
 MONEY = "DECIMAL(38,12)"
 
 
@@ -105,5 +107,7 @@ def published_table(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> 
         [dataset.mart],
     ).fetchall()
     if not columns:
-        raise LookupError(f"the published warehouse has no marts.{dataset.mart}: it is of an earlier version; run `paywall-warehouse run`")
+        raise NotPublishedError(
+            f"The published file has no marts.{dataset.mart}: it is of an earlier version. `paywall-warehouse run` makes it anew."
+        )
     return Table(descriptions[0][0] or "", tuple(Column(*row) for row in columns))

@@ -91,10 +91,13 @@ class LocalFolder(Destination):
     def place(self, prepared: Path, path: str) -> None:
         """See `Destination`."""
         target = self._root / path
+        is_folder_new = not target.parent.exists()
         target.parent.mkdir(parents=True, exist_ok=True)
         fsync_path(prepared)
         os.replace(prepared, target)
         fsync_path(target.parent)
+        if is_folder_new:
+            fsync_path(target.parent.parent)
 
     def files(self, folder: str) -> dict[str, int]:
         """See `Destination`."""
@@ -146,7 +149,8 @@ class ObjectStore(Destination):
         """See `Destination`."""
         self._filesystem.invalidate_cache()
         found = self._filesystem.find(self._at(folder), detail=True)
-        return {location.lstrip("/")[len(self._root.lstrip("/")) + 1 :]: int(info["size"]) for location, info in found.items()}
+        root = self._root.lstrip("/")
+        return {location.lstrip("/").removeprefix(root).lstrip("/"): int(info["size"]) for location, info in found.items()}
 
     def place_all(self, files: Iterable[tuple[Path, str]]) -> None:
         """See `Destination`."""

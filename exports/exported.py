@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
-from exports.runs import last_published
+from exports.publication import published_run
 from paywall_warehouse.files import replace_text
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
@@ -58,9 +58,12 @@ def note_catalog(settings: Settings, run_id: str) -> None:
 
 
 def is_exported(settings: Settings) -> bool:
-    """Whether what is published now has been exported whole to where the settings say; looks at this machine only."""
-    published = last_published(settings.home)
-    return published is not None and read_state(settings).run_id == published.run_id
+    """Whether what is published now has been exported whole to where the settings say; looks at this machine only.
+
+    The published file itself says which run made it: a run that was killed may not have come to log itself.
+    """
+    published = published_run(settings)
+    return published is not None and read_state(settings).run_id == published
 
 
 def _write(home: Home, state: ExportState) -> None:

@@ -9,10 +9,12 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+from exports.checks import EXACT
 from exports.datasets import MONEY, Column
 from paywall_warehouse.quoting import quoted
 
-CONDITION = re.compile(r"\s*(\w++)\s*(>=|<=|<>|!=|=|<|>|\bin\b|\S+)(.*)", re.DOTALL)
+CONDITION = re.compile(r"\s*(\w++)(\s*)(>=|<=|<>|!=|=|<|>|\bin\b|\S+)(.*)", re.DOTALL)
+UNIT = Decimal(1).scaleb(-12)
 OPERATORS = ("=", ">=", "<", "in")
 HOW = "allowed: column=value, column>=value, column<value, column in value,value"
 
@@ -37,13 +39,14 @@ def parse_filter(text: str, columns: Mapping[str, Column]) -> Filter:
     parts = CONDITION.fullmatch(text)
     if parts is None:
         raise WrongSliceError(f"--where {text!r} is not understood; {HOW}")
-    name, operator, rest = parts.groups()
+    name, space, operator, rest = parts.groups()
     if operator not in OPERATORS:
         raise WrongSliceError(f"--where {text!r}: the operator {operator!r} is not known; {HOW}")
     column = columns.get(name)
     if column is None:
         raise WrongSliceError(f"--where {text!r}: there is no column {name!r}; allowed: {', '.join(columns)}")
-    values = _listed(rest) if operator == "in" else [rest]
+    # `column = value`: the space behind the operator belongs to it as the one before it does.
+    values = _listed(rest) if operator == "in" else [rest.removeprefix(" ") if space else rest]
     typed = tuple(typed_value(value, column) for value in values)
     holes = ", ".join("?" for _ in typed)
     return Filter(f"{quoted(name)} {operator} {f'({holes})' if operator == 'in' else holes}", typed)
@@ -64,7 +67,10 @@ def _listed(text: str) -> list[str]:
     inner = text.strip()
     if inner.startswith("(") and inner.endswith(")"):
         inner = inner[1:-1]
-    values = next(csv.reader([inner], skipinitialspace=True), [])
+    try:
+        values = next(csv.reader([inner], skipinitialspace=True), [])
+    except csv.Error:
+        values = []
     if not values:
         raise WrongSliceError("--where … in: no values are given; allowed: column in value,value")
     return values
@@ -79,7 +85,7 @@ def _whole(text: str) -> int:
 def _money(text: str) -> Decimal:
     if not re.fullmatch(r"[+-]?\d{1,26}(\.\d{1,12}0*)?", text, re.ASCII):
         raise ValueError(text)
-    return Decimal(text)
+    return Decimal(text).quantize(UNIT, context=EXACT)
 
 
 def _instant(text: str) -> datetime:

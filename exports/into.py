@@ -8,10 +8,11 @@ from pathlib import Path
 
 import duckdb
 
-from exports.client import CATALOG, ROOT, PullError, local_manifest
-from exports.manifest import Manifest, ManifestError, Partition, read_catalog
+from exports.client import PullError, local_manifest
+from exports.manifest import CATALOG, ROOT, Manifest, ManifestError, Partition, read_catalog
 from paywall_warehouse.quoting import file_literal, literal, quoted
 
+STORAGE_VERSION = "v1.5.0"
 # What has been loaded of which dataset; beside the tables, so that it changes with them.
 STATE = """
 create schema if not exists paywall_pull;
@@ -20,14 +21,15 @@ create table if not exists paywall_pull.partitions (dataset varchar, date date, 
 """
 
 
-def load_into(folder: Path, file: Path, *, datasets: Sequence[str] | None = None) -> Iterator[str]:
+def load_into(folder: str | Path, file: str | Path, *, datasets: Sequence[str] | None = None) -> Iterator[str]:
     """Bring one table for each dataset in `file` up to the mirror in `folder`; yields a line for each dataset.
 
     A dataset changes in one transaction. Needs the mirror's Parquet files: CSV has lost types, and texts that look like formulas.
     Raises `PullError`.
     """
+    folder = Path(folder)
     names = datasets or _mirrored(folder)
-    with _opened(file) as connection:
+    with _opened(Path(file)) as connection:
         for name in names:
             manifest = local_manifest(folder, name)
             if manifest is None:
@@ -44,7 +46,9 @@ def _opened(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     # Under a name of our own: `paywall_pull.duckdb` would make a catalog that is called like the schema.
     with duckdb.connect(config={"temp_directory": f"{file}.tmp"}) as connection:
         try:
-            connection.execute(f"attach {literal(str(file))} as target")
+            # A new file in the format that DuckDB 1.5 reads too; of an existing one it cannot be asked.
+            version = "" if file.exists() else f" (storage_version '{STORAGE_VERSION}')"
+            connection.execute(f"attach {literal(str(file))} as target{version}")
             connection.execute("use target")
             connection.execute("set TimeZone = 'UTC'")
             connection.execute(STATE)
@@ -78,9 +82,11 @@ def _load(connection: duckdb.DuckDBPyConnection, folder: Path, manifest: Manifes
 def _replace(connection: duckdb.DuckDBPyConnection, folder: Path, manifest: Manifest) -> int:
     name, table = manifest.dataset, f"main.{quoted(manifest.dataset)}"
     fingerprint = manifest.columns_schema.fingerprint
-    if (fingerprint,) not in connection.execute(
-        "select schema_fingerprint from paywall_pull.datasets where dataset = ?", [name]
-    ).fetchall() or not _exists(connection, name):
+    loaded = connection.execute("select schema_fingerprint from paywall_pull.datasets where dataset = ?", [name]).fetchone()
+    is_there = _exists(connection, name)
+    if is_there and loaded is None:
+        raise PullError(f"--into: the file has a table {name} of its own, which stays; choose another file", is_wrong_usage=True)
+    if not is_there or loaded != (fingerprint,):
         columns = ", ".join(f"{quoted(column.name)} {column.type}" for column in manifest.columns_schema.columns)
         connection.execute(f"create or replace table {table} ({columns})")
         connection.execute("delete from paywall_pull.partitions where dataset = ?", [name])

@@ -14,6 +14,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from exports.datasets import Column
 
 VERSION: Literal[1] = 1
+# Where things are in an export.
+ROOT, CATALOG, MANIFEST = "v1", "catalog.json", "manifest.json"
 Format = Literal["parquet", "csv"]
 SUFFIXES: dict[Format, str] = {"parquet": "parquet", "csv": "csv.gz"}
 # A manifest comes from elsewhere: a path that leads out of its folder must not be followed.

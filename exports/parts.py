@@ -3,10 +3,8 @@
 Rows are sorted once for all formats. The same rows give the same bytes.
 """
 
-import gzip
 import math
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from exports.compression import compress_in_place
 from exports.contents import Contents, Totals, added, read_totals
 from exports.datasets import Dataset, Table
 from exports.encoding import copy_statement, encoded, reader
@@ -26,9 +25,6 @@ from paywall_warehouse.quoting import quoted
 # Some 45 MB of the ledger as Parquet.
 PART_ROWS = 1_000_000
 PART_BYTES = 256_000_000
-# Level 6 takes 1.8 times as long and saves 2 %; level 1 takes half as long and costs 30 % (zlib, 1 M rows of the ledger).
-GZIP_LEVEL = 5
-PIECE = 1 << 20
 
 
 class ReadBackError(Exception):
@@ -153,13 +149,5 @@ def _read_back(
 def _finish(file: Path, encoding: Format) -> tuple[int, str]:
     """Compress a CSV file in place; size and digest of what is then there."""
     if encoding == "csv":
-        compressed = file.with_suffix(".gz")
-        # Neither name nor time of writing, so that bytes repeat.
-        with (
-            file.open("rb") as source,
-            compressed.open("wb") as raw,
-            gzip.GzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=raw, mtime=0) as target,
-        ):
-            shutil.copyfileobj(source, target, PIECE)
-        os.replace(compressed, file)
+        compress_in_place(file)
     return file.stat().st_size, sha256(file)

@@ -36,7 +36,11 @@ def published_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnectio
     if not path.exists():
         raise NotPublishedError(f"{path} does not exist: nothing has been published yet. `paywall-warehouse run` publishes.")
     config = settings.duckdb_config() | {"preserve_insertion_order": "true"}
-    with duckdb.connect(str(path), read_only=True, config=config) as connection:
+    try:
+        connection = duckdb.connect(str(path), read_only=True, config=config)
+    except duckdb.Error as error:
+        raise NotPublishedError(f"{path} cannot be opened: {error}") from error
+    with connection:
         connection.execute("set TimeZone = 'UTC'")
         yield connection
 
@@ -54,3 +58,12 @@ def read_published(connection: duckdb.DuckDBPyConnection) -> Published:
     if row is None:
         raise NotPublishedError("The published file is of an earlier version. `paywall-warehouse run --full-refresh` makes it anew.")
     return Published(*row)
+
+
+def published_run(settings: Settings) -> str | None:
+    """The id of the run that made the published file; None where there is none that can be exported."""
+    try:
+        with published_warehouse(settings) as connection:
+            return read_published(connection).run_id
+    except NotPublishedError:
+        return None

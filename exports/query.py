@@ -1,18 +1,14 @@
 """An ad-hoc slice of one dataset: some columns, some days, some rows, in one file."""
 
-import gzip
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-import duckdb
-
+from exports.compression import compress_in_place
 from exports.datasets import DATASETS, Column, Dataset, published_table
 from exports.encoding import Encoding, copy_statement, encoded
 from exports.filters import Filter, WrongSliceError, parse_filter, typed_value
-from exports.parts import PIECE
 from exports.publication import published_warehouse
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.quoting import quoted
@@ -50,12 +46,9 @@ def write_slice(settings: Settings, request: SliceRequest, encoding: Encoding, f
             nonlocal rows
             rows = connection.execute(copy_statement(query, str(partial), encoding), values).fetchall()[0][0]
             if compress:
-                _compress(partial)
+                compress_in_place(partial)
 
-        try:
-            replace_file(file, write)
-        except duckdb.IOException as error:
-            raise OSError(str(error)) from error
+        replace_file(file, write)
     return rows
 
 
@@ -100,13 +93,3 @@ def _days(dataset: Dataset, request: SliceRequest) -> list[Filter]:
         raise WrongSliceError(f"--from {days['--from']} is after --to {days['--to']}; --to is the day after the last")
     operators = {"--from": ">=", "--to": "<"}
     return [Filter(f"{quoted(dataset.day or '')} {operators[option]} ?", (day,)) for option, day in days.items()]
-
-
-def _compress(file: Path) -> None:
-    compressed = file.with_name(file.name + ".gz")
-    try:
-        with file.open("rb") as source, gzip.open(compressed, "wb") as target:
-            shutil.copyfileobj(source, target, PIECE)
-        compressed.replace(file)
-    finally:
-        compressed.unlink(missing_ok=True)

@@ -19,6 +19,8 @@ from exports.destination import Destination, destination_of
 from exports.export_checks import check_export
 from exports.exported import Done, note_dataset
 from exports.manifest import (
+    MANIFEST,
+    ROOT,
     SUFFIXES,
     VERSION,
     File,
@@ -35,7 +37,6 @@ from exports.parts import Part, write_parts
 from exports.publication import Published, published_warehouse, read_published
 from paywall_warehouse.settings import Settings
 
-ROOT = "v1"
 # Rows that are sorted at once: 1 M rows of the ledger take some 300 MB of DuckDB's memory.
 BATCH_ROWS = 1_000_000
 BATCH_BYTES = 256_000_000
@@ -66,17 +67,17 @@ def dataset_folder(name: str) -> str:
 
 def manifest_path(name: str) -> str:
     """Where a dataset's manifest is."""
-    return f"{dataset_folder(name)}/manifest.json"
+    return f"{dataset_folder(name)}/{MANIFEST}"
 
 
-def stored_manifest(destination: Destination, name: str) -> Manifest | None:
-    """The manifest that consumers see, None before the first export; raises `ManifestError` for one that is not understood."""
+def stored_manifest(destination: Destination, name: str) -> tuple[Manifest, bytes] | None:
+    """The manifest that consumers see and its text, None before the first export; raises `ManifestError` if it is not understood."""
     content = destination.read(manifest_path(name))
     if content is None:
         return None
     place = destination.location(manifest_path(name))
     try:
-        return read_manifest(content, place)
+        return read_manifest(content, place), content
     except ManifestError as error:
         raise ManifestError(
             f"{error}. It was written by a later version, or damaged: update, or remove it to have the dataset exported from the start."
@@ -97,7 +98,7 @@ def export_dataset(
     `ManifestError` where the stored manifest is not understood, and what the file system of the destination raises.
     """
     table = published_table(connection, dataset)
-    before = stored_manifest(destination, dataset.name)
+    before, stored = stored_manifest(destination, dataset.name) or (None, None)
     schema = schema_after(before.columns_schema if before else None, table.columns)
     contents = read_contents(connection, dataset, table)
     plans = list(_plans(contents, before, schema, formats, destination.files(dataset_folder(dataset.name)), dataset))
@@ -131,10 +132,10 @@ def export_dataset(
         partitions=[partitions[plan.date] for plan in plans],
     )
     checks = check_export(manifest, contents, destination, dataset_folder(dataset.name), writer.written)
-    is_new = before is None or _without_run(manifest, before) != before
-    if before is not None and not is_new:
-        manifest = before
     content = to_bytes(manifest)
+    if before is not None and to_bytes(_without_run(manifest, before)) == stored:
+        manifest, content = before, stored
+    is_new = content != stored
     if is_new and all(check.passed for check in checks):
         destination.place_bytes(content, manifest_path(dataset.name))
     return Exported(
@@ -172,16 +173,16 @@ class _Plan:
     date: date | None
     now: Contents
     before: Partition | None
-    schema_changed: bool
-    rows_changed: bool
-    """Whether the fingerprint is another one than before."""
-    same_engine: bool
-    """Whether fingerprints can be compared: the version of DuckDB is the same."""
     formats: tuple[Format, ...]
     """The formats to write."""
-    damaged: frozenset[str]
+    schema_changed: bool = False
+    rows_changed: bool = False
+    """Whether the fingerprint is another one than before."""
+    same_engine: bool = True
+    """Whether fingerprints can be compared: the version of DuckDB is the same."""
+    damaged: frozenset[str] = frozenset()
     """Files of `before` that are missing or cut short."""
-    kept: Partition | None
+    kept: Partition | None = None
     """The partition as it stays, where nothing is to be written."""
 
 
@@ -200,15 +201,24 @@ def _plans(
     for day in sorted({*contents, *known}, key=lambda key: key or date.min):
         now, before = contents.get(day, NOTHING), known.get(day)
         if before is None:
-            yield _Plan(day, now, None, False, True, True, tuple(formats), frozenset(), None)
+            yield _Plan(date=day, now=now, before=None, formats=tuple(formats))
             continue
         rows_changed = before.fingerprint != now.fingerprint
-        same_engine = engine_of(before.fingerprint) == engine_of(now.fingerprint)
         damaged = frozenset(file.path for file in before.files if stored.get(f"{folder}/{file.path}") != file.bytes)
         incomplete = {file.format for file in before.files if file.path in damaged}
         wanted = [one for one in formats if rows_changed or not same_schema or one in incomplete or not before.files_in(one)]
         kept = None if wanted else before.model_copy(update={"files": [file for file in before.files if file.format in formats]})
-        yield _Plan(day, now, before, not same_schema, rows_changed, same_engine, tuple(wanted), damaged, kept)
+        yield _Plan(
+            date=day,
+            now=now,
+            before=before,
+            formats=tuple(wanted),
+            schema_changed=not same_schema,
+            rows_changed=rows_changed,
+            same_engine=engine_of(before.fingerprint) == engine_of(now.fingerprint),
+            damaged=damaged,
+            kept=kept,
+        )
 
 
 def _batches(plans: Iterable[_Plan]) -> Iterator[list[_Plan]]:

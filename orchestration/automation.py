@@ -6,8 +6,9 @@ import dagster as dg
 from filelock import Timeout
 
 from exports.exported import is_exported
+from exports.publication import published_run
 from exports.publish import record_failed_run
-from exports.runs import last_published, read_runs
+from exports.runs import read_runs
 from ingestion.lake import Lake
 from ingestion.landing import Landing
 from ingestion.stripe.api import StripeApi, StripeRefusedError, StripeUnavailableError
@@ -131,7 +132,7 @@ def unfinished_exports_sensor(settings: Settings) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def unfinished_exports(_: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        published = last_published(settings.home)
+        published = published_run(settings)
         if published is None or is_exported(settings):
             return dg.SkipReason("what is published has been exported")
         try:
@@ -139,6 +140,6 @@ def unfinished_exports_sensor(settings: Settings) -> dg.SensorDefinition:
                 pass
         except Timeout:
             return dg.SkipReason("a run is at work")
-        return dg.RunRequest(run_key=f"export-{published.run_id}-{datetime.now(UTC):%Y%m%dT%H}")
+        return dg.RunRequest(run_key=f"export-{published}-{datetime.now(UTC):%Y%m%dT%H}")
 
     return unfinished_exports

@@ -121,6 +121,8 @@ def export(
     ] = "-",
 ) -> None:
     """Write one slice of the published warehouse to a file or to standard output, sorted as the dataset is."""
+    import duckdb
+
     from exports.filters import WrongSliceError
     from exports.publication import NotPublishedError
     from exports.query import SliceRequest
@@ -128,11 +130,11 @@ def export(
 
     request = SliceRequest(dataset, None if columns is None else [name.strip() for name in columns.split(",")], since, until, where or [])
     try:
-        _say(write_to(load_settings(), request, encoding, output))
+        write_to(load_settings(), request, encoding, output, _say)
     except WrongSliceError as error:
         raise WrongUsageError(str(error)) from error
-    except NotPublishedError as error:
-        _say(str(error))
+    except (NotPublishedError, OSError, duckdb.Error) as error:
+        _say(f"{request.dataset} was not exported: {error}")
         raise typer.Exit(NOT_PUBLISHED) from error
 
 
@@ -153,15 +155,23 @@ def pull(
     from exports.client import pull as mirror
     from exports.into import load_into
 
+    fault: PullError | None = None
     try:
-        for pulled in mirror(uri, folder, datasets=datasets, formats=encodings, tell=_say):
-            typer.echo(told(pulled))
-        if into is not None:
-            for line in load_into(folder, into, datasets=datasets):
+        done = mirror(uri, folder, datasets=datasets, formats=encodings, tell=_say)
+    except PullError as error:
+        fault, done = error, error.pulled
+    for pulled in done:
+        typer.echo(told(pulled))
+    try:
+        # What is complete is loaded, whatever became of the rest.
+        if into is not None and done:
+            for line in load_into(folder, into, datasets=[pulled.dataset for pulled in done]):
                 typer.echo(line)
     except PullError as error:
-        _say(str(error))
-        raise typer.Exit(WRONG_USAGE if error.is_wrong_usage else NOT_PUBLISHED) from error
+        fault = fault or error
+    if fault is not None:
+        _say(str(fault))
+        raise typer.Exit(WRONG_USAGE if fault.is_wrong_usage else NOT_PUBLISHED)
 
 
 def ui_arguments(workspace: Path, port: int) -> list[str]:

@@ -1,12 +1,10 @@
 """Everything that Dagster knows of the warehouse, composed in one function."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from exports.datasets import DATASETS, Dataset
 from ingestion.stripe.families import FAMILIES
 from orchestration import assets
 from orchestration.automation import daily, export_job, new_files_sensor, refresh_job, stripe_data_sensor, unfinished_exports_sensor
@@ -20,11 +18,11 @@ def build_defs(
     settings: Settings | None = None,
     *,
     project: Path = PROJECT,
-    datasets: Mapping[str, Dataset] = DATASETS,
+    exports: bool = True,
     loggers: dict[str, dg.LoggerDefinition] | None = None,
     **resources: Any,
 ) -> dg.Definitions:
-    """The code location; tests give another dbt `project`, fewer `datasets` to export or other `resources`."""
+    """The code location; tests give another dbt `project`, none of the `exports`, or other `resources`."""
     settings = settings or load_settings()
     models = assets.dbt_models(Dbt(settings, project))
     return dg.Definitions(
@@ -36,14 +34,14 @@ def build_defs(
             assets.build_plan,
             models,
             assets.published_warehouse(assets.ends(models)),
-            *export_assets(datasets),
+            *(export_assets() if exports else []),
         ],
-        jobs=[refresh_job, export_job] if datasets else [refresh_job],
+        jobs=[refresh_job, export_job] if exports else [refresh_job],
         schedules=[daily(settings)],
         sensors=[
             new_files_sensor(settings),
             stripe_data_sensor(settings),
-            *([unfinished_exports_sensor(settings)] if datasets else []),
+            *([unfinished_exports_sensor(settings)] if exports else []),
         ],
         resources={"warehouse": warehouse_resource(settings), **resources},
         loggers=loggers,

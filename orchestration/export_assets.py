@@ -7,7 +7,7 @@ import dagster as dg
 
 from exports.catalog import Finished, finish_exports
 from exports.checks import Invariant, told
-from exports.datasets import Dataset
+from exports.datasets import DATASETS, Dataset
 from exports.export_checks import CATALOG_CHECKS, EXPORT_CHECKS
 from exports.manifest import Partition
 from exports.slices import Exported, export_published
@@ -27,9 +27,9 @@ def dataset_key(dataset: Dataset) -> dg.AssetKey:
     return dg.AssetKey([GROUP, dataset.name])
 
 
-def export_assets(datasets: Mapping[str, Dataset]) -> list[dg.AssetsDefinition]:
-    """All datasets and their catalog; nothing where there are no datasets."""
-    return [*map(dataset_asset, datasets.values()), catalog_asset(datasets)] if datasets else []
+def export_assets() -> list[dg.AssetsDefinition]:
+    """All datasets and their catalog."""
+    return [*map(dataset_asset, DATASETS.values()), catalog_asset()]
 
 
 def dataset_asset(dataset: Dataset) -> dg.AssetsDefinition:
@@ -60,12 +60,12 @@ def dataset_asset(dataset: Dataset) -> dg.AssetsDefinition:
     return export
 
 
-def catalog_asset(datasets: Mapping[str, Dataset]) -> dg.AssetsDefinition:
+def catalog_asset() -> dg.AssetsDefinition:
     """The asset that names all datasets, once each is there."""
 
     @dg.asset(
         key=CATALOG,
-        deps=[dataset_key(dataset) for dataset in datasets.values()],
+        deps=[dataset_key(dataset) for dataset in DATASETS.values()],
         check_specs=check_specs(CATALOG, CATALOG_CHECKS),
         group_name=GROUP,
         kinds={"json"},

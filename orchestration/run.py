@@ -1,21 +1,20 @@
 """One run of the job `refresh` in this process, and what it says at its end."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 import typer
 
 from exports.catalog import is_complete
-from exports.datasets import DATASETS, Dataset
 from exports.runs import last_published
 from ingestion.lake import Lake
 from orchestration import assets
 from orchestration.definitions import build_defs
 from orchestration.export_assets import CATALOG
 from orchestration.progress import terminal_logger
-from orchestration.summary import Outcome, closing_summary
+from orchestration.summary import EXPORT, REFRESH, Outcome, closing_summary
 from paywall_warehouse.settings import Settings
 
 GOOD, NOT_PUBLISHED = 0, 1
@@ -26,15 +25,15 @@ def run_once(
     instance: dg.DagsterInstance,
     *,
     full_refresh: bool = False,
-    datasets: Mapping[str, Dataset] = DATASETS,
+    exports: bool = True,
     **overrides: Any,
 ) -> int:
     """Run the job and tell how it ended; returns the exit code."""
     before = last_published(settings.home)
-    outcome = execute(settings, instance, "refresh", full_refresh=full_refresh, datasets=datasets, **overrides)
-    if datasets and outcome.success and not outcome.published and not is_complete(settings):
+    outcome = execute(settings, instance, REFRESH, full_refresh=full_refresh, exports=exports, **overrides)
+    if exports and outcome.success and not outcome.published and not is_complete(settings):
         # An earlier run was cut short after it had published, or exports are to go elsewhere.
-        outcome = execute(settings, instance, "export", datasets=datasets, **overrides)
+        outcome = execute(settings, instance, EXPORT, exports=exports, **overrides)
     # What an earlier run loaded and could not publish is new to readers too.
     batches = [manifest for manifest in Lake(settings.home).manifests() if before is None or manifest.loaded_at > before.finished_at]
     for line in ("", *closing_summary(settings, outcome, batches)):
@@ -51,7 +50,7 @@ def execute(settings: Settings, instance: dg.DagsterInstance, job: str, *, full_
         raise_on_error=False,
     )
     made = {event.asset_key for event in result.get_asset_materialization_events()}
-    return Outcome(result.run_id, result.success, assets.PUBLISHED in made, CATALOG in made, list(_errors(result)))
+    return Outcome(job, result.run_id, result.success, assets.PUBLISHED in made, CATALOG in made, list(_errors(result)))
 
 
 def _errors(result: dg.ExecuteInProcessResult) -> Iterator[str]:

@@ -5,6 +5,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -19,8 +20,8 @@ GZIP = ".gz"
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
 
-def write_to(settings: Settings, request: SliceRequest, encoding: str | None, output: str) -> str:
-    """Write a slice and describe it. Raises `WrongSliceError`, and `NotPublishedError`.
+def write_to(settings: Settings, request: SliceRequest, encoding: str | None, output: str, tell: Callable[[str], None]) -> None:
+    """Write a slice; `tell` hears of it. Raises `WrongSliceError`, `NotPublishedError`, and what the disk and DuckDB raise.
 
     Nothing but the slice goes to standard output, and nothing of it before all of it is there.
     """
@@ -29,24 +30,35 @@ def write_to(settings: Settings, request: SliceRequest, encoding: str | None, ou
     if compress and chosen == "parquet":
         raise WrongSliceError(f"--output {output}: Parquet is compressed by itself; choose a name without {GZIP}")
     begin = time.monotonic()
-    if output != STDOUT:
-        file = Path(output)
-        if not file.parent.is_dir():
-            raise WrongSliceError(f"--output {output}: there is no folder {file.parent}; make it, or choose another")
-        try:
-            rows = write_slice(settings, request, chosen, file, compress=compress)
-        except OSError as error:
-            raise WrongSliceError(f"--output {output} cannot be written: {error.strerror or error}") from error
-        return f"{rows:,} rows, {size(file.stat().st_size)}, {time.monotonic() - begin:.1f} s: {output}"
-    if chosen == "parquet" and sys.stdout.isatty():
+    tell(f"{request.dataset}: reading {settings.home.published_file}")
+    file = Path(output)
+    if output != STDOUT and not file.parent.is_dir():
+        raise WrongSliceError(f"--output {output}: there is no folder {file.parent}; make it, or choose another")
+    if chosen == "parquet" and output == STDOUT and sys.stdout.isatty():
         raise WrongSliceError("Parquet is not for a terminal: name a file with --output, or pipe it")
+    if output == STDOUT or (file.exists() and not file.is_file()):
+        # A pipe or a device is written to, not replaced.
+        rows, length = _stream(settings, request, chosen, output, compress=compress)
+    else:
+        file = file.resolve()
+        rows = write_slice(settings, request, chosen, file, compress=compress)
+        length = file.stat().st_size
+    tell(f"{rows:,} rows, {size(length)}, {time.monotonic() - begin:.1f} s" + (f": {output}" if output != STDOUT else ""))
+
+
+def _stream(settings: Settings, request: SliceRequest, encoding: Encoding, output: str, *, compress: bool) -> tuple[int, int]:
+    """Rows and bytes of a slice that is copied when all of it is there."""
     scratch = settings.home.tmp
     with tempfile.TemporaryDirectory(dir=scratch if os.access(scratch, os.W_OK) else None) as folder:
         file = Path(folder) / "slice"
-        rows = write_slice(settings, request, chosen, file)
-        words = f"{rows:,} rows, {size(file.stat().st_size)}, {time.monotonic() - begin:.1f} s"
-        _copy_to_stdout(file)
-    return words
+        rows = write_slice(settings, request, encoding, file, compress=compress)
+        length = file.stat().st_size
+        if output == STDOUT:
+            _copy_to_stdout(file)
+        else:
+            with file.open("rb") as source, Path(output).open("wb") as target:
+                shutil.copyfileobj(source, target)
+    return rows, length
 
 
 def _encoding(asked: str | None, output: str) -> Encoding:

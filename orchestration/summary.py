@@ -13,12 +13,15 @@ from orchestration import report
 from paywall_warehouse.settings import Settings
 
 REASONS_SHOWN = 5
+REFRESH, EXPORT = "refresh", "export"
 
 
 @dataclass(frozen=True)
 class Outcome:
     """How a run ended."""
 
+    job: str
+    """`REFRESH`, or `EXPORT` where there was nothing else to do."""
     run_id: str
     success: bool
     published: bool
@@ -32,8 +35,9 @@ def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest
     if not outcome.success:
         yield from outcome.errors
         yield ""
-        if outcome.published:
-            yield f"Published: {path}. Not exported whole: {settings.exports_shown} is complete with the next run."
+        if outcome.published or outcome.job == EXPORT:
+            yield f"Published: {path}."
+            yield f"Not exported whole: consumers of {settings.exports_shown} keep what they had. The next run tries again."
             return
         kept = f"{path} stays as it was." if path.exists() else "There is no published file yet."
         yield f"Not published. {kept}"

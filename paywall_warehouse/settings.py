@@ -88,6 +88,16 @@ class Settings(BaseSettings):
             raise ValueError(f"allowed: a path or a URL that fsspec can open ({error})") from None
         return value
 
+    @field_validator("export_uri")
+    @classmethod
+    def _writable(cls, value: str | None) -> str | None:
+        if value is None or "://" not in value:
+            # Whoever runs from whichever folder means the same place.
+            return str(Path(value).expanduser().resolve()) if value else None
+        if value.startswith(("http://", "https://")):
+            raise ValueError("allowed: a folder or a URL that can be written to, such as s3://bucket/exports")
+        return value
+
     @field_validator("stripe_api_key", "paywalls_webhook_secret")
     @classmethod
     def _one_word(cls, value: SecretStr | None) -> SecretStr | None:

@@ -21,4 +21,4 @@ def open_filesystem(uri: str) -> tuple[Any, str]:
 
 def shown_uri(uri: str) -> str:
     """A URL for people: it may hold a password."""
-    return re.sub(r"//[^/@]*@", "//***@", uri)
+    return re.sub(r"//[^/]*@", "//***@", uri)

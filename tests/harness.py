@@ -11,7 +11,6 @@ from typing import Any
 
 import dagster as dg
 
-from exports.datasets import DATASETS
 from orchestration.run import run_once
 from paywall_warehouse.settings import SettingsError, load_settings
 
@@ -48,6 +47,5 @@ def run_pipeline(
         except SettingsError as error:
             return RunResult(2, str(error))
         with nullcontext(instance) if instance else dg.DagsterInstance.ephemeral() as used:
-            datasets = DATASETS if exports else {}
-            exit_code = run_once(checked, used, full_refresh=full_refresh, datasets=datasets, **(overrides or {}))
+            exit_code = run_once(checked, used, full_refresh=full_refresh, exports=exports, **(overrides or {}))
     return RunResult(exit_code, output.getvalue())

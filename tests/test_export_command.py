@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -69,6 +70,8 @@ def test_filters_hold_all_at_once(home: Path) -> None:
         ("occurred_at>=2026-10-03T02:00:00+02:00", ["c4"]),
         ("amount=12345678901234567890.123456789012", ["c2"]),
         ("prompt_tokens<1", []),
+        ("currency = eur", ["c4"]),
+        ("amount=2.0000000000000", ["c4"]),
         ("user_id=", []),
     ],
 )
@@ -123,6 +126,7 @@ def test_every_dataset_can_be_had(home: Path) -> None:
         (("ledger", "--columns", "entry_id,amout"), "there is no column 'amout'; allowed: entry_id, user_id, "),
         (("ledger", "--columns", ""), "--columns: there is no column ''"),
         (("ledger", "--columns", "amount,amount"), "named twice"),
+        (("ledger", "--where", "user_id in a\rb"), "no values are given"),
         (("ledger", "--where", "amount<=5"), "the operator '<=' is not known; allowed: column=value, column>=value"),
         (("ledger", "--where", "amount > 5"), "the operator '>' is not known"),
         (("ledger", "--where", "amount like 5"), "the operator 'like' is not known"),
@@ -144,6 +148,27 @@ def test_what_cannot_be_asked_for_is_refused_with_what_is_allowed(home: Path, ar
     done = export(home, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_pipe_is_written_to_and_a_link_is_followed(home: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", str(tmp_path / "pipe")], stdout=subprocess.PIPE, text=True) as reader:
+        assert export(home, "users", "--columns", "currency", "--output", str(tmp_path / "pipe")).returncode == 0
+        assert reader.communicate()[0].startswith("currency\n")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "file.csv")
+    assert export(home, "users", "--output", str(tmp_path / "link.csv")).returncode == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "file.csv").read_text(encoding="utf-8").startswith("user_id,")
+
+
+def test_a_published_file_that_cannot_be_read_is_said_plainly(home: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "home" / "published"
+    broken.mkdir(parents=True)
+    (broken / "warehouse.duckdb").write_bytes(b"no database")
+    done = export(tmp_path / "home", "ledger")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cannot be opened" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -85,7 +85,9 @@ def test_an_export_that_fails_leaves_the_publication_and_the_next_run_completes_
     failed = run(home, export_uri=str(in_the_way / "exports"))
     assert failed.exit_code == 1
     assert "Not a directory" in failed.output
-    assert f"Published: {home}/published/warehouse.duckdb. Not exported whole: " in failed.output
+    assert f"Published: {home}/published/warehouse.duckdb.\nNot exported whole: consumers of {in_the_way}/exports" in failed.output
+    again = run(home, export_uri=str(in_the_way / "exports"))
+    assert (again.exit_code, "Not published" in again.output, "Not exported whole: " in again.output) == (1, False, True)
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
         assert connection.execute("select count(*) from marts.fct_ledger_entries").fetchone() == (3,)
     in_the_way.unlink()
