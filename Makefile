@@ -1,4 +1,4 @@
-# make run | test | ui | bench | clean: each sets everything up first, and is quick about it when nothing has changed.
+# make run | test | soak | ui | bench | clean: each sets everything up first, and is quick about it when nothing has changed.
 
 # The first interpreter of a version that the project supports; override with PYTHON=/path/to/python.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test lint types unit ui bench lock clean
+.PHONY: run test lint types unit soak ui bench lock clean
 
 run: $(INSTALLED)
 	$(BIN)/paywall-warehouse run --sample
@@ -25,6 +25,10 @@ types: $(INSTALLED)
 # Two workers: whole runs are mostly one process waiting for another.
 unit: $(INSTALLED)
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+# What is too long for every change.
+soak: $(INSTALLED)
+	$(BIN)/pytest -m soak
 
 ui: $(INSTALLED)
 	$(BIN)/paywall-warehouse ui

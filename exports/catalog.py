@@ -65,16 +65,26 @@ def finish_exports(settings: Settings) -> Finished:
 
 
 def is_complete(settings: Settings) -> bool:
-    """Whether what is published now has been exported whole, and catalog and manifests are still there."""
+    """Whether what is published now has been exported whole, and all of it is still there."""
     if not is_exported(settings):
         return False
     destination = destination_of(settings)
     try:
-        found = {name: destination.read(manifest_path(name)) for name in DATASETS}
-        manifests = all(_digest(found[name] or b"") == done.manifest_sha256 for name, done in read_state(settings).datasets.items())
-        return manifests and destination.read(CATALOG_PATH) is not None
+        if destination.read(CATALOG_PATH) is None:
+            return False
+        return all(_is_whole(destination, name, done.manifest_sha256) for name, done in read_state(settings).datasets.items())
     except Exception:  # every store has errors of its own; the export itself then says what is wrong
         return False
+
+
+def _is_whole(destination: Destination, name: str, digest: str) -> bool:
+    """Whether a dataset's manifest is the one that was written, and its files are there with their sizes."""
+    content = destination.read(manifest_path(name))
+    if content is None or _digest(content) != digest:
+        return False
+    stored, folder = destination.files(dataset_folder(name)), dataset_folder(name)
+    files = (file for partition in read_manifest(content, name).partitions for file in partition.files)
+    return all(stored.get(f"{folder}/{file.path}") == file.bytes for file in files)
 
 
 def _of_one_publish(settings: Settings, run_id: str, contents: Mapping[str, bytes]) -> Invariant:

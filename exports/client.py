@@ -69,6 +69,10 @@ class PullError(Exception):
         """What had been brought up to date before: the next pull finds it unchanged."""
 
 
+class _DatasetError(PullError):
+    """One dataset cannot be had as it is; the others can."""
+
+
 class _ChangedError(Exception):
     """A file is not what the manifest says: it is another manifest's by now, or spoiled."""
 
@@ -104,6 +108,8 @@ class _Source:
 
     @classmethod
     def of(cls, uri: str) -> "_Source":
+        if not uri:
+            raise PullError("no URI is given: name the place of an export", is_wrong_usage=True)
         try:
             filesystem, root = open_filesystem(uri)
         except (ValueError, ImportError) as error:
@@ -196,7 +202,14 @@ def _follow(
         fetched = sum(one.files for one in done.values())
         catalog = _read_catalog(source)
         wanted = _wanted(catalog, datasets, formats)
-        settled = [_pull_dataset(source, mirror, one, formats, done, tell) for one in wanted]
+        settled, faults = [], []
+        for one in wanted:
+            try:
+                settled.append(_pull_dataset(source, mirror, one, formats, done, tell))
+            except _DatasetError as error:
+                faults.append(error)
+        if faults:
+            raise faults[0]
         if all(settled):
             _place(mirror / CATALOG, _own_catalog(catalog, mirror, wanted, formats))
             return
@@ -292,7 +305,7 @@ def _pull_dataset(
             if content == before:
                 if isinstance(error.__cause__, PullError):
                     raise error.__cause__ from None
-                raise PullError(f"{error}. The export is damaged: remove that file there, and the next publication puts it back.") from None
+                raise _DatasetError(f"{error}. The export is damaged: remove that file there; the next run puts it back.") from None
             tell(f"{stated.name}: the manifest has changed meanwhile; reading it again")
             continue
         earlier = done.get(stated.name)
@@ -305,20 +318,20 @@ def _manifest_bytes(source: _Source, stated: CatalogDataset) -> bytes:
     try:
         return source.read(stated.manifest)
     except FileNotFoundError:
-        raise PullError(f"{source.place(stated.manifest)} does not exist, though the catalog names it. Pull again.") from None
+        raise _DatasetError(f"{source.place(stated.manifest)} does not exist, though the catalog names it. Pull again.") from None
 
 
 def _understood(content: bytes, place: str, stated: CatalogDataset) -> Manifest:
     try:
         manifest = read_manifest(content, place)
     except ManifestError as error:
-        raise PullError(f"{error}. {NOT_UNDERSTOOD}") from error
+        raise _DatasetError(f"{error}. {NOT_UNDERSTOOD}") from error
     if not manifest.dataset == stated.name == stated.manifest.removesuffix(f"/{MANIFEST}"):
-        raise PullError(f"{place}: dataset: is {manifest.dataset!r}, which the catalog calls {stated.name!r}. {NOT_UNDERSTOOD}")
+        raise _DatasetError(f"{place}: dataset: is {manifest.dataset!r}, which the catalog calls {stated.name!r}. {NOT_UNDERSTOOD}")
     days: list[Hashable] = [partition.date for partition in manifest.partitions]
     paths: list[Hashable] = [file.path for partition in manifest.partitions for file in partition.files]
     if twice := [name for name, times in Counter(days + paths).items() if times > 1]:
-        raise PullError(f"{place}: partitions: {twice[0]} is there twice. {NOT_UNDERSTOOD}")
+        raise _DatasetError(f"{place}: partitions: {twice[0]} is there twice. {NOT_UNDERSTOOD}")
     return manifest
 
 

@@ -61,7 +61,10 @@ def engine_of(fingerprint: str) -> str:
 def read_totals(
     connection: duckdb.DuckDBPyConnection, dataset: Dataset, amounts: Sequence[str], relation: str, partition: str
 ) -> dict[Any, dict[str, dict[str, Decimal]]]:
-    """The sums of `amounts` in `relation` (SQL), for each value of `partition` (SQL) by currency and column."""
+    """The sums of `amounts` in `relation` (SQL), for each value of `partition` (SQL) by currency and column.
+
+    A column that is unknown in every row of a currency has no sum there: 0 would be a cost of zero.
+    """
     totals: dict[Any, dict[str, dict[str, Decimal]]] = {}
     by_currency: dict[tuple[str, ...], list[str]] = {}
     for amount in amounts:
@@ -69,8 +72,9 @@ def read_totals(
             by_currency.setdefault(currency, []).append(amount)
     for currency, columns in by_currency.items():
         for key, code, *sums in _sums(connection, columns, relation, partition, currency):
-            own = totals.setdefault(key, {}).setdefault(code, {})
-            own.update(zip(columns, sums, strict=True))
+            stated = {column: amount for column, amount in zip(columns, sums, strict=True) if amount is not None}
+            if stated:
+                totals.setdefault(key, {}).setdefault(code, {}).update(stated)
     return totals
 
 
@@ -80,17 +84,18 @@ def _sums(
     query = "select {partition}, {currency}, {sums} from {relation} where {currency} is not null group by 1, 2 order by 1, 2"
     names = {"partition": partition, "currency": f"coalesce({', '.join(map(quoted, currency))})", "relation": relation}
     try:
-        sums = ", ".join(f"coalesce(sum({quoted(name)}), 0)" for name in columns)
+        sums = ", ".join(f"sum({quoted(name)})" for name in columns)
         return connection.execute(query.format(sums=sums, **names)).fetchall()
     except duckdb.OutOfRangeException:
         # Amounts of failed entries are in no total of the warehouse, and two of 26 digits are more than the type holds: whole units and
         # the rest are summed apart.
-        sums = ", ".join(
-            f"coalesce(sum(cast(trunc({name}) as decimal(38, 0))), 0), coalesce(sum({name} - trunc({name})), 0)"
-            for name in map(quoted, columns)
-        )
+        sums = ", ".join(f"sum(cast(trunc({name}) as decimal(38, 0))), sum({name} - trunc({name}))" for name in map(quoted, columns))
         rows = connection.execute(query.format(sums=sums, **names)).fetchall()
-        return [(*row[:2], *map(EXACT.add, row[2::2], row[3::2])) for row in rows]
+        return [(*row[:2], *map(_together, row[2::2], row[3::2])) for row in rows]
+
+
+def _together(whole: Decimal | None, rest: Decimal | None) -> Decimal | None:
+    return None if whole is None or rest is None else EXACT.add(whole, rest)
 
 
 def added(totals: Iterable[Totals]) -> dict[str, dict[str, Decimal]]:

@@ -36,7 +36,7 @@ def _totals(manifest: Manifest, contents: Mapping[date | None, Contents]) -> Ite
     expected = added(one.totals for one in contents.values())
     actual = added(stated_totals(partition.totals) for partition in manifest.partitions)
     for currency in sorted({*expected, *actual}):
-        for column in expected.get(currency, actual.get(currency, {})):
+        for column in sorted({*expected.get(currency, {}), *actual.get(currency, {})}):
             sums = [side.get(currency, {}).get(column, Decimal(0)) for side in (expected, actual)]
             yield invariant(TOTALS, f"{currency} {column}", sums[0], sums[1], query)
 

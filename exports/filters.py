@@ -13,8 +13,8 @@ from exports.checks import EXACT
 from exports.datasets import MONEY, Column
 from paywall_warehouse.quoting import quoted
 
-CONDITION = re.compile(r"\s*(\w++)(\s*)(>=|<=|<>|!=|=|<|>|\bin\b|\S+)(.*)", re.DOTALL)
-UNIT = Decimal(1).scaleb(-12)
+CONDITION = re.compile(r"\s*(\w++)(\s*)(>=|<=|<>|!=|=|<|>|\b(?i:in)\b|\S+)(.*)", re.DOTALL)
+UNIT, LIMIT = Decimal(1).scaleb(-12), Decimal(10) ** 26
 OPERATORS = ("=", ">=", "<", "in")
 HOW = "allowed: column=value, column>=value, column<value, column in value,value"
 
@@ -40,6 +40,7 @@ def parse_filter(text: str, columns: Mapping[str, Column]) -> Filter:
     if parts is None:
         raise WrongSliceError(f"--where {text!r} is not understood; {HOW}")
     name, space, operator, rest = parts.groups()
+    operator = operator.lower()
     if operator not in OPERATORS:
         raise WrongSliceError(f"--where {text!r}: the operator {operator!r} is not known; {HOW}")
     column = columns.get(name)
@@ -68,11 +69,11 @@ def _listed(text: str) -> list[str]:
     if inner.startswith("(") and inner.endswith(")"):
         inner = inner[1:-1]
     try:
-        values = next(csv.reader([inner], skipinitialspace=True), [])
+        values = next(csv.reader([inner], skipinitialspace=True, strict=True), [])
     except csv.Error:
         values = []
     if not values:
-        raise WrongSliceError("--where … in: no values are given; allowed: column in value,value")
+        raise WrongSliceError("--where … in: no values are given, or a quote is not closed; allowed: column in value,value")
     return values
 
 
@@ -82,10 +83,19 @@ def _whole(text: str) -> int:
     return int(text)
 
 
+def _text(text: str) -> str:
+    text.encode()  # a byte of the command line that is no UTF-8 is in no table
+    return text
+
+
 def _money(text: str) -> Decimal:
-    if not re.fullmatch(r"[+-]?\d{1,26}(\.\d{1,12}0*)?", text, re.ASCII):
+    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?", text, re.ASCII):
         raise ValueError(text)
-    return Decimal(text).quantize(UNIT, context=EXACT)
+    amount = Decimal(text)
+    exact = amount.quantize(UNIT, context=EXACT)
+    if exact != amount or abs(exact) >= LIMIT:
+        raise ValueError(text)
+    return exact
 
 
 def _instant(text: str) -> datetime:
@@ -115,7 +125,7 @@ def _number(text: str) -> float:
 
 
 TYPES: dict[str, tuple[Callable[[str], Any], str]] = {
-    "VARCHAR": (str, "any text"),
+    "VARCHAR": (_text, "any text in UTF-8"),
     "BIGINT": (_whole, "a whole number"),
     "INTEGER": (_whole, "a whole number"),
     MONEY: (_money, "a decimal such as 12.50, with up to 26 digits before and 12 behind the point"),

@@ -10,6 +10,7 @@ import duckdb
 
 from exports.client import PullError, local_manifest
 from exports.manifest import CATALOG, ROOT, Manifest, ManifestError, Partition, read_catalog
+from paywall_warehouse.files import sha256
 from paywall_warehouse.quoting import file_literal, literal, quoted
 
 STORAGE_VERSION = "v1.5.0"
@@ -37,7 +38,7 @@ def load_into(folder: str | Path, file: str | Path, *, datasets: Sequence[str] |
             if any(one.rows and not one.files_in("parquet") for one in manifest.partitions):
                 raise PullError(f"--into needs Parquet, which the mirror of {name} has none of: pull it too", is_wrong_usage=True)
             replaced = _load(connection, folder / ROOT / name, manifest)
-            what = f"{replaced:,} partitions replaced" if replaced else "unchanged"
+            what = f"{replaced:,} {'partition' if replaced == 1 else 'partitions'} replaced" if replaced else "unchanged"
             yield f"{file}: {name}: {what}"
 
 
@@ -119,6 +120,11 @@ def _forget(connection: duckdb.DuckDBPyConnection, table: str, manifest: Manifes
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, folder: Path, manifest: Manifest, changed: Sequence[Partition]) -> None:
+    for one in changed:
+        for file in one.files_in("parquet"):
+            place = folder / file.path
+            if not place.exists() or sha256(place) != file.sha256:
+                raise PullError(f"{place} is not what was pulled: remove what is there, and pull again")
     inserted = 0
     if files := ", ".join(file_literal(str(folder / file.path)) for one in changed for file in one.files_in("parquet")):
         rows = f"select * from read_parquet([{files}], hive_partitioning = false)"

@@ -58,7 +58,7 @@ class Partition(_Stated):
     rows: Annotated[int, Field(ge=0)]
     totals: Annotated[
         dict[str, dict[str, Annotated[str, Field(pattern=EXACT_DECIMAL)]]],
-        Field(description="For each currency the sum of every column with money, as exact decimal text."),
+        Field(description="For each currency the sum of every column with money that any of its rows states, as exact decimal text."),
     ]
     files: list[File]
     next_part: Annotated[int, Field(ge=0, description="The number of the next part; smaller ones have been used.")]

@@ -185,6 +185,7 @@ def ready_settings() -> Settings:
     with usable(settings.home.root):
         for folder in (settings.home.root, settings.home.tmp, settings.home.dagster):
             folder.mkdir(parents=True, exist_ok=True)
+        check_exports(settings)
         if settings.landing_uri is not None:
             check_landing(settings)
         else:
@@ -204,6 +205,15 @@ def check_landing(settings: Settings) -> None:
         raise WrongUsageError(
             f"LANDING_URI '{settings.landing_shown}' is not allowed: there is no such folder. Make it, or correct the setting."
         )
+
+
+def check_exports(settings: Settings) -> None:
+    """A place for exports on this machine can be written to; of another one only the export itself can tell."""
+    if "://" in settings.exports:
+        return
+    place = next(folder for folder in (Path(settings.exports), *Path(settings.exports).parents) if folder.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise WrongUsageError(f"EXPORT_URI '{settings.exports}' is not allowed: {place} is no folder that this user may write to.")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from exports.manifest import Partition
 from exports.slices import Exported, export_published
 from orchestration import report
 from orchestration.assets import PUBLISHED, check_results, check_specs, failed_checks
-from orchestration.retries import retried
+from orchestration.retries import passes_by_itself, patiently
 from orchestration.warehouse import OWNER, WRITER_POOL, Warehouse
 from paywall_warehouse.sizes import size
 
@@ -46,10 +46,18 @@ def dataset_asset(dataset: Dataset) -> dg.AssetsDefinition:
         kinds={"parquet", "csv"},
         owners=[OWNER],
         pool=WRITER_POOL,
+        output_required=False,
     )
     def export(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
-        with retried(context):
-            exported = export_published(warehouse.settings, dataset, context.log.info)
+        if warehouse.unreachable:
+            context.log.info(f"not tried: {warehouse.unreachable[0]}")
+            return
+        try:
+            exported = patiently(lambda: export_published(warehouse.settings, dataset, context.log.info), context.log.warning)
+        except Exception as error:
+            if isinstance(error, OSError) or passes_by_itself(error):
+                warehouse.unreachable.append(f"{type(error).__name__}: {error}")
+            raise
         yield from check_results(key, EXPORT_CHECKS, exported.checks)
         refuse(EXPORT_CHECKS, exported.checks, "The manifest stays as it was")
         # What has nothing to say gets no line in the terminal.
@@ -74,8 +82,7 @@ def catalog_asset() -> dg.AssetsDefinition:
     )
     def catalog(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
         """All datasets with the digests of their manifests; files that no manifest names any more are removed."""
-        with retried(context):
-            finished = finish_exports(warehouse.settings)
+        finished = patiently(lambda: finish_exports(warehouse.settings), context.log.warning)
         yield from check_results(CATALOG, CATALOG_CHECKS, finished.checks)
         refuse(CATALOG_CHECKS, finished.checks, "The catalog stays as it was")
         for check in finished.checks:

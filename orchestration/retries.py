@@ -1,8 +1,10 @@
 """Which failures pass by themselves, and how long to wait for that."""
 
 import errno
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import dagster as dg
 
@@ -10,6 +12,9 @@ from ingestion.load import LandingFileChangedError
 
 MAX_RETRIES = 4
 FIRST_WAIT_SECONDS = 5
+RETRIES_IN_PLACE = 3
+
+Result = TypeVar("Result")
 
 # What fsspec's file systems raise when the network fails, beside OSErrors: classes of libraries that need not be installed.
 NETWORK_ERRORS = {
@@ -47,3 +52,16 @@ def retried(context: dg.AssetExecutionContext) -> Iterator[None]:
         context.log.warning("%s: %s; trying again later", type(error).__name__, error)
         wait = seconds_to_wait(context.op_execution_context.retry_number)
         raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=wait) from error
+
+
+def patiently(do: Callable[[], Result], warn: Callable[[str], None]) -> Result:
+    """`do`, tried again where that can help, a minute in all. In place: Dagster would let the steps beside it run into the same fault."""
+    for retry in range(RETRIES_IN_PLACE):
+        try:
+            return do()
+        except Exception as error:
+            if not passes_by_itself(error):
+                raise
+            warn(f"{type(error).__name__}: {error}; trying again in {seconds_to_wait(retry)} s")
+            time.sleep(seconds_to_wait(retry))
+    return do()

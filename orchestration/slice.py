@@ -31,6 +31,8 @@ def write_to(settings: Settings, request: SliceRequest, encoding: str | None, ou
         raise WrongSliceError(f"--output {output}: Parquet is compressed by itself; choose a name without {GZIP}")
     begin = time.monotonic()
     tell(f"{request.dataset}: reading {settings.home.published_file}")
+    if not output:
+        raise WrongSliceError("--output: no name is given; allowed: a file, or - for standard output")
     file = Path(output)
     if output != STDOUT and not file.parent.is_dir():
         raise WrongSliceError(f"--output {output}: there is no folder {file.parent}; make it, or choose another")

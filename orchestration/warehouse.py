@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -35,6 +35,8 @@ class Warehouse:
     full_refresh: bool
     stripe: StripeApi | None = None
     """None without a key. One for all pulls of a run: they share its budget of reads."""
+    unreachable: list[str] = field(default_factory=list)
+    """Why the place of the exports could not be written to: one export has waited for it, the others need not."""
 
     @contextmanager
     def building(self, *, whole: bool) -> Iterator[None]:

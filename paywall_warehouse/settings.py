@@ -94,7 +94,7 @@ class Settings(BaseSettings):
         if value is None or "://" not in value:
             # Whoever runs from whichever folder means the same place.
             return str(Path(value).expanduser().resolve()) if value else None
-        if value.startswith(("http://", "https://")):
+        if value.startswith(("http://", "https://")) or not value.partition("://")[2].strip("/"):
             raise ValueError("allowed: a folder or a URL that can be written to, such as s3://bucket/exports")
         return value
 

@@ -184,8 +184,13 @@ def test_whatever_is_written_is_read_and_summed_to_the_last_digit(entries: Rows)
         rows = list(own)
         totals = {currency: [entry for entry in rows if entry[2] == currency] for currency in sorted({entry[2] for entry in rows})}
         assert {currency: {name: Decimal(sum_) for name, sum_ in sums.items()} for currency, sums in stated[day].items()} == {
-            currency: {"amount": summed(entry[3] for entry in some), "fee": summed(entry[4] for entry in some)}
+            currency: {
+                name: summed(entry[place] for entry in some)
+                for name, place in (("amount", 3), ("fee", 4))
+                if any(entry[place] is not None for entry in some)
+            }
             for currency, some in totals.items()
+            if any(entry[3] is not None or entry[4] is not None for entry in some)
         }
 
 

@@ -322,6 +322,7 @@ def test_three_batches_in_any_order_equal_one_run_of_all(new_home: HomeMaker, sc
         assert stepped[table] == rows, table
 
 
+@pytest.mark.soak
 def test_the_life_of_a_home(new_home: HomeMaker) -> None:
     """Copies, nothing new, a tie, a known name with new content, another day, other settings: run after run."""
     scenario = build_scenario(7, "Europe/Berlin", "usd", "created", "2026-06-03T15:00:00+00:00", 120)

@@ -1333,6 +1333,7 @@ def test_what_is_published_is_what_the_oracle_computes(
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(0)
 @few(EXAMPLES - 2)
 @any_books

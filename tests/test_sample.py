@@ -351,6 +351,7 @@ def test_only_finished_files_are_left(sample: Sample) -> None:
     assert sorted(sample.landing / name for name in contents(sample.landing)) == sorted(sample.summary.files)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("as_of", [date(2026, 5, 31), date(2027, 1, 4)])
 def test_any_last_day_will_do(as_of: date, tmp_path: Path) -> None:
     later = Sample(tmp_path, land_sample(tmp_path, as_of))

@@ -271,6 +271,7 @@ def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     return lambda: seen[0]
 
 
+@pytest.mark.soak
 def test_killed_at_any_point_no_window_is_missing_and_no_run_is_created_twice(tmp_path: Path) -> None:
     options = Options(available_from="2026-09-15", available_until="2026-11-20", polls=1)
     step, steps = 0, 1
