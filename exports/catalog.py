@@ -1,6 +1,5 @@
 """The end of an export: the catalog of all datasets, then the removal of files that no manifest names any more."""
 
-import hashlib
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,11 +10,25 @@ import duckdb
 from exports.checks import WARN, Invariant, invariant
 from exports.datasets import DATASETS, published_table
 from exports.destination import Destination, destination_of
-from exports.export_checks import NO_STRAYS, ONE_PUBLISH
-from exports.exported import is_exported, note_catalog, read_state
-from exports.manifest import CATALOG, FILE_PATH, MANIFEST, ROOT, VERSION, Catalog, CatalogDataset, Format, Manifest, read_manifest, to_bytes
+from exports.export_checks import NO_STRAYS, ONE_PUBLISH, absent
+from exports.exported import Done, is_exported, note_catalog, read_state
+from exports.manifest import (
+    CATALOG,
+    FILE_PATH,
+    MANIFEST,
+    ROOT,
+    SUFFIXES,
+    VERSION,
+    Catalog,
+    CatalogDataset,
+    Format,
+    Manifest,
+    read_manifest,
+    to_bytes,
+)
 from exports.publication import published_warehouse, read_published
 from exports.slices import dataset_folder, formats_of, manifest_path
+from paywall_warehouse.files import sha256_of
 from paywall_warehouse.settings import Settings
 
 CATALOG_PATH = f"{ROOT}/{CATALOG}"
@@ -52,12 +65,14 @@ def finish_exports(settings: Settings) -> Finished:
     is_new = destination.read(CATALOG_PATH) != catalog
     if is_new:
         destination.place_bytes(catalog, CATALOG_PATH)
-    superseded = list(_strays(destination, manifests, FILE_PATH))
+    unnamed = list(_unnamed(destination, manifests))
+    superseded = [f"{folder}/{path}" for folder, path in unnamed if re.fullmatch(FILE_PATH, path)]
     if superseded:
         time.sleep(READERS_GRACE_SECONDS)
         destination.remove(superseded)
     destination.clear_staging()
-    strays = list(_strays(destination, manifests, r"(parquet|csv)/.*"))
+    # What is not named like ours is somebody else's, and stays.
+    strays = [f"{folder}/{path}" for folder, path in unnamed if not re.fullmatch(FILE_PATH, path)]
     note_catalog(settings, run_id)
     words = f"not ours: {', '.join(strays[:SHOWN])}" if strays else "the folders of the files"
     none_left = replace(invariant(NO_STRAYS, "files", 0, len(strays), words), severity=WARN)
@@ -80,20 +95,15 @@ def is_complete(settings: Settings) -> bool:
 def _is_whole(destination: Destination, name: str, digest: str) -> bool:
     """Whether a dataset's manifest is the one that was written, and its files are there with their sizes."""
     content = destination.read(manifest_path(name))
-    if content is None or _digest(content) != digest:
+    if content is None or sha256_of(content) != digest:
         return False
-    stored, folder = destination.files(dataset_folder(name)), dataset_folder(name)
-    files = (file for partition in read_manifest(content, name).partitions for file in partition.files)
-    return all(stored.get(f"{folder}/{file.path}") == file.bytes for file in files)
+    folder = dataset_folder(name)
+    return not absent(read_manifest(content, name).files, destination.files(folder), folder)
 
 
 def _of_one_publish(settings: Settings, run_id: str, contents: Mapping[str, bytes]) -> Invariant:
     done = read_state(settings).datasets
-    others = [
-        name
-        for name in DATASETS
-        if name not in done or name not in contents or done[name].run_id != run_id or done[name].manifest_sha256 != _digest(contents[name])
-    ]
+    others = [name for name in DATASETS if name not in contents or done.get(name) != Done(run_id, sha256_of(contents[name]))]
     words = f"export these first: {', '.join(others)}" if others else "manifest.json of each dataset"
     return invariant(ONE_PUBLISH, "datasets", len(DATASETS), len(DATASETS) - len(others), words)
 
@@ -109,7 +119,7 @@ def _catalog(
                 name=name,
                 description=published_table(connection, DATASETS[name]).description,
                 manifest=f"{name}/{MANIFEST}",
-                manifest_sha256=_digest(contents[name]),
+                manifest_sha256=sha256_of(contents[name]),
                 schema_version=manifest.columns_schema.version,
                 schema_fingerprint=manifest.columns_schema.fingerprint,
                 partitioned_by=manifest.partitioned_by,
@@ -119,15 +129,12 @@ def _catalog(
     )
 
 
-def _strays(destination: Destination, manifests: Mapping[str, Manifest], pattern: str) -> Iterator[str]:
-    """Files of which the path in a dataset's folder is like `pattern` and that its manifest does not name."""
+def _unnamed(destination: Destination, manifests: Mapping[str, Manifest]) -> Iterator[tuple[str, str]]:
+    """Files beside those of the manifests that no manifest names: the dataset's folder, and the path in it."""
     for name, manifest in manifests.items():
         folder = dataset_folder(name)
-        named = {f"{folder}/{file.path}" for partition in manifest.partitions for file in partition.files}
-        for path in destination.files(folder):
-            if path not in named and re.fullmatch(pattern, path.removeprefix(f"{folder}/")):
-                yield path
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+        named = {file.path for file in manifest.files}
+        for stored in destination.files(folder):
+            path = stored.removeprefix(f"{folder}/")
+            if path not in named and path.startswith(tuple(f"{encoding}/" for encoding in SUFFIXES)):
+                yield folder, path

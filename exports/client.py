@@ -9,8 +9,6 @@ the manifest follows when all of its files are there. What was fetched before an
 """
 
 import errno
-import hashlib
-import os
 import re
 import shutil
 import time
@@ -21,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import duckdb
 from filelock import FileLock, Timeout
@@ -45,17 +43,17 @@ from exports.manifest import (
     read_manifest,
     to_bytes,
 )
-from paywall_warehouse.files import fsync_path, replace_file, sha256
+from paywall_warehouse.files import put_in_place, replace_bytes, sha256, sha256_of
 from paywall_warehouse.sizes import size
 from paywall_warehouse.uris import open_filesystem, shown_uri
 
 # An export of a day's changes takes seconds between its first manifest and its catalog.
 ROUNDS, SECONDS_BETWEEN_ROUNDS = 6, 2.0
 TRIES, FIRST_WAIT_SECONDS = 3, 1.0
-PIECE = 1 << 20
 DAYS_SHOWN = 5
 DOWNLOADS_AT_ONCE = 8
 DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+Result = TypeVar("Result")
 NOT_UNDERSTOOD = "It was written by a later version (update this program), or is damaged."
 
 
@@ -90,14 +88,6 @@ class Pulled:
     bytes: int
 
 
-@dataclass
-class _Counter:
-    """What has been fetched."""
-
-    files: int = 0
-    bytes: int = 0
-
-
 @dataclass(frozen=True)
 class _Source:
     """An export as it can be read: by names, nothing is listed."""
@@ -122,43 +112,40 @@ class _Source:
 
     def read(self, path: str) -> bytes:
         """A small file; raises `FileNotFoundError`, and `PullError` where the store cannot be read."""
-        content: list[bytes] = []
-        self._tried(path, lambda: content.append(bytes(self.filesystem.cat_file(f"{self.root}/{path}"))))
-        return content[-1]
+        return self._tried(path, lambda: bytes(self.filesystem.cat_file(f"{self.root}/{path}")))
 
     def fetch(self, path: str, partial: Path) -> None:
         """Complete what an interrupted pull left in `partial`, or fetch all of a file."""
+        self._tried(path, lambda: self._fetch(path, partial))
 
-        def copy() -> None:
-            if partial.exists():
-                try:
-                    return self._continue(path, partial)
-                except (ValueError, NotImplementedError):  # a web server without ranges, for one
-                    partial.unlink()
-            self.filesystem.get_file(f"{self.root}/{path}", str(partial))
-            return None
-
-        self._tried(path, copy)
+    def _fetch(self, path: str, partial: Path) -> None:
+        if partial.exists():
+            try:
+                self._continue(path, partial)
+                return
+            except (ValueError, NotImplementedError):  # a web server without ranges, for one
+                partial.unlink()
+        self.filesystem.get_file(f"{self.root}/{path}", str(partial))
 
     def _continue(self, path: str, partial: Path) -> None:
         with self.filesystem.open(f"{self.root}/{path}", "rb") as source, partial.open("ab") as target:
             source.seek(target.tell())
-            shutil.copyfileobj(source, target, PIECE)
+            shutil.copyfileobj(source, target)
 
-    def _tried(self, path: str, do: Callable[[], None]) -> None:
-        for number in range(TRIES):
+    def _tried(self, path: str, do: Callable[[], Result]) -> Result:
+        tries = 0
+        while True:
             try:
-                do()
+                return do()
             except FileNotFoundError:
                 raise
             except Exception as error:  # every store has errors of its own; their words are all that can be said of them
+                tries += 1
                 if isinstance(error, OSError) and error.errno in DISK_FAULTS:
                     raise
-                if number + 1 == TRIES or isinstance(error, PermissionError):
+                if tries == TRIES or isinstance(error, PermissionError):
                     raise PullError(f"{self.place(path)} cannot be read: {type(error).__name__}: {error}. Pull again.") from error
-                time.sleep(FIRST_WAIT_SECONDS * 3**number)
-            else:
-                return
+                time.sleep(FIRST_WAIT_SECONDS * 3 ** (tries - 1))
 
 
 def pull(
@@ -310,7 +297,7 @@ def _pull_dataset(
             continue
         earlier = done.get(stated.name)
         done[stated.name] = _together(earlier, pulled) if earlier else pulled
-        return hashlib.sha256(content).hexdigest() == stated.manifest_sha256
+        return sha256_of(content) == stated.manifest_sha256
     return False
 
 
@@ -329,7 +316,7 @@ def _understood(content: bytes, place: str, stated: CatalogDataset) -> Manifest:
     if not manifest.dataset == stated.name == stated.manifest.removesuffix(f"/{MANIFEST}"):
         raise _DatasetError(f"{place}: dataset: is {manifest.dataset!r}, which the catalog calls {stated.name!r}. {NOT_UNDERSTOOD}")
     days: list[Hashable] = [partition.date for partition in manifest.partitions]
-    paths: list[Hashable] = [file.path for partition in manifest.partitions for file in partition.files]
+    paths: list[Hashable] = [file.path for file in manifest.files]
     if twice := [name for name, times in Counter(days + paths).items() if times > 1]:
         raise _DatasetError(f"{place}: partitions: {twice[0]} is there twice. {NOT_UNDERSTOOD}")
     return manifest
@@ -340,31 +327,29 @@ def _mirror(
 ) -> Pulled:
     """Fetch what is missing of a manifest's files, then let the manifest and nothing else remain."""
     before = local_manifest(folder.parents[1], folder.name)
-    trusted = {file.path: file for partition in before.partitions for file in partition.files} if before else {}
+    trusted = {file.path: file for file in before.files} if before else {}
     own = _narrowed(manifest, formats)
-    files = [file for partition in own.partitions for file in partition.files]
-    missing = [file for file in files if not _is_there(folder / file.path, file, trusted.get(file.path))]
-    counter = _Counter()
-    total = sum(file.bytes for file in missing)
+    missing = [file for file in own.files if not _is_there(folder / file.path, file, trusted.get(file.path))]
+    total, come = sum(file.bytes for file in missing), 0
     told_at = time.monotonic()
     # A store takes its time for each file, however small.
     with duckdb.connect() as connection, ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
         fetched = [pool.submit(_fetch, source, folder, manifest, file, connection.cursor()) for file in missing]
         try:
-            for done, file in zip(fetched, missing, strict=True):
+            for number, (done, file) in enumerate(zip(fetched, missing, strict=True), start=1):
                 done.result()
-                counter.files, counter.bytes = counter.files + 1, counter.bytes + file.bytes
+                come += file.bytes
                 if time.monotonic() > told_at + SECONDS_BETWEEN_ROUNDS:
                     told_at = time.monotonic()
-                    tell(f"{manifest.dataset}: {counter.files:,} of {len(missing):,} files, {size(counter.bytes)} of {size(total)}")
+                    tell(f"{manifest.dataset}: {number:,} of {len(missing):,} files, {size(come)} of {size(total)}")
         finally:
             pool.shutdown(cancel_futures=True)
     _place(folder / MANIFEST, content if own is manifest else to_bytes(own))
-    _remove_superseded(folder, {file.path for file in files})
-    known = {partition.date: partition for partition in before.partitions} if before else {}
-    changed = tuple(one for one in own.partitions if one.date not in known or _has_changed(known[one.date], one))
-    gone = tuple(day for day in known if day not in {one.date for one in own.partitions})
-    return Pulled(manifest.dataset, changed, gone, counter.files, counter.bytes)
+    _remove_superseded(folder, {file.path for file in own.files})
+    known, stated = before.by_date if before else {}, own.by_date
+    changed = tuple(one for day, one in stated.items() if day not in known or _has_changed(known[day], one))
+    gone = tuple(day for day in known if day not in stated)
+    return Pulled(manifest.dataset, changed, gone, len(missing), total)
 
 
 def _has_changed(before: Partition, now: Partition) -> bool:
@@ -376,8 +361,7 @@ def _narrowed(manifest: Manifest, formats: Sequence[str] | None) -> Manifest:
     """The manifest with files of some formats only; itself where that is all of them."""
     if formats is None or set(manifest.formats) <= set(formats):
         return manifest
-    partitions = [one.model_copy(update={"files": [file for file in one.files if file.format in formats]}) for one in manifest.partitions]
-    return manifest.model_copy(update={"partitions": partitions})
+    return manifest.model_copy(update={"partitions": [one.narrowed(formats) for one in manifest.partitions]})
 
 
 def _is_there(place: Path, file: File, trusted: File | None) -> bool:
@@ -409,8 +393,7 @@ def _fetch(source: _Source, folder: Path, manifest: Manifest, file: File, connec
             raise
         fault = _fault(partial, file, manifest.columns_schema.columns, connection)
         if fault is None:
-            fsync_path(partial)
-            os.replace(partial, target)
+            put_in_place(partial, target)
             return
         partial.unlink()
         if attempt:
@@ -462,11 +445,7 @@ def _own_catalog(catalog: Catalog, mirror: Path, wanted: Sequence[CatalogDataset
 def _place(place: Path, content: bytes) -> None:
     """Put a small file in place, unless it is there already."""
     if not place.exists() or place.read_bytes() != content:
-        replace_file(place, lambda partial: _write(partial, content))
-
-
-def _write(place: Path, content: bytes) -> None:
-    place.write_bytes(content)
+        replace_bytes(place, content)
 
 
 def _together(earlier: Pulled, later: Pulled) -> Pulled:

@@ -35,7 +35,7 @@ NOTHING = Contents(0, {}, f"{ENGINE}:0", 0)
 def read_contents(connection: duckdb.DuckDBPyConnection, dataset: Dataset, table: Table) -> dict[date | None, Contents]:
     """The partitions of a mart in order of their days; a snapshot is the partition None, with or without rows.
 
-    One pass over the mart. The fingerprint rests on DuckDB's `hash`, which is the same within a version only.
+    Two passes over the mart, one of them for the sums. The fingerprint rests on DuckDB's `hash`, which is the same within a version only.
     """
     every = ", ".join(quoted(column.name) for column in table.columns)
     texts = [quoted(column.name) for column in table.columns if column.type == "VARCHAR"]

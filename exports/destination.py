@@ -14,7 +14,7 @@ from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem
 
-from paywall_warehouse.files import fsync_path, sha256
+from paywall_warehouse.files import fsync_path, put_in_place, sha256
 from paywall_warehouse.settings import Settings
 from paywall_warehouse.uris import open_filesystem, shown_uri
 
@@ -26,8 +26,6 @@ UPLOADS_AT_ONCE = 8
 class Destination(ABC):
     """A place for files under relative paths with `/`."""
 
-    shown: str
-    """The place for people, without a password."""
     staging: Path
     """A folder on a local disk for files that are being prepared; emptied by `clear_staging`."""
 
@@ -77,7 +75,6 @@ class LocalFolder(Destination):
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self.shown = str(root)
         # On the same file system, so that placing is a rename; beside `v1`, so that nobody who lists that sees it.
         self.staging = root / STAGING
 
@@ -93,9 +90,7 @@ class LocalFolder(Destination):
         target = self._root / path
         is_folder_new = not target.parent.exists()
         target.parent.mkdir(parents=True, exist_ok=True)
-        fsync_path(prepared)
-        os.replace(prepared, target)
-        fsync_path(target.parent)
+        put_in_place(prepared, target)
         if is_folder_new:
             fsync_path(target.parent.parent)
 
@@ -126,7 +121,7 @@ class ObjectStore(Destination):
 
     def __init__(self, filesystem: Any, root: str, shown: str, scratch: Path) -> None:
         """`scratch` takes files on their way."""
-        self._filesystem, self._root, self.shown, self.staging = filesystem, root, shown, scratch
+        self._filesystem, self._root, self._shown, self.staging = filesystem, root, shown, scratch
 
     def read(self, path: str) -> bytes | None:
         """See `Destination`."""
@@ -170,7 +165,7 @@ class ObjectStore(Destination):
 
     def location(self, path: str) -> str:
         """See `Destination`."""
-        return f"{self.shown.rstrip('/')}/{path}"
+        return f"{self._shown.rstrip('/')}/{path}"
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}"

@@ -22,6 +22,11 @@ CATALOG_CHECKS: Final = {
 }
 
 
+def absent(files: Iterable[File], stored: Mapping[str, int], folder: str) -> list[File]:
+    """The files that are not in `folder` with all of their bytes; `stored` is what `Destination.files` says of it."""
+    return [file for file in files if stored.get(f"{folder}/{file.path}") != file.bytes]
+
+
 def check_export(
     manifest: Manifest, contents: Mapping[date | None, Contents], destination: Destination, folder: str, written: Iterable[File]
 ) -> list[Invariant]:
@@ -42,9 +47,8 @@ def _totals(manifest: Manifest, contents: Mapping[date | None, Contents]) -> Ite
 
 
 def _files(manifest: Manifest, destination: Destination, folder: str, written: Iterable[File]) -> Iterator[Invariant]:
-    stored = destination.files(folder)
-    named = [file for partition in manifest.partitions for file in partition.files]
-    missing = [file.path for file in named if stored.get(f"{folder}/{file.path}") != file.bytes]
+    named = manifest.files
+    missing = [file.path for file in absent(named, destination.files(folder), folder)]
     query = f"missing or cut short in {destination.location(folder)}: {', '.join(missing[:5])}" if missing else "the files of manifest.json"
     yield invariant(FILES, "files", len(named), len(named) - len(missing), query)
     spoiled = [file.path for file in written if destination.digest(f"{folder}/{file.path}") not in (None, file.sha256)]

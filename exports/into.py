@@ -94,7 +94,7 @@ def _replace(connection: duckdb.DuckDBPyConnection, folder: Path, manifest: Mani
     known: dict[date | None, str] = dict(
         connection.execute("select date, digest from paywall_pull.partitions where dataset = ?", [name]).fetchall()
     )
-    stated = {partition.date: partition for partition in manifest.partitions}
+    stated = manifest.by_date
     changed = [one for day, one in stated.items() if known.get(day) != _digest(one)]
     gone = [day for day in known if day not in stated]
     for day in [*(one.date for one in changed), *gone]:

@@ -5,7 +5,7 @@ The JSON Schemas in `exports/schemas/` are these classes'.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -68,6 +68,10 @@ class Partition(_Stated):
         """The files in one format, in the order of their rows."""
         return [file for file in self.files if file.format == encoding]
 
+    def narrowed(self, formats: Collection[str]) -> "Partition":
+        """The partition with its files in some formats only."""
+        return self.model_copy(update={"files": [file for file in self.files if file.format in formats]})
+
 
 class ManifestColumn(_Stated):
     """A column of every file of the dataset."""
@@ -100,6 +104,16 @@ class Manifest(_Stated):
     ]
     columns_schema: Annotated[Schema, Field(alias="schema")]
     partitions: list[Partition]
+
+    @property
+    def files(self) -> list[File]:
+        """The files of all partitions."""
+        return [file for partition in self.partitions for file in partition.files]
+
+    @property
+    def by_date(self) -> dict[date | None, Partition]:
+        """The partitions by their reporting day; a snapshot's is None."""
+        return {partition.date: partition for partition in self.partitions}
 
     @property
     def formats(self) -> tuple[Format, ...]:

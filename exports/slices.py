@@ -4,7 +4,6 @@ Order is what keeps readers safe, on a store without renames too: new files get 
 are there, and what no manifest names any more is removed later (`exports.catalog`).
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -16,7 +15,7 @@ from exports.checks import Invariant
 from exports.contents import NOTHING, Contents, engine_of, read_contents, told_totals
 from exports.datasets import Dataset, published_table
 from exports.destination import Destination, destination_of
-from exports.export_checks import check_export
+from exports.export_checks import absent, check_export
 from exports.exported import Done, note_dataset
 from exports.manifest import (
     MANIFEST,
@@ -35,6 +34,7 @@ from exports.manifest import (
 )
 from exports.parts import Part, write_parts
 from exports.publication import Published, published_warehouse, read_published
+from paywall_warehouse.files import sha256_of
 from paywall_warehouse.settings import Settings
 
 # Rows that are sorted at once: 1 M rows of the ledger take some 300 MB of DuckDB's memory.
@@ -141,7 +141,7 @@ def export_dataset(
     return Exported(
         dataset=dataset,
         manifest=manifest,
-        manifest_sha256=hashlib.sha256(content).hexdigest(),
+        manifest_sha256=sha256_of(content),
         location=destination.location(manifest_path(dataset.name)),
         changed=tuple(changed),
         files_written=len(writer.written),
@@ -195,7 +195,7 @@ def _plans(
     dataset: Dataset,
 ) -> Iterator[_Plan]:
     """Every partition there is or ever was, in order of the days."""
-    known = {partition.date: partition for partition in manifest.partitions} if manifest else {}
+    known = manifest.by_date if manifest else {}
     same_schema = manifest is not None and manifest.columns_schema.fingerprint == schema.fingerprint
     folder = dataset_folder(dataset.name)
     for day in sorted({*contents, *known}, key=lambda key: key or date.min):
@@ -204,10 +204,10 @@ def _plans(
             yield _Plan(date=day, now=now, before=None, formats=tuple(formats))
             continue
         rows_changed = before.fingerprint != now.fingerprint
-        damaged = frozenset(file.path for file in before.files if stored.get(f"{folder}/{file.path}") != file.bytes)
-        incomplete = {file.format for file in before.files if file.path in damaged}
+        damaged = absent(before.files, stored, folder)
+        incomplete = {file.format for file in damaged}
         wanted = [one for one in formats if rows_changed or not same_schema or one in incomplete or not before.files_in(one)]
-        kept = None if wanted else before.model_copy(update={"files": [file for file in before.files if file.format in formats]})
+        kept = None if wanted else before.narrowed(formats)
         yield _Plan(
             date=day,
             now=now,
@@ -216,7 +216,7 @@ def _plans(
             schema_changed=not same_schema,
             rows_changed=rows_changed,
             same_engine=engine_of(before.fingerprint) == engine_of(now.fingerprint),
-            damaged=damaged,
+            damaged=frozenset(file.path for file in damaged),
             kept=kept,
         )
 

@@ -128,7 +128,7 @@ def export_metadata(exported: Exported) -> dict[str, Any]:
         "changed partitions": len(exported.changed),
         "files written": exported.files_written,
         "bytes written": exported.bytes_written,
-        "bytes": sum(file.bytes for one in partitions for file in one.files),
+        "bytes": sum(file.bytes for file in exported.manifest.files),
         "manifest": dg.MetadataValue.path(exported.location),
         "publication": exported.manifest.run_id,
     }

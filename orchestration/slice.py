@@ -29,8 +29,6 @@ def write_to(settings: Settings, request: SliceRequest, encoding: str | None, ou
     compress = output.endswith(GZIP)
     if compress and chosen == "parquet":
         raise WrongSliceError(f"--output {output}: Parquet is compressed by itself; choose a name without {GZIP}")
-    begin = time.monotonic()
-    tell(f"{request.dataset}: reading {settings.home.published_file}")
     if not output:
         raise WrongSliceError("--output: no name is given; allowed: a file, or - for standard output")
     file = Path(output)
@@ -38,6 +36,8 @@ def write_to(settings: Settings, request: SliceRequest, encoding: str | None, ou
         raise WrongSliceError(f"--output {output}: there is no folder {file.parent}; make it, or choose another")
     if chosen == "parquet" and output == STDOUT and sys.stdout.isatty():
         raise WrongSliceError("Parquet is not for a terminal: name a file with --output, or pipe it")
+    begin = time.monotonic()
+    tell(f"{request.dataset}: reading {settings.home.published_file}")
     if output == STDOUT or (file.exists() and not file.is_file()):
         # A pipe or a device is written to, not replaced.
         rows, length = _stream(settings, request, chosen, output, compress=compress)

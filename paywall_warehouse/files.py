@@ -22,6 +22,18 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_of(content: bytes) -> str:
+    """The digest of some bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def put_in_place(prepared: Path, path: Path) -> None:
+    """Give a finished file of the same file system its name, and see that both outlast a power cut."""
+    fsync_path(prepared)
+    os.replace(prepared, path)
+    fsync_path(path.parent)
+
+
 def replace_file(path: Path, write: Callable[[Path], None]) -> None:
     """Write beside `path`, then swap: readers see the old file or the new one, never half.
 
@@ -32,21 +44,24 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         write(partial)
-        fsync_path(partial)
-        os.replace(partial, path)
+        put_in_place(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    fsync_path(path.parent)
 
 
 def replace_text(path: Path, text: str) -> None:
     """`replace_file` for a small UTF-8 text."""
-    replace_file(path, lambda partial: _write_text(partial, text))
+    replace_bytes(path, text.encode())
 
 
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+def replace_bytes(path: Path, content: bytes) -> None:
+    """`replace_file` for a little content."""
+    replace_file(path, lambda partial: _write_bytes(partial, content))
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 def move_folder(source: Path, target: Path) -> None:

@@ -86,6 +86,13 @@ def copied(home: Path, place: Path) -> Path:
     return Path(copy)
 
 
+def exported_copy(home: Path, place: Path) -> Path:
+    """`copied`, with the exports."""
+    copied(home, place)
+    shutil.copytree(home / "exports", place / "exports")
+    return place
+
+
 def settings_of(home: Path, **more: Any) -> Settings:
     return load_settings(_env_file=None, warehouse_home=home, **more)
 

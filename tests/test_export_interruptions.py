@@ -21,32 +21,19 @@ from tests.export_homes import (
     contents,
     copied,
     export,
+    exported_copy,
     finish,
-    first_publication,
     revisions,
-    second_publication,
     slices,
 )
 
-
-@pytest.fixture(autouse=True)
-def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "READERS_GRACE_SECONDS", 0)
-
-
-@pytest.fixture(scope="module")
-def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Not to be changed."""
-    return second_publication(tmp_path_factory)
+pytestmark = pytest.mark.usefixtures("no_grace")
 
 
 @pytest.fixture
-def home(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+def home(published: Path, tmp_path: Path) -> Path:
     """A copy of the first publication, exported, to be changed."""
-    first = first_publication(tmp_path_factory)
-    home = copied(first, tmp_path / "home")
-    shutil.copytree(first / "exports", home / "exports")
-    return home
+    return exported_copy(published, tmp_path / "home")
 
 
 # ------------------------------------------------------------------------------------------------------ damage and kills

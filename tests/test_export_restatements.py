@@ -2,14 +2,12 @@
 
 import gzip
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from exports import catalog
 from exports.catalog import finish_exports
 from exports.datasets import DATASETS
 from exports.manifest import ManifestError
@@ -19,42 +17,23 @@ from tests.export_homes import (
     THIRD,
     change,
     contents,
-    copied,
     export,
+    exported_copy,
     finish,
-    first_publication,
     like_c1,
     manifest_of,
     revisions,
-    second_publication,
     settings_of,
     slices,
 )
 
-
-@pytest.fixture(autouse=True)
-def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "READERS_GRACE_SECONDS", 0)
-
-
-@pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Not to be changed."""
-    return first_publication(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Not to be changed."""
-    return second_publication(tmp_path_factory)
+pytestmark = pytest.mark.usefixtures("no_grace")
 
 
 @pytest.fixture
-def home(first: Path, tmp_path: Path) -> Path:
+def home(published: Path, tmp_path: Path) -> Path:
     """A copy of the first publication, exported, to be changed."""
-    home = copied(first, tmp_path / "home")
-    shutil.copytree(first / "exports", home / "exports")
-    return home
+    return exported_copy(published, tmp_path / "home")
 
 
 def partition_of(root: Path, name: str, day: str | None) -> dict[str, Any]:
@@ -79,9 +58,9 @@ def tampered(root: Path, name: str, **fields: Any) -> bytes:
 # ------------------------------------------------------------------------------------------------------------ revisions
 
 
-def test_a_late_entry_restates_its_own_day_only(first: Path, second: Path) -> None:
+def test_a_late_entry_restates_its_own_day_only(published: Path, second: Path) -> None:
     assert revisions(second / "exports", "ledger") == {"2026-10-01": 2, THIRD: 1, "2026-10-04": 1}
-    before, after = stamps(first / "exports/v1/ledger"), stamps(second / "exports/v1/ledger")
+    before, after = stamps(published / "exports/v1/ledger"), stamps(second / "exports/v1/ledger")
     assert {path for path in after if after[path] != before.get(path)} == {
         "manifest.json",
         "parquet/date=2026-10-01/part-00001.parquet",
@@ -102,14 +81,14 @@ def test_a_late_entry_restates_what_follows_from_it(second: Path) -> None:
     assert revisions(root, "users") == {None: 2}
 
 
-def test_what_a_late_entry_does_not_touch_keeps_its_bytes(first: Path, second: Path) -> None:
+def test_what_a_late_entry_does_not_touch_keeps_its_bytes(published: Path, second: Path) -> None:
     for name in ("usage_errors", "payouts", "reconciliation"):
-        assert stamps(second / "exports/v1" / name) == stamps(first / "exports/v1" / name)
-        assert contents(second / "exports/v1" / name) == contents(first / "exports/v1" / name)
+        assert stamps(second / "exports/v1" / name) == stamps(published / "exports/v1" / name)
+        assert contents(second / "exports/v1" / name) == contents(published / "exports/v1" / name)
 
 
-def test_a_restated_day_says_which_publication_changed_it(first: Path, second: Path) -> None:
-    before, after = (manifest_of(home / "exports", "ledger") for home in (first, second))
+def test_a_restated_day_says_which_publication_changed_it(published: Path, second: Path) -> None:
+    before, after = (manifest_of(home / "exports", "ledger") for home in (published, second))
     assert after["run_id"] != before["run_id"]
     changed = {one["date"]: one["changed_at"] for one in after["partitions"]}
     assert changed == {"2026-10-01": after["published_at"], THIRD: before["published_at"], "2026-10-04": before["published_at"]}
@@ -171,7 +150,7 @@ def test_unknown_and_empty_are_different_contents(home: Path) -> None:
 # ------------------------------------------------------------------------------------------------------ formats and columns
 
 
-def test_a_format_that_is_added_later_is_written_beside_the_others(home: Path, first: Path) -> None:
+def test_a_format_that_is_added_later_is_written_beside_the_others(home: Path, published: Path) -> None:
     root = home / "only"
     export(home, export_uri=str(root), export_formats="parquet")
     finish(home, export_uri=str(root), export_formats="parquet")
@@ -184,7 +163,7 @@ def test_a_format_that_is_added_later_is_written_beside_the_others(home: Path, f
     assert {"json" if path.endswith(".json") else path.split("/")[2] for path in written} == {"json", "csv"}
     for name in DATASETS:
         assert set(revisions(root, name).values()) == {1}
-        texts = [[file.read_bytes() for file in slices(place, name, "csv")] for place in (root, first / "exports")]
+        texts = [[file.read_bytes() for file in slices(place, name, "csv")] for place in (root, published / "exports")]
         assert texts[0] == texts[1]
 
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,6 @@ pytestmark = pytest.mark.slow
 AS_OF = "2026-10-05T12:00:00Z"
 FIRST = ledger_file("a.jsonl", [deposit("d1", "2026-10-01T08:00:00Z", "20"), charge("c1", "2026-10-02T09:00:00Z", "1.5", model="m")])
 LATE = ledger_file("b.jsonl", [charge("late", "2026-10-01T23:00:00Z", "0.5", model="m")])
-
-
-@pytest.fixture(scope="module")
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as ephemeral:
-        yield ephemeral
 
 
 @pytest.fixture(scope="module")

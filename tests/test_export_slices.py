@@ -32,18 +32,11 @@ from tests.export_homes import (
     csv_rows,
     export,
     finish,
-    first_publication,
     like_c1,
     manifest_of,
     opened,
     slices,
 )
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Not to be changed."""
-    return first_publication(tmp_path_factory)
 
 
 @pytest.fixture

@@ -28,18 +28,11 @@ from tests.export_homes import (
     csv_cells,
     csv_records,
     export,
-    first_publication,
     like_c1,
     slices,
 )
 
 WIDE = Context(prec=100)
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Not to be changed."""
-    return first_publication(tmp_path_factory)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +38,6 @@ MORE = ledger_file("more.jsonl", [charge("c2", "2026-10-02T09:00:00Z", "2.5", mo
 
 def settings_of(home: Path, **settings: Any) -> Settings:
     return load_settings(_env_file=None, warehouse_home=home, as_of=AS_OF, **settings)
-
-
-@pytest.fixture(scope="module")
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as ephemeral:
-        yield ephemeral
 
 
 @pytest.fixture(scope="module")

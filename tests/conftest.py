@@ -1,0 +1,35 @@
+"""What tests of several files share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from exports import catalog
+from tests.export_homes import first_publication, second_publication
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of the first publication; not to be changed."""
+    return first_publication(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of the second publication; not to be changed."""
+    return second_publication(tmp_path_factory)
+
+
+@pytest.fixture
+def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Superseded files are removed at once."""
+    monkeypatch.setattr(catalog, "READERS_GRACE_SECONDS", 0)
+
+
+@pytest.fixture(scope="module")
+def instance() -> Iterator[dg.DagsterInstance]:
+    """Dagster's history of the runs of one file."""
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
