@@ -4,7 +4,6 @@ Rows are sorted once for all formats. The same rows give the same bytes.
 """
 
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from paywall_warehouse.quoting import quoted
 # Some 45 MB of the ledger as Parquet.
 PART_ROWS = 1_000_000
 PART_BYTES = 256_000_000
+SORTED, SORTED_TEXT = "memory.main.sorted_slice", "memory.main.sorted_text"
 
 
 class ReadBackError(Exception):
@@ -70,24 +70,32 @@ def write_parts(
     expected = {day: contents for day, contents, _ in partitions}
     formats = {day: own for day, _, own in partitions}
     _sort(connection, dataset, table, [day for day, contents in expected.items() if contents.rows])
-    tables: dict[Format, str] = {"parquet": "sorted_slice"}
+    tables: dict[Format, str] = {"parquet": SORTED}
     if any("csv" in own for own in formats.values()):
         # Once for all files: the expressions of 30 columns take DuckDB 20 ms to plan.
-        tables["csv"] = "sorted_text"
-        connection.execute(f"create or replace temp table sorted_text as select {encoded(table.columns, 'csv')} from sorted_slice")
-    written: list[tuple[_Range, Format, Path]] = []
-    for span in _ranges(expected):
-        for encoding in formats[span.date]:
-            file = staging / f"{span.date or 'all'}-{span.number}.{encoding}"
-            # Ordered, though it is in order: else row groups begin where those of the table do, wherever the day lies in it.
-            rows = f"select * from {tables[encoding]} where rowid >= {span.first} and rowid < {span.first + span.rows} order by rowid"
-            connection.execute(copy_statement(rows, str(file), encoding))
-            written.append((span, encoding, file))
+        tables["csv"] = SORTED_TEXT
+        connection.execute(f"create or replace table {SORTED_TEXT} as select {encoded(table.columns, 'csv')} from {SORTED}")
+    written = [
+        (span, encoding, staging / f"{span.date or 'all'}-{span.number}.{encoding}")
+        for span in _ranges(expected)
+        for encoding in formats[span.date]
+    ]
+
+    def write(span: _Range, encoding: Format, file: Path) -> None:
+        # Ordered, though it is in order: else row groups begin where those of the table do, wherever the day lies in it.
+        rows = f"select * from {tables[encoding]} where rowid >= {span.first} and rowid < {span.first + span.rows} order by rowid"
+        with connection.cursor() as cursor:
+            cursor.execute(copy_statement(rows, str(file), encoding))
+
+    # Several at once: a file of a day is mostly one row group, which one thread writes.
+    (threads,) = connection.execute("select cast(current_setting('threads') as integer)").fetchall()[0]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(write, *zip(*written, strict=True)))
     for name in tables.values():
         connection.execute(f"drop table {name}")
     _read_back(connection, dataset, table, written, expected)
     parts: dict[date | None, list[Part]] = {day: [] for day in expected}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         finished = pool.map(lambda one: _finish(one[2], one[1]), written)
         for (span, encoding, file), (size, digest) in zip(written, finished, strict=True):
             parts[span.date].append(Part(span.date, span.number, encoding, file, span.rows, size, digest))
@@ -102,10 +110,10 @@ def _sort(connection: duckdb.DuckDBPyConnection, dataset: Dataset, table: Table,
         # The bounds, which DuckDB compares with what it knows of each block of rows, beside the days themselves.
         where = f"{quoted(dataset.day)} between date '{days[0]}' and date '{days[-1]}' and {quoted(dataset.day)} in ({listed})"
     order = ", ".join(map(quoted, dataset.order))
-    connection.execute(f"create or replace temp table sorted_slice as select * from marts.{dataset.mart} where {where} order by {order}")
+    connection.execute(f"create or replace table {SORTED} as select * from marts.{dataset.mart} where {where} order by {order}")
     # A last row that is in no part: without a NULL in the table DuckDB makes the column REQUIRED in Parquet, so that a day's bytes would
     # depend on the days that are written with it.
-    connection.execute(f"insert into sorted_slice select {', '.join('null' for _ in table.columns)}")
+    connection.execute(f"insert into {SORTED} select {', '.join('null' for _ in table.columns)}")
 
 
 def _ranges(partitions: Mapping[date | None, Contents]) -> Iterator[_Range]:

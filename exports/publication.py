@@ -8,6 +8,7 @@ from datetime import datetime
 import duckdb
 
 from exports.runs import PUBLISHED
+from paywall_warehouse.quoting import literal
 from paywall_warehouse.settings import Settings
 
 
@@ -36,11 +37,13 @@ def published_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnectio
     if not path.exists():
         raise NotPublishedError(f"{path} does not exist: nothing has been published yet. `paywall-warehouse run` publishes.")
     config = settings.duckdb_config() | {"preserve_insertion_order": "true"}
-    try:
-        connection = duckdb.connect(str(path), read_only=True, config=config)
-    except duckdb.Error as error:
-        raise NotPublishedError(f"{path} cannot be opened: {error}") from error
-    with connection:
+    # Attached to a database in memory, in which several cursors can share what is sorted: a temporary table is one connection's own.
+    with duckdb.connect(config=config) as connection:
+        try:
+            connection.execute(f"attach {literal(str(path))} as published (read_only)")
+        except duckdb.Error as error:
+            raise NotPublishedError(f"{path} cannot be opened: {error}") from error
+        connection.execute("use published")
         connection.execute("set TimeZone = 'UTC'")
         yield connection
 
