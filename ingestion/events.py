@@ -42,7 +42,7 @@ LAYOUT = Layout(
 )
 
 # Shape A, the guide's wrapper, and a row of the delivery log hold the event under `event`.
-UNWRAP = "case when json_type(text, '$.event') = 'OBJECT' then cast(json_extract(text, '$.event') as varchar) else text end"
+UNWRAP = "case when json_type({0}, '$.event') = 'OBJECT' then cast(json_extract({0}, '$.event') as varchar) else {0} end"
 
 PATHS = {
     "id": "$.id",

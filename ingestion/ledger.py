@@ -125,7 +125,9 @@ def records_sql(texts: str) -> str:
     )
     values = ",\n        ".join(
         [
-            *(f"exact_time(f_{name}) as v_{name}" for name in TIMES),
+            "exact_time(f_timestamp) as v_timestamp",
+            # Most entries have one version, whose times are the same.
+            "case when f_updated_at = f_timestamp then v_timestamp else exact_time(f_updated_at) end as v_updated_at",
             *(f"exact_money(f_{name}) as v_{name}" for name in MONEY),
             *(f"exact_count(f_{name}) as v_{name}" for name in COUNTS),
         ]

@@ -13,18 +13,18 @@ from ingestion import events, ledger, payments, prices, reasons
 from ingestion.inspection import Layout, UnreadableFileError, check_readable
 from ingestion.lake import LOADED, UNREADABLE, FileRecord, Lake, Manifest
 from ingestion.landing import Landing, LandingFile
-from ingestion.sources import LocalFile, record_texts
+from ingestion.sources import LocalFile, record_texts, usual_keys
 from ingestion.sql import define_macros
 from ingestion.stripe import records as stripe_records
 from ingestion.stripe.coverage import FileFacts, facts_of
 from ingestion.stripe.families import FAMILIES, FOLDER, Family, check_report_type, owner_of
 from ingestion.tables import LAKE_TABLES, typed
 from paywall_warehouse.files import sha256
-from paywall_warehouse.quoting import literal
+from paywall_warehouse.quoting import file_literal, literal
 from paywall_warehouse.settings import Settings
 
-# Judged records lie in memory until they are written. All 10 M of a load at once spilled to the disk and took 95 s.
-PORTION_BYTES = 256 << 20
+# What one Parquet file of a batch is made of; it is written again where a record of it was rejected.
+PORTION_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -181,19 +181,13 @@ def _write_batch(settings: Settings, lake: Lake, landing: Landing, source: Sourc
         _create_facts(connection, found.facts)
         for part, files in enumerate(_portions([file for file, _ in found.readable])):
             data.mkdir(exist_ok=True)
-            texts = record_texts(connection, files, source.layout)
-            connection.execute(f"create or replace temp table judged as {source.records_sql(texts)}")
-            columns = typed(LAKE_TABLES[source.table])
-            connection.execute(
-                f"copy (select {columns} from (select *, {batch_seq} as batch_seq from judged) where reject_code is null)"
-                f" to {literal(str(data / f'part-{part:05d}.parquet'))} (format parquet, compression zstd)"
-            )
-            connection.execute(
-                "insert into rejects select file_no, line, reject_code, reject_words, reject_raw from judged where reject_code is not null"
-            )
-            counts |= _counts(connection, source)
+            parquet = data / f"part-{part:05d}.parquet"
+            _judge(connection, source, files, batch_seq, parquet)
+            counts |= _counts(connection, parquet)
+            if any(rejected for _, rejected, _ in (counts.get(file.file_no, (0, 0, 0)) for file in files)):
+                _set_rejects_apart(connection, parquet)
             if source.has_models:
-                named = "select distinct model from judged where reject_code is null and model is not null"
+                named = f"select distinct model from {_rows(parquet)} where model is not null"
                 models |= {model for (model,) in connection.execute(named).fetchall()}
         records = [_loaded(file, digest, counts, found.facts.get(file.file_no)) for file, digest in found.readable]
         for number, (file, digest, problem) in enumerate(found.unreadable, len(records)):
@@ -207,7 +201,7 @@ def _write_batch(settings: Settings, lake: Lake, landing: Landing, source: Sourc
 
 
 def _portions(files: Sequence[LocalFile]) -> Iterator[list[LocalFile]]:
-    """The files in portions that are judged in memory, in their order."""
+    """The files in portions that become a Parquet file each, in their order."""
     portion: list[LocalFile] = []
     size = 0
     for file in files:
@@ -218,6 +212,31 @@ def _portions(files: Sequence[LocalFile]) -> Iterator[list[LocalFile]]:
         size += file.file.bytes
     if portion:
         yield portion
+
+
+def _judge(connection: duckdb.DuckDBPyConnection, source: Source, files: Sequence[LocalFile], batch_seq: int, parquet: Path) -> None:
+    """Write every record of some files to Parquet, in one pass over their text: the lake's columns, and why a record is rejected."""
+    connection.execute(f"set variable usual_keys = {usual_keys(files, source.layout)}")
+    judged = source.records_sql(record_texts(connection, files, source.layout))
+    columns = f"{typed(LAKE_TABLES[source.table])}, reject_code, reject_words, reject_raw, {source.states_entry} as states_entry"
+    _write(connection, f"select {columns} from (select *, {batch_seq}::bigint as batch_seq from ({judged}))", parquet)
+
+
+def _set_rejects_apart(connection: duckdb.DuckDBPyConnection, parquet: Path) -> None:
+    """Move the rejected records from a part to the table `rejects`."""
+    rejected = f"{_rows(parquet)} where reject_code is not null"
+    connection.execute(f"insert into rejects select file_no, line, reject_code, reject_words, reject_raw from {rejected}")
+    accepted = parquet.with_name(f"{parquet.name}.accepted")
+    _write(connection, f"from {_rows(parquet)} where reject_code is null", accepted)
+    accepted.replace(parquet)
+
+
+def _rows(parquet: Path) -> str:
+    return f"read_parquet({file_literal(str(parquet))}, hive_partitioning = false)"
+
+
+def _write(connection: duckdb.DuckDBPyConnection, query: str, parquet: Path) -> None:
+    connection.execute(f"copy ({query}) to {literal(str(parquet))} (format parquet, compression zstd)")
 
 
 def _create_rejects(connection: duckdb.DuckDBPyConnection) -> None:
@@ -232,11 +251,11 @@ def _create_facts(connection: duckdb.DuckDBPyConnection, facts: dict[int, FileFa
         connection.executemany("insert into file_facts values (?, ?, ?, ?)", rows)
 
 
-def _counts(connection: duckdb.DuckDBPyConnection, source: Source) -> dict[int, tuple[int, int, int]]:
+def _counts(connection: duckdb.DuckDBPyConnection, parquet: Path) -> dict[int, tuple[int, int, int]]:
     """Records, rejected records and records that state an entry, by the file's number."""
     rows = connection.execute(
-        f"""select file_no, count(*), count(reject_code), count(*) filter (where reject_code is null and {source.states_entry})
-        from judged group by file_no"""
+        f"""select file_no, count(*), count(reject_code), count(*) filter (where reject_code is null and states_entry)
+        from {_rows(parquet)} group by file_no"""
     ).fetchall()
     return {file_no: (records, rejected, entries) for file_no, records, rejected, entries in rows}
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from ingestion.sql import json_path
-from paywall_warehouse.quoting import literal
+from paywall_warehouse.quoting import literal, texts_list
 
 NOT_SCALAR = "('OBJECT', 'ARRAY', 'BOOLEAN')"
 
@@ -14,14 +14,14 @@ def stated_fields(
     scalars: Sequence[str],
     objects: Mapping[str, str],
     known: Sequence[str],
-    unwrap: str = "text",
+    unwrap: str | None = None,
 ) -> str:
     """SQL for `file_no, line, raw, problem, f_<field>…, o_<object>…, wrong_type, extra`.
 
     `texts` is the relation of `sources.record_texts`; `fields` and `objects` map names to JSON paths. A field is the text of
     its scalar, '' counting as NULL; an object is its JSON text, numbers with all their digits. `wrong_type` names the first
     of `scalars` that holds an object, an array or a boolean. `extra` is an object of the top-level fields that are not `known`,
-    NULL without such. `unwrap` (SQL) picks the record out of an envelope.
+    NULL without such. `unwrap` (SQL with places for the text) picks the record out of its envelope.
     """
     picked = [f"nullif(said[{place}], '') as f_{name}" for place, name in enumerate(fields, 1)]
     wrapped = [
@@ -35,44 +35,52 @@ def stated_fields(
         for name, result in [*((name, f"o_{name}") for name in objects), ("extra", "extra")]
     ]
     wrong = [
-        f"when f_{name}[1] in ('{{', '[', 't', 'f') and json_type(object_text, {literal(fields[name])}) in {NOT_SCALAR}"
-        f" then {literal(name)}"
+        f"when may_be_no_scalar(f_{name}) and json_type(object_text, {literal(fields[name])}) in {NOT_SCALAR} then {literal(name)}"
         for name in scalars
     ]
     removal = literal("{" + ", ".join(f'"{name}": null' for name in known) + "}")
-    values = f"json_extract_string(object_text, {_texts([*fields.values(), *objects.values()])})"
+    values = f"json_extract_string({{}}, {texts_list([*fields.values(), *objects.values()])})"
+    unwrapped = unwrap or "{}"
     # Each step computes only what the next one needs twice; a CASE keeps the costly looks for the few records that need them.
     return f"""
     select * exclude (said, is_marked, has_odd_keys, object_text, {", ".join(marked)}), {_lines(unmarked)},
         case {" ".join(wrong)} end as wrong_type
     from (
         select *, {_lines(picked + wrapped)},
-            case when has_odd_keys and not list_has_all({_texts(known)}, json_keys(object_text))
+            case when has_odd_keys and not list_has_all({texts_list(known)}, json_keys(object_text))
                 then cast(json_merge_patch(object_text, {removal}) as varchar) end as marked_extra
         from (
-            select *, case when is_marked then list_transform({values}, lambda one: unmark(one)) else {values} end as said
+            select file_no, line, raw, is_marked, has_odd_keys, object_text,
+                case when has_odd_keys and len(keys) <> len(list_distinct(keys)) then 'duplicate_field' else problem end as problem,
+                case when is_marked then list_transform({values.format("object_text")}, lambda one: unmark(one))
+                    when problem is null then plainly_said end as said
             from (
-                select file_no, line, raw, is_marked, has_odd_keys,
-                    case when has_odd_keys and len(json_keys(object_text)) <> len(list_distinct(json_keys(object_text)))
-                        then 'duplicate_field' else problem end as problem,
-                    object_text
+                select *, case when is_marked then {unwrapped.format("mark_numbers(text)")}
+                    when problem is null then record end as object_text
                 from (
-                    select *, list_sum(cast(json_exists(object_text, {_texts([json_path(name) for name in known])}) as integer[]))
-                        is distinct from len(json_keys(object_text)) and object_text is not null as has_odd_keys
+                    select file_no, line, raw, text, record, plainly_said, keys, has_odd_keys, problem,
+                        case when problem is null and looks_odd then has_long_number(text) else false end as is_marked
                     from (
-                        select file_no, line, raw, problem, is_marked, {unwrap} as object_text
+                        select * exclude (problem), case
+                                when problem is not null then problem
+                                when looks_odd and is_lax(text) then 'invalid_json'
+                                when starts_with(text, '{{') then null
+                                when not starts_with(ltrim(text), '{{') then 'not_an_object'
+                            end as problem
                         from (
-                            select file_no, line, raw, problem, needs_marks and problem is null as is_marked,
-                                case when problem is not null then null when needs_marks then mark_numbers(text) else text end as text
+                            select *, case when problem is null and may_be_odd then is_odd(text) else false end as looks_odd
                             from (
-                                select file_no, line, raw, text, looks_odd and has_long_number(text) as needs_marks,
+                                select * exclude (problem),
+                                    case when problem is not null then problem when plainly_said is null then 'invalid_json' end as problem,
                                     case
-                                        when problem is not null then problem
-                                        when not json_valid(text) or (looks_odd and is_lax(text)) then 'invalid_json'
-                                        when starts_with(text, '{{') then null
-                                        when not starts_with(ltrim(text), '{{') then 'not_an_object'
-                                    end as problem
-                                from (select *, is_odd(text) as looks_odd from ({texts}))
+                                        when plainly_said is null or list_contains(getvariable('usual_keys'), keys) then false
+                                        else list_sum(cast(json_exists(record, {texts_list(map(json_path, known))}) as integer[]))
+                                            is distinct from len(keys)
+                                    end as has_odd_keys
+                                from (
+                                    select *, try({values.format("record")}) as plainly_said, try(json_keys(record)) as keys
+                                    from (select *, try({unwrapped.format("text")}) as record from ({texts}))
+                                )
                             )
                         )
                     )
@@ -80,10 +88,6 @@ def stated_fields(
             )
         )
     )"""
-
-
-def _texts(texts: Sequence[str]) -> str:
-    return "[" + ", ".join(literal(text) for text in texts) + "]"
 
 
 def _lines(parts: Sequence[str]) -> str:

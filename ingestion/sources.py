@@ -1,7 +1,10 @@
 """Landed files of every format as one relation of records, each with its text as a JSON object."""
 
 import itertools
+import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +15,11 @@ import pyarrow.parquet as pq
 from ingestion.inspection import Layout
 from ingestion.landing import LandingFile
 from ingestion.streams import LINES, csv_rows, csv_schema, json_lines, open_text
-from paywall_warehouse.quoting import file_literal, literal
+from paywall_warehouse.quoting import file_literal, literal, texts_list
+
+SAMPLE_BYTES = 256 << 10
+# Of so many kinds of records a comparison with each is still cheap.
+USUAL_KEYS = 8
 
 
 @dataclass(frozen=True)
@@ -25,10 +32,11 @@ class LocalFile:
 
 
 def record_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFile], layout: Layout) -> str:
-    """SQL for `file_no, line, raw, problem, text`, one row a record of any of the files.
+    """SQL for `file_no, line, raw, problem, may_be_odd, text`, one row a record of any of the files.
 
     `raw` is the record as it stands in the file, perhaps with its line end, `text` the same as a JSON object (NULL where
-    `problem` says why there is none). Lines and rows are read as a stream, in parallel with the query that uses them, once.
+    `problem` says why there is none), `may_be_odd` what `streams.looks_odd` says of it. Lines and rows are read as a stream, in
+    parallel with the query that uses them, once.
     """
     branches = []
     lines = [file for file in files if file.file.format == ".jsonl"]
@@ -36,8 +44,8 @@ def record_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFil
         batches = itertools.chain.from_iterable(map(_json_batches, lines))
         connection.register("landed_lines", pa.RecordBatchReader.from_batches(LINES, batches))
         branches.append(
-            "select file_no, line, raw, problem, case when problem is null then raw end as text"
-            " from landed_lines where ltrim(raw, e' \\t\\r\\n') <> ''"
+            "select file_no, line, raw, problem, may_be_odd, case when problem is null then raw end as text"
+            " from landed_lines where strlen(raw) > 2 or ltrim(raw, e' \\t\\r\\n') <> ''"
         )
     rows = [file for file in files if file.file.format == ".csv"]
     if rows:
@@ -45,11 +53,36 @@ def record_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFil
         connection.register("landed_rows", pa.RecordBatchReader.from_batches(csv_schema(layout.columns), batches))
         stated = _json_object({name: _quoted(name) for name in layout.columns}, layout)
         branches.append(
-            f"""select file_no, line, raw, problem,
+            f"""select file_no, line, raw, problem, may_be_odd,
                 case when problem is null then {stated} || coalesce(', ' || extra[2:], '}}') end as text from landed_rows"""
         )
     branches += [_parquet_branch(file, layout) for file in files if file.file.format == ".parquet"]
     return "\nunion all\n".join(branches)
+
+
+def usual_keys(files: Sequence[LocalFile], layout: Layout) -> str:
+    """SQL: a list of lists, the fields of the first records of each file, where each is known and stands there once.
+
+    A record with just these needs no look for unknown or repeated fields, which costs more than reading the record.
+    """
+    lines = [file for file in files if file.file.format == ".jsonl"]
+    found = Counter(keys for file in lines for keys in _first_keys(file) if _are_usual(keys, layout))
+    return f"cast([{', '.join(texts_list(keys) for keys, _ in found.most_common(USUAL_KEYS))}] as varchar[][])"
+
+
+def _first_keys(file: LocalFile) -> Iterator[tuple[str, ...]]:
+    with open_text(file.path, file.file.compression) as stream:
+        lines = stream.read(SAMPLE_BYTES).split(b"\n")[:-1]
+    for line in lines:
+        # The query that reads all records tells what is wrong with one.
+        with suppress(ValueError, RecursionError):
+            pairs = json.loads(line, object_pairs_hook=tuple)
+            if isinstance(pairs, tuple):
+                yield tuple(key for key, _ in pairs)
+
+
+def _are_usual(keys: Sequence[str], layout: Layout) -> bool:
+    return len(set(keys)) == len(keys) and set(keys) <= set(layout.columns)
 
 
 def _json_batches(file: LocalFile) -> Iterator[pa.RecordBatch]:
@@ -66,7 +99,7 @@ def _parquet_branch(file: LocalFile, layout: Layout) -> str:
     with pq.ParquetFile(file.path) as parquet:
         schema = parquet.schema_arrow
     stated = {field.name: _as_text(field) for field in schema}
-    return f"""select {file.file_no} as file_no, file_row_number + 1 as line, text as raw, null as problem, text from (
+    return f"""select {file.file_no} as file_no, file_row_number + 1 as line, text as raw, null as problem, true as may_be_odd, text from (
         select file_row_number, {_json_object(stated, layout)} || '}}' as text
         from read_parquet({file_literal(str(file.path))}, file_row_number = true))"""
 

@@ -1,11 +1,17 @@
 """Texts as parts of SQL that DuckDB reads."""
 
 import re
+from collections.abc import Iterable
 
 
 def literal(text: str) -> str:
     """A SQL text literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def texts_list(texts: Iterable[str]) -> str:
+    """A SQL list of texts."""
+    return f"[{', '.join(map(literal, texts))}]"
 
 
 def file_literal(path: str) -> str:
