@@ -1,9 +1,11 @@
-{#- The versions are imported once for every use: an engine that is asked twice for the same rows may keep them all in memory. -#}
+{{ config(materialized='view') }}
+
+{#- A view: the ledger is written once, as fct_ledger_entries, which takes as long as everything that is read for it. -#}
 with
 
 touched as (select * from {{ ref('int_touched__entries') }}),
 
-{% for import in ['identified', 'lone_versions', 'repeated_versions', 'ledger_ids'] %}
+{% for import in ['entry_versions', 'ledger_ids'] %}
 {{ import }} as (
     select versions.*
     from {{ ref('stg_ledger__entry_versions') }} as versions
@@ -12,35 +14,16 @@ touched as (select * from {{ ref('int_touched__entries') }}),
     {%- endif %}
 ),
 {% endfor %}
+latest as (select * from {{ ref('int_entries__repeated') }}),
+
 webhook_entries as (select * from {{ ref('int_webhooks__entries') }}),
 
-repeated as (
+-- The other way round all ids of the ledger would be held in memory.
+stated_by_both as (
 
-    select
-        entry_id,
-        cast(count(*) as bigint) as versions
-    from identified
-    group by entry_id
-    having count(*) > 1
-
-),
-
-from_ledger as (
-
-    select
-        {{ entry_columns() | join(',\n        ') }},
-        cast(1 as bigint) as versions
-    from lone_versions
-    anti join repeated using (entry_id)
-
-    union all
-
-    select
-        {{ entry_columns() | join(',\n        ') }},
-        versions
-    from repeated_versions
-    inner join repeated using (entry_id)
-    qualify row_number() over (partition by entry_id order by updated_at desc, batch_seq desc, file_no desc, line desc) = 1
+    select distinct ledger_ids.entry_id
+    from ledger_ids
+    semi join webhook_entries on ledger_ids.entry_id = webhook_entries.entry_id
 
 ),
 
@@ -48,19 +31,23 @@ from_webhooks as (
 
     select webhook_entries.*
     from webhook_entries
-    anti join ledger_ids on webhook_entries.entry_id = ledger_ids.entry_id
+    anti join stated_by_both on webhook_entries.entry_id = stated_by_both.entry_id
     where webhook_entries.makes_entry
 
 )
 
 select
     {%- for column in entry_columns() %}
-    from_ledger.{{ column }},
+    entry_versions.{{ column }},
     {%- endfor %}
-    from_ledger.versions + coalesce(webhook_entries.versions, 0) as versions,
+    coalesce(latest.versions, 1) + coalesce(webhook_entries.versions, 0) as versions,
     'ledger' as source
-from from_ledger
-left join webhook_entries on from_ledger.entry_id = webhook_entries.entry_id
+from entry_versions
+left join latest on entry_versions.entry_id = latest.entry_id
+left join webhook_entries on entry_versions.entry_id = webhook_entries.entry_id
+where
+    latest.entry_id is null
+    or (entry_versions.batch_seq = latest.batch_seq and entry_versions.file_no = latest.file_no and entry_versions.line = latest.line)
 
 union all
 
