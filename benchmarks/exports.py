@@ -1,26 +1,27 @@
 """A full first export beside DuckDB's own `COPY` of the same rows to the same partitions, and one day out of the ledger.
 
-    python -m benchmarks.exports [--entries 1000000] [--repeat 3] [--home A_HOME_THAT_HAS_PUBLISHED]
+    python -m benchmarks.exports [--entries 1000000] [--repeat 3] [--home A_HOME_THAT_HAS_PUBLISHED] [--results benchmarks/results]
 
 Both write Parquet with zstd from the same published file, in turn. `COPY` neither sorts, nor checks, nor describes what it writes.
-The table goes to standard output and to `benchmarks/results/`.
+The table goes to standard output and to the results.
 """
 
 import argparse
-import os
 import statistics
 import sys
-import tempfile
 from pathlib import Path
 
 import duckdb
 
-from benchmarks.bench import HERE, Measurement, ledger, measure, pipeline, spread, table_head
+from benchmarks.contenders import COMMAND, pipeline
+from benchmarks.ledgers import Ledger
+from benchmarks.measure import Measurement, measure, scratch
+from benchmarks.tables import RESULTS, head, spread, table, write
 from exports.datasets import DATASETS
 from exports.slices import export_published
 from paywall_warehouse.settings import load_settings
 
-COMMAND = str(Path(sys.executable).parent / "paywall-warehouse")
+ROOT = Path(__file__).parents[1]
 FLOOR, OURS, SLICE = "DuckDB's COPY", "export of all datasets", "paywall-warehouse export, one day of four columns"
 
 
@@ -50,43 +51,44 @@ def one_day(home: Path, out: Path) -> list[str]:
     return [COMMAND, "export", "ledger", "--from", f"{since}", "--to", f"{until}", "--columns", columns, "--output", str(out / "day.csv")]
 
 
+def benchmark(entries: int, repeat: int, home: Path | None, results: Path) -> None:
+    """Measure, from a home that has published or from one that is made first, and write the file."""
+    ledger = Ledger(entries)
+    runs: dict[str, list[Measurement]] = {FLOOR: [], OURS: [], SLICE: []}
+    with scratch() as built:
+        if home is None:
+            pipeline(ledger.make(), built, ledger.as_of)
+            home = built
+        for number in range(repeat):
+            for name, measured in runs.items():
+                with scratch() as out:
+                    only = [sys.executable, "-m", "benchmarks.exports", "--home", str(home), "--out", str(out), "--only"]
+                    command = {FLOOR: [*only, "copy"], OURS: [*only, "export"], SLICE: one_day(home, out)}[name]
+                    measured.append(measure(command, out, {"WAREHOUSE_HOME": str(home), "PYTHONPATH": str(ROOT)}))
+                print(f"{number + 1} of {repeat}: {name} {measured[-1].seconds:.1f} s", file=sys.stderr)
+    base = statistics.median(one.seconds for one in runs[FLOOR])
+    rows = []
+    for name, measured in runs.items():
+        cells = [spread([getattr(one, field) for one in measured]) for field in ("seconds", "cpu_seconds", "peak_mb", "disk_mb")]
+        rows.append([name, cells[0], f"{statistics.median(one.seconds for one in measured) / base:.2f} ×", *cells[1:]])
+    header = ("what", "wall s", "beside COPY", "CPU s", "peak memory MB", "disk MB")
+    write(results, f"exports-{entries}", [*head(f"Exports of {entries:,} entries"), *table(header, rows)])
+
+
 def main() -> None:
     """Measure and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--home", type=Path)
+    parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--only", choices=("copy", "export"), help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.only:
         {"copy": copy, "export": export}[asked.only](asked.home, asked.out)
         return
-    with tempfile.TemporaryDirectory(prefix="bench-") as built:
-        home = asked.home or Path(built)
-        if asked.home is None:
-            pipeline(ledger(asked.entries), home)
-        results: dict[str, list[Measurement]] = {FLOOR: [], OURS: [], SLICE: []}
-        for number in range(asked.repeat):
-            for name, runs in results.items():
-                with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-                    out = Path(scratch)
-                    only = [sys.executable, "-m", "benchmarks.exports", "--home", str(home), "--out", str(out), "--only"]
-                    command = {FLOOR: [*only, "copy"], OURS: [*only, "export"], SLICE: one_day(home, out)}[name]
-                    runs.append(measure(command, out, {"WAREHOUSE_HOME": str(home), "PYTHONPATH": os.fspath(HERE.parent)}))
-                print(f"{number + 1} of {asked.repeat}: {name} {runs[-1].seconds:.1f} s", file=sys.stderr)
-    base = statistics.median(one.seconds for one in results[FLOOR])
-    lines = [
-        *table_head(f"Exports of {asked.entries:,} entries"),
-        "| what | wall s | beside COPY | CPU s | peak memory MB | disk MB |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, runs in results.items():
-        cells = [spread([getattr(one, field) for one in runs]) for field in ("seconds", "cpu_seconds", "peak_mb", "disk_mb")]
-        lines.append(f"| {name} | {cells[0]} | {statistics.median(one.seconds for one in runs) / base:.2f} × | {' | '.join(cells[1:])} |")
-    text = "\n".join(lines) + "\n"
-    (HERE / "results" / f"exports-{asked.entries}.md").write_text(text, encoding="utf-8")
-    print(text)
+    benchmark(asked.entries, asked.repeat, asked.home and asked.home.resolve(), asked.results)
 
 
 if __name__ == "__main__":

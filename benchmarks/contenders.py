@@ -1,0 +1,61 @@
+"""The two that are measured: the command `paywall-warehouse run`, and hand-written SQL."""
+
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from benchmarks.measure import Measurement, disk_mb, measure
+from benchmarks.stages import LEDGER_STEP, START_UP, Steps, recorded_steps, stage_seconds
+
+HERE = Path(__file__).parent
+COMMAND = str(Path(sys.executable).parent / "paywall-warehouse")
+# Where each writes the entries alone as Parquet, a file a day.
+FLOOR_LEDGER, PIPELINE_LEDGER = Path("ledger"), Path("exports", "v1", "ledger", "parquet")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of the command."""
+
+    measured: Measurement
+    steps: Steps
+
+    @cached_property
+    def stages(self) -> dict[str, float]:
+        """Seconds by stage; they add up to the wall."""
+        return stage_seconds(self.steps, self.measured.seconds)
+
+    @property
+    def without_start_up(self) -> float:
+        """The seconds within steps."""
+        return self.measured.seconds - self.stages[START_UP]
+
+    @property
+    def before_first_step(self) -> float:
+        """Imports, settings, definitions: everything until Dagster starts its first step."""
+        return (self.steps.first_start() or self.measured.began_at) - self.measured.began_at
+
+    @property
+    def ledger_seconds(self) -> float:
+        """The step that loads the ledger's files."""
+        return self.steps.seconds(LEDGER_STEP)
+
+
+def floor(landing: Path, out: Path) -> Measurement:
+    """`limit.py` into an empty folder."""
+    return measure([sys.executable, str(HERE / "limit.py"), str(landing / "ledger"), str(out)], out, {})
+
+
+def pipeline(landing: Path, home: Path, as_of: datetime, **settings: str) -> Run:
+    """The real command on a home."""
+    fixed = {"WAREHOUSE_HOME": str(home), "LANDING_URI": str(landing), "EXPORT_FORMATS": "parquet", "AS_OF": as_of.isoformat()}
+    measured = measure([COMMAND, "run"], home, {**fixed, **settings})
+    return Run(measured, recorded_steps(home, measured.began_at))
+
+
+def home_parts(home: Path) -> dict[str, float]:
+    """The bytes of each file and folder of a home, in MB, the largest first."""
+    parts = {one.name: disk_mb(one) if one.is_dir() else one.stat().st_size / 1e6 for one in home.iterdir()}
+    return dict(sorted(parts.items(), key=lambda part: -part[1]))

@@ -1,0 +1,151 @@
+"""The first run of a ledger beside hand-written SQL on the same files.
+
+    python -m benchmarks.full [--entries 1000000] [--repeat 3] [--results benchmarks/results]
+
+Each repetition runs `limit.py`, then `paywall-warehouse run` from an empty home to published and exported as Parquet, then the same with
+a ledger of 100 entries of one day: what a run costs whatever its size, dbt's and Dagster's own overhead included.
+"""
+
+import argparse
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.contenders import FLOOR_LEDGER, PIPELINE_LEDGER, Run, floor, home_parts, pipeline
+from benchmarks.ledgers import Ledger
+from benchmarks.measure import Measurement, disk_mb, scratch
+from benchmarks.stages import STAGES, START_UP
+from benchmarks.tables import RESULTS, Target, head, spread, table, target_table, write
+
+TINY = Ledger(100, days=1)
+FIELDS = ("cpu_seconds", "peak_mb", "disk_mb")
+
+
+@dataclass
+class Full:
+    """The repetitions of one size."""
+
+    entries: int
+    floors: list[Measurement] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    tiny: list[Run] = field(default_factory=list)
+    floor_ledger_mb: float = 0
+    ledger_mb: float = 0
+    """The Parquet of the entries alone: as `limit.py` writes it, and as the pipeline exports it with all its columns."""
+    home: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def ratio(self) -> float:
+        """The wall of the command beside that of `limit.py`."""
+        return statistics.median(one.measured.seconds for one in self.runs) / statistics.median(one.seconds for one in self.floors)
+
+    def repeat(self, number: int, of: int) -> None:
+        """Measure all once more, in turn."""
+        ledger = Ledger(self.entries)
+        landing = ledger.make()
+        with scratch() as out:
+            self.floors.append(floor(landing, out))
+            self.floor_ledger_mb = disk_mb(out / FLOOR_LEDGER)
+        with scratch() as home:
+            self.runs.append(pipeline(landing, home, ledger.as_of))
+            self.ledger_mb, self.home = disk_mb(home / PIPELINE_LEDGER), home_parts(home)
+        with scratch() as home:
+            self.tiny.append(pipeline(TINY.make(), home, TINY.as_of))
+        measured = self.floors[-1].seconds, self.runs[-1].measured.seconds, self.tiny[-1].measured.seconds
+        print(
+            f"{self.entries:,} entries, {number} of {of}: limit.py {measured[0]:.1f} s, run {measured[1]:.1f} s, tiny {measured[2]:.1f} s",
+            file=sys.stderr,
+        )
+
+    def targets(self) -> list[Target]:
+        """The promises about a ledger of this size."""
+        wall = statistics.median(one.measured.seconds for one in self.runs)
+        if self.entries == 1_000_000:
+            tiny = statistics.median(one.measured.seconds for one in self.tiny)
+            outside = statistics.median(one.stages[START_UP] for one in self.runs)
+            how = (
+                f"a whole first run of {TINY.entries} entries of one day, so dbt's own overhead is in it; outside all steps {outside:.1f} s"
+            )
+            return [
+                Target("first run of 1 M entries", 60, wall, "s"),
+                Target("start-up of a first run of 1 M entries", 20, tiny, "s", how=how),
+            ]
+        if self.entries == 10_000_000:
+            peak = max(one.measured.peak_mb for one in self.runs) / 1e3
+            disk = statistics.median(one.measured.disk_mb for one in self.runs)
+            beside = f"the home beside the pipeline's export of the ledger; beside `limit.py`'s Parquet {disk / self.floor_ledger_mb:.2f} ×"
+            return [
+                Target("first run of 10 M entries beside `limit.py`", 1.5, self.ratio, "×", how="medians of the walls"),
+                Target("peak memory of the full run at 10 M", 4, peak, "GB", how="the highest of all runs"),
+                Target("disk of the home without landing, beside the Parquet of the entries", 9, disk / self.ledger_mb, "×", how=beside),
+            ]
+        return []
+
+    def lines(self) -> list[str]:
+        """The result file."""
+        measured = [one.measured for one in self.runs]
+        tiny = [one.measured for one in self.tiny]
+        tiny_name = f"the same, {TINY.entries} entries of one day"
+        rows = [
+            ["`limit.py`", spread([one.seconds for one in self.floors]), "1.00 ×", *_cells(self.floors)],
+            ["`paywall-warehouse run`", spread([one.seconds for one in measured]), f"{self.ratio:.2f} ×", *_cells(measured)],
+            [tiny_name, spread([one.seconds for one in tiny]), "", *_cells(tiny)],
+        ]
+        disk = statistics.median(one.disk_mb for one in measured)
+        parts = ", ".join(f"`{name}` {size:,.1f}" for name, size in self.home.items() if size >= disk / 1000)
+        return [
+            *head(f"A first run of {self.entries:,} entries"),
+            *table(("what", "wall s", "beside `limit.py`", "CPU s", "peak memory MB", "disk MB"), rows),
+            "",
+            "## Stages, wall seconds",
+            "",
+            *stage_table({"run": self.runs, f"{TINY.entries} entries": self.tiny}),
+            "",
+            f"In ingest, the step that loads the ledger: {spread([one.ledger_seconds for one in self.runs])} s. "
+            f"In start-up, before the first step: {spread([one.before_first_step for one in self.runs])} s.",
+            "",
+            "## Disk",
+            "",
+            f"The home without landing {disk:,.1f} MB: {parts}. "
+            f"It is {disk / self.ledger_mb:.2f} × the pipeline's own Parquet of the entries "
+            f"(`{PIPELINE_LEDGER}`, {self.ledger_mb:,.1f} MB), "
+            f"{disk / self.floor_ledger_mb:.2f} × that of `limit.py` ({self.floor_ledger_mb:,.1f} MB, fewer columns).",
+            *target_table(self.targets()),
+        ]
+
+
+def _cells(measured: Sequence[Measurement]) -> list[str]:
+    return [spread([getattr(one, name) for one in measured]) for name in FIELDS]
+
+
+def stage_table(runs: dict[str, list[Run]]) -> list[str]:
+    """A row a stage, a column a kind of run; the stages add up to the wall."""
+    shown = [stage for stage in STAGES if any(stage in one.stages for several in runs.values() for one in several)]
+    rows = [[stage, *(spread([one.stages.get(stage, 0.0) for one in several]) for several in runs.values())] for stage in shown]
+    return table(("stage", *runs), rows)
+
+
+def benchmark(entries: int, repeat: int, results: Path) -> list[Target]:
+    """Measure one size, write its file, and return what it says about the promises."""
+    full = Full(entries)
+    for number in range(repeat):
+        full.repeat(number + 1, repeat)
+    write(results, f"full-{entries}", full.lines())
+    return full.targets()
+
+
+def main() -> None:
+    """Measure and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--entries", type=int, nargs="+", default=[1_000_000])
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    asked = parser.parse_args()
+    for entries in asked.entries:
+        benchmark(entries, asked.repeat, asked.results)
+
+
+if __name__ == "__main__":
+    main()

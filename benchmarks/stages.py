@@ -1,0 +1,99 @@
+"""Where a run's seconds went, from what Dagster recorded of its steps in the home's `dagster/`."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+
+INGEST, DBT, CHECKS, PUBLISH, EXPORTS = "ingest", "dbt", "checks", "publish", "exports"
+CHECKS_AND_PUBLISH, OTHER, START_UP = "checks and publish", "other steps", "start-up"
+STAGES = (INGEST, DBT, CHECKS, PUBLISH, CHECKS_AND_PUBLISH, EXPORTS, OTHER, START_UP)
+PREFIXES = {
+    "stripe__": INGEST,
+    "raw__": INGEST,
+    "build__": INGEST,
+    "dbt_": DBT,
+    "published__": CHECKS_AND_PUBLISH,
+    "exports__": EXPORTS,
+}
+LEDGER_STEP, PUBLISHED_STEP = "raw__ledger_entries", "published__warehouse"
+CHECK_SECONDS, PUBLISH_SECONDS = "check seconds", "publish seconds"
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What Dagster recorded of one call of the command: the intervals of its steps, in seconds since the epoch."""
+
+    intervals: Mapping[str, Interval]
+    check_seconds: float | None = None
+    publish_seconds: float | None = None
+    """Both None where the published asset does not tell them apart."""
+
+    def seconds(self, step: str) -> float:
+        """The seconds of one step, 0 where it did not run."""
+        start, end = self.intervals.get(step, (0.0, 0.0))
+        return end - start
+
+    def first_start(self) -> float | None:
+        """When the first step started."""
+        return min((start for start, _ in self.intervals.values()), default=None)
+
+
+def stage_of(step: str) -> str:
+    """The stage that a step belongs to."""
+    return next((stage for prefix, stage in PREFIXES.items() if step.startswith(prefix)), OTHER)
+
+
+def covered(intervals: Iterable[Interval]) -> float:
+    """The seconds that lie in at least one interval: steps that ran side by side count once."""
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted(intervals):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
+
+
+def stage_seconds(steps: Steps, wall: float) -> dict[str, float]:
+    """Wall seconds by stage. Start-up is what no step covers: before the first, between them, after the last.
+
+    Where the published asset tells its checks from its publication, what is left of that step (its page in Dagster) is no stage of its own.
+    """
+    by_stage: dict[str, list[Interval]] = {}
+    for step, interval in steps.intervals.items():
+        by_stage.setdefault(stage_of(step), []).append(interval)
+    seconds = {stage: covered(by_stage[stage]) for stage in STAGES if stage in by_stage}
+    if CHECKS_AND_PUBLISH in seconds and steps.check_seconds is not None and steps.publish_seconds is not None:
+        rest = seconds.pop(CHECKS_AND_PUBLISH) - steps.check_seconds - steps.publish_seconds
+        seconds |= {CHECKS: steps.check_seconds, PUBLISH: steps.publish_seconds, OTHER: seconds.get(OTHER, 0.0) + rest}
+    seconds[START_UP] = wall - covered(steps.intervals.values())
+    return {stage: seconds[stage] for stage in STAGES if stage in seconds}
+
+
+def recorded_steps(home: Path, began_at: float) -> Steps:
+    """The steps of all jobs that began on a home since an instant: `run` starts a second job where only exports are left."""
+    intervals: dict[str, Interval] = {}
+    told: dict[str, float] = {}
+    with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
+        for record in instance.get_run_records():
+            if record.create_timestamp.timestamp() < began_at:
+                continue
+            run_id = record.dagster_run.run_id
+            for step in instance.get_run_step_stats(run_id):
+                if step.start_time is not None and step.end_time is not None:
+                    intervals[step.step_key] = (step.start_time, step.end_time)
+            told |= _published_seconds(instance, run_id)
+    return Steps(intervals, told.get(CHECK_SECONDS), told.get(PUBLISH_SECONDS))
+
+
+def _published_seconds(instance: dg.DagsterInstance, run_id: str) -> dict[str, float]:
+    told: dict[str, float] = {}
+    for record in instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records:
+        event = record.event_log_entry.dagster_event
+        if event is None or event.step_key != PUBLISHED_STEP:
+            continue
+        metadata = event.step_materialization_data.materialization.metadata
+        told |= {name: float(str(metadata[name].value)) for name in (CHECK_SECONDS, PUBLISH_SECONDS) if name in metadata}
+    return told
