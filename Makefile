@@ -6,6 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PEERS := .venv-peers
 
 .PHONY: run test lint types unit soak ui bench lock clean
 
@@ -33,21 +34,31 @@ soak: $(INSTALLED)
 ui: $(INSTALLED)
 	$(BIN)/paywall-warehouse ui
 
-bench: $(INSTALLED)
+# About an hour and 30 GB of disk; docs/benchmarks.md says how to measure less.
+bench: $(INSTALLED) $(PEERS)/.installed
 	$(BIN)/python -m benchmarks.bench
-	$(BIN)/python -m benchmarks.exports
 
 # Needs uv on the PATH; only for changing versions.
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-emit-index-url --no-header --quiet \
 		--output-file requirements.lock
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["peers"], sep="\n")' \
+		| uv pip compile - --constraint requirements.lock --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --quiet \
+		--output-file requirements-peers.lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dbt_project/target dbt_project/logs
+	rm -rf $(VENV) $(PEERS) .mypy_cache .pytest_cache .ruff_cache .hypothesis dbt_project/target dbt_project/logs
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found; install one or call make with PYTHON=/path/to/python." >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Apart from `.venv`: the peers bring 1 GB that nothing else needs.
+$(PEERS)/.installed: requirements-peers.lock
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found; install one or call make with PYTHON=/path/to/python." >&2; exit 2; }
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-peers.lock
 	@touch $@
