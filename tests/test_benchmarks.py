@@ -1,0 +1,190 @@
+"""What the benchmarks are built on: the nights, the measurement of a process, the sums of stages, the verdicts."""
+
+import json
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import ledgers
+from benchmarks.contenders import Run
+from benchmarks.full import Full
+from benchmarks.growth import Growth, targets
+from benchmarks.ledgers import Ledger, Night
+from benchmarks.lookup import Lookup
+from benchmarks.measure import Measurement, clean_environment, measure
+from benchmarks.peers.compare import DLT, DLT_PARQUET, STEP, Comparison, Contender, Loaded
+from benchmarks.stages import Steps, covered, stage_of, stage_seconds
+from benchmarks.tables import Target, spread, target_table
+from orchestration.progress import TITLES
+
+HISTORY = Ledger(2_000)
+NIGHT = 500
+
+
+def rows(folder: Path, pattern: str) -> list[dict[str, Any]]:
+    """The records of some landed files."""
+    return [json.loads(line) for file in sorted(folder.glob(pattern)) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A history and two nights after it."""
+    landing = tmp_path_factory.mktemp("landing")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ledgers, "DATA", tmp_path_factory.mktemp("data"))
+        HISTORY.link(landing)
+        first = HISTORY.land_night(landing, HISTORY.entries, NIGHT, late_days=30)
+        HISTORY.land_night(landing, first.next_offset, NIGHT, late_days=30)
+    return landing / "ledger"
+
+
+def test_two_per_cent_of_a_night_are_late_versions_and_the_rest_is_new(landed: Path) -> None:
+    late = rows(landed, "late-000000002000.jsonl")
+    new = {row["id"] for row in rows(landed, "ledger-*.jsonl") if "e000000002000" <= row["id"] < "e000000002490"}
+    assert len({row["id"] for row in late}) == len(late) == 10
+    assert len(new) == NIGHT - 10
+
+
+def test_late_versions_are_of_entries_of_the_last_days_before_the_night_and_say_something_else_later(landed: Path) -> None:
+    for night in (2000, 2490):
+        before = {row["id"]: row for row in rows(landed, "ledger-*.jsonl") if row["id"] < f"e{night:012d}"}
+        since = HISTORY.instant(night) - timedelta(days=30)
+        for late in rows(landed, f"late-{night:012d}.jsonl"):
+            earlier = before[late["id"]]
+            assert late["updated_at"] > earlier["updated_at"]
+            assert (late["status"], late["amount"]) != (earlier["status"], earlier["amount"])
+            assert late["timestamp"] == earlier["timestamp"]
+            assert datetime.fromisoformat(late["timestamp"]) >= since
+
+
+def test_a_night_continues_the_time_axis_of_its_history(landed: Path) -> None:
+    stamps = {row["id"]: datetime.fromisoformat(row["timestamp"]) for row in rows(landed, "ledger-*.jsonl")}
+    assert list(stamps) == sorted(stamps)
+    pace = timedelta(days=365) / HISTORY.entries
+    between = [later - earlier for earlier, later in zip(list(stamps.values()), list(stamps.values())[1:], strict=False)]
+    assert max(abs(gap - pace) for gap in between) <= timedelta(microseconds=2)
+
+
+def test_a_process_is_measured_with_its_children_its_files_and_what_it_says(tmp_path: Path) -> None:
+    child = "x = bytearray(200_000_000); import time; time.sleep(1)"
+    parent = (
+        f"import subprocess, sys; open('file', 'wb').write(bytes(1_000_000)); subprocess.run([sys.executable, '-c', {child!r}]); print(7)"
+    )
+    done = measure([sys.executable, "-c", parent], tmp_path, {})
+    assert done.output == "7\n"
+    assert done.told() == 7
+    assert done.peak_mb > 200
+    assert done.disk_mb == 1
+    assert done.cpu_seconds > 0
+
+
+def test_a_process_that_fails_says_what_it_said(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"exit code 3 of (.|\n)*told why"):
+        measure([sys.executable, "-c", "print('told why'); raise SystemExit(3)"], tmp_path, {})
+
+
+def test_own_settings_do_not_reach_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPORT_URI", "/elsewhere")
+    monkeypatch.setenv("DUCKDB_MEMORY_LIMIT", "1GB")
+    environment = clean_environment({"WAREHOUSE_HOME": "/home"})
+    assert "EXPORT_URI" not in environment
+    assert (environment["WAREHOUSE_HOME"], environment["DUCKDB_MEMORY_LIMIT"]) == ("/home", "1GB")
+
+
+def test_every_step_of_a_run_has_a_stage() -> None:
+    assert {stage_of(step) for step in TITLES} == {"ingest", "dbt", "checks and publish", "exports"}
+    assert stage_of("something_new") == "other steps"
+
+
+STEPS = {
+    "raw__ledger_entries": (10.0, 14.0),
+    "raw__price_book": (13.0, 15.0),
+    "dbt_models": (16.0, 26.0),
+    "published__warehouse": (26.0, 29.0),
+    "exports__ledger": (29.5, 31.0),
+    "something_new": (31.0, 31.5),
+}
+
+
+def test_stages_add_up_to_the_wall_and_steps_side_by_side_count_once() -> None:
+    seconds = stage_seconds(Steps(STEPS), wall=40)
+    expected = {"ingest": 5, "dbt": 10, "checks and publish": 3, "exports": 1.5, "other steps": 0.5, "start-up": 20}
+    assert seconds == pytest.approx(expected)
+    assert sum(seconds.values()) == pytest.approx(40)
+
+
+def test_checks_and_publication_are_told_apart_where_the_asset_tells_them_apart() -> None:
+    seconds = stage_seconds(Steps(STEPS, check_seconds=1.25, publish_seconds=1.5), wall=40)
+    assert (seconds["checks"], seconds["publish"], seconds["other steps"]) == pytest.approx((1.25, 1.5, 0.75))
+    assert "checks and publish" not in seconds
+    assert sum(seconds.values()) == pytest.approx(40)
+
+
+def test_a_run_without_steps_is_all_start_up() -> None:
+    assert stage_seconds(Steps({}), wall=7) == {"start-up": 7}
+    assert covered([]) == 0
+
+
+def test_verdicts() -> None:
+    assert Target("a", 1.5, 1.5, "×").verdict == "met"
+    assert Target("a", 1.5, 1.8, "×").verdict == "**missed** by 0.30 × (20%)"
+    assert Target("a", 50, 60, "×", at_least=True).verdict == "met"
+    assert Target("a", 50, 40, "×", at_least=True).verdict == "**missed** by 10.00 × (20%)"
+    assert target_table([]) == []
+    assert spread([3, 1, 2]) == "2.0 (1.0 to 3.0)"
+    assert spread([3]) == "3.0"
+
+
+def measured(seconds: float, peak_mb: float = 0, disk_mb: float = 0) -> Measurement:
+    """A process that began at 0."""
+    return Measurement(0, seconds, 0, peak_mb, disk_mb, "")
+
+
+def a_run(seconds: float, start_up: float, peak_mb: float = 0, disk_mb: float = 0) -> Run:
+    """A run with one step, before which it started up."""
+    return Run(measured(seconds, peak_mb, disk_mb), Steps({"raw__ledger_entries": (start_up, seconds)}))
+
+
+def results(found: list[Target]) -> list[tuple[float, float]]:
+    """Promised and measured."""
+    return [(one.limit, round(one.measured, 6)) for one in found]
+
+
+def test_a_first_run_of_10_m_is_held_against_the_hand_written_sql() -> None:
+    runs = [a_run(70, 8, 3_000, 900), a_run(60, 8, 4_500, 900), a_run(80, 8, 3_000, 900)]
+    full = Full(10_000_000, [measured(50), measured(40), measured(60)], runs, [a_run(9, 8)], floor_ledger_mb=80, ledger_mb=100)
+    assert full.ratio == 70 / 50
+    assert results(full.targets()) == [(1.5, 1.4), (4, 4.5), (9, 9)]
+    assert any("beside `limit.py`'s Parquet 11.25 ×" in line for line in full.lines())
+
+
+def test_start_up_at_1_m_is_a_whole_run_of_hardly_anything() -> None:
+    full = Full(1_000_000, [measured(4)], [a_run(30, 8)], [a_run(12, 8)], floor_ledger_mb=1, ledger_mb=1)
+    assert results(full.targets()) == [(60, 30), (20, 12)]
+    assert Full(100_000, [measured(4)], [a_run(30, 8)], [a_run(12, 8)]).targets() == []
+
+
+def history(entries: int, full: float, share: float, same: float, peak_mb: float) -> Growth:
+    """What growth measured on a history."""
+    night = Night(entries, 98, 2, ledgers.ENDS_AT)
+    found = [Lookup("u1", 9, 0.01, 0.5), Lookup("u2", 5, 0.01, 0.2), Lookup("u3", 1, 0.01, 0.1)]
+    idle = [a_run(6, 5), a_run(8, 5), a_run(7, 5)]
+    return Growth(Ledger(entries), [a_run(full, 9, peak_mb)], [a_run(share, 5)], [a_run(same, 5)], idle, [night], found)
+
+
+def test_nights_are_held_against_the_full_run_and_histories_against_each_other() -> None:
+    found = targets([history(10_000_000, 100, 20, 25, 2_000), history(30_000_000, 300, 60, 31, 2_500)], same=100)
+    assert results(found) == [(0.25, 0.2), (15, 7), (0.15, 0.2), (15, 7), (0.3, 0.2), (1.3, 26 / 20), (1.3, 1.25)]
+    assert [one.is_met for one in found] == [True, True, False, True, True, True, True]
+
+
+def test_loading_is_held_against_dlt_by_the_rows_per_second_of_the_work_alone() -> None:
+    def contender(name: str, seconds: float) -> Contender:
+        return Contender(name, "load", lambda ledger, out: Loaded(0, 0, measured(0)), [Loaded(seconds, 1_000, measured(99))])
+
+    compared = Comparison(HISTORY, [contender(STEP, 1), contender(DLT, 60), contender(DLT_PARQUET, 12)])
+    assert results(compared.targets()) == [(50, 60), (15, 12)]
+    assert [one.is_met for one in compared.targets()] == [True, False]
