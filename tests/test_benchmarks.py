@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from benchmarks import ledgers
@@ -16,9 +17,11 @@ from benchmarks.ledgers import Ledger, Night
 from benchmarks.lookup import Lookup
 from benchmarks.measure import Measurement, clean_environment, measure
 from benchmarks.peers.compare import DLT, DLT_PARQUET, STEP, Comparison, Contender, Loaded
-from benchmarks.stages import Steps, covered, stage_of, stage_seconds
+from benchmarks.stages import Steps, covered, recorded_steps, stage_of, stage_seconds
 from benchmarks.tables import Target, spread, target_table
+from orchestration.instance import open_instance
 from orchestration.progress import TITLES
+from paywall_warehouse.home import Home
 
 HISTORY = Ledger(2_000)
 NIGHT = 500
@@ -121,6 +124,26 @@ def test_checks_and_publication_are_told_apart_where_the_asset_tells_them_apart(
     assert (seconds["checks"], seconds["publish"], seconds["other steps"]) == pytest.approx((1.25, 1.5, 0.75))
     assert "checks and publish" not in seconds
     assert sum(seconds.values()) == pytest.approx(40)
+
+
+def test_steps_are_read_from_what_dagster_recorded_since_the_command_began(tmp_path: Path) -> None:
+    @dg.asset(key=["raw", "ledger_entries"])
+    def ledger_entries() -> None: ...
+
+    @dg.asset(key=["published", "warehouse"], deps=[ledger_entries])
+    def published() -> dg.MaterializeResult[None]:
+        return dg.MaterializeResult(metadata={"check seconds": 1.25, "publish seconds": 0.5})
+
+    with open_instance(Home(tmp_path)) as instance:
+        run_id = dg.materialize([ledger_entries, published], instance=instance).run_id
+        record = instance.get_run_record_by_id(run_id)
+    assert record is not None
+    began_at = record.create_timestamp.timestamp()
+    steps = recorded_steps(tmp_path, began_at - 1)
+    assert set(steps.intervals) == {"raw__ledger_entries", "published__warehouse"}
+    assert (steps.check_seconds, steps.publish_seconds) == (1.25, 0.5)
+    assert steps.seconds("raw__ledger_entries") > 0
+    assert recorded_steps(tmp_path, began_at + 1).intervals == {}
 
 
 def test_a_run_without_steps_is_all_start_up() -> None:
