@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import duckdb
 
-from exports.checks import Invariant, invariant, none_of, number
+from exports.checks import EXACT, Invariant, invariant, none_of, number
 from exports.payment_invariants import PAYMENT_INVARIANTS, check_payments
 from paywall_warehouse.settings import Settings
 
@@ -42,9 +42,9 @@ LEDGER_INVARIANTS: Final = {
 INVARIANTS: Final = {**LEDGER_INVARIANTS, **PAYMENT_INVARIANTS}
 
 
-# One pass over the entries; contract 4.1 and 4.2. `counted` is what a cost counts for, `settled` what revenue does.
+# One pass over the entries, those through today apart; contract 4.1 and 4.2.
 ENTRY_TOTALS = """
-select currency,
+select currency, entry_date <= (select today from raw.settings) as through_today,
     count(*) filter (where entry_type = 'charge' and status = 'settled') as charges,
     sum(prompt_tokens) filter (where entry_type = 'charge' and status = 'settled') as prompt_tokens,
     sum(completion_tokens) filter (where entry_type = 'charge' and status = 'settled') as completion_tokens,
@@ -59,16 +59,26 @@ select currency,
     sum(amount) filter (where entry_type = 'deposit' and status = 'settled' and funding = 'promo') as promo_deposits,
     sum(balance_effect) as balance_effect
 from marts.fct_ledger_entries
-{where}
-group by currency
+group by all
 """
 
+# Every wallet day beside the one before it.
 BROKEN_WALLET_DAYS = """
 select * from (
     select *, lag(closing_balance) over (partition by user_id, paywall_id, currency order by date_day) as closing_before
     from marts.fct_wallet_days
 ) where closing_balance <> opening_balance + deposits + promo_deposits - charged + refunds - deposit_refunds - withdrawals + adjustments
     or opening_balance <> coalesce(closing_before, 0)
+"""
+
+# The same in one pass without sorting, a quarter of the time. In every wallet the days with what they open with are the days after each
+# closing with what that closed with, and the first day, which opens with nothing; equal sums of hashes mean equal sets of pairs.
+BROKEN_WALLETS = """
+select user_id, paywall_id, currency from marts.fct_wallet_days group by all
+having count(*) filter (where closing_balance
+        <> opening_balance + deposits + promo_deposits - charged + refunds - deposit_refunds - withdrawals + adjustments) > 0
+    or sum(hash(date_day, opening_balance))
+        <> hash(min(date_day), 0::decimal(38, 12)) + coalesce(sum(hash(valid_to, closing_balance)) filter (where valid_to is not null), 0)
 """
 
 BROKEN_ROLLFORWARD_DAYS = """
@@ -91,7 +101,7 @@ where rolled.jumped is distinct from 0 or rolled.moved <> coalesce(wallets.moved
 
 def check_invariants(connection: duckdb.DuckDBPyConnection, settings: Settings) -> list[Invariant]:
     """Every invariant over the build file, in the order of `INVARIANTS`."""
-    entries = _by_currency(connection, ENTRY_TOTALS.format(where=""))
+    through_today, entries = _entry_totals(connection)
     return [
         *_records(connection),
         _unique_ids(connection),
@@ -102,11 +112,11 @@ def check_invariants(connection: duckdb.DuckDBPyConnection, settings: Settings) 
             _totals(connection, "fct_user_days", (*SHARED_MEASURES, "deposits", "promo_deposits")),
             (*SHARED_MEASURES, "deposits", "promo_deposits"),
         ),
-        none_of(connection, "wallet_days_balance", "all", BROKEN_WALLET_DAYS),
+        none_of(connection, "wallet_days_balance", "all", BROKEN_WALLET_DAYS, quick=BROKEN_WALLETS),
         *_wallets(connection, entries),
         none_of(connection, "rollforward_equals_wallets", "all", BROKEN_ROLLFORWARD_DAYS),
         *_gaps(connection),
-        *_all_time(connection),
+        *_all_time(connection, through_today),
         _reject_ratio(connection, settings.max_reject_ratio),
         *check_payments(connection, settings),
     ]
@@ -158,11 +168,23 @@ def _gaps(connection: duckdb.DuckDBPyConnection) -> Iterator[Invariant]:
     yield invariant("rollforward_has_no_gaps", "all", expected, actual, query)
 
 
-def _all_time(connection: duckdb.DuckDBPyConnection) -> Iterator[Invariant]:
-    through_today = _by_currency(connection, ENTRY_TOTALS.format(where="where entry_date <= (select today from raw.settings)"))
-    every = _by_currency(connection, ENTRY_TOTALS.format(where="where false"))
-    currencies = [row[0] for row in connection.execute("select distinct currency from marts.fct_ledger_entries").fetchall()]
-    expected = {currency: through_today.get(currency, every.get(currency, {})) for currency in currencies}
+def _entry_totals(connection: duckdb.DuckDBPyConnection) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """The sums of the entries through today, and of all, by currency."""
+    result = connection.execute(ENTRY_TOTALS)
+    names = [column[0] for column in result.description or []][2:]
+    through_today: dict[str, dict[str, Any]] = {}
+    every: dict[str, dict[str, Any]] = {}
+    for currency, is_through_today, *sums in result.fetchall():
+        known = every.setdefault(currency, {})
+        through_today.setdefault(currency, {})
+        for name, value in zip(names, sums, strict=True):
+            known[name] = EXACT.add(Decimal(known.get(name) or 0), Decimal(value or 0))
+            if is_through_today:
+                through_today[currency][name] = value
+    return through_today, every
+
+
+def _all_time(connection: duckdb.DuckDBPyConnection, expected: Mapping[str, Mapping[str, Any]]) -> Iterator[Invariant]:
     kpis = _by_currency(connection, "select * exclude (period) from marts.fct_period_kpis where period = 'all_time'")
     yield from _equal("all_time_kpis_equal_entries", expected, kpis, KPI_MEASURES)
 

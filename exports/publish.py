@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -56,6 +57,8 @@ class Publication:
     """Rows of each mart, by its name without the schema."""
     new_records: int
     rejected_records: int
+    check_seconds: float = 0.0
+    publish_seconds: float = 0.0
 
     @property
     def failures(self) -> list[Invariant]:
@@ -69,6 +72,7 @@ def check_and_publish(settings: Settings, run_id: str, started_at: datetime, as_
     Either way the run is logged. `as_of` is what the build took for now; instants are UTC.
     """
     home = settings.home
+    begin = time.perf_counter()
     with settings.home.writing():
         with duckdb.connect(str(home.build_file), config=settings.duckdb_config()) as connection:
             connection.execute("set TimeZone = 'UTC'")
@@ -77,6 +81,7 @@ def check_and_publish(settings: Settings, run_id: str, started_at: datetime, as_
             row_counts = _row_counts(connection)
             new_records, rejected_records = _new_records(connection)
             connection.execute("checkpoint")
+        checked = time.perf_counter()
         passed = not any(invariant.blocks for invariant in invariants)
         run = Run(
             run_id=run_id,
@@ -91,7 +96,16 @@ def check_and_publish(settings: Settings, run_id: str, started_at: datetime, as_
         if passed:
             _publish(settings, [*read_runs(home), run])
         append_run(home, run)
-    return Publication(invariants, passed, home.published_file, row_counts, new_records, rejected_records)
+    return Publication(
+        invariants=invariants,
+        published=passed,
+        path=home.published_file,
+        row_counts=row_counts,
+        new_records=new_records,
+        rejected_records=rejected_records,
+        check_seconds=checked - begin,
+        publish_seconds=time.perf_counter() - checked,
+    )
 
 
 def record_failed_run(

@@ -1,6 +1,7 @@
 """One landing folder to one batch in the lake: what is new, read, judged, typed, written, committed."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -135,14 +136,15 @@ def _find_new(lake: Lake, landing: Landing, source: Source, copies: ExitStack) -
     seen = {(file.path, file.fingerprint) for file in known if file.status == LOADED}
     refused = {(file.path, file.sha256) for file in known if file.status == UNREADABLE}
     found = _Found()
-    for file in source.files(landing):
-        if (file.path, file.fingerprint) in seen:
-            continue
+    fresh = [file for file in source.files(landing) if (file.path, file.fingerprint) not in seen]
+    # Several at once: a digest is one core's work.
+    hashing = copies.enter_context(ThreadPoolExecutor())
+    # What fails on the way to a file is not the file's fault; it ends the load, which may be tried again.
+    paths = [copies.enter_context(landing.local_copy(file)) for file in fresh]
+    for file, path, hashed in zip(fresh, paths, [hashing.submit(sha256, path) for path in paths], strict=True):
         digest = None
-        # What fails on the way to a file is not the file's fault; it ends the load, which may be tried again.
-        path = copies.enter_context(landing.local_copy(file))
         try:
-            digest = sha256(path)
+            digest = hashed.result()
             # Reports of two idle months are the same bytes; what they cover is part of what they say.
             facts = None if source.stripe is None else facts_of(landing, file)
             # A name that gets back a content which it had before states that content anew.

@@ -460,6 +460,8 @@ def publication_metadata(publication: Publication) -> dict[str, Any]:
         **metadata,
         "new records": publication.new_records,
         "rejected": publication.rejected_records,
+        "check seconds": publication.check_seconds,
+        "publish seconds": publication.publish_seconds,
         **({"rejects": dg.MetadataValue.md(f"| reason | records | first |\n|---|---:|---|\n{reasons}")} if reasons else {}),
         "rows": dg.MetadataValue.md(f"| table | rows |\n|---|---:|\n{rows}"),
     }

@@ -25,6 +25,7 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.factory import cleanup_connections
 from dbt.artifacts.schemas.results import NodeStatus
 from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt.constants import PARTIAL_PARSE_FILE_NAME
 from dbt.contracts.graph.manifest import Manifest
 from dbt_common.events.base_types import EventMsg
 from dbt_common.events.functions import msg_to_dict
@@ -161,7 +162,7 @@ class Dbt:
                 if line := _progress(event.raw_event):
                     tell(line)
 
-        outcome = self._invoke(command, _manifests.get(self._digest()), listen)
+        outcome = self._invoke(command, self._parsed(), listen)
         _let_go_of(self.home.build_file)
         for result in getattr(outcome.result, "results", []):
             if result.status in FAILED:
@@ -176,6 +177,16 @@ class Dbt:
     def _digest(self) -> str:
         versions = f"{version('dbt-core')} {version('dbt-duckdb')}"
         return hashlib.sha256(f"{versions} {self.project} {_digest(self.project)}".encode()).hexdigest()
+
+    def _parsed(self) -> Manifest | None:
+        """The project as this process or an earlier one has parsed it; None where it has to be parsed.
+
+        dbt would read the same file, and then look for 3 s at whether any of the project's files has changed, which the digest tells.
+        """
+        digest, stamp, parsed = self._digest(), self.home.dbt_target / "project.sha256", self.home.dbt_target / PARTIAL_PARSE_FILE_NAME
+        if digest not in _manifests and parsed.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
+            _manifests[digest] = Manifest.from_msgpack(parsed.read_bytes())
+        return _manifests.get(digest)
 
     def _parse(self, digest: str) -> Manifest:
         if digest not in _manifests:
