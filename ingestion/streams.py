@@ -123,7 +123,7 @@ def _has_no_number(text: Bytes) -> bool:
     """The beginning of NaN or Infinity, in any case, where a value begins."""
     small = text | np.uint8(0x20)
     places = np.flatnonzero(small == ord("n"))
-    places = places[(places > 1) & (places < len(text) - 2)]
+    places = places[(places > 0) & (places < len(text) - 2)]
     after, before = small[places + 1], small[places - 1]
     return _begins_value(text, places[(after == ord("a")) & (small[places + 2] == ord("n"))]) or _begins_value(
         text, places[(after == ord("f")) & (before == ord("i"))] - 1

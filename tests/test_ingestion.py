@@ -52,6 +52,22 @@ def test_a_long_number_in_json_keeps_every_digit(settings: Settings) -> None:
     assert lake(settings, "ledger_entries", "amount, metadata") == [(Decimal(amount), '{"note":0.1000000000000000055511151231257827}')]
 
 
+def test_a_field_that_no_earlier_record_has_is_kept_and_a_repeated_one_is_refused(settings: Settings) -> None:
+    usual = [charge(f"usual {number}", NOON, "1") for number in range(3000)]
+    odd = jsonl([charge("unknown", NOON, "1", colour="red")]) + b'{"id":"twice","id":"twice",' + jsonl([charge("x", NOON, "1")])[1:]
+    land(settings, "ledger/a.jsonl", jsonl(usual) + odd)
+    assert outcome(load(settings, "ledger")) == (1, 3001, 1)
+    assert lake(settings, "rejects", "line, reason_code") == [(3002, "duplicate_field")]
+    kept = [row for row in lake(settings, "ledger_entries", "entry_id, metadata") if row[1] is not None]
+    assert kept == [("unknown", '{"extra":{"colour":"red"}}')]
+
+
+def test_rejected_records_are_not_among_the_accepted(settings: Settings) -> None:
+    land(settings, "ledger/a.jsonl", jsonl([charge("good", NOON, "1"), charge("bad", NOON, "one"), charge("fine", NOON, "2")]))
+    assert outcome(load(settings, "ledger")) == (1, 2, 1)
+    assert lake(settings, "ledger_entries", "entry_id") == [("fine",), ("good",)]
+
+
 def test_a_json_number_that_a_double_would_round_to_a_good_one_is_refused(settings: Settings) -> None:
     land(settings, "ledger/a.jsonl", jsonl([charge("a", NOON, Raw("0.1000000000000000055511151231257827"))]))
     assert outcome(load(settings, "ledger")) == (1, 0, 1)
