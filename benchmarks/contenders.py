@@ -1,13 +1,15 @@
 """The two that are measured: the command `paywall-warehouse run`, and hand-written SQL."""
 
+import statistics
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
 from benchmarks.measure import Measurement, disk_mb, measure
-from benchmarks.stages import LEDGER_STEP, START_UP, Steps, recorded_steps, stage_seconds
+from benchmarks.stages import LEDGER_STEP, STAGES, START_UP, Steps, recorded_steps, stage_seconds
 
 HERE = Path(__file__).parent
 COMMAND = str(Path(sys.executable).parent / "paywall-warehouse")
@@ -41,6 +43,16 @@ class Run:
     def ledger_seconds(self) -> float:
         """The step that loads the ledger's files."""
         return self.steps.seconds(LEDGER_STEP)
+
+
+def median_wall(runs: Iterable[Run]) -> float:
+    """The median of the walls."""
+    return statistics.median(one.measured.seconds for one in runs)
+
+
+def stages_of(kinds: Mapping[str, Sequence[Run]]) -> list[str]:
+    """The stages that any of the runs had, in their order."""
+    return [stage for stage in STAGES if any(stage in one.stages for runs in kinds.values() for one in runs)]
 
 
 def floor(landing: Path, out: Path) -> Measurement:

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.contenders import FLOOR_LEDGER, PIPELINE_LEDGER, Run, floor, home_parts, pipeline
+from benchmarks.contenders import FLOOR_LEDGER, PIPELINE_LEDGER, Run, floor, home_parts, median_wall, pipeline, stages_of
 from benchmarks.ledgers import Ledger
 from benchmarks.measure import Measurement, disk_mb, scratch
-from benchmarks.stages import STAGES, START_UP
+from benchmarks.stages import START_UP
 from benchmarks.tables import RESULTS, Target, head, spread, table, target_table, write
 
 TINY = Ledger(100, days=1)
@@ -39,7 +39,7 @@ class Full:
     @property
     def ratio(self) -> float:
         """The wall of the command beside that of `limit.py`."""
-        return statistics.median(one.measured.seconds for one in self.runs) / statistics.median(one.seconds for one in self.floors)
+        return median_wall(self.runs) / statistics.median(one.seconds for one in self.floors)
 
     def repeat(self, number: int, of: int) -> None:
         """Measure all once more, in turn."""
@@ -61,9 +61,9 @@ class Full:
 
     def targets(self) -> list[Target]:
         """The promises about a ledger of this size."""
-        wall = statistics.median(one.measured.seconds for one in self.runs)
+        wall = median_wall(self.runs)
         if self.entries == 1_000_000:
-            tiny = statistics.median(one.measured.seconds for one in self.tiny)
+            tiny = median_wall(self.tiny)
             outside = statistics.median(one.stages[START_UP] for one in self.runs)
             how = (
                 f"a whole first run of {TINY.entries} entries of one day, so dbt's own overhead is in it; outside all steps {outside:.1f} s"
@@ -122,8 +122,7 @@ def _cells(measured: Sequence[Measurement]) -> list[str]:
 
 def stage_table(runs: dict[str, list[Run]]) -> list[str]:
     """A row a stage, a column a kind of run; the stages add up to the wall."""
-    shown = [stage for stage in STAGES if any(stage in one.stages for several in runs.values() for one in several)]
-    rows = [[stage, *(spread([one.stages.get(stage, 0.0) for one in several]) for several in runs.values())] for stage in shown]
+    rows = [[stage, *(spread([one.stages.get(stage, 0.0) for one in several]) for several in runs.values())] for stage in stages_of(runs)]
     return table(("stage", *runs), rows)
 
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.contenders import Run, pipeline
+from benchmarks.contenders import Run, median_wall, pipeline, stages_of
 from benchmarks.ledgers import DAYS, Ledger, Night
 from benchmarks.lookup import Lookup, look_ups, median_query
 from benchmarks.measure import scratch
-from benchmarks.stages import STAGES, START_UP
+from benchmarks.stages import START_UP
 from benchmarks.tables import RESULTS, Target, head, spread, table, target_table, write
 
 SHARE, SAME, LATE_DAYS = 0.01, 100_000, 30
@@ -45,7 +45,7 @@ class Growth:
     @property
     def ratio(self) -> float:
         """The night of 1 %, start-up included, beside the full run."""
-        return wall(self.share) / wall(self.full)
+        return median_wall(self.share) / median_wall(self.full)
 
     @property
     def same_seconds(self) -> float:
@@ -64,11 +64,6 @@ class Growth:
         same_name = f"nights of {same:,}" if self.nights and same != self.nights[0].entries else f"more nights of {same:,}"
         named = {"full": self.full, share: self.share, same_name: self.same, "nothing new": self.idle}
         return {name: runs for name, runs in named.items() if runs}
-
-
-def wall(runs: Sequence[Run]) -> float:
-    """The median of the walls."""
-    return statistics.median(one.measured.seconds for one in runs)
 
 
 @dataclass(frozen=True)
@@ -125,7 +120,7 @@ def targets(histories: Sequence[Growth], same: int) -> list[Target]:
             millions = one.ledger.entries // 1_000_000
             promised.append(Target(f"a run with 1 % new entries on {millions} M of history, beside its full run", limit, one.ratio, "×"))
             how = f"median; the slowest {max(run.measured.seconds for run in one.idle):.1f} s"
-            promised.append(Target(f"a run with nothing new, on {millions} M", 15, wall(one.idle), "s", how=how))
+            promised.append(Target(f"a run with nothing new, on {millions} M", 15, median_wall(one.idle), "s", how=how))
     by_entries = {one.ledger.entries: one for one in histories}
     small, large = by_entries.get(10_000_000), by_entries.get(30_000_000)
     if large:
@@ -163,13 +158,13 @@ def _runs(one: Growth, asked: Asked) -> list[str]:
         cells = [spread([getattr(each, field) for each in measured]) for field in ("seconds", "cpu_seconds", "peak_mb")]
         disk = f"{measured[-1].disk_mb:,.1f}"
         inside = spread([run.without_start_up for run in runs])
-        rows.append([name, str(len(runs)), cells[0], f"{wall(runs) / wall(one.full):.3f} ×", inside, *cells[1:], disk])
+        rows.append([name, str(len(runs)), cells[0], f"{median_wall(runs) / median_wall(one.full):.3f} ×", inside, *cells[1:], disk])
     return table(("run", "runs", "wall s", "beside full", "within steps s", "CPU s", "peak memory MB", "home MB, after the last"), rows)
 
 
 def _stages(one: Growth, asked: Asked) -> list[str]:
     kinds = one.kinds(asked.same)
-    shown = [stage for stage in STAGES if any(stage in run.stages for runs in kinds.values() for run in runs)]
+    shown = stages_of(kinds)
     rows = []
     for name, runs in kinds.items():
         cells = [f"{statistics.median(run.stages.get(stage, 0.0) for run in runs):.1f}" for stage in shown]

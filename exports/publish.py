@@ -57,8 +57,8 @@ class Publication:
     """Rows of each mart, by its name without the schema."""
     new_records: int
     rejected_records: int
-    check_seconds: float = 0.0
-    publish_seconds: float = 0.0
+    check_seconds: float
+    publish_seconds: float
 
     @property
     def failures(self) -> list[Invariant]:

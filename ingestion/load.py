@@ -137,11 +137,12 @@ def _find_new(lake: Lake, landing: Landing, source: Source, copies: ExitStack) -
     refused = {(file.path, file.sha256) for file in known if file.status == UNREADABLE}
     found = _Found()
     fresh = [file for file in source.files(landing) if (file.path, file.fingerprint) not in seen]
-    # Several at once: a digest is one core's work.
-    hashing = copies.enter_context(ThreadPoolExecutor())
     # What fails on the way to a file is not the file's fault; it ends the load, which may be tried again.
     paths = [copies.enter_context(landing.local_copy(file)) for file in fresh]
-    for file, path, hashed in zip(fresh, paths, [hashing.submit(sha256, path) for path in paths], strict=True):
+    # Several at once: a digest is one core's work.
+    with ThreadPoolExecutor() as pool:
+        digests = [pool.submit(sha256, path) for path in paths]
+    for file, path, hashed in zip(fresh, paths, digests, strict=True):
         digest = None
         try:
             digest = hashed.result()
@@ -185,9 +186,10 @@ def _write_batch(settings: Settings, lake: Lake, landing: Landing, source: Sourc
             data.mkdir(exist_ok=True)
             parquet = data / f"part-{part:05d}.parquet"
             _judge(connection, source, files, batch_seq, parquet)
-            counts |= _counts(connection, parquet)
-            if any(rejected for _, rejected, _ in (counts.get(file.file_no, (0, 0, 0)) for file in files)):
+            counted = _counts(connection, parquet)
+            if any(rejected for _, rejected, _ in counted.values()):
                 _set_rejects_apart(connection, parquet)
+            counts |= counted
             if source.has_models:
                 named = f"select distinct model from {_rows(parquet)} where model is not null"
                 models |= {model for (model,) in connection.execute(named).fetchall()}

@@ -14,7 +14,7 @@ def stated_fields(
     scalars: Sequence[str],
     objects: Mapping[str, str],
     known: Sequence[str],
-    unwrap: str | None = None,
+    unwrap: str = "{}",
 ) -> str:
     """SQL for `file_no, line, raw, problem, f_<field>…, o_<object>…, wrong_type, extra`.
 
@@ -40,7 +40,6 @@ def stated_fields(
     ]
     removal = literal("{" + ", ".join(f'"{name}": null' for name in known) + "}")
     values = f"json_extract_string({{}}, {texts_list([*fields.values(), *objects.values()])})"
-    unwrapped = unwrap or "{}"
     # Each step computes only what the next one needs twice; a CASE keeps the costly looks for the few records that need them.
     return f"""
     select * exclude (said, is_marked, has_odd_keys, object_text, {", ".join(marked)}), {_lines(unmarked)},
@@ -55,7 +54,7 @@ def stated_fields(
                 case when is_marked then list_transform({values.format("object_text")}, lambda one: unmark(one))
                     when problem is null then plainly_said end as said
             from (
-                select *, case when is_marked then {unwrapped.format("mark_numbers(text)")}
+                select *, case when is_marked then {unwrap.format("mark_numbers(text)")}
                     when problem is null then record end as object_text
                 from (
                     select file_no, line, raw, text, record, plainly_said, keys, has_odd_keys, problem,
@@ -79,7 +78,7 @@ def stated_fields(
                                     end as has_odd_keys
                                 from (
                                     select *, try({values.format("record")}) as plainly_said, try(json_keys(record)) as keys
-                                    from (select *, try({unwrapped.format("text")}) as record from ({texts}))
+                                    from (select *, try({unwrap.format("text")}) as record from ({texts}))
                                 )
                             )
                         )

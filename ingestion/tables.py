@@ -1,4 +1,7 @@
-"""The lake's tables: columns and types of their Parquet files, which the warehouse shows under the same names in schema `raw`."""
+"""The lake's tables: columns and types of their Parquet files, which the warehouse shows under the same names in schema `raw`.
+
+The files also have the columns with which a load judges its records (`reject_code` and others); of what the lake keeps they say nothing.
+"""
 
 from typing import Final
 

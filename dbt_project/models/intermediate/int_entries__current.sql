@@ -3,16 +3,13 @@
 {#- A view: the ledger is written once, as fct_ledger_entries, which takes as long as everything that is read for it. -#}
 with
 
-touched as (select * from {{ ref('int_touched__entries') }}),
-
 {% for import in ['entry_versions', 'ledger_ids'] %}
 {{ import }} as (
-    select versions.*
-    from {{ ref('stg_ledger__entry_versions') }} as versions
-    {%- if not is_rebuild() %}
-    semi join touched on versions.entry_id = touched.entry_id
-    {%- endif %}
+
+    {{ bounded(ref('stg_ledger__entry_versions'), 'entries') }}
+
 ),
+
 {% endfor %}
 latest as (select * from {{ ref('int_entries__repeated') }}),
 

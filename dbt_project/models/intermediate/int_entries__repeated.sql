@@ -1,15 +1,12 @@
 with
 
-touched as (select * from {{ ref('int_touched__entries') }}),
-
 {% for import in ['counted', 'ranked'] %}
 {{ import }} as (
-    select versions.*
-    from {{ ref('stg_ledger__entry_versions') }} as versions
-    {%- if not is_rebuild() %}
-    semi join touched on versions.entry_id = touched.entry_id
-    {%- endif %}
+
+    {{ bounded(ref('stg_ledger__entry_versions'), 'entries') }}
+
 ),
+
 {% endfor %}
 repeated as (
 
