@@ -23,9 +23,9 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(BIN)/mypy
 
-# Two workers: whole runs are mostly one process waiting for another.
+# Two workers: whole runs are mostly one process waiting for another. In the order of `tests/conftest.py`: pytest-xdist's own would be by number.
 unit: $(INSTALLED)
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # What is too long for every change.
 soak: $(INSTALLED)

@@ -9,6 +9,23 @@ import pytest
 from exports import catalog
 from tests.export_homes import first_publication, second_publication
 
+# Two workers take a file at a time: with a minute-long one last, one of them waits for the other.
+LONGEST_FIRST = (
+    "test_reconciliation_runs",
+    "test_pipeline_against_oracle",
+    "test_reconciliation",
+    "test_cli",
+    "test_orchestration",
+    "test_pull",
+    "test_publish",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest come first."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
+
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
