@@ -12,6 +12,8 @@ from paywall_warehouse.settings import Settings
 
 UNITS = Decimal(1).scaleb(-12)
 
+MONTHLY_MEASURES = ("charges", "revenue", "refunds", "provider_cost", "platform_fees", "charges_without_cost", "deposits", "balance_effect")
+
 # Measures that entries, daily revenue and user days must agree on.
 SHARED_MEASURES = (
     "charges",
@@ -32,6 +34,7 @@ LEDGER_INVARIANTS: Final = {
     "entry_ids_are_unique": "No entry id stands twice in fct_ledger_entries.",
     "daily_revenue_equals_entries": "fct_daily_revenue adds up to fct_ledger_entries, per currency and measure.",
     "user_days_equal_entries": "fct_user_days adds up to fct_ledger_entries, per currency and measure.",
+    "user_months_equal_entries": "fct_user_months adds up to fct_ledger_entries, per currency and measure.",
     "wallet_days_balance": "closing = opening + movements on every wallet day, and opening = the closing before.",
     "wallets_equal_entries": "The wallets' current balances add up to the balance effects of all entries, per currency.",
     "rollforward_equals_wallets": "On every day the liability roll-forward shows the movements and the closing of all wallets.",
@@ -41,6 +44,15 @@ LEDGER_INVARIANTS: Final = {
 }
 INVARIANTS: Final = {**LEDGER_INVARIANTS, **PAYMENT_INVARIANTS}
 
+
+# Where to look where a comparison with the entries does not hold.
+COMPARED_MARTS: Final = {
+    "daily_revenue_equals_entries": "fct_daily_revenue",
+    "user_days_equal_entries": "fct_user_days",
+    "user_months_equal_entries": "fct_user_months",
+    "wallets_equal_entries": "fct_wallet_days",
+    "all_time_kpis_equal_entries": "fct_period_kpis",
+}
 
 # One pass over the entries, those through today apart; contract 4.1 and 4.2.
 ENTRY_TOTALS = """
@@ -112,6 +124,7 @@ def check_invariants(connection: duckdb.DuckDBPyConnection, settings: Settings) 
             _totals(connection, "fct_user_days", (*SHARED_MEASURES, "deposits", "promo_deposits")),
             (*SHARED_MEASURES, "deposits", "promo_deposits"),
         ),
+        *_equal("user_months_equal_entries", entries, _month_totals(connection), MONTHLY_MEASURES),
         none_of(connection, "wallet_days_balance", "all", BROKEN_WALLET_DAYS, quick=BROKEN_WALLETS),
         *_wallets(connection, entries),
         none_of(connection, "rollforward_equals_wallets", "all", BROKEN_ROLLFORWARD_DAYS),
@@ -125,7 +138,7 @@ def check_invariants(connection: duckdb.DuckDBPyConnection, settings: Settings) 
 def _records(connection: duckdb.DuckDBPyConnection) -> Iterator[Invariant]:
     accepted = number(
         connection,
-        "select sum(entry_records) from raw.loaded_files where batch_seq <= (select built_through from build.state)",
+        "select sum(entry_records) from raw.loaded_files where batch_seq <= (select built_through from ops.build_state)",
     )
     entries, versions = connection.execute("select count(*), coalesce(sum(versions), 0) from marts.fct_ledger_entries").fetchall()[0]
     orphans = number(connection, "select sum(versions) from intermediate.int_entries__orphans")
@@ -143,7 +156,7 @@ def _records(connection: duckdb.DuckDBPyConnection) -> Iterator[Invariant]:
 def _unique_ids(connection: duckdb.DuckDBPyConnection) -> Invariant:
     # An id can only stand twice where rows were written: everywhere after a full refresh, else at the ids that the build touched.
     query = (
-        "select entry_id, count(*) from marts.fct_ledger_entries where (select full_refresh from build.state)"
+        "select entry_id, count(*) from marts.fct_ledger_entries where (select full_refresh from ops.build_state)"
         " or entry_id in (select entry_id from intermediate.int_touched__entries) group by entry_id having count(*) > 1"
     )
     return none_of(connection, "entry_ids_are_unique", "all", query)
@@ -193,7 +206,7 @@ def _reject_ratio(connection: duckdb.DuckDBPyConnection, limit: float) -> Invari
     """Over all records that no publication has shown yet, so that a refused batch stays refused in the next run too."""
     records, rejected = connection.execute(
         """select coalesce(sum(records), 0), coalesce(sum(rejected), 0) from raw.loaded_files
-        where batch_seq > (select published_through from build.state)"""
+        where batch_seq > (select through from build.published)"""
     ).fetchall()[0]
     ratio = Decimal(rejected) / Decimal(records) if records else Decimal(0)
     allowed = Decimal(repr(limit))
@@ -213,6 +226,12 @@ def _totals(connection: duckdb.DuckDBPyConnection, mart: str, measures: Iterable
     return _by_currency(connection, f"select currency, {sums} from marts.{mart} group by currency")
 
 
+def _month_totals(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Any]]:
+    """The sums of the months, what they did to balances under the name that entries have for it."""
+    sums = ", ".join(f"sum({'balance_change' if name == 'balance_effect' else name}) as {name}" for name in MONTHLY_MEASURES)
+    return _by_currency(connection, f"select currency, {sums} from marts.fct_user_months group by currency")
+
+
 def _by_currency(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, dict[str, Any]]:
     result = connection.execute(query)
     names = [column[0] for column in result.description or []]
@@ -225,7 +244,7 @@ def _equal(
 ) -> Iterator[Invariant]:
     """One row for each currency and measure; a currency that one side lacks counts as zero there."""
     measures = tuple(measures)
-    mart = {"daily_revenue_equals_entries": "fct_daily_revenue", "user_days_equal_entries": "fct_user_days"}.get(name, "fct_wallet_days")
+    mart = COMPARED_MARTS[name]
     for currency in sorted({*expected, *actual}):
         for measure in measures:
             queries = (f"select * from marts.{table} where currency = '{currency}'" for table in (mart, "fct_ledger_entries"))

@@ -1,4 +1,4 @@
-"""Check the build, then publish it: the whole file is copied, trimmed to what readers may rely on, and swapped in atomically."""
+"""Check the build, then publish it: the file is trimmed to what readers may rely on, and moved to where they find it."""
 
 import logging
 import shutil
@@ -13,6 +13,7 @@ import duckdb
 from exports.checks import Invariant
 from exports.invariants import check_invariants
 from exports.runs import FAILED, PUBLISHED, Run, append_run, read_runs
+from ingestion.build_file import note_publication
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.settings import Settings
 
@@ -148,7 +149,7 @@ def _new_records(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
     """Records, and rejected ones among them, that no publication has shown yet."""
     row = connection.execute(
         """select cast(coalesce(sum(records), 0) as bigint), cast(coalesce(sum(rejected), 0) as bigint) from raw.loaded_files
-        where batch_seq > (select published_through from build.state)"""
+        where batch_seq > (select through from build.published)"""
     ).fetchall()[0]
     return row[0], row[1]
 
@@ -157,17 +158,22 @@ def _publish(settings: Settings, runs: Sequence[Run]) -> None:
     home = settings.home
     for left_over in home.published_file.parent.glob(".warehouse.duckdb.*.partial*"):
         left_over.unlink()
-    replace_file(home.published_file, lambda partial: _copy_for_readers(home.build_file, partial, runs))
-    with duckdb.connect(str(home.build_file)) as connection:
-        connection.execute("update build.state set published_fingerprint = fingerprint, published_through = built_through")
-        connection.execute("create or replace table build.published_breaks as from marts.fct_reconciliation_history")
+    fingerprint, built_through = _trim_for_readers(home.build_file, runs)
+
+    def move(partial: Path) -> None:
+        shutil.move(home.build_file, partial)  # which copies where the folder is on another file system
+        note_publication(home, partial, fingerprint, built_through)
+
+    replace_file(home.published_file, move)
 
 
-def _copy_for_readers(build_file: Path, partial: Path, runs: Sequence[Run]) -> None:
-    """Copying the bytes costs a second a GB; `COPY FROM DATABASE`, which would compact them, 24."""
-    shutil.copyfile(build_file, partial)
-    with duckdb.connect(str(partial)) as connection:
+def _trim_for_readers(build_file: Path, runs: Sequence[Run]) -> tuple[str, int]:
+    """Leave marts and ops alone in the file; returns the fingerprint of the build and the last batch that it shows."""
+    with duckdb.connect(str(build_file)) as connection:
         connection.execute("set TimeZone = 'UTC'")
+        fingerprint, built_through = connection.execute("select fingerprint, built_through from ops.build_state").fetchall()[0]
+        # At once: a file that is cut short here still is a build file.
+        connection.begin()
         connection.execute(OPS_OF_THE_LAKE)
         connection.executemany(
             "insert into ops.runs values (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -192,7 +198,9 @@ def _copy_for_readers(build_file: Path, partial: Path, runs: Sequence[Run]) -> N
         for (schema,) in schemas:
             if schema not in PUBLISHED_SCHEMAS:
                 connection.execute(f'drop schema "{schema}" cascade')
+        connection.commit()
         connection.execute("checkpoint")
-    leftover_log = partial.with_name(partial.name + ".wal")
+    leftover_log = build_file.with_name(build_file.name + ".wal")
     if leftover_log.exists():
-        raise RuntimeError(f"{leftover_log} is left after a checkpoint: the copy is not whole and is not published")
+        raise RuntimeError(f"{leftover_log} is left after a checkpoint: the file is not whole and is not published")
+    return fingerprint, built_through

@@ -6,29 +6,30 @@ changed (settings, models, rates) it recomputes everything.
 
 import hashlib
 from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
+from ingestion.build_file import PublishedState, base_file, bring_build_file, published_state
 from ingestion.lake import Lake, Manifest
 from ingestion.tables import LAKE_TABLES, typed
 from paywall_warehouse.quoting import file_literal, literal
 from paywall_warehouse.settings import Settings
 
-# DuckDB 1.5 cannot open a file of 2.0 unless it is created with the older layout; publishing copies this file.
-STORAGE_VERSION = "v1.5.0"
-
 # A row of the history of breaks, as published and as noted down beside it.
 BREAK = "case_id varchar, break_type varchar, priority integer, opened_at timestamptz, closed_at timestamptz"
 
+# What a file was built from goes with it wherever it goes, hence in `ops`; the schema `build` is not published.
 STATE = f"""
 create schema if not exists raw;
 create schema if not exists build;
-create table if not exists build.state (
-    built_through bigint, full_refresh boolean, meaning varchar, code_version varchar, fingerprint varchar,
-    published_fingerprint varchar, published_through bigint
+create schema if not exists ops;
+create table if not exists ops.build_state (
+    built_through bigint, full_refresh boolean, meaning varchar, code_version varchar, fingerprint varchar
 );
-insert into build.state select -1, null, null, null, null, null, -1 where not exists (from build.state);
+insert into ops.build_state select -1, null, null, null, null where not exists (from ops.build_state);
 create table if not exists build.published_breaks ({BREAK});
 create table if not exists build.touched_keys (entry_date date, user_id varchar, paywall_id varchar, currency varchar);
 """
@@ -61,27 +62,41 @@ class Build:
     fingerprint: str
 
 
-def prepare_build(settings: Settings, code_version: str, *, full_refresh: bool = False) -> Build:
-    """Bring the schemas `raw` and `build` of the build file up to date, and tell what the build has to do.
+def prepare_build(settings: Settings, code_version: str, *, full_refresh: bool = False, always: bool = False) -> Build:
+    """Tell what the next build has to do; where it has anything to do, bring the build file with its schemas `raw` and `build` up to date.
 
-    `full_refresh` asks for a rebuild of everything from the lake.
+    `full_refresh` asks for a rebuild of everything from the lake, `always` for the build file even where nothing is to be built.
     """
     home = settings.home
     with home.writing():
         home.tmp.mkdir(parents=True, exist_ok=True)
         lake = Lake(home)
         manifests = lake.manifests()
-        _create_build_file(settings)
-        with duckdb.connect(str(home.build_file), config=settings.duckdb_config()) as connection:
-            connection.execute("set TimeZone = 'UTC'")
-            connection.execute(STATE)
-            _show_lake(connection, lake, manifests)
-            _show_settings(connection, settings)
-            _show_published_breaks(connection, settings)
-            build = _decide(connection, settings, manifests, code_version, full_refresh)
-            if build.full_refresh:
-                _forget_what_was_built(connection)
-            return build
+        published = published_state(home)
+        copied = False
+        try:
+            built = _what_was_built(base_file(home, published), lake, settings)
+        except duckdb.IOException:
+            # Somebody has the published file open for writing, as DuckDB's own shell does unless told otherwise; its bytes can be copied.
+            copied = bring_build_file(home, published)
+            built = _what_was_built(home.build_file, lake, settings)
+        build = _decide(settings, manifests, built, published, code_version, full_refresh)
+        if build.needed or always:
+            copied |= bring_build_file(home, published)
+            with duckdb.connect(str(home.build_file), config=settings.duckdb_config()) as connection:
+                connection.execute("set TimeZone = 'UTC'")
+                connection.execute(STATE)
+                connection.execute(
+                    f"create or replace table build.published as select {published.built_through if published else -1} as through"
+                )
+                if copied:
+                    connection.execute("insert into build.published_breaks by name from marts.fct_reconciliation_history")
+                _show_lake(connection, lake, manifests)
+                _show_settings(connection, settings)
+                _show_published_breaks(connection, settings)
+                if build.full_refresh:
+                    _forget_what_was_built(connection)
+        return build
 
 
 def finish_build(settings: Settings, build: Build) -> None:
@@ -89,27 +104,20 @@ def finish_build(settings: Settings, build: Build) -> None:
     with settings.home.writing(), duckdb.connect(str(settings.home.build_file)) as connection:
         connection.begin()
         connection.execute(
-            "update build.state set built_through = ?, full_refresh = ?, meaning = ?, code_version = ?, fingerprint = ?",
+            "update ops.build_state set built_through = ?, full_refresh = ?, meaning = ?, code_version = ?, fingerprint = ?",
             [build.through_batch, build.full_refresh, build.meaning, build.code_version, build.fingerprint],
         )
         connection.execute("delete from build.touched_keys")
-        connection.execute("create or replace table build.built_models as select model, model_id from raw.models")
-        connection.execute("create or replace table build.built_rates as select * exclude (source) from raw.model_rates")
+        connection.execute("create or replace table ops.built_models as select model, model_id from raw.models")
+        connection.execute("create or replace table ops.built_rates as select * exclude (source) from raw.model_rates")
         connection.commit()
 
 
 def _forget_what_was_built(connection: duckdb.DuckDBPyConnection) -> None:
     """A rebuild starts from nothing: a killed one must be followed by another, and no table outlives its model."""
-    connection.execute("update build.state set built_through = -1, meaning = null, fingerprint = null")
+    connection.execute("update ops.build_state set built_through = -1, meaning = null, fingerprint = null")
     for schema in ("staging", "intermediate", "marts"):
         connection.execute(f"drop schema if exists {schema} cascade")
-
-
-def _create_build_file(settings: Settings) -> None:
-    if settings.home.build_file.exists():
-        return
-    with duckdb.connect() as connection:
-        connection.execute(f"attach {literal(str(settings.home.build_file))} as build_file (storage_version '{STORAGE_VERSION}')")
 
 
 def _show_lake(connection: duckdb.DuckDBPyConnection, lake: Lake, manifests: list[Manifest]) -> None:
@@ -121,8 +129,7 @@ def _show_lake(connection: duckdb.DuckDBPyConnection, lake: Lake, manifests: lis
         name = "rejected_records" if table == "rejects" else table
         connection.execute(f"create or replace view raw.{name} as select {typed(columns)} {rows}")
     for table in ("models", "model_rates"):
-        file = file_literal(str(lake.price_book / f"{table}.parquet"))
-        connection.execute(f"create or replace view raw.{table} as select * from read_parquet({file})")
+        connection.execute(f"create or replace view raw.{table} as select * from {_price_book(lake, table)}")
     connection.execute(LOADED_FILES)
     loaded = [
         {
@@ -140,19 +147,30 @@ def _show_lake(connection: duckdb.DuckDBPyConnection, lake: Lake, manifests: lis
         connection.unregister("manifests")
 
 
+def _price_book(lake: Lake, table: str) -> str:
+    return f"read_parquet({file_literal(str(lake.price_book / f'{table}.parquet'))})"
+
+
+def _today(settings: Settings) -> date:
+    """The reporting day of `AS_OF`, in DuckDB's own calendar, which the reporting days of the entries come from too."""
+    with duckdb.connect() as connection:
+        today: date
+        (today,) = connection.execute(
+            "select cast(timezone(?, cast(? as timestamptz)) as date)", [settings.reporting_timezone, settings.now()]
+        ).fetchall()[0]
+    return today
+
+
 def _show_settings(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    as_of = settings.now()
     connection.execute(
         """create or replace table raw.settings as
-        select cast(? as timestamptz) as as_of, cast(timezone(?, cast(? as timestamptz)) as date) as today,
+        select cast(? as timestamptz) as as_of, cast(? as date) as today,
             cast(? as varchar) as reporting_timezone, cast(? as varchar) as default_currency,
             cast(? as decimal(38, 12)) as low_balance, cast(? as varchar) as manual_charge_settles_on,
             cast(? as varchar[]) as promo_reasons, cast(? as integer) as recon_grace_days""",
         [
-            as_of,
-            # DuckDB's own calendar, which the reporting days of the entries come from too.
-            settings.reporting_timezone,
-            as_of,
+            settings.now(),
+            _today(settings),
             settings.reporting_timezone,
             settings.default_currency,
             str(settings.low_balance),
@@ -170,7 +188,7 @@ def _show_published_breaks(connection: duckdb.DuckDBPyConnection, settings: Sett
     try:
         connection.execute(f"attach {literal(str(settings.home.published_file))} as published (read_only)")
     except duckdb.IOException:
-        # It is gone, or somebody has it open for writing, as DuckDB's own shell does unless told otherwise. Publication noted it down too.
+        # It is gone, or somebody has it open for writing. It was noted down when the build file was copied.
         connection.execute(f"insert into raw.published_breaks by name select {columns} from build.published_breaks")
         return
     try:
@@ -184,29 +202,58 @@ def _show_published_breaks(connection: duckdb.DuckDBPyConnection, settings: Sett
         connection.execute("detach published")
 
 
-def _decide(connection: duckdb.DuckDBPyConnection, settings: Settings, manifests: list[Manifest], code_version: str, asked: bool) -> Build:
-    built_through, meaning, built_by, published = connection.execute(
-        "select built_through, meaning, code_version, published_fingerprint from build.state"
-    ).fetchall()[0]
+@dataclass(frozen=True)
+class _Built:
+    """What the file that a build starts from was built from."""
+
+    through_batch: int = -1
+    meaning: str | None = None
+    code_version: str | None = None
+    rates_changed: bool = False
+    """Whether a model text that it was built with now means another model or has other rates."""
+
+
+def _what_was_built(file: Path | None, lake: Lake, settings: Settings) -> _Built:
+    if file is None:
+        return _Built()
+    try:
+        with duckdb.connect(str(file), config=settings.duckdb_config(), read_only=True) as connection:
+            built_through, meaning, code_version = connection.execute(
+                "select built_through, meaning, code_version from ops.build_state"
+            ).fetchall()[0]
+            return _Built(built_through, meaning, code_version, _rates_changed(connection, lake))
+    except duckdb.CatalogException:  # of an earlier version, or its first build has not ended
+        return _Built()
+
+
+def _decide(
+    settings: Settings, manifests: list[Manifest], built: _Built, published: PublishedState | None, code_version: str, asked: bool
+) -> Build:
     through = max((manifest.batch_seq for manifest in manifests), default=-1)
     reason = None
     if asked:
         reason = "a full refresh was asked for"
-    elif meaning is None:
+    elif built.meaning is None:
         reason = "there is no finished build yet"
-    elif meaning != settings.meaning():
+    elif built.meaning != settings.meaning():
         reason = "a setting that changes the meaning of loaded records has changed"
-    elif built_by != code_version:
+    elif built.code_version != code_version:
         reason = "the warehouse was built by another version of the code"
-    elif _rates_changed(connection):
+    elif built.rates_changed:
         reason = "provider rates of known models have changed"
-    (today,) = connection.execute("select today from raw.settings").fetchall()[0]
     # normalize: 1 and 1.00 are the same threshold.
-    shown = [through, today.isoformat(), settings.meaning(), str(settings.low_balance.normalize()), settings.recon_grace_days, code_version]
+    shown = [
+        through,
+        _today(settings).isoformat(),
+        settings.meaning(),
+        str(settings.low_balance.normalize()),
+        settings.recon_grace_days,
+        code_version,
+    ]
     fingerprint = hashlib.sha256(repr(shown).encode()).hexdigest()
-    new = sum(manifest.batch_seq > built_through for manifest in manifests)
+    new = sum(manifest.batch_seq > built.through_batch for manifest in manifests)
     return Build(
-        needed=reason is not None or published != fingerprint or not settings.home.published_file.exists(),
+        needed=reason is not None or published is None or published.fingerprint != fingerprint,
         full_refresh=reason is not None,
         why=f"full refresh: {reason}" if reason else f"{new} new batches since the last build",
         through_batch=through,
@@ -216,14 +263,13 @@ def _decide(connection: duckdb.DuckDBPyConnection, settings: Settings, manifests
     )
 
 
-def _rates_changed(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether a model text that was built with now means another model or has other rates."""
+def _rates_changed(connection: duckdb.DuckDBPyConnection, lake: Lake) -> bool:
+    models, rates = _price_book(lake, "models"), f"(select * exclude (source) from {_price_book(lake, 'model_rates')})"
     row = connection.execute(
-        """select exists (
-            select 1 from build.built_models as built join raw.models as now using (model) where built.model_id <> now.model_id
+        f"""select exists (
+            select 1 from ops.built_models as built join {models} as now using (model) where built.model_id <> now.model_id
         ) or exists (
-            select * exclude (source) from raw.model_rates where model_id in (select model_id from build.built_models)
-            except select * from build.built_rates
-        ) or exists (select * from build.built_rates except select * exclude (source) from raw.model_rates)"""
+            select * from {rates} where model_id in (select model_id from ops.built_models) except select * from ops.built_rates
+        ) or exists (select * from ops.built_rates except select * from {rates})"""
     ).fetchone()
     return bool(row and row[0])

@@ -236,9 +236,9 @@ def price_book(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Wa
     return dg.MaterializeResult(metadata={"dagster/row_count": book.models, "models with rates": book.priced})
 
 
-def plan_build(warehouse: Warehouse) -> Build:
+def plan_build(warehouse: Warehouse, *, always: bool = False) -> Build:
     """The plan of this run; repeatable, since a run has one `AS_OF` and nobody else writes meanwhile."""
-    return prepare_build(warehouse.settings, warehouse.code_version, full_refresh=warehouse.full_refresh)
+    return prepare_build(warehouse.settings, warehouse.code_version, full_refresh=warehouse.full_refresh, always=always)
 
 
 @dg.asset(
@@ -306,7 +306,8 @@ def dbt_models(dbt: Dbt) -> dg.AssetsDefinition:
         pool=WRITER_POOL,
     )
     def models(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
-        plan = plan_build(warehouse)
+        # Somebody may have asked for some models where nothing is new.
+        plan = plan_build(warehouse, always=True)
         command = [*build_command(full_refresh=plan.full_refresh), *subset_arguments(context, manifest, translator)]
         with warehouse.building(whole=not context.is_subset):
             done = dbt.build(manifest, command, context.log.info)

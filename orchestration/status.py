@@ -96,15 +96,17 @@ def _reconciliation(settings: Settings) -> Iterator[str]:
 
 
 def _failed_checks(settings: Settings) -> Iterator[str]:
-    """The checks of the last run that reached them; they are in the build file, which a run may hold."""
-    if not settings.home.build_file.exists():
+    """The checks of the last run that reached them; where it did not publish they are in the build file, which a run may hold."""
+    home = settings.home
+    file = home.build_file if home.build_file.exists() else home.published_file
+    if not file.exists():
         yield "Failed checks: none"
         return
     try:
         # An open build file would stop a run that wants to write it.
         with (
-            settings.home.run_lock.acquire(blocking=False),
-            duckdb.connect(str(settings.home.build_file), read_only=True) as connection,
+            home.run_lock.acquire(blocking=False),
+            duckdb.connect(str(file), read_only=True) as connection,
         ):
             rows = connection.execute(
                 """select name, scope, expected, actual, severity from ops.invariants

@@ -26,13 +26,18 @@ class Home:
 
     @property
     def build_file(self) -> Path:
-        """The DuckDB file that dbt builds in; no reader opens it."""
+        """The DuckDB file that dbt builds in; no reader opens it. It is there while a build is not published."""
         return self.root / "warehouse.duckdb"
 
     @property
     def published_file(self) -> Path:
         """The DuckDB file that everybody reads; only ever replaced whole."""
         return self.root / "published" / "warehouse.duckdb"
+
+    @property
+    def published_state_file(self) -> Path:
+        """What the published file shows, and how to tell whether somebody has changed it."""
+        return self.root / "state" / "published.json"
 
     @property
     def exports(self) -> Path:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 
+from orchestration import assets
 from orchestration.run import run_once
 from paywall_warehouse.settings import SettingsError, load_settings
 
@@ -49,3 +51,14 @@ def run_pipeline(
         with nullcontext(instance) if instance else dg.DagsterInstance.ephemeral() as used:
             exit_code = run_once(checked, used, full_refresh=full_refresh, exports=exports, **(overrides or {}))
     return RunResult(exit_code, output.getvalue())
+
+
+def build_unchecked(home: Path, **settings: Any) -> None:
+    """Build everything anew and end before the checks, which leaves the build file."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(assets, "check_and_publish", _ended)
+        assert run_pipeline(home, full_refresh=True, **settings).exit_code == 1
+
+
+def _ended(*_: object) -> None:
+    raise OSError("the process ended before its checks")

@@ -19,7 +19,7 @@ from ingestion.build import prepare_build
 from orchestration.dbt import code_version
 from paywall_warehouse.settings import load_settings
 from tests.builders import adjustment, charge, deposit, jsonl, refund
-from tests.harness import run_pipeline
+from tests.harness import build_unchecked, run_pipeline
 
 AS_OF = "2026-10-05T12:00:00Z"
 READER = """
@@ -52,12 +52,14 @@ def published_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     land(home, "a.jsonl", records)
     assert run_pipeline(home, as_of=AS_OF).exit_code == 0
+    assert not (home / "warehouse.duckdb").exists(), "what is published is not kept twice"
+    build_unchecked(home, as_of=AS_OF)
     return home
 
 
 @pytest.fixture
 def home(published_home: Path, tmp_path: Path) -> Path:
-    """A copy of the published home, to be spoiled."""
+    """A published home, to be spoiled: with the same built once more, and not checked yet."""
     return Path(shutil.copytree(published_home, tmp_path / "home"))
 
 

@@ -1,10 +1,10 @@
-{#- Delete the rows of a table that a query (alias `touched`) matches. -#}
-{% macro delete_matching(relation, touched, condition) -%}
-    {{ return(adapter.dispatch('delete_matching', 'paywall_warehouse')(relation, touched, condition)) }}
+{#- Delete the rows of a table (alias `present`) that those of a query match. -#}
+{% macro delete_matching(relation, rows, alias, condition) -%}
+    {{ return(adapter.dispatch('delete_matching', 'paywall_warehouse')(relation, rows, alias, condition)) }}
 {%- endmacro %}
 
-{% macro duckdb__delete_matching(relation, touched, condition) -%}
+{% macro duckdb__delete_matching(relation, rows, alias, condition) -%}
     delete from {{ relation }} as present
-    using ({{ touched }}) as touched
+    using ({{ rows }}) as {{ alias }}
     where {{ condition }}
 {%- endmacro %}

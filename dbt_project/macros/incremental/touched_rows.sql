@@ -16,26 +16,22 @@
     where user_id is not null
 {%- endmacro %}
 
-{#- A user's first payer day may move to a day that is not touched itself, or away from one. -#}
-{% macro touched_payer_days() -%}
-    select
-        entry_date as date_day,
+{% macro touched_user_months() -%}
+    select distinct
+        cast(date_trunc('month', entry_date) as date) as month_start,
         user_id
     from {{ source('build', 'touched_keys') }}
     where user_id is not null
-    union
-    select
-        date_day,
-        user_id
-    from {{ this }}
-    where is_new_payer and user_id in (select user_id from {{ source('build', 'touched_keys') }})
-    union
-    select
-        min(date_day) as date_day,
-        user_id
-    from {{ ref('int_user_days') }}
-    where revenue > 0 and user_id in (select user_id from {{ source('build', 'touched_keys') }})
-    group by user_id
+{%- endmacro %}
+
+{% macro touched_wallet_days() -%}
+    select distinct
+        entry_date,
+        user_id,
+        paywall_id,
+        currency
+    from {{ source('build', 'touched_keys') }}
+    where user_id is not null
 {%- endmacro %}
 
 {#- A wallet's balances change from its first touched day on; the day before that is replaced too, because its valid_to may change. -#}

@@ -12,7 +12,7 @@
 {% macro default__create_table_macros() -%}{%- endmacro %}
 
 {% macro duckdb__create_table_macros() -%}
-    {%- set tables = ['dim_dates', 'fct_period_kpis', 'fct_user_days', 'fct_wallet_days'] -%}
+    {%- set tables = ['dim_dates', 'fct_balance_rollforward', 'fct_daily_revenue', 'fct_period_kpis', 'fct_user_days', 'fct_wallet_days'] -%}
     {%- for table in tables if adapter.get_relation(database=target.database, schema='marts', identifier=table) is none %}
         {{- return('') }}
     {%- endfor %}
@@ -32,6 +32,10 @@ periods as (
 ),
 
 dates as (select * from marts.dim_dates),
+
+daily_revenue as (select * from marts.fct_daily_revenue),
+
+rollforward as (select * from marts.fct_balance_rollforward),
 
 user_days as (select * from marts.fct_user_days),
 

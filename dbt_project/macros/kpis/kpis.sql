@@ -1,13 +1,19 @@
 {#-
     The KPIs of contract 4.3: a row for every row of `periods` (period, period_start, period_end, previous_start, previous_end) and every row of `currencies`.
-    Both are names of CTEs of the query that this select ends; `user_days` and `dates` too.
+    Both are names of CTEs of the query that this select ends; `dates`, `daily_revenue`, `rollforward` and `user_days` too. Sums are added up from days,
+    in the narrowest tables that have them; only users are counted from user days, in one pass for all periods.
 -#}
 {% macro kpi_ctes() -%}
-windows as (
+numbered_windows as (
 
-    select period, 'this' as part, period_start as starts_on, period_end as ends_on from periods
-    union all
-    select period, 'previous' as part, previous_start as starts_on, previous_end as ends_on from periods where previous_start is not null
+    select
+        *,
+        {{ set_bit('row_number() over (order by period, part) - 1') }} as bit
+    from (
+        select period, 'this' as part, period_start as starts_on, period_end as ends_on from periods
+        union all
+        select period, 'previous' as part, previous_start as starts_on, previous_end as ends_on from periods where previous_start is not null
+    ) as windows
 
 ),
 
@@ -15,64 +21,124 @@ windows as (
 window_days as (
 
     select
-        windows.period,
-        windows.part,
-        windows.starts_on,
+        numbered_windows.period,
+        numbered_windows.part,
+        numbered_windows.bit,
         dates.date_day
-    from windows
-    inner join dates on windows.starts_on <= dates.date_day and windows.ends_on > dates.date_day
+    from numbered_windows
+    inner join dates on numbered_windows.starts_on <= dates.date_day and numbered_windows.ends_on > dates.date_day
 
 ),
 
-first_payments as (select distinct user_id, date_day from new_payer_days where is_new_payer),
-
-users as (
+usage as (
 
     select
         window_days.period,
         window_days.part,
-        window_days.starts_on,
-        user_days.currency,
-        user_days.user_id,
-        sum(user_days.charges) as charges,
-        sum(user_days.failed_charges) as failed_charges,
-        sum(user_days.counted_charges) as counted_charges,
-        sum(user_days.charges_without_cost) as charges_without_cost,
-        sum(user_days.total_tokens) as total_tokens,
-        sum(user_days.revenue) as revenue,
-        sum(user_days.refunds) as refunds,
-        sum(user_days.provider_cost) as provider_cost,
-        sum(user_days.platform_fees) as platform_fees,
-        sum(user_days.deposits) as deposits,
-        sum(user_days.promo_deposits) as promo_deposits
-    from user_days
-    inner join window_days on user_days.date_day = window_days.date_day
-    group by window_days.period, window_days.part, window_days.starts_on, user_days.currency, user_days.user_id
+        daily_revenue.currency,
+        sum(daily_revenue.charges) as charges,
+        sum(daily_revenue.counted_charges) as counted_charges,
+        sum(daily_revenue.charges_without_cost) as charges_without_cost,
+        sum(daily_revenue.total_tokens) as total_tokens,
+        sum(daily_revenue.revenue) as revenue,
+        sum(daily_revenue.refunds) as refunds,
+        sum(daily_revenue.provider_cost) as provider_cost,
+        sum(daily_revenue.platform_fees) as platform_fees
+    from daily_revenue
+    inner join window_days on daily_revenue.date_day = window_days.date_day
+    group by window_days.period, window_days.part, daily_revenue.currency
 
 ),
 
-totals as (
+paid_in as (
 
     select
-        users.period,
-        users.part,
+        window_days.period,
+        rollforward.currency,
+        sum(rollforward.deposits) as deposits,
+        sum(rollforward.promo_deposits) as promo_deposits
+    from rollforward
+    inner join window_days on rollforward.date_day = window_days.date_day
+    where window_days.part = 'this'
+    group by window_days.period, rollforward.currency
+
+),
+
+-- The windows that a day lies in, a bit each.
+day_windows as (
+
+    select
+        date_day,
+        cast(sum(bit) as bigint) as bits
+    from window_days
+    group by date_day
+
+),
+
+-- The windows in which a user was active, paid, paid for the first time ever in any currency.
+users as (
+
+    select
+        user_days.currency,
+        user_days.user_id,
+        bit_or(day_windows.bits) filter (where user_days.charges > 0 or user_days.failed_charges > 0) as active_bits,
+        bit_or(day_windows.bits) filter (where user_days.revenue > 0) as payer_bits
+    from user_days
+    inner join day_windows on user_days.date_day = day_windows.date_day
+    group by user_days.currency, user_days.user_id
+
+),
+
+first_payments as (
+
+    select
+        user_days.user_id,
+        bit_or(day_windows.bits) as first_bits
+    from new_payer_days as user_days
+    inner join day_windows on user_days.date_day = day_windows.date_day
+    where user_days.is_new_payer
+    group by user_days.user_id
+
+),
+
+user_windows as (
+
+    select
         users.currency,
-        sum(users.charges) as charges,
-        sum(users.counted_charges) as counted_charges,
-        sum(users.charges_without_cost) as charges_without_cost,
-        sum(users.total_tokens) as total_tokens,
-        sum(users.revenue) as revenue,
-        sum(users.refunds) as refunds,
-        sum(users.provider_cost) as provider_cost,
-        sum(users.platform_fees) as platform_fees,
-        sum(users.deposits) as deposits,
-        sum(users.promo_deposits) as promo_deposits,
-        count(*) filter (where users.charges > 0 or users.failed_charges > 0) as active_users,
-        count(*) filter (where users.revenue > 0) as active_payers,
-        count(*) filter (where users.revenue > 0 and first_payments.date_day >= users.starts_on) as new_payers
+        users.active_bits,
+        users.payer_bits,
+        users.payer_bits & first_payments.first_bits as new_payer_bits
     from users
     left join first_payments on users.user_id = first_payments.user_id
-    group by users.period, users.part, users.currency
+
+),
+
+-- Users who have the same windows in common count together.
+counted_users as (
+
+    select
+        currency,
+        active_bits,
+        payer_bits,
+        new_payer_bits,
+        count(*) as users
+    from user_windows
+    group by currency, active_bits, payer_bits, new_payer_bits
+
+),
+
+head_counts as (
+
+    select
+        numbered_windows.period,
+        numbered_windows.part,
+        counted_users.currency,
+        sum(counted_users.users) filter (where counted_users.active_bits & numbered_windows.bit <> 0) as active_users,
+        sum(counted_users.users) filter (where counted_users.payer_bits & numbered_windows.bit <> 0) as active_payers,
+        sum(counted_users.users) filter (where counted_users.new_payer_bits & numbered_windows.bit <> 0) as new_payers
+    from counted_users
+    cross join numbered_windows
+    group by numbered_windows.period, numbered_windows.part, counted_users.currency
 
 ),
 
@@ -100,15 +166,15 @@ kpis as (
         {{ ratio('(this.revenue - this.provider_cost - this.platform_fees)', 'this.revenue') }} as margin,
 
         ---------- users
-        {{ whole('this.active_users') }} as active_users,
-        {{ whole('this.active_payers') }} as active_payers,
-        {{ whole('this.new_payers') }} as new_payers,
-        {{ whole('this.active_payers - this.new_payers') }} as returning_payers,
-        {{ ratio('this.revenue', 'this.active_payers') }} as arpu,
+        {{ whole('heads.active_users') }} as active_users,
+        {{ whole('heads.active_payers') }} as active_payers,
+        {{ whole('heads.new_payers') }} as new_payers,
+        {{ whole('coalesce(heads.active_payers, 0) - coalesce(heads.new_payers, 0)') }} as returning_payers,
+        {{ ratio('this.revenue', 'heads.active_payers') }} as arpu,
 
         ---------- deposits
-        {{ money('this.deposits') }} as deposits,
-        {{ money('this.promo_deposits') }} as promo_deposits,
+        {{ money('paid_in.deposits') }} as deposits,
+        {{ money('paid_in.promo_deposits') }} as promo_deposits,
 
         {{ ratio('(this.counted_charges - this.charges_without_cost)', 'this.counted_charges') }} as cost_coverage,
 
@@ -116,14 +182,19 @@ kpis as (
         case when periods.previous_start is not null then {{ money('previous.revenue') }} end as previous_revenue,
         case when periods.previous_start is not null then {{ money('previous.provider_cost') }} end as previous_provider_cost,
         case when periods.previous_start is not null then {{ money('previous.revenue - previous.provider_cost - previous.platform_fees') }} end as previous_profit,
-        case when periods.previous_start is not null then {{ whole('previous.active_payers') }} end as previous_active_payers,
-        {{ ratio('previous.revenue', 'previous.active_payers') }} as previous_arpu
+        case when periods.previous_start is not null then {{ whole('previous_heads.active_payers') }} end as previous_active_payers,
+        {{ ratio('previous.revenue', 'previous_heads.active_payers') }} as previous_arpu
     from periods
     cross join currencies
-    left join totals as this
+    left join usage as this
         on periods.period = this.period and currencies.currency = this.currency and this.part = 'this'
-    left join totals as previous
+    left join usage as previous
         on periods.period = previous.period and currencies.currency = previous.currency and previous.part = 'previous'
+    left join paid_in on periods.period = paid_in.period and currencies.currency = paid_in.currency
+    left join head_counts as heads
+        on periods.period = heads.period and currencies.currency = heads.currency and heads.part = 'this'
+    left join head_counts as previous_heads
+        on periods.period = previous_heads.period and currencies.currency = previous_heads.currency and previous_heads.part = 'previous'
 
 )
 {%- endmacro %}

@@ -1,6 +1,6 @@
 with
 
-state as (select * from {{ source('build', 'state') }}),
+state as (select * from {{ source('ops', 'build_state') }}),
 
 entry_versions as (select * from {{ ref('stg_ledger__entry_versions') }}),
 

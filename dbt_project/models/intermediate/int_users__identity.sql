@@ -13,7 +13,7 @@ statements as (
         events.line,
         events.batch_seq > state.built_through as is_new
     from {{ ref('stg_paywalls__events') }} as events
-    cross join {{ source('build', 'state') }} as state
+    cross join {{ source('ops', 'build_state') }} as state
     where events.wallet_user_id is not null and events.external_user_id is not null
 
 ),

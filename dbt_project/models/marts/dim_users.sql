@@ -1,6 +1,6 @@
 with
 
-user_days as (select * from {{ ref('int_user_days') }}),
+user_months as (select * from {{ ref('fct_user_months') }}),
 
 events as (select * from {{ ref('stg_paywalls__events') }} where coalesce(external_user_id, wallet_user_id) is not null),
 
@@ -16,8 +16,8 @@ by_entries as (
         max(last_entry_at) as last_activity_at,
         min(first_deposit_at) as first_deposit_at,
         min(first_charge_at) as first_charge_at,
-        min(date_day) filter (where revenue > 0) as first_payer_day
-    from user_days
+        min(first_payer_day) as first_payer_day
+    from user_months
     group by user_id
 
 ),

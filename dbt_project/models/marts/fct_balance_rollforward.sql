@@ -2,7 +2,7 @@ with
 
 entries as (select * from {{ ref('fct_ledger_entries') }}),
 
-user_days as (select * from {{ ref('int_user_days') }} where settled_entries > 0),
+wallet_days as (select * from {{ ref('fct_wallet_days') }}),
 
 dates as (select * from {{ ref('dim_dates') }}),
 
@@ -15,12 +15,12 @@ daily as (
         currency,
         {{ money('sum(deposits)') }} as deposits,
         {{ money('sum(promo_deposits)') }} as promo_deposits,
-        {{ money('sum(revenue)') }} as charged,
+        {{ money('sum(charged)') }} as charged,
         {{ money('sum(refunds)') }} as refunds,
         {{ money('sum(deposit_refunds)') }} as deposit_refunds,
         {{ money('sum(withdrawals)') }} as withdrawals,
         {{ money('sum(adjustments)') }} as adjustments
-    from user_days
+    from wallet_days
     group by date_day, currency
 
 ),

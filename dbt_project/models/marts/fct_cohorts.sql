@@ -1,6 +1,6 @@
 with
 
-user_days as (select * from {{ ref('fct_user_days') }}),
+known_months as (select * from {{ ref('fct_user_months') }}),
 
 dates as (select * from {{ ref('dim_dates') }}),
 
@@ -19,15 +19,14 @@ months as (
 user_months as (
 
     select
-        user_days.user_id,
-        user_days.currency,
-        dates.month_start,
-        cast(dates.year * 12 + dates.month as integer) as month_no,
-        sum(user_days.revenue) as revenue,
-        sum(user_days.profit) as profit
-    from user_days
-    inner join dates on user_days.date_day = dates.date_day
-    group by user_days.user_id, user_days.currency, dates.month_start, dates.year * 12 + dates.month
+        known_months.user_id,
+        known_months.currency,
+        known_months.month_start,
+        months.month_no,
+        known_months.revenue,
+        known_months.profit
+    from known_months
+    inner join months on known_months.month_start = months.month_start
 
 ),
 

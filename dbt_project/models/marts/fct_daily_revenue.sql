@@ -52,6 +52,7 @@ summed as (
         {{ money('sum(refunds)') }} as refunds,
         {{ money('sum(provider_cost) filter (where is_charge)') }} as provider_cost,
         {{ money('sum(platform_fees) filter (where is_settled_charge)') }} as platform_fees,
+        cast(count(*) filter (where is_charge) as bigint) as counted_charges,
         cast(count(*) filter (where is_charge and provider_cost is null) as bigint) as charges_without_cost
     from counted
     group by entry_date, paywall_id, coalesce(model_id, 'unknown'), currency
@@ -67,6 +68,7 @@ select
 
     ---------- usage
     charges,
+    counted_charges,
     prompt_tokens,
     completion_tokens,
     total_tokens,

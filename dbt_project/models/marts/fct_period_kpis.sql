@@ -4,6 +4,10 @@ periods as (select * from {{ ref('int_periods') }}),
 
 dates as (select * from {{ ref('dim_dates') }}),
 
+daily_revenue as (select * from {{ ref('fct_daily_revenue') }}),
+
+rollforward as (select * from {{ ref('fct_balance_rollforward') }}),
+
 user_days as (select * from {{ ref('fct_user_days') }}),
 
 new_payer_days as (select * from {{ ref('fct_user_days') }}),

@@ -2,67 +2,146 @@
     config(
         materialized='incremental',
         incremental_strategy='replace_touched',
-        touched_rows='touched_payer_days',
-        touched_match='present.date_day = touched.date_day and present.user_id = touched.user_id',
+        touched_rows='touched_user_days',
+        touched_match='present.date_day = touched.entry_date and present.user_id = touched.user_id',
+        fresh_match='present.date_day = fresh.date_day and present.user_id = fresh.user_id',
     )
 }}
 
 with
 
-user_days as (select * from {{ ref('int_user_days') }} where counted_entries > 0),
+entries as (select * from {{ ref('fct_ledger_entries') }} where user_id is not null),
 
-payments as (select * from {{ ref('int_user_days') }} where revenue > 0),
+-- The same rows again: all user days would be kept in memory otherwise.
+payments as (select * from {{ ref('fct_ledger_entries') }} where revenue > 0),
 
 {% if is_incremental() %}
 touched as (
 
-    {{ touched_payer_days() }}
+    {{ touched_user_days() }}
 
 ),
+
+touched_users as (select distinct user_id from touched),
 
 {% else %}
 -- depends_on: {{ source('build', 'touched_keys') }}
 {% endif %}
+classified as (
+
+    select
+        entries.*,
+        entries.entry_type = 'charge' and entries.status in ('settled', 'failed', 'reversed') as is_counted_charge,
+        entries.entry_type = 'charge' and entries.status = 'settled' as is_settled_charge,
+        entries.entry_type = 'deposit' and entries.status = 'settled' as is_settled_deposit,
+        entries.entry_type = 'refund' and entries.status = 'settled' and coalesce(entries.related_entry_type, 'unknown') <> 'deposit' as is_usage_refund
+    from entries
+    {% if is_incremental() %}
+    semi join touched on entries.entry_date = touched.entry_date and entries.user_id = touched.user_id
+    {% endif %}
+
+),
+
+summed as (
+
+    select
+        entry_date as date_day,
+        user_id,
+        paywall_id,
+        currency,
+        cast(count(*) filter (where is_settled_charge) as bigint) as charges,
+        cast(count(*) filter (where entry_type = 'charge' and status = 'failed') as bigint) as failed_charges,
+        cast(count(*) filter (where is_counted_charge) as bigint) as counted_charges,
+        {{ whole('sum(prompt_tokens) filter (where is_settled_charge)') }} as prompt_tokens,
+        {{ whole('sum(completion_tokens) filter (where is_settled_charge)') }} as completion_tokens,
+        {{ whole('sum(total_tokens) filter (where is_settled_charge)') }} as total_tokens,
+        {{ money('sum(revenue)') }} as revenue,
+        {{ money('sum(refunds)') }} as refunds,
+        {{ money('sum(provider_cost) filter (where is_counted_charge)') }} as provider_cost,
+        {{ money('sum(platform_fees) filter (where is_settled_charge)') }} as platform_fees,
+        cast(count(*) filter (where is_counted_charge and provider_cost is null) as bigint) as charges_without_cost,
+        {{ money("sum(amount) filter (where is_settled_deposit and funding = 'paid')") }} as deposits,
+        {{ money("sum(amount) filter (where is_settled_deposit and funding = 'promo')") }} as promo_deposits
+    from classified
+    where is_counted_charge or is_usage_refund or is_settled_deposit
+    group by entry_date, user_id, paywall_id, currency
+
+),
+
 first_payments as (
 
     select
-        user_id,
-        min(date_day) as date_day
+        payments.user_id,
+        min(payments.entry_date) as date_day
     from payments
-    group by user_id
+    {% if is_incremental() %}
+    semi join touched_users on payments.user_id = touched_users.user_id
+    {% endif %}
+    group by payments.user_id
 
 )
 
 select
     ---------- grain
-    user_days.date_day,
-    user_days.user_id,
-    user_days.paywall_id,
-    user_days.currency,
+    summed.date_day,
+    summed.user_id,
+    summed.paywall_id,
+    summed.currency,
 
     ---------- usage
-    user_days.charges,
-    user_days.failed_charges,
-    user_days.counted_charges,
-    user_days.prompt_tokens,
-    user_days.completion_tokens,
-    user_days.total_tokens,
+    summed.charges,
+    summed.failed_charges,
+    summed.counted_charges,
+    summed.prompt_tokens,
+    summed.completion_tokens,
+    summed.total_tokens,
 
     ---------- money
-    user_days.revenue,
-    user_days.refunds,
-    {{ money('user_days.revenue - user_days.refunds') }} as net_revenue,
-    user_days.provider_cost,
-    user_days.platform_fees,
-    {{ money('user_days.revenue - user_days.provider_cost - user_days.platform_fees') }} as profit,
-    {{ money('user_days.revenue - user_days.refunds - user_days.provider_cost - user_days.platform_fees') }} as net_profit,
-    user_days.charges_without_cost,
-    user_days.deposits,
-    user_days.promo_deposits,
+    summed.revenue,
+    summed.refunds,
+    {{ money('summed.revenue - summed.refunds') }} as net_revenue,
+    summed.provider_cost,
+    summed.platform_fees,
+    {{ money('summed.revenue - summed.provider_cost - summed.platform_fees') }} as profit,
+    {{ money('summed.revenue - summed.refunds - summed.provider_cost - summed.platform_fees') }} as net_profit,
+    summed.charges_without_cost,
+    summed.deposits,
+    summed.promo_deposits,
 
-    user_days.revenue > 0 and first_payments.date_day is not null as is_new_payer
-from user_days
-left join first_payments on user_days.user_id = first_payments.user_id and user_days.date_day = first_payments.date_day
+    summed.revenue > 0 and first_payments.date_day is not null as is_new_payer
+from summed
+left join first_payments on summed.user_id = first_payments.user_id and summed.date_day = first_payments.date_day
+
 {%- if is_incremental() %}
-semi join touched on user_days.date_day = touched.date_day and user_days.user_id = touched.user_id
+
+union all
+
+-- A user's first payer day may move to a day that is not touched itself, or away from one.
+select
+    known.date_day,
+    known.user_id,
+    known.paywall_id,
+    known.currency,
+    known.charges,
+    known.failed_charges,
+    known.counted_charges,
+    known.prompt_tokens,
+    known.completion_tokens,
+    known.total_tokens,
+    known.revenue,
+    known.refunds,
+    known.net_revenue,
+    known.provider_cost,
+    known.platform_fees,
+    known.profit,
+    known.net_profit,
+    known.charges_without_cost,
+    known.deposits,
+    known.promo_deposits,
+    known.revenue > 0 and first_payments.date_day is not null as is_new_payer
+from {{ this }} as known
+semi join touched_users on known.user_id = touched_users.user_id
+anti join touched on known.date_day = touched.entry_date and known.user_id = touched.user_id
+left join first_payments on known.user_id = first_payments.user_id and known.date_day = first_payments.date_day
+where known.is_new_payer or first_payments.date_day is not null
 {%- endif %}

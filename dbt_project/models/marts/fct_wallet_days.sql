@@ -10,44 +10,113 @@
 
 with
 
-user_days as (select * from {{ ref('int_user_days') }} where settled_entries > 0),
+entries as (select * from {{ ref('fct_ledger_entries') }} where status = 'settled' and user_id is not null),
 
 {% if is_incremental() %}
-touched as (
+touched_wallets as (
 
     {{ touched_wallets() }}
+
+),
+
+touched_days as (
+
+    {{ touched_wallet_days() }}
 
 ),
 
 {% else %}
 -- depends_on: {{ source('build', 'touched_keys') }}
 {% endif %}
+summed as (
+
+    select
+        entries.user_id,
+        entries.paywall_id,
+        entries.currency,
+        entries.entry_date as date_day,
+        {{ money("sum(entries.amount) filter (where entries.entry_type = 'deposit' and entries.funding = 'paid')") }} as deposits,
+        {{ money("sum(entries.amount) filter (where entries.entry_type = 'deposit' and entries.funding = 'promo')") }} as promo_deposits,
+        {{ money('sum(entries.revenue)') }} as charged,
+        {{ money('sum(entries.refunds)') }} as refunds,
+        {{ money("sum(entries.amount) filter (where entries.entry_type = 'refund' and entries.related_entry_type = 'deposit')") }} as deposit_refunds,
+        {{ money("sum(entries.amount) filter (where entries.entry_type = 'withdrawal')") }} as withdrawals,
+        {{ money("sum(entries.amount) filter (where entries.entry_type = 'adjustment')") }} as adjustments
+    from entries
+    {% if is_incremental() %}
+    semi join touched_days
+        on
+            entries.entry_date = touched_days.entry_date
+            and entries.user_id = touched_days.user_id
+            and entries.paywall_id = touched_days.paywall_id
+            and entries.currency = touched_days.currency
+    {% endif %}
+    group by entries.user_id, entries.paywall_id, entries.currency, entries.entry_date
+
+),
+
+{% if is_incremental() %}
+-- From the touched wallets' start dates on: the touched days as they are now, the others as they were.
+days as (
+
+    select
+        summed.*,
+        touched_wallets.opening_balance as balance_before
+    from summed
+    inner join touched_wallets
+        on
+            summed.user_id = touched_wallets.user_id
+            and summed.paywall_id = touched_wallets.paywall_id
+            and summed.currency = touched_wallets.currency
+
+    union all
+
+    select
+        known.user_id,
+        known.paywall_id,
+        known.currency,
+        known.date_day,
+        known.deposits,
+        known.promo_deposits,
+        known.charged,
+        known.refunds,
+        known.deposit_refunds,
+        known.withdrawals,
+        known.adjustments,
+        touched_wallets.opening_balance as balance_before
+    from {{ this }} as known
+    inner join touched_wallets
+        on
+            known.user_id = touched_wallets.user_id
+            and known.paywall_id = touched_wallets.paywall_id
+            and known.currency = touched_wallets.currency
+            and known.date_day >= touched_wallets.start_date
+    anti join touched_days
+        on
+            known.date_day = touched_days.entry_date
+            and known.user_id = touched_days.user_id
+            and known.paywall_id = touched_days.paywall_id
+            and known.currency = touched_days.currency
+
+),
+
+{% else %}
+days as (
+
+    select
+        *,
+        0 as balance_before
+    from summed
+
+),
+
+{% endif %}
 movements as (
 
     select
-        user_days.user_id,
-        user_days.paywall_id,
-        user_days.currency,
-        user_days.date_day,
-        user_days.deposits,
-        user_days.promo_deposits,
-        user_days.revenue as charged,
-        user_days.refunds,
-        user_days.deposit_refunds,
-        user_days.withdrawals,
-        user_days.adjustments,
-        {{ money('user_days.deposits + user_days.promo_deposits - user_days.revenue + user_days.refunds'
-            ~ ' - user_days.deposit_refunds - user_days.withdrawals + user_days.adjustments') }} as movement,
-        {{ 'touched.opening_balance' if is_incremental() else '0' }} as balance_before
-    from user_days
-    {% if is_incremental() %}
-    inner join touched
-        on
-            user_days.user_id = touched.user_id
-            and user_days.paywall_id = touched.paywall_id
-            and user_days.currency = touched.currency
-            and user_days.date_day >= touched.start_date
-    {% endif %}
+        *,
+        {{ money('deposits + promo_deposits - charged + refunds - deposit_refunds - withdrawals + adjustments') }} as movement
+    from days
 
 ),
 

@@ -2,7 +2,9 @@ with
 
 users as (select * from {{ ref('dim_users') }}),
 
-user_days as (select * from {{ ref('int_user_days') }}),
+user_months as (select * from {{ ref('fct_user_months') }}),
+
+user_days as (select * from {{ ref('fct_user_days') }} where revenue > 0),
 
 errors as (select * from {{ ref('fct_usage_errors') }} where user_id is not null),
 
@@ -21,24 +23,29 @@ recent as (
 wallets as (
 
     select
+        user_id,
+        currency,
+        sum(balance_change) as balance,
+        sum(revenue) as total_spend,
+        sum(deposits) as total_deposits,
+        sum(charges) as charges,
+        sum(provider_cost) as provider_cost,
+        sum(counted_charges) as counted_charges,
+        sum(charges_without_cost) as charges_without_cost,
+        sum(profit) as profit,
+        min(first_payer_day) as first_payer_day
+    from user_months
+    group by user_id, currency
+
+),
+
+recent_payers as (
+
+    select distinct
         user_days.user_id,
-        user_days.currency,
-        sum(
-            user_days.deposits + user_days.promo_deposits - user_days.revenue + user_days.refunds
-            - user_days.deposit_refunds - user_days.withdrawals + user_days.adjustments
-        ) as balance,
-        sum(user_days.revenue) as total_spend,
-        sum(user_days.deposits) as total_deposits,
-        sum(user_days.charges) as charges,
-        sum(user_days.provider_cost) as provider_cost,
-        sum(user_days.counted_charges) as counted_charges,
-        sum(user_days.charges_without_cost) as charges_without_cost,
-        sum(user_days.revenue - user_days.provider_cost - user_days.platform_fees) as profit,
-        min(user_days.date_day) filter (where user_days.revenue > 0) as first_payer_day,
-        bool_or(user_days.revenue > 0 and user_days.date_day >= recent.from_date and user_days.date_day < recent.to_date) as paid_recently
+        user_days.currency
     from user_days
-    cross join recent
-    group by user_days.user_id, user_days.currency
+    inner join recent on user_days.date_day >= recent.from_date and user_days.date_day < recent.to_date
 
 ),
 
@@ -89,7 +96,7 @@ balances as (
         coalesce(wallets.counted_charges > wallets.charges_without_cost, false) as has_known_cost,
         {{ money('wallets.profit') }} as profit,
         case
-            when not coalesce(wallets.paid_recently, false) then 'none'
+            when recent_payers.user_id is null then 'none'
             when first_payments.date_day >= recent.from_date then 'new'
             else 'returning'
         end as payer_type,
@@ -102,6 +109,7 @@ balances as (
     cross join settings
     cross join recent
     left join wallets on users.user_id = wallets.user_id
+    left join recent_payers on wallets.user_id = recent_payers.user_id and wallets.currency = recent_payers.currency
     left join first_payments on users.user_id = first_payments.user_id
     left join error_counts on users.user_id = error_counts.user_id
     left join last_errors on users.user_id = last_errors.user_id

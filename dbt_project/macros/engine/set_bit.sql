@@ -1,0 +1,8 @@
+{#- A whole number with one bit set, the nth from 0. -#}
+{% macro set_bit(n) -%}
+    {{ return(adapter.dispatch('set_bit', 'paywall_warehouse')(n)) }}
+{%- endmacro %}
+
+{% macro duckdb__set_bit(n) -%}
+    (cast(1 as bigint) << cast({{ n }} as integer))
+{%- endmacro %}

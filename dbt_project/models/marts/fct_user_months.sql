@@ -1,0 +1,101 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='replace_touched',
+        touched_rows='touched_user_months',
+        touched_match='present.month_start = touched.month_start and present.user_id = touched.user_id',
+    )
+}}
+
+with
+
+entries as (select * from {{ ref('fct_ledger_entries') }} where user_id is not null),
+
+{% if is_incremental() %}
+touched as (
+
+    {{ touched_user_months() }}
+
+),
+
+-- Days beside months: DuckDB then passes over what it knows to lie outside them.
+touched_days as (
+
+    select dates.date_day
+    from {{ ref('dim_dates') }} as dates
+    semi join touched on dates.month_start = touched.month_start
+
+),
+
+{% else %}
+-- depends_on: {{ source('build', 'touched_keys') }}
+-- depends_on: {{ ref('dim_dates') }}
+{% endif %}
+classified as (
+
+    select
+        entries.*,
+        cast(date_trunc('month', entries.entry_date) as date) as month_start,
+        entries.entry_type = 'charge' and entries.status in ('settled', 'failed', 'reversed') as is_counted_charge,
+        entries.entry_type = 'charge' and entries.status = 'settled' as is_settled_charge,
+        entries.entry_type = 'deposit' and entries.status = 'settled' as is_settled_deposit
+    from entries
+    {% if is_incremental() %}
+    semi join touched_days on entries.entry_date = touched_days.date_day
+    semi join touched on date_trunc('month', entries.entry_date) = touched.month_start and entries.user_id = touched.user_id
+    {% endif %}
+
+),
+
+summed as (
+
+    select
+        month_start,
+        user_id,
+        currency,
+        cast(count(*) filter (where is_settled_charge) as bigint) as charges,
+        cast(count(*) filter (where is_counted_charge) as bigint) as counted_charges,
+        {{ money('sum(revenue)') }} as revenue,
+        {{ money('sum(refunds)') }} as refunds,
+        {{ money('sum(provider_cost) filter (where is_counted_charge)') }} as provider_cost,
+        {{ money('sum(platform_fees) filter (where is_settled_charge)') }} as platform_fees,
+        cast(count(*) filter (where is_counted_charge and provider_cost is null) as bigint) as charges_without_cost,
+        {{ money("sum(amount) filter (where is_settled_deposit and funding = 'paid')") }} as deposits,
+        {{ money('sum(balance_effect)') }} as balance_change,
+        min(occurred_at) as first_entry_at,
+        max(occurred_at) as last_entry_at,
+        min(occurred_at) filter (where is_settled_deposit) as first_deposit_at,
+        min(occurred_at) filter (where is_settled_charge) as first_charge_at,
+        min(entry_date) filter (where revenue > 0) as first_payer_day
+    from classified
+    group by month_start, user_id, currency
+
+)
+
+select
+    ---------- grain
+    month_start,
+    user_id,
+    currency,
+
+    ---------- usage
+    charges,
+    counted_charges,
+
+    ---------- money
+    revenue,
+    refunds,
+    provider_cost,
+    platform_fees,
+    {{ money('revenue - provider_cost - platform_fees') }} as profit,
+    charges_without_cost,
+    deposits,
+    balance_change,
+
+    ---------- time
+    first_entry_at,
+    last_entry_at,
+    first_deposit_at,
+    first_charge_at,
+    first_payer_day
+from summed
