@@ -27,9 +27,10 @@ types: $(INSTALLED)
 unit: $(INSTALLED)
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-# What is too long for every change.
+# What is too long for every change: the tests of that name, then the oracles against more scenarios.
 soak: $(INSTALLED)
 	$(BIN)/pytest -m soak
+	ORACLE_EXAMPLES=8 $(BIN)/pytest -m "soak or not soak" -k "oracle_computes or three_batches"
 
 ui: $(INSTALLED)
 	$(BIN)/paywall-warehouse ui

@@ -1404,8 +1404,8 @@ def assert_refused(result: RunResult, home: Path, *names: str) -> None:
     ("report", "at", "column", "names"),
     [
         ("activity", 1, "net", ("activity.csv", "txn_second")),
-        ("activity", 0, "fee", ("activity.csv", "txn_first")),
-        ("payout_items", 1, "net", ("items.csv", "txn_second")),
+        pytest.param("activity", 0, "fee", ("activity.csv", "txn_first"), marks=pytest.mark.soak),
+        pytest.param("payout_items", 1, "net", ("items.csv", "txn_second"), marks=pytest.mark.soak),
         ("payouts", 0, "net", ("payouts.csv", "txn_po_1_payout")),
     ],
 )
@@ -1420,7 +1420,10 @@ def test_a_cent_in_a_report_row_stops_the_run_and_names_the_row(
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
-@pytest.mark.parametrize(("category", "currency"), [("ending_balance", "usd"), ("starting_balance", "eur"), ("activity", "usd")])
+@pytest.mark.parametrize(
+    ("category", "currency"),
+    [("ending_balance", "usd"), pytest.param("starting_balance", "eur", marks=pytest.mark.soak), ("activity", "usd")],
+)
 def test_a_balance_that_does_not_close_stops_the_run_and_names_file_and_currency(
     homes: Callable[[], Path], category: str, currency: str
 ) -> None:
