@@ -5,13 +5,16 @@ the published file, which its size and time tell, nothing is built on it.
 """
 
 import json
+import os
 import shutil
+import threading
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import duckdb
 
-from paywall_warehouse.files import replace_file, replace_text
+from paywall_warehouse.files import fsync_path, put_in_place, replace_file, replace_text
 from paywall_warehouse.home import Home
 from paywall_warehouse.quoting import literal
 
@@ -54,23 +57,78 @@ def base_file(home: Home, published: PublishedState | None) -> Path | None:
     return home.published_file if published else None
 
 
+def copy_ahead(home: Home) -> None:
+    """Start copying the published file now, beside whatever comes before the build; `bring_build_file` takes the copy.
+
+    A second a GB or more, of which most is waiting for the disk.
+    """
+    published = published_state(home)
+    if published is not None and not home.build_file.exists():
+        drop_copy_ahead(home)
+        _ahead[home.root] = _CopyAhead(home, published)
+
+
+def drop_copy_ahead(home: Home) -> None:
+    """Remove a copy that nobody took."""
+    if ahead := _ahead.pop(home.root, None):
+        ahead.finished()
+        ahead.path.unlink(missing_ok=True)
+
+
+class _CopyAhead:
+    """A copy of the published file that is being made."""
+
+    def __init__(self, home: Home, published: PublishedState) -> None:
+        self.published = published
+        self.path = home.root / f".{home.build_file.name}.{os.getpid()}.ahead"
+        self._source = home.published_file
+        self._is_whole = False
+        self._thread = threading.Thread(target=self._copy, daemon=True)
+        self._thread.start()
+
+    def finished(self) -> bool:
+        """Whether the copy is whole and there, once it has ended."""
+        self._thread.join()
+        return self._is_whole and self.path.exists()
+
+    def _copy(self) -> None:
+        with suppress(OSError):  # then it is copied when it is needed, and the error is told there
+            shutil.copyfile(self._source, self.path)
+            fsync_path(self.path)
+            self._is_whole = True
+
+
+_ahead: dict[Path, _CopyAhead] = {}
+
+
 def bring_build_file(home: Home, published: PublishedState | None) -> bool:
     """Make the build file where there is none: a copy of the published one (then the answer is True), or an empty one.
 
     Copying the bytes costs a second a GB; `COPY FROM DATABASE`, which would compact them, 24.
     """
-    for left_over in home.root.glob(f".{home.build_file.name}.*.partial"):
-        left_over.unlink()
-    if home.build_file.exists():
-        return False
-    if published is not None:
-        replace_file(home.build_file, lambda partial: _copy(home.published_file, partial))
+    ahead = _ahead.pop(home.root, None)
+    is_whole = ahead is not None and ahead.finished()
+    if not home.build_file.exists() and published is not None:
+        if ahead and is_whole and ahead.published == published:
+            put_in_place(ahead.path, home.build_file)
+        else:
+            replace_file(home.build_file, lambda partial: _copy(home.published_file, partial))
         if _is_intact(home.published_file, published):
+            _remove_left_overs(home)
             return True
         home.build_file.unlink()
+    _remove_left_overs(home)
+    if home.build_file.exists():
+        return False
     with duckdb.connect() as connection:
         connection.execute(f"attach {literal(str(home.build_file))} as build_file (storage_version '{STORAGE_VERSION}')")
     return False
+
+
+def _remove_left_overs(home: Home) -> None:
+    """Of copies that nobody needs, and of processes that were killed."""
+    for left_over in home.root.glob(f".{home.build_file.name}.*"):
+        left_over.unlink()
 
 
 def _copy(source: Path, target: Path) -> None:

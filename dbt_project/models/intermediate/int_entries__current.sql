@@ -6,7 +6,7 @@ with
 {% for import in ['entry_versions', 'ledger_ids'] %}
 {{ import }} as (
 
-    {{ bounded(ref('stg_ledger__entry_versions'), 'entries') }}
+    {{ versions_to_resolve() }}
 
 ),
 

@@ -3,7 +3,7 @@ with
 {% for import in ['counted', 'ranked'] %}
 {{ import }} as (
 
-    {{ bounded(ref('stg_ledger__entry_versions'), 'entries') }}
+    {{ versions_to_resolve() }}
 
 ),
 

@@ -1,6 +1,6 @@
 with
 
-state as (select * from {{ source('ops', 'build_state') }}),
+new_batches as (select * from {{ ref('stg_run__new_batches') }}),
 
 entry_versions as (select * from {{ ref('stg_ledger__entry_versions') }}),
 
@@ -14,8 +14,7 @@ new_versions as (
 
     select entry_versions.entry_id
     from entry_versions
-    cross join state
-    where entry_versions.batch_seq > state.built_through
+    semi join new_batches on entry_versions.batch_seq = new_batches.batch_seq
 
 ),
 
@@ -24,8 +23,7 @@ new_events as (
 
     select deliveries.event_id
     from deliveries
-    cross join state
-    where deliveries.batch_seq > state.built_through
+    semi join new_batches on deliveries.batch_seq = new_batches.batch_seq
 
 ),
 

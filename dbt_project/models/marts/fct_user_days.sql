@@ -12,8 +12,7 @@ with
 
 entries as (select * from {{ ref('fct_ledger_entries') }} where user_id is not null),
 
--- The same rows again: all user days would be kept in memory otherwise.
-payments as (select * from {{ ref('fct_ledger_entries') }} where revenue > 0),
+payer_months as (select * from {{ ref('fct_user_months') }} where first_payer_day is not null),
 
 {% if is_incremental() %}
 touched as (
@@ -22,7 +21,15 @@ touched as (
 
 ),
 
-touched_users as (select distinct user_id from touched),
+known_firsts as (
+
+    select distinct
+        user_id,
+        date_day
+    from {{ this }}
+    where is_new_payer
+
+),
 
 {% else %}
 -- depends_on: {{ source('build', 'touched_keys') }}
@@ -71,15 +78,29 @@ summed as (
 first_payments as (
 
     select
-        payments.user_id,
-        min(payments.entry_date) as date_day
-    from payments
-    {% if is_incremental() %}
-    semi join touched_users on payments.user_id = touched_users.user_id
-    {% endif %}
-    group by payments.user_id
+        user_id,
+        min(first_payer_day) as date_day
+    from payer_months
+    group by user_id
 
-)
+){% if is_incremental() %},
+
+-- A user's first payer day may move to a day that is not touched itself, or away from one.
+moved as (
+
+    select
+        known_firsts.user_id,
+        known_firsts.date_day
+    from known_firsts
+    anti join first_payments on known_firsts.user_id = first_payments.user_id and known_firsts.date_day = first_payments.date_day
+    union all
+    select
+        first_payments.user_id,
+        first_payments.date_day
+    from first_payments
+    anti join known_firsts on first_payments.user_id = known_firsts.user_id and first_payments.date_day = known_firsts.date_day
+
+){% endif %}
 
 select
     ---------- grain
@@ -116,7 +137,6 @@ left join first_payments on summed.user_id = first_payments.user_id and summed.d
 
 union all
 
--- A user's first payer day may move to a day that is not touched itself, or away from one.
 select
     known.date_day,
     known.user_id,
@@ -140,8 +160,7 @@ select
     known.promo_deposits,
     known.revenue > 0 and first_payments.date_day is not null as is_new_payer
 from {{ this }} as known
-semi join touched_users on known.user_id = touched_users.user_id
+semi join moved on known.date_day = moved.date_day and known.user_id = moved.user_id
 anti join touched on known.date_day = touched.entry_date and known.user_id = touched.user_id
 left join first_payments on known.user_id = first_payments.user_id and known.date_day = first_payments.date_day
-where known.is_new_payer or first_payments.date_day is not null
 {%- endif %}

@@ -1,0 +1,104 @@
+"""What the next build starts from: the published file as publication left it, and nothing that anybody has changed since."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from ingestion import build_file
+from ingestion.build_file import PublishedState, bring_build_file, copy_ahead, drop_copy_ahead, note_publication, published_state
+from paywall_warehouse.home import Home
+from tests.builders import charge, deposit, jsonl
+from tests.harness import run_pipeline
+
+AS_OF = "2026-10-05T12:00:00Z"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A home with a published file of one table."""
+    home = Home(tmp_path)
+    publish(home, "first")
+    return home
+
+
+def publish(home: Home, name: str) -> None:
+    home.published_file.parent.mkdir(exist_ok=True)
+    home.published_file.unlink(missing_ok=True)
+    with duckdb.connect(str(home.published_file)) as connection:
+        connection.execute(f"create table {name} as select 1")
+    note_publication(home, home.published_file, fingerprint=name, built_through=3)
+
+
+def tables(file: Path) -> list[str]:
+    with duckdb.connect(str(file), read_only=True) as connection:
+        return [name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()]
+
+
+def files(home: Home) -> set[str]:
+    return {file.name for file in home.root.iterdir() if file.is_file()}
+
+
+def test_a_build_starts_from_what_is_published(home: Home) -> None:
+    state = published_state(home)
+    assert isinstance(state, PublishedState)
+    assert (state.fingerprint, state.built_through) == ("first", 3)
+    assert bring_build_file(home, state)
+    assert tables(home.build_file) == ["first"]
+    assert not bring_build_file(home, state), "what was not published yet is gone on with"
+
+
+def test_a_copy_that_was_started_ahead_is_taken(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(*_: object) -> None:
+        raise AssertionError("it was copied once more")
+
+    copy_ahead(home)
+    monkeypatch.setattr(build_file, "_copy", nothing)
+    assert bring_build_file(home, published_state(home))
+    assert tables(home.build_file) == ["first"]
+    assert files(home) == {"warehouse.duckdb"}
+
+
+def test_a_copy_of_what_is_no_longer_published_is_not_taken(home: Home) -> None:
+    copy_ahead(home)
+    publish(home, "second")
+    assert bring_build_file(home, published_state(home))
+    assert tables(home.build_file) == ["second"]
+    assert files(home) == {"warehouse.duckdb"}
+
+
+def test_a_copy_that_nobody_needs_leaves_nothing(home: Home) -> None:
+    copy_ahead(home)
+    drop_copy_ahead(home)
+    assert files(home) == set()
+
+
+def test_what_a_killed_process_left_is_removed(home: Home) -> None:
+    (home.root / ".warehouse.duckdb.4711.ahead").write_bytes(b"half")
+    (home.root / ".warehouse.duckdb.4711.partial").write_bytes(b"half")
+    bring_build_file(home, published_state(home))
+    assert files(home) == {"warehouse.duckdb"}
+
+
+def test_a_file_that_somebody_has_changed_is_not_built_on(home: Home) -> None:
+    with duckdb.connect(str(home.published_file)) as connection:
+        connection.execute("create table other as select 1")
+    assert published_state(home) is None
+    assert not bring_build_file(home, None)
+    assert tables(home.build_file) == []
+
+
+def test_rows_that_somebody_deleted_from_the_published_file_are_back_after_the_next_run(tmp_path: Path) -> None:
+    landing = tmp_path / "landing" / "ledger"
+    landing.mkdir(parents=True)
+    (landing / "a.jsonl").write_bytes(jsonl([deposit("d1", "2026-10-01T08:00:00Z", "20"), charge("c1", "2026-10-01T09:00:00Z", "1.5")]))
+    assert run_pipeline(tmp_path, as_of=AS_OF).exit_code == 0
+    file = tmp_path / "published" / "warehouse.duckdb"
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("delete from marts.fct_ledger_entries where entry_id = 'c1'; delete from marts.fct_user_days")
+    (landing / "b.jsonl").write_bytes(jsonl([charge("c2", "2026-10-02T09:00:00Z", "2")]))
+    result = run_pipeline(tmp_path, as_of=AS_OF)
+    assert result.exit_code == 0, result
+    with duckdb.connect(str(file), read_only=True) as connection:
+        assert connection.execute("select entry_id from marts.fct_ledger_entries order by 1").fetchall() == [("c1",), ("c2",), ("d1",)]
+        assert connection.execute("select cast(sum(revenue) as varchar) from marts.fct_user_days").fetchall() == [("3.500000000000",)]
