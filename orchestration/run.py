@@ -11,6 +11,7 @@ from exports.catalog import is_complete
 from exports.runs import last_published
 from ingestion.build_file import copy_ahead, drop_copy_ahead
 from ingestion.lake import Lake
+from ingestion.landing import Landing
 from orchestration import assets
 from orchestration.definitions import build_defs
 from orchestration.export_assets import CATALOG
@@ -49,10 +50,8 @@ def run_once(
 
 
 def _may_bring_something(settings: Settings) -> bool:
-    try:
-        return bool(unknown_files(settings))
-    except Exception:  # a landing area that cannot be listed: the step that loads says what is wrong
-        return False
+    """Elsewhere than on a local disk a look is a request, and the step that loads will make it."""
+    return Landing.of(settings).is_local and bool(unknown_files(settings))
 
 
 def execute(settings: Settings, instance: dg.DagsterInstance, job: str, *, full_refresh: bool = False, **overrides: Any) -> Outcome:
