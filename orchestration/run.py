@@ -51,7 +51,10 @@ def run_once(
 
 def _may_bring_something(settings: Settings) -> bool:
     """Elsewhere than on a local disk a look is a request, and the step that loads will make it."""
-    return Landing.of(settings).is_local and bool(unknown_files(settings))
+    try:
+        return Landing.of(settings).is_local and bool(unknown_files(settings))
+    except OSError:  # which the step that loads tells
+        return False
 
 
 def execute(settings: Settings, instance: dg.DagsterInstance, job: str, *, full_refresh: bool = False, **overrides: Any) -> Outcome:
