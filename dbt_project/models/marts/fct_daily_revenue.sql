@@ -21,19 +21,15 @@ touched as (
 {% else %}
 -- depends_on: {{ source('build', 'touched_keys') }}
 {% endif %}
-counted as (
+classified as (
 
     select
         entries.*,
-        entries.entry_type = 'charge' as is_charge,
-        entries.entry_type = 'charge' and entries.status = 'settled' as is_settled_charge
+        {{ counted_as() }}
     from entries
     {% if is_incremental() %}
     semi join touched on entries.entry_date = touched.entry_date
     {% endif %}
-    where
-        (entries.entry_type = 'charge' and entries.status in ('settled', 'failed', 'reversed'))
-        or (entries.entry_type = 'refund' and entries.status = 'settled' and coalesce(entries.related_entry_type, 'unknown') <> 'deposit')
 
 ),
 
@@ -50,11 +46,12 @@ summed as (
         {{ whole('sum(total_tokens) filter (where is_settled_charge)') }} as total_tokens,
         {{ money('sum(revenue)') }} as revenue,
         {{ money('sum(refunds)') }} as refunds,
-        {{ money('sum(provider_cost) filter (where is_charge)') }} as provider_cost,
+        {{ money('sum(provider_cost) filter (where is_counted_charge)') }} as provider_cost,
         {{ money('sum(platform_fees) filter (where is_settled_charge)') }} as platform_fees,
-        cast(count(*) filter (where is_charge) as bigint) as counted_charges,
-        cast(count(*) filter (where is_charge and provider_cost is null) as bigint) as charges_without_cost
-    from counted
+        cast(count(*) filter (where is_counted_charge) as bigint) as counted_charges,
+        cast(count(*) filter (where is_counted_charge and provider_cost is null) as bigint) as charges_without_cost
+    from classified
+    where is_counted_charge or is_usage_refund
     group by entry_date, paywall_id, coalesce(model_id, 'unknown'), currency
 
 )

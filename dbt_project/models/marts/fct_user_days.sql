@@ -38,10 +38,7 @@ classified as (
 
     select
         entries.*,
-        entries.entry_type = 'charge' and entries.status in ('settled', 'failed', 'reversed') as is_counted_charge,
-        entries.entry_type = 'charge' and entries.status = 'settled' as is_settled_charge,
-        entries.entry_type = 'deposit' and entries.status = 'settled' as is_settled_deposit,
-        entries.entry_type = 'refund' and entries.status = 'settled' and coalesce(entries.related_entry_type, 'unknown') <> 'deposit' as is_usage_refund
+        {{ counted_as() }}
     from entries
     {% if is_incremental() %}
     semi join touched on entries.entry_date = touched.entry_date and entries.user_id = touched.user_id

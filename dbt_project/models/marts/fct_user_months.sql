@@ -36,9 +36,7 @@ classified as (
     select
         entries.*,
         cast(date_trunc('month', entries.entry_date) as date) as month_start,
-        entries.entry_type = 'charge' and entries.status in ('settled', 'failed', 'reversed') as is_counted_charge,
-        entries.entry_type = 'charge' and entries.status = 'settled' as is_settled_charge,
-        entries.entry_type = 'deposit' and entries.status = 'settled' as is_settled_deposit
+        {{ counted_as() }}
     from entries
     {% if is_incremental() %}
     semi join touched_days on entries.entry_date = touched_days.date_day
