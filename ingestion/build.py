@@ -79,7 +79,14 @@ def prepare_build(settings: Settings, code_version: str, *, full_refresh: bool =
         except duckdb.IOException:
             # Somebody has the published file open for writing, as DuckDB's own shell does unless told otherwise; its bytes can be copied.
             copied = bring_build_file(home, published)
-            built = _what_was_built(home.build_file, lake, settings)
+            try:
+                built = _what_was_built(home.build_file, lake, settings)
+            except duckdb.Error:
+                if not copied:
+                    raise
+                # Damaged where it lay: the lake has everything.
+                home.build_file.unlink()
+                copied, published, built = False, None, _Built()
         build = _decide(settings, manifests, built, published, code_version, full_refresh)
         if build.needed or always:
             copied |= bring_build_file(home, published)

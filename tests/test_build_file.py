@@ -1,5 +1,6 @@
 """What the next build starts from: the published file as publication left it, and nothing that anybody has changed since."""
 
+import os
 from pathlib import Path
 
 import duckdb
@@ -102,3 +103,19 @@ def test_rows_that_somebody_deleted_from_the_published_file_are_back_after_the_n
     with duckdb.connect(str(file), read_only=True) as connection:
         assert connection.execute("select entry_id from marts.fct_ledger_entries order by 1").fetchall() == [("c1",), ("c2",), ("d1",)]
         assert connection.execute("select cast(sum(revenue) as varchar) from marts.fct_user_days").fetchall() == [("3.500000000000",)]
+
+
+def test_a_published_file_that_was_damaged_on_the_disk_is_made_anew_from_the_lake(tmp_path: Path) -> None:
+    landing = tmp_path / "landing" / "ledger"
+    landing.mkdir(parents=True)
+    (landing / "a.jsonl").write_bytes(jsonl([charge("c1", "2026-10-01T09:00:00Z", "1.5")]))
+    assert run_pipeline(tmp_path, as_of=AS_OF).exit_code == 0
+    file = tmp_path / "published" / "warehouse.duckdb"
+    before = file.stat()
+    with file.open("r+b") as opened:
+        opened.write(bytes(20_000))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    result = run_pipeline(tmp_path, as_of=AS_OF)
+    assert result.exit_code == 0, result
+    with duckdb.connect(str(file), read_only=True) as connection:
+        assert connection.execute("select entry_id from marts.fct_ledger_entries").fetchall() == [("c1",)]
