@@ -36,18 +36,21 @@ class PublishedState:
 
 def published_state(home: Home) -> PublishedState | None:
     """What the published file shows; None where there is none, or it is not as publication left it."""
-    try:
-        state = PublishedState(**json.loads(home.published_state_file.read_text(encoding="utf-8")))
-    except (FileNotFoundError, TypeError, ValueError):
-        return None
-    return state if _is_intact(home.published_file, state) else None
+    return next((state for state in _noted(home) if _is_intact(home.published_file, state)), None)
 
 
 def note_publication(home: Home, file: Path, fingerprint: str, built_through: int) -> None:
-    """Remember how the file is that is about to be published."""
+    """Remember how the file is that is about to be published, beside the one that is published until then."""
     known = file.stat()
-    state = PublishedState(fingerprint, built_through, known.st_size, known.st_mtime_ns)
-    replace_text(home.published_state_file, json.dumps(asdict(state)))
+    states = [PublishedState(fingerprint, built_through, known.st_size, known.st_mtime_ns), published_state(home)]
+    replace_text(home.published_state_file, json.dumps([asdict(state) for state in states if state]))
+
+
+def _noted(home: Home) -> list[PublishedState]:
+    try:
+        return [PublishedState(**state) for state in json.loads(home.published_state_file.read_text(encoding="utf-8"))]
+    except (FileNotFoundError, TypeError, ValueError):
+        return []
 
 
 def base_file(home: Home, published: PublishedState | None) -> Path | None:

@@ -49,6 +49,16 @@ def test_a_build_starts_from_what_is_published(home: Home) -> None:
     assert not bring_build_file(home, state), "what was not published yet is gone on with"
 
 
+def test_a_publication_that_was_cut_short_leaves_what_was_published(home: Home, tmp_path: Path) -> None:
+    """Killed between noting the new file and moving it, and then killed so once more."""
+    for name in ("second", "third"):
+        (tmp_path / name).write_bytes(name.encode())
+        note_publication(home, tmp_path / name, fingerprint=name, built_through=4)
+        state = published_state(home)
+        assert state is not None
+        assert state.fingerprint == "first"
+
+
 def test_a_copy_that_was_started_ahead_is_taken(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing(*_: object) -> None:
         raise AssertionError("it was copied once more")
