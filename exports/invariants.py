@@ -124,7 +124,7 @@ def check_invariants(connection: duckdb.DuckDBPyConnection, settings: Settings) 
             _totals(connection, "fct_user_days", (*SHARED_MEASURES, "deposits", "promo_deposits")),
             (*SHARED_MEASURES, "deposits", "promo_deposits"),
         ),
-        *_equal("user_months_equal_entries", entries, _month_totals(connection), MONTHLY_MEASURES),
+        *_equal("user_months_equal_entries", entries, _totals(connection, "fct_user_months", MONTHLY_MEASURES), MONTHLY_MEASURES),
         none_of(connection, "wallet_days_balance", "all", BROKEN_WALLET_DAYS, quick=BROKEN_WALLETS),
         *_wallets(connection, entries),
         none_of(connection, "rollforward_equals_wallets", "all", BROKEN_ROLLFORWARD_DAYS),
@@ -224,12 +224,6 @@ def _reject_ratio(connection: duckdb.DuckDBPyConnection, limit: float) -> Invari
 def _totals(connection: duckdb.DuckDBPyConnection, mart: str, measures: Iterable[str]) -> dict[str, dict[str, Any]]:
     sums = ", ".join(f"sum({name}) as {name}" for name in measures)
     return _by_currency(connection, f"select currency, {sums} from marts.{mart} group by currency")
-
-
-def _month_totals(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Any]]:
-    """The sums of the months, what they did to balances under the name that entries have for it."""
-    sums = ", ".join(f"sum({'balance_change' if name == 'balance_effect' else name}) as {name}" for name in MONTHLY_MEASURES)
-    return _by_currency(connection, f"select currency, {sums} from marts.fct_user_months group by currency")
 
 
 def _by_currency(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, dict[str, Any]]:

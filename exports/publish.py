@@ -13,7 +13,7 @@ import duckdb
 from exports.checks import Invariant
 from exports.invariants import check_invariants
 from exports.runs import FAILED, PUBLISHED, Run, append_run, read_runs
-from ingestion.build_file import note_publication
+from paywall_warehouse.build_file import note_publication
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.settings import Settings
 

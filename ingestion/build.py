@@ -12,9 +12,9 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from ingestion.build_file import PublishedState, base_file, bring_build_file, published_state
 from ingestion.lake import Lake, Manifest
 from ingestion.tables import LAKE_TABLES, typed
+from paywall_warehouse.build_file import PublishedState, base_file, bring_build_file, drop_copy_ahead, published_state
 from paywall_warehouse.quoting import file_literal, literal
 from paywall_warehouse.settings import Settings
 
@@ -87,8 +87,11 @@ def prepare_build(settings: Settings, code_version: str, *, full_refresh: bool =
                 # Damaged where it lay: the lake has everything.
                 home.build_file.unlink()
                 copied, published, built = False, None, _Built()
-        build = _decide(settings, manifests, built, published, code_version, full_refresh)
-        if build.needed or always:
+        today = _today(settings)
+        build = _decide(settings, today, manifests, built, published, code_version, full_refresh)
+        if not (build.needed or always):
+            drop_copy_ahead(home)
+        else:
             copied |= bring_build_file(home, published)
             with duckdb.connect(str(home.build_file), config=settings.duckdb_config()) as connection:
                 connection.execute("set TimeZone = 'UTC'")
@@ -99,7 +102,7 @@ def prepare_build(settings: Settings, code_version: str, *, full_refresh: bool =
                 if copied:
                     connection.execute("insert into build.published_breaks by name from marts.fct_reconciliation_history")
                 _show_lake(connection, lake, manifests)
-                _show_settings(connection, settings)
+                _show_settings(connection, settings, today)
                 _show_published_breaks(connection, settings)
                 if build.full_refresh:
                     _forget_what_was_built(connection)
@@ -168,7 +171,7 @@ def _today(settings: Settings) -> date:
     return today
 
 
-def _show_settings(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+def _show_settings(connection: duckdb.DuckDBPyConnection, settings: Settings, today: date) -> None:
     connection.execute(
         """create or replace table raw.settings as
         select cast(? as timestamptz) as as_of, cast(? as date) as today,
@@ -177,7 +180,7 @@ def _show_settings(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
             cast(? as varchar[]) as promo_reasons, cast(? as integer) as recon_grace_days""",
         [
             settings.now(),
-            _today(settings),
+            today,
             settings.reporting_timezone,
             settings.default_currency,
             str(settings.low_balance),
@@ -234,7 +237,13 @@ def _what_was_built(file: Path | None, lake: Lake, settings: Settings) -> _Built
 
 
 def _decide(
-    settings: Settings, manifests: list[Manifest], built: _Built, published: PublishedState | None, code_version: str, asked: bool
+    settings: Settings,
+    today: date,
+    manifests: list[Manifest],
+    built: _Built,
+    published: PublishedState | None,
+    code_version: str,
+    asked: bool,
 ) -> Build:
     through = max((manifest.batch_seq for manifest in manifests), default=-1)
     reason = None
@@ -251,7 +260,7 @@ def _decide(
     # normalize: 1 and 1.00 are the same threshold.
     shown = [
         through,
-        _today(settings).isoformat(),
+        today.isoformat(),
         settings.meaning(),
         str(settings.low_balance.normalize()),
         settings.recon_grace_days,

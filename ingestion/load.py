@@ -20,6 +20,7 @@ from ingestion.stripe import records as stripe_records
 from ingestion.stripe.coverage import FileFacts, facts_of
 from ingestion.stripe.families import FAMILIES, FOLDER, Family, check_report_type, owner_of
 from ingestion.tables import LAKE_TABLES, typed
+from paywall_warehouse.build_file import copy_ahead
 from paywall_warehouse.files import sha256
 from paywall_warehouse.quoting import file_literal, literal
 from paywall_warehouse.settings import Settings
@@ -102,6 +103,8 @@ def load(settings: Settings, source_name: str) -> LoadResult:
             found = _find_new(lake, landing, source, copies)
             if not found.readable and not found.unreadable:
                 return LoadResult(source.name, warnings=found.warnings)
+            # A build will follow.
+            copy_ahead(settings.home)
             with lake.writing_aside() as aside:
                 manifest = _write_batch(settings, lake, landing, source, found, aside)
                 lake.commit(manifest, aside)

@@ -9,13 +9,10 @@ import typer
 
 from exports.catalog import is_complete
 from exports.runs import last_published
-from ingestion.build_file import copy_ahead, drop_copy_ahead
 from ingestion.lake import Lake
-from ingestion.landing import Landing
 from orchestration import assets
 from orchestration.definitions import build_defs
 from orchestration.export_assets import CATALOG
-from orchestration.news import unknown_files
 from orchestration.progress import terminal_logger
 from orchestration.summary import EXPORT, REFRESH, Outcome, closing_summary
 from paywall_warehouse.settings import Settings
@@ -33,12 +30,7 @@ def run_once(
 ) -> int:
     """Run the job and tell how it ended; returns the exit code."""
     before = last_published(settings.home)
-    if _may_bring_something(settings):
-        copy_ahead(settings.home)
-    try:
-        outcome = execute(settings, instance, REFRESH, full_refresh=full_refresh, exports=exports, **overrides)
-    finally:
-        drop_copy_ahead(settings.home)
+    outcome = execute(settings, instance, REFRESH, full_refresh=full_refresh, exports=exports, **overrides)
     if exports and outcome.success and not outcome.published and not is_complete(settings):
         # An earlier run was cut short after it had published, or exports are to go elsewhere.
         outcome = execute(settings, instance, EXPORT, exports=exports, **overrides)
@@ -47,14 +39,6 @@ def run_once(
     for line in ("", *closing_summary(settings, outcome, batches)):
         typer.echo(line, file=sys.stdout if outcome.success else sys.stderr)
     return GOOD if outcome.success else NOT_PUBLISHED
-
-
-def _may_bring_something(settings: Settings) -> bool:
-    """Elsewhere than on a local disk a look is a request, and the step that loads will make it."""
-    try:
-        return Landing.of(settings).is_local and bool(unknown_files(settings))
-    except OSError:  # which the step that loads tells
-        return False
 
 
 def execute(settings: Settings, instance: dg.DagsterInstance, job: str, *, full_refresh: bool = False, **overrides: Any) -> Outcome:

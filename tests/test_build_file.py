@@ -6,8 +6,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ingestion import build_file
-from ingestion.build_file import PublishedState, bring_build_file, copy_ahead, drop_copy_ahead, note_publication, published_state
+from paywall_warehouse import build_file
+from paywall_warehouse.build_file import PublishedState, bring_build_file, copy_ahead, drop_copy_ahead, note_publication, published_state
 from paywall_warehouse.home import Home
 from tests.builders import charge, deposit, jsonl
 from tests.harness import run_pipeline

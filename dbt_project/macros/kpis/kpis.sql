@@ -1,6 +1,7 @@
 {#-
     The KPIs of contract 4.3: a row for every row of `periods` (period, period_start, period_end, previous_start, previous_end) and every row of `currencies`.
-    Both are names of CTEs of the query that this select ends; `dates`, `daily_revenue`, `rollforward` and `user_days` too. Sums are added up from days,
+    Both are names of CTEs of the query that this select ends; `dates`, `daily_revenue`, `rollforward`, `user_days` and, the same rows again,
+    `new_payer_days` too. Sums are added up from days,
     in the narrowest tables that have them; only users are counted from user days, in one pass for all periods.
 -#}
 {% macro kpi_ctes() -%}
@@ -92,12 +93,12 @@ users as (
 first_payments as (
 
     select
-        user_days.user_id,
+        new_payer_days.user_id,
         bit_or(day_windows.bits) as first_bits
-    from new_payer_days as user_days
-    inner join day_windows on user_days.date_day = day_windows.date_day
-    where user_days.is_new_payer
-    group by user_days.user_id
+    from new_payer_days
+    inner join day_windows on new_payer_days.date_day = day_windows.date_day
+    where new_payer_days.is_new_payer
+    group by new_payer_days.user_id
 
 ),
 

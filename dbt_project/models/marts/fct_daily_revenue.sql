@@ -40,16 +40,10 @@ summed as (
         paywall_id,
         coalesce(model_id, 'unknown') as model_id,
         currency,
-        cast(count(*) filter (where is_settled_charge) as bigint) as charges,
+        {{ usage_sums() }},
         {{ whole('sum(prompt_tokens) filter (where is_settled_charge)') }} as prompt_tokens,
         {{ whole('sum(completion_tokens) filter (where is_settled_charge)') }} as completion_tokens,
-        {{ whole('sum(total_tokens) filter (where is_settled_charge)') }} as total_tokens,
-        {{ money('sum(revenue)') }} as revenue,
-        {{ money('sum(refunds)') }} as refunds,
-        {{ money('sum(provider_cost) filter (where is_counted_charge)') }} as provider_cost,
-        {{ money('sum(platform_fees) filter (where is_settled_charge)') }} as platform_fees,
-        cast(count(*) filter (where is_counted_charge) as bigint) as counted_charges,
-        cast(count(*) filter (where is_counted_charge and provider_cost is null) as bigint) as charges_without_cost
+        {{ whole('sum(total_tokens) filter (where is_settled_charge)') }} as total_tokens
     from classified
     where is_counted_charge or is_usage_refund
     group by entry_date, paywall_id, coalesce(model_id, 'unknown'), currency

@@ -53,17 +53,11 @@ summed as (
         user_id,
         paywall_id,
         currency,
-        cast(count(*) filter (where is_settled_charge) as bigint) as charges,
+        {{ usage_sums() }},
         cast(count(*) filter (where entry_type = 'charge' and status = 'failed') as bigint) as failed_charges,
-        cast(count(*) filter (where is_counted_charge) as bigint) as counted_charges,
         {{ whole('sum(prompt_tokens) filter (where is_settled_charge)') }} as prompt_tokens,
         {{ whole('sum(completion_tokens) filter (where is_settled_charge)') }} as completion_tokens,
         {{ whole('sum(total_tokens) filter (where is_settled_charge)') }} as total_tokens,
-        {{ money('sum(revenue)') }} as revenue,
-        {{ money('sum(refunds)') }} as refunds,
-        {{ money('sum(provider_cost) filter (where is_counted_charge)') }} as provider_cost,
-        {{ money('sum(platform_fees) filter (where is_settled_charge)') }} as platform_fees,
-        cast(count(*) filter (where is_counted_charge and provider_cost is null) as bigint) as charges_without_cost,
         {{ money("sum(amount) filter (where is_settled_deposit and funding = 'paid')") }} as deposits,
         {{ money("sum(amount) filter (where is_settled_deposit and funding = 'promo')") }} as promo_deposits
     from classified

@@ -25,7 +25,7 @@ wallets as (
     select
         user_id,
         currency,
-        sum(balance_change) as balance,
+        sum(balance_effect) as balance,
         sum(revenue) as total_spend,
         sum(deposits) as total_deposits,
         sum(charges) as charges,

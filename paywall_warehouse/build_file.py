@@ -65,10 +65,11 @@ def copy_ahead(home: Home) -> None:
 
     A second a GB or more, of which most is waiting for the disk.
     """
-    published = published_state(home)
-    if published is not None and not home.build_file.exists():
-        drop_copy_ahead(home)
-        _ahead[home.root] = _CopyAhead(home, published)
+    published, known = published_state(home), _ahead.get(home.root)
+    if published is None or home.build_file.exists() or (known and known.published == published):
+        return
+    drop_copy_ahead(home)
+    _ahead[home.root] = _CopyAhead(home, published)
 
 
 def drop_copy_ahead(home: Home) -> None:
@@ -109,29 +110,27 @@ def bring_build_file(home: Home, published: PublishedState | None) -> bool:
 
     Copying the bytes costs a second a GB; `COPY FROM DATABASE`, which would compact them, 24.
     """
-    ahead = _ahead.pop(home.root, None)
-    is_whole = ahead is not None and ahead.finished()
-    if not home.build_file.exists() and published is not None:
-        if ahead and is_whole and ahead.published == published:
-            put_in_place(ahead.path, home.build_file)
-        else:
-            replace_file(home.build_file, lambda partial: _copy(home.published_file, partial))
-        if _is_intact(home.published_file, published):
-            _remove_left_overs(home)
-            return True
-        home.build_file.unlink()
-    _remove_left_overs(home)
-    if home.build_file.exists():
-        return False
-    with duckdb.connect() as connection:
-        connection.execute(f"attach {literal(str(home.build_file))} as build_file (storage_version '{STORAGE_VERSION}')")
-    return False
-
-
-def _remove_left_overs(home: Home) -> None:
-    """Of copies that nobody needs, and of processes that were killed."""
-    for left_over in home.root.glob(f".{home.build_file.name}.*"):
+    copied = not home.build_file.exists() and published is not None and _copy_published(home, published)
+    drop_copy_ahead(home)
+    for left_over in home.root.glob(f".{home.build_file.name}.*"):  # of processes that were killed
         left_over.unlink()
+    if not home.build_file.exists():
+        with duckdb.connect() as connection:
+            connection.execute(f"attach {literal(str(home.build_file))} as build_file (storage_version '{STORAGE_VERSION}')")
+    return copied
+
+
+def _copy_published(home: Home, published: PublishedState) -> bool:
+    """Whether a copy was made of what `published` tells: where the file changes meanwhile there is none."""
+    ahead = _ahead.get(home.root)
+    if ahead and ahead.published == published and ahead.finished():
+        put_in_place(ahead.path, home.build_file)
+    else:
+        replace_file(home.build_file, lambda partial: _copy(home.published_file, partial))
+    if _is_intact(home.published_file, published):
+        return True
+    home.build_file.unlink()
+    return False
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -1,0 +1,10 @@
+{#- What is added up of usage by contract 4.2, from rows that say what they count as (`counted_as`). -#}
+{% macro usage_sums() -%}
+    cast(count(*) filter (where is_settled_charge) as bigint) as charges,
+        cast(count(*) filter (where is_counted_charge) as bigint) as counted_charges,
+        {{ money('sum(revenue)') }} as revenue,
+        {{ money('sum(refunds)') }} as refunds,
+        {{ money('sum(provider_cost) filter (where is_counted_charge)') }} as provider_cost,
+        {{ money('sum(platform_fees) filter (where is_settled_charge)') }} as platform_fees,
+        cast(count(*) filter (where is_counted_charge and provider_cost is null) as bigint) as charges_without_cost
+{%- endmacro %}
