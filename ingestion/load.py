@@ -14,6 +14,7 @@ from ingestion import events, ledger, payments, prices, reasons
 from ingestion.inspection import Layout, UnreadableFileError, check_readable
 from ingestion.lake import LOADED, UNREADABLE, FileRecord, Lake, Manifest
 from ingestion.landing import Landing, LandingFile
+from ingestion.receiver.segments import seal_open_segments
 from ingestion.sources import LocalFile, record_texts, usual_keys
 from ingestion.sql import define_macros
 from ingestion.stripe import records as stripe_records
@@ -99,6 +100,9 @@ def load(settings: Settings, source_name: str) -> LoadResult:
         lake = Lake(settings.home)
         lake.remove_orphans()
         landing = Landing.of(settings)
+        if source.name == "events" and landing.is_local:
+            # What the receiver has acknowledged until now belongs to this run.
+            seal_open_segments(Path(landing.root))
         with ExitStack() as copies:
             found = _find_new(lake, landing, source, copies)
             if not found.readable and not found.unreadable:

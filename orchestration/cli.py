@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -15,7 +15,8 @@ import typer
 from paywall_warehouse.settings import Settings, SettingsError, load_settings
 
 NOT_PUBLISHED, WRONG_USAGE = 1, 2
-UI_PORT = 3000
+UI_PORT, RECEIVER_PORT = 3000, 8080
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 app = typer.Typer(
     name="paywall-warehouse",
@@ -85,6 +86,7 @@ def status() -> None:
 @app.command()
 def ui(
     port: Annotated[int, typer.Option(help="The port on this machine.", min=1, max=65535)] = UI_PORT,
+    host: Annotated[str, typer.Option(help="The address to listen on; another than this machine's own lets others in.")] = LOOPBACK[0],
 ) -> None:
     """Start Dagster's web server and daemon on this machine: lineage, schedule, sensor, runs."""
     settings = ready_settings()
@@ -94,11 +96,52 @@ def ui(
     with open_instance(settings.home):
         workspace = prepare_dagster_home(settings.home)
     Dbt(settings).prepare_manifest()
-    _say(f"http://127.0.0.1:{port}  (Ctrl-C ends it)")
+    warn_of_exposure(host, "Dagster's UI asks for no password: whoever reaches it can start runs and read every number.")
+    _say(f"{web_address(host, port)}  (Ctrl-C ends it)")
     os.environ.update(settings.tool_environment())
     # A shell that starts this in the background leaves SIGINT ignored, and Dagster would then ignore SIGTERM as well.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.execv(sys.executable, [sys.executable, "-m", "dagster", *ui_arguments(workspace, port)])  # noqa: S606  our own program
+    os.execv(sys.executable, [sys.executable, "-m", "dagster", *ui_arguments(workspace, host, port)])  # noqa: S606  our own program
+
+
+@app.command()
+def receive(
+    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)] = RECEIVER_PORT,
+    host: Annotated[str, typer.Option(help="The address to listen on; another than this machine's own lets others in.")] = LOOPBACK[0],
+    seal_seconds: Annotated[float, typer.Option(help="A run finds deliveries by itself; a sensor after so many seconds.", min=1)] = 60,
+) -> None:
+    """Take webhooks of Paywalls.ai: verify the signature, put them into the landing area for good, answer 2xx only then."""
+    settings = ready_settings()
+    landing = Path(settings.landing)
+    if settings.paywalls_webhook_secret is None:
+        raise WrongUsageError(
+            "PAYWALLS_WEBHOOK_SECRET is not set: it is the secret of the webhook's subscription, which signs each delivery."
+        )
+    if "://" in settings.landing:
+        raise WrongUsageError(f"LANDING_URI '{settings.landing_shown}' is not a local folder: deliveries are appended to files on a disk.")
+    import logging
+
+    from ingestion.receiver.app import Receiver
+    from ingestion.receiver.limits import Limits
+    from ingestion.receiver.segments import FOLDER
+    from ingestion.receiver.server import listen, server_of
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # It has a line for each request of a flood.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    limits = Limits(segment_seconds=seal_seconds)
+    secret = settings.paywalls_webhook_secret.get_secret_value()
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        raise WrongUsageError(
+            f"{web_address(host, port)} cannot be listened on: {error.strerror}. Choose another --port or --host."
+        ) from error
+    warn_of_exposure(host, "Deliveries are signed, but not encrypted: put a proxy with TLS before it.")
+    # uvicorn passes Ctrl-C on when everything is answered and sealed.
+    with listener, suppress(KeyboardInterrupt):
+        _say(f"Deliveries to {web_address(host, listener.getsockname()[1])} go to {landing / FOLDER}  (health: /health, Ctrl-C ends it)")
+        server_of(Receiver(landing, secret, settings.webhook_max_age_seconds, limits), limits).run(sockets=[listener])
 
 
 @app.command()
@@ -174,9 +217,20 @@ def pull(
         raise typer.Exit(WRONG_USAGE if fault.is_wrong_usage else NOT_PUBLISHED)
 
 
-def ui_arguments(workspace: Path, port: int) -> list[str]:
-    """The arguments of `dagster dev`: this machine only."""
-    return ["dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
+def ui_arguments(workspace: Path, host: str, port: int) -> list[str]:
+    """The arguments of `dagster dev`."""
+    return ["dev", "-w", str(workspace), "-h", host, "-p", str(port)]
+
+
+def web_address(host: str, port: int) -> str:
+    """What a browser on this machine opens."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def warn_of_exposure(host: str, consequence: str) -> None:
+    """Say it where others than this machine can reach a server."""
+    if host not in LOOPBACK:
+        _say(f"Warning: listening on {host}, which other machines may reach. {consequence}")
 
 
 def ready_settings() -> Settings:
@@ -231,10 +285,13 @@ def nothing_landed(settings: Settings) -> bool:
     from ingestion.lake import Lake
     from ingestion.landing import Landing
     from ingestion.load import SOURCES
+    from ingestion.receiver.segments import seal_open_segments
 
     if Lake(settings.home).manifests():
         return False
     landing = Landing.of(settings)
+    if landing.is_local:
+        seal_open_segments(Path(landing.root))
     return not any(source.files(landing) for source in SOURCES.values())
 
 

@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     max_priority_1_breaks: int = Field(default=0, ge=0)
     priority_1_breaks: Literal["warn", "fail"] = "warn"
     paywalls_webhook_secret: SecretStr | None = None
+    webhook_max_age_seconds: float = Field(default=86_400, ge=0, allow_inf_nan=False)
     duckdb_memory_limit: str = "2GB"
     duckdb_threads: int | None = Field(default=None, ge=1)
 

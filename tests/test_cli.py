@@ -179,7 +179,15 @@ def test_an_interrupted_run_publishes_nothing_and_the_next_one_does(tmp_path: Pa
 
 
 def test_the_ui_listens_on_this_machine_only(tmp_path: Path) -> None:
-    assert ui_arguments(tmp_path / "workspace.yaml", 3000) == ["dev", "-w", f"{tmp_path}/workspace.yaml", "-h", "127.0.0.1", "-p", "3000"]
+    assert ui_arguments(tmp_path / "workspace.yaml", "127.0.0.1", 3000) == [
+        "dev",
+        "-w",
+        f"{tmp_path}/workspace.yaml",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        "3000",
+    ]
 
 
 def test_the_ui_starts_from_any_folder_serves_and_ends(first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:

@@ -1,0 +1,204 @@
+"""Segments: files of the landing area that deliveries are appended to, until they are sealed and a run may load them.
+
+A segment that is being written ends in `.part`, which no load reads. Whoever holds the lock of the open file may seal it: the receiver that
+writes it, a run that begins, the next receiver after a crash. The system frees the lock of a process that dies.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from ingestion.receiver.deliveries import Delivery
+from paywall_warehouse.files import fsync_path
+
+FOLDER = "events/received"
+OPEN = ".jsonl.part"
+PRIVATE = 0o600
+TAIL_BYTES = 64 << 10
+
+
+class SegmentWriter:
+    """Appends deliveries to a segment of its own, for one thread."""
+
+    def __init__(self, landing: Path, max_bytes: int, max_seconds: float) -> None:
+        """A segment is sealed when it has `max_bytes`, or its first delivery is `max_seconds` old."""
+        self._folder = landing / FOLDER
+        self._max_bytes = max_bytes
+        self._max_seconds = max_seconds
+        self._segment: _Segment | None = None
+
+    def append(self, deliveries: Sequence[Delivery]) -> list[bool]:
+        """Store deliveries so that they outlast a power cut; tells of each whether it was new to its segment.
+
+        Raises `OSError` where that failed: then none of them counts as stored, and the next ones go to another segment.
+        """
+        stored: list[bool] = []
+        lines: list[bytes] = []
+        segment = self._locked()
+        try:
+            for one in deliveries:
+                known = segment.contents.get(one.event_id) if one.event_id else None
+                if known is not None and known != one.content:
+                    # The same event says something else: both are kept, in segments of their own.
+                    segment.write(lines)
+                    lines = []
+                    self._segment = None
+                    segment.seal()
+                    segment = self._locked()
+                    known = None
+                stored.append(known is None)
+                if known is None:
+                    lines.append(one.line)
+                    if one.event_id:
+                        segment.contents[one.event_id] = one.content
+            segment.write(lines)
+        except BaseException:
+            # What a failed write or fsync left of the file is not known.
+            self._segment = None
+            segment.abandon()
+            raise
+        if segment.size >= self._max_bytes:
+            self.seal()
+        else:
+            segment.unlock()
+        return stored
+
+    def seal_if_old(self) -> None:
+        """Seal the segment where its first delivery has waited long enough."""
+        if self._segment and time.monotonic() - self._segment.opened >= self._max_seconds:
+            self.seal()
+
+    def seal(self) -> None:
+        """Seal the segment, if there is one."""
+        segment, self._segment = self._segment, None
+        if segment:
+            segment.lock()
+            segment.seal()
+
+    def _locked(self) -> "_Segment":
+        """The open segment under its lock; another one where a run has sealed it."""
+        if self._segment:
+            self._segment.lock()
+            if self._segment.is_open():
+                return self._segment
+            self._segment.close()
+        self._segment = _Segment(self._folder)
+        self._segment.lock()
+        return self._segment
+
+
+class _Segment:
+    """A file that is being written."""
+
+    def __init__(self, folder: Path) -> None:
+        now = datetime.now(UTC)
+        self.path = folder / f"{now:%Y-%m-%d}" / f"{now:%Y%m%dT%H%M%S.%fZ}-{uuid4().hex[:8]}{OPEN}"
+        self.opened = time.monotonic()
+        self.contents: dict[str, bytes] = {}
+        self.size = 0
+        _make_folder(self.path.parent)
+        self._file = open(self.path, "xb", buffering=0, opener=lambda path, flags: os.open(path, flags, PRIVATE))  # noqa: SIM115  closed when it is sealed
+        fsync_path(self.path.parent)
+
+    def lock(self) -> None:
+        fcntl.flock(self._file.fileno(), fcntl.LOCK_EX)
+
+    def unlock(self) -> None:
+        fcntl.flock(self._file.fileno(), fcntl.LOCK_UN)
+
+    def is_open(self) -> bool:
+        """Whether the file still has its name: nobody has sealed it, and nobody has deleted it."""
+        return _names(self.path, self._file.fileno())
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        if not lines:
+            return
+        rest = memoryview(b"".join(lines))
+        self.size += len(rest)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        os.fsync(self._file.fileno())
+
+    def seal(self) -> None:
+        """Give the file its final name; the caller holds the lock."""
+        try:
+            _seal(self.path, self._file.fileno())
+        finally:
+            self.close()
+
+    def abandon(self) -> None:
+        """Leave the file to whoever seals it next; of a disk that is full even that may fail."""
+        with suppress(OSError):
+            if not self._file.closed:
+                self.seal()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def seal_open_segments(landing: Path) -> list[Path]:
+    """Seal every segment of a landing area, also one that a receiver is at work on: it goes on with another.
+
+    Everything that was acknowledged until now is then in files that a load reads. Returns those files.
+    """
+    sealed = []
+    for path in sorted((landing / FOLDER).glob(f"*/*{OPEN}")):
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        except FileNotFoundError:  # sealed by its receiver just now
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _names(path, descriptor) and (final := _seal(path, descriptor)):
+                sealed.append(final)
+        finally:
+            os.close(descriptor)
+    return sealed
+
+
+def _seal(path: Path, descriptor: int) -> Path | None:
+    """Cut off a line that was not written to its end, which nobody has acknowledged, and rename; None where no line is left."""
+    length = _whole_lines(path)
+    os.ftruncate(descriptor, length)
+    if not length:
+        path.unlink()
+        return None
+    os.fsync(descriptor)
+    final = path.with_name(path.name.removesuffix(".part"))
+    os.rename(path, final)
+    fsync_path(final.parent)
+    return final
+
+
+def _whole_lines(path: Path) -> int:
+    """The number of bytes up to the last line feed."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end:
+            start = max(end - TAIL_BYTES, 0)
+            file.seek(start)
+            if (place := file.read(end - start).rfind(b"\n")) >= 0:
+                return start + place + 1
+            end = start
+    return 0
+
+
+def _names(path: Path, descriptor: int) -> bool:
+    """Whether a path still names the file that is open."""
+    try:
+        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder, for good."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        fsync_path(folder.parent)

@@ -1,0 +1,80 @@
+"""The receiver behind uvicorn: connections, slow clients, a stop that loses nothing."""
+
+import asyncio
+import resource
+import socket
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ingestion.receiver.app import Receiver
+from ingestion.receiver.limits import Limits
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The socket that the server is run with; raises `OSError` where the address cannot be used."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=1024)
+
+
+def server_of(receiver: Receiver, limits: Limits) -> uvicorn.Server:
+    """The server; at SIGTERM or SIGINT it answers the requests that are under way, and seals the open segment."""
+    _allow_open_files(2 * limits.cut_off_connections)
+    config = uvicorn.Config(
+        receiver.application(),
+        # h11 bounds the size of the headers, which the faster parser does not.
+        http=_patient_protocol(limits),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        h11_max_incomplete_event_size=limits.header_bytes,
+        limit_concurrency=limits.connections,
+        timeout_keep_alive=limits.idle_seconds,
+        timeout_graceful_shutdown=limits.stop_seconds,
+    )
+    return uvicorn.Server(config)
+
+
+def _allow_open_files(count: int) -> None:
+    """The usual limit, 1024 files, is less than the connections that are allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count if hard == resource.RLIM_INFINITY else min(count, hard), hard))
+
+
+def _patient_protocol(limits: Limits) -> type[asyncio.Protocol]:
+    """uvicorn's protocol, and an end to its patience: it waits for ever for the headers of a request."""
+
+    class Patient(H11Protocol):
+        _deadline: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            if len(self.connections) > limits.cut_off_connections:
+                transport.abort()
+            self._expect_headers()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._forget_deadline()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.cycle is not None and not self.cycle.response_complete:
+                self._forget_deadline()
+            elif self._deadline is None:
+                self._expect_headers()
+
+        def _expect_headers(self) -> None:
+            self._deadline = self.loop.call_later(limits.request_seconds, self.transport.abort)
+
+        def _forget_deadline(self) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+
+    return Patient

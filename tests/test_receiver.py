@@ -1,0 +1,518 @@
+"""The webhook receiver: what is acknowledged is on the disk and reaches the marts, and nobody else gets in."""
+
+import errno
+import fcntl
+import hashlib
+import hmac
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from ingestion.load import load
+from ingestion.receiver import segments
+from ingestion.receiver.app import Receiver
+from ingestion.receiver.limits import Limits
+from ingestion.receiver.segments import seal_open_segments
+from ingestion.receiver.server import listen, server_of
+from paywall_warehouse.settings import load_settings
+from tests.builders import delivered, event
+from tests.harness import run_pipeline
+
+SECRET = "whsec_0123456789abcdef"
+NOON = "2026-10-01T12:00:00Z"
+COMMAND = str(Path(sys.executable).with_name("paywall-warehouse"))
+
+
+def signature(body: bytes, secret: str = SECRET) -> str:
+    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: dict[str, Any]
+    headers: dict[str, str]
+
+
+def post(port: int, body: bytes, *, path: str = "/", signed: str | None = None, **headers: str) -> Answer:
+    """A delivery with a right signature, unless another is given; '' sends none."""
+    signed = signature(body) if signed is None else signed
+    sent = {"X-Paywalls-Signature": signed} if signed else {}
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("POST", path, body, sent | {name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        return Answer(answer.status, json.loads(answer.read()), dict(answer.getheaders()))
+    finally:
+        connection.close()
+
+
+def usage(number: int, **more: Any) -> bytes:
+    """A usage charge of 0.25 with an event and an activity of its own."""
+    return json.dumps(
+        event(f"evt_{number}", "usage.charge.created", NOON, walletUserId="w1", activityId=f"act_{number}", cost="0.25", **more)
+    ).encode()
+
+
+def health(port: int) -> tuple[int, dict[str, Any]]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", "/health")
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+def stored(landing: Path) -> list[bytes]:
+    """The lines of all segments, sealed or not, in the order of their names."""
+    files = sorted((landing / segments.FOLDER).rglob("*.jsonl*"))
+    return [line for file in files for line in file.read_bytes().splitlines()]
+
+
+def sealed(landing: Path) -> list[Path]:
+    return sorted((landing / segments.FOLDER).rglob("*.jsonl"))
+
+
+@contextmanager
+def receiving(landing: Path, *, secret: str = SECRET, max_age: float = 86_400, **limits: Any) -> Iterator[int]:
+    """A receiver in this process; gives its port."""
+    bounds = Limits(**({"segment_seconds": 3600, "stop_seconds": 5} | limits))
+    server = server_of(Receiver(landing, secret, max_age, bounds), bounds)
+    with listen("127.0.0.1", 0) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.005)
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def landing(tmp_path: Path) -> Path:
+    return tmp_path / "home" / "landing"
+
+
+@pytest.fixture
+def port(landing: Path) -> Iterator[int]:
+    with receiving(landing) as number:
+        yield number
+
+
+# ------------------------------------------------------------------------------------------------- what is taken
+
+
+def test_both_shapes_are_stored_as_they_came_before_they_are_acknowledged(landing: Path, port: int) -> None:
+    flat = usage(1)
+    # Written for people, with digits that no float holds.
+    pretty = json.dumps(delivered(json.loads(usage(2))), indent=2).replace('"0.25"', "0.100000000001").encode()
+    assert b"\n" in pretty
+    for body in (flat, pretty):
+        answer = post(port, body)
+        assert (answer.status, answer.body) == (200, {"stored": True, "repeated": False})
+        assert stored(landing)[-1] == body.replace(b"\n", b" ")
+    assert json.loads(stored(landing)[1])["event"]["id"] == "evt_2"
+
+
+def test_a_delivery_is_on_the_disk_when_it_is_acknowledged(landing: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        fsync(descriptor)
+        done.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    monkeypatch.setattr(os, "fsync", noted)
+    assert post(port, usage(1)).status == 200
+    [segment] = (landing / segments.FOLDER).rglob("*.part")
+    # The file, and the names that lead to it.
+    assert {str(segment), str(segment.parent), str(segment.parent.parent)} <= set(done)
+
+
+def test_any_path_is_taken_because_a_proxy_may_leave_any(port: int) -> None:
+    assert post(port, usage(1), path="/hooks/paywalls?x=1").status == 200
+
+
+def test_what_is_signed_and_no_event_is_kept_and_rejected_by_the_load_with_its_text(landing: Path, port: int) -> None:
+    bodies = [b"not json", b'{"id": \x00}', b"\xff\xfe", b'[{"id": "evt_1"}]', b'{"deep": ' + b"[" * 100_000, b'{"id": "evt_9", "new": 1}']
+    for body in bodies:
+        assert post(port, body).status == 200
+    assert stored(landing) == bodies
+    loaded = load(load_settings(_env_file=None, warehouse_home=landing.parent), "events")
+    assert (loaded.records, loaded.rejected) == (6, 6)
+
+
+# ---------------------------------------------------------------------------------------------- who is let in
+
+
+@pytest.mark.parametrize(
+    "signed",
+    [
+        "",
+        "0" * 64,
+        "ä" * 64,
+        signature(usage(1), "another secret"),
+        signature(usage(2)),
+        signature(usage(1))[:-1],
+        hmac.new(b"", usage(1), hashlib.sha256).hexdigest(),
+    ],
+)
+def test_a_signature_that_is_not_of_this_body_and_secret_is_refused(landing: Path, port: int, signed: str) -> None:
+    answer = post(port, usage(1), signed=signed)
+    assert answer.status == 401
+    assert SECRET not in json.dumps(answer.body)
+    assert stored(landing) == []
+
+
+@pytest.mark.parametrize("secret", [SECRET, f"whsec_of_another_paywall,{SECRET}", f" {SECRET} , other", "one, with a comma"])
+def test_each_secret_signs(landing: Path, secret: str) -> None:
+    with receiving(landing, secret=secret) as port:
+        signed = signature(usage(1), SECRET if SECRET in secret else secret)
+        assert post(port, usage(1), signed=signed).status == 200
+        assert post(port, usage(2), signed=f"sha256={signature(usage(2), SECRET if SECRET in secret else secret)}".upper()).status == 200
+        assert post(port, usage(3), signed=signature(usage(3), "whsec_nobody")).status == 401
+
+
+@pytest.mark.parametrize(
+    ("max_age", "age", "status"),
+    [
+        (300, 299, 200), (300, 310, 401), (300, -310, 401), (0, 10**8, 200), (86_400, 8_000, 200), (86_400, 90_000, 401),
+    ],
+)  # fmt: skip
+def test_the_age_that_a_delivery_states_is_bounded_as_set(landing: Path, max_age: float, age: float, status: int) -> None:
+    made_at = datetime.now(UTC) - timedelta(seconds=age)
+    with receiving(landing, max_age=max_age) as port:
+        stamps = (made_at.isoformat(), made_at.strftime("%Y-%m-%dT%H:%M:%S.123Z"))
+        assert [post(port, usage(1), X_Paywalls_Timestamp=stamp).status for stamp in stamps] == [status, status]
+
+
+def test_a_time_that_is_missing_or_unreadable_refuses_nothing_because_nobody_has_signed_it(port: int) -> None:
+    assert [post(port, usage(n), X_Paywalls_Timestamp=stamp).status for n, stamp in enumerate(("", "yesterday", "1e99"))] == [200] * 3
+    assert post(port, usage(3)).status == 200
+
+
+# ------------------------------------------------------------------------------------------------- repetitions
+
+
+def test_a_repeated_event_is_acknowledged_and_stored_once(landing: Path, port: int) -> None:
+    first = event("evt_1", "usage.charge.created", NOON, walletUserId="w1", activityId="act_1", cost="1")
+    bodies = [first, first | {"attempts": 2}, first | {"attempts": 3, "status": "error"}]
+    answers = [post(port, json.dumps(body).encode()) for body in bodies]
+    assert [(answer.status, answer.body["repeated"]) for answer in answers] == [(200, False), (200, True), (200, True)]
+    assert len(stored(landing)) == 1
+
+
+def test_an_event_that_says_something_else_under_a_known_id_is_kept_in_another_segment(landing: Path, port: int) -> None:
+    posted = [usage(1), usage(1, model="gpt-4.1"), usage(1), usage(2)]
+    assert [post(port, body).body["repeated"] for body in posted] == [False, False, False, False]
+    seal_open_segments(landing)
+    contents = [[json.loads(line) for line in file.read_bytes().splitlines()] for file in sealed(landing)]
+    assert [[body["id"] for body in content] for content in contents] == [["evt_1"], ["evt_1"], ["evt_1", "evt_2"]]
+
+
+def test_bodies_without_an_id_are_stored_each_time(landing: Path, port: int) -> None:
+    assert [post(port, b'{"type": "x"}').body["repeated"] for _ in range(2)] == [False, False]
+    assert len(stored(landing)) == 2
+
+
+# ------------------------------------------------------------------------------------------------------ limits
+
+
+def test_what_is_too_large_compressed_or_empty_is_refused_in_words(landing: Path, port: int) -> None:
+    assert post(port, b" " * ((1 << 20) + 1)).status == 413
+    assert post(port, usage(1), Content_Encoding="gzip").status == 415
+    assert post(port, b" \r\n").status == 400
+    assert stored(landing) == []
+    largest = usage(1) + b" " * ((1 << 20) - len(usage(1)))
+    assert post(port, largest).status == 200
+    assert load(load_settings(_env_file=None, warehouse_home=landing.parent), "events").accepted == 1
+
+
+def test_bodies_that_do_not_fit_together_are_told_to_come_again(landing: Path) -> None:
+    with receiving(landing, held_bytes=1000) as port, socket.create_connection(("127.0.0.1", port)) as slow:
+        slow.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n" + b" " * 900)
+        until(lambda: health(port)[1]["held_bytes"] == 900)
+        answer = post(port, usage(1))
+        assert (answer.status, answer.headers["retry-after"]) == (429, "30")
+        slow.close()
+        until(lambda: health(port)[1]["held_bytes"] == 0)
+        assert post(port, usage(1)).status == 200
+
+
+def test_a_client_that_is_too_slow_is_cut_off_and_holds_nobody_up(landing: Path) -> None:
+    with receiving(landing, request_seconds=0.3) as port:
+        with socket.create_connection(("127.0.0.1", port)) as headers, socket.create_connection(("127.0.0.1", port)) as body:
+            headers.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+            body.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n1")
+            assert post(port, usage(1)).status == 200
+            assert body.recv(1000).startswith(b"HTTP/1.1 408 ")
+            assert headers.recv(1000) == b""
+        assert post(port, usage(2)).status == 200
+
+
+def test_a_connection_that_is_kept_may_pause_between_its_requests(landing: Path) -> None:
+    with receiving(landing, request_seconds=0.2) as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        for number in range(2):
+            connection.request("POST", "/", usage(number), {"X-Paywalls-Signature": signature(usage(number))})
+            assert connection.getresponse().read()
+            time.sleep(0.3)
+        connection.close()
+
+
+def test_headers_without_end_are_not_collected(landing: Path, port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 40_000)
+        assert client.recv(1000).startswith(b"HTTP/1.1 400 ")
+
+
+def test_more_connections_than_allowed_are_told_to_come_again_and_then_cut_off(landing: Path) -> None:
+    with receiving(landing, connections=2, cut_off_connections=4) as port:
+        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
+        until(lambda: _posted(port) == 503)
+        idle += [socket.create_connection(("127.0.0.1", port)) for _ in range(8)]
+        until(lambda: _posted(port) is None)
+        for connection in idle:
+            connection.close()
+        until(lambda: _posted(port) == 200)
+
+
+def _posted(port: int) -> int | None:
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.request("POST", "/", usage(1), {"X-Paywalls-Signature": signature(usage(1))})
+        return connection.getresponse().status
+    except (ConnectionError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def until(holds: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# ------------------------------------------------------------------------------------------------------ faults
+
+
+def test_what_cannot_be_written_is_not_acknowledged_and_comes_again(landing: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert post(port, usage(1)).status == 200
+    with monkeypatch.context() as broken:
+        broken.setattr(segments.os, "fsync", _disk_is_full)
+        answer = post(port, usage(2))
+        assert (answer.status, answer.headers["retry-after"]) == (503, "30")
+        assert health(port)[0] == 503
+    assert post(port, usage(2)).body == {"stored": True, "repeated": False}
+    assert health(port) == (200, {"status": "ok", "held_bytes": 0, "stored": 2, "repeated": 0, "refused": 0, "failed": 1})
+    seal_open_segments(landing)
+    lines = [line for file in sealed(landing) for line in file.read_bytes().splitlines()]
+    assert set(lines) == {usage(1), usage(2)}
+
+
+def _disk_is_full(_: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_half_a_line_is_cut_off_before_the_segment_is_sealed(landing: Path) -> None:
+    folder = landing / segments.FOLDER / "2026-10-01"
+    folder.mkdir(parents=True)
+    (folder / "torn.jsonl.part").write_bytes(usage(1) + b"\n" + usage(2)[:-5])
+    (folder / "long.jsonl.part").write_bytes(usage(3) + b"\n" + b"x" * 200_000)
+    (folder / "nothing.jsonl.part").write_bytes(b"x" * 200_000)
+    (folder / "empty.jsonl.part").touch()
+    assert [file.name for file in seal_open_segments(landing)] == ["long.jsonl", "torn.jsonl"]
+    assert (folder / "torn.jsonl").read_bytes() == usage(1) + b"\n"
+    assert (folder / "long.jsonl").read_bytes() == usage(3) + b"\n"
+    assert sorted(file.name for file in folder.iterdir()) == ["long.jsonl", "torn.jsonl"]
+
+
+def test_a_segment_is_not_sealed_while_it_is_written(landing: Path) -> None:
+    part = landing / segments.FOLDER / "2026-10-01" / "busy.jsonl.part"
+    part.parent.mkdir(parents=True)
+    with part.open("wb") as writer, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        writer.write(usage(1)[:10])
+        writer.flush()
+        sealing = pool.submit(seal_open_segments, landing)
+        time.sleep(0.1)
+        assert not sealing.done()
+        writer.write(usage(1)[10:] + b"\n")
+        writer.flush()
+        fcntl.flock(writer, fcntl.LOCK_UN)
+        [file] = sealing.result(5)
+    assert file.read_bytes() == usage(1) + b"\n"
+
+
+# ----------------------------------------------------------------------------------------------------- sealing
+
+
+def test_segments_are_sealed_by_size_by_age_and_when_the_receiver_stops(landing: Path) -> None:
+    size = len(usage(1)) + 1
+    with receiving(landing, segment_bytes=2 * size) as port:
+        for number in range(5):
+            assert post(port, usage(number)).status == 200
+        assert [file.stat().st_size for file in sealed(landing)] == [2 * size, 2 * size]
+    assert [file.stat().st_size for file in sealed(landing)] == [2 * size, 2 * size, size]
+    with receiving(landing, segment_seconds=0.1) as port:
+        assert post(port, usage(6)).status == 200
+        until(lambda: len(sealed(landing)) == 4)
+        time.sleep(1.2)
+        assert len(stored(landing)) == 6
+    assert not list(landing.rglob("*.part"))
+
+
+def test_a_load_takes_what_is_acknowledged_until_then_and_the_receiver_goes_on(landing: Path, port: int) -> None:
+    settings = load_settings(_env_file=None, warehouse_home=landing.parent)
+    for number in range(3):
+        assert post(port, usage(number)).status == 200
+        assert load(settings, "events").accepted == 1
+    assert load(settings, "events").files == 0
+    # What another segment has is told apart by the warehouse, by event id.
+    assert post(port, usage(0)).body["repeated"] is False
+
+
+def test_segments_are_private(landing: Path, port: int) -> None:
+    post(port, usage(1))
+    [part] = (landing / segments.FOLDER).rglob("*.part")
+    assert part.stat().st_mode & 0o077 == 0
+
+
+# -------------------------------------------------------------------------------------------------- the command
+
+
+@contextmanager
+def command(home: Path, *arguments: str, **variables: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """`paywall-warehouse receive` as a process of its own session; gives its port too."""
+    environment = os.environ | {"WAREHOUSE_HOME": str(home), "PAYWALLS_WEBHOOK_SECRET": SECRET} | variables
+    process = subprocess.Popen(
+        [COMMAND, "receive", "--port", "0", *arguments],
+        cwd=home.parent,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        said = process.stderr.readline() if process.stderr else ""
+        assert said.startswith("Deliveries to http://127.0.0.1:"), said
+        yield process, int(said.split(":")[2].split(" ")[0])
+    finally:
+        process.kill()
+        process.communicate()
+
+
+class Senders:
+    """Threads that deliver until the receiver is gone, and note what was acknowledged."""
+
+    def __init__(self, port: int, threads: int = 8) -> None:
+        self._port = port
+        self.acknowledged: set[int] = set()
+        self._threads = [threading.Thread(target=self._send, args=(start, threads)) for start in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def _send(self, start: int, step: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        number = start
+        try:
+            while True:
+                body = usage(number)
+                connection.request("POST", "/", body, {"X-Paywalls-Signature": signature(body)})
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status == 200:
+                    self.acknowledged.add(number)
+                number += step
+        except (OSError, http.client.HTTPException):
+            connection.close()
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join(30)
+            assert not thread.is_alive()
+
+
+@pytest.mark.slow
+def test_every_acknowledged_event_is_in_the_marts_after_the_receiver_was_killed(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    acknowledged: set[int] = set()
+    with command(home) as (process, port):
+        senders = Senders(port)
+        until(lambda: len(senders.acknowledged) > 300, 30)
+        os.killpg(process.pid, signal.SIGKILL)
+        senders.join()
+        acknowledged |= senders.acknowledged
+    # Nobody has started another receiver: the run finds what the dead one left.
+    result = run_pipeline(home, as_of="2026-10-02")
+    assert result.exit_code == 0, result
+    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as db:
+        found = {number for (number,) in db.execute("select split_part(entry_id, '_', 2)::int from marts.fct_ledger_entries").fetchall()}
+        rejected = db.execute("select count(*) from ops.rejected_records").fetchone()
+    assert acknowledged <= found
+    assert rejected == (0,)
+
+
+@pytest.mark.slow
+def test_a_receiver_that_is_stopped_answers_what_is_under_way_and_seals(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with command(home) as (process, port):
+        senders = Senders(port)
+        until(lambda: len(senders.acknowledged) > 100, 30)
+        process.send_signal(signal.SIGTERM)
+        senders.join()
+        assert process.wait(20) == -signal.SIGTERM
+        told = process.stderr.read() if process.stderr else ""
+    assert SECRET not in told
+    assert "Traceback" not in told
+    assert not list(home.rglob("*.part"))
+    found = {int(json.loads(line)["id"].removeprefix("evt_")) for line in stored(home / "landing")}
+    assert senders.acknowledged <= found
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"PAYWALLS_WEBHOOK_SECRET": ""}, "PAYWALLS_WEBHOOK_SECRET is not set"),
+        ({"LANDING_URI": "memory://landing"}, "LANDING_URI 'memory://landing' is not a local folder"),
+        ({"WEBHOOK_MAX_AGE_SECONDS": "-1"}, "WEBHOOK_MAX_AGE_SECONDS '-1' is not allowed"),
+    ],
+)
+def test_a_receiver_that_cannot_work_says_why(tmp_path: Path, variables: dict[str, str], words: str) -> None:
+    home = tmp_path / "home"
+    environment = os.environ | {"WAREHOUSE_HOME": str(home), "PAYWALLS_WEBHOOK_SECRET": SECRET} | variables
+    done = subprocess.run([COMMAND, "receive"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert SECRET not in done.stderr + done.stdout
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path, port: int) -> None:
+    environment = os.environ | {"WAREHOUSE_HOME": str(tmp_path / "home"), "PAYWALLS_WEBHOOK_SECRET": SECRET}
+    done = subprocess.run(
+        [COMMAND, "receive", "--port", str(port)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, f"http://127.0.0.1:{port} cannot be listened on: Address already in use" in done.stderr) == (2, True)
