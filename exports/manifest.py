@@ -89,6 +89,19 @@ class Schema(_Stated):
     columns: list[ManifestColumn]
 
 
+class Operation(_Stated):
+    """Something that was done to the data as a whole."""
+
+    kind: Annotated[
+        Literal["erasure"],
+        Field(description="A person's id gave way to a pseudonym, with no change of any sum. Delete older copies of these partitions."),
+    ]
+    at: AwareDatetime
+    partitions: Annotated[
+        list[date | None], Field(description="The partitions that were restated when it was exported; null for a snapshot. May be empty.")
+    ]
+
+
 class Manifest(_Stated):
     """A dataset as one published warehouse has it. `run_id`, `published_at` and `as_of` are of the run that last changed it."""
 
@@ -104,6 +117,7 @@ class Manifest(_Stated):
     ]
     columns_schema: Annotated[Schema, Field(alias="schema")]
     partitions: list[Partition]
+    operations: Annotated[list[Operation], Field(description="What was done to the data as a whole, the latest last.")] = []
 
     @property
     def files(self) -> list[File]:

@@ -63,6 +63,14 @@ def read_published(connection: duckdb.DuckDBPyConnection) -> Published:
     return Published(*row)
 
 
+def erasure_times(connection: duckdb.DuckDBPyConnection) -> list[datetime]:
+    """When persons were erased, in order; a file of an earlier version tells of none."""
+    try:
+        return [at for (at,) in connection.execute("select distinct erased_at from ops.erasures order by 1").fetchall()]
+    except duckdb.CatalogException:
+        return []
+
+
 def published_run(settings: Settings) -> str | None:
     """The id of the run that made the published file; None where there is none that can be exported."""
     try:

@@ -31,7 +31,6 @@ class Break:
     case_id: str
     break_type: str
     priority: int
-    user_id: str | None
     currency: str
     ledger_amount: Decimal | None
     paid_amount: Decimal | None
@@ -117,7 +116,7 @@ def open_breaks(path: Path, limit: int) -> list[Break]:
     """The open breaks that come first: by priority, then the oldest."""
     with duckdb.connect(str(path), read_only=True) as connection:
         rows = connection.execute(
-            """select case_id, break_type, priority, user_id, coalesce(paid_currency, ledger_currency), ledger_amount, paid_amount, age_days
+            """select case_id, break_type, priority, coalesce(paid_currency, ledger_currency), ledger_amount, paid_amount, age_days
             from marts.fct_reconciliation where status = 'break' order by priority, age_days desc, case_id limit ?""",
             [limit],
         ).fetchall()

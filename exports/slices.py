@@ -6,7 +6,7 @@ are there, and what no manifest names any more is removed later (`exports.catalo
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
@@ -26,6 +26,7 @@ from exports.manifest import (
     Format,
     Manifest,
     ManifestError,
+    Operation,
     Partition,
     Schema,
     read_manifest,
@@ -33,7 +34,7 @@ from exports.manifest import (
     to_bytes,
 )
 from exports.parts import Part, write_parts
-from exports.publication import Published, published_warehouse, read_published
+from exports.publication import Published, erasure_times, published_warehouse, read_published
 from paywall_warehouse.files import sha256_of
 from paywall_warehouse.settings import Settings
 
@@ -130,6 +131,7 @@ def export_dataset(
         ordered_by=list(dataset.order),
         columns_schema=schema,
         partitions=[partitions[plan.date] for plan in plans],
+        operations=_operations(erasure_times(connection), before, [partition.date for partition in changed]),
     )
     checks = check_export(manifest, contents, destination, dataset_folder(dataset.name), writer.written)
     content = to_bytes(manifest)
@@ -149,6 +151,13 @@ def export_dataset(
         is_manifest_new=is_new,
         checks=checks,
     )
+
+
+def _operations(erased: Sequence[datetime], before: Manifest | None, restated: list[date | None]) -> list[Operation]:
+    """The operations before, and the erasures that this export is the first to show."""
+    noted = before.operations if before else []
+    known = {operation.at for operation in noted}
+    return [*noted, *(Operation(kind="erasure", at=at, partitions=restated if before else []) for at in erased if at not in known)]
 
 
 def formats_of(settings: Settings) -> tuple[Format, ...]:

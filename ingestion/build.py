@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from ingestion.erasure.registry import read_registry
 from ingestion.lake import Lake, Manifest
 from ingestion.tables import LAKE_TABLES, typed
 from paywall_warehouse.build_file import PublishedState, base_file, bring_build_file, drop_copy_ahead, published_state
@@ -103,6 +104,7 @@ def prepare_build(settings: Settings, code_version: str, *, full_refresh: bool =
                     connection.execute("insert into build.published_breaks by name from marts.fct_reconciliation_history")
                 _show_lake(connection, lake, manifests)
                 _show_settings(connection, settings, today)
+                _show_erasures(connection, settings)
                 _show_published_breaks(connection, settings)
                 if build.full_refresh:
                     _forget_what_was_built(connection)
@@ -189,6 +191,14 @@ def _show_settings(connection: duckdb.DuckDBPyConnection, settings: Settings, to
             settings.recon_grace_days,
         ],
     )
+
+
+def _show_erasures(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Which pseudonyms stand for erased persons, and since when; who they were is known nowhere."""
+    connection.execute("create or replace table raw.erasures (pseudonym varchar, erased_at timestamptz)")
+    for erasure in read_registry(settings.home).erasures:
+        if erasure.erased_at is not None:
+            connection.execute("insert into raw.erasures values (?, ?)", [erasure.pseudonym, erasure.erased_at])
 
 
 def _show_published_breaks(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:

@@ -126,6 +126,10 @@ class Lake:
         """Move the finished folder of each table to its place, then write the manifest that makes the batch real."""
         for folder in sorted(path for path in aside.iterdir() if path.is_dir()):
             move_folder(folder, self.batch_folder(folder.name, manifest.batch_seq))
+        self.restate(manifest)
+
+    def restate(self, manifest: Manifest) -> None:
+        """Write the manifest of a batch whose files are in their places."""
         replace_text(self._root / "_manifests" / f"{manifest.batch_seq:08d}.json", manifest.as_json())
 
     def remove_orphans(self) -> None:

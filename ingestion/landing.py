@@ -104,6 +104,11 @@ class Landing:
             stat = os.lstat(location)
         return {"size": stat.st_size, "mtime": stat.st_mtime, "changed": (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)}
 
+    def listed(self, file: LandingFile) -> LandingFile:
+        """The file as a listing shows it now."""
+        self.filesystem.invalidate_cache()
+        return self._file(file.source, file.location, self._info(file.location, self.filesystem.info(file.location)))
+
     def is_unchanged(self, file: LandingFile) -> bool:
         """Whether the file is still what the listing showed."""
         self.filesystem.invalidate_cache()
@@ -124,7 +129,7 @@ class Landing:
             aside.unlink(missing_ok=True)
 
     def put(self, path: str, finished: Path) -> None:
-        """Copy a finished file to a path relative to the landing area, where it appears whole."""
+        """Copy a finished file to a path relative to the landing area, where it appears whole; on a local disk its time goes with it."""
         if self.is_local:
             replace_file(Path(self.root) / path, lambda partial: _copy(finished, partial))
         else:
@@ -152,7 +157,7 @@ class Landing:
 
 
 def _copy(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)
+    shutil.copy2(source, target)
 
 
 def _is_finished(path: str) -> bool:

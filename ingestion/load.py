@@ -11,10 +11,11 @@ from pathlib import Path
 import duckdb
 
 from ingestion import events, ledger, payments, prices, reasons
+from ingestion.erasure.erase import finish_erasures, pseudonymise
 from ingestion.inspection import Layout, UnreadableFileError, check_readable
 from ingestion.lake import LOADED, UNREADABLE, FileRecord, Lake, Manifest
 from ingestion.landing import Landing, LandingFile
-from ingestion.receiver.segments import seal_open_segments
+from ingestion.receiver.segments import seal_local
 from ingestion.sources import LocalFile, record_texts, usual_keys
 from ingestion.sql import define_macros
 from ingestion.stripe import records as stripe_records
@@ -99,10 +100,11 @@ def load(settings: Settings, source_name: str) -> LoadResult:
     with settings.home.writing():
         lake = Lake(settings.home)
         lake.remove_orphans()
+        erasures = finish_erasures(settings)
         landing = Landing.of(settings)
-        if source.name == "events" and landing.is_local:
+        if source.name == "events":
             # What the receiver has acknowledged until now belongs to this run.
-            seal_open_segments(Path(landing.root))
+            seal_local(landing)
         with ExitStack() as copies:
             found = _find_new(lake, landing, source, copies)
             if not found.readable and not found.unreadable:
@@ -111,6 +113,7 @@ def load(settings: Settings, source_name: str) -> LoadResult:
             copy_ahead(settings.home)
             with lake.writing_aside() as aside:
                 manifest = _write_batch(settings, lake, landing, source, found, aside)
+                pseudonymise(settings, erasures, aside.rglob("*.parquet"))
                 lake.commit(manifest, aside)
     return LoadResult(
         source=source.name,

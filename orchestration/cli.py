@@ -52,6 +52,7 @@ def _say(words: str = "") -> None:
 def run(
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Rebuild every table from the lake.")] = False,
     sample: Annotated[bool, typer.Option("--sample", help="Land the sample data first where nothing has landed yet.")] = False,
+    wait: Annotated[bool, typer.Option(help="Wait where another run is at work on the home; else end at once with exit code 1.")] = True,
 ) -> None:
     """Load what landed, build, check and publish. Exit code 0: published, or nothing was new; 1: not published."""
     settings = ready_settings()
@@ -63,8 +64,20 @@ def run(
     from orchestration.run import run_once
 
     with open_instance(settings.home) as instance:
-        code = run_once(settings, instance, full_refresh=full_refresh)
+        code = run_once(settings, instance, full_refresh=full_refresh, wait=wait)
     raise typer.Exit(code)
+
+
+@app.command()
+def erase(
+    user: Annotated[str, typer.Argument(help="The id of the person, as `user_id` in the marts.", metavar="USER")],
+    landing: Annotated[bool, typer.Option("--landing", help="Write the landed files that name the person anew, too.")] = False,
+) -> None:
+    """Replace a person's id by a pseudonym, in the lake, the published file and the exports, for good. No sum changes."""
+    settings = ready_settings()
+    from orchestration.erasure import erase_user
+
+    raise typer.Exit(erase_user(settings, user, rewrite_landing=landing, tell=_say))
 
 
 @app.command()
@@ -285,13 +298,12 @@ def nothing_landed(settings: Settings) -> bool:
     from ingestion.lake import Lake
     from ingestion.landing import Landing
     from ingestion.load import SOURCES
-    from ingestion.receiver.segments import seal_open_segments
+    from ingestion.receiver.segments import seal_local
 
     if Lake(settings.home).manifests():
         return False
     landing = Landing.of(settings)
-    if landing.is_local:
-        seal_open_segments(Path(landing.root))
+    seal_local(landing)
     return not any(source.files(landing) for source in SOURCES.values())
 
 

@@ -112,11 +112,11 @@ def breaks_by_type(state: Reconciliation) -> str:
 
 
 def break_table(breaks: Sequence[Break]) -> str:
-    """Open breaks as a Markdown table, one a line."""
-    header = "| priority | break | case | user | credited | paid | currency | age |\n|---:|---|---|---|---:|---:|---|---:|\n"
+    """Open breaks as a Markdown table, one a line. Whose they are is not said: Dagster keeps it for months, and `erase` cannot reach it."""
+    header = "| priority | break | case | credited | paid | currency | age |\n|---:|---|---|---:|---:|---|---:|\n"
     rows = [
         (
-            *(one.priority, one.break_type, one.case_id, one.user_id or "–"),
+            *(one.priority, one.break_type, one.case_id),
             *(money(one.ledger_amount), money(one.paid_amount), one.currency, f"{one.age_days} d"),
         )
         for one in breaks

@@ -25,15 +25,16 @@ def run_once(
     instance: dg.DagsterInstance,
     *,
     full_refresh: bool = False,
+    wait: bool = True,
     exports: bool = True,
     **overrides: Any,
 ) -> int:
-    """Run the job and tell how it ended; returns the exit code."""
+    """Run the job and tell how it ended; returns the exit code. Where another run is at work and this one may not `wait`, it fails."""
     before = last_published(settings.home)
-    outcome = execute(settings, instance, REFRESH, full_refresh=full_refresh, exports=exports, **overrides)
+    outcome = execute(settings, instance, REFRESH, full_refresh=full_refresh, wait=wait, exports=exports, **overrides)
     if exports and outcome.success and not outcome.published and not is_complete(settings):
         # An earlier run was cut short after it had published, or exports are to go elsewhere.
-        outcome = execute(settings, instance, EXPORT, exports=exports, **overrides)
+        outcome = execute(settings, instance, EXPORT, wait=wait, exports=exports, **overrides)
     # What an earlier run loaded and could not publish is new to readers too.
     batches = [manifest for manifest in Lake(settings.home).manifests() if before is None or manifest.loaded_at > before.finished_at]
     for line in ("", *closing_summary(settings, outcome, batches)):
@@ -41,11 +42,13 @@ def run_once(
     return GOOD if outcome.success else NOT_PUBLISHED
 
 
-def execute(settings: Settings, instance: dg.DagsterInstance, job: str, *, full_refresh: bool = False, **overrides: Any) -> Outcome:
+def execute(
+    settings: Settings, instance: dg.DagsterInstance, job: str, *, full_refresh: bool = False, wait: bool = True, **overrides: Any
+) -> Outcome:
     """A job in this process, on the instance that the UI shows; `overrides` are those of `build_defs`."""
     defs = build_defs(settings, loggers={"progress": terminal_logger()}, **overrides)
     result = defs.resolve_job_def(job).execute_in_process(
-        run_config={"resources": {"warehouse": {"config": {"full_refresh": full_refresh}}}, "loggers": {"progress": {}}},
+        run_config={"resources": {"warehouse": {"config": {"full_refresh": full_refresh, "wait": wait}}}, "loggers": {"progress": {}}},
         instance=instance,
         raise_on_error=False,
     )

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,11 +65,13 @@ def warehouse_resource(settings: Settings) -> dg.ResourceDefinition:
         description="The settings of this run, and the lock that keeps other runs of the same home waiting.",
         config_schema={
             "full_refresh": dg.Field(bool, default_value=False, description="Rebuild every table from the lake."),
+            "wait": dg.Field(bool, default_value=True, description="Wait where another run is at work on the home; else fail at once."),
         },
     )
     def warehouse(context: dg.InitResourceContext) -> Iterator[Warehouse]:
         run_id = context.run_id or "unknown"
-        with exclusive(settings.home, run_id, context.instance, context.log or logging.getLogger(__name__)):
+        log, wait = context.log or logging.getLogger(__name__), context.resource_config["wait"]
+        with exclusive(settings.home, run_id, context.instance, log, wait=wait):
             started_at = datetime.now(UTC)
             yield Warehouse(
                 settings=settings.model_copy(update={"as_of": settings.as_of or started_at}),
@@ -88,13 +92,26 @@ def _forget_old_runs(instance: dg.DagsterInstance) -> None:
         instance.delete_run(run.run_id)
 
 
+class AnotherRunError(Exception):
+    """Another run is at work on the home; the text says which."""
+
+
 def _holder(home: Home) -> Path:
     return home.root / "state" / "running.json"
 
 
+def holder(home: Home) -> str:
+    """Who holds the run lock, for people."""
+    try:
+        stated = json.loads(_holder(home).read_text(encoding="utf-8"))
+        return f"run {stated['run_id']}, process {stated['process']} on {stated['host']}, since {stated['since']}"
+    except (FileNotFoundError, ValueError, KeyError):
+        return "another process"
+
+
 @contextmanager
-def exclusive(home: Home, run_id: str, instance: dg.DagsterInstance | None, log: logging.Logger) -> Iterator[None]:
-    """Hold the home's run lock; wait for it where another run holds it.
+def exclusive(home: Home, run_id: str, instance: dg.DagsterInstance | None, log: logging.Logger, *, wait: bool = True) -> Iterator[None]:
+    """Hold the home's run lock; where another run holds it, wait for its end, or raise `AnotherRunError` at once.
 
     The operating system releases the lock of a process that dies. The file beside it then still names that run, and
     whoever gets the lock settles it.
@@ -104,13 +121,21 @@ def exclusive(home: Home, run_id: str, instance: dg.DagsterInstance | None, log:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        log.warning("another run is at work on %s; this one waits for its end", home.root)
+        if not wait:
+            raise AnotherRunError(f"{home.root} is in use by {holder(home)}. Without --no-wait this one would wait for its end.") from None
+        log.warning("%s is in use by %s; this one waits for its end", home.root, holder(home))
         lock.acquire()
     try:
         if instance is not None:
             _settle(home, instance)
             _forget_old_runs(instance)
-        replace_text(_holder(home), json.dumps({"run_id": run_id}))
+        stated = {
+            "run_id": run_id,
+            "process": os.getpid(),
+            "host": socket.gethostname(),
+            "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
+        }
+        replace_text(_holder(home), json.dumps(stated))
         yield
     finally:
         _holder(home).unlink(missing_ok=True)

@@ -16,6 +16,11 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
+def private(path: str, flags: int) -> int:
+    """An `opener` of files that nobody but their owner may read."""
+    return os.open(path, flags, 0o600)
+
+
 def sha256(path: Path) -> str:
     """The digest of a file's content, in hexadecimal."""
     with path.open("rb") as file:

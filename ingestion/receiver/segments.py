@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from ingestion.landing import Landing
 from ingestion.receiver.deliveries import Delivery
-from paywall_warehouse.files import fsync_path
+from paywall_warehouse.files import fsync_path, private
 
 FOLDER = "events/received"
 OPEN = ".jsonl.part"
-PRIVATE = 0o600
 TAIL_BYTES = 64 << 10
 
 
@@ -102,7 +102,7 @@ class _Segment:
         self.contents: dict[str, bytes] = {}
         self.size = 0
         _make_folder(self.path.parent)
-        self._file = open(self.path, "xb", buffering=0, opener=lambda path, flags: os.open(path, flags, PRIVATE))  # noqa: SIM115  closed when it is sealed
+        self._file = open(self.path, "xb", buffering=0, opener=private)  # noqa: SIM115  closed when it is sealed
         fsync_path(self.path.parent)
 
     def lock(self) -> None:
@@ -159,6 +159,12 @@ def seal_open_segments(landing: Path) -> list[Path]:
         finally:
             os.close(descriptor)
     return sealed
+
+
+def seal_local(landing: Landing) -> None:
+    """`seal_open_segments`, where the landing area is on this machine: elsewhere there are none."""
+    if landing.is_local:
+        seal_open_segments(Path(landing.root))
 
 
 def _seal(path: Path, descriptor: int) -> Path | None:

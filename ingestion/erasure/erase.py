@@ -1,0 +1,113 @@
+"""Erasing a person from the lake, and from all that is made of it by the next build.
+
+The id gives way to a pseudonym in every row, so that no sum changes. Each step may be interrupted: the registry then still holds the
+id, and the next load takes the erasure up again before it reads anything.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import duckdb
+
+from ingestion.erasure.landed import Naming, naming, write_anew
+from ingestion.erasure.parquet_files import ids_in, linked_wallets, rewrite, states
+from ingestion.erasure.registry import Registry, ended, read_registry, write_registry
+from ingestion.erasure.texts import Person
+from ingestion.lake import Lake
+from ingestion.landing import Landing, LandingFile
+from ingestion.tables import LAKE_TABLES
+from paywall_warehouse.settings import Settings
+
+
+class UnknownUserError(Exception):
+    """Nothing in the lake names the person."""
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What an erasure found."""
+
+    pseudonym: str
+    rows: int
+    """Of the lake, that named the person."""
+    linked_wallets: list[str] = field(default_factory=list)
+    """Wallet ids that webhooks give to the same person: ids of their own, which an erasure of theirs replaces."""
+
+
+def erase(settings: Settings, user: str) -> Erased:
+    """Replace a person's id in the whole lake; once more changes nothing.
+
+    What was built from the lake is forgotten, so that the next build starts from an empty file. Raises `UnknownUserError` where
+    the id is nowhere and never was.
+    """
+    with settings.home.writing():
+        lake, registry = Lake(settings.home), read_registry(settings.home)
+        lake.remove_orphans()
+        erasure = registry.of(user)
+        with duckdb.connect(config=settings.duckdb_config()) as connection:
+            if erasure is None and not any(states(connection, file, user) for file in _files(lake)):
+                raise UnknownUserError(user)
+            wallets = sorted({wallet for file in _files(lake) for wallet in linked_wallets(connection, file, user)})
+        # From here on the id is recognised wherever it comes from.
+        erasure = registry.begun(user) if erasure is None else replace(erasure, user=user)
+        registry = registry.with_erasure(erasure)
+        write_registry(settings.home, registry)
+        rows = _finish(settings, lake, registry)
+    return Erased(erasure.pseudonym, rows, wallets)
+
+
+def finish_erasures(settings: Settings) -> Registry:
+    """Take up what was interrupted; returns the registry. The caller holds the writer lock."""
+    registry = read_registry(settings.home)
+    if registry.unfinished:
+        _finish(settings, Lake(settings.home), registry)
+    return registry
+
+
+def pseudonymise(settings: Settings, registry: Registry, files: Iterable[Path]) -> None:
+    """Replace the ids of erased persons that have come back in files that are not in the lake yet."""
+    if not registry.erasures:
+        return
+    files = list(files)
+    pseudonyms = {erasure.recognised_by: erasure.pseudonym for erasure in registry.erasures}
+    with duckdb.connect(config=settings.duckdb_config()) as connection:
+        ids = {one for file in files for one in ids_in(connection, file)}
+        people = [Person(one, pseudonyms[digest]) for one in sorted(ids) if (digest := registry.digest(one)) in pseudonyms]
+        for file in files:
+            rewrite(connection, file, people)
+
+
+def landed_files(settings: Settings, files: Iterable[LandingFile], user: str, pseudonym: str) -> list[Naming]:
+    """The landed files that name the person."""
+    return list(naming(Landing.of(settings), files, Person(user, pseudonym)))
+
+
+def rewrite_landed(settings: Settings, found: Iterable[Naming], user: str, pseudonym: str) -> None:
+    """Write landed files anew, without the id; those that cannot be read stay."""
+    landing, lake, person = Landing.of(settings), Lake(settings.home), Person(user, pseudonym)
+    with settings.home.writing():
+        for one in found:
+            if one.fault is None:
+                write_anew(landing, lake, one, person)
+
+
+def _finish(settings: Settings, lake: Lake, registry: Registry) -> int:
+    """Rewrite the lake for every erasure that is under way, and forget what was built from it."""
+    home = settings.home
+    people = [Person(erasure.user, erasure.pseudonym) for erasure in registry.erasures if erasure.user is not None]
+    with duckdb.connect(config=settings.duckdb_config()) as connection:
+        rows = sum(rewrite(connection, file, people) for file in _files(lake))
+    if rows or any(erasure.erased_at is None for erasure in registry.erasures):
+        # A file from which rows were deleted still has them on its free pages.
+        for file in (home.build_file, home.build_file.with_name(f"{home.build_file.name}.wal"), home.published_state_file):
+            file.unlink(missing_ok=True)
+    for erasure in registry.erasures:
+        registry = registry.with_erasure(ended(erasure))
+    write_registry(home, registry)
+    return rows
+
+
+def _files(lake: Lake) -> list[Path]:
+    manifests = lake.manifests()
+    return [file for table in LAKE_TABLES for file in lake.parquet_files(table, manifests)]

@@ -1,0 +1,206 @@
+"""Landed files that name a person: found for the operator, and written anew where that is asked for."""
+
+import csv
+import gzip
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zstandard
+
+from ingestion.erasure.texts import NAMES_A_USER, Person
+from ingestion.inspection import DAMAGE
+from ingestion.lake import Lake
+from ingestion.landing import FORMATS, Landing, LandingFile
+from ingestion.streams import csv_records, open_text
+from ingestion.stripe.coverage import sidecar_name
+from paywall_warehouse.files import sha256
+
+PIECE_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Naming:
+    """A landed file that names a person."""
+
+    file: LandingFile
+    records: int
+    fault: str | None = None
+    """Why it cannot be written anew."""
+
+
+def naming(landing: Landing, files: Iterable[LandingFile], person: Person) -> Iterator[Naming]:
+    """The files that name a person, in their order, with the number of records that do."""
+    for file in files:
+        if found := _read(landing, file, person, None):
+            yield found
+
+
+def write_anew(landing: Landing, lake: Lake, found: Naming, person: Person) -> None:
+    """Put a file without the person's id in the place of one that has it; the lake then knows that it is loaded.
+
+    Name, format, compression and time stay; lines keep their order. A process that is killed between the two leaves a file that the next
+    run loads once more, which changes no number.
+    """
+    with landing.local_copy(found.file) as path, landing.writing_aside() as aside:
+        before, landed_at = sha256(path), path.stat().st_mtime_ns
+        _read(landing, found.file, person, aside)
+        if landing.is_local:
+            os.utime(aside, ns=(landed_at, landed_at))
+        _tell_sidecar(landing, found.file, aside)
+        landing.put(found.file.path, aside)
+        after = sha256(aside)
+    now = landing.listed(found.file)
+    for manifest in lake.manifests():
+        known = [
+            replace(one, sha256=after, bytes=now.bytes, fingerprint=now.fingerprint)
+            if (one.path, one.sha256) == (found.file.path, before)
+            else one
+            for one in manifest.files
+        ]
+        if known != manifest.files:
+            lake.restate(replace(manifest, files=known))
+
+
+def _tell_sidecar(landing: Landing, file: LandingFile, aside: Path) -> None:
+    """Size and digest in the sidecar of a file that we pulled from Stripe: it would be pulled again."""
+    folder, _, name = file.path.rpartition("/")
+    sidecar = f"{folder}/{sidecar_name(name)}"
+    try:
+        stated = json.loads(landing.filesystem.cat_file(f"{landing.root}/{sidecar}"))
+    except FileNotFoundError:
+        return
+    landing.put_text(sidecar, json.dumps({**stated, "bytes": aside.stat().st_size, "sha256": sha256(aside)}, indent=1))
+
+
+def _read(landing: Landing, file: LandingFile, person: Person, target: Path | None) -> Naming | None:
+    """Count the records of a file that name a person, and write it without the id where there is a target."""
+    if file.format not in FORMATS:
+        return None
+    try:
+        with landing.local_copy(file) as path:
+            if not _may_name(file, path, person):
+                return None
+            records = _parquet(path, person, target) if file.format == ".parquet" else _text(file, path, person, target)
+    except DAMAGE as error:
+        return Naming(file, 0, f"it cannot be read ({error}); delete it where it names the person")
+    return Naming(file, records) if records else None
+
+
+def _may_name(file: LandingFile, path: Path, person: Person) -> bool:
+    """A cheap look: whether any spelling of the id stands in the bytes of a text file."""
+    if file.format == ".parquet":
+        return True
+    spellings = [spelling.encode(errors="surrogateescape") for spelling in person.spellings]
+    overlap = max(map(len, spellings))
+    rest = b""
+    with open_text(path, file.compression) as stream:
+        while block := stream.read(PIECE_BYTES):
+            piece = rest + block
+            if any(spelling in piece for spelling in spellings):
+                return True
+            rest = piece[-overlap:]
+    return False
+
+
+def _text(file: LandingFile, path: Path, person: Person, target: Path | None) -> int:
+    records = 0
+    with ExitStack() as opened:
+        stream = opened.enter_context(open_text(path, file.compression))
+        sink = opened.enter_context(_writing(target, file.compression)) if target else None
+        for before, after in _csv_lines(stream, person) if file.format == ".csv" else _json_lines(stream, person):
+            records += before != after
+            if sink:
+                sink.write(after)
+    return records
+
+
+def _json_lines(stream: BinaryIO, person: Person) -> Iterator[tuple[bytes, bytes]]:
+    """Each line before and after."""
+    # zstandard's reader has no lines of its own.
+    for line in io.BufferedReader(cast(io.RawIOBase, stream)):
+        text = line.decode(errors="surrogateescape")
+        if not person.may_be_in(text):
+            yield line, line
+            continue
+        after = person.in_json(text)
+        yield line, (after if _is_json(text) else person.in_row(after)).encode(errors="surrogateescape")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text, parse_float=str, parse_int=str)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _csv_lines(stream: BinaryIO, person: Person) -> Iterator[tuple[bytes, bytes]]:
+    """Each record before and after; one that names nobody is written as it came."""
+    header: list[str] = []
+    for record in csv_records(stream):
+        header = header or record.fields
+        before = f"{record.raw}\n"
+        after = before
+        if not person.may_be_in(before):
+            pass
+        elif record.problem is not None or len(record.fields) != len(header):
+            after = person.in_row(before)
+        else:
+            fields = [person.in_field(name, value) for name, value in zip(header, record.fields, strict=True)]
+            if fields != record.fields:
+                line = io.StringIO()
+                csv.writer(line, lineterminator="\n").writerow(fields)
+                after = line.getvalue()
+        yield before.encode(errors="surrogateescape"), after.encode(errors="surrogateescape")
+
+
+@contextmanager
+def _writing(target: Path, compression: str) -> Iterator[IO[bytes]]:
+    with target.open("wb") as file:
+        if compression == ".gz":
+            with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed:
+                yield cast(IO[bytes], packed)
+        elif compression == ".zst":
+            with zstandard.ZstdCompressor().stream_writer(file, closefd=False) as stream:
+                yield cast(IO[bytes], stream)
+        else:
+            yield file
+
+
+def _parquet(path: Path, person: Person, target: Path | None) -> int:
+    records = 0
+    with pq.ParquetFile(path) as parquet, ExitStack() as opened:
+        writer: pq.ParquetWriter | None = None
+        for batch in parquet.iter_batches():
+            columns, places = [], set[int]()
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                after, changed = _column(name, column, person)
+                columns.append(after)
+                places.update(changed)
+            records += len(places)
+            if target:
+                rows = pa.record_batch(columns, names=batch.schema.names)
+                writer = writer or opened.enter_context(pq.ParquetWriter(target, rows.schema))
+                writer.write_batch(rows)
+    return records
+
+
+def _column(name: str, column: pa.Array, person: Person) -> tuple[pa.Array, list[int]]:
+    """A column without the id, and the rows in which it stood; a number that is a user becomes a text."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_integer(column.type) and person.looks_like_number and NAMES_A_USER.search(name):
+        column = column.cast(pa.string())
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return column, []
+    before = column.to_pylist()
+    after = [person.in_field(name, text) if text is not None and person.may_be_in(text) else text for text in before]
+    return pa.array(after, column.type), [place for place, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]

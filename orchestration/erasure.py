@@ -1,0 +1,51 @@
+"""The command `erase`: the lake without a person, then a run that publishes and exports it."""
+
+from collections.abc import Callable
+
+from ingestion.erasure.erase import Erased, UnknownUserError, erase, landed_files, rewrite_landed
+from ingestion.erasure.landed import Naming
+from ingestion.landing import Landing
+from ingestion.load import SOURCES
+from ingestion.receiver.segments import seal_local
+from orchestration.instance import open_instance
+from orchestration.run import GOOD, NOT_PUBLISHED, run_once
+from paywall_warehouse.settings import Settings
+
+
+def erase_user(settings: Settings, user: str, *, rewrite_landing: bool, tell: Callable[[str], None]) -> int:
+    """Erase a person and publish; returns the exit code. A second time it finds nothing left to do."""
+    home = settings.home
+    with home.run_lock:  # a run reads the lake from its beginning to its end
+        try:
+            erased = erase(settings, user)
+        except UnknownUserError:
+            tell(f"Nothing that was loaded names {user!r}: `user_id` in marts.dim_users is what to give. Nothing was changed.")
+            return NOT_PUBLISHED
+        tell(f"{erased.rows:,} rows of the lake now name {erased.pseudonym} instead.")
+        _handle_landed(settings, user, erased, rewrite_landing, tell)
+    with open_instance(home) as instance:
+        code = run_once(settings, instance)
+    if code != GOOD:
+        tell(f"{home.published_file} and the exports still name the person: mend what stopped this run, and run again.")
+    return code
+
+
+def _handle_landed(settings: Settings, user: str, erased: Erased, rewrite_landing: bool, tell: Callable[[str], None]) -> None:
+    landing = Landing.of(settings)
+    seal_local(landing)
+    files = [file for source in SOURCES.values() for file in source.files(landing)]
+    found = landed_files(settings, files, user, erased.pseudonym)
+    if rewrite_landing:
+        rewrite_landed(settings, found, user, erased.pseudonym)
+    for one in found:
+        tell(_told(one, settings.landing_shown, rewritten=rewrite_landing))
+    if found and not rewrite_landing:
+        tell("These landed files still name the person. `--landing` writes them anew; what lands later is pseudonymised as it is loaded.")
+    for wallet in erased.linked_wallets:
+        tell(f"Webhooks link the person to the wallet {wallet!r}; `erase {wallet}` replaces that id as well.")
+
+
+def _told(one: Naming, landing: str, *, rewritten: bool) -> str:
+    if one.fault is not None:
+        return f"  {landing}/{one.file.path}: {one.fault}"
+    return f"  {landing}/{one.file.path}: {one.records:,} records{' rewritten' if rewritten else ''}"

@@ -1,0 +1,336 @@
+"""Erasing a person: the id is nowhere any more, and every number is what it was."""
+
+import gzip
+import json
+import shutil
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from ingestion.erasure import erase as erase_module
+from ingestion.erasure import parquet_files
+from ingestion.erasure.erase import UnknownUserError, erase
+from ingestion.erasure.registry import read_registry
+from ingestion.erasure.texts import Person, words_of
+from ingestion.load import load
+from orchestration.erasure import erase_user
+from paywall_warehouse.settings import load_settings
+from tests.builders import Raw, charge, csv_text, delivered, deposit, event, events_file, land, landed, ledger_file
+from tests.export_homes import manifest_of
+from tests.harness import run_pipeline
+
+ALICE = "alice@example.com"
+NOON = "2026-10-01T12:00:00Z"
+DAYS = ("2026-10-01", "2026-10-02", "2026-10-03")
+AS_OF = "2026-10-05T12:00:00Z"
+
+# Alice in every folder and format, once rejected, once in somebody else's words; Bob on a day of his own; one whose id begins as hers does.
+FILES = [
+    ledger_file("a.jsonl", [
+        deposit("d1", "2026-10-01T08:00:00Z", "20", user=ALICE, metadata={"note": f"from {ALICE}, thanks", "deep": {"who": [ALICE]}}),
+        charge("c1", "2026-10-01T09:00:00Z", "1.25", user=ALICE, model="m", provider_cost="0.000000000001"),
+        charge("c2", "2026-10-02T09:00:00Z", "2", user=f"{ALICE}.au", metadata={"referred_by": ALICE}),
+        charge("bad", "2026-10-02T09:00:00Z", "no number", user=ALICE),
+        Raw('{"id": "worse", "user": "' + ALICE + '", '),
+    ]),
+    ledger_file("b.csv.gz", [
+        charge("c3", "2026-10-02T10:00:00Z", "0.5", user=ALICE, metadata={"who": ALICE}),
+        charge("c4", "2026-10-03T10:00:00Z", "4", user="bob"),
+        charge("c5", "2026-10-03T10:00:00Z", "x", user=ALICE),
+    ]),
+    ledger_file("c.parquet", [charge("c6", "2026-10-02T11:00:00Z", "0.125", user=ALICE)]),
+    events_file("e.jsonl.zst", [
+        delivered(event("e1", "balance.deposit.created", "2026-10-01T10:00:00Z", walletUserId="w1", externalUserId=ALICE,
+                        activityId="act_1", amount=5, currency="usd")),
+        event("e2", "usage.charge.created", "2026-10-01T11:00:00Z", walletUserId="w1", activityId="act_2", cost="0.75", model="m"),
+        event("e3", "authorization.completed", "2026-10-01T11:00:00Z", walletUserId="w1", externalUserId=ALICE, connectionId="c"),
+        event("e4", "balance.depleted", "2026-10-01T12:00:00Z", walletUserId="w1", requestedAmount=1, availableBalance=0),
+    ]),
+    landed("payments", "p.csv", csv_text([
+        {"rail": "sepa", "payment_id": "p1", "paid_at": "2026-10-01T08:00:00Z", "amount": "20", "currency": "usd", "status": "succeeded",
+         "metadata": {"user": ALICE}},
+    ])),
+]  # fmt: skip
+
+
+def settings_of(home: Path) -> Any:
+    return load_settings(_env_file=None, warehouse_home=home, as_of=AS_OF, max_reject_ratio="1")
+
+
+def run(home: Path) -> None:
+    result = run_pipeline(home, exports=True, as_of=AS_OF, max_reject_ratio="1")
+    assert result.exit_code == 0, result
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that was published with Alice; not to be changed."""
+    home = tmp_path_factory.mktemp("erasure") / "home"
+    land(home, FILES)
+    run(home)
+    return home
+
+
+@pytest.fixture(scope="module")
+def erased(loaded: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """The same after Alice was erased, and what that said."""
+    home = tmp_path_factory.mktemp("erased") / "home"
+    shutil.copytree(loaded, home)
+    told: list[str] = []
+    assert erase_user(settings_of(home), ALICE, rewrite_landing=False, tell=told.append) == 0
+    return home, told
+
+
+def pseudonym_of(home: Path) -> str:
+    [erasure] = read_registry(settings_of(home).home).erasures
+    return erasure.pseudonym
+
+
+def marts(home: Path) -> dict[str, list[str]]:
+    """Every table as sorted text."""
+    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as db:
+        names = db.execute("select table_name from duckdb_tables() where schema_name = 'marts'").fetchall()
+        return {name: sorted(map(str, db.execute(f"select * from marts.{name}").fetchall())) for (name,) in names}
+
+
+def texts_of(folder: Path) -> Iterator[tuple[str, str]]:
+    """Every file below a folder, unpacked, as text."""
+    for file in sorted(folder.rglob("*")):
+        if file.is_dir():
+            continue
+        if file.suffix == ".parquet":
+            text = str(pq.ParquetFile(file).read().to_pylist())
+        elif file.suffix == ".gz":
+            text = gzip.decompress(file.read_bytes()).decode()
+        elif file.suffix == ".zst":
+            text = zstandard.ZstdDecompressor().stream_reader(file.read_bytes(), read_across_frames=True).read().decode()
+        elif file.suffix == ".duckdb":
+            text = file.read_bytes().decode("latin-1")
+            with duckdb.connect(str(file), read_only=True) as db:
+                for schema, table in db.execute("select schema_name, table_name from duckdb_tables()").fetchall():
+                    text += str(db.execute(f'select * from "{schema}"."{table}"').fetchall())
+        else:
+            text = file.read_bytes().decode("latin-1")
+        yield str(file.relative_to(folder)), text
+
+
+def without_the_other(text: str) -> str:
+    """What is said of the user whose id only begins as Alice's does."""
+    return text.replace(f"{ALICE}.au", "")
+
+
+def naming_alice(folder: Path) -> list[str]:
+    return [name for name, text in texts_of(folder) if ALICE in without_the_other(text)]
+
+
+def test_the_id_is_nowhere_but_in_what_landed(loaded: Path, erased: tuple[Path, list[str]]) -> None:
+    # The same look finds it before: in the lake, in the published file, in Parquet and in CSV.
+    before = naming_alice(loaded)
+    assert {name.split("/")[0] for name in before} >= {"landing", "lake", "published", "exports"}
+    assert {Path(name).suffix for name in before if name.startswith("exports")} == {".parquet", ".gz"}
+    home, _ = erased
+    assert {name.split("/")[0] for name in naming_alice(home)} == {"landing"}
+    assert naming_alice(home / "landing") == naming_alice(loaded / "landing")
+
+
+def test_every_table_is_what_it_was_under_the_pseudonym(loaded: Path, erased: tuple[Path, list[str]]) -> None:
+    home, _ = erased
+    pseudonym = pseudonym_of(home)
+    before = {
+        name: sorted(without_the_other_named(row).replace(ALICE, pseudonym).replace("OTHER", f"{ALICE}.au") for row in rows)
+        for name, rows in marts(loaded).items()
+    }
+    assert marts(home) == before
+    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as db:
+        # 20 + 5 deposited; 1.25 + 0.75 + 0.5 + 0.125 charged.
+        of_alice = db.execute("select total_deposits, total_spend, balance from marts.rpt_users where user_id = ?", [pseudonym]).fetchall()
+        others = db.execute("select user_id from marts.dim_users where user_id <> ? order by 1", [pseudonym]).fetchall()
+        metadata = dict(db.execute("select entry_id, metadata from marts.fct_ledger_entries where entry_id in ('d1', 'c2')").fetchall())
+        noted = db.execute("select pseudonym, erased_at is not null from ops.erasures").fetchall()
+    assert of_alice == [(Decimal("25"), Decimal("2.625"), Decimal("22.375"))]
+    assert others == [(f"{ALICE}.au",), ("bob",)]
+    assert json.loads(metadata["d1"]) == {"note": f"from {pseudonym}, thanks", "deep": {"who": [pseudonym]}}
+    assert json.loads(metadata["c2"]) == {"referred_by": pseudonym}
+    assert noted == [(pseudonym, True)]
+
+
+def without_the_other_named(text: str) -> str:
+    return text.replace(f"{ALICE}.au", "OTHER")
+
+
+def test_days_of_the_person_are_restated_and_the_manifest_says_why(loaded: Path, erased: tuple[Path, list[str]]) -> None:
+    home, _ = erased
+    before, after = (
+        {one["date"]: one["revision"] for one in manifest_of(place / "exports", "ledger")["partitions"]} for place in (loaded, home)
+    )
+    # On the third day only Bob is charged.
+    assert (before, after) == (dict.fromkeys(DAYS, 1), {DAYS[0]: 2, DAYS[1]: 2, DAYS[2]: 1})
+    [operation] = manifest_of(home / "exports", "ledger")["operations"]
+    assert (operation["kind"], operation["partitions"]) == ("erasure", [DAYS[0], DAYS[1]])
+    assert manifest_of(home / "exports", "balance_rollforward")["operations"][0]["partitions"] == []
+    assert manifest_of(loaded / "exports", "ledger")["operations"] == []
+
+
+def test_the_operator_is_told_which_landed_files_and_wallets_name_the_person(erased: tuple[Path, list[str]]) -> None:
+    home, told = erased
+    landing = home / "landing"
+    # d1, c1, c2 (in somebody else's words), bad, worse; c3 and c5; c6; e1 and e3; p1.
+    assert [line for line in told if line.startswith("  ")] == [
+        f"  {landing}/ledger/a.jsonl: 5 records",
+        f"  {landing}/ledger/b.csv.gz: 2 records",
+        f"  {landing}/ledger/c.parquet: 1 records",
+        f"  {landing}/events/e.jsonl.zst: 2 records",
+        f"  {landing}/payments/p.csv: 1 records",
+    ]
+    assert told[0] == f"11 rows of the lake now name {pseudonym_of(home)} instead."
+    assert told[-1] == "Webhooks link the person to the wallet 'w1'; `erase w1` replaces that id as well."
+
+
+def test_an_erasure_once_more_changes_nothing(erased: tuple[Path, list[str]]) -> None:
+    home, _ = erased
+    before = {file: file.stat().st_mtime_ns for file in (home / "lake").rglob("*.parquet")}
+    pseudonym = pseudonym_of(home)
+    done = erase(settings_of(home), ALICE)
+    assert (done.pseudonym, done.rows) == (pseudonym, 0)
+    assert {file: file.stat().st_mtime_ns for file in (home / "lake").rglob("*.parquet")} == before
+    assert ALICE not in (home / "lake" / "erasures.json").read_text()
+
+
+def test_what_lands_later_under_the_old_id_is_pseudonymised(erased: tuple[Path, list[str]], tmp_path: Path) -> None:
+    home = Path(shutil.copytree(erased[0], tmp_path / "home"))
+    late = [
+        charge("late", "2026-10-04T09:00:00Z", "1", user=ALICE, metadata={"who": ALICE}),
+        charge("c1", "2026-10-01T09:00:00Z", "1.5", user=ALICE, updated_at="2026-10-04T09:00:00Z"),
+        charge("late too", "2026-10-04T09:00:00Z", "?", user=ALICE),
+        Raw(f"{ALICE},no record"),
+    ]
+    delivery = event("e9", "usage.charge.created", "2026-10-04T11:00:00Z", walletUserId=ALICE, activityId="act_9", cost="0.25")
+    land(home, [ledger_file("late.jsonl", late), events_file("late.jsonl", [delivery])])
+    run(home)
+    assert {name.split("/")[0] for name in naming_alice(home)} == {"landing"}
+    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as db:
+        spent = db.execute("select total_spend from marts.rpt_users where user_id = ?", [pseudonym_of(home)]).fetchall()
+        rejected = db.execute("select raw from ops.rejected_records where path = 'ledger/late.jsonl' order by line").fetchall()
+    # 2.625 before; c1 costs 0.25 more, late 1, act_9 0.25.
+    assert spent == [(Decimal("4.125"),)]
+    assert [pseudonym_of(home) in raw for (raw,) in rejected] == [True, True]
+
+
+def test_landed_files_are_written_anew_where_that_is_asked_for(erased: tuple[Path, list[str]], tmp_path: Path) -> None:
+    home = Path(shutil.copytree(erased[0], tmp_path / "home"))
+    before = {file: file.stat().st_mtime_ns for file in (home / "landing").rglob("*") if file.is_file()}
+    told: list[str] = []
+    assert erase_user(settings_of(home), ALICE, rewrite_landing=True, tell=told.append) == 0
+    assert naming_alice(home) == []
+    assert {file: file.stat().st_mtime_ns for file in (home / "landing").rglob("*") if file.is_file()} == before
+    assert f"  {home}/landing/ledger/b.csv.gz: 2 records rewritten" in told
+    # Names, formats and everything else are as they were: a home that is made of them anew has the same numbers.
+    assert load(settings_of(home), "ledger").files == load(settings_of(home), "events").files == 0
+    again = tmp_path / "again"
+    shutil.copytree(home / "landing", again / "landing")
+    run(again)
+    assert marts(again) == marts(home)
+    # Another time there is nothing left to list.
+    told.clear()
+    assert erase_user(settings_of(home), ALICE, rewrite_landing=True, tell=told.append) == 0
+    assert not [line for line in told if line.startswith("  ")]
+
+
+@pytest.mark.parametrize("survived", range(6))
+def test_an_erasure_that_is_interrupted_is_taken_up_by_the_next_load(
+    loaded: Path, erased: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, survived: int
+) -> None:
+    """Four files of the lake are written, and the registry before and after: at each of them the process may end."""
+    home = Path(shutil.copytree(loaded, tmp_path / "home"))
+    left = [survived]
+    with monkeypatch.context() as dying:
+        for module, name in ((parquet_files, "replace_file"), (erase_module, "write_registry")):
+            dying.setattr(module, name, _until_death(getattr(module, name), left))
+        with pytest.raises(KeyboardInterrupt):
+            erase(settings_of(home), ALICE)
+    if survived:
+        load(settings_of(home), "ledger")
+        assert naming_alice(home / "lake") == []
+        assert not (home / "state" / "published.json").exists()
+        assert [one.user for one in read_registry(settings_of(home).home).erasures] == [None]
+    done = erase(settings_of(home), ALICE)
+    assert naming_alice(home / "lake") == []
+    assert _lake_rows(home) == [row.replace(pseudonym_of(erased[0]), done.pseudonym) for row in _lake_rows(erased[0])]
+
+
+def _until_death(write: Any, left: list[int]) -> Any:
+    def writing(*arguments: Any) -> Any:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return write(*arguments)
+
+    return writing
+
+
+def _lake_rows(home: Path) -> list[str]:
+    return [str(row) for file in sorted((home / "lake").rglob("batch=*/*.parquet")) for row in pq.ParquetFile(file).read().to_pylist()]
+
+
+def test_nobody_is_erased_whom_nothing_names(loaded: Path, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(loaded, tmp_path / "home"))
+    with pytest.raises(UnknownUserError):
+        erase(settings_of(home), "alicia")
+    assert not (home / "lake" / "erasures.json").exists()
+    told: list[str] = []
+    assert erase_user(settings_of(home), "alicia", rewrite_landing=True, tell=told.append) == 1
+    assert told == ["Nothing that was loaded names 'alicia': `user_id` in marts.dim_users is what to give. Nothing was changed."]
+
+
+def test_the_registry_is_its_owners_alone_and_its_key_is_needed_to_recognise(erased: tuple[Path, list[str]]) -> None:
+    file = erased[0] / "lake" / "erasures.json"
+    assert file.stat().st_mode & 0o077 == 0
+    registry = read_registry(settings_of(erased[0]).home)
+    assert registry.of(ALICE) is not None
+    assert type(registry)("00" * 32, registry.erasures).of(ALICE) is None
+
+
+# ------------------------------------------------------------------------------------------------------- texts
+
+
+@pytest.mark.parametrize(
+    ("user", "before", "after"),
+    [
+        ("ann", '{"user": "ann", "note": "ann said"}', '{"user": "P", "note": "ann said"}'),
+        ("anna", '{"user": "anna", "note": "anna said so to annabel"}', '{"user": "P", "note": "P said so to annabel"}'),
+        ("anna", '{"user": "anna.b", "by": "anna", "note": "to anna."}', '{"user": "anna.b", "by": "P", "note": "to P."}'),
+        ("anna", '{"user": "bob", "note": "anna said"}', '{"user": "bob", "note": "anna said"}'),
+        ("anna", '{"anna": {"by": ["anna"]}}', '{"P": {"by": ["P"]}}'),
+        ("zoë/1", '{"user": "zo\\u00eb\\/1"}', '{"user": "P"}'),
+        ("zoë/1", '{"user": "zo\\u00EB/1"}', '{"user": "P"}'),
+        ('a"b\\', '{"user": "a\\"b\\\\", "n": 1.10}', '{"user": "P", "n": 1.10}'),
+        ("42", '{"user": 42, "amount": 42, "prompt_tokens": "42"}', '{"user": "P", "amount": 42, "prompt_tokens": "42"}'),
+        ("42", '{"walletUserId":"42","data":{"cost":"42"},"n":142}', '{"walletUserId":"P","data":{"cost":"42"},"n":142}'),
+    ],
+)
+def test_a_json_text_without_the_id(user: str, before: str, after: str) -> None:
+    assert Person(user, "P").in_json(before) == after
+
+
+@pytest.mark.parametrize(
+    ("user", "before", "after"),
+    [
+        ("anna", "e1,charge,anna,1.5", "e1,charge,P,1.5"),
+        ("anna", "anna-2,anna.b,anna@x,xanna,anna", "anna-2,anna.b,anna@x,xanna,P"),
+        ('a"b', 'e1,"a""b",1', 'e1,"P",1'),
+        ("42", "e1,42,42", "e1,42,42"),
+    ],
+)
+def test_a_rejected_row_without_the_id(user: str, before: str, after: str) -> None:
+    assert Person(user, "P").in_row(before) == after
+
+
+def test_the_words_of_a_rejected_row_have_its_ids() -> None:
+    assert {"anna b", "zoë", "e1"} <= set(words_of('{"user": "anna b", "by": "zo\\u00eb", e1'))
+    assert {"anna b", "carl@x.de"} <= set(words_of('e1,anna b,"carl@x.de"'))
