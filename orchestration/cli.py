@@ -250,8 +250,8 @@ def ready_settings() -> Settings:
     """The settings of a command that works on a home: checked, and the home is there to write to."""
     settings = load_settings()
     with usable(settings.home.root):
-        for folder in (settings.home.root, settings.home.tmp, settings.home.dagster):
-            folder.mkdir(parents=True, exist_ok=True)
+        for folder in settings.home.private_folders:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_exports(settings)
         if settings.landing_uri is not None:
             check_landing(settings)

@@ -35,6 +35,11 @@ class Home:
         return self.root / "published" / "warehouse.duckdb"
 
     @property
+    def private_folders(self) -> tuple[Path, ...]:
+        """Folders that nobody but the owner may look into: the home, which its owner may open, and those that are for no reader."""
+        return (self.root, self.lake, self.root / "state", self.dagster, self.root / "dbt", self.tmp)
+
+    @property
     def published_state_file(self) -> Path:
         """What the published file shows, and how to tell whether somebody has changed it."""
         return self.root / "state" / "published.json"

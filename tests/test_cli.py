@@ -17,7 +17,8 @@ import duckdb
 import pytest
 
 from ingestion.sample import land_sample
-from orchestration.cli import ui_arguments
+from orchestration.cli import ui_arguments, warn_of_exposure
+from paywall_warehouse.home import Home
 from tests.builders import charge, land, ledger_file
 from tests.harness import run_pipeline
 
@@ -231,3 +232,45 @@ def asset_names(port: int, patience: float) -> str:
             pass
         assert time.monotonic() < deadline, "the web server does not answer"
         time.sleep(0.5)
+
+
+def test_a_home_is_its_owners_alone_and_stays_so_inside_where_the_owner_opens_it(
+    first_run: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    home, _ = first_run
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (home, *home.iterdir()) if path.is_dir()}
+    assert modes.pop("landing") == modes.pop("published") == modes.pop("exports") == "0o755"
+    assert modes == dict.fromkeys((home.name, "lake", "state", "dagster", "dbt", "tmp"), "0o700")
+
+
+def test_a_second_run_is_refused_at_once_or_waits_as_asked(first_run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    home, _ = first_run
+    running = home / "state" / "running.json"
+    lock = Home(home).run_lock
+    with lock:
+        running.write_text('{"run_id": "r-1", "process": 4711, "host": "books", "since": "2026-11-01 12:00:00 UTC"}')
+        refused = command(home, "run", "--no-wait", AS_OF="2026-11-01T12:00:00Z")
+        waiting = subprocess.Popen(
+            [COMMAND, "run"], cwd=home.parent, env=environment(home, AS_OF="2026-11-01T12:00:00Z"), stderr=subprocess.PIPE, text=True
+        )
+        assert waiting.stderr is not None
+        said = waiting.stderr.readline()
+        assert waiting.poll() is None
+    _, rest = waiting.communicate(timeout=60)
+    held = f"{home} is in use by run r-1, process 4711 on books, since 2026-11-01 12:00:00 UTC"
+    assert refused.returncode == 1
+    assert f"{held}. Without --no-wait this one would wait for its end." in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert f"{held}; this one waits for its end" in said
+    assert (waiting.returncode, "✓ plan" in rest) == (0, True), rest
+    # What is left of a process that is gone holds nobody up.
+    running.write_text('{"run_id": "r-1", "process": 4711, "host": "books", "since": "2026-11-01 12:00:00 UTC"}')
+    assert command(home, "run", "--no-wait", AS_OF="2026-11-01T12:00:00Z").returncode == 0
+    assert not running.exists()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_what_others_may_reach_is_said(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    warn_of_exposure(host, "Mind that.")
+    warn_of_exposure("127.0.0.1", "Mind that.")
+    assert capsys.readouterr().err == f"Warning: listening on {host}, which other machines may reach. Mind that.\n"
