@@ -1,4 +1,4 @@
-# make run | test | soak | ui | bench | clean: each sets everything up first, and is quick about it when nothing has changed.
+# make run | test | soak | ui | bench | audit | clean: each sets everything up first, and is quick about it when nothing has changed.
 
 # The first interpreter of a version that the project supports; override with PYTHON=/path/to/python.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -7,8 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PEERS := .venv-peers
+AUDIT := .venv-audit
 
-.PHONY: run test lint types unit soak ui bench lock clean
+.PHONY: run test lint types unit soak ui bench audit lock clean
 
 run: $(INSTALLED)
 	$(BIN)/paywall-warehouse run --sample
@@ -39,6 +40,14 @@ ui: $(INSTALLED)
 bench: $(INSTALLED) $(PEERS)/.installed
 	$(BIN)/python -m benchmarks.bench
 
+# Known vulnerabilities of the pinned versions, from the service of the Python index: needs the network.
+audit: $(AUDIT)/bin/pip-audit
+	$(AUDIT)/bin/pip-audit --strict --requirement requirements.lock --disable-pip --no-deps
+
+$(AUDIT)/bin/pip-audit:
+	test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+
 # Needs uv on the PATH; only for changing versions.
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-emit-index-url --no-header --quiet \
@@ -48,7 +57,7 @@ lock:
 		--output-file requirements-peers.lock
 
 clean:
-	rm -rf $(VENV) $(PEERS) .mypy_cache .pytest_cache .ruff_cache .hypothesis dbt_project/target dbt_project/logs
+	rm -rf $(VENV) $(PEERS) $(AUDIT) .mypy_cache .pytest_cache .ruff_cache .hypothesis dbt_project/target dbt_project/logs
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found; install one or call make with PYTHON=/path/to/python." >&2; exit 2; }

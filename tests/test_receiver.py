@@ -7,6 +7,7 @@ import hmac
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -428,10 +429,10 @@ def command(home: Path, *arguments: str, **variables: str) -> Iterator[tuple[sub
 class Senders:
     """Threads that deliver until the receiver is gone, and note what was acknowledged."""
 
-    def __init__(self, port: int, threads: int = 8) -> None:
+    def __init__(self, port: int, threads: int = 8, first: int = 0) -> None:
         self._port = port
         self.acknowledged: set[int] = set()
-        self._threads = [threading.Thread(target=self._send, args=(start, threads)) for start in range(threads)]
+        self._threads = [threading.Thread(target=self._send, args=(first + start, threads)) for start in range(threads)]
         for thread in self._threads:
             thread.start()
 
@@ -474,6 +475,33 @@ def test_every_acknowledged_event_is_in_the_marts_after_the_receiver_was_killed(
         rejected = db.execute("select count(*) from ops.rejected_records").fetchone()
     assert acknowledged <= found
     assert rejected == (0,)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_no_kill_at_any_moment_loses_an_acknowledged_event(tmp_path: Path) -> None:
+    """`RECEIVER_KILLS` of them, each at a random moment of a burst, with loads in between that seal what is being written."""
+    home, kills, chance = tmp_path / "home", int(os.environ.get("RECEIVER_KILLS", "100")), random.Random(6)
+    settings = load_settings(_env_file=None, warehouse_home=home)
+    acknowledged: set[int] = set()
+    for kill in range(kills):
+        with command(home) as (process, port):
+            senders = Senders(port, first=kill * 1_000_000)
+            until(lambda senders=senders: bool(senders.acknowledged), 30)  # type: ignore[misc]
+            time.sleep(chance.uniform(0, 0.5))
+            if kill % 5 == 4:
+                load(settings, "events")
+                time.sleep(chance.uniform(0, 0.1))
+            os.killpg(process.pid, signal.SIGKILL)
+            senders.join()
+            acknowledged |= senders.acknowledged
+    load(settings, "events")
+    with duckdb.connect() as db:
+        files = f"{home}/lake/webhook_events/*/*.parquet"
+        found = [number for (number,) in db.execute(f"select split_part(event_id, '_', 2)::int from '{files}'").fetchall()]
+    print(f"{kills} kills, {len(acknowledged):,} events acknowledged, {len(acknowledged - set(found))} lost, {len(found):,} stored")
+    assert acknowledged <= set(found)
+    assert not list((home / "lake" / "rejects").glob("*/*"))
 
 
 @pytest.mark.slow
