@@ -1,5 +1,6 @@
 """The command `erase`: the lake without a person, then a run that publishes and exports it."""
 
+import logging
 from collections.abc import Callable
 
 from ingestion.erasure.erase import Erased, UnknownUserError, erase, landed_files, rewrite_landed
@@ -9,21 +10,23 @@ from ingestion.load import SOURCES
 from ingestion.receiver.segments import seal_local
 from orchestration.instance import open_instance
 from orchestration.run import GOOD, NOT_PUBLISHED, run_once
+from orchestration.warehouse import exclusive
 from paywall_warehouse.settings import Settings
 
 
 def erase_user(settings: Settings, user: str, *, rewrite_landing: bool, tell: Callable[[str], None]) -> int:
     """Erase a person and publish; returns the exit code. A second time it finds nothing left to do."""
     home = settings.home
-    with home.run_lock:  # a run reads the lake from its beginning to its end
-        try:
-            erased = erase(settings, user)
-        except UnknownUserError:
-            tell(f"Nothing that was loaded names {user!r}: `user_id` in marts.dim_users is what to give. Nothing was changed.")
-            return NOT_PUBLISHED
-        tell(f"{erased.rows:,} rows of the lake now name {erased.pseudonym} instead.")
-        _handle_landed(settings, user, erased, rewrite_landing, tell)
     with open_instance(home) as instance:
+        # A run reads the lake from its beginning to its end.
+        with exclusive(home, "erase", instance, logging.getLogger(__name__)):
+            try:
+                erased = erase(settings, user)
+            except UnknownUserError:
+                tell(f"Nothing that was loaded names {user!r}: `user_id` in marts.dim_users is what to give. Nothing was changed.")
+                return NOT_PUBLISHED
+            tell(f"{erased.rows:,} rows of the lake now name {erased.pseudonym} instead.")
+            _handle_landed(settings, user, erased, rewrite_landing, tell)
         code = run_once(settings, instance)
     if code != GOOD:
         tell(f"{home.published_file} and the exports still name the person: mend what stopped this run, and run again.")

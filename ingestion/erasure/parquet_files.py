@@ -83,8 +83,7 @@ def rewrite(connection: duckdb.DuckDBPyConnection, parquet: Path, people: Sequen
                 f"coalesce((select pseudonym from pseudonyms where id = rows.{name}), rows.{name}) as {name}" for name in columns.ids
             ] + [f"case when changed.place is null then rows.{name} else changed.{name} end as {name}" for name in columns.texts]
             query = f"""select rows.* exclude (file_row_number) replace ({", ".join(replaced)})
-                from {_rows(parquet)} as rows left join changed_texts as changed on changed.place = rows.file_row_number
-                order by rows.file_row_number"""
+                from {_rows(parquet)} as rows left join changed_texts as changed on changed.place = rows.file_row_number"""
 
             def write(partial: Path) -> None:
                 connection.execute(f"copy ({query}) to {literal(str(partial))} (format parquet, compression zstd)")
