@@ -8,13 +8,13 @@ import dagster as dg
 import typer
 
 from exports.catalog import is_complete
-from exports.runs import last_published
 from ingestion.lake import Lake
 from orchestration import assets
 from orchestration.definitions import build_defs
 from orchestration.export_assets import CATALOG
 from orchestration.progress import terminal_logger
 from orchestration.summary import EXPORT, REFRESH, Outcome, closing_summary
+from paywall_warehouse.build_file import published_state
 from paywall_warehouse.settings import Settings
 
 GOOD, NOT_PUBLISHED = 0, 1
@@ -29,13 +29,13 @@ def run_once(
     **overrides: Any,
 ) -> int:
     """Run the job and tell how it ended; returns the exit code."""
-    before = last_published(settings.home)
+    before = published_state(settings.home)
     outcome = execute(settings, instance, REFRESH, full_refresh=full_refresh, exports=exports, **overrides)
     if exports and outcome.success and not outcome.published and not is_complete(settings):
         # An earlier run was cut short after it had published, or exports are to go elsewhere.
         outcome = execute(settings, instance, EXPORT, exports=exports, **overrides)
     # What an earlier run loaded and could not publish is new to readers too.
-    batches = [manifest for manifest in Lake(settings.home).manifests() if before is None or manifest.loaded_at > before.finished_at]
+    batches = [manifest for manifest in Lake(settings.home).manifests() if before is None or manifest.batch_seq > before.built_through]
     for line in ("", *closing_summary(settings, outcome, batches)):
         typer.echo(line, file=sys.stdout if outcome.success else sys.stderr)
     return GOOD if outcome.success else NOT_PUBLISHED

@@ -11,9 +11,11 @@ from pathlib import Path
 import dagster as dg
 from filelock import Timeout
 
+from exports.runs import log_unlogged
+from ingestion.landing import Landing
 from ingestion.stripe.api import StripeApi
 from orchestration.dbt import code_version
-from paywall_warehouse.files import replace_text
+from paywall_warehouse.files import remove_partials, replace_text
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
 
@@ -68,6 +70,7 @@ def warehouse_resource(settings: Settings) -> dg.ResourceDefinition:
     def warehouse(context: dg.InitResourceContext) -> Iterator[Warehouse]:
         run_id = context.run_id or "unknown"
         with exclusive(settings.home, run_id, context.instance, context.log or logging.getLogger(__name__)):
+            clear_up(settings)
             started_at = datetime.now(UTC)
             yield Warehouse(
                 settings=settings.model_copy(update={"as_of": settings.as_of or started_at}),
@@ -79,6 +82,14 @@ def warehouse_resource(settings: Settings) -> dg.ResourceDefinition:
             )
 
     return warehouse
+
+
+def clear_up(settings: Settings) -> None:
+    """Put in order what a killed run left that no later step would; the caller holds the run lock."""
+    home, landing = settings.home, Landing.of(settings)
+    ours = [home.root / "state", home.lake, home.dbt_target, *([Path(landing.root) / "stripe"] if landing.is_local else [])]
+    remove_partials(ours)
+    log_unlogged(home)
 
 
 def _forget_old_runs(instance: dg.DagsterInstance) -> None:
@@ -109,12 +120,24 @@ def exclusive(home: Home, run_id: str, instance: dg.DagsterInstance | None, log:
     try:
         if instance is not None:
             _settle(home, instance)
+            _free_pool(instance, run_id)
             _forget_old_runs(instance)
         replace_text(_holder(home), json.dumps({"run_id": run_id}))
         yield
-    finally:
+        # Not where Dagster itself broke down, as it does where the disk is full: then the next run has to settle this one.
         _holder(home).unlink(missing_ok=True)
+    finally:
         lock.release()
+
+
+def _free_pool(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Take back the pool's slots from other runs: who writes holds the run lock, and a run waits for ever for a slot that nobody frees."""
+    storage = instance.event_log_storage
+    if not storage.supports_global_concurrency_limits:
+        return
+    slots = storage.get_concurrency_info(WRITER_POOL)
+    for other in {step.run_id for step in (*slots.claimed_slots, *slots.pending_steps)} - {run_id}:
+        storage.free_concurrency_slots_for_run(other)
 
 
 def settle_dead_run(home: Home, instance: dg.DagsterInstance) -> None:

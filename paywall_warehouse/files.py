@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
@@ -48,6 +49,25 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def remove_partials(folders: Iterable[Path]) -> None:
+    """Remove what `replace_file` left in these folders, and below, when its process was killed; what a living one writes stays."""
+    for path in [path for folder in folders for path in folder.rglob(".*.partial")]:
+        writer = re.search(r"\.(\d+)\.partial$", path.name)
+        # Of our own number: a process before us had it, as the first one in a container always does.
+        if writer and (int(writer[1]) == os.getpid() or not _is_alive(int(writer[1]))):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # somebody else's; no number of a process
+        pass
+    return True
 
 
 def replace_text(path: Path, text: str) -> None:
