@@ -2,16 +2,19 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 import typer
+from sqlalchemy.exc import OperationalError
 
 from exports.catalog import is_complete
 from ingestion.lake import Lake
 from orchestration import assets
 from orchestration.definitions import build_defs
 from orchestration.export_assets import CATALOG
+from orchestration.faults import first_line, remedy
 from orchestration.progress import terminal_logger
 from orchestration.summary import EXPORT, REFRESH, Outcome, closing_summary
 from paywall_warehouse.build_file import published_state
@@ -30,12 +33,20 @@ def run_once(
 ) -> int:
     """Run the job and tell how it ended; returns the exit code."""
     before = published_state(settings.home)
-    outcome = execute(settings, instance, REFRESH, full_refresh=full_refresh, exports=exports, **overrides)
+    try:
+        outcome = execute(settings, instance, REFRESH, full_refresh=full_refresh, exports=exports, **overrides)
+    except (OSError, OperationalError) as error:
+        # Dagster could not write down what happens.
+        if remedy(first_line(error), settings.home.root) is None:
+            raise
+        outcome = Outcome(REFRESH, "", False, published_state(settings.home) != before, False, [first_line(error)])
     if exports and outcome.success and not outcome.published and not is_complete(settings):
         # An earlier run was cut short after it had published, or exports are to go elsewhere.
         outcome = execute(settings, instance, EXPORT, exports=exports, **overrides)
     # What an earlier run loaded and could not publish is new to readers too.
     batches = [manifest for manifest in Lake(settings.home).manifests() if before is None or manifest.batch_seq > before.built_through]
+    advice = {advice: None for error in outcome.errors if (advice := remedy(error, settings.home.root))}
+    outcome = replace(outcome, errors=[*outcome.errors, *advice])
     for line in ("", *closing_summary(settings, outcome, batches)):
         typer.echo(line, file=sys.stdout if outcome.success else sys.stderr)
     return GOOD if outcome.success else NOT_PUBLISHED

@@ -136,7 +136,7 @@ def _free_pool(instance: dg.DagsterInstance, run_id: str) -> None:
     if not storage.supports_global_concurrency_limits:
         return
     slots = storage.get_concurrency_info(WRITER_POOL)
-    for other in {step.run_id for step in (*slots.claimed_slots, *slots.pending_steps)} - {run_id}:
+    for other in {*(slot.run_id for slot in slots.claimed_slots), *(step.run_id for step in slots.pending_steps)} - {run_id}:
         storage.free_concurrency_slots_for_run(other)
 
 

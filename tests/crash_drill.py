@@ -320,18 +320,17 @@ def _tables(home: Home) -> Iterator[tuple[str, list[str]]]:
             f"marts.{name}"
             for (name,) in connection.execute("select table_name from duckdb_tables() where schema_name = 'marts'").fetchall()
         ]
-        # Stripe numbers its reports, and a killed pull may ask for one twice.
-        ours = r"regexp_replace(path, '-frr_\w+\.csv', '.csv') as path, * exclude (path"
         selected = {
             **{table: f"from {table}" for table in tables},
             # A home that has published more often has seen breaks come and go which no single run knows of.
             "marts.fct_reconciliation_history": "from marts.fct_reconciliation_history where closed_at is null",
-            "ops.loaded_files": f"select {ours}, loaded_at, batch_seq) from ops.loaded_files",
-            "ops.rejected_records": f"select {ours}, first_seen_at, batch_seq) from ops.rejected_records",
+            "ops.loaded_files": "select * exclude (loaded_at, batch_seq) from ops.loaded_files",
+            "ops.rejected_records": "select * exclude (first_seen_at, batch_seq) from ops.rejected_records",
         }
         for table, query in selected.items():
             rows = connection.execute(f"select cast(columns(*) as varchar) from ({query})").fetchall()
-            yield table, sorted(map(str, rows))
+            # Stripe numbers its reports anew for each home.
+            yield table, sorted(re.sub(r"-frr_\w+\.csv", ".csv", str(row)) for row in rows)
 
 
 def _exported_rows(file: Path) -> list[str]:
