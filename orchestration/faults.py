@@ -26,6 +26,8 @@ def remedy(words: str, place: Path) -> str | None:
         return f"The disk is full, or a quota is used up (home: {place}): make room, then run again. What has been loaded is kept."
     if any(one in words for one in FORBIDDEN_WORDS) or (unclear and not os.access(_existing(place), os.W_OK)):
         return f"This user may not write there (home: {place}): give it the folder (chown, chmod, or mount it for writing), then run again."
+    if unclear:
+        return f"Look at the disk (home: {place}): its free space, a quota, its health; then run again. What has been loaded is kept."
     return None
 
 

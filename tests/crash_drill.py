@@ -16,7 +16,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -302,7 +302,7 @@ def undisturbed(home: Home, place: Path) -> Home:
 
 def outcome(home: Home) -> dict[str, list[str]]:
     """What a home shows: every mart, the files, the rejects, and the exports by dataset and day."""
-    found = dict(_tables(home))
+    found = dict(tables(home))
     for manifest in sorted((home.exports / "v1").glob("*/manifest.json")):
         for partition in json.loads(manifest.read_bytes())["partitions"]:
             rows = [row for file in partition["files"] for row in _exported_rows(manifest.parent / file["path"])]
@@ -313,19 +313,21 @@ def outcome(home: Home) -> dict[str, list[str]]:
     return found
 
 
-def _tables(home: Home) -> Iterator[tuple[str, list[str]]]:
+def tables(home: Home, told: Mapping[str, str] | None = None) -> Iterator[tuple[str, list[str]]]:
+    """Every mart, the files and the rejects as sorted text, without what tells when something was done; `told` selects otherwise."""
     with duckdb.connect(str(home.published_file), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
-        tables = [
+        marts = [
             f"marts.{name}"
             for (name,) in connection.execute("select table_name from duckdb_tables() where schema_name = 'marts'").fetchall()
         ]
         selected = {
-            **{table: f"from {table}" for table in tables},
+            **{table: f"from {table}" for table in marts},
             # A home that has published more often has seen breaks come and go which no single run knows of.
             "marts.fct_reconciliation_history": "from marts.fct_reconciliation_history where closed_at is null",
             "ops.loaded_files": "select * exclude (loaded_at, batch_seq) from ops.loaded_files",
             "ops.rejected_records": "select * exclude (first_seen_at, batch_seq) from ops.rejected_records",
+            **(told or {}),
         }
         for table, query in selected.items():
             rows = connection.execute(f"select cast(columns(*) as varchar) from ({query})").fetchall()

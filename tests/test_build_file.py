@@ -6,9 +6,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from ingestion.build import BREAK, prepare_build
+from ingestion.price_book import resolve_price_book
 from paywall_warehouse import build_file
 from paywall_warehouse.build_file import PublishedState, bring_build_file, copy_ahead, drop_copy_ahead, note_publication, published_state
 from paywall_warehouse.home import Home
+from paywall_warehouse.settings import load_settings
 from tests.builders import charge, deposit, jsonl
 from tests.harness import run_pipeline
 
@@ -89,6 +92,38 @@ def test_what_a_killed_process_left_is_removed(home: Home) -> None:
     (home.root / ".warehouse.duckdb.4711.partial").write_bytes(b"half")
     bring_build_file(home, published_state(home))
     assert files(home) == {"warehouse.duckdb"}
+
+
+def test_a_build_file_is_there_whole_or_not_at_all(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def half(path: Path) -> None:
+        path.write_bytes(b"half of a header")
+        raise Killed
+
+    monkeypatch.setattr(build_file, "_create", half)
+    with pytest.raises(Killed):
+        bring_build_file(home, None)
+    assert not home.build_file.exists()
+    monkeypatch.undo()
+    bring_build_file(home, None)
+    assert tables(home.build_file) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"half", bytes(12_288)])
+def test_a_build_file_that_cannot_be_opened_is_made_anew_from_what_is_published(tmp_path: Path, content: bytes) -> None:
+    settings = load_settings(_env_file=None, warehouse_home=tmp_path)
+    resolve_price_book(settings)
+    home = settings.home
+    publish(home, "first")
+    with duckdb.connect(str(home.published_file)) as connection:
+        connection.execute(f"create schema marts; create table marts.fct_reconciliation_history ({BREAK})")
+    note_publication(home, home.published_file, fingerprint="first", built_through=3)
+    home.build_file.write_bytes(content)
+    home.build_file.with_name("warehouse.duckdb.wal").write_bytes(b"of another file")
+    assert prepare_build(settings, "code").needed
+    assert "first" in tables(home.build_file)
 
 
 def test_a_file_that_somebody_has_changed_is_not_built_on(home: Home) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from orchestration.assets import PUBLISHED
 from orchestration.automation import new_files_sensor
 from orchestration.dbt import PROJECT, Dbt, build_command, code_version, dbt_arguments
 from orchestration.definitions import build_defs
-from orchestration.warehouse import exclusive, settle_dead_run
+from orchestration.instance import open_instance
+from orchestration.warehouse import WRITER_POOL, exclusive, settle_dead_run
 from paywall_warehouse.settings import Settings, load_settings
 from tests.builders import Raw, charge, deposit, land, ledger_file
 from tests.harness import run_pipeline
@@ -324,6 +326,24 @@ def test_a_run_whose_process_died_does_not_count_as_running(tmp_path: Path) -> N
         assert settled is not None
         assert settled.status is dg.DagsterRunStatus.FAILURE
     assert not (home.root / "state" / "running.json").exists()
+
+
+def test_a_slot_that_a_dead_run_holds_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """Dagster's own storage breaks down where the disk is full: nobody says any more that the run has ended."""
+    home = settings_of(tmp_path).home
+    with open_instance(home) as instance:
+        storage = instance.event_log_storage
+        storage.set_concurrency_slots(WRITER_POOL, 1)
+        run = instance.create_run_for_job(dg.GraphDefinition(name="nothing").to_job())
+        instance.report_run_canceling(run)
+        with suppress(OSError), exclusive(home, run.run_id, instance, dg.get_dagster_logger()):
+            storage.claim_concurrency_slot(WRITER_POOL, run.run_id, "a step")
+            raise OSError("disk is full")
+        with exclusive(home, "next", instance, dg.get_dagster_logger()):
+            assert storage.claim_concurrency_slot(WRITER_POOL, "next", "a step").is_claimed
+            settled = instance.get_run_by_id(run.run_id)
+            assert settled is not None
+            assert settled.status is dg.DagsterRunStatus.FAILURE
 
 
 # -------------------------------------------------------------------------------------------------- arguments
