@@ -17,6 +17,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -33,6 +34,7 @@ from tests.builders import Raw, Record, charge, deposit, event, events_file, led
 from tests.command import COMMAND, environment
 from tests.oracle import LandedFile
 from tests.payment_builders import payments_file, rail_payment
+from tests.warm_start import WarmCommand
 
 AS_OF = "2026-11-24T12:00:00Z"
 PATIENCE = 240
@@ -151,13 +153,15 @@ class Drill:
         self.figures = figures
         self._output = folder / "output"
 
-    def run(self, stage: str | None = None, delay: float = 0, **variables: str) -> int | None:
-        """Start a run and kill it once it has been in a stage for `delay` seconds; None: it was killed, else its exit code."""
+    def run(self, stage: str | None = None, delay: float = 0, *, warm: bool = False, **variables: str) -> int | None:
+        """Start a run and kill it once it has been in a stage for `delay` seconds; None: it was killed, else its exit code.
+
+        A `warm` one is a fork that has imported everything.
+        """
         self.figures.starts += 1
         before = _identity(self.home.published_file)
         settings = environment(self.home.root, AS_OF=AS_OF, MAX_REJECT_RATIO="1", **variables)
-        with self._output.open("wb") as output:
-            running = subprocess.Popen([COMMAND, "run"], env=settings, stdout=output, stderr=output, start_new_session=True)
+        running = self._start(settings, warm=warm)
         pulls = "STRIPE_API_KEY" in variables
 
         def seen() -> str:
@@ -166,21 +170,38 @@ class Drill:
         deadline, wanted = time.monotonic() + PATIENCE, ORDER.index(stage or "end")
         while running.poll() is None and (stage is None or ORDER.index(seen()) < wanted):
             if time.monotonic() > deadline:
-                os.killpg(running.pid, signal.SIGKILL)
+                kill_group(running.pid)
                 raise AssertionError(f"the run hangs: {self.output}")
             time.sleep(0.003)
         try:
             return running.wait(delay)
         except subprocess.TimeoutExpired:
-            os.killpg(running.pid, signal.SIGKILL)
+            kill_group(running.pid)
         running.wait()
         self.figures.kills[seen()] += 1
         return None
+
+    def _start(self, settings: Mapping[str, str], *, warm: bool) -> "subprocess.Popen[bytes] | WarmCommand":
+        self._output.unlink(missing_ok=True)
+        self._output.touch()
+        if warm:
+            return WarmCommand(["run"], settings, self._output)
+        with self._output.open("wb") as output:
+            return subprocess.Popen([COMMAND, "run"], env=settings, stdout=output, stderr=output, start_new_session=True)
 
     @property
     def output(self) -> str:
         """What the last run has said."""
         return self._output.read_text(encoding="utf-8", errors="replace")
+
+
+def kill_group(leader: int) -> None:
+    """SIGKILL for a process and all that it has started."""
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:  # it has not come to lead a group yet, or has just ended
+        with suppress(ProcessLookupError):
+            os.kill(leader, signal.SIGKILL)
 
 
 def _identity(file: Path) -> tuple[int, int] | None:
@@ -323,8 +344,9 @@ def tables(home: Home, told: Mapping[str, str] | None = None) -> Iterator[tuple[
         ]
         selected = {
             **{table: f"from {table}" for table in marts},
-            # A home that has published more often has seen breaks come and go which no single run knows of.
-            "marts.fct_reconciliation_history": "from marts.fct_reconciliation_history where closed_at is null",
+            # A home that has published more often has seen breaks come, go and come again which no single run knows of.
+            "marts.fct_reconciliation_history": "select case_id, break_type, priority from marts.fct_reconciliation_history"
+            " where closed_at is null",
             "ops.loaded_files": "select * exclude (loaded_at, batch_seq) from ops.loaded_files",
             "ops.rejected_records": "select * exclude (first_seen_at, batch_seq) from ops.rejected_records",
             **(told or {}),
