@@ -6,7 +6,7 @@ from dagster import DagsterInstance
 
 from orchestration.event_log import open_with_kept_event_log
 from orchestration.faults import told
-from orchestration.warehouse import WRITER_POOL, settle_dead_run
+from orchestration.warehouse import WRITER_POOL, settle_dead_runs
 from paywall_warehouse.files import replace_text
 from paywall_warehouse.home import Home
 
@@ -59,5 +59,5 @@ def open_instance(home: Home) -> DagsterInstance:
     with told(home.root):
         prepare_dagster_home(home)
         instance = open_with_kept_event_log(str(home.dagster))
-        settle_dead_run(home, instance)
+        settle_dead_runs(home, instance)
     return instance

@@ -15,7 +15,7 @@ from exports.runs import log_unlogged
 from ingestion.landing import Landing
 from ingestion.stripe.api import StripeApi
 from orchestration.dbt import code_version
-from paywall_warehouse.files import remove_partials, replace_text
+from paywall_warehouse.files import has_ended, remove_partials, replace_text
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
 
@@ -23,6 +23,9 @@ OWNER = "team:finance-data"
 # Steps that write the lake or a warehouse file; `dagster.yaml` gives the pool one slot.
 WRITER_POOL = "writer"
 RUN_HISTORY_DAYS = 180
+# The process that runs the command, while its run lasts.
+PROCESS_TAG = "paywall-warehouse/process"
+DIED = "The process of this run ended before the run did."
 FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
@@ -140,16 +143,27 @@ def _free_pool(instance: dg.DagsterInstance, run_id: str) -> None:
         storage.free_concurrency_slots_for_run(other)
 
 
-def settle_dead_run(home: Home, instance: dg.DagsterInstance) -> None:
-    """Tell Dagster of a run whose process died, so that it does not count as running and holds no slot of a pool."""
-    if not _holder(home).exists():
-        return
+def settle_dead_runs(home: Home, instance: dg.DagsterInstance) -> None:
+    """Tell Dagster of runs whose process died, so that they do not count as running and hold no slot of a pool.
+
+    Only where no run is at work: one on another machine would seem dead.
+    """
     lock = home.run_lock
     try:
         with lock.acquire(blocking=False):
             _settle(home, instance)
+            _settle_early_ends(instance)
     except Timeout:
         return
+
+
+def _settle_early_ends(instance: dg.DagsterInstance) -> None:
+    """Runs of the command whose process died before they held the home's lock, too early to be named beside it."""
+    unfinished = [status for status in dg.DagsterRunStatus if status not in FINISHED]
+    for run in instance.get_runs(filters=dg.RunsFilter(statuses=unfinished)):
+        process = run.tags.get(PROCESS_TAG, "")
+        if process.isdecimal() and has_ended(int(process)):
+            instance.report_run_failed(run, DIED)
 
 
 def _settle(home: Home, instance: dg.DagsterInstance) -> None:
@@ -160,6 +174,6 @@ def _settle(home: Home, instance: dg.DagsterInstance) -> None:
     run = instance.get_run_by_id(run_id)
     if run is not None:
         if not run.is_finished:
-            instance.report_run_failed(run, "The process of this run ended before the run did.")
+            instance.report_run_failed(run, DIED)
         instance.event_log_storage.free_concurrency_slots_for_run(run_id)
     _holder(home).unlink(missing_ok=True)

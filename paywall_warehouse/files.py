@@ -55,19 +55,22 @@ def remove_partials(folders: Iterable[Path]) -> None:
     """Remove what `replace_file` left in these folders, and below, when its process was killed; what a living one writes stays."""
     for path in [path for folder in folders for path in folder.rglob(".*.partial")]:
         writer = re.search(r"\.(\d+)\.partial$", path.name)
-        # Of our own number: a process before us had it, as the first one in a container always does.
-        if writer and (int(writer[1]) == os.getpid() or not _is_alive(int(writer[1]))):
+        if writer and has_ended(int(writer[1])):
             path.unlink(missing_ok=True)
 
 
-def _is_alive(process: int) -> bool:
+def has_ended(process: int) -> bool:
+    """Whether the process is gone that left its number somewhere before this one came to work."""
+    if process == os.getpid():
+        # Another had our number before us, as the first process in a container always has the same.
+        return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:
-        return False
+        return True
     except (PermissionError, OverflowError):  # somebody else's; no number of a process
         pass
-    return True
+    return False
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -122,7 +122,9 @@ def test_a_build_file_that_cannot_be_opened_is_made_anew_from_what_is_published(
         connection.execute(f"create schema marts; create table marts.fct_reconciliation_history ({BREAK})")
     note_publication(home, home.published_file, fingerprint="first", built_through=3)
     home.build_file.write_bytes(content)
-    home.build_file.with_name("warehouse.duckdb.wal").write_bytes(b"of another file")
+    with duckdb.connect(str(tmp_path / "another.duckdb")) as connection:
+        connection.execute("create table another as select 1")
+        shutil.copy(tmp_path / "another.duckdb.wal", tmp_path / "warehouse.duckdb.wal")
     assert prepare_build(settings, "code").needed
     assert "first" in tables(home.build_file)
 
