@@ -148,22 +148,23 @@ def settle_dead_runs(home: Home, instance: dg.DagsterInstance) -> None:
 
     Only where no run is at work: one on another machine would seem dead.
     """
+    if not (_holder(home).exists() or _early_ends(instance)):
+        return  # a run that starts at this moment finds the lock free
     lock = home.run_lock
     try:
         with lock.acquire(blocking=False):
             _settle(home, instance)
-            _settle_early_ends(instance)
+            for run in _early_ends(instance):
+                instance.report_run_failed(run, DIED)
     except Timeout:
         return
 
 
-def _settle_early_ends(instance: dg.DagsterInstance) -> None:
-    """Runs of the command whose process died before they held the home's lock, too early to be named beside it."""
+def _early_ends(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """Runs of the command whose process died, perhaps before they held the home's lock and were named beside it."""
     unfinished = [status for status in dg.DagsterRunStatus if status not in FINISHED]
-    for run in instance.get_runs(filters=dg.RunsFilter(statuses=unfinished)):
-        process = run.tags.get(PROCESS_TAG, "")
-        if process.isdecimal() and has_ended(int(process)):
-            instance.report_run_failed(run, DIED)
+    runs = instance.get_runs(filters=dg.RunsFilter(statuses=unfinished))
+    return [run for run in runs if (process := run.tags.get(PROCESS_TAG, "")).isdecimal() and has_ended(int(process))]
 
 
 def _settle(home: Home, instance: dg.DagsterInstance) -> None:
