@@ -83,7 +83,7 @@ def test_hundreds_of_kills_lose_nothing(tmp_path: Path, capsys: pytest.CaptureFi
             for comparison in range(3):
                 until = figures.kills.total() + KILLS_A_COMPARISON
                 while figures.kills.total() < until:
-                    if chance.random() < 0.6:
+                    if chance.random() < 0.85:
                         drill.ledger.more()
                     stages = [stage for stage in STAGES if stage != "pull" or pulling]
                     (stage,) = chance.choices(stages, [WEIGHTS[one] for one in stages])
