@@ -28,10 +28,11 @@ types: $(INSTALLED)
 unit: $(INSTALLED)
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-# What is too long for every change: the tests of that name, then the oracles against more scenarios.
+# What is too long for every change: the tests of that name, then the oracles and the order of things against more scenarios. CRASHES says how many runs are killed.
 soak: $(INSTALLED)
 	$(BIN)/pytest -m soak
 	ORACLE_EXAMPLES=8 $(BIN)/pytest -m "soak or not soak" -k "oracle_computes or three_batches"
+	ORDER_EXAMPLES=5 $(BIN)/pytest -m "soak or not soak" tests/test_order.py
 
 ui: $(INSTALLED)
 	$(BIN)/paywall-warehouse ui

@@ -53,7 +53,7 @@ def read_published(connection: duckdb.DuckDBPyConnection) -> Published:
     try:
         row = connection.execute(
             """select run_id, finished_at, as_of, reporting_timezone from ops.runs cross join (select reporting_timezone from ops.settings)
-            where status = ? order by finished_at desc limit 1""",
+            where status = ? order by ops.runs.rowid desc limit 1""",
             [PUBLISHED],
         ).fetchone()
     except duckdb.CatalogException:

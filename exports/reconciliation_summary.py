@@ -106,7 +106,7 @@ def warnings_of(path: Path) -> list[str]:
     with duckdb.connect(str(path), read_only=True) as connection:
         rows = connection.execute(
             """select name, scope from ops.invariants
-            where not passed and name <> 'priority_1_breaks' and checked_at = (select max(checked_at) from ops.invariants)
+            where not passed and name <> 'priority_1_breaks' and run_id = (select run_id from ops.invariants order by rowid desc limit 1)
             order by name, scope"""
         ).fetchall()
     return [f"{name} ({scope})" for name, scope in rows]

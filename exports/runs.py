@@ -2,9 +2,11 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import duckdb
 
 from paywall_warehouse.home import Home
 
@@ -45,6 +47,28 @@ def read_runs(home: Home) -> list[Run]:
     if not home.runs_file.exists():
         return []
     return [run for line in home.runs_file.read_text(encoding="utf-8").splitlines() if (run := _parsed(line)) is not None]
+
+
+def log_unlogged(home: Home) -> None:
+    """Add to the log what only the published file tells of: a run that was killed after it had published, before it logged itself."""
+    if not home.published_file.exists():
+        return
+    names = [field.name for field in fields(Run)]
+    instants = [f"epoch_us({name})" if name in INSTANTS else name for name in names]
+    try:
+        with duckdb.connect(str(home.published_file), read_only=True) as connection:
+            rows = connection.execute(f"select {', '.join(instants)} from ops.runs order by rowid").fetchall()
+    except duckdb.Error:  # held by somebody, damaged, or of an earlier version: the next run may find it better
+        return
+    logged = {run.run_id for run in read_runs(home)}
+    for row in rows:
+        stated = dict(zip(names, row, strict=True))
+        if stated["run_id"] not in logged:
+            append_run(home, Run(**{**stated, **{name: _instant(stated[name]) for name in INSTANTS}}))
+
+
+def _instant(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
 
 
 def last_published(home: Home) -> Run | None:

@@ -15,7 +15,15 @@ import pyarrow as pa
 from ingestion.erasure.registry import read_registry
 from ingestion.lake import Lake, Manifest
 from ingestion.tables import LAKE_TABLES, typed
-from paywall_warehouse.build_file import PublishedState, base_file, bring_build_file, drop_copy_ahead, published_state
+from paywall_warehouse.build_file import (
+    PublishedState,
+    base_file,
+    bring_build_file,
+    drop_build_file,
+    drop_copy_ahead,
+    is_held,
+    published_state,
+)
 from paywall_warehouse.quoting import file_literal, literal
 from paywall_warehouse.settings import Settings
 
@@ -73,21 +81,7 @@ def prepare_build(settings: Settings, code_version: str, *, full_refresh: bool =
         home.tmp.mkdir(parents=True, exist_ok=True)
         lake = Lake(home)
         manifests = lake.manifests()
-        published = published_state(home)
-        copied = False
-        try:
-            built = _what_was_built(base_file(home, published), lake, settings)
-        except duckdb.IOException:
-            # Somebody has the published file open for writing, as DuckDB's own shell does unless told otherwise; its bytes can be copied.
-            copied = bring_build_file(home, published)
-            try:
-                built = _what_was_built(home.build_file, lake, settings)
-            except duckdb.Error:
-                if not copied:
-                    raise
-                # Damaged where it lay: the lake has everything.
-                home.build_file.unlink()
-                copied, published, built = False, None, _Built()
+        published, copied, built = _base(settings, lake, published_state(home))
         today = _today(settings)
         build = _decide(settings, today, manifests, built, published, code_version, full_refresh)
         if not (build.needed or always):
@@ -231,6 +225,24 @@ class _Built:
     code_version: str | None = None
     rates_changed: bool = False
     """Whether a model text that it was built with now means another model or has other rates."""
+
+
+def _base(settings: Settings, lake: Lake, published: PublishedState | None) -> tuple[PublishedState | None, bool, _Built]:
+    """What the next build starts from: the published state, whether its file had to be copied to be read, and what was built so far."""
+    home = settings.home
+    try:
+        return published, False, _what_was_built(base_file(home, published), lake, settings)
+    except duckdb.Error:
+        # Somebody has the published file open for writing, as DuckDB's own shell does unless told otherwise; its bytes can be copied.
+        copied = bring_build_file(home, published)
+    try:
+        return published, copied, _what_was_built(home.build_file, lake, settings)
+    except duckdb.Error as error:
+        if is_held(error):
+            raise
+        # Damaged: what is published is whole, or, where that was copied, the lake has everything.
+        drop_build_file(home)
+        return _base(settings, lake, None if copied else published)
 
 
 def _what_was_built(file: Path | None, lake: Lake, settings: Settings) -> _Built:

@@ -4,7 +4,7 @@ import os
 import posixpath
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,8 +79,10 @@ class Landing:
         self.filesystem.invalidate_cache(folder)
         if not self.filesystem.exists(folder):
             return []
-        found = self.filesystem.find(folder, detail=True)
-        files = [self._file(source, location, self._info(location, info)) for location, info in found.items()]
+        files = []
+        for location, info in self.filesystem.find(folder, detail=True).items():
+            with suppress(FileNotFoundError):  # gone since it was listed
+                files.append(self._file(source, location, self._info(location, info)))
         return sorted((file for file in files if _is_finished(file.path)), key=lambda file: (file.landed_at, file.path))
 
     def _file(self, source: str, location: str, info: dict[str, Any]) -> LandingFile:

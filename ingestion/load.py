@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -73,7 +73,7 @@ SOURCES = {
 
 
 class LandingFileChangedError(Exception):
-    """A file was written to while it was read; the next run reads it again."""
+    """A file was written to or removed while it was read; the next run looks again."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def load(settings: Settings, source_name: str) -> LoadResult:
 
     Files are known by their content: the same bytes under another name are loaded once, a known name with new bytes is
     loaded and warned about. Unreadable files are tried again each time and become a reject once. Raises
-    `LandingFileChangedError` where a file changed while it was read; then nothing is committed.
+    `LandingFileChangedError` where a file changed or went while it was read; then nothing is committed.
     """
     source = SOURCES[source_name]
     with settings.home.writing():
@@ -105,15 +105,19 @@ def load(settings: Settings, source_name: str) -> LoadResult:
         if source.name == "events":
             # What the receiver has acknowledged until now belongs to this run.
             seal_local(landing)
-        with ExitStack() as copies:
-            found = _find_new(lake, landing, source, copies)
+        known = [file for manifest in lake.manifests() for file in manifest.files if file.source == source.name]
+        seen = {(file.path, file.fingerprint) for file in known if file.status == LOADED}
+        fresh = [file for file in source.files(landing) if (file.path, file.fingerprint) not in seen]
+        with _all_unchanged(landing, fresh), ExitStack() as copies:
+            found = _find_new(known, fresh, landing, source, copies)
             if not found.readable and not found.unreadable:
                 return LoadResult(source.name, warnings=found.warnings)
             # A build will follow.
             copy_ahead(settings.home)
             with lake.writing_aside() as aside:
-                manifest = _write_batch(settings, lake, landing, source, found, aside)
+                manifest = _write_batch(settings, lake, source, found, aside)
                 pseudonymise(settings, erasures, aside.rglob("*.parquet"))
+                _check_unchanged(landing, fresh)
                 lake.commit(manifest, aside)
     return LoadResult(
         source=source.name,
@@ -126,6 +130,22 @@ def load(settings: Settings, source_name: str) -> LoadResult:
     )
 
 
+@contextmanager
+def _all_unchanged(landing: Landing, files: Sequence[LandingFile]) -> Iterator[None]:
+    """A file that changes or goes while it is read makes errors of many kinds; this tells what they come from."""
+    try:
+        yield
+    except (OSError, duckdb.Error) as error:
+        _check_unchanged(landing, files, error)
+        raise
+
+
+def _check_unchanged(landing: Landing, files: Sequence[LandingFile], cause: Exception | None = None) -> None:
+    for file in files:
+        if not landing.is_unchanged(file):
+            raise LandingFileChangedError(f"{file.path} changed while it was read, or is gone; the next run looks again") from cause
+
+
 @dataclass
 class _Found:
     readable: list[tuple[LocalFile, str]] = field(default_factory=list)
@@ -135,18 +155,15 @@ class _Found:
     """Of Stripe's files, by their number."""
 
 
-def _find_new(lake: Lake, landing: Landing, source: Source, copies: ExitStack) -> _Found:
-    known = [file for manifest in lake.manifests() for file in manifest.files if file.source == source.name]
+def _find_new(known: Sequence[FileRecord], fresh: Sequence[LandingFile], landing: Landing, source: Source, copies: ExitStack) -> _Found:
     loaded = {(file.sha256, _stated(file.facts)) for file in known if file.status == LOADED}
     by_path = {file.path for file in known}
     contents: dict[str, list[str | None]] = {}
     for record in known:
         if record.status == LOADED:
             contents.setdefault(record.path, []).append(record.sha256)
-    seen = {(file.path, file.fingerprint) for file in known if file.status == LOADED}
     refused = {(file.path, file.sha256) for file in known if file.status == UNREADABLE}
     found = _Found()
-    fresh = [file for file in source.files(landing) if (file.path, file.fingerprint) not in seen]
     # What fails on the way to a file is not the file's fault; it ends the load, which may be tried again.
     paths = [copies.enter_context(landing.local_copy(file)) for file in fresh]
     # Several at once: a digest is one core's work.
@@ -182,7 +199,7 @@ def _find_new(lake: Lake, landing: Landing, source: Source, copies: ExitStack) -
     return found
 
 
-def _write_batch(settings: Settings, lake: Lake, landing: Landing, source: Source, found: _Found, aside: Path) -> Manifest:
+def _write_batch(settings: Settings, lake: Lake, source: Source, found: _Found, aside: Path) -> Manifest:
     batch_seq = lake.next_batch()
     loaded_at = datetime.now(UTC)
     data, rejects = aside / source.table, aside / "rejects"
@@ -208,9 +225,6 @@ def _write_batch(settings: Settings, lake: Lake, landing: Landing, source: Sourc
             records.append(_unreadable(number, file, digest))
             connection.execute("insert into rejects values (?, null, ?, ?, null)", [number, problem.code, problem.words])
         _write_rejects(connection, source, batch_seq, records, loaded_at, rejects)
-    for local, _ in found.readable:
-        if not landing.is_unchanged(local.file):
-            raise LandingFileChangedError(f"{local.file.path} changed while it was read; it is loaded by the next run")
     return Manifest(batch_seq=batch_seq, table=source.table, loaded_at=loaded_at, files=records, models=sorted(models))
 
 

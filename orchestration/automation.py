@@ -18,7 +18,7 @@ from ingestion.stripe.windows import gaps
 from orchestration.assets import report_type_of
 from orchestration.export_assets import GROUP
 from orchestration.news import run_key, unknown_files
-from orchestration.warehouse import Warehouse, settle_dead_run
+from orchestration.warehouse import Warehouse, settle_dead_runs
 from paywall_warehouse.settings import Settings
 
 DAILY_AT = "30 2 * * *"
@@ -85,7 +85,7 @@ def new_files_sensor(settings: Settings) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def new_files(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        settle_dead_run(settings.home, context.instance)
+        settle_dead_runs(settings.home, context.instance)
         unknown = unknown_files(settings)
         if not unknown:
             return dg.SkipReason("every landed file is known")

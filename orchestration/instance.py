@@ -5,7 +5,8 @@ from pathlib import Path
 from dagster import DagsterInstance
 
 from orchestration.event_log import open_with_kept_event_log
-from orchestration.warehouse import WRITER_POOL, settle_dead_run
+from orchestration.faults import told
+from orchestration.warehouse import WRITER_POOL, settle_dead_runs
 from paywall_warehouse.files import replace_text
 from paywall_warehouse.home import Home
 
@@ -55,7 +56,8 @@ def prepare_dagster_home(home: Home) -> Path:
 
 def open_instance(home: Home) -> DagsterInstance:
     """The instance of a home, with the last run settled where its process died."""
-    prepare_dagster_home(home)
-    instance = open_with_kept_event_log(str(home.dagster))
-    settle_dead_run(home, instance)
+    with told(home.root):
+        prepare_dagster_home(home)
+        instance = open_with_kept_event_log(str(home.dagster))
+        settle_dead_runs(home, instance)
     return instance

@@ -1,20 +1,25 @@
 """One run of the job `refresh` in this process, and what it says at its end."""
 
+import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 import typer
+from sqlalchemy.exc import OperationalError
 
 from exports.catalog import is_complete
-from exports.runs import last_published
 from ingestion.lake import Lake
 from orchestration import assets
 from orchestration.definitions import build_defs
 from orchestration.export_assets import CATALOG
+from orchestration.faults import first_line, remedy
 from orchestration.progress import terminal_logger
 from orchestration.summary import EXPORT, REFRESH, Outcome, closing_summary
+from orchestration.warehouse import PROCESS_TAG
+from paywall_warehouse.build_file import published_state
 from paywall_warehouse.settings import Settings
 
 GOOD, NOT_PUBLISHED = 0, 1
@@ -30,13 +35,21 @@ def run_once(
     **overrides: Any,
 ) -> int:
     """Run the job and tell how it ended; returns the exit code. Where another run is at work and this one may not `wait`, it fails."""
-    before = last_published(settings.home)
-    outcome = execute(settings, instance, REFRESH, full_refresh=full_refresh, wait=wait, exports=exports, **overrides)
+    before = published_state(settings.home)
+    try:
+        outcome = execute(settings, instance, REFRESH, full_refresh=full_refresh, wait=wait, exports=exports, **overrides)
+    except (OSError, OperationalError) as error:
+        # Dagster could not write down what happens.
+        if remedy(first_line(error), settings.home.root) is None:
+            raise
+        outcome = Outcome(REFRESH, "", False, published_state(settings.home) != before, False, [first_line(error)])
     if exports and outcome.success and not outcome.published and not is_complete(settings):
         # An earlier run was cut short after it had published, or exports are to go elsewhere.
         outcome = execute(settings, instance, EXPORT, wait=wait, exports=exports, **overrides)
     # What an earlier run loaded and could not publish is new to readers too.
-    batches = [manifest for manifest in Lake(settings.home).manifests() if before is None or manifest.loaded_at > before.finished_at]
+    batches = [manifest for manifest in Lake(settings.home).manifests() if before is None or manifest.batch_seq > before.built_through]
+    advice = {advice: None for error in outcome.errors if (advice := remedy(error, settings.home.root))}
+    outcome = replace(outcome, errors=[*outcome.errors, *advice])
     for line in ("", *closing_summary(settings, outcome, batches)):
         typer.echo(line, file=sys.stdout if outcome.success else sys.stderr)
     return GOOD if outcome.success else NOT_PUBLISHED
@@ -50,6 +63,7 @@ def execute(
     result = defs.resolve_job_def(job).execute_in_process(
         run_config={"resources": {"warehouse": {"config": {"full_refresh": full_refresh, "wait": wait}}}, "loggers": {"progress": {}}},
         instance=instance,
+        tags={PROCESS_TAG: str(os.getpid())},
         raise_on_error=False,
     )
     made = {event.asset_key for event in result.get_asset_materialization_events()}

@@ -110,7 +110,7 @@ def _failed_checks(settings: Settings) -> Iterator[str]:
         ):
             rows = connection.execute(
                 """select name, scope, expected, actual, severity from ops.invariants
-                where not passed and checked_at = (select max(checked_at) from ops.invariants) order by name, scope"""
+                where not passed and run_id = (select run_id from ops.invariants order by rowid desc limit 1) order by name, scope"""
             ).fetchall()
     except (duckdb.CatalogException, duckdb.BinderException):  # never checked yet, or by an earlier version
         rows = []

@@ -13,9 +13,11 @@ from pathlib import Path
 import dagster as dg
 from filelock import Timeout
 
+from exports.runs import log_unlogged
+from ingestion.landing import Landing
 from ingestion.stripe.api import StripeApi
 from orchestration.dbt import code_version
-from paywall_warehouse.files import replace_text
+from paywall_warehouse.files import has_ended, remove_partials, replace_text
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
 
@@ -23,6 +25,9 @@ OWNER = "team:finance-data"
 # Steps that write the lake or a warehouse file; `dagster.yaml` gives the pool one slot.
 WRITER_POOL = "writer"
 RUN_HISTORY_DAYS = 180
+# The process that runs the command, while its run lasts.
+PROCESS_TAG = "paywall-warehouse/process"
+DIED = "The process of this run ended before the run did."
 FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
@@ -72,6 +77,7 @@ def warehouse_resource(settings: Settings) -> dg.ResourceDefinition:
         run_id = context.run_id or "unknown"
         log, wait = context.log or logging.getLogger(__name__), context.resource_config["wait"]
         with exclusive(settings.home, run_id, context.instance, log, wait=wait):
+            clear_up(settings)
             started_at = datetime.now(UTC)
             yield Warehouse(
                 settings=settings.model_copy(update={"as_of": settings.as_of or started_at}),
@@ -83,6 +89,14 @@ def warehouse_resource(settings: Settings) -> dg.ResourceDefinition:
             )
 
     return warehouse
+
+
+def clear_up(settings: Settings) -> None:
+    """Put in order what a killed run left that no later step would; the caller holds the run lock."""
+    home, landing = settings.home, Landing.of(settings)
+    ours = [home.root / "state", home.lake, home.dbt_target, *([Path(landing.root) / "stripe"] if landing.is_local else [])]
+    remove_partials(ours)
+    log_unlogged(home)
 
 
 def _forget_old_runs(instance: dg.DagsterInstance) -> None:
@@ -128,6 +142,7 @@ def exclusive(home: Home, run_id: str, instance: dg.DagsterInstance | None, log:
     try:
         if instance is not None:
             _settle(home, instance)
+            _free_pool(instance, run_id)
             _forget_old_runs(instance)
         stated = {
             "run_id": run_id,
@@ -137,21 +152,44 @@ def exclusive(home: Home, run_id: str, instance: dg.DagsterInstance | None, log:
         }
         replace_text(_holder(home), json.dumps(stated))
         yield
-    finally:
+        # Not where Dagster itself broke down, as it does where the disk is full: then the next run has to settle this one.
         _holder(home).unlink(missing_ok=True)
+    finally:
         lock.release()
 
 
-def settle_dead_run(home: Home, instance: dg.DagsterInstance) -> None:
-    """Tell Dagster of a run whose process died, so that it does not count as running and holds no slot of a pool."""
-    if not _holder(home).exists():
+def _free_pool(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Take back the pool's slots from other runs: who writes holds the run lock, and a run waits for ever for a slot that nobody frees."""
+    storage = instance.event_log_storage
+    if not storage.supports_global_concurrency_limits:
         return
+    slots = storage.get_concurrency_info(WRITER_POOL)
+    for other in {*(slot.run_id for slot in slots.claimed_slots), *(step.run_id for step in slots.pending_steps)} - {run_id}:
+        storage.free_concurrency_slots_for_run(other)
+
+
+def settle_dead_runs(home: Home, instance: dg.DagsterInstance) -> None:
+    """Tell Dagster of runs whose process died, so that they do not count as running and hold no slot of a pool.
+
+    Only where no run is at work: one on another machine would seem dead.
+    """
+    if not (_holder(home).exists() or _early_ends(instance)):
+        return  # a run that starts at this moment finds the lock free
     lock = home.run_lock
     try:
         with lock.acquire(blocking=False):
             _settle(home, instance)
+            for run in _early_ends(instance):
+                instance.report_run_failed(run, DIED)
     except Timeout:
         return
+
+
+def _early_ends(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """Runs of the command whose process died, perhaps before they held the home's lock and were named beside it."""
+    unfinished = [status for status in dg.DagsterRunStatus if status not in FINISHED]
+    runs = instance.get_runs(filters=dg.RunsFilter(statuses=unfinished))
+    return [run for run in runs if (process := run.tags.get(PROCESS_TAG, "")).isdecimal() and has_ended(int(process))]
 
 
 def _settle(home: Home, instance: dg.DagsterInstance) -> None:
@@ -162,6 +200,6 @@ def _settle(home: Home, instance: dg.DagsterInstance) -> None:
     run = instance.get_run_by_id(run_id)
     if run is not None:
         if not run.is_finished:
-            instance.report_run_failed(run, "The process of this run ended before the run did.")
+            instance.report_run_failed(run, DIED)
         instance.event_log_storage.free_concurrency_slots_for_run(run_id)
     _holder(home).unlink(missing_ok=True)

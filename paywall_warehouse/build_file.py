@@ -115,9 +115,25 @@ def bring_build_file(home: Home, published: PublishedState | None) -> bool:
     for left_over in home.root.glob(f".{home.build_file.name}.*"):  # of processes that were killed
         left_over.unlink()
     if not home.build_file.exists():
-        with duckdb.connect() as connection:
-            connection.execute(f"attach {literal(str(home.build_file))} as build_file (storage_version '{STORAGE_VERSION}')")
+        # Whole or not at all: half of a DuckDB file cannot be opened by any run after.
+        replace_file(home.build_file, _create)
     return copied
+
+
+def drop_build_file(home: Home) -> None:
+    """Remove a build file that cannot be built on, and its log, which fits no other file."""
+    home.build_file.unlink(missing_ok=True)
+    home.build_file.with_name(f"{home.build_file.name}.wal").unlink(missing_ok=True)
+
+
+def is_held(error: duckdb.Error) -> bool:
+    """Whether a file could not be opened only because another process has it open."""
+    return "lock on file" in str(error)
+
+
+def _create(path: Path) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(f"attach {literal(str(path))} as build_file (storage_version '{STORAGE_VERSION}')")
 
 
 def _copy_published(home: Home, published: PublishedState) -> bool:

@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
@@ -53,6 +54,28 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def remove_partials(folders: Iterable[Path]) -> None:
+    """Remove what `replace_file` left in these folders, and below, when its process was killed; what a living one writes stays."""
+    for path in [path for folder in folders for path in folder.rglob(".*.partial")]:
+        writer = re.search(r"\.(\d+)\.partial$", path.name)
+        if writer and has_ended(int(writer[1])):
+            path.unlink(missing_ok=True)
+
+
+def has_ended(process: int) -> bool:
+    """Whether the process is gone that left its number somewhere before this one came to work."""
+    if process == os.getpid():
+        # Another had our number before us, as the first process in a container always has the same.
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):  # somebody else's; no number of a process
+        pass
+    return False
 
 
 def replace_text(path: Path, text: str) -> None:

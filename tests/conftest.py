@@ -14,6 +14,8 @@ LONGEST_FIRST = (
     "test_reconciliation_runs",
     "test_pipeline_against_oracle",
     "test_reconciliation",
+    "test_crashes",
+    "test_order",
     "test_cli",
     "test_orchestration",
     "test_pull",

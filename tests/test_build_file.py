@@ -1,15 +1,19 @@
 """What the next build starts from: the published file as publication left it, and nothing that anybody has changed since."""
 
 import os
+import shutil
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from ingestion.build import BREAK, prepare_build
+from ingestion.price_book import resolve_price_book
 from paywall_warehouse import build_file
 from paywall_warehouse.build_file import PublishedState, bring_build_file, copy_ahead, drop_copy_ahead, note_publication, published_state
 from paywall_warehouse.home import Home
-from tests.builders import charge, deposit, jsonl
+from paywall_warehouse.settings import load_settings
+from tests.builders import charge, deposit, land, ledger_file
 from tests.harness import run_pipeline
 
 AS_OF = "2026-10-05T12:00:00Z"
@@ -91,6 +95,40 @@ def test_what_a_killed_process_left_is_removed(home: Home) -> None:
     assert files(home) == {"warehouse.duckdb"}
 
 
+def test_a_build_file_is_there_whole_or_not_at_all(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def half(path: Path) -> None:
+        path.write_bytes(b"half of a header")
+        raise Killed
+
+    monkeypatch.setattr(build_file, "_create", half)
+    with pytest.raises(Killed):
+        bring_build_file(home, None)
+    assert not home.build_file.exists()
+    monkeypatch.undo()
+    bring_build_file(home, None)
+    assert tables(home.build_file) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"half", bytes(12_288)])
+def test_a_build_file_that_cannot_be_opened_is_made_anew_from_what_is_published(tmp_path: Path, content: bytes) -> None:
+    settings = load_settings(_env_file=None, warehouse_home=tmp_path)
+    resolve_price_book(settings)
+    home = settings.home
+    publish(home, "first")
+    with duckdb.connect(str(home.published_file)) as connection:
+        connection.execute(f"create schema marts; create table marts.fct_reconciliation_history ({BREAK})")
+    note_publication(home, home.published_file, fingerprint="first", built_through=3)
+    home.build_file.write_bytes(content)
+    with duckdb.connect(str(tmp_path / "another.duckdb")) as connection:
+        connection.execute("create table another as select 1")
+        shutil.copy(tmp_path / "another.duckdb.wal", tmp_path / "warehouse.duckdb.wal")
+    assert prepare_build(settings, "code").needed
+    assert "first" in tables(home.build_file)
+
+
 def test_a_file_that_somebody_has_changed_is_not_built_on(home: Home) -> None:
     with duckdb.connect(str(home.published_file)) as connection:
         connection.execute("create table other as select 1")
@@ -99,33 +137,40 @@ def test_a_file_that_somebody_has_changed_is_not_built_on(home: Home) -> None:
     assert tables(home.build_file) == []
 
 
-def test_rows_that_somebody_deleted_from_the_published_file_are_back_after_the_next_run(tmp_path: Path) -> None:
-    landing = tmp_path / "landing" / "ledger"
-    landing.mkdir(parents=True)
-    (landing / "a.jsonl").write_bytes(jsonl([deposit("d1", "2026-10-01T08:00:00Z", "20"), charge("c1", "2026-10-01T09:00:00Z", "1.5")]))
-    assert run_pipeline(tmp_path, as_of=AS_OF).exit_code == 0
-    file = tmp_path / "published" / "warehouse.duckdb"
+@pytest.fixture(scope="module")
+def run_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home after its first run; not to be changed."""
+    home = tmp_path_factory.mktemp("run")
+    land(home, [ledger_file("a.jsonl", [deposit("d1", "2026-10-01T08:00:00Z", "20"), charge("c1", "2026-10-01T09:00:00Z", "1.5")])])
+    assert run_pipeline(home, as_of=AS_OF).exit_code == 0
+    return home
+
+
+def entries(file: Path) -> list[str]:
+    with duckdb.connect(str(file), read_only=True) as connection:
+        return [name for (name,) in connection.execute("select entry_id from marts.fct_ledger_entries order by 1").fetchall()]
+
+
+def test_rows_that_somebody_deleted_from_the_published_file_are_back_after_the_next_run(run_once: Path, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(run_once, tmp_path / "home"))
+    file = home / "published" / "warehouse.duckdb"
     with duckdb.connect(str(file)) as connection:
         connection.execute("delete from marts.fct_ledger_entries where entry_id = 'c1'; delete from marts.fct_user_days")
-    (landing / "b.jsonl").write_bytes(jsonl([charge("c2", "2026-10-02T09:00:00Z", "2")]))
-    result = run_pipeline(tmp_path, as_of=AS_OF)
+    land(home, [ledger_file("b.jsonl", [charge("c2", "2026-10-02T09:00:00Z", "2")])])
+    result = run_pipeline(home, as_of=AS_OF)
     assert result.exit_code == 0, result
+    assert entries(file) == ["c1", "c2", "d1"]
     with duckdb.connect(str(file), read_only=True) as connection:
-        assert connection.execute("select entry_id from marts.fct_ledger_entries order by 1").fetchall() == [("c1",), ("c2",), ("d1",)]
         assert connection.execute("select cast(sum(revenue) as varchar) from marts.fct_user_days").fetchall() == [("3.500000000000",)]
 
 
-def test_a_published_file_that_was_damaged_on_the_disk_is_made_anew_from_the_lake(tmp_path: Path) -> None:
-    landing = tmp_path / "landing" / "ledger"
-    landing.mkdir(parents=True)
-    (landing / "a.jsonl").write_bytes(jsonl([charge("c1", "2026-10-01T09:00:00Z", "1.5")]))
-    assert run_pipeline(tmp_path, as_of=AS_OF).exit_code == 0
-    file = tmp_path / "published" / "warehouse.duckdb"
+def test_a_published_file_that_was_damaged_on_the_disk_is_made_anew_from_the_lake(run_once: Path, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(run_once, tmp_path / "home"))
+    file = home / "published" / "warehouse.duckdb"
     before = file.stat()
     with file.open("r+b") as opened:
         opened.write(bytes(20_000))
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    result = run_pipeline(tmp_path, as_of=AS_OF)
+    result = run_pipeline(home, as_of=AS_OF)
     assert result.exit_code == 0, result
-    with duckdb.connect(str(file), read_only=True) as connection:
-        assert connection.execute("select entry_id from marts.fct_ledger_entries").fetchall() == [("c1",)]
+    assert entries(file) == ["c1", "d1"]

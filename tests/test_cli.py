@@ -1,12 +1,10 @@
 """The command as people start it: a process of its own, its exit code, what it prints."""
 
-import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -20,18 +18,11 @@ from ingestion.sample import land_sample
 from orchestration.cli import ui_arguments, warn_of_exposure
 from paywall_warehouse.home import Home
 from tests.builders import charge, land, ledger_file
+from tests.command import COMMAND, environment
 from tests.harness import run_pipeline
 
 # One worker: the sample is landed and published once.
 pytestmark = pytest.mark.slow
-
-COMMAND = str(Path(sys.executable).with_name("paywall-warehouse"))
-PASSED_ON = ("PATH", "HOME", "LANG", "PYTHONDONTWRITEBYTECODE")
-
-
-def environment(home: Path, **variables: str) -> dict[str, str]:
-    inherited = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    return inherited | {"WAREHOUSE_HOME": str(home)} | variables
 
 
 def command(home: Path, *arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import duckdb
 import fsspec
 import pyarrow as pa
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from ingestion import load as load_module
 from ingestion.lake import Lake
@@ -173,6 +175,66 @@ def test_a_file_that_changes_while_it_is_read_commits_nothing(settings: Settings
     monkeypatch.undo()
     assert Lake(settings.home).manifests() == []
     assert outcome(load(settings, "ledger")) == (1, 2, 0)
+
+
+def vanish(file: Path) -> None:
+    file.unlink()
+
+
+def cut_short(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-20])
+
+
+def replace_by_another(file: Path) -> None:
+    other = file.with_name("other.tmp")
+    other.write_bytes(jsonl([charge("c", NOON)]))
+    other.replace(file)
+
+
+@pytest.mark.parametrize("when", ["before it is opened", "while it is judged"])
+@pytest.mark.parametrize("happens", [vanish, cut_short, replace_by_another])
+def test_a_file_that_is_taken_away_while_it_is_read_is_no_reject_and_nothing_half_is_loaded(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, happens: Callable[[Path], None], when: str
+) -> None:
+    kept = land(settings, "ledger/a.jsonl", jsonl([charge("a", NOON)]))
+    file = land(settings, "ledger/b.jsonl", jsonl([charge("b", NOON), charge("c", NOON)]))
+    digest, source = load_module.sha256, load_module.SOURCES["ledger"]
+
+    def opened(path: Path) -> str:
+        if path == file:
+            happens(file)
+        return digest(path)
+
+    def judged(texts: str) -> str:
+        happens(file)
+        return source.records_sql(texts)
+
+    if when == "before it is opened":
+        monkeypatch.setattr(load_module, "sha256", opened)
+    else:
+        monkeypatch.setitem(load_module.SOURCES, "ledger", dataclasses.replace(source, records_sql=judged))
+    with pytest.raises(LandingFileChangedError, match=r"ledger/b\.jsonl changed while it was read, or is gone"):
+        load(settings, "ledger")
+    assert Lake(settings.home).manifests() == []
+    assert list(settings.home.tmp.iterdir()) == []
+    monkeypatch.undo()
+    file.write_bytes(jsonl([charge("b", NOON), charge("c", NOON)]))
+    assert outcome(load(settings, "ledger")) == (2, 3, 0)
+    assert kept.exists()
+
+
+def test_a_file_that_goes_between_listing_and_look_is_not_there(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    land(settings, "ledger/a.jsonl", jsonl([charge("a", NOON)]))
+    gone = land(settings, "ledger/b.jsonl", jsonl([charge("b", NOON)]))
+    find = LocalFileSystem.find
+
+    def listed(*arguments: Any, **named: Any) -> Any:
+        found = find(*arguments, **named)
+        gone.unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(LocalFileSystem, "find", listed)
+    assert outcome(load(settings, "ledger")) == (1, 1, 0)
 
 
 def test_a_batch_without_its_manifest_does_not_exist(settings: Settings) -> None:

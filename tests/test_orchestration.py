@@ -1,7 +1,11 @@
 """Dagster's side: what it shows, when nothing may be published, what is tried again."""
 
+import os
 import shutil
+import subprocess
+import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,8 @@ from orchestration.assets import PUBLISHED
 from orchestration.automation import new_files_sensor
 from orchestration.dbt import PROJECT, Dbt, build_command, code_version, dbt_arguments
 from orchestration.definitions import build_defs
-from orchestration.warehouse import exclusive, settle_dead_run
+from orchestration.instance import open_instance
+from orchestration.warehouse import PROCESS_TAG, WRITER_POOL, exclusive, settle_dead_runs
 from paywall_warehouse.settings import Settings, load_settings
 from tests.builders import Raw, charge, deposit, land, ledger_file
 from tests.harness import run_pipeline
@@ -319,11 +324,44 @@ def test_a_run_whose_process_died_does_not_count_as_running(tmp_path: Path) -> N
         instance.report_run_canceling(run)
         (home.root / "state").mkdir()
         (home.root / "state" / "running.json").write_text(f'{{"run_id": "{run.run_id}"}}', encoding="utf-8")
-        settle_dead_run(home, instance)
+        settle_dead_runs(home, instance)
         settled = instance.get_run_by_id(run.run_id)
         assert settled is not None
         assert settled.status is dg.DagsterRunStatus.FAILURE
     assert not (home.root / "state" / "running.json").exists()
+
+
+def test_a_run_whose_process_died_before_it_held_the_lock_does_not_count_as_running(tmp_path: Path) -> None:
+    home = settings_of(tmp_path).home
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    job = dg.GraphDefinition(name="nothing").to_job()
+    with open_instance(home) as instance:
+        runs = [
+            instance.create_run_for_job(job, tags=tags) for tags in ({PROCESS_TAG: str(dead.pid)}, {PROCESS_TAG: str(os.getppid())}, {})
+        ]
+    with open_instance(home) as instance:
+        found = [run.status.value for one in runs if (run := instance.get_run_by_id(one.run_id))]
+    assert found == ["FAILURE", "NOT_STARTED", "NOT_STARTED"]
+
+
+def test_a_slot_that_a_dead_run_holds_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """Dagster's own storage breaks down where the disk is full: nobody says any more that the run has ended."""
+    home = settings_of(tmp_path).home
+    with open_instance(home) as instance:
+        storage = instance.event_log_storage
+        storage.set_concurrency_slots(WRITER_POOL, 1)
+        storage.claim_concurrency_slot(WRITER_POOL, "a run that nobody remembers", "a step")
+        run = instance.create_run_for_job(dg.GraphDefinition(name="nothing").to_job())
+        instance.report_run_canceling(run)
+        with suppress(OSError), exclusive(home, run.run_id, instance, dg.get_dagster_logger()):
+            assert storage.claim_concurrency_slot(WRITER_POOL, run.run_id, "a step").is_claimed
+            raise OSError("disk is full")
+        with exclusive(home, "next", instance, dg.get_dagster_logger()):
+            assert storage.claim_concurrency_slot(WRITER_POOL, "next", "a step").is_claimed
+            settled = instance.get_run_by_id(run.run_id)
+            assert settled is not None
+            assert settled.status is dg.DagsterRunStatus.FAILURE
 
 
 # -------------------------------------------------------------------------------------------------- arguments

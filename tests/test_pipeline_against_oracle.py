@@ -304,6 +304,8 @@ def test_what_is_published_is_what_the_oracle_computes(new_home: HomeMaker, scen
     compare(home, scenario.files, scenario.settings)
 
 
+# In `make test`, `test_order.py` deals the same records out to several runs.
+@pytest.mark.soak
 @few(EXAMPLES - 2)
 @given(scenario=scenarios(), order=st.sampled_from(list(permutations(range(3)))[::-1]))
 def test_three_batches_in_any_order_equal_one_run_of_all(new_home: HomeMaker, scenario: Scenario, order: tuple[int, ...]) -> None:
