@@ -1,19 +1,22 @@
 """One landing folder to one batch in the lake: what is new, read, judged, typed, written, committed."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import duckdb
 
 from ingestion import events, ledger, payments, prices, reasons
-from ingestion.inspection import Layout, UnreadableFileError, check_readable
+from ingestion.inspection import Layout, UnreadableFileError, check_openable, check_readable, damaged
 from ingestion.lake import LOADED, UNREADABLE, FileRecord, Lake, Manifest
 from ingestion.landing import Landing, LandingFile
+from ingestion.parquet import check_parquet
 from ingestion.sources import LocalFile, record_texts, usual_keys
 from ingestion.sql import define_macros
 from ingestion.stripe import records as stripe_records
@@ -27,6 +30,8 @@ from paywall_warehouse.settings import Settings
 
 # What one Parquet file of a batch is made of; it is written again where a record of it was rejected.
 PORTION_BYTES = 1 << 30
+# What DuckDB raises over what it reads. Faults of a disk are none of a file's and end the load.
+BEYOND_DUCKDB = (duckdb.DataError, duckdb.NotSupportedError, duckdb.InvalidInputException, duckdb.OutOfMemoryException)
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ def load(settings: Settings, source_name: str) -> LoadResult:
         lake.remove_orphans()
         landing = Landing.of(settings)
         with ExitStack() as copies:
-            found = _find_new(lake, landing, source, copies)
+            found = _find_new(settings, lake, landing, source, copies)
             if not found.readable and not found.unreadable:
                 return LoadResult(source.name, warnings=found.warnings)
             # A build will follow.
@@ -127,8 +132,14 @@ class _Found:
     facts: dict[int, FileFacts] = field(default_factory=dict)
     """Of Stripe's files, by their number."""
 
+    def refuse(self, local: LocalFile, problem: UnreadableFileError) -> None:
+        """Take a file for unreadable that seemed to be readable."""
+        (digest,) = (digest for file, digest in self.readable if file is local)
+        self.readable.remove((local, digest))
+        self.unreadable.append((local.file, digest, problem))
 
-def _find_new(lake: Lake, landing: Landing, source: Source, copies: ExitStack) -> _Found:
+
+def _find_new(settings: Settings, lake: Lake, landing: Landing, source: Source, copies: ExitStack) -> _Found:
     known = [file for manifest in lake.manifests() for file in manifest.files if file.source == source.name]
     loaded = {(file.sha256, _stated(file.facts)) for file in known if file.status == LOADED}
     by_path = {file.path for file in known}
@@ -144,7 +155,7 @@ def _find_new(lake: Lake, landing: Landing, source: Source, copies: ExitStack) -
     paths = [copies.enter_context(landing.local_copy(file)) for file in fresh]
     # Several at once: a digest is one core's work.
     with ThreadPoolExecutor() as pool:
-        digests = [pool.submit(sha256, path) for path in paths]
+        digests = [pool.submit(_digest, file, path) for file, path in zip(fresh, paths, strict=True)]
     for file, path, hashed in zip(fresh, paths, digests, strict=True):
         digest = None
         try:
@@ -158,6 +169,9 @@ def _find_new(lake: Lake, landing: Landing, source: Source, copies: ExitStack) -
             if source.stripe is not None:
                 check_report_type(file.path)
             check_readable(file, path, source.layout)
+            if file.format == ".parquet":
+                with duckdb.connect(config=settings.duckdb_config()) as connection:
+                    check_parquet(connection, path, source.layout)
         except UnreadableFileError as error:
             problem = error
         except OSError as error:
@@ -175,6 +189,11 @@ def _find_new(lake: Lake, landing: Landing, source: Source, copies: ExitStack) -
     return found
 
 
+def _digest(file: LandingFile, path: Path) -> str:
+    check_openable(file, path)
+    return sha256(path)
+
+
 def _write_batch(settings: Settings, lake: Lake, landing: Landing, source: Source, found: _Found, aside: Path) -> Manifest:
     batch_seq = lake.next_batch()
     loaded_at = datetime.now(UTC)
@@ -185,10 +204,23 @@ def _write_batch(settings: Settings, lake: Lake, landing: Landing, source: Sourc
         define_macros(connection)
         _create_rejects(connection)
         _create_facts(connection, found.facts)
-        for part, files in enumerate(_portions([file for file, _ in found.readable])):
+        portions = deque(_portions([file for file, _ in found.readable]))
+        part = 0
+        while portions:
+            files = portions.popleft()
             data.mkdir(exist_ok=True)
             parquet = data / f"part-{part:05d}.parquet"
-            _judge(connection, source, files, batch_seq, parquet)
+            try:
+                _judge(connection, source, files, batch_seq, parquet)
+            except BEYOND_DUCKDB as error:
+                parquet.unlink(missing_ok=True)
+                if len(files) == 1:
+                    found.refuse(files[0], damaged(error))
+                else:
+                    # One file is to blame: alone each shows which.
+                    portions.extendleft([file] for file in reversed(files))
+                continue
+            part += 1
             counted = _counts(connection, parquet)
             if any(rejected for _, rejected, _ in counted.values()):
                 _set_rejects_apart(connection, parquet)
@@ -197,7 +229,8 @@ def _write_batch(settings: Settings, lake: Lake, landing: Landing, source: Sourc
                 named = f"select distinct model from {_rows(parquet)} where model is not null"
                 models |= {model for (model,) in connection.execute(named).fetchall()}
         records = [_loaded(file, digest, counts, found.facts.get(file.file_no)) for file, digest in found.readable]
-        for number, (file, digest, problem) in enumerate(found.unreadable, len(records)):
+        numbers = count(1 + max((file.file_no for file, _ in found.readable), default=-1))
+        for number, (file, digest, problem) in zip(numbers, found.unreadable, strict=False):
             records.append(_unreadable(number, file, digest))
             connection.execute("insert into rejects values (?, null, ?, ?, null)", [number, problem.code, problem.words])
         _write_rejects(connection, source, batch_seq, records, loaded_at, rejects)
@@ -320,8 +353,7 @@ def _write_rejects(
     loaded_at: datetime,
     folder: Path,
 ) -> None:
-    (count,) = connection.execute("select count(*) from rejects").fetchone() or (0,)
-    if not count:
+    if connection.execute("from rejects limit 1").fetchone() is None:
         return
     folder.mkdir()
     connection.execute("create temp table paths (file_no bigint, path varchar)")
