@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 import zstandard
 
 from ingestion import reasons
@@ -80,6 +81,9 @@ def check_readable(file: LandingFile, path: Path, layout: Layout) -> None:
 
 def damaged(error: BaseException) -> UnreadableFileError:
     """A file that a library cannot read, in the library's words."""
+    if isinstance(error, duckdb.OutOfMemoryException):
+        words = "its records need more memory than DUCKDB_MEMORY_LIMIT; raise it, or land them as .jsonl, which needs less"
+        return UnreadableFileError(reasons.UNREADABLE_FILE, words)
     first_line = (str(error).splitlines() or [type(error).__name__])[0][:200]
     return UnreadableFileError(reasons.UNREADABLE_FILE, f"the file is damaged or cut short ({first_line}); land it again, whole")
 

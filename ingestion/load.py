@@ -30,6 +30,8 @@ from paywall_warehouse.settings import Settings
 
 # What one Parquet file of a batch is made of; it is written again where a record of it was rejected.
 PORTION_BYTES = 1 << 30
+# A group of the usual 120,000 records with 64 KiB of metadata each is 8 GB; one thread with groups like these needs less than 1 GB.
+SMALL_GROUPS = ", row_group_size 2048"
 # What DuckDB raises over what it reads. Faults of a disk are none of a file's and end the load.
 BEYOND_DUCKDB = (duckdb.DataError, duckdb.NotSupportedError, duckdb.InvalidInputException, duckdb.OutOfMemoryException)
 
@@ -112,6 +114,8 @@ def load(settings: Settings, source_name: str) -> LoadResult:
             copy_ahead(settings.home)
             with lake.writing_aside() as aside:
                 manifest = _write_batch(settings, lake, landing, source, found, aside)
+                if not manifest.files:
+                    return LoadResult(source.name, warnings=found.warnings)
                 lake.commit(manifest, aside)
     return LoadResult(
         source=source.name,
@@ -132,11 +136,14 @@ class _Found:
     facts: dict[int, FileFacts] = field(default_factory=dict)
     """Of Stripe's files, by their number."""
 
-    def refuse(self, local: LocalFile, problem: UnreadableFileError) -> None:
-        """Take a file for unreadable that seemed to be readable."""
-        (digest,) = (digest for file, digest in self.readable if file is local)
-        self.readable.remove((local, digest))
-        self.unreadable.append((local.file, digest, problem))
+    refused: set[tuple[str, str | None]] = field(default_factory=set)
+    """Path and digest of what earlier loads refused: it is tried again, and told once."""
+
+    def refuse(self, file: LandingFile, digest: str | None, problem: UnreadableFileError) -> None:
+        """Take a file for unreadable."""
+        self.readable = [one for one in self.readable if one[0].file is not file]
+        if (file.path, digest) not in self.refused:
+            self.unreadable.append((file, digest, problem))
 
 
 def _find_new(settings: Settings, lake: Lake, landing: Landing, source: Source, copies: ExitStack) -> _Found:
@@ -148,8 +155,7 @@ def _find_new(settings: Settings, lake: Lake, landing: Landing, source: Source, 
         if record.status == LOADED:
             contents.setdefault(record.path, []).append(record.sha256)
     seen = {(file.path, file.fingerprint) for file in known if file.status == LOADED}
-    refused = {(file.path, file.sha256) for file in known if file.status == UNREADABLE}
-    found = _Found()
+    found = _Found(refused={(file.path, file.sha256) for file in known if file.status == UNREADABLE})
     fresh = [file for file in source.files(landing) if (file.path, file.fingerprint) not in seen]
     # What fails on the way to a file is not the file's fault; it ends the load, which may be tried again.
     paths = [copies.enter_context(landing.local_copy(file)) for file in fresh]
@@ -177,15 +183,14 @@ def _find_new(settings: Settings, lake: Lake, landing: Landing, source: Source, 
         except OSError as error:
             problem = UnreadableFileError(reasons.UNREADABLE_FILE, f"the file cannot be opened ({error.strerror or error}); mend that")
         else:
-            if file.path in by_path:
+            if file.path in by_path and (file.path, digest) not in found.refused:
                 found.warnings.append(f"{file.path} has new content under a known name; it is loaded as a new file")
             loaded.add((digest, _stated(_facts_json(facts))))
             found.readable.append((LocalFile(len(found.readable), file, path), digest))
             if facts is not None:
                 found.facts[found.readable[-1][0].file_no] = facts
             continue
-        if (file.path, digest) not in refused:
-            found.unreadable.append((file, digest, problem))
+        found.refuse(file, digest, problem)
     return found
 
 
@@ -205,25 +210,29 @@ def _write_batch(settings: Settings, lake: Lake, landing: Landing, source: Sourc
         _create_rejects(connection)
         _create_facts(connection, found.facts)
         portions = deque(_portions([file for file, _ in found.readable]))
-        part = 0
+        part, groups = 0, ""
         while portions:
             files = portions.popleft()
             data.mkdir(exist_ok=True)
             parquet = data / f"part-{part:05d}.parquet"
             try:
-                _judge(connection, source, files, batch_seq, parquet)
+                _judge(connection, source, files, batch_seq, parquet, groups)
+                counted = _counts(connection, parquet)
+                if any(rejected for _, rejected, _ in counted.values()):
+                    _set_rejects_apart(connection, parquet, groups)
             except BEYOND_DUCKDB as error:
                 parquet.unlink(missing_ok=True)
-                if len(files) == 1:
-                    found.refuse(files[0], damaged(error))
+                if isinstance(error, duckdb.OutOfMemoryException) and not groups:
+                    groups = SMALL_GROUPS
+                    connection.execute("set threads = 1")
+                    portions.appendleft(files)
+                elif len(files) == 1:
+                    found.refuse(files[0].file, dict(found.readable)[files[0]], damaged(error))
                 else:
                     # One file is to blame: alone each shows which.
                     portions.extendleft([file] for file in reversed(files))
                 continue
             part += 1
-            counted = _counts(connection, parquet)
-            if any(rejected for _, rejected, _ in counted.values()):
-                _set_rejects_apart(connection, parquet)
             counts |= counted
             if source.has_models:
                 named = f"select distinct model from {_rows(parquet)} where model is not null"
@@ -254,20 +263,22 @@ def _portions(files: Sequence[LocalFile]) -> Iterator[list[LocalFile]]:
         yield portion
 
 
-def _judge(connection: duckdb.DuckDBPyConnection, source: Source, files: Sequence[LocalFile], batch_seq: int, parquet: Path) -> None:
+def _judge(
+    connection: duckdb.DuckDBPyConnection, source: Source, files: Sequence[LocalFile], batch_seq: int, parquet: Path, groups: str
+) -> None:
     """Write every record of some files to Parquet, in one pass over their text: the lake's columns, and why a record is rejected."""
     connection.execute(f"set variable usual_keys = {usual_keys(files, source.layout)}")
     judged = source.records_sql(record_texts(connection, files, source.layout))
     columns = f"{typed(LAKE_TABLES[source.table])}, reject_code, reject_words, reject_raw, {source.states_entry} as states_entry"
-    _write(connection, f"select {columns} from (select *, {batch_seq}::bigint as batch_seq from ({judged}))", parquet)
+    _write(connection, f"select {columns} from (select *, {batch_seq}::bigint as batch_seq from ({judged}))", parquet, groups)
 
 
-def _set_rejects_apart(connection: duckdb.DuckDBPyConnection, parquet: Path) -> None:
+def _set_rejects_apart(connection: duckdb.DuckDBPyConnection, parquet: Path, groups: str) -> None:
     """Move the rejected records from a part to the table `rejects`."""
     rejected = f"{_rows(parquet)} where reject_code is not null"
     connection.execute(f"insert into rejects select file_no, line, reject_code, reject_words, reject_raw from {rejected}")
     accepted = parquet.with_name(f"{parquet.name}.accepted")
-    _write(connection, f"from {_rows(parquet)} where reject_code is null", accepted)
+    _write(connection, f"from {_rows(parquet)} where reject_code is null", accepted, groups)
     accepted.replace(parquet)
 
 
@@ -275,8 +286,8 @@ def _rows(parquet: Path) -> str:
     return f"read_parquet({file_literal(str(parquet))}, hive_partitioning = false)"
 
 
-def _write(connection: duckdb.DuckDBPyConnection, query: str, parquet: Path) -> None:
-    connection.execute(f"copy ({query}) to {literal(str(parquet))} (format parquet, compression zstd)")
+def _write(connection: duckdb.DuckDBPyConnection, query: str, parquet: Path, groups: str) -> None:
+    connection.execute(f"copy ({query}) to {literal(str(parquet))} (format parquet, compression zstd{groups})")
 
 
 def _create_rejects(connection: duckdb.DuckDBPyConnection) -> None:

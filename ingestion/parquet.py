@@ -33,10 +33,6 @@ def check_parquet(connection: duckdb.DuckDBPyConnection, path: Path, layout: Lay
         # Decoding every page is the only way to know that none is damaged, and that DuckDB, which reads it later, can.
         (unfolded,) = connection.execute(f"select sum({_row_bytes(schema)}) from {_rows(path)}").fetchone() or (None,)
         check_expansion(unfolded or 0, about.num_rows, stored)
-    except duckdb.OutOfMemoryException:
-        raise UnreadableFileError(
-            reasons.UNREADABLE_FILE, "its pages need more memory than DUCKDB_MEMORY_LIMIT; write smaller row groups"
-        ) from None
     except (OSError, pa.ArrowException, duckdb.Error) as error:
         raise damaged(error) from None
 

@@ -15,6 +15,7 @@ from orchestration.definitions import build_defs
 from orchestration.export_assets import CATALOG
 from orchestration.progress import terminal_logger
 from orchestration.summary import EXPORT, REFRESH, Outcome, closing_summary
+from paywall_warehouse.quoting import printable_lines
 from paywall_warehouse.settings import Settings
 
 GOOD, NOT_PUBLISHED = 0, 1
@@ -37,7 +38,7 @@ def run_once(
     # What an earlier run loaded and could not publish is new to readers too.
     batches = [manifest for manifest in Lake(settings.home).manifests() if before is None or manifest.loaded_at > before.finished_at]
     for line in ("", *closing_summary(settings, outcome, batches)):
-        typer.echo(line, file=sys.stdout if outcome.success else sys.stderr)
+        typer.echo(printable_lines(line), file=sys.stdout if outcome.success else sys.stderr)
     return GOOD if outcome.success else NOT_PUBLISHED
 
 

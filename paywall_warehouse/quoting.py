@@ -12,6 +12,11 @@ def printable(text: str) -> str:
     return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def printable_lines(text: str) -> str:
+    """`printable` for a text of several lines."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def literal(text: str) -> str:
     """A SQL text literal."""
     return "'" + text.replace("'", "''") + "'"
