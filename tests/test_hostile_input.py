@@ -443,7 +443,7 @@ def test_a_span_at_the_ends_of_the_calendar_says_nothing(settings: Settings, day
 SQL = "'); drop table fct_ledger_entries; --"
 JINJA = "{{ env_var('HOME') }}{% raw %}"
 HTML = "<script>alert(1)</script>"
-FORMULA = "=cmd|' /C calc'!A0"
+FORMULA = "=cmd|' calc'!A0"
 ESCAPES = "\u001b[31mred\u0007"
 
 
