@@ -254,7 +254,7 @@ def csv_rows(stream: BinaryIO, file_no: int, columns: Sequence[str]) -> Iterator
     header = next(records).fields
     places = [header.index(name) if name in header else None for name in columns]
     unknown = [(place, name) for place, name in enumerate(header) if name not in columns]
-    while block := list(itertools.islice(records, CSV_ROWS_A_BATCH)):
+    while block := _some(records):
         good = [_judge_width(record, len(header)) for record in block]
         rows = [record.fields for record in good]
         texts = [[row[place] or None if row else None for row in rows] if place is not None else [None] * len(rows) for place in places]
@@ -268,6 +268,18 @@ def csv_rows(stream: BinaryIO, file_no: int, columns: Sequence[str]) -> Iterator
             pa.array([_extra(row, unknown) for row in rows], pa.string()),
         ]
         yield pa.record_batch(arrays, schema=schema)
+
+
+def _some(records: Iterator[CsvRecord]) -> list[CsvRecord]:
+    """The next rows: as many as make a batch, fewer where they are long, for 20,000 rows may be 20 GB."""
+    block: list[CsvRecord] = []
+    size = 0
+    for record in itertools.islice(records, CSV_ROWS_A_BATCH):
+        block.append(record)
+        size += len(record.raw)
+        if size > CHUNK_BYTES:
+            break
+    return block
 
 
 def _judge_width(record: CsvRecord, width: int) -> CsvRecord:

@@ -1,6 +1,7 @@
 """Whatever lands: no run ends over it, waits for ever or needs memory without bound; nothing leads out, nothing is lost without a word."""
 
 import gzip
+import io
 import os
 import socket
 import subprocess
@@ -21,6 +22,7 @@ import zstandard
 from ingestion.lake import Lake
 from ingestion.landing import Landing
 from ingestion.load import load
+from ingestion.streams import csv_rows
 from ingestion.stripe.coverage import facts_of
 from paywall_warehouse.quoting import literal
 from paywall_warehouse.settings import Settings, load_settings
@@ -319,6 +321,13 @@ def test_a_parquet_row_of_more_than_a_megabyte_is_one_reject(settings: Settings)
     ((line, code, raw),) = rejects(settings, "line, reason_code, raw")
     assert (line, code) == (2, "record_too_long")
     assert '"id":"long"' in raw
+
+
+def test_long_rows_are_read_a_few_at_a_time() -> None:
+    row = b"row," + b"x" * (MIB - 10) + b"\n"
+    batches = csv_rows(io.BytesIO(b"id,user\n" + row * 40), 0, ("id", "user"))
+    # 17 rows of almost a mebibyte are the first to be more than 16 MiB.
+    assert [batch.num_rows for batch in batches] == [17, 17, 6]
 
 
 @pytest.mark.soak
