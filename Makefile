@@ -8,8 +8,12 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PEERS := .venv-peers
 AUDIT := .venv-audit
+FUZZ := .venv-fuzz
+# A target; all of them take 8 times as long.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := ledger_jsonl ledger_csv events_jsonl events_csv payments_csv prices_csv stripe settings
 
-.PHONY: run test lint types unit soak ui bench audit lock clean
+.PHONY: run test lint types unit soak fuzz ui bench audit lock clean
 
 run: $(INSTALLED)
 	$(BIN)/paywall-warehouse run --sample
@@ -33,6 +37,14 @@ soak: $(INSTALLED)
 	$(BIN)/pytest -m soak
 	ORACLE_EXAMPLES=8 $(BIN)/pytest -m "soak or not soak" -k "oracle_computes or three_batches"
 	ORDER_EXAMPLES=5 $(BIN)/pytest -m "soak or not soak" tests/test_order.py
+
+# What is found new goes to $(FUZZ)/, an input that breaks a promise to the current folder; tests/fuzz/corpus/ is only read.
+fuzz: $(FUZZ)/.installed
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p $(FUZZ)/found/$$target && echo "fuzzing $$target for $(FUZZ_SECONDS) s" && \
+		$(FUZZ)/bin/python -m tests.fuzz.fuzz $$target -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=4096 -max_len=4096 -verbosity=0 \
+			$(FUZZ)/found/$$target tests/fuzz/corpus/$$target || exit 1; \
+	done
 
 ui: $(INSTALLED)
 	$(BIN)/paywall-warehouse ui
@@ -58,13 +70,20 @@ lock:
 		--output-file requirements-peers.lock
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(AUDIT) .mypy_cache .pytest_cache .ruff_cache .hypothesis dbt_project/target dbt_project/logs
+	rm -rf $(VENV) $(PEERS) $(AUDIT) $(FUZZ) .mypy_cache .pytest_cache .ruff_cache .hypothesis dbt_project/target dbt_project/logs
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found; install one or call make with PYTHON=/path/to/python." >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Apart from `.venv`: the fuzzer has no wheel for every Python that the project supports.
+$(FUZZ)/.installed: requirements.lock requirements-fuzz.lock
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found; install one or call make with PYTHON=/path/to/python." >&2; exit 2; }
+	test -x $(FUZZ)/bin/python || $(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock --requirement requirements-fuzz.lock
 	@touch $@
 
 # Apart from `.venv`: the peers bring 1 GB that nothing else needs.

@@ -1,33 +1,39 @@
-"""Can a landed file be read at all? One pass over its bytes: content hash, damage, a name that does not fit, missing columns."""
+"""Can a landed file be read at all? One pass over its bytes: damage, bounds, a name that does not fit, missing columns."""
 
+import os
 import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import duckdb
 import zstandard
 
 from ingestion import reasons
 from ingestion.landing import COMPRESSIONS, FORMATS, LandingFile
 from ingestion.streams import csv_records, open_text
+from paywall_warehouse.quoting import printable
 
 MAGIC = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst", b"PAR1": ".parquet"}
-# The number of a row in its Parquet file, as DuckDB names it.
-ROW_NUMBER = "file_row_number"
-MAX_DECIMAL_DIGITS = 38
-DAMAGE = (OSError, EOFError, zlib.error, zstandard.ZstdError, pa.ArrowException)
+DAMAGE = (OSError, EOFError, zlib.error, zstandard.ZstdError)
+# Ledgers shrink 10 to 30 times when they are compressed, test data that repeat themselves 100 times; a bomb, 1,000 times and more.
+MAX_EXPANSION = 200
+# Below this no file is a bomb, however much it expands: it is read in seconds.
+HARMLESS_BYTES = 256 << 20
+# A record costs more than its text: billions of lines of one character are billions of rejects.
+BYTES_A_RECORD = 100
+MAX_COLUMNS = 2_000
 
 
 class UnreadableFileError(Exception):
     """Why a whole file is one reject: a code of `reasons` with words that name fault and remedy."""
 
     def __init__(self, code: str, words: str) -> None:
-        super().__init__(words)
+        # Names of columns and files are in it, and it is read on terminals.
+        self.words = printable(words)
+        super().__init__(self.words)
         self.code = code
-        self.words = words
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,19 @@ class Layout:
     """Columns whose text is a JSON object."""
 
 
-def check_readable(file: LandingFile, path: Path, layout: Layout) -> None:
-    """Raise `UnreadableFileError` where no record of the file can be told from another; return where records can be judged one by one."""
+def check_openable(file: LandingFile, path: Path) -> None:
+    """Raise `UnreadableFileError` where a file is not to be opened, or would be read for hours: one of holes has no end to speak of."""
+    if file.hindrance is not None:
+        raise UnreadableFileError(*file.hindrance)
     if not _is_unicode(file.location):
         raise UnreadableFileError(reasons.UNSUPPORTED_FILE, "the file's name is not UTF-8; rename it")
+    size = path.stat().st_size
+    if size > HARMLESS_BYTES:
+        check_expansion(size, 0, _bytes_on_disk(path, size))
+
+
+def check_readable(file: LandingFile, path: Path, layout: Layout) -> None:
+    """Raise `UnreadableFileError` where no record of the file can be told from another; return where records can be judged one by one."""
     if file.format not in FORMATS:
         allowed = ", ".join(FORMATS)
         raise UnreadableFileError(
@@ -56,15 +71,32 @@ def check_readable(file: LandingFile, path: Path, layout: Layout) -> None:
     if path.stat().st_size == 0:
         raise UnreadableFileError(reasons.EMPTY_FILE, "the file has no bytes; land it again, or delete it if nothing was to be said")
     _check_magic(file, path)
+    if file.format == ".parquet":
+        return
     try:
-        if file.format == ".parquet":
-            _check_parquet(path, layout)
-        else:
-            _check_text(file, path, layout)
+        _check_text(file, path, layout)
     except DAMAGE as error:
+        raise damaged(error) from None
+
+
+def damaged(error: BaseException) -> UnreadableFileError:
+    """A file that a library cannot read, in the library's words."""
+    if isinstance(error, duckdb.OutOfMemoryException):
+        words = "its records need more memory than DUCKDB_MEMORY_LIMIT; raise it, or land them as .jsonl, which needs less"
+        return UnreadableFileError(reasons.UNREADABLE_FILE, words)
+    first_line = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return UnreadableFileError(reasons.UNREADABLE_FILE, f"the file is damaged or cut short ({first_line}); land it again, whole")
+
+
+def check_expansion(expanded: int, records: int, stored: int) -> None:
+    """Raise `UnreadableFileError` where a file of `stored` bytes says so much more that nobody wrote it in earnest."""
+    size = expanded + records * BYTES_A_RECORD
+    if size > HARMLESS_BYTES and size > stored * MAX_EXPANSION:
         raise UnreadableFileError(
-            reasons.UNREADABLE_FILE, f"the file is damaged or cut short ({_first_line(error)}); land it again, whole"
-        ) from None
+            reasons.DECOMPRESSION_BOMB,
+            f"its {stored:,} bytes become more than {MAX_EXPANSION} times as many, and more than {HARMLESS_BYTES >> 20} MiB;"
+            " such a file is not read to its end. Land its records in smaller files, or not compressed",
+        )
 
 
 def _is_unicode(name: str) -> bool:
@@ -73,6 +105,20 @@ def _is_unicode(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _bytes_on_disk(path: Path, size: int) -> int:
+    """How much of a file is no hole, counted until it is enough. A file system that knows of no holes has none."""
+    with path.open("rb") as opened:
+        place = counted = 0
+        while place < size and counted * MAX_EXPANSION < size:
+            try:
+                start = os.lseek(opened.fileno(), place, os.SEEK_DATA)
+            except OSError:  # nothing but a hole up to the end
+                break
+            place = os.lseek(opened.fileno(), start, os.SEEK_HOLE)
+            counted += place - start
+    return counted
 
 
 def _check_magic(file: LandingFile, path: Path) -> None:
@@ -93,10 +139,18 @@ def _check_text(file: LandingFile, path: Path, layout: Layout) -> None:
             header = next(csv_records(stream), None)
             if header is None:
                 raise UnreadableFileError(reasons.EMPTY_FILE, "the file has no header line; land it again")
-            _check_columns(header.fields, layout)
+            if header.problem is not None:
+                words = "the header line is no CSV: it is longer than 1 MiB, not UTF-8, or its quotes do not match; write it again"
+                raise UnreadableFileError(reasons.MISSING_COLUMN, words)
+            check_columns(header.fields, layout)
         some = b""
+        expanded = lines = 0
+        stored = path.stat().st_size
         while block := stream.read(1 << 20):
             some = some or block.strip()
+            if file.compression:
+                expanded, lines = expanded + len(block), lines + block.count(b"\n")
+                check_expansion(expanded, lines, stored)
             # A compressed file is read to its end: damage shows only where it breaks off.
             if some and not file.compression:
                 break
@@ -104,7 +158,13 @@ def _check_text(file: LandingFile, path: Path, layout: Layout) -> None:
             raise UnreadableFileError(reasons.EMPTY_FILE, "the file has no records; land it again, or delete it if nothing was to be said")
 
 
-def _check_columns(found: Sequence[str], layout: Layout) -> None:
+def check_columns(found: Sequence[str], layout: Layout) -> None:
+    """Raise `UnreadableFileError` where a file with these columns cannot hold records."""
+    if len(found) > MAX_COLUMNS:
+        raise UnreadableFileError(
+            reasons.TOO_MANY_COLUMNS,
+            f"the file has {len(found):,} columns, {MAX_COLUMNS:,} are allowed; put what belongs together into metadata",
+        )
     alternatives = [(needed,) if isinstance(needed, str) else needed for needed in layout.required]
     missing = [" or ".join(f'"{name}"' for name in names) for names in alternatives if not set(names) & set(found)]
     if missing:
@@ -112,57 +172,11 @@ def _check_columns(found: Sequence[str], layout: Layout) -> None:
             reasons.MISSING_COLUMN,
             f"column {missing[0]} is missing (found: {', '.join(found)[:500]}). Rename the column or see docs/inputs.md",
         )
-    _refuse_repeated(found)
+    refuse_repeated(found)
 
 
-def _refuse_repeated(names: Sequence[str]) -> None:
+def refuse_repeated(names: Sequence[str]) -> None:
+    """Raise `UnreadableFileError` where a name stands in a header twice."""
     repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
         raise UnreadableFileError(reasons.DUPLICATE_COLUMN, f'column "{repeated[0]}" stands in the header more than once; keep one of them')
-
-
-def _check_parquet(path: Path, layout: Layout) -> None:
-    with pq.ParquetFile(path) as parquet:
-        schema = parquet.schema_arrow
-        _check_columns(schema.names, layout)
-        # DuckDB's names know no case, and this one it adds itself.
-        _refuse_repeated([name.lower() for name in schema.names] + [ROW_NUMBER])
-        for field in schema:
-            _check_parquet_type(field, layout)
-        for _ in parquet.iter_batches():
-            pass  # decoding every page is the only way to know that none is damaged
-
-
-def _check_parquet_type(field: pa.Field, layout: Layout) -> None:
-    kind = field.type
-    wanted = ""
-    if field.name in layout.money and not (
-        _is_text(kind) or pa.types.is_integer(kind) or _is_exact_decimal(kind) or pa.types.is_null(kind)
-    ):
-        wanted = "text, a decimal of at most 38 digits or an integer: a float cannot state money exactly"
-    elif field.name in layout.times and not (
-        _is_text(kind) or (pa.types.is_timestamp(kind) and kind.tz is not None) or pa.types.is_null(kind)
-    ):
-        wanted = "text (RFC 3339) or a timestamp with a time zone: a time without one is not an instant"
-    elif field.name in layout.columns and (pa.types.is_binary(kind) or (pa.types.is_nested(kind) and field.name not in layout.json)):
-        wanted = "text or a number"
-    if wanted:
-        raise UnreadableFileError(
-            reasons.WRONG_COLUMN_TYPE,
-            f'column "{field.name}" has the type {kind}; it must be {wanted}. Write the file again',
-        )
-
-
-def _is_exact_decimal(kind: pa.DataType) -> bool:
-    """Wider decimals become DOUBLE in DuckDB."""
-    return bool(pa.types.is_decimal(kind) and kind.precision <= MAX_DECIMAL_DIGITS)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or (
-        pa.types.is_dictionary(kind) and _is_text(kind.value_type)
-    ))  # fmt: skip
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -3,8 +3,9 @@
 import os
 import posixpath
 import shutil
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from uuid import uuid4
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import tokenize
 
+from ingestion.folders import files_below, told
 from paywall_warehouse.files import replace_file
+from paywall_warehouse.quoting import printable
 from paywall_warehouse.settings import Settings
 from paywall_warehouse.uris import open_filesystem
 
@@ -32,7 +35,7 @@ class LandingFile:
     source: str
     """What it is: `ledger`, `events`, `prices`, `payments`, or `stripe/` and a kind of report."""
     path: str
-    """Relative to the landing area, with `/`."""
+    """Relative to the landing area, with `/`; control characters and bytes that are not UTF-8 as `\\x1b`."""
     location: str
     """What the file system opens."""
     bytes: int
@@ -40,6 +43,8 @@ class LandingFile:
     """Seconds since the epoch; orders files that arrive in one run (contract 1: on a tie the one that landed last)."""
     fingerprint: str
     """Changes when the file changes: a digest of what the listing says of it."""
+    hindrance: tuple[str, str] | None = None
+    """Why it is not to be opened: a code of `reasons`, and words."""
 
     @property
     def compression(self) -> str:
@@ -76,35 +81,36 @@ class Landing:
     def files(self, source: str) -> list[LandingFile]:
         """Every finished file of one folder and its subfolders, in the order in which they landed."""
         folder = f"{self.root}/{source}"
-        self.filesystem.invalidate_cache(folder)
-        if not self.filesystem.exists(folder):
-            return []
-        files = []
-        for location, info in self.filesystem.find(folder, detail=True).items():
-            with suppress(FileNotFoundError):  # gone since it was listed
-                files.append(self._file(source, location, self._info(location, info)))
+        if self.is_local:
+            files = [self._file(source, one.location, one.info, one.hindrance) for one in files_below(folder, self.root)]
+        elif self._exists(folder):
+            found = self.filesystem.find(folder, detail=True)
+            files = [self._file(source, location, self._info(location, info)) for location, info in found.items()]
+        else:
+            files = []
         return sorted((file for file in files if _is_finished(file.path)), key=lambda file: (file.landed_at, file.path))
 
-    def _file(self, source: str, location: str, info: dict[str, Any]) -> LandingFile:
+    def _exists(self, folder: str) -> bool:
+        self.filesystem.invalidate_cache(folder)
+        return bool(self.filesystem.exists(folder))
+
+    def _file(self, source: str, location: str, info: dict[str, Any], hindrance: tuple[str, str] | None = None) -> LandingFile:
         return LandingFile(
             source=source,
-            path=os.fsencode(location[len(self.root) :].lstrip("/")).decode(errors="backslashreplace"),
+            path=printable(os.fsencode(location[len(self.root) :].lstrip("/")).decode(errors="backslashreplace")),
             location=location,
             bytes=int(info["size"] or 0),
             landed_at=_modified(info),
             fingerprint=tokenize(info),
+            hindrance=hindrance,
         )
 
     def _info(self, location: str, info: dict[str, Any]) -> dict[str, Any]:
         """What a listing says of a file; on a local disk what the file itself says, behind links."""
-        if not self.is_local:
-            versions = {key: info[key] for key in VERSION_KEYS if key in info}
-            return {"size": info["size"], "mtime": _modified(info), **versions}
-        try:
-            stat = os.stat(location)
-        except FileNotFoundError:  # a link to nothing
-            stat = os.lstat(location)
-        return {"size": stat.st_size, "mtime": stat.st_mtime, "changed": (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)}
+        if self.is_local:
+            return told(location)
+        versions = {key: info[key] for key in VERSION_KEYS if key in info}
+        return {"size": info["size"], "mtime": _modified(info), **versions}
 
     def listed(self, file: LandingFile) -> LandingFile:
         """The file as a listing shows it now."""
@@ -119,6 +125,16 @@ class Landing:
         except FileNotFoundError:
             return False
         return bool(tokenize(info) == file.fingerprint)
+
+    def beginning(self, location: str, length: int) -> bytes:
+        """The first bytes of a small file; raises `OSError` where there is no regular one, links included."""
+        if not self.is_local:
+            return bytes(self.filesystem.cat_file(location, start=0, end=length))
+        # A pipe without a writer opens at once this way, and is seen to be one.
+        with open(os.open(location, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:
+            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                raise OSError(f"{location} is no regular file")
+            return opened.read(length)
 
     @contextmanager
     def writing_aside(self) -> Iterator[Path]:
@@ -150,7 +166,7 @@ class Landing:
             yield Path(file.location)
             return
         self._scratch.mkdir(parents=True, exist_ok=True)
-        copy = self._scratch / f"{uuid4().hex}{file.format}{file.compression}"
+        copy = self._scratch / uuid4().hex
         try:
             self.filesystem.get_file(file.location, str(copy))
             yield copy

@@ -1,20 +1,23 @@
 """One landing folder to one batch in the lake: what is new, read, judged, typed, written, committed."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import duckdb
 
 from ingestion import events, ledger, payments, prices, reasons
 from ingestion.erasure.erase import finish_erasures, pseudonymise
-from ingestion.inspection import Layout, UnreadableFileError, check_readable
+from ingestion.inspection import Layout, UnreadableFileError, check_openable, check_readable, damaged
 from ingestion.lake import LOADED, UNREADABLE, FileRecord, Lake, Manifest
 from ingestion.landing import Landing, LandingFile
+from ingestion.parquet import check_parquet
 from ingestion.receiver.segments import seal_local
 from ingestion.sources import LocalFile, record_texts, usual_keys
 from ingestion.sql import define_macros
@@ -29,6 +32,10 @@ from paywall_warehouse.settings import Settings
 
 # What one Parquet file of a batch is made of; it is written again where a record of it was rejected.
 PORTION_BYTES = 1 << 30
+# A group of the usual 120,000 records with 64 KiB of metadata each is 8 GB; one thread with groups like these needs less than 1 GB.
+SMALL_GROUPS = ", row_group_size 2048"
+# What DuckDB raises over what it reads. Faults of a disk are none of a file's and end the load.
+BEYOND_DUCKDB = (duckdb.DataError, duckdb.NotSupportedError, duckdb.InvalidInputException, duckdb.OutOfMemoryException)
 
 
 @dataclass(frozen=True)
@@ -109,15 +116,17 @@ def load(settings: Settings, source_name: str) -> LoadResult:
         seen = {(file.path, file.fingerprint) for file in known if file.status == LOADED}
         fresh = [file for file in source.files(landing) if (file.path, file.fingerprint) not in seen]
         with _all_unchanged(landing, fresh), ExitStack() as copies:
-            found = _find_new(known, fresh, landing, source, copies)
+            found = _find_new(settings, known, fresh, landing, source, copies)
             if not found.readable and not found.unreadable:
                 return LoadResult(source.name, warnings=found.warnings)
             # A build will follow.
             copy_ahead(settings.home)
             with lake.writing_aside() as aside:
                 manifest = _write_batch(settings, lake, source, found, aside)
-                pseudonymise(settings, erasures, aside.rglob("*.parquet"))
                 _check_unchanged(landing, fresh)
+                if not manifest.files:
+                    return LoadResult(source.name, warnings=found.warnings)
+                pseudonymise(settings, erasures, aside.rglob("*.parquet"))
                 lake.commit(manifest, aside)
     return LoadResult(
         source=source.name,
@@ -154,21 +163,31 @@ class _Found:
     facts: dict[int, FileFacts] = field(default_factory=dict)
     """Of Stripe's files, by their number."""
 
+    refused: set[tuple[str, str | None]] = field(default_factory=set)
+    """Path and digest of what earlier loads refused: it is tried again, and told once."""
 
-def _find_new(known: Sequence[FileRecord], fresh: Sequence[LandingFile], landing: Landing, source: Source, copies: ExitStack) -> _Found:
+    def refuse(self, file: LandingFile, digest: str | None, problem: UnreadableFileError) -> None:
+        """Take a file for unreadable."""
+        self.readable = [one for one in self.readable if one[0].file is not file]
+        if (file.path, digest) not in self.refused:
+            self.unreadable.append((file, digest, problem))
+
+
+def _find_new(
+    settings: Settings, known: Sequence[FileRecord], fresh: Sequence[LandingFile], landing: Landing, source: Source, copies: ExitStack
+) -> _Found:
     loaded = {(file.sha256, _stated(file.facts)) for file in known if file.status == LOADED}
     by_path = {file.path for file in known}
     contents: dict[str, list[str | None]] = {}
     for record in known:
         if record.status == LOADED:
             contents.setdefault(record.path, []).append(record.sha256)
-    refused = {(file.path, file.sha256) for file in known if file.status == UNREADABLE}
-    found = _Found()
+    found = _Found(refused={(file.path, file.sha256) for file in known if file.status == UNREADABLE})
     # What fails on the way to a file is not the file's fault; it ends the load, which may be tried again.
     paths = [copies.enter_context(landing.local_copy(file)) for file in fresh]
     # Several at once: a digest is one core's work.
     with ThreadPoolExecutor() as pool:
-        digests = [pool.submit(sha256, path) for path in paths]
+        digests = [pool.submit(_digest, file, path) for file, path in zip(fresh, paths, strict=True)]
     for file, path, hashed in zip(fresh, paths, digests, strict=True):
         digest = None
         try:
@@ -182,21 +201,28 @@ def _find_new(known: Sequence[FileRecord], fresh: Sequence[LandingFile], landing
             if source.stripe is not None:
                 check_report_type(file.path)
             check_readable(file, path, source.layout)
+            if file.format == ".parquet":
+                with duckdb.connect(config=settings.duckdb_config()) as connection:
+                    check_parquet(connection, path, source.layout)
         except UnreadableFileError as error:
             problem = error
         except OSError as error:
             problem = UnreadableFileError(reasons.UNREADABLE_FILE, f"the file cannot be opened ({error.strerror or error}); mend that")
         else:
-            if file.path in by_path:
+            if file.path in by_path and (file.path, digest) not in found.refused:
                 found.warnings.append(f"{file.path} has new content under a known name; it is loaded as a new file")
             loaded.add((digest, _stated(_facts_json(facts))))
             found.readable.append((LocalFile(len(found.readable), file, path), digest))
             if facts is not None:
                 found.facts[found.readable[-1][0].file_no] = facts
             continue
-        if (file.path, digest) not in refused:
-            found.unreadable.append((file, digest, problem))
+        found.refuse(file, digest, problem)
     return found
+
+
+def _digest(file: LandingFile, path: Path) -> str:
+    check_openable(file, path)
+    return sha256(path)
 
 
 def _write_batch(settings: Settings, lake: Lake, source: Source, found: _Found, aside: Path) -> Manifest:
@@ -209,19 +235,37 @@ def _write_batch(settings: Settings, lake: Lake, source: Source, found: _Found, 
         define_macros(connection)
         _create_rejects(connection)
         _create_facts(connection, found.facts)
-        for part, files in enumerate(_portions([file for file, _ in found.readable])):
+        portions = deque(_portions([file for file, _ in found.readable]))
+        part, groups = 0, ""
+        while portions:
+            files = portions.popleft()
             data.mkdir(exist_ok=True)
             parquet = data / f"part-{part:05d}.parquet"
-            _judge(connection, source, files, batch_seq, parquet)
-            counted = _counts(connection, parquet)
-            if any(rejected for _, rejected, _ in counted.values()):
-                _set_rejects_apart(connection, parquet)
+            try:
+                _judge(connection, source, files, batch_seq, parquet, groups)
+                counted = _counts(connection, parquet)
+                if any(rejected for _, rejected, _ in counted.values()):
+                    _set_rejects_apart(connection, parquet, groups)
+            except BEYOND_DUCKDB as error:
+                parquet.unlink(missing_ok=True)
+                if isinstance(error, duckdb.OutOfMemoryException) and not groups:
+                    groups = SMALL_GROUPS
+                    connection.execute("set threads = 1")
+                    portions.appendleft(files)
+                elif len(files) == 1:
+                    found.refuse(files[0].file, dict(found.readable)[files[0]], damaged(error))
+                else:
+                    # One file is to blame: alone each shows which.
+                    portions.extendleft([file] for file in reversed(files))
+                continue
+            part += 1
             counts |= counted
             if source.has_models:
                 named = f"select distinct model from {_rows(parquet)} where model is not null"
                 models |= {model for (model,) in connection.execute(named).fetchall()}
         records = [_loaded(file, digest, counts, found.facts.get(file.file_no)) for file, digest in found.readable]
-        for number, (file, digest, problem) in enumerate(found.unreadable, len(records)):
+        numbers = count(1 + max((file.file_no for file, _ in found.readable), default=-1))
+        for number, (file, digest, problem) in zip(numbers, found.unreadable, strict=False):
             records.append(_unreadable(number, file, digest))
             connection.execute("insert into rejects values (?, null, ?, ?, null)", [number, problem.code, problem.words])
         _write_rejects(connection, source, batch_seq, records, loaded_at, rejects)
@@ -242,20 +286,22 @@ def _portions(files: Sequence[LocalFile]) -> Iterator[list[LocalFile]]:
         yield portion
 
 
-def _judge(connection: duckdb.DuckDBPyConnection, source: Source, files: Sequence[LocalFile], batch_seq: int, parquet: Path) -> None:
+def _judge(
+    connection: duckdb.DuckDBPyConnection, source: Source, files: Sequence[LocalFile], batch_seq: int, parquet: Path, groups: str
+) -> None:
     """Write every record of some files to Parquet, in one pass over their text: the lake's columns, and why a record is rejected."""
     connection.execute(f"set variable usual_keys = {usual_keys(files, source.layout)}")
     judged = source.records_sql(record_texts(connection, files, source.layout))
     columns = f"{typed(LAKE_TABLES[source.table])}, reject_code, reject_words, reject_raw, {source.states_entry} as states_entry"
-    _write(connection, f"select {columns} from (select *, {batch_seq}::bigint as batch_seq from ({judged}))", parquet)
+    _write(connection, f"select {columns} from (select *, {batch_seq}::bigint as batch_seq from ({judged}))", parquet, groups)
 
 
-def _set_rejects_apart(connection: duckdb.DuckDBPyConnection, parquet: Path) -> None:
+def _set_rejects_apart(connection: duckdb.DuckDBPyConnection, parquet: Path, groups: str) -> None:
     """Move the rejected records from a part to the table `rejects`."""
     rejected = f"{_rows(parquet)} where reject_code is not null"
     connection.execute(f"insert into rejects select file_no, line, reject_code, reject_words, reject_raw from {rejected}")
     accepted = parquet.with_name(f"{parquet.name}.accepted")
-    _write(connection, f"from {_rows(parquet)} where reject_code is null", accepted)
+    _write(connection, f"from {_rows(parquet)} where reject_code is null", accepted, groups)
     accepted.replace(parquet)
 
 
@@ -263,8 +309,8 @@ def _rows(parquet: Path) -> str:
     return f"read_parquet({file_literal(str(parquet))}, hive_partitioning = false)"
 
 
-def _write(connection: duckdb.DuckDBPyConnection, query: str, parquet: Path) -> None:
-    connection.execute(f"copy ({query}) to {literal(str(parquet))} (format parquet, compression zstd)")
+def _write(connection: duckdb.DuckDBPyConnection, query: str, parquet: Path, groups: str) -> None:
+    connection.execute(f"copy ({query}) to {literal(str(parquet))} (format parquet, compression zstd{groups})")
 
 
 def _create_rejects(connection: duckdb.DuckDBPyConnection) -> None:
@@ -341,8 +387,7 @@ def _write_rejects(
     loaded_at: datetime,
     folder: Path,
 ) -> None:
-    (count,) = connection.execute("select count(*) from rejects").fetchone() or (0,)
-    if not count:
+    if connection.execute("from rejects limit 1").fetchone() is None:
         return
     folder.mkdir()
     connection.execute("create temp table paths (file_no bigint, path varchar)")

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ingestion.inspection import Layout
 from ingestion.landing import LandingFile
+from ingestion.parquet import json_object, parquet_texts
 from ingestion.streams import LINES, csv_rows, csv_schema, json_lines, open_text
-from paywall_warehouse.quoting import file_literal, literal, texts_list
+from paywall_warehouse.quoting import quoted, texts_list
 
 SAMPLE_BYTES = 256 << 10
 # Of so many kinds of records a comparison with each is still cheap.
@@ -51,12 +51,12 @@ def record_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFil
     if rows:
         batches = itertools.chain.from_iterable(_csv_batches(file, layout.columns) for file in rows)
         connection.register("landed_rows", pa.RecordBatchReader.from_batches(csv_schema(layout.columns), batches))
-        stated = _json_object({name: _quoted(name) for name in layout.columns}, layout)
+        stated = json_object({name: quoted(name) for name in layout.columns}, layout)
         branches.append(
             f"""select file_no, line, raw, problem, may_be_odd,
                 case when problem is null then {stated} || coalesce(', ' || extra[2:], '}}') end as text from landed_rows"""
         )
-    branches += [_parquet_branch(file, layout) for file in files if file.file.format == ".parquet"]
+    branches += [parquet_texts(file.file_no, file.path, layout) for file in files if file.file.format == ".parquet"]
     return "\nunion all\n".join(branches)
 
 
@@ -93,46 +93,3 @@ def _json_batches(file: LocalFile) -> Iterator[pa.RecordBatch]:
 def _csv_batches(file: LocalFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     with open_text(file.path, file.file.compression) as stream:
         yield from csv_rows(stream, file.file_no, columns)
-
-
-def _parquet_branch(file: LocalFile, layout: Layout) -> str:
-    with pq.ParquetFile(file.path) as parquet:
-        schema = parquet.schema_arrow
-    stated = {field.name: _as_text(field) for field in schema}
-    return f"""select {file.file_no} as file_no, file_row_number + 1 as line, text as raw, null as problem, true as may_be_odd, text from (
-        select file_row_number, {_json_object(stated, layout)} || '}}' as text
-        from read_parquet({file_literal(str(file.path))}, file_row_number = true))"""
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _as_text(field: pa.Field) -> str:
-    """SQL: a Parquet column's value as the text that a JSON line would state."""
-    column, kind = _quoted(field.name), field.type
-    if pa.types.is_timestamp(kind) and kind.tz is not None:
-        return f"strftime({column}, '%Y-%m-%dT%H:%M:%S.%fZ')"
-    if pa.types.is_floating(kind):
-        # Counts with gaps arrive as 12.0 from data frames, which have no integer with NULL.
-        return f"cast(cast({column} as double) as varchar)"
-    if pa.types.is_nested(kind):
-        return f"cast(to_json({column}) as varchar)"
-    return f"cast({column} as varchar)"
-
-
-def _json_object(stated: dict[str, str], layout: Layout) -> str:
-    """SQL: an object of texts without its closing brace; columns that hold JSON are spliced in as they stand, digits kept."""
-    known = ", ".join(f"{literal(name)}, {sql}" for name, sql in stated.items() if name in layout.columns and name not in layout.json)
-    unknown = ", ".join(f"{literal(name)}, {sql}" for name, sql in stated.items() if name not in layout.columns)
-    parts = [f"cast(json_object({known}) as varchar)[:-2]"]
-    if unknown:
-        # A column that is empty in this row states nothing: as a merge patch (RFC 7396) the object loses its nulls.
-        extra = f"nullif(cast(json_merge_patch('{{}}', json_object({unknown})) as varchar), '{{}}')"
-        parts.append(f"coalesce(', ' || ({extra})[2:-2], '')")
-    for name in layout.json:
-        if name in stated:
-            sql = stated[name]
-            value = f"case when json_problem({sql}) is null then {sql} else cast(to_json({sql}) as varchar) end"
-            parts.append(f"coalesce(', \"{name}\": ' || ({value}), '')")
-    return " || ".join(parts)

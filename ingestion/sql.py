@@ -104,7 +104,11 @@ end;
 create or replace temp macro exact_count(t) as case when count_problem(t) is null then cast(t as bigint) end;
 -- Costs 2 s for 1 M lines, so it is asked for rejects and deliveries only.
 create or replace temp macro without_line_end(t) as rtrim(t, e'\r\n');
-create or replace temp macro shown(t) as case when length(t) > 60 then left(t, 60) || '…' else t end;
+-- Words are read on terminals, which control characters steer.
+create or replace temp macro shown(t) as regexp_replace(
+    case when length(t) > 60 then left(t, 60) || '…' else t end,
+    '[\x00-\x1f\x7f-\x{9f}\x{2028}\x{2029}\x{202a}-\x{202e}\x{2066}-\x{2069}]', '�', 'g'
+);
 """.replace("{EARLIEST}", EARLIEST).replace("{LATEST}", LATEST)
 
 

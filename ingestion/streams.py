@@ -188,9 +188,10 @@ class _Lines:
         self._again: deque[tuple[int, bytes]] = deque()
         self.taken: list[tuple[int, bytes]] = []
         self._size = 0
+        self._quotes = 0
 
     def begin_record(self) -> None:
-        self.taken, self._size = [], 0
+        self.taken, self._size, self._quotes = [], 0, 0
 
     def give_back(self) -> None:
         """Put all lines but the first of the current record back."""
@@ -203,9 +204,14 @@ class _Lines:
     def __next__(self) -> str:
         if self._size > MAX_RECORD_BYTES:
             raise csv.Error("a record of more than MAX_RECORD_BYTES")
+        if self.taken and self._quotes % 2 == 0:
+            # An open quote is an odd one. `csv` takes one in the middle of an unquoted field for a letter, and `a","b` on every line would
+            # have it read 1 MiB ahead of each.
+            raise csv.Error("a quote inside an unquoted field")
         number, line = self._again.popleft() if self._again else next(self._fresh)
         self.taken.append((number, line))
         self._size += len(line) + 1
+        self._quotes += line.count(b'"')
         return line.decode(errors="replace") + "\n"
 
 
@@ -248,7 +254,7 @@ def csv_rows(stream: BinaryIO, file_no: int, columns: Sequence[str]) -> Iterator
     header = next(records).fields
     places = [header.index(name) if name in header else None for name in columns]
     unknown = [(place, name) for place, name in enumerate(header) if name not in columns]
-    while block := list(itertools.islice(records, CSV_ROWS_A_BATCH)):
+    while block := _some(records):
         good = [_judge_width(record, len(header)) for record in block]
         rows = [record.fields for record in good]
         texts = [[row[place] or None if row else None for row in rows] if place is not None else [None] * len(rows) for place in places]
@@ -262,6 +268,18 @@ def csv_rows(stream: BinaryIO, file_no: int, columns: Sequence[str]) -> Iterator
             pa.array([_extra(row, unknown) for row in rows], pa.string()),
         ]
         yield pa.record_batch(arrays, schema=schema)
+
+
+def _some(records: Iterator[CsvRecord]) -> list[CsvRecord]:
+    """The next rows: as many as make a batch, fewer where they are long, for 20,000 rows may be 20 GB."""
+    block: list[CsvRecord] = []
+    size = 0
+    for record in itertools.islice(records, CSV_ROWS_A_BATCH):
+        block.append(record)
+        size += len(record.raw)
+        if size > CHUNK_BYTES:
+            break
+    return block
 
 
 def _judge_width(record: CsvRecord, width: int) -> CsvRecord:

@@ -9,6 +9,7 @@ import dagster as dg
 import typer
 
 from exports.datasets import DATASETS
+from paywall_warehouse.quoting import printable_lines
 
 TITLES = {
     "raw__ledger_entries": "ledger",
@@ -78,7 +79,11 @@ class ProgressHandler(logging.Handler):
 
     def _line(self, mark: str, color: str | None, step: str | None, words: str) -> None:
         title = TITLES.get(step or "", step or "").ljust(WIDTH)
-        typer.echo(f"{typer.style(mark, fg=color)} {title}  {words}", file=sys.stderr, color=None if sys.stderr.isatty() else False)
+        typer.echo(
+            f"{typer.style(mark, fg=color)} {title}  {printable_lines(words)}",
+            file=sys.stderr,
+            color=None if sys.stderr.isatty() else False,
+        )
 
 
 def terminal_logger() -> dg.LoggerDefinition:

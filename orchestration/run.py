@@ -20,6 +20,7 @@ from orchestration.progress import terminal_logger
 from orchestration.summary import EXPORT, REFRESH, Outcome, closing_summary
 from orchestration.warehouse import PROCESS_TAG
 from paywall_warehouse.build_file import published_state
+from paywall_warehouse.quoting import printable_lines
 from paywall_warehouse.settings import Settings
 
 GOOD, NOT_PUBLISHED = 0, 1
@@ -51,7 +52,7 @@ def run_once(
     advice = {advice: None for error in outcome.errors if (advice := remedy(error, settings.home.root))}
     outcome = replace(outcome, errors=[*outcome.errors, *advice])
     for line in ("", *closing_summary(settings, outcome, batches)):
-        typer.echo(line, file=sys.stdout if outcome.success else sys.stderr)
+        typer.echo(printable_lines(line), file=sys.stdout if outcome.success else sys.stderr)
     return GOOD if outcome.success else NOT_PUBLISHED
 
 

@@ -187,7 +187,7 @@ class Settings(BaseSettings):
     @property
     def exports_shown(self) -> str:
         """`exports` for people."""
-        return shown_uri(self.exports).rstrip("/")
+        return shown_uri(self.exports).rstrip("/") or "/"
 
     def now(self) -> datetime:
         """`AS_OF`, else the present instant, in UTC."""
@@ -229,6 +229,10 @@ class Settings(BaseSettings):
 
 def load_settings(**overrides: Any) -> Settings:
     """Settings of this process; raises `SettingsError` with one line for each value that is not allowed."""
+    for name in map(str.upper, Settings.model_fields):
+        # Bytes that are no UTF-8 come as halves of characters, over which pydantic fails without naming the setting.
+        if any("\ud800" <= character <= "\udfff" for character in os.environ.get(name, "")):
+            raise SettingsError(f"{name} is not allowed: allowed: UTF-8 text")
     try:
         return Settings(**overrides)
     except ValidationError as error:

@@ -281,10 +281,10 @@ def test_text_from_outside_cannot_pass_for_a_marked_number(settings: Settings) -
     assert json.loads(metadata)["extra"] == {"b": 1, "foo": {"b": "\u0001#}"}, "number": 1234567890.12345678}
 
 
-def test_a_linked_file_is_loaded(settings: Settings, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere.jsonl").write_bytes(jsonl([charge("a", NOON)]))
+def test_a_link_to_a_file_of_the_landing_area_is_loaded(settings: Settings) -> None:
+    land(settings, "arrivals/a.jsonl", jsonl([charge("a", NOON)]))
     (settings.home.landing / "ledger").mkdir(parents=True)
-    (settings.home.landing / "ledger" / "a.jsonl").symlink_to(tmp_path / "elsewhere.jsonl")
+    (settings.home.landing / "ledger" / "a.jsonl").symlink_to("../arrivals/a.jsonl")
     assert outcome(load(settings, "ledger")) == (1, 1, 0)
     assert load(settings, "ledger").batch_seq is None
 

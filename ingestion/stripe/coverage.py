@@ -4,13 +4,14 @@ A row does not say which filters made its file. Our own pull writes that into a 
 Stripe's Dashboard has its days in its name; folders below the report type may name the account and the mode.
 """
 
-import json
 import posixpath
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import TypeAdapter
 
 from ingestion.landing import Landing, LandingFile
 from ingestion.stripe.families import report_folder
@@ -18,6 +19,8 @@ from ingestion.stripe.windows import Span
 
 DEFAULT_ACCOUNT: Final = "default"
 SIDECAR: Final = ".run.json"
+# One of ours has less than 2 kB.
+MAX_SIDECAR_BYTES: Final = 64 << 10
 # As the Dashboard names its downloads: Balance_Summary_USD_2026-10-01_to_2026-10-31_America-Toronto.csv, both days included.
 DAYS_IN_NAME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})_to_(\d{4}-\d{2}-\d{2})(?:_([A-Za-z][A-Za-z0-9+_-]*))?")
 
@@ -74,12 +77,11 @@ def described_by(name: str) -> str | None:
 def read_sidecar(landing: Landing, location: str) -> Sidecar | None:
     """The sidecar at a location; None without one, or where it is not what we write."""
     try:
-        stated = json.loads(landing.filesystem.cat_file(location))
-        names = {field.name for field in fields(Sidecar)}
-        sidecar = Sidecar(**{name: value for name, value in stated.items() if name in names})
-        return sidecar if sidecar.span else None
-    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        sidecar = TypeAdapter(Sidecar).validate_json(landing.beginning(location, MAX_SIDECAR_BYTES), strict=True)
+        is_ours = bool(sidecar.span) and datetime.fromisoformat(sidecar.available_until).tzinfo is not None
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return None
+    return sidecar if is_ours else None
 
 
 def facts_of(landing: Landing, file: LandingFile) -> FileFacts:
@@ -110,7 +112,7 @@ def _named_span(name: str) -> tuple[str, Span | tuple[None, None]]:
     zone = next((name for name in spellings if name in available_timezones()), "UTC")
     try:
         first, last = (datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(zone)) for day in found.group(1, 2))
-    except ValueError:  # such as 2026-02-31
+        # Days are counted on the calendar of the zone: one of them may have 23 hours.
+        return zone, (first.astimezone(UTC), (last + timedelta(days=1)).astimezone(UTC))
+    except (ValueError, OverflowError):  # such as 2026-02-31, or the end of 9999-12-31
         return zone, (None, None)
-    # Days are counted on the calendar of the zone: one of them may have 23 hours.
-    return zone, (first.astimezone(UTC), (last + timedelta(days=1)).astimezone(UTC))

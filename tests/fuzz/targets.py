@@ -1,0 +1,180 @@
+"""What is done with bytes from outside, and what must hold whatever they are; a target a parser. None of this needs the fuzzer."""
+
+import io
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+
+from ingestion.inspection import UnreadableFileError, check_readable
+from ingestion.landing import LandingFile
+from ingestion.load import SOURCES
+from ingestion.sources import LocalFile, record_texts, usual_keys
+from ingestion.sql import define_macros
+from ingestion.streams import BOM, csv_records, csv_rows, json_lines, open_text
+from ingestion.stripe.families import FAMILIES, FOLDER
+from paywall_warehouse.quoting import printable
+from paywall_warehouse.settings import Settings, SettingsError, load_settings
+
+CORPUS = Path(__file__).parent / "corpus"
+# To plan the SQL of a source takes up to a second, however many files it reads.
+FILES_AT_ONCE = 200
+# What an accepted record has, whatever it was read from; of Stripe's the columns that the family requires.
+NEVER_NULL = {
+    "ledger": ("entry_id", "occurred_at", "updated_at", "entry_type", "status", "paywall_id", "amount"),
+    "events": ("event_id", "event_type", "paywall_id", "occurred_at", "body"),
+    "payments": ("rail", "payment_id", "paid_at", "amount", "currency", "status"),
+    "prices": ("model", "effective_from"),
+} | {f"{FOLDER}/{family.name}": tuple(column.name for column in family.columns if column.required) for family in FAMILIES}
+
+
+class Target(Protocol):
+    """A parser under test."""
+
+    def take(self, content: bytes) -> None:
+        """Check what can be checked of one input alone."""
+
+    def flush(self) -> None:
+        """Check what is cheaper to check of many inputs together."""
+
+
+class LandedFiles:
+    """Inputs as landed files of one source: every record is accepted, or rejected with a reason, or its file is, as a whole."""
+
+    def __init__(self, source_name: str, form: str) -> None:
+        self._source, self._form = SOURCES[source_name], form
+        self._folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+        self._files: list[LocalFile] = []
+
+    def take(self, content: bytes) -> None:
+        path = self._folder / f"{len(self._files)}{self._form}"
+        path.write_bytes(content)
+        file = LandingFile(self._source.name, f"{self._source.folder}/{path.name}", str(path), len(content), 0.0, "")
+        try:
+            check_readable(file, path, self._source.layout)
+        except UnreadableFileError as error:
+            refused = error
+        else:
+            refused = None
+        if refused is not None:
+            assert refused.code
+            assert printable(refused.words) == refused.words
+            return
+        with open_text(path, "") as stream:
+            # The judging SQL reads them again; here the fuzzer sees which branches an input takes.
+            batches = json_lines(stream, 0) if self._form == ".jsonl" else csv_rows(stream, 0, self._source.layout.columns)
+            for batch in batches:
+                batch.validate(full=True)
+        self._files.append(LocalFile(len(self._files), file, path))
+        if len(self._files) == FILES_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        files, self._files = self._files, []
+        try:
+            if files:
+                self._judge(files)
+        except Exception as error:
+            if len(files) == 1:
+                content = files[0].path.read_bytes()
+                raise AssertionError(f"{type(error).__name__}: {error}; the input is {content!r}") from error
+            for file in files:
+                self._judge([file])
+            raise
+        finally:
+            for file in files:
+                file.path.unlink()
+
+    def _judge(self, files: list[LocalFile]) -> None:
+        with duckdb.connect(config={"memory_limit": "1GB", "threads": 1}) as connection:
+            define_macros(connection)
+            facts = "select unnest(range($1)) as file_no, 'default' as account_id, true as livemode, 'UTC' as timezone"
+            connection.execute(f"create temp table file_facts as {facts}", [FILES_AT_ONCE])
+            connection.execute(f"set variable usual_keys = {usual_keys(files, self._source.layout)}")
+            judged = connection.sql(self._source.records_sql(record_texts(connection, files, self._source.layout))).fetch_arrow_table()
+        by_file: dict[int, list[int]] = {file.file_no: [] for file in files}
+        for record in judged.to_pylist():
+            by_file[record["file_no"]].append(record["line"])
+            if record["reject_code"] is None:
+                assert not [name for name in NEVER_NULL[self._source.name] if record[name] is None], record
+            else:
+                assert record["reject_words"], record
+        for file in files:
+            lines, content = by_file[file.file_no], file.path.read_bytes()
+            stated = _stated_lines(content) if self._form == ".jsonl" else _stated_rows(content)
+            assert len(lines) == len(set(lines)), f"a record of {content!r} counts more than once"
+            assert stated <= set(lines), f"lines {stated - set(lines)} of {content!r} are lost"
+
+
+def _stated_lines(content: bytes) -> set[int]:
+    lines = content.removeprefix(BOM).split(b"\n")
+    return {number for number, line in enumerate(lines, 1) if line.strip(b" \t\r")}
+
+
+def _stated_rows(content: bytes) -> set[int]:
+    """The first lines of the rows; what no row covers is blank."""
+    records = list(csv_records(io.BytesIO(content)))
+    covered = {record.line + offset for record in records for offset in range(record.raw.count("\n") + 1)}
+    lines = content.removeprefix(BOM).split(b"\n")
+    assert {number for number, line in enumerate(lines, 1) if line.strip(b"\r")} <= covered, f"a line of {content!r} is lost"
+    return {record.line for record in records[1:]}
+
+
+class StripeFiles:
+    """Files of all kinds of Stripe's: the first byte chooses which."""
+
+    def __init__(self) -> None:
+        self._families = [LandedFiles(f"{FOLDER}/{family.name}", ".csv") for family in FAMILIES]
+
+    def take(self, content: bytes) -> None:
+        self._families[content[0] % len(FAMILIES) if content else 0].take(content[1:])
+
+    def flush(self) -> None:
+        for one in self._families:
+            one.flush()
+
+
+class EnvironmentValues:
+    """The first byte chooses a variable, the others are its value: it is allowed and can be used, or is refused by name."""
+
+    def take(self, content: bytes) -> None:
+        names = list(Settings.model_fields)
+        name = names[content[0] % len(names)].upper() if content else "AS_OF"
+        os.environb[name.encode()] = content[1:].replace(b"\0", b"")
+        refused, settings = "", None
+        try:
+            settings = load_settings(_env_file=None)
+        except SettingsError as error:
+            refused = str(error)
+        finally:
+            del os.environb[name.encode()]
+        if settings is None:
+            assert refused.startswith(f"{name} "), refused
+            return
+        assert settings.meaning()
+        assert settings.reporting_day(settings.now())
+        assert settings.landing_shown
+        assert settings.exports_shown
+
+    def flush(self) -> None:
+        pass
+
+
+def target(name: str) -> Target:
+    """A fresh target of a name."""
+    if name == "settings":
+        return EnvironmentValues()
+    if name == "stripe":
+        return StripeFiles()
+    return LandedFiles(name.partition("_")[0], f".{name.partition('_')[2]}")
+
+
+TARGETS = ("ledger_jsonl", "ledger_csv", "events_jsonl", "events_csv", "payments_csv", "prices_csv", "stripe", "settings")
+
+
+def corpus_of(name: str) -> Iterable[Path]:
+    """The inputs that are kept for a target."""
+    return sorted((CORPUS / name).iterdir())

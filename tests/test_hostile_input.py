@@ -1,0 +1,487 @@
+"""Whatever lands: no run ends over it, waits for ever or needs memory without bound; nothing leads out, nothing is lost without a word."""
+
+import gzip
+import io
+import os
+import socket
+import subprocess
+import threading
+import time
+import zlib
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from ingestion.lake import Lake
+from ingestion.landing import Landing
+from ingestion.load import load
+from ingestion.streams import csv_rows
+from ingestion.stripe.coverage import facts_of
+from paywall_warehouse.quoting import literal
+from paywall_warehouse.settings import Settings, load_settings
+from tests.builders import Raw, charge, csv_text, deposit, jsonl, land, ledger_file, parquet, parquet_table
+from tests.fuzz.targets import TARGETS, corpus_of, target
+from tests.harness import run_pipeline
+
+NOON = "2026-10-01T12:00:00Z"
+MIB = 1 << 20
+HEADER = b"id,timestamp,type,user,paywall,amount\n"
+GOOD = jsonl([charge("good", NOON)])
+GOOD_ROW = b"row,2026-10-01T12:00:00Z,charge,u,p,1\n"
+CONSTANT = {"id": "a", "timestamp": NOON, "type": "charge", "user": "u", "paywall": "p", "amount": "1"}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A home whose ledger folder has one good file, which is loaded whatever lies beside it."""
+    folder = tmp_path / "landing" / "ledger"
+    folder.mkdir(parents=True)
+    (folder / "good.jsonl").write_bytes(GOOD)
+    return load_settings(_env_file=None, warehouse_home=tmp_path)
+
+
+def at(settings: Settings, path: str) -> Path:
+    place = settings.home.landing / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def rejects(settings: Settings, columns: str = "path, line, reason_code") -> list[tuple[Any, ...]]:
+    files = Lake(settings.home).parquet_files("rejects", Lake(settings.home).manifests())
+    listed = ", ".join(literal(str(file)) for file in files)
+    return duckdb.sql(f"select {columns} from read_parquet([{listed}]) order by all").fetchall() if files else []
+
+
+def entries(settings: Settings, columns: str) -> list[tuple[Any, ...]]:
+    files = Lake(settings.home).parquet_files("ledger_entries", Lake(settings.home).manifests())
+    listed = ", ".join(literal(str(file)) for file in files)
+    return duckdb.sql(f"select {columns} from read_parquet([{listed}]) order by all").fetchall()
+
+
+def assert_refused(settings: Settings, path: str, code: str) -> None:
+    """The good file is loaded and this one is a reject as a whole; the next load has nothing to add to that."""
+    result = load(settings, "ledger")
+    assert (result.files, result.accepted, result.rejected) == (2, 1, 1)
+    assert rejects(settings) == [(path, None, code)]
+    assert load(settings, "ledger").batch_seq is None
+
+
+def gzipped(unit: bytes, mebibytes: int, start: bytes = b"") -> bytes:
+    """So much of one text again and again, as gzip members of 64 MiB each."""
+    block = unit * (MIB // len(unit))
+    packer = zlib.compressobj(9, wbits=31)
+    member = b"".join([packer.compress(block) for _ in range(64)] + [packer.flush()])
+    return gzip.compress(start, mtime=0) + member * (mebibytes // 64)
+
+
+def zstandard_frames(unit: bytes, mebibytes: int, **parameters: int) -> bytes:
+    chosen = zstandard.ZstdCompressionParameters.from_level(1, **parameters)
+    packer = zstandard.ZstdCompressor(compression_params=chosen).compressobj()
+    frame = b"".join([packer.compress(unit * (MIB // len(unit))) for _ in range(64)] + [packer.flush()])
+    return frame * (mebibytes // 64)
+
+
+# ---------------------------------------------------------------------------------------------- what is no file
+
+
+def test_a_pipe_is_never_opened(settings: Settings) -> None:
+    os.mkfifo(at(settings, "ledger/a.jsonl"))
+    assert_refused(settings, "ledger/a.jsonl", "not_a_file")
+
+
+def test_a_socket_is_never_opened(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        monkeypatch.chdir(settings.home.landing / "ledger")  # a socket's path may have 107 characters
+        listening.bind("a.jsonl")
+    assert_refused(settings, "ledger/a.jsonl", "not_a_file")
+
+
+@pytest.mark.parametrize("target_path", ["/etc/passwd", "/dev/zero", "/etc", "/proc/self/environ"])
+def test_a_link_out_of_the_landing_area_is_not_followed(settings: Settings, target_path: str) -> None:
+    at(settings, "ledger/a.jsonl").symlink_to(target_path)
+    assert_refused(settings, "ledger/a.jsonl", "outside_the_landing_area")
+
+
+def test_a_link_to_a_folder_beside_the_landing_area_is_not_followed(settings: Settings) -> None:
+    outside = settings.home.landing.with_name("landing-of-others")
+    outside.mkdir()
+    (outside / "secret.jsonl").write_bytes(jsonl([charge("secret", NOON)]))
+    at(settings, "ledger/a.jsonl").symlink_to(outside / "secret.jsonl")
+    assert_refused(settings, "ledger/a.jsonl", "outside_the_landing_area")
+
+
+def test_a_folder_of_the_landing_area_that_leads_out_is_not_followed(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.csv").write_bytes(b"x\n")
+    at(settings, "payments").symlink_to(tmp_path / "elsewhere")
+    assert load(settings, "payments").rejected == 1
+    assert rejects(settings) == [("payments", None, "outside_the_landing_area")]
+
+
+@pytest.mark.parametrize("target_path", ["a.jsonl", "nothing"])
+def test_a_link_that_leads_nowhere_is_one_reject(settings: Settings, target_path: str) -> None:
+    at(settings, "ledger/a.jsonl").symlink_to(target_path)
+    assert_refused(settings, "ledger/a.jsonl", "unreadable_file")
+
+
+def test_links_in_a_circle_are_not_walked(settings: Settings) -> None:
+    folder = settings.home.landing / "ledger"
+    for name in ("one", "two"):
+        (folder / name).symlink_to(folder)
+    load(settings, "ledger")
+    assert rejects(settings) == [("ledger/one", None, "not_a_file"), ("ledger/two", None, "not_a_file")]
+
+
+def test_folders_a_thousand_deep_are_walked(settings: Settings) -> None:
+    deep = settings.home.landing / "ledger"
+    for _ in range(1500):
+        deep /= "d"
+        deep.mkdir()
+    (deep / "a.jsonl").write_bytes(jsonl([charge("deep", NOON)]))
+    try:
+        assert load(settings, "ledger").accepted == 2
+    finally:
+        # pytest's own removal of old folders takes a frame of Python's stack for each.
+        subprocess.run(["rm", "-rf", settings.home.landing / "ledger" / "d"], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_without_rights_is_told(settings: Settings) -> None:
+    closed = settings.home.landing / "ledger" / "closed"
+    closed.mkdir(mode=0)
+    assert_refused(settings, "ledger/closed", "unreadable_file")
+
+
+def test_a_file_of_nothing_but_holes_is_not_read(settings: Settings) -> None:
+    with at(settings, "ledger/a.jsonl").open("wb") as file:
+        file.truncate(4 << 40)
+    assert_refused(settings, "ledger/a.jsonl", "decompression_bomb")
+
+
+# ------------------------------------------------------------------------------------------------------- names
+
+
+NAMES = (b"a\nb", b"q'\"", b"p%41", b"{x,y}", b"[a-z]", b"**", b"x" * 240, b"~", b"a::b", b"#x", b"$HOME", b"batch=3", b"-- drop")
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_any_name_is_one_file(settings: Settings, form: str) -> None:
+    for number, name in enumerate(NAMES):
+        record = [charge(f"n{number}", NOON)]
+        with open(os.fsencode(settings.home.landing) + b"/ledger/" + name + b"." + form.encode(), "wb") as file:
+            file.write(jsonl(record) if form == "jsonl" else parquet(record))
+    assert load(settings, "ledger").accepted == 1 + len(NAMES)
+    assert rejects(settings) == []
+
+
+@pytest.mark.parametrize("folder", ["user=evil", "file_no=9", "batch=3", "date=x"])
+def test_a_folder_that_looks_like_a_partition_says_nothing_about_records(settings: Settings, folder: str) -> None:
+    at(settings, f"ledger/{folder}/a.parquet").write_bytes(parquet([charge("a", NOON, user="alice")]))
+    load(settings, "ledger")
+    assert entries(settings, "entry_id, user_id") == [("a", "alice"), ("good", "alice")]
+
+
+def test_a_name_is_told_without_what_steers_a_terminal(settings: Settings) -> None:
+    with open(os.fsencode(settings.home.landing) + b"/ledger/\x1b[31m\xff\x07\nx.txt", "wb") as file:
+        file.write(b"x")
+    load(settings, "ledger")
+    assert rejects(settings, "path") == [(r"ledger/\x1b[31m\xff\x07\nx.txt",)]
+
+
+def test_a_reason_is_told_without_what_steers_a_terminal(settings: Settings) -> None:
+    at(settings, "ledger/a.jsonl").write_bytes(jsonl([charge("a", NOON, "\u001b[2J1")]))
+    at(settings, "ledger/b.csv").write_bytes(b"id,\x1b[2J\n")
+    load(settings, "ledger")
+    assert rejects(settings, "reason") == [
+        (r'column "timestamp" is missing (found: id, \x1b[2J). Rename the column or see docs/inputs.md',),
+        ('field "amount" is not a decimal number: �[2J1',),
+    ]
+
+
+# ------------------------------------------------------------------------------------------------------- bombs
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("one_line.jsonl.gz", gzipped(b"x", 1024)),
+        ("line_feeds.jsonl.gz", gzipped(b"\n", 1024)),
+        ("tiny_lines.jsonl.gz", gzipped(b"1\n", 256)),
+        ("quote.csv.gz", gzipped(b"x\n", 256, HEADER + b'"')),
+        ("one_line.jsonl.zst", zstandard_frames(b"x", 16384)),
+        ("tiny_rows.csv.zst", zstandard.compress(HEADER) + zstandard_frames(b"a\n", 1024)),
+    ],
+)
+def test_a_bomb_is_one_reject(settings: Settings, name: str, content: bytes) -> None:
+    assert len(content) < 2 * MIB
+    at(settings, f"ledger/{name}").write_bytes(content)
+    assert_refused(settings, f"ledger/{name}", "decompression_bomb")
+
+
+def test_a_frame_with_a_window_of_a_gigabyte_is_not_read(settings: Settings) -> None:
+    at(settings, "ledger/a.jsonl.zst").write_bytes(zstandard_frames(b"x", 192, window_log=30))
+    assert_refused(settings, "ledger/a.jsonl.zst", "unreadable_file")
+
+
+def test_what_repeats_itself_a_hundred_times_is_no_bomb(settings: Settings) -> None:
+    line = jsonl([charge("same", NOON)])
+    at(settings, "ledger/a.jsonl.gz").write_bytes(gzip.compress(line * 100_000, mtime=0))
+    assert load(settings, "ledger").accepted == 100_001
+
+
+def test_files_of_thousands_of_members_are_read_whole(settings: Settings) -> None:
+    at(settings, "ledger/a.jsonl.gz").write_bytes(gzip.compress(jsonl([charge("g", NOON)]), mtime=0) * 20_000)
+    at(settings, "ledger/b.jsonl.zst").write_bytes(zstandard.compress(b"") * 20_000 + zstandard.compress(jsonl([charge("z", NOON)])))
+    assert load(settings, "ledger").accepted == 20_002
+
+
+def dictionary_bomb(path: Path, rows: int, **texts: str) -> None:
+    """Every column is one text and so many references to it."""
+    table = pa.table({
+        name: pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), rows), pa.array([text]))
+        for name, text in (CONSTANT | texts).items()
+    })  # fmt: skip
+    pq.write_table(table, path, compression="zstd", row_group_size=rows)
+
+
+@pytest.mark.parametrize(
+    ("rows", "texts"),
+    [(20_000_000, {}), (100_000, {"foo": "x" * MIB}), (1, {"foo": "x" * (300 * MIB)})],
+    ids=["twenty million rows", "rows of a megabyte", "one page of 300 megabytes"],
+)
+def test_a_parquet_bomb_is_one_reject(settings: Settings, rows: int, texts: dict[str, str]) -> None:
+    path = at(settings, "ledger/a.parquet")
+    dictionary_bomb(path, rows, **texts)
+    assert path.stat().st_size < MIB
+    assert_refused(settings, "ledger/a.parquet", "decompression_bomb")
+
+
+def test_a_bomb_needs_no_more_memory_than_a_small_file(settings: Settings) -> None:
+    load(settings, "ledger")
+    before, peak, done = psutil.Process().memory_info().rss, 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.01):
+            peak = max(peak, psutil.Process().memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    content = {"a.jsonl.zst": zstandard_frames(b"x", 4096), "b.csv.gz": gzipped(b"x", 512, HEADER + b'"')}
+    for name, text in content.items():
+        at(settings, f"ledger/{name}").write_bytes(text)
+    watcher.start()
+    assert load(settings, "ledger").rejected == 2
+    done.set()
+    watcher.join()
+    assert peak - before < 200 * MIB
+
+
+# -------------------------------------------------------------------------------------------- long and wide records
+
+
+@pytest.mark.parametrize("start", [b"", b'"'], ids=["bare", "open quote"])
+def test_a_row_of_100_megabytes_is_one_reject_and_costs_no_good_row(settings: Settings, start: bytes) -> None:
+    at(settings, "ledger/a.csv").write_bytes(HEADER + GOOD_ROW + start + b"x" * (100 * MIB) + b"\n" + GOOD_ROW)
+    result = load(settings, "ledger")
+    assert (result.accepted, result.rejected) == (3, 1)
+    assert rejects(settings, "line, reason_code, length(raw)") == [(3, "record_too_long", MIB)]
+
+
+def test_a_quote_on_every_line_does_not_make_each_read_the_rest(settings: Settings) -> None:
+    at(settings, "ledger/a.csv").write_bytes(HEADER + b'a","c\n' * 20_000 + GOOD_ROW)
+    started = time.monotonic()
+    result = load(settings, "ledger")
+    assert (result.accepted, result.rejected) == (2, 20_000)
+    assert time.monotonic() - started < 10, "20,000 lines each of which reads 20,000 further ones take minutes"
+
+
+def test_a_header_line_without_end_is_one_reject(settings: Settings) -> None:
+    at(settings, "ledger/a.csv").write_bytes(b'"' + b"x" * (3 * MIB))
+    assert_refused(settings, "ledger/a.csv", "missing_column")
+
+
+def test_a_hundred_thousand_columns_are_one_reject(settings: Settings) -> None:
+    many = b"".join(b",c%d" % number for number in range(100_000))
+    at(settings, "ledger/a.csv").write_bytes(HEADER.strip() + many + b"\n" + GOOD_ROW.strip() + b"," * 100_000 + b"\n")
+    assert_refused(settings, "ledger/a.csv", "too_many_columns")
+
+
+def test_a_parquet_row_of_more_than_a_megabyte_is_one_reject(settings: Settings) -> None:
+    rows = [charge("short", NOON), charge("long", NOON, foo="x" * (2 * MIB))]
+    at(settings, "ledger/a.parquet").write_bytes(parquet(rows))
+    result = load(settings, "ledger")
+    assert (result.accepted, result.rejected) == (2, 1)
+    ((line, code, raw),) = rejects(settings, "line, reason_code, raw")
+    assert (line, code) == (2, "record_too_long")
+    assert '"id":"long"' in raw
+
+
+def test_long_rows_are_read_a_few_at_a_time() -> None:
+    row = b"row," + b"x" * (MIB - 10) + b"\n"
+    batches = csv_rows(io.BytesIO(b"id,user\n" + row * 40), 0, ("id", "user"))
+    # 17 rows of almost a mebibyte are the first to be more than 16 MiB.
+    assert [batch.num_rows for batch in batches] == [17, 17, 6]
+
+
+@pytest.mark.soak
+def test_a_ledger_of_long_metadata_is_loaded_within_the_memory_limit(settings: Settings) -> None:
+    """15,000 records of 64 kB are 960 MB; their groups in Parquet once needed more than DUCKDB_MEMORY_LIMIT, and the run ended."""
+    with at(settings, "ledger/a.jsonl").open("wb") as file:
+        for number in range(15_000):
+            file.write(jsonl([charge(f"e{number}", NOON, metadata={"n": f"{number:060d}" + "x" * 64_000})]))
+    assert load(settings, "ledger").accepted == 15_001
+
+
+# ---------------------------------------------------------------------------------------------------- odd content
+
+
+@pytest.mark.parametrize("field", ["metadata", "foo"])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")], ids=["lists", "objects"])
+def test_json_a_hundred_thousand_deep_ends_no_run(settings: Settings, field: str, opening: str, closing: str) -> None:
+    deep = Raw('{"a":' + opening * 100_000 + "1" + closing * 100_000 + "}")
+    at(settings, "ledger/a.jsonl").write_bytes(jsonl([charge("deep", NOON, **{field: deep}), charge("flat", NOON)]))
+    result = load(settings, "ledger")
+    assert result.accepted + result.rejected == 3
+    assert rejects(settings, "line, reason_code") == ([(1, "metadata_too_large")] if field == "metadata" else [])
+
+
+LONE = b'{"id":"\\ud800","timestamp":"2026-10-01T12:00:00Z","type":"charge","user":"u","paywall":"p","amount":"1"}\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (LONE, "invalid_json"),
+        (GOOD.replace(b"good", b"g\xffd"), "invalid_utf8"),
+        (GOOD.replace(b"good", b"g\x00d"), "invalid_json"),
+        (b"\xef\xbb\xbf" + GOOD, "invalid_json"),
+        (GOOD[:-2] + b', "amount": 2}\n', "duplicate_field"),
+        (jsonl([charge("a", NOON, Raw("1e999999999"))]), "amount_too_large"),
+        (jsonl([charge("a", NOON, Raw("1e-99"))]), "too_many_decimals"),
+        (jsonl([charge("a", NOON, "1" * 500_000)]), "amount_too_large"),
+        (jsonl([charge("a", "0000-01-01T00:00:00Z")]), "time_out_of_range"),
+        (jsonl([charge("a", "9999-12-31T23:59:59Z")]), "time_out_of_range"),
+        (jsonl([charge("a", "99999-01-01T00:00:00Z")]), "bad_time"),
+        (jsonl([charge("a", "2016-12-31T23:59:61Z")]), "bad_time"),
+        (b"[" * 1_000_000 + b"\n", "invalid_json"),
+    ],
+)  # fmt: skip
+def test_a_record_that_means_nothing_is_one_reject(settings: Settings, line: bytes, code: str) -> None:
+    at(settings, "ledger/a.jsonl").write_bytes(GOOD.replace(b"good", b"before") + line + GOOD.replace(b"good", b"after"))
+    assert load(settings, "ledger").accepted == 3
+    assert rejects(settings, "line, reason_code") == [(2, code)]
+
+
+def test_minus_zero_is_zero(settings: Settings) -> None:
+    at(settings, "ledger/a.jsonl").write_bytes(jsonl([charge("a", NOON, Raw("-0")), charge("b", NOON, Raw("-0.0e999999999"))]))
+    load(settings, "ledger")
+    assert entries(settings, "entry_id, amount") == [("a", Decimal(0)), ("b", Decimal(0)), ("good", Decimal(1))]
+
+
+@pytest.mark.parametrize(
+    ("column", "code"),
+    [
+        (pa.array([10**17], pa.timestamp("ms")), "unreadable_file"),
+        (pa.StringArray.from_buffers(1, pa.py_buffer(bytes([0, 0, 0, 0, 2, 0, 0, 0])), pa.py_buffer(b"\xff\xfe")), "unreadable_file"),
+    ],
+    ids=["year 3170843", "invalid UTF-8"],
+)
+def test_parquet_that_duckdb_cannot_read_is_one_reject(settings: Settings, column: pa.Array, code: str) -> None:
+    at(settings, "ledger/a.parquet").write_bytes(
+        parquet_table(pa.table({**{name: [text] for name, text in CONSTANT.items()}, "foo": column}))
+    )
+    assert_refused(settings, "ledger/a.parquet", code)
+
+
+@pytest.mark.parametrize("name", ["text", "raw", "line", "file_no", "problem", "beginnings", "a\"b'; drop table x; --", "filename"])
+def test_a_parquet_column_may_have_any_name(settings: Settings, name: str) -> None:
+    at(settings, "ledger/a.parquet").write_bytes(parquet([charge("a", NOON, **{name: "kept"})]))
+    load(settings, "ledger")
+    (metadata,) = entries(settings, "metadata")[0]
+    assert '"kept"' in metadata
+
+
+def test_a_parquet_column_without_a_name_is_one_reject(settings: Settings) -> None:
+    at(settings, "ledger/a.parquet").write_bytes(parquet([charge("a", NOON, **{"": "x"})]))
+    assert_refused(settings, "ledger/a.parquet", "missing_column")
+
+
+# ---------------------------------------------------------------------------------------------- beside Stripe's files
+
+
+ACTIVITY = "stripe/balance_change_from_activity.itemized.7"
+ROWS = csv_text([{"balance_transaction_id": "txn_1", "created_utc": "2026-10-01 12:00:00", "currency": "usd", "gross": "1", "fee": "0",
+                  "net": "1", "reporting_category": "charge", "charge_id": "ch_1", "payment_intent_id": "pi_1"}])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "sidecar",
+    [b"[" * 1_000_000, b"\xff", b"{}", b"[]", b"x" * (10 * MIB), b'{"parameters":{"interval_start":1e400}}'],
+    ids=["deep", "no UTF-8", "empty", "a list", "long", "a number without end"],
+)
+def test_a_sidecar_that_is_none_of_ours_is_passed_over(settings: Settings, sidecar: bytes) -> None:
+    at(settings, f"{ACTIVITY}/a.csv").write_bytes(ROWS)
+    at(settings, f"{ACTIVITY}/.a.csv.run.json").write_bytes(sidecar)
+    assert load(settings, "stripe/balance_change_from_activity.itemized").accepted == 1
+
+
+def test_a_pipe_for_a_sidecar_is_not_waited_for(settings: Settings) -> None:
+    at(settings, f"{ACTIVITY}/a.csv").write_bytes(ROWS)
+    os.mkfifo(at(settings, f"{ACTIVITY}/.a.csv.run.json"))
+    assert load(settings, "stripe/balance_change_from_activity.itemized").accepted == 1
+
+
+@pytest.mark.parametrize("days", ["0001-01-01_to_9999-12-31_America-Toronto", "0001-01-01_to_0001-01-02_Asia-Tokyo"])
+def test_a_span_at_the_ends_of_the_calendar_says_nothing(settings: Settings, days: str) -> None:
+    at(settings, f"{ACTIVITY}/itemized_{days}.csv").write_bytes(ROWS)
+    landing = Landing.of(settings)
+    (file,) = landing.files("stripe")
+    assert facts_of(landing, file).covered_from is None
+    assert load(settings, "stripe/balance_change_from_activity.itemized").accepted == 1
+
+
+# ------------------------------------------------------------------------------------------------------ a whole run
+
+SQL = "'); drop table fct_ledger_entries; --"
+JINJA = "{{ env_var('HOME') }}{% raw %}"
+HTML = "<script>alert(1)</script>"
+FORMULA = "=cmd|' calc'!A0"
+ESCAPES = "\u001b[31mred\u0007"
+
+
+def test_texts_that_look_like_code_come_out_of_the_marts_as_they_went_in(tmp_path: Path) -> None:
+    texts = (SQL, JINJA, HTML, FORMULA, ESCAPES)
+    records = [deposit(f"d {text}", NOON, "10", user=text, paywall=text, metadata={"reason": text, "rail": text}) for text in texts]
+    records += [charge(f"c {text}", NOON, "2.5", user=text, paywall=text, model=text, metadata={text: text}) for text in texts]
+    land(tmp_path, [ledger_file("a.jsonl", records)])
+    result = run_pipeline(tmp_path, as_of="2026-10-02")
+    assert result.exit_code == 0, result
+    assert not {character for character in result.output if ord(character) < 32} - {"\n"}
+    with duckdb.connect(str(tmp_path / "published" / "warehouse.duckdb"), read_only=True) as connection:
+        kept = connection.execute("select entry_id, user_id, paywall_id, model_id from marts.fct_ledger_entries").fetchall()
+        assert sorted(kept, key=str) == sorted(
+            [(f"d {text}", text, text, None) for text in texts] + [(f"c {text}", text, text, text) for text in texts], key=str
+        )
+        # A wallet each: 10 in, 2.5 out.
+        wallets = connection.execute("select user_id, closing_balance from marts.fct_wallet_days").fetchall()
+        assert sorted(wallets) == sorted((text, Decimal("7.5")) for text in texts)
+        assert connection.execute("select sum(revenue) from marts.fct_daily_revenue").fetchall() == [(Decimal("12.5"),)]
+        assert connection.execute("select count(*) from marts.fct_ledger_entries where metadata ->> $1 = $1", [SQL]).fetchall() == [(1,)]
+
+
+# -------------------------------------------------------------------------------------------------------- the corpus
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_what_the_fuzzer_found_keeps_every_promise(name: str) -> None:
+    fuzzed = target(name)
+    for path in corpus_of(name):
+        fuzzed.take(path.read_bytes())
+    fuzzed.flush()
