@@ -71,6 +71,15 @@ def erasure_times(connection: duckdb.DuckDBPyConnection) -> list[datetime]:
         return []
 
 
+def last_batch_shown(settings: Settings) -> int:
+    """The last batch of the lake that readers see; -1 where there is no published file, or one of an earlier version."""
+    try:
+        with published_warehouse(settings) as connection:
+            return int(connection.execute("select built_through from ops.build_state").fetchall()[0][0])
+    except (NotPublishedError, duckdb.CatalogException):
+        return -1
+
+
 def published_run(settings: Settings) -> str | None:
     """The id of the run that made the published file; None where there is none that can be exported."""
     try:

@@ -74,6 +74,10 @@ def erase(
     landing: Annotated[bool, typer.Option("--landing", help="Write the landed files that name the person anew, too.")] = False,
 ) -> None:
     """Replace a person's id by a pseudonym, in the lake, the published file and the exports, for good. No sum changes."""
+    try:
+        user.encode()
+    except UnicodeEncodeError:
+        raise WrongUsageError("USER is not UTF-8 text, which no record can state.") from None
     settings = ready_settings()
     from orchestration.erasure import erase_user
 

@@ -11,6 +11,7 @@ import typer
 from sqlalchemy.exc import OperationalError
 
 from exports.catalog import is_complete
+from exports.publication import last_batch_shown
 from ingestion.lake import Lake
 from orchestration import assets
 from orchestration.definitions import build_defs
@@ -37,6 +38,7 @@ def run_once(
 ) -> int:
     """Run the job and tell how it ended; returns the exit code. Where another run is at work and this one may not `wait`, it fails."""
     before = published_state(settings.home)
+    shown = before.built_through if before else last_batch_shown(settings)
     try:
         outcome = execute(settings, instance, REFRESH, full_refresh=full_refresh, wait=wait, exports=exports, **overrides)
     except (OSError, OperationalError) as error:
@@ -48,7 +50,7 @@ def run_once(
         # An earlier run was cut short after it had published, or exports are to go elsewhere.
         outcome = execute(settings, instance, EXPORT, wait=wait, exports=exports, **overrides)
     # What an earlier run loaded and could not publish is new to readers too.
-    batches = [manifest for manifest in Lake(settings.home).manifests() if before is None or manifest.batch_seq > before.built_through]
+    batches = [manifest for manifest in Lake(settings.home).manifests() if manifest.batch_seq > shown]
     advice = {advice: None for error in outcome.errors if (advice := remedy(error, settings.home.root))}
     outcome = replace(outcome, errors=[*outcome.errors, *advice])
     for line in ("", *closing_summary(settings, outcome, batches)):

@@ -4,24 +4,27 @@ import gzip
 import json
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
 
 from ingestion.erasure import erase as erase_module
 from ingestion.erasure import parquet_files
-from ingestion.erasure.erase import UnknownUserError, erase
-from ingestion.erasure.registry import read_registry
+from ingestion.erasure.erase import UnknownUserError, erase, landed_files, rewrite_landed
+from ingestion.erasure.registry import ended, read_registry
 from ingestion.erasure.texts import Person, words_of
+from ingestion.landing import Landing
 from ingestion.load import load
 from orchestration.erasure import erase_user
 from paywall_warehouse.settings import load_settings
-from tests.builders import Raw, charge, csv_text, delivered, deposit, event, events_file, land, landed, ledger_file
+from tests.builders import Raw, charge, csv_text, delivered, deposit, event, events_file, jsonl, land, landed, ledger_file, parquet_table
 from tests.export_homes import manifest_of
 from tests.harness import run_pipeline
 
@@ -242,19 +245,136 @@ def test_landed_files_are_written_anew_where_that_is_asked_for(erased: tuple[Pat
     assert not [line for line in told if line.startswith("  ")]
 
 
+REFERRED = [charge("s1", NOON, user="bob", metadata={"referred_by": ALICE, "deep": [{"by": f"\\u0061{ALICE[1:]}"}]})]
+CHANNELS = {
+    "somebody else's metadata": ledger_file("one.jsonl", REFERRED),
+    "metadata of a CSV row": ledger_file("one.csv", REFERRED),
+    "an event's body": events_file(
+        "one.jsonl", [event("x1", "usage.charge.created", NOON, walletUserId="w9", activityId="x", cost=1, actorId=ALICE)]
+    ),
+    "a rejected record": ledger_file("one.jsonl", [charge("s1", NOON, "?", user=ALICE)]),
+    "a rejected record, escaped": ledger_file("one.jsonl", [Raw('{"id": "s1", "user": "alice\\u0040example.com"}')]),
+    "a rejected row": ledger_file("one.csv", [charge("s1", NOON, "?", user=ALICE)]),
+    "a reason that quotes": ledger_file("one.csv", [charge("s1", NOON, user="bob", currency=ALICE)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_an_erased_id_that_comes_back_by_itself_is_recognised_wherever_it_stands(tmp_path: Path, channel: str) -> None:
+    home = tmp_path / "home"
+    land(home, [ledger_file("first.jsonl", [charge("c1", NOON, user=ALICE)])])
+    load(settings_of(home), "ledger")
+    erase(settings_of(home), ALICE)
+    land(home, [CHANNELS[channel]])
+    loaded = load(settings_of(home), CHANNELS[channel].folder)
+    assert (loaded.files, loaded.records) == (1, 1)
+    assert naming_alice(home / "lake") == []
+    assert pseudonym_of(home) in "".join(_lake_rows(home)[1:])
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_who_stands_in_rejected_records_or_in_texts_only_is_erased_too(tmp_path: Path, channel: str) -> None:
+    home = tmp_path / "home"
+    land(home, [CHANNELS[channel]])
+    load(settings_of(home), CHANNELS[channel].folder)
+    assert erase(settings_of(home), ALICE).rows == 1
+    assert naming_alice(home / "lake") == []
+
+
+def test_the_words_of_the_format_stay_whoever_is_called_so(tmp_path: Path) -> None:
+    """People who are called `user`, `promo` and `charge`: others' records and every number stay as they are."""
+    home = tmp_path / "home"
+    records = [
+        deposit("d1", NOON, "3", user="user", metadata={"funding": "promo"}),
+        deposit("d2", NOON, "4", user="promo", metadata={"reason": "promo", "promo": "promo", "user": "promo"}),
+        charge("c1", NOON, "1", user="charge"),
+        charge("c2", NOON, "?", user="bob"),
+    ]
+    land(home, [ledger_file("a.jsonl", records), ledger_file("b.csv", [one | {"id": f"{one['id']}b"} for one in records])])
+    load(settings_of(home), "ledger")
+    before = _lake_rows(home)
+    for user in ("user", "promo", "charge"):
+        done = erase(settings_of(home), user)
+        found = landed_files(settings_of(home), Landing.of(settings_of(home)).files("ledger"), user, done.pseudonym)
+        rewrite_landed(settings_of(home), found, user, done.pseudonym)
+        assert (done.rows, [one.records for one in found]) == (2, [1, 1])
+        before = [row.replace(f"'user_id': '{user}'", f"'user_id': '{done.pseudonym}'") for row in before]
+        before = [row.replace(f'"user":"{user}"', f'"user":"{done.pseudonym}"') for row in before]
+    assert _lake_rows(home) == before
+    again = tmp_path / "again"
+    shutil.copytree(home / "landing", again / "landing")
+    load(settings_of(again), "ledger")
+    assert sorted(map(_without_time, _lake_rows(again))) == sorted(map(_without_time, before))
+
+
+def _without_time(row: str) -> str:
+    return row.partition(", 'first_seen_at'")[0]
+
+
+def test_landed_files_in_which_the_id_is_escaped_nested_or_bytes_are_written_anew(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    escaped = ALICE.replace("@", "\\u0040")
+    table = pa.table(
+        {
+            "id": ["n1", "n2"], "timestamp": [NOON] * 2, "type": ["charge"] * 2,
+            "paywall": ["pw"] * 2, "amount": ["1", "2"], "user": ["bob"] * 2,
+            "metadata": [{"who": ALICE, "tags": [ALICE, "x"]}, {"who": "bob", "tags": []}],
+            "note": [b"bob", ALICE.encode()],
+            "pairs": pa.array([[("k", ALICE)], []], pa.map_(pa.string(), pa.string())),
+        }
+    )  # fmt: skip
+    files = [
+        landed("ledger", "net.jsonl", jsonl([charge("e1", NOON)]).replace(b"alice", escaped.encode())),
+        landed("ledger", "nested.parquet", parquet_table(table)),
+    ]  # fmt: skip
+    land(home, files)
+    (home / "landing" / "ledger" / "net.jsonl").chmod(0o600)
+    (home / "landing" / "ledger" / "link.jsonl").symlink_to("net.jsonl")
+    load(settings_of(home), "ledger")
+    done = erase(settings_of(home), ALICE)
+    listed = Landing.of(settings_of(home)).files("ledger")
+    found = landed_files(settings_of(home), listed, ALICE, done.pseudonym)
+    assert sorted((one.file.path, one.records) for one in found) == [
+        ("ledger/link.jsonl", 1), ("ledger/nested.parquet", 2), ("ledger/net.jsonl", 1),
+    ]  # fmt: skip
+    rewrite_landed(settings_of(home), found, ALICE, done.pseudonym)
+    assert naming_alice(home) == []
+    assert "\\u0040" not in (home / "landing" / "ledger" / "net.jsonl").read_text()
+    rows = pq.read_table(home / "landing" / "ledger" / "nested.parquet").to_pylist()
+    assert rows[0]["metadata"] == {"who": done.pseudonym, "tags": [done.pseudonym, "x"]}
+    assert (rows[0]["pairs"], rows[1]["note"]) == ([("k", done.pseudonym)], done.pseudonym.encode())
+    assert (home / "landing" / "ledger" / "net.jsonl").stat().st_mode & 0o777 == 0o600
+    assert (home / "landing" / "ledger" / "link.jsonl").is_symlink()
+
+
+def test_a_second_erasure_of_a_person_who_came_back_is_noted_again(erased: tuple[Path, list[str]]) -> None:
+    """Somebody else wrote the id into a sentence, where nothing recognises it; erasing the person once more finds it."""
+    [operation] = manifest_of(erased[0] / "exports", "ledger")["operations"]
+    registry = read_registry(settings_of(erased[0]).home)
+    assert [one.erased_at.isoformat() for one in registry.erasures if one.erased_at] == [
+        datetime.fromisoformat(operation["at"]).astimezone(UTC).isoformat()
+    ]
+    later = registry.with_erasure(ended(registry.erasures[0]))
+    assert later.erasures[0].erased_at > registry.erasures[0].erased_at  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize("survived", range(6))
 def test_an_erasure_that_is_interrupted_is_taken_up_by_the_next_load(
-    loaded: Path, erased: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, survived: int
+    loaded: Path, erased: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, survived: int, again: bool
 ) -> None:
     """Four files of the lake are written, and the registry before and after: at each of them the process may end."""
     home = Path(shutil.copytree(loaded, tmp_path / "home"))
+    if again:
+        # The lake as it was, with the registry of a person whom an earlier erasure ended with, and a publication since.
+        shutil.copy(erased[0] / "lake" / "erasures.json", home / "lake" / "erasures.json")
     left = [survived]
     with monkeypatch.context() as dying:
         for module, name in ((parquet_files, "replace_file"), (erase_module, "write_registry")):
             dying.setattr(module, name, _until_death(getattr(module, name), left))
         with pytest.raises(KeyboardInterrupt):
             erase(settings_of(home), ALICE)
-    if survived:
+    if survived:  # else the registry was not written, and nothing has begun
         load(settings_of(home), "ledger")
         assert naming_alice(home / "lake") == []
         assert not (home / "state" / "published.json").exists()
@@ -306,7 +426,9 @@ def test_the_registry_is_its_owners_alone_and_its_key_is_needed_to_recognise(era
         ("anna", '{"user": "anna", "note": "anna said so to annabel"}', '{"user": "P", "note": "P said so to annabel"}'),
         ("anna", '{"user": "anna.b", "by": "anna", "note": "to anna."}', '{"user": "anna.b", "by": "P", "note": "to P."}'),
         ("anna", '{"user": "bob", "note": "anna said"}', '{"user": "bob", "note": "anna said"}'),
-        ("anna", '{"anna": {"by": ["anna"]}}', '{"P": {"by": ["P"]}}'),
+        ("anna", '{"anna": {"by": ["anna"]}}', '{"anna": {"by": ["P"]}}'),
+        ("pw", '{"paywall": "pw", "user": "pw", "id": "pw:1"}', '{"paywall": "pw", "user": "P", "id": "pw:1"}'),
+        ("promo", '{"user": "promo", "funding": "promo", "note": "promo"}', '{"user": "P", "funding": "promo", "note": "promo"}'),
         ("zoë/1", '{"user": "zo\\u00eb\\/1"}', '{"user": "P"}'),
         ("zoë/1", '{"user": "zo\\u00EB/1"}', '{"user": "P"}'),
         ('a"b\\', '{"user": "a\\"b\\\\", "n": 1.10}', '{"user": "P", "n": 1.10}'),

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -152,7 +152,9 @@ def test_a_delivery_is_on_the_disk_when_it_is_acknowledged(landing: Path, port: 
 
 
 def test_any_path_is_taken_because_a_proxy_may_leave_any(port: int) -> None:
-    assert post(port, usage(1), path="/hooks/paywalls?x=1").status == 200
+    for number, path in enumerate(("/hooks/paywalls?x=1", "http://h/hook", "*", "/a%0Ab", "//", "/health/")):
+        assert post(port, usage(number), path=path).status == 200
+    assert post(port, usage(9), Content_Encoding="Identity").status == 200
 
 
 def test_what_is_signed_and_no_event_is_kept_and_rejected_by_the_load_with_its_text(landing: Path, port: int) -> None:
@@ -237,6 +239,21 @@ def test_bodies_without_an_id_are_stored_each_time(landing: Path, port: int) -> 
     assert len(stored(landing)) == 2
 
 
+@pytest.mark.parametrize(
+    "refused",
+    [
+        b"\xef\xbb\xbf" + usage(1),
+        usage(1)[:-1] + b', "status": "pending"}',
+        usage(1)[:-1] + b', "x": NaN}',
+        usage(1)[:-1] + b', "x": "\\ud800"}',
+    ],
+)
+def test_a_copy_that_a_load_refuses_hides_no_good_one(landing: Path, port: int, refused: bytes) -> None:
+    assert [post(port, body).body["repeated"] for body in (usage(0), refused, usage(1))] == [False, False, False]
+    loaded = load(load_settings(_env_file=None, warehouse_home=landing.parent), "events")
+    assert (loaded.accepted, loaded.rejected) == (2, 1)
+
+
 # ------------------------------------------------------------------------------------------------------ limits
 
 
@@ -280,6 +297,28 @@ def test_a_connection_that_is_kept_may_pause_between_its_requests(landing: Path)
             assert connection.getresponse().read()
             time.sleep(0.3)
         connection.close()
+
+
+def test_a_client_that_reads_no_answers_is_cut_off(landing: Path) -> None:
+    with receiving(landing, request_seconds=0.5) as port, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        client.connect(("127.0.0.1", port))
+        client.settimeout(0.5)
+        with suppress(TimeoutError):
+            while True:
+                client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+        until(lambda: _is_reset(client), 60)
+
+
+def _is_reset(client: socket.socket) -> bool:
+    """Whether the receiver has ended the connection; else it gets more to answer."""
+    try:
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+    return False
 
 
 def test_headers_without_end_are_not_collected(landing: Path, port: int) -> None:
@@ -327,6 +366,8 @@ def test_what_cannot_be_written_is_not_acknowledged_and_comes_again(landing: Pat
         answer = post(port, usage(2))
         assert (answer.status, answer.headers["retry-after"]) == (503, "30")
         assert health(port)[0] == 503
+    # By itself: a proxy that heeds it sends nothing meanwhile.
+    until(lambda: health(port)[0] == 200)
     assert post(port, usage(2)).body == {"stored": True, "repeated": False}
     assert health(port) == (200, {"status": "ok", "held_bytes": 0, "stored": 2, "repeated": 0, "refused": 0, "failed": 1})
     seal_open_segments(landing)
@@ -386,7 +427,14 @@ def test_segments_are_sealed_by_size_by_age_and_when_the_receiver_stops(landing:
     assert not list(landing.rglob("*.part"))
 
 
-def test_a_load_takes_what_is_acknowledged_until_then_and_the_receiver_goes_on(landing: Path, port: int) -> None:
+def test_a_load_takes_what_is_acknowledged_until_then_and_the_receiver_goes_on(landing: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with receiving(landing, segment_seconds=1) as port:
+        _load_between_deliveries(landing, port)
+        time.sleep(2.2)
+    assert "sealed" not in caplog.text
+
+
+def _load_between_deliveries(landing: Path, port: int) -> None:
     settings = load_settings(_env_file=None, warehouse_home=landing.parent)
     for number in range(3):
         assert post(port, usage(number)).status == 200

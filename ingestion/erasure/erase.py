@@ -11,12 +11,13 @@ from pathlib import Path
 import duckdb
 
 from ingestion.erasure.landed import Naming, naming, write_anew
-from ingestion.erasure.parquet_files import ids_in, linked_wallets, rewrite, states
+from ingestion.erasure.parquet_files import ids_in, linked_wallets, named_rows, rewrite
 from ingestion.erasure.registry import Registry, ended, read_registry, write_registry
 from ingestion.erasure.texts import Person
 from ingestion.lake import Lake
 from ingestion.landing import Landing, LandingFile
 from ingestion.tables import LAKE_TABLES
+from paywall_warehouse.build_file import drop_build_file
 from paywall_warehouse.settings import Settings
 
 
@@ -36,7 +37,7 @@ class Erased:
 
 
 def erase(settings: Settings, user: str) -> Erased:
-    """Replace a person's id in the whole lake; once more changes nothing.
+    """Replace a person's id in the whole lake; where it is nowhere any more nothing changes.
 
     What was built from the lake is forgotten, so that the next build starts from an empty file. Raises `UnknownUserError` where
     the id is nowhere and never was.
@@ -44,16 +45,19 @@ def erase(settings: Settings, user: str) -> Erased:
     with settings.home.writing():
         lake, registry = Lake(settings.home), read_registry(settings.home)
         lake.remove_orphans()
-        erasure = registry.of(user)
+        known = registry.of(user)
+        erasure = known or registry.begun(user)
         with duckdb.connect(config=settings.duckdb_config()) as connection:
-            if erasure is None and not any(states(connection, file, user) for file in _files(lake)):
-                raise UnknownUserError(user)
+            person = Person(user, erasure.pseudonym)
+            rows = sum(named_rows(connection, file, [person]) for file in _files(lake))
             wallets = sorted({wallet for file in _files(lake) for wallet in linked_wallets(connection, file, user)})
-        # From here on the id is recognised wherever it comes from.
-        erasure = registry.begun(user) if erasure is None else replace(erasure, user=user)
-        registry = registry.with_erasure(erasure)
-        write_registry(settings.home, registry)
-        rows = _finish(settings, lake, registry)
+        if not rows and known is None:
+            raise UnknownUserError(user)
+        if rows or erasure.user is not None:
+            # From here on the id is recognised wherever it comes from.
+            registry = registry.with_erasure(replace(erasure, user=user))
+            write_registry(settings.home, registry)
+            _finish(settings, lake, registry)
     return Erased(erasure.pseudonym, rows, wallets)
 
 
@@ -74,7 +78,7 @@ def pseudonymise(settings: Settings, registry: Registry, files: Iterable[Path]) 
     with duckdb.connect(config=settings.duckdb_config()) as connection:
         ids = {one for file in files for one in ids_in(connection, file)}
         people = [Person(one, pseudonyms[digest]) for one in sorted(ids) if (digest := registry.digest(one)) in pseudonyms]
-        for file in files:
+        for file in files if people else []:
             rewrite(connection, file, people)
 
 
@@ -92,20 +96,19 @@ def rewrite_landed(settings: Settings, found: Iterable[Naming], user: str, pseud
                 write_anew(landing, lake, one, person)
 
 
-def _finish(settings: Settings, lake: Lake, registry: Registry) -> int:
-    """Rewrite the lake for every erasure that is under way, and forget what was built from it."""
-    home = settings.home
-    people = [Person(erasure.user, erasure.pseudonym) for erasure in registry.erasures if erasure.user is not None]
+def _finish(settings: Settings, lake: Lake, registry: Registry) -> None:
+    """Forget what was built from the lake, and rewrite it for every erasure that is under way."""
+    # First: of a lake that was rewritten nobody can tell whether the build is older. A file from which rows were deleted still has them on
+    # its free pages, so that the next one starts empty.
+    drop_build_file(settings.home)
+    settings.home.published_state_file.unlink(missing_ok=True)
+    people = [Person(erasure.user, erasure.pseudonym) for erasure in registry.unfinished if erasure.user is not None]
     with duckdb.connect(config=settings.duckdb_config()) as connection:
-        rows = sum(rewrite(connection, file, people) for file in _files(lake))
-    if rows or any(erasure.erased_at is None for erasure in registry.erasures):
-        # A file from which rows were deleted still has them on its free pages.
-        for file in (home.build_file, home.build_file.with_name(f"{home.build_file.name}.wal"), home.published_state_file):
-            file.unlink(missing_ok=True)
-    for erasure in registry.erasures:
+        for file in _files(lake):
+            rewrite(connection, file, people)
+    for erasure in registry.unfinished:
         registry = registry.with_erasure(ended(erasure))
-    write_registry(home, registry)
-    return rows
+    write_registry(settings.home, registry)
 
 
 def _files(lake: Lake) -> list[Path]:

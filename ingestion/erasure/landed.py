@@ -5,11 +5,12 @@ import gzip
 import io
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -46,16 +47,17 @@ def naming(landing: Landing, files: Iterable[LandingFile], person: Person) -> It
 def write_anew(landing: Landing, lake: Lake, found: Naming, person: Person) -> None:
     """Put a file without the person's id in the place of one that has it; the lake then knows that it is loaded.
 
-    Name, format, compression and time stay; lines keep their order. A process that is killed between the two leaves a file that the next
-    run loads once more, which changes no number.
+    Name, format, compression, time and mode stay; lines keep their order. A process that is killed between the two leaves a file that the
+    next run loads once more, which changes no number.
     """
     with landing.local_copy(found.file) as path, landing.writing_aside() as aside:
-        before, landed_at = sha256(path), path.stat().st_mtime_ns
-        _read(landing, found.file, person, aside)
+        before = sha256(path)
+        if _read(landing, found.file, person, aside) is None:
+            return  # the file behind a link that was written anew already
         if landing.is_local:
-            os.utime(aside, ns=(landed_at, landed_at))
+            shutil.copystat(path, aside)
         _tell_sidecar(landing, found.file, aside)
-        landing.put(found.file.path, aside)
+        landing.put(_place(landing, found.file), aside)
         after = sha256(aside)
     now = landing.listed(found.file)
     for manifest in lake.manifests():
@@ -69,9 +71,16 @@ def write_anew(landing: Landing, lake: Lake, found: Naming, person: Person) -> N
             lake.restate(replace(manifest, files=known))
 
 
+def _place(landing: Landing, file: LandingFile) -> str:
+    """Where the bytes of a file are, relative to the landing area: behind links."""
+    if landing.is_local:
+        return os.path.relpath(os.path.realpath(file.location), os.path.realpath(landing.root))
+    return file.location[len(landing.root) :].lstrip("/")
+
+
 def _tell_sidecar(landing: Landing, file: LandingFile, aside: Path) -> None:
     """Size and digest in the sidecar of a file that we pulled from Stripe: it would be pulled again."""
-    folder, _, name = file.path.rpartition("/")
+    folder, _, name = file.location[len(landing.root) :].lstrip("/").rpartition("/")
     sidecar = f"{folder}/{sidecar_name(name)}"
     try:
         stated = json.loads(landing.filesystem.cat_file(f"{landing.root}/{sidecar}"))
@@ -82,23 +91,23 @@ def _tell_sidecar(landing: Landing, file: LandingFile, aside: Path) -> None:
 
 def _read(landing: Landing, file: LandingFile, person: Person, target: Path | None) -> Naming | None:
     """Count the records of a file that name a person, and write it without the id where there is a target."""
-    if file.format not in FORMATS:
+    if file.format not in FORMATS or file.hindrance is not None:
         return None
     try:
         with landing.local_copy(file) as path:
             if not _may_name(file, path, person):
                 return None
             records = _parquet(path, person, target) if file.format == ".parquet" else _text(file, path, person, target)
-    except DAMAGE as error:
+    except (*DAMAGE, UnicodeError) as error:
         return Naming(file, 0, f"it cannot be read ({error}); delete it where it names the person")
     return Naming(file, records) if records else None
 
 
 def _may_name(file: LandingFile, path: Path, person: Person) -> bool:
-    """A cheap look: whether any spelling of the id stands in the bytes of a text file."""
+    """A cheap look: whether any spelling of the id stands in the bytes of a text file, or what JSON may write for any character."""
     if file.format == ".parquet":
         return True
-    spellings = [spelling.encode(errors="surrogateescape") for spelling in person.spellings]
+    spellings = [b"\\u", *(spelling.encode(errors="surrogateescape") for spelling in person.spellings)]
     overlap = max(map(len, spellings))
     rest = b""
     with open_text(path, file.compression) as stream:
@@ -146,10 +155,11 @@ def _csv_lines(stream: BinaryIO, person: Person) -> Iterator[tuple[bytes, bytes]
     """Each record before and after; one that names nobody is written as it came."""
     header: list[str] = []
     for record in csv_records(stream):
-        header = header or record.fields
         before = f"{record.raw}\n"
         after = before
-        if not person.may_be_in(before):
+        if not header:
+            header = record.fields
+        elif not person.may_be_in(before):
             pass
         elif record.problem is not None or len(record.fields) != len(header):
             after = person.in_row(before)
@@ -199,8 +209,29 @@ def _column(name: str, column: pa.Array, person: Person) -> tuple[pa.Array, list
         column = column.dictionary_decode()
     if pa.types.is_integer(column.type) and person.looks_like_number and NAMES_A_USER.search(name):
         column = column.cast(pa.string())
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+    if not (pa.types.is_nested(column.type) or _is_text(column.type)):
         return column, []
     before = column.to_pylist()
-    after = [person.in_field(name, text) if text is not None and person.may_be_in(text) else text for text in before]
-    return pa.array(after, column.type), [place for place, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]
+    after = [_without(name, value, person) for value in before]
+    places = [place for place, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]
+    return (pa.array(after, column.type) if places else column), places
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    tests = ("is_string", "is_large_string", "is_string_view", "is_binary", "is_large_binary", "is_binary_view")
+    return any(getattr(pa.types, test)(kind) for test in tests)
+
+
+def _without(name: str, value: Any, person: Person) -> Any:
+    """A value of any shape without the id."""
+    if isinstance(value, str):
+        return person.in_field(name, value) if person.may_be_in(value) else value
+    if isinstance(value, bytes):
+        return _without(name, value.decode(errors="surrogateescape"), person).encode(errors="surrogateescape")
+    if isinstance(value, dict):
+        return {key: _without(key, one, person) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without(name, one, person) for one in value]
+    if isinstance(value, tuple):  # a member of a map
+        return value[0], _without(str(value[0]), value[1], person)
+    return value

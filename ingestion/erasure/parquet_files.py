@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingestion.erasure.texts import Person, words_of
+from ingestion.erasure.texts import Person, texts_of, words_of
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.quoting import file_literal, literal
 
@@ -17,6 +17,9 @@ from paywall_warehouse.quoting import file_literal, literal
 ID_COLUMNS: Final = ("user_id", "wallet_user_id", "external_user_id")
 JSON_COLUMNS: Final = ("metadata", "body")
 ROW_COLUMNS: Final = ("raw", "reason", "reject_raw", "reject_words")
+# `reason` of a webhook event or an entry is a word of its own, that of a reject quotes the record.
+QUOTING: Final = "reason_code"
+JSON_TEXTS: Final = r'"(?:[^"\\]|\\.)*"'
 
 
 @dataclass(frozen=True)
@@ -33,23 +36,19 @@ class _Columns:
 
 
 def ids_in(connection: duckdb.DuckDBPyConnection, parquet: Path) -> Iterator[str]:
-    """Every id that a file states, and every word of its rejected rows that may be one; some more than once."""
+    """Every id that a file states, and every text of its records that may be one; some more than once."""
     columns = _columns(parquet)
     for name in columns.ids:
         yield from (
             one for (one,) in connection.execute(f"select distinct {name} from {_rows(parquet)} where {name} is not null").fetchall()
         )
+    for name in columns.json:
+        texts = f"select distinct unnest(regexp_extract_all({name}, {literal(JSON_TEXTS)})) from {_rows(parquet)}"
+        for (token,) in connection.execute(texts).fetchall():
+            yield from texts_of(token)
     for name in columns.rows:
         for (text,) in connection.execute(f"select {name} from {_rows(parquet)} where {name} is not null").fetchall():
             yield from words_of(text)
-
-
-def states(connection: duckdb.DuckDBPyConnection, parquet: Path, user: str) -> bool:
-    """Whether a file has a row of the person with this id."""
-    named = [f"{name} = $user" for name in _columns(parquet).ids]
-    if not named:
-        return False
-    return connection.execute(f"select 1 from {_rows(parquet)} where {' or '.join(named)} limit 1", {"user": user}).fetchone() is not None
 
 
 def linked_wallets(connection: duckdb.DuckDBPyConnection, parquet: Path, user: str) -> list[str]:
@@ -61,63 +60,74 @@ def linked_wallets(connection: duckdb.DuckDBPyConnection, parquet: Path, user: s
     return [wallet for (wallet,) in connection.execute(query, {"user": user}).fetchall()]
 
 
+def named_rows(connection: duckdb.DuckDBPyConnection, parquet: Path, people: Sequence[Person]) -> int:
+    """The number of rows of a file that name one of these people."""
+    with _Change(connection, parquet, people) as change:
+        return change.rows
+
+
 def rewrite(connection: duckdb.DuckDBPyConnection, parquet: Path, people: Sequence[Person]) -> int:
     """Replace a file by one without these people's ids; returns the number of rows that named one of them.
 
     Where none does, the file is left alone. A process that is killed leaves the old file or the new one.
     """
-    if not people:
-        return 0
-    columns = _columns(parquet)
-    changed = dict(_changed_texts(connection, parquet, columns, people))
-    pseudonyms = {person.user: person.pseudonym for person in people}
-    connection.execute("create or replace temp table pseudonyms (id varchar, pseudonym varchar)")
-    connection.executemany("insert into pseudonyms values (?, ?)", [list(pair) for pair in pseudonyms.items()])
-    named = " or ".join([f"{name} in (select id from pseudonyms)" for name in columns.ids] or ["false"])
-    ids = f"select file_row_number from {_rows(parquet)} where {named}"
-    connection.register("changed_texts", _table(changed, columns.texts))
-    try:
-        (count,) = connection.execute(f"select count(*) from ({ids} union select place from changed_texts)").fetchall()[0]
-        if count:
-            replaced = [
-                f"coalesce((select pseudonym from pseudonyms where id = rows.{name}), rows.{name}) as {name}" for name in columns.ids
-            ] + [f"case when changed.place is null then rows.{name} else changed.{name} end as {name}" for name in columns.texts]
-            query = f"""select rows.* exclude (file_row_number) replace ({", ".join(replaced)})
-                from {_rows(parquet)} as rows left join changed_texts as changed on changed.place = rows.file_row_number"""
+    with _Change(connection, parquet, people) as change:
+        if change.rows:
+            replace_file(parquet, change.write)
+        return change.rows
 
-            def write(partial: Path) -> None:
-                connection.execute(f"copy ({query}) to {literal(str(partial))} (format parquet, compression zstd)")
 
-            replace_file(parquet, write)
-    finally:
-        connection.unregister("changed_texts")
-    return int(count)
+class _Change:
+    """What becomes of a file, while its tables of replacements are there."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, parquet: Path, people: Sequence[Person]) -> None:
+        self._connection = connection
+        self._parquet = parquet
+        self._columns = _columns(parquet)
+        texts = _changed_texts(connection, parquet, self._columns, people)
+        connection.execute("create or replace temp table pseudonyms (id varchar, pseudonym varchar)")
+        for person in people:
+            connection.execute("insert into pseudonyms values (?, ?)", [person.user, person.pseudonym])
+        connection.register("changed_texts", _table(texts, self._columns.texts))
+        named = " or ".join([f"{name} in (select id from pseudonyms)" for name in self._columns.ids] or ["false"])
+        ids = f"select file_row_number from {_rows(parquet)} where {named}"
+        self.rows = int(connection.execute(f"select count(*) from ({ids} union select place from changed_texts)").fetchall()[0][0])
+
+    def __enter__(self) -> "_Change":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.unregister("changed_texts")
+
+    def write(self, partial: Path) -> None:
+        """Write the file as it will be."""
+        ids = [f"coalesce((select pseudonym from pseudonyms where id = rows.{name}), rows.{name}) as {name}" for name in self._columns.ids]
+        texts = [f"case when changed.place is null then rows.{name} else changed.{name} end as {name}" for name in self._columns.texts]
+        query = f"""select rows.* exclude (file_row_number) replace ({", ".join(ids + texts)})
+            from {_rows(self._parquet)} as rows left join changed_texts as changed on changed.place = rows.file_row_number"""
+        self._connection.execute(f"copy ({query}) to {literal(str(partial))} (format parquet, compression zstd)")
 
 
 def _changed_texts(
     connection: duckdb.DuckDBPyConnection, parquet: Path, columns: _Columns, people: Sequence[Person]
-) -> Iterator[tuple[int, Mapping[str, str | None]]]:
+) -> dict[int, dict[str, str | None]]:
     """Of each row whose texts change: its place, and all its texts as they will be."""
+    changed: dict[int, dict[str, str | None]] = {}
     if not columns.texts:
-        return
-    own = [f"{name} = $user" for name in columns.ids]
-    spelt = [f"contains({name}, $spelling_{number})" for name in columns.texts for number in range(max(len(p.spellings) for p in people))]
-    escaped = [f"contains({name}, '\\u')" for name in columns.json]
-    known: dict[int, dict[str, str | None]] = {}
+        return changed
     for person in people:
-        spellings = {
-            f"spelling_{number}": person.spellings[min(number, len(person.spellings) - 1)]
-            for number in range(max(len(p.spellings) for p in people))
-        }
-        query = f"""select file_row_number, {" or ".join(own) if own else "false"}, {", ".join(columns.texts)}
-            from {_rows(parquet)} where {" or ".join([*own, *spelt, *escaped])}"""
-        parameters = spellings | ({"user": person.user} if own else {})
-        for place, is_about, *texts in connection.execute(query, parameters).fetchall():
-            before = known.get(place) or dict(zip(columns.texts, texts, strict=True))
+        spellings = {f"spelling_{number}": spelling for number, spelling in enumerate(person.spellings)}
+        spelt = [f"contains({name}, ${spelling})" for name in columns.texts for spelling in spellings]
+        escaped = [f"contains({name}, '\\u')" for name in columns.texts]
+        own = " or ".join(f"{name} is not distinct from $user" for name in columns.ids) or "$user is null"
+        query = f"""select file_row_number, {own}, {", ".join(columns.texts)}
+            from {_rows(parquet)} where {" or ".join([*spelt, *escaped])}"""
+        for place, is_about, *texts in connection.execute(query, {"user": person.user, **spellings}).fetchall():
+            before = changed.get(place) or dict(zip(columns.texts, texts, strict=True))
             after = {name: _without(person, columns, name, text, is_about=bool(is_about)) for name, text in before.items()}
             if after != before:
-                known[place] = after
-    yield from known.items()
+                changed[place] = after
+    return changed
 
 
 def _without(person: Person, columns: _Columns, name: str, text: str | None, *, is_about: bool) -> str | None:
@@ -137,7 +147,7 @@ def _table(changed: Mapping[int, Mapping[str, str | None]], texts: Sequence[str]
 def _columns(parquet: Path) -> _Columns:
     names = pq.read_schema(parquet).names
     ids, json_columns, rows = ([name for name in wanted if name in names] for wanted in (ID_COLUMNS, JSON_COLUMNS, ROW_COLUMNS))
-    return _Columns(ids, json_columns, rows)
+    return _Columns(ids, json_columns, rows if QUOTING in names else [name for name in rows if name != "reason"])
 
 
 def _rows(parquet: Path) -> str:

@@ -4,7 +4,6 @@ The file lies in the lake, which is what gets backed up, and is nobody's but the
 nothing of the id. An id that comes back is recognised by its HMAC under a random key of this file, which is never published.
 """
 
-import hashlib
 import hmac
 import json
 import secrets
@@ -28,7 +27,7 @@ class Erasure:
     """HMAC-SHA256 of the id in hexadecimal."""
     requested_at: datetime
     erased_at: datetime | None = None
-    """When the lake first had the id nowhere any more."""
+    """When the lake last lost the id; None while that has not happened yet."""
     user: str | None = None
     """The id itself while the lake is rewritten: whoever takes an interrupted erasure up again has to know it."""
 
@@ -47,7 +46,7 @@ class Registry:
 
     def digest(self, user: str) -> str:
         """What an id is recognised by."""
-        return hmac.new(bytes.fromhex(self.key), user.encode(), hashlib.sha256).hexdigest()
+        return hmac.digest(bytes.fromhex(self.key), user.encode(errors="surrogatepass"), "sha256").hex()
 
     @property
     def unfinished(self) -> list[Erasure]:
@@ -67,7 +66,7 @@ class Registry:
 
 def ended(erasure: Erasure) -> Erasure:
     """An erasure whose id is nowhere in the lake any more."""
-    return replace(erasure, user=None, erased_at=erasure.erased_at or datetime.now(UTC))
+    return replace(erasure, user=None, erased_at=datetime.now(UTC))
 
 
 def read_registry(home: Home) -> Registry:

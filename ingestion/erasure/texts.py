@@ -1,23 +1,39 @@
 """A person's id in texts: records as they came, their metadata, rows that were rejected.
 
-An id is replaced where it stands by itself: as a JSON text, a CSV field, a word of a sentence. Within a longer word it is another id. One
-that looks like a number is replaced only where a name says that a user is meant: elsewhere it is an amount or a count.
+An id is replaced where it stands by itself: as a JSON text, a CSV field, a word of a sentence. Within a longer word it is another id.
+What names the fields of a record is never replaced, nor is the value of a field that means no user. An id that looks like a number, or is a
+word of the format such as `charge`, is replaced only where a name says that a user is meant.
 """
 
+import csv
 import json
 import re
 from collections.abc import Iterator
 
+from ingestion.events import ENVELOPE, PATHS
+from ingestion.ledger import ENTRY_TYPES, FIELDS, METADATA_KEYS, STATUSES
+from ingestion.payments import FIELDS as PAYMENT_FIELDS
+from ingestion.payments import STATUSES as PAYMENT_STATUSES
+
 JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
-JSON_MEMBER = re.compile(r'("(?:[^"\\]|\\.)*"\s*:\s*)(-?[0-9][-+.0-9eE]*)(?=\s*[,}])')
+# A text, and whether it names a member; or a number.
+JSON_SCALAR = re.compile(r'(?P<text>"(?:[^"\\]|\\.)*")(?P<names>\s*:)?|(?P<number>(?<![\w.+-])-?[0-9][-+.0-9eE]*)')
 NUMBER = re.compile(r"[-+]?[0-9]+([.,][0-9]*)?([eE][-+]?[0-9]+)?")
-NAMES_A_USER = re.compile(r"user|wallet|external|customer|client_reference", re.IGNORECASE)
+NAMES_A_USER = re.compile(r"user|wallet|external_?id|client_reference|customer(?!_facing)", re.IGNORECASE)
 # What makes a longer id of one that stands beside it; a point does only where something follows it.
 BEFORE, AFTER = r"(?<![A-Za-z0-9_.@+-])", r"(?![A-Za-z0-9_@+-]|\.[A-Za-z0-9])"
 WORD = re.compile(r"[A-Za-z0-9_.@+:/-]+")
-LONGEST_NAME = 200
 # A shorter id is too often a part of what somebody writes.
 SHORTEST_WORD = 4
+
+_NAMES = {*FIELDS, *ENVELOPE, *PAYMENT_FIELDS, *(path.rpartition(".")[2] for path in PATHS.values())}
+_NAMES |= {key for keys in METADATA_KEYS.values() for key in keys} - {"metadata"}
+# Fields whose value is no user, whatever it looks like. Within metadata an `id` may be anybody's.
+NO_USER = frozenset(name for name in _NAMES if not NAMES_A_USER.search(name)) - {"id", "reason"}
+WORDS_OF_THE_FORMAT = frozenset(
+    {*_NAMES, "paid", "promo", "usd", "eur", "null", "true", "false"}
+    | {word for words in (ENTRY_TYPES, STATUSES, PAYMENT_STATUSES) for synonyms in words.values() for word in synonyms}
+)
 
 
 class Person:
@@ -27,60 +43,73 @@ class Person:
         self.user = user
         self.pseudonym = pseudonym
         self.looks_like_number = NUMBER.fullmatch(user) is not None
+        self.is_ambiguous = self.looks_like_number or user in WORDS_OF_THE_FORMAT
+        """Whether the id means something else where no name says that it is a user."""
         self.spellings = tuple(dict.fromkeys(_spellings(user)))
         """As texts may write the id: escaped as JSON and CSV do."""
         spelt = "|".join(map(re.escape, sorted(self.spellings, key=len, reverse=True)))
         self._alone = re.compile(f"{BEFORE}(?:{spelt}){AFTER}")
 
     def may_be_in(self, text: str) -> bool:
-        """False where the text cannot name the person."""
-        return any(spelling in text for spelling in self.spellings) or "\\u" in text
+        """False where the text cannot name the person; JSON may escape any character."""
+        return "\\u" in text or any(spelling in text for spelling in self.spellings)
 
     def in_json(self, text: str, *, is_about: bool = False) -> str:
         """A JSON text without the id. `is_about` says that the record is the person's own: then words of its texts are replaced too."""
-        if not self.may_be_in(text) and not is_about:
+        if not self.may_be_in(text):
             return text
         is_about |= any(_text_of(token) == self.user for token in JSON_TEXT.findall(text))
-        named = JSON_MEMBER.sub(self._number, text) if self.looks_like_number else text
-        return JSON_TEXT.sub(lambda token: self._token(token[0], named, token, is_about), named)
+        named_at, name = -1, ""
+
+        def replaced(found: re.Match[str]) -> str:
+            nonlocal named_at, name
+            if found["names"]:
+                named_at, name = found.end(), _text_of(found["text"]) or ""
+                return found[0]
+            # A value follows its name; what else follows stands in a list.
+            of = name if not text[named_at : found.start()].strip() and named_at >= 0 else ""
+            return self._value(found, of, is_about)
+
+        return JSON_SCALAR.sub(replaced, text)
 
     def in_row(self, text: str) -> str:
         """What is no JSON, such as a row that was rejected, without the id."""
-        return text if self.looks_like_number else self._alone.sub(self.pseudonym, text)
+        return text if self.is_ambiguous else self._alone.sub(self.pseudonym, text)
 
     def in_field(self, name: str, value: str) -> str:
-        """The value of a CSV column without the id."""
+        """The value of a column, or of a member, without the id."""
         if value.lstrip().startswith("{"):
             return self.in_json(value)
-        if value == self.user:
-            return self.pseudonym if not self.looks_like_number or NAMES_A_USER.search(name) else value
-        return self.in_row(value)
+        if name in NO_USER or name == "id" or (self.is_ambiguous and not NAMES_A_USER.search(name)):
+            return value
+        return self.pseudonym if value == self.user else self.in_row(value)
 
-    def _number(self, member: re.Match[str]) -> str:
-        is_user = member[2] == self.user and NAMES_A_USER.search(member[1])
-        return f"{member[1]}{json.dumps(self.pseudonym)}" if is_user else member[0]
-
-    def _token(self, token: str, text: str, found: re.Match[str], is_about: bool) -> str:
-        """One text of a JSON document."""
-        if _text_of(token) == self.user:
-            if not self.looks_like_number or self._names_a_user(text[: found.start()]):
-                return json.dumps(self.pseudonym)
-            return token
-        if is_about and not self.looks_like_number and len(self.user) >= SHORTEST_WORD:
-            return self._alone.sub(self.pseudonym, token)
-        return token
-
-    def _names_a_user(self, before: str) -> bool:
-        """Whether the text that ends here ends with a member's name that means a user."""
-        name = re.search(r'"((?:[^"\\]|\\.)*)"\s*:\s*$', before[-LONGEST_NAME:])
-        return name is not None and NAMES_A_USER.search(name[1]) is not None
+    def _value(self, found: re.Match[str], name: str, is_about: bool) -> str:
+        """A text or a number of a JSON document."""
+        if name in NO_USER or (self.is_ambiguous and not NAMES_A_USER.search(name)):
+            return found[0]
+        if found["number"] == self.user or (found["text"] and _text_of(found["text"]) == self.user):
+            # A reason that is the id as a whole may decide what a deposit is.
+            return found[0] if name == "reason" else json.dumps(self.pseudonym)
+        if found["text"] and is_about and name != "id" and not self.is_ambiguous and len(self.user) >= SHORTEST_WORD:
+            return self._alone.sub(self.pseudonym, found[0])
+        return found[0]
 
 
 def words_of(text: str) -> Iterator[str]:
     """What may be an id in a row that was rejected."""
-    yield from filter(None, map(_text_of, JSON_TEXT.findall(text)))
+    yield from texts_of(text)
     yield from WORD.findall(text)
     yield from (field.strip().strip('"') for field in text.split(","))
+    try:
+        yield from next(csv.reader([text.replace("\n", " ")]), [])
+    except csv.Error:
+        return
+
+
+def texts_of(text: str) -> Iterator[str]:
+    """What the texts of a JSON document say."""
+    yield from filter(None, map(_text_of, JSON_TEXT.findall(text)))
 
 
 def _text_of(token: str) -> str | None:

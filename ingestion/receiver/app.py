@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from ingestion.receiver.deliveries import delivery
 from ingestion.receiver.journal import Journal, NotStoredError
@@ -56,14 +57,16 @@ class Receiver:
 
     def application(self) -> Starlette:
         """The application, for any ASGI server."""
-        return Starlette(
-            routes=[
-                Route("/health", self._health, methods=["GET"]),
-                # Whatever path a proxy leaves: a delivery that is answered 404 would be lost.
-                Route("/{path:path}", self._receive, methods=["POST"]),
-            ],
-            lifespan=self._lifespan,
-        )
+        application = Starlette(routes=[Route("/health", self._health, methods=["GET"])], lifespan=self._lifespan)
+        # Whatever path a proxy leaves, in whatever form: a delivery that is answered 404 would be lost.
+        application.router.default = self._anywhere
+        application.router.redirect_slashes = False
+        return application
+
+    async def _anywhere(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        response = await self._receive(request) if request.method == "POST" else _answer(405, "deliveries are posted")
+        await response(scope, receive, send)
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -101,7 +104,7 @@ class Receiver:
 
     async def _read(self, request: Request, body: bytearray) -> None:
         """Read the raw body, within the limits of size, of time and of all bodies together."""
-        if request.headers.get("Content-Encoding", "identity") != "identity":
+        if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
             raise _RefusedError(415, "a body that is compressed is not taken")
         try:
             async with asyncio.timeout(self._limits.request_seconds):

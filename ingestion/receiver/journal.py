@@ -60,6 +60,11 @@ class Journal:
             while group := self._next_group():
                 await self._write_group(group)
             await self._seal(self._writer.seal_if_old)
+            if self.fault is not None:
+                # A proxy that heeds the fault sends nothing by which it could be found to be over.
+                with suppress(OSError):
+                    await self._in_thread(self._writer.probe)
+                    self._recovered()
         await self._seal(self._writer.seal)
         self._thread.shutdown()
 
@@ -81,16 +86,22 @@ class Journal:
         try:
             new = await self._in_thread(partial(self._writer.append, [one.delivery for one in group]))
         except Exception as error:  # whatever it is: nobody may wait for ever, and nobody may be told that it is stored
+            if type(error) is not type(self.fault):
+                log.error("deliveries cannot be stored: %r; their senders are told to come again", error)
             self.fault = error
-            log.exception("%d deliveries could not be stored", len(group))
             for stored in waiting:
                 if not stored.done():
                     stored.set_exception(NotStoredError())
             return
-        self.fault = None
+        self._recovered()
         for stored, is_new in zip(waiting, new, strict=True):
             if not stored.done():  # else whoever waited has gone
                 stored.set_result(is_new)
+
+    def _recovered(self) -> None:
+        if self.fault is not None:
+            log.info("deliveries can be stored again")
+            self.fault = None
 
     async def _seal(self, seal: Callable[[], None]) -> None:
         try:

@@ -20,6 +20,8 @@ from paywall_warehouse.files import fsync_path, private
 FOLDER = "events/received"
 OPEN = ".jsonl.part"
 TAIL_BYTES = 64 << 10
+# More than the blocks that file systems keep back.
+PROBE_BYTES = 64 << 10
 
 
 class SegmentWriter:
@@ -62,10 +64,11 @@ class SegmentWriter:
             self._segment = None
             segment.abandon()
             raise
-        if segment.size >= self._max_bytes:
-            self.seal()
-        else:
+        if segment.size < self._max_bytes:
             segment.unlock()
+        else:
+            with suppress(OSError):  # it is stored, and whoever seals next may do better
+                self.seal()
         return stored
 
     def seal_if_old(self) -> None:
@@ -78,7 +81,22 @@ class SegmentWriter:
         segment, self._segment = self._segment, None
         if segment:
             segment.lock()
-            segment.seal()
+            if segment.is_open():
+                segment.seal()
+            else:  # a run has sealed it
+                segment.close()
+
+    def probe(self) -> None:
+        """Raise `OSError` where nothing can be written now; costs a file that is removed again."""
+        _make_folder(self._folder)
+        file = self._folder / f".probe-{uuid4().hex[:8]}"
+        try:
+            with open(file, "xb", opener=private) as probe:
+                probe.write(bytes(PROBE_BYTES))
+                probe.flush()
+                os.fsync(probe.fileno())
+        finally:
+            file.unlink(missing_ok=True)
 
     def _locked(self) -> "_Segment":
         """The open segment under its lock; another one where a run has sealed it."""

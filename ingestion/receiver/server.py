@@ -47,10 +47,11 @@ def _allow_open_files(count: int) -> None:
 
 
 def _patient_protocol(limits: Limits) -> type[asyncio.Protocol]:
-    """uvicorn's protocol, and an end to its patience: it waits for ever for the headers of a request."""
+    """uvicorn's protocol, and an end to its patience: it waits for ever for headers, and for answers to be read."""
 
     class Patient(H11Protocol):
         _deadline: asyncio.TimerHandle | None = None
+        _unread: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -60,6 +61,8 @@ def _patient_protocol(limits: Limits) -> type[asyncio.Protocol]:
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._forget_deadline()
+            if self._unread is not None:
+                self._unread.cancel()
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
@@ -68,6 +71,15 @@ def _patient_protocol(limits: Limits) -> type[asyncio.Protocol]:
                 self._forget_deadline()
             elif self._deadline is None:
                 self._expect_headers()
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._unread = self.loop.call_later(limits.request_seconds, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            if self._unread is not None:
+                self._unread.cancel()
+            super().resume_writing()
 
         def _expect_headers(self) -> None:
             self._deadline = self.loop.call_later(limits.request_seconds, self.transport.abort)
