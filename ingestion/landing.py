@@ -76,7 +76,7 @@ class Landing:
     @property
     def is_local(self) -> bool:
         """Whether files can be opened where they are."""
-        return isinstance(self.filesystem, LocalFileSystem)
+        return type(self.filesystem) is LocalFileSystem
 
     def files(self, source: str) -> list[LandingFile]:
         """Every finished file of one folder and its subfolders, in the order in which they landed."""
@@ -85,7 +85,7 @@ class Landing:
             files = [self._file(source, one.location, one.info, one.hindrance) for one in files_below(folder, self.root)]
         elif self._exists(folder):
             found = self.filesystem.find(folder, detail=True)
-            files = [self._file(source, location, self._info(location, info)) for location, info in found.items()]
+            files = [self._file(source, location, _listed(info)) for location, info in found.items()]
         else:
             files = []
         return sorted((file for file in files if _is_finished(file.path)), key=lambda file: (file.landed_at, file.path))
@@ -105,26 +105,23 @@ class Landing:
             hindrance=hindrance,
         )
 
-    def _info(self, location: str, info: dict[str, Any]) -> dict[str, Any]:
-        """What a listing says of a file; on a local disk what the file itself says, behind links."""
-        if self.is_local:
-            return told(location)
-        versions = {key: info[key] for key in VERSION_KEYS if key in info}
-        return {"size": info["size"], "mtime": _modified(info), **versions}
-
     def listed(self, file: LandingFile) -> LandingFile:
         """The file as a listing shows it now."""
-        self.filesystem.invalidate_cache()
-        return self._file(file.source, file.location, self._info(file.location, self.filesystem.info(file.location)))
+        return self._file(file.source, file.location, self._look(file.location))
 
     def is_unchanged(self, file: LandingFile) -> bool:
         """Whether the file is still what the listing showed."""
-        self.filesystem.invalidate_cache()
         try:
-            info = self._info(file.location, self.filesystem.info(file.location))
+            return bool(tokenize(self._look(file.location)) == file.fingerprint)
         except FileNotFoundError:
             return False
-        return bool(tokenize(info) == file.fingerprint)
+
+    def _look(self, location: str) -> dict[str, Any]:
+        """What is said of a file now."""
+        if self.is_local:
+            return told(location)
+        self.filesystem.invalidate_cache()
+        return _listed(self.filesystem.info(location))
 
     def beginning(self, location: str, length: int) -> bytes:
         """The first bytes of a small file; raises `OSError` where there is no regular one, links included."""
@@ -172,6 +169,12 @@ class Landing:
             yield copy
         finally:
             copy.unlink(missing_ok=True)
+
+
+def _listed(info: dict[str, Any]) -> dict[str, Any]:
+    """What a listing says of a file that is not on a local disk."""
+    versions = {key: info[key] for key in VERSION_KEYS if key in info}
+    return {"size": info["size"], "mtime": _modified(info), **versions}
 
 
 def _copy(source: Path, target: Path) -> None:

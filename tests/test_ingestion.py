@@ -12,8 +12,8 @@ import duckdb
 import fsspec
 import pyarrow as pa
 import pytest
-from fsspec.implementations.local import LocalFileSystem
 
+from ingestion import folders
 from ingestion import load as load_module
 from ingestion.lake import Lake
 from ingestion.load import LandingFileChangedError, LoadResult, load
@@ -226,14 +226,13 @@ def test_a_file_that_is_taken_away_while_it_is_read_is_no_reject_and_nothing_hal
 def test_a_file_that_goes_between_listing_and_look_is_not_there(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     land(settings, "ledger/a.jsonl", jsonl([charge("a", NOON)]))
     gone = land(settings, "ledger/b.jsonl", jsonl([charge("b", NOON)]))
-    find = LocalFileSystem.find
+    told = folders.told
 
-    def listed(*arguments: Any, **named: Any) -> Any:
-        found = find(*arguments, **named)
+    def looked_at(location: str) -> dict[str, Any]:
         gone.unlink(missing_ok=True)
-        return found
+        return told(location)
 
-    monkeypatch.setattr(LocalFileSystem, "find", listed)
+    monkeypatch.setattr(folders, "told", looked_at)
     assert outcome(load(settings, "ledger")) == (1, 1, 0)
 
 
