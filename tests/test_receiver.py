@@ -424,6 +424,24 @@ def test_segments_are_sealed_by_size_by_age_and_when_the_receiver_stops(landing:
     assert not list(landing.rglob("*.part"))
 
 
+def test_a_stream_without_a_pause_is_sealed_by_age_too(landing: Path) -> None:
+    with receiving(landing, segment_seconds=0.2) as port:
+        senders = [threading.Thread(target=_deliver_for, args=(port, 1.0, start)) for start in range(4)]
+        for sender in senders:
+            sender.start()
+        until(lambda: len(sealed(landing)) >= 2, 5)
+        assert any(sender.is_alive() for sender in senders)
+        for sender in senders:
+            sender.join()
+
+
+def _deliver_for(port: int, seconds: float, start: int) -> None:
+    end, number = time.monotonic() + seconds, start
+    while time.monotonic() < end:
+        post(port, usage(number))
+        number += 4
+
+
 def test_a_load_takes_what_is_acknowledged_until_then_and_the_receiver_goes_on(landing: Path, caplog: pytest.LogCaptureFixture) -> None:
     with receiving(landing, segment_seconds=1) as port:
         _load_between_deliveries(landing, port)

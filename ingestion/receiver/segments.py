@@ -64,7 +64,7 @@ class SegmentWriter:
             self._segment = None
             segment.abandon()
             raise
-        if segment.size < self._max_bytes:
+        if segment.size < self._max_bytes and not self._is_old():
             segment.unlock()
         else:
             with suppress(OSError):  # it is stored, and whoever seals next may do better
@@ -73,7 +73,7 @@ class SegmentWriter:
 
     def seal_if_old(self) -> None:
         """Seal the segment where its first delivery has waited long enough."""
-        if self._segment and time.monotonic() - self._segment.opened >= self._max_seconds:
+        if self._is_old():
             self.seal()
 
     def seal(self) -> None:
@@ -97,6 +97,9 @@ class SegmentWriter:
                 os.fsync(probe.fileno())
         finally:
             file.unlink(missing_ok=True)
+
+    def _is_old(self) -> bool:
+        return self._segment is not None and time.monotonic() - self._segment.opened >= self._max_seconds
 
     def _locked(self) -> "_Segment":
         """The open segment under its lock; another one where a run has sealed it."""
