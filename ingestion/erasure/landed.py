@@ -98,7 +98,7 @@ def _read(landing: Landing, file: LandingFile, person: Person, target: Path | No
             if not _may_name(file, path, person):
                 return None
             records = _parquet(path, person, target) if file.format == ".parquet" else _text(file, path, person, target)
-    except (*DAMAGE, UnicodeError) as error:
+    except (*DAMAGE, pa.ArrowException, UnicodeError) as error:
         return Naming(file, 0, f"it cannot be read ({error}); delete it where it names the person")
     return Naming(file, records) if records else None
 
