@@ -233,12 +233,13 @@ def test_landed_files_are_written_anew_where_that_is_asked_for(erased: tuple[Pat
     assert naming_alice(home) == []
     assert {file: file.stat().st_mtime_ns for file in (home / "landing").rglob("*") if file.is_file()} == before
     assert f"  {home}/landing/ledger/b.csv.gz: 2 records rewritten" in told
-    # Names, formats and everything else are as they were: a home that is made of them anew has the same numbers.
+    # Names, formats and everything else are as they were: a lake that is made of them anew has the same rows.
     assert load(settings_of(home), "ledger").files == load(settings_of(home), "events").files == 0
     again = tmp_path / "again"
     shutil.copytree(home / "landing", again / "landing")
-    run(again)
-    assert marts(again) == marts(home)
+    for source in ("ledger", "payments", "events"):
+        load(settings_of(again), source)
+    assert sorted(map(_of_the_record, _lake_rows(again))) == sorted(map(_of_the_record, _lake_rows(home)))
     # Another time there is nothing left to list.
     told.clear()
     assert erase_user(settings_of(home), ALICE, rewrite_landing=True, tell=told.append) == 0
@@ -356,6 +357,11 @@ def test_a_second_erasure_of_a_person_who_came_back_is_noted_again(erased: tuple
     ]
     later = registry.with_erasure(ended(registry.erasures[0]))
     assert later.erasures[0].erased_at > registry.erasures[0].erased_at  # type: ignore[operator]
+
+
+def _of_the_record(row: str) -> str:
+    """A row of the lake without the batch and the time that brought it."""
+    return _without_time(row).partition(", ")[2]
 
 
 @pytest.mark.parametrize("again", [False, True])
