@@ -15,6 +15,11 @@ FUZZ_TARGETS := ledger_jsonl ledger_csv events_jsonl events_csv payments_csv pri
 
 .PHONY: run test lint types unit soak fuzz ui bench audit lock clean
 
+define environment
+@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found; install one or call make with PYTHON=/path/to/python." >&2; exit 2; }
+test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+endef
+
 run: $(INSTALLED)
 	$(BIN)/paywall-warehouse run --sample
 
@@ -62,37 +67,40 @@ audit: $(AUDIT)/bin/pip-audit
 	$(AUDIT)/bin/pip-audit --strict --requirement requirements.lock --disable-pip --no-deps
 
 $(AUDIT)/bin/pip-audit:
-	test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
+	$(call environment,$(AUDIT))
 	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+
+# What is installed beside the project's own packages, in an environment of its own.
+define lock_extra
+$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$(1)"], sep="\n")' \
+	| uv pip compile - --constraint requirements.lock --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --quiet \
+	--output-file requirements-$(1).lock
+endef
 
 # Needs uv on the PATH; only for changing versions.
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-emit-index-url --no-header --quiet \
 		--output-file requirements.lock
-	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["peers"], sep="\n")' \
-		| uv pip compile - --constraint requirements.lock --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --quiet \
-		--output-file requirements-peers.lock
+	$(call lock_extra,peers)
+	$(call lock_extra,fuzz)
 
 clean:
 	rm -rf $(VENV) $(PEERS) $(AUDIT) $(FUZZ) .mypy_cache .pytest_cache .ruff_cache .hypothesis dbt_project/target dbt_project/logs
 
 $(INSTALLED): requirements.lock pyproject.toml
-	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found; install one or call make with PYTHON=/path/to/python." >&2; exit 2; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(call environment,$(VENV))
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Apart from `.venv`: the fuzzer has no wheel for every Python that the project supports.
+# Apart from `.venv`: nothing else needs the fuzzer.
 $(FUZZ)/.installed: requirements.lock requirements-fuzz.lock
-	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found; install one or call make with PYTHON=/path/to/python." >&2; exit 2; }
-	test -x $(FUZZ)/bin/python || $(PYTHON) -m venv $(FUZZ)
+	$(call environment,$(FUZZ))
 	$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock --requirement requirements-fuzz.lock
 	@touch $@
 
 # Apart from `.venv`: the peers bring 1 GB that nothing else needs.
 $(PEERS)/.installed: requirements-peers.lock
-	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found; install one or call make with PYTHON=/path/to/python." >&2; exit 2; }
-	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(call environment,$(PEERS))
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-peers.lock
 	@touch $@

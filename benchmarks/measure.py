@@ -55,7 +55,7 @@ def measure(command: Sequence[str], written_to: Path, environment: Mapping[str, 
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=written_to, env=clean_environment(environment)
         )
         peak = [0]
-        watcher = threading.Thread(target=_watch, args=(process, peak))
+        watcher = threading.Thread(target=watch, args=(process, peak))
         watcher.start()
         process.wait()
         seconds = time.perf_counter() - begin
@@ -69,7 +69,8 @@ def measure(command: Sequence[str], written_to: Path, environment: Mapping[str, 
     return Measurement(began_at, seconds, cpu, peak[0] / 1e6, disk_mb(written_to), said)
 
 
-def _watch(process: "subprocess.Popen[bytes]", peak: list[int]) -> None:
+def watch(process: "subprocess.Popen[Any]", peak: list[int]) -> None:
+    """Note the highest sum of the resident sets of a process and its children, in bytes, until it has ended."""
     root = psutil.Process(process.pid)
     while process.poll() is None:
         try:

@@ -10,15 +10,12 @@ import csv
 import os
 import subprocess
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from benchmarks.contenders import COMMAND
-from benchmarks.measure import SAMPLE_SECONDS, clean_environment, scratch
+from benchmarks.measure import clean_environment, scratch, watch
 from benchmarks.tables import RESULTS, head, table, write
 
 ROOT = Path(__file__).parents[1]
@@ -54,7 +51,7 @@ def load(name: str, senders: int, seconds: int, each_per_second: float) -> Load:
             raise RuntimeError("the receiver has no standard error")
         address = receiver.stderr.readline().split()[2]
         peak = [0]
-        watcher = threading.Thread(target=_watch, args=(receiver.pid, peak), daemon=True)
+        watcher = threading.Thread(target=watch, args=(receiver, peak), daemon=True)
         watcher.start()
         told = home / "locust"
         duration = ["--headless", "--users", str(senders), "--spawn-rate", str(senders), "--run-time", f"{seconds}s"]
@@ -72,16 +69,6 @@ def load(name: str, senders: int, seconds: int, each_per_second: float) -> Load:
             [total] = [row for row in csv.DictReader(file) if row["Name"] == "Aggregated"]
     requests, failed = int(total["Request Count"]), int(total["Failure Count"])
     return Load(name, requests - failed, failed, float(total["Requests/s"]), [total[one] for one in PERCENTILES], peak[0] / 1e6, stored)
-
-
-def _watch(process: int, peak: list[int]) -> None:
-    try:
-        watched = psutil.Process(process)
-        while True:
-            peak[0] = max(peak[0], watched.memory_info().rss)
-            time.sleep(SAMPLE_SECONDS)
-    except psutil.NoSuchProcess:
-        pass
 
 
 def benchmark(senders: int, seconds: int, rate: int, results: Path) -> None:

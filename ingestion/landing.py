@@ -97,13 +97,17 @@ class Landing:
     def _file(self, source: str, location: str, info: dict[str, Any], hindrance: tuple[str, str] | None = None) -> LandingFile:
         return LandingFile(
             source=source,
-            path=printable(os.fsencode(location[len(self.root) :].lstrip("/")).decode(errors="backslashreplace")),
+            path=printable(os.fsencode(self.relative(location)).decode(errors="backslashreplace")),
             location=location,
             bytes=int(info["size"] or 0),
             landed_at=_modified(info),
             fingerprint=tokenize(info),
             hindrance=hindrance,
         )
+
+    def relative(self, location: str) -> str:
+        """Where a file is below the landing area, as `put` takes it."""
+        return location[len(self.root) :].lstrip("/")
 
     def listed(self, file: LandingFile) -> LandingFile:
         """The file as a listing shows it now."""

@@ -79,6 +79,12 @@ SOURCES = {
 }
 
 
+def landed_files(landing: Landing) -> Iterator[LandingFile]:
+    """The finished files of all sources."""
+    for source in SOURCES.values():
+        yield from source.files(landing)
+
+
 class LandingFileChangedError(Exception):
     """A file was written to or removed while it was read; the next run looks again."""
 

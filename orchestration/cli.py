@@ -129,12 +129,14 @@ def receive(
 ) -> None:
     """Take webhooks of Paywalls.ai: verify the signature, put them into the landing area for good, answer 2xx only then."""
     settings = ready_settings()
-    landing = Path(settings.landing)
     if settings.paywalls_webhook_secret is None:
         raise WrongUsageError(
             "PAYWALLS_WEBHOOK_SECRET is not set: it is the secret of the webhook's subscription, which signs each delivery."
         )
-    if "://" in settings.landing:
+    from ingestion.landing import Landing
+
+    landing = Landing.of(settings)
+    if not landing.is_local:
         raise WrongUsageError(f"LANDING_URI '{settings.landing_shown}' is not a local folder: deliveries are appended to files on a disk.")
     import logging
 
@@ -157,8 +159,10 @@ def receive(
     warn_of_exposure(host, "Deliveries are signed, but not encrypted: put a proxy with TLS before it.")
     # uvicorn passes Ctrl-C on when everything is answered and sealed.
     with listener, suppress(KeyboardInterrupt):
-        _say(f"Deliveries to {web_address(host, listener.getsockname()[1])} go to {landing / FOLDER}  (health: /health, Ctrl-C ends it)")
-        server_of(Receiver(landing, secret, settings.webhook_max_age_seconds, limits), limits).run(sockets=[listener])
+        _say(
+            f"Deliveries to {web_address(host, listener.getsockname()[1])} go to {landing.root}/{FOLDER}  (health: /health, Ctrl-C ends it)"
+        )
+        server_of(Receiver(Path(landing.root), secret, settings.webhook_max_age_seconds, limits), limits).run(sockets=[listener])
 
 
 @app.command()
@@ -301,14 +305,14 @@ def nothing_landed(settings: Settings) -> bool:
     """Whether no finished file of any kind is in the landing area, and none has ever been loaded."""
     from ingestion.lake import Lake
     from ingestion.landing import Landing
-    from ingestion.load import SOURCES
+    from ingestion.load import landed_files
     from ingestion.receiver.segments import seal_local
 
     if Lake(settings.home).manifests():
         return False
     landing = Landing.of(settings)
     seal_local(landing)
-    return not any(source.files(landing) for source in SOURCES.values())
+    return next(landed_files(landing), None) is None
 
 
 def land_sample_data(settings: Settings) -> str:

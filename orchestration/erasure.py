@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Callable
 
-from ingestion.erasure.erase import Erased, UnknownUserError, erase, landed_files, rewrite_landed
+from ingestion.erasure.erase import Erased, UnknownUserError, erase, files_naming, rewrite_landed
 from ingestion.erasure.landed import Naming
 from ingestion.landing import Landing
-from ingestion.load import SOURCES
+from ingestion.load import landed_files
 from ingestion.receiver.segments import seal_local
 from orchestration.instance import open_instance
 from orchestration.run import GOOD, NOT_PUBLISHED, run_once
@@ -36,8 +36,7 @@ def erase_user(settings: Settings, user: str, *, rewrite_landing: bool, tell: Ca
 def _handle_landed(settings: Settings, user: str, erased: Erased, rewrite_landing: bool, tell: Callable[[str], None]) -> None:
     landing = Landing.of(settings)
     seal_local(landing)
-    files = [file for source in SOURCES.values() for file in source.files(landing)]
-    found = landed_files(settings, files, user, erased.pseudonym)
+    found = files_naming(settings, landed_files(landing), user, erased.pseudonym)
     if rewrite_landing:
         rewrite_landed(settings, found, user, erased.pseudonym)
     for one in found:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from ingestion.lake import FileRecord, Lake
 from ingestion.landing import Landing, LandingFile
-from ingestion.load import SOURCES
+from ingestion.load import landed_files
 from paywall_warehouse.settings import Settings
 
 
@@ -16,8 +16,11 @@ def unknown_files(settings: Settings) -> list[LandingFile]:
     for manifest in Lake(settings.home).manifests():
         for file in manifest.files:
             known.setdefault(file.path, []).append((file, manifest.loaded_at.timestamp()))
-    files = (file for source in SOURCES.values() for file in source.files(landing))
-    return [file for file in files if not any(is_known(file, record, loaded_at) for record, loaded_at in known.get(file.path, []))]
+    return [
+        file
+        for file in landed_files(landing)
+        if not any(is_known(file, record, loaded_at) for record, loaded_at in known.get(file.path, []))
+    ]
 
 
 def is_known(file: LandingFile, record: FileRecord, loaded_at: float) -> bool:

@@ -17,7 +17,7 @@ import zstandard
 
 from ingestion.erasure import erase as erase_module
 from ingestion.erasure import parquet_files
-from ingestion.erasure.erase import UnknownUserError, erase, landed_files, rewrite_landed
+from ingestion.erasure.erase import UnknownUserError, erase, files_naming, rewrite_landed
 from ingestion.erasure.registry import ended, read_registry
 from ingestion.erasure.texts import Person, words_of
 from ingestion.landing import Landing
@@ -296,7 +296,7 @@ def test_the_words_of_the_format_stay_whoever_is_called_so(tmp_path: Path) -> No
     before = _lake_rows(home)
     for user in ("user", "promo", "charge"):
         done = erase(settings_of(home), user)
-        found = landed_files(settings_of(home), Landing.of(settings_of(home)).files("ledger"), user, done.pseudonym)
+        found = files_naming(settings_of(home), Landing.of(settings_of(home)).files("ledger"), user, done.pseudonym)
         rewrite_landed(settings_of(home), found, user, done.pseudonym)
         assert (done.rows, [one.records for one in found]) == (2, [1, 1])
         before = [row.replace(f"'user_id': '{user}'", f"'user_id': '{done.pseudonym}'") for row in before]
@@ -334,7 +334,7 @@ def test_landed_files_in_which_the_id_is_escaped_nested_or_bytes_are_written_ane
     load(settings_of(home), "ledger")
     done = erase(settings_of(home), ALICE)
     listed = Landing.of(settings_of(home)).files("ledger")
-    found = landed_files(settings_of(home), listed, ALICE, done.pseudonym)
+    found = files_naming(settings_of(home), listed, ALICE, done.pseudonym)
     assert sorted((one.file.path, one.records) for one in found) == [
         ("ledger/link.jsonl", 1), ("ledger/nested.parquet", 2), ("ledger/net.jsonl", 1),
     ]  # fmt: skip

@@ -11,7 +11,6 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,11 +32,11 @@ from ingestion.receiver.segments import seal_open_segments
 from ingestion.receiver.server import listen, server_of
 from paywall_warehouse.settings import load_settings
 from tests.builders import delivered, event
+from tests.command import COMMAND, environment
 from tests.harness import run_pipeline
 
 SECRET = "whsec_0123456789abcdef"
 NOON = "2026-10-01T12:00:00Z"
-COMMAND = str(Path(sys.executable).with_name("paywall-warehouse"))
 
 
 def signature(body: bytes, secret: str = SECRET) -> str:
@@ -471,11 +470,10 @@ def test_segments_are_private(landing: Path, port: int) -> None:
 @contextmanager
 def command(home: Path, *arguments: str, **variables: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """`paywall-warehouse receive` as a process of its own session; gives its port too."""
-    environment = os.environ | {"WAREHOUSE_HOME": str(home), "PAYWALLS_WEBHOOK_SECRET": SECRET} | variables
     process = subprocess.Popen(
         [COMMAND, "receive", "--port", "0", *arguments],
         cwd=home.parent,
-        env=environment,
+        env=environment(home, PAYWALLS_WEBHOOK_SECRET=SECRET, **variables),
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -594,17 +592,16 @@ def test_a_receiver_that_is_stopped_answers_what_is_under_way_and_seals(tmp_path
     ],
 )
 def test_a_receiver_that_cannot_work_says_why(tmp_path: Path, variables: dict[str, str], words: str) -> None:
-    home = tmp_path / "home"
-    environment = os.environ | {"WAREHOUSE_HOME": str(home), "PAYWALLS_WEBHOOK_SECRET": SECRET} | variables
-    done = subprocess.run([COMMAND, "receive"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    settings = environment(tmp_path / "home", **({"PAYWALLS_WEBHOOK_SECRET": SECRET} | variables))
+    done = subprocess.run([COMMAND, "receive"], cwd=tmp_path, env=settings, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert words in done.stderr
     assert SECRET not in done.stderr + done.stdout
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path, port: int) -> None:
-    environment = os.environ | {"WAREHOUSE_HOME": str(tmp_path / "home"), "PAYWALLS_WEBHOOK_SECRET": SECRET}
+    settings = environment(tmp_path / "home", PAYWALLS_WEBHOOK_SECRET=SECRET)
     done = subprocess.run(
-        [COMMAND, "receive", "--port", str(port)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        [COMMAND, "receive", "--port", str(port)], cwd=tmp_path, env=settings, capture_output=True, text=True, check=False
     )
     assert (done.returncode, f"http://127.0.0.1:{port} cannot be listened on: Address already in use" in done.stderr) == (2, True)

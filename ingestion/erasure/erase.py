@@ -48,9 +48,9 @@ def erase(settings: Settings, user: str) -> Erased:
         known = registry.of(user)
         erasure = known or registry.begun(user)
         with duckdb.connect(config=settings.duckdb_config()) as connection:
-            person = Person(user, erasure.pseudonym)
-            rows = sum(named_rows(connection, file, [person]) for file in _files(lake))
-            wallets = sorted({wallet for file in _files(lake) for wallet in linked_wallets(connection, file, user)})
+            person, files = Person(user, erasure.pseudonym), _files(lake)
+            rows = sum(named_rows(connection, file, [person]) for file in files)
+            wallets = sorted({wallet for file in files for wallet in linked_wallets(connection, file, user)})
         if not rows and known is None:
             raise UnknownUserError(user)
         if rows or erasure.user is not None:
@@ -82,7 +82,7 @@ def pseudonymise(settings: Settings, registry: Registry, files: Iterable[Path]) 
             rewrite(connection, file, people)
 
 
-def landed_files(settings: Settings, files: Iterable[LandingFile], user: str, pseudonym: str) -> list[Naming]:
+def files_naming(settings: Settings, files: Iterable[LandingFile], user: str, pseudonym: str) -> list[Naming]:
     """The landed files that name the person."""
     return list(naming(Landing.of(settings), files, Person(user, pseudonym)))
 

@@ -75,12 +75,12 @@ def _place(landing: Landing, file: LandingFile) -> str:
     """Where the bytes of a file are, relative to the landing area: behind links."""
     if landing.is_local:
         return os.path.relpath(os.path.realpath(file.location), os.path.realpath(landing.root))
-    return file.location[len(landing.root) :].lstrip("/")
+    return landing.relative(file.location)
 
 
 def _tell_sidecar(landing: Landing, file: LandingFile, aside: Path) -> None:
     """Size and digest in the sidecar of a file that we pulled from Stripe: it would be pulled again."""
-    folder, _, name = file.location[len(landing.root) :].lstrip("/").rpartition("/")
+    folder, _, name = landing.relative(file.location).rpartition("/")
     sidecar = f"{folder}/{sidecar_name(name)}"
     try:
         stated = json.loads(landing.filesystem.cat_file(f"{landing.root}/{sidecar}"))
@@ -209,7 +209,7 @@ def _column(name: str, column: pa.Array, person: Person) -> tuple[pa.Array, list
         column = column.dictionary_decode()
     if pa.types.is_integer(column.type) and person.looks_like_number and NAMES_A_USER.search(name):
         column = column.cast(pa.string())
-    if not (pa.types.is_nested(column.type) or _is_text(column.type)):
+    if not (pa.types.is_nested(column.type) or _holds_text(column.type)):
         return column, []
     before = column.to_pylist()
     after = [_without(name, value, person) for value in before]
@@ -217,7 +217,7 @@ def _column(name: str, column: pa.Array, person: Person) -> tuple[pa.Array, list
     return (pa.array(after, column.type) if places else column), places
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def _holds_text(kind: pa.DataType) -> bool:
     tests = ("is_string", "is_large_string", "is_string_view", "is_binary", "is_large_binary", "is_binary_view")
     return any(getattr(pa.types, test)(kind) for test in tests)
 

@@ -9,6 +9,7 @@ from ingestion.streams import MAX_RECORD_BYTES
 class Limits:
     """The bounds of one receiver."""
 
+    segment_seconds: float
     body_bytes: int = MAX_RECORD_BYTES
     """What a load would refuse as one record is not taken."""
     header_bytes: int = 32 << 10
@@ -26,4 +27,3 @@ class Limits:
     stop_seconds: int = 30
     """For requests that are under way to come to their end when the receiver is stopped."""
     segment_bytes: int = 64 << 20
-    segment_seconds: float = 60
