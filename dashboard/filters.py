@@ -1,0 +1,98 @@
+"""What a page is limited to: a period, a currency, kinds of entries and of users, in the words of an address."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+from exports.filters import Filter
+from paywall_warehouse.quoting import quoted
+
+Address = Mapping[str, Sequence[str]]
+"""The parameters of an address; each name has one value or several."""
+
+# The parameter of an address, the field of `Filters`, the column that it limits, the parameter of the warehouse's table macros.
+OF_ENTRIES = (("paywall", "paywalls", "paywall_id"), ("model", "models", "model_id"), ("type", "entry_types", "entry_type"))
+OF_USERS = (("status", "user_statuses", "status"), ("band", "balance_bands", "balance_band"), ("payer", "payer_types", "payer_type"))
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Reporting days and lists of what may be shown; an empty list means all. Currencies are never mixed: there is always one."""
+
+    since: date
+    until: date
+    """The day after the last."""
+    currency: str
+    before: tuple[date, date] | None = None
+    """The period to compare with, half-open too; None: nothing is compared."""
+    paywalls: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    entry_types: tuple[str, ...] = ()
+    user_statuses: tuple[str, ...] = ()
+    balance_bands: tuple[str, ...] = ()
+    payer_types: tuple[str, ...] = ()
+
+    @property
+    def of_users(self) -> bool:
+        """Whether some users are left out."""
+        return bool(self.user_statuses or self.balance_bands or self.payer_types)
+
+    @property
+    def lists(self) -> dict[str, list[str] | None]:
+        """The lists as parameters of `marts.kpis`, `marts.usage` and `marts.cohorts`, None for all."""
+        return {name: list(getattr(self, name)) or None for _, name, _ in (*OF_ENTRIES, *OF_USERS)}
+
+    @property
+    def last_day(self) -> date:
+        """The last day of the period, for people."""
+        return self.until - timedelta(days=1)
+
+    def everyone(self) -> "Filters":
+        """The same with all users."""
+        return replace(self, user_statuses=(), balance_bands=(), payer_types=())
+
+    def address(self) -> list[tuple[str, str]]:
+        """The parameters that `filters_of` reads."""
+        lists = [(parameter, value) for parameter, name, _ in (*OF_ENTRIES, *OF_USERS) for value in getattr(self, name)]
+        return [("from", self.since.isoformat()), ("to", self.until.isoformat()), ("currency", self.currency), *lists]
+
+
+def filters_of(address: Address) -> Filters:
+    """The filters that an address states; raises `ValueError` for one without days or currency."""
+    try:
+        since, until = (date.fromisoformat(address[name][0]) for name in ("from", "to"))
+        currency = address["currency"][0]
+    except (KeyError, IndexError):
+        raise ValueError("from, to and currency have to be stated") from None
+    lists = {name: tuple(address.get(parameter, ())) for parameter, name, _ in (*OF_ENTRIES, *OF_USERS)}
+    return Filters(since, until, currency, **lists)
+
+
+def entry_conditions(filters: Filters) -> list[Filter]:
+    """What holds for a row of `fct_ledger_entries` that is shown."""
+    conditions = [
+        Filter("entry_date >= ? and entry_date < ?", (filters.since, filters.until)),
+        Filter("currency = ?", (filters.currency,)),
+        *_any_of((column, getattr(filters, name)) for _, name, column in OF_ENTRIES),
+    ]
+    if filters.of_users:
+        listed = user_conditions(filters)
+        users = " and ".join(condition.sql for condition in listed)
+        values = tuple(value for condition in listed for value in condition.values)
+        conditions.append(Filter(f"user_id in (select user_id from marts.rpt_users where {users})", values))
+    return conditions
+
+
+def user_conditions(filters: Filters) -> list[Filter]:
+    """What holds for a row of `rpt_users` that is shown."""
+    lists = ((column, getattr(filters, name)) for _, name, column in OF_USERS)
+    return [Filter("currency = ?", (filters.currency,)), *_any_of(lists)]
+
+
+def any_of(column: str, values: Sequence[str]) -> Filter:
+    """A column has one of some values."""
+    return Filter(f"{quoted(column)} in ({', '.join('?' for _ in values)})", tuple(values))
+
+
+def _any_of(lists: Iterable[tuple[str, Sequence[str]]]) -> list[Filter]:
+    return [any_of(column, values) for column, values in lists if values]
