@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import Any
 
 from exports.filters import Filter
 from paywall_warehouse.quoting import quoted
@@ -75,12 +76,15 @@ def entry_conditions(filters: Filters) -> list[Filter]:
         Filter("currency = ?", (filters.currency,)),
         *_any_of((column, getattr(filters, name)) for _, name, column in OF_ENTRIES),
     ]
-    if filters.of_users:
-        listed = user_conditions(filters)
-        users = " and ".join(condition.sql for condition in listed)
-        values = tuple(value for condition in listed for value in condition.values)
-        conditions.append(Filter(f"user_id in (select user_id from marts.rpt_users where {users})", values))
-    return conditions
+    return [*conditions, *of_chosen_users(filters)]
+
+
+def of_chosen_users(filters: Filters) -> list[Filter]:
+    """What holds for a row with a `user_id` where only some users are shown; nothing where all are."""
+    if not filters.of_users:
+        return []
+    where, values = joined(user_conditions(filters))
+    return [Filter(f"user_id in (select user_id from marts.rpt_users where {where})", tuple(values))]
 
 
 def user_conditions(filters: Filters) -> list[Filter]:
@@ -92,6 +96,12 @@ def user_conditions(filters: Filters) -> list[Filter]:
 def any_of(column: str, values: Sequence[str]) -> Filter:
     """A column has one of some values."""
     return Filter(f"{quoted(column)} in ({', '.join('?' for _ in values)})", tuple(values))
+
+
+def joined(conditions: Sequence[Filter]) -> tuple[str, list[Any]]:
+    """SQL: all of some conditions, and their values in order."""
+    where = " and ".join(f"({condition.sql})" for condition in conditions) or "true"
+    return where, [value for condition in conditions for value in condition.values]
 
 
 def _any_of(lists: Iterable[tuple[str, Sequence[str]]]) -> list[Filter]:

@@ -1,0 +1,109 @@
+"""The dashboard's script, which Streamlit runs from top to bottom for every page and every change of a filter."""
+
+from collections.abc import Callable
+from functools import cache
+
+import streamlit as st
+
+from dashboard import controls, formats, queries
+from dashboard.context import Context
+from dashboard.pages import case, cohorts, entry, ledger, models, overview, reconciliation, runs, user, users
+from dashboard.snapshot import Publications, Snapshot, UnreadableError
+from paywall_warehouse.settings import Settings, load_settings
+
+LOOK_EVERY_SECONDS = 5
+
+# Amounts are shown to their last digit: they need the room. Streamlit's own download of a table knows nothing of formulas in cells.
+STYLE = """<style>
+[data-testid="stMetricValue"] { font-size: 1.35rem; }
+[data-testid="stMetricValue"] > div { white-space: normal; overflow-wrap: anywhere; }
+[data-testid="stElementToolbar"]:has([aria-label="Download as CSV"]) { display: none; }
+</style>"""
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process."""
+    return load_settings()
+
+
+@cache
+def publications() -> Publications:
+    """What all pages of this process look at."""
+    return Publications(settings().home.published_file, settings().dashboard_temporary)
+
+
+def main() -> None:
+    """One page from one publication."""
+    st.set_page_config(page_title="paywall-warehouse", page_icon=":material/account_balance:", layout="wide")
+    st.html(STYLE)
+    body = st.empty()
+    snapshot, fault = _published()
+    identity = snapshot.identity if snapshot else None
+    if st.session_state.get("shown", identity) != identity:
+        # Nothing of the page before stays beside what comes now.
+        body.info("New numbers have been published.", icon=":material/refresh:")
+    st.session_state["shown"] = identity
+    _watch()
+    if snapshot is None:
+        _nothing_to_show(fault)
+        return
+    about = queries.about(snapshot)
+    if about is None:
+        st.info("The published ledger has no entries yet. Land some, and run `paywall-warehouse run`.", icon=":material/inbox:")
+        return
+    context: Context
+
+    def page(show: Callable[[Context], None], name: str, title: str, icon: str, **more: object) -> object:
+        return st.Page(lambda: show(context), title=title, icon=f":material/{icon}:", url_path=name, **more)
+
+    pages = {
+        "overview": page(overview.show, "overview", "Overview", "monitoring", default=True),
+        "models": page(models.show, "models", "Models", "smart_toy"),
+        "cohorts": page(cohorts.show, "cohorts", "Cohorts", "grid_on"),
+        "users": page(users.show, "users", "Users", "group"),
+        "ledger": page(ledger.show, "ledger", "Ledger", "receipt_long"),
+        "reconciliation": page(reconciliation.show, "reconciliation", "Reconciliation", "rule"),
+        "runs": page(runs.show, "runs", "Runs", "history"),
+        "user": page(user.show, "user", "User", "person", visibility="hidden"),
+        "entry": page(entry.show, "entry", "Entry", "receipt", visibility="hidden"),
+        "case": page(case.show, "case", "Case", "balance", visibility="hidden"),
+    }
+    chosen = st.navigation(list(pages.values()), position="top")
+    filters = controls.filters_from_sidebar(snapshot, about)
+    context = Context(settings(), snapshot, about, filters, pages)
+    with body.container():
+        st.caption(
+            f"{controls.described(filters)} · times in {formats.plain(context.timezone)} · published "
+            f"{formats.instant(about.published_at, context.timezone)}"
+        )
+        chosen.run()
+
+
+def _published() -> tuple[Snapshot | None, UnreadableError | None]:
+    try:
+        return publications().current(), None
+    except UnreadableError as error:
+        return None, error
+
+
+def _nothing_to_show(fault: UnreadableError | None) -> None:
+    if fault is None:
+        st.info(
+            "Nothing has been published yet. `paywall-warehouse run` publishes; this page notices by itself.",
+            icon=":material/hourglass_empty:",
+        )
+        st.text(f"Looked for: {settings().home.published_file}")
+    else:
+        st.error("The published file cannot be read. It is tried again every few seconds.", icon=":material/error:")
+        st.text(str(fault))
+
+
+@st.fragment(run_every=LOOK_EVERY_SECONDS)
+def _watch() -> None:
+    """Show what is published anew without being asked."""
+    if publications().identity() != st.session_state.get("shown"):
+        st.rerun(scope="app")
+
+
+main()

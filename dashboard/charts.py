@@ -1,0 +1,126 @@
+"""Charts: the marks show a value's place, the words beside them its exact text.
+
+Places are drawn by the browser, whose numbers are floats; that is the only use of a float for money, and none is shown.
+Series differ in colour, dash and shape, so that nothing depends on telling colours apart.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any, Literal
+
+import altair as alt
+
+from dashboard import formats
+from dashboard.snapshot import Row
+
+# Okabe and Ito, "Color Universal Design" (2008), but for yellow, which is not seen on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F7F7F")
+DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3], [10, 2])
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
+HEIGHT = 320
+# More would touch each other.
+MOST_POINTS = 62
+# What fits into a cell of a heat map of a dozen months.
+CELL_CHARACTERS = 9
+
+Point = dict[str, Any]
+
+
+def point(series: str, starts_on: date, amount: Decimal | float | int | None, words: str) -> Point:
+    """A value of a series: where it is drawn, and its exact words."""
+    # Midnight of the browser's own zone, so that a day is that day everywhere.
+    return {
+        "series": series,
+        "at": f"{starts_on.isoformat()}T00:00:00",
+        "day": starts_on.isoformat(),
+        "value": None if amount is None else float(amount),
+        "words": words,
+    }
+
+
+def money_points(rows: Sequence[Row], measures: dict[str, str], currency: str) -> list[Point]:
+    """Points of some measures (column: name of the series) of rows with `starts_on`."""
+    return [
+        point(series, row["starts_on"], row[column], formats.with_currency(row[column], currency))
+        for column, series in measures.items()
+        for row in rows
+    ]
+
+
+def lines(points: Sequence[Point], title: str, *, interpolate: Literal["linear", "step-after"] = "linear") -> alt.Chart:
+    """One line a series over time; `title` names the unit."""
+    return _lines(
+        points, alt.X("at:T", title=None, axis=alt.Axis(labelOverlap=True)), title, alt.Tooltip("day:N", title="From"), interpolate
+    )
+
+
+def by_number(points: Sequence[Point], across: str, title: str) -> alt.Chart:
+    """One line a series over whole numbers, of which `across` says what they are; `title` names the unit."""
+    number = alt.X("at:Q", title=across, axis=alt.Axis(tickMinStep=1, format="d"))
+    return _lines(points, number, title, alt.Tooltip("at:Q", title=across), "linear")
+
+
+def _lines(points: Sequence[Point], x: alt.X, title: str, place: alt.Tooltip, interpolate: Literal["linear", "step-after"]) -> alt.Chart:
+    series = list(dict.fromkeys(one["series"] for one in points))
+    legend = alt.Legend(orient="top", symbolLimit=0, labelLimit=300) if len(series) > 1 else None
+
+    def told_apart_by(kind: type[Any], kinds: Sequence[Any]) -> Any:
+        scale = alt.Scale(domain=series, range=[kinds[number % len(kinds)] for number in range(len(series))])
+        return kind("series:N", title=None, sort=series, scale=scale, legend=legend)
+
+    points_too = len({one["at"] for one in points}) <= MOST_POINTS
+    return (
+        alt.Chart(alt.Data(values=list(points)))
+        .mark_line(point={"filled": True, "size": 36} if points_too else False, interpolate=interpolate)
+        .encode(
+            x=x,
+            y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=True)),
+            color=told_apart_by(alt.Color, COLOURS),
+            strokeDash=told_apart_by(alt.StrokeDash, DASHES),
+            **({"shape": told_apart_by(alt.Shape, SHAPES)} if points_too else {}),
+            tooltip=[place, alt.Tooltip("series:N", title="What"), alt.Tooltip("words:N", title="Value")],
+        )
+        .properties(height=HEIGHT)
+    )
+
+
+def bars(rows: Sequence[tuple[str, Decimal | int, str]], title: str) -> alt.Chart:
+    """A bar for each name, in the order given; each is (name, value, words)."""
+    values = [{"name": name, "value": float(amount), "words": words} for name, amount, words in rows]
+    return (
+        alt.Chart(alt.Data(values=values))
+        .mark_bar(color=COLOURS[0])
+        .encode(
+            x=alt.X("value:Q", title=title),
+            y=alt.Y("name:N", title=None, sort=[one["name"] for one in values], axis=alt.Axis(labelLimit=260)),
+            tooltip=[alt.Tooltip("name:N", title="What"), alt.Tooltip("words:N", title="Value")],
+        )
+        .properties(height=max(60, 26 * len(values)))
+    )
+
+
+def heat_map(cells: Sequence[Row], title: str) -> alt.LayerChart:
+    """Cells (`row`, `column`, `value`, `words`, `note`, `is_complete`) with their words; what is not complete is pale."""
+    values = [cell | {"value": None if cell["value"] is None else float(cell["value"])} for cell in cells]
+    highest = max((cell["value"] for cell in values if cell["value"] is not None), default=0) or 1
+    base = alt.Chart(alt.Data(values=values)).encode(
+        x=alt.X("column:O", title="Months since the first payment", axis=alt.Axis(labelAngle=0)),
+        y=alt.Y("row:O", title="First paid in", sort="ascending"),
+        tooltip=[
+            alt.Tooltip("row:N", title="First paid in"),
+            alt.Tooltip("column:N", title="Months since"),
+            alt.Tooltip("words:N", title=title),
+            alt.Tooltip("note:N", title="Of"),
+        ],
+    )
+    rectangles = base.mark_rect(stroke="#888", strokeWidth=0.5).encode(
+        color=alt.Color("value:Q", title=title, scale=alt.Scale(scheme="cividis", domain=[0, highest])),
+        opacity=alt.condition("datum.is_complete", alt.value(1), alt.value(0.55)),
+    )
+    words = base.mark_text(fontSize=11).encode(
+        text="short:N",
+        color=alt.condition(f"datum.value > {highest * 0.55} && datum.is_complete", alt.value("#111"), alt.value("#fff")),
+    )
+    rows = len({cell["row"] for cell in cells})
+    return alt.layer(rectangles, words).properties(height=max(120, 30 * rows + 60))

@@ -1,0 +1,127 @@
+"""The sidebar: filters, of which the address keeps every one that is not as at first."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import streamlit as st
+
+from dashboard import formats, queries
+from dashboard.filters import Filters
+from dashboard.queries import GRAINS, About, Grain
+from dashboard.snapshot import Row, Snapshot
+
+CUSTOM = "custom"
+PERIODS = {
+    "today": "Today",
+    "yesterday": "Yesterday",
+    "last_7_days": "Last 7 days",
+    "last_30_days": "Last 30 days",
+    "last_90_days": "Last 90 days",
+    "month_to_date": "Month to date",
+    "previous_month": "Previous month",
+    "all_time": "All time",
+    CUSTOM: "Custom days",
+}
+FIRST_PERIOD = "last_30_days"
+# As many steps as can be told apart on a screen.
+MOST_DAYS = 92
+ENTRY_TYPES = ("charge", "deposit", "refund", "adjustment", "withdrawal")
+USER_STATUSES = ("connected", "requested", "declined", "revoked", "unknown")
+BALANCE_BANDS = ("high", "low", "zero", "negative")
+PAYER_TYPES = ("new", "returning", "none")
+
+
+def filters_from_sidebar(snapshot: Snapshot, about: About) -> Filters:
+    """Draw the filters, and say what they are set to."""
+    with st.sidebar:
+        period = st.selectbox(
+            "Period", list(PERIODS), list(PERIODS).index(FIRST_PERIOD), format_func=PERIODS.__getitem__, key="period", bind="query-params"
+        )
+        periods = queries.periods(snapshot)
+        since, until, before = _custom(about) if period == CUSTOM else _named(periods[period])
+        compare = st.toggle(
+            "Compare with the period before", True, key="compare", bind="query-params", help="The equally long period just before; of a "
+            "month to date, the same days of the month before.",
+        )  # fmt: skip
+        currency = st.selectbox("Currency", about.currencies, format_func=str.upper, key="currency", bind="query-params")
+        with st.expander(
+            "More filters", expanded=any(st.query_params.get(name) for name in ("paywall", "model", "type", "status", "band", "payer"))
+        ):
+            paywalls = _several("Paywall", queries.known_paywalls(snapshot), "paywall")
+            models = _several("Model", queries.known_models(snapshot), "model")
+            entry_types = _several("Event type", ENTRY_TYPES, "type", help="Kinds of ledger entries.")
+            st.caption("Users")
+            statuses = _several("Status", USER_STATUSES, "status", help="Of the user's authorization, as of the last event about it.")
+            bands = _several("Balance", BALANCE_BANDS, "band", help="Low is below LOW_BALANCE.")
+            payers = _several(
+                "New or returning", PAYER_TYPES, "payer", help="New: first payment within the last 30 days. None: no payment in them."
+            )
+        if st.query_params:
+            st.link_button("Clear all filters", "?", type="tertiary", icon=":material/filter_alt_off:")
+    return Filters(
+        since, until, currency, before if compare else None, paywalls, models, entry_types, statuses, bands, payers
+    )  # fmt: skip
+
+
+def described(filters: Filters) -> str:
+    """The filters in words, as Markdown."""
+    days = (filters.until - filters.since).days
+    span = formats.day(filters.since) if days == 1 else f"{formats.day(filters.since)} to {formats.day(filters.last_day)}"
+    words = [f"**{span}** ({days} {'day' if days == 1 else 'days'})", f"**{filters.currency.upper()}**"]
+    lists = (
+        ("paywall", filters.paywalls), ("model", filters.models), ("type", filters.entry_types), ("status", filters.user_statuses),
+        ("balance", filters.balance_bands), ("payer", filters.payer_types),
+    )  # fmt: skip
+    words += [f"{name}: {', '.join(map(formats.plain, chosen))}" for name, chosen in lists if chosen]
+    if filters.before:
+        since, until = filters.before
+        words.append(f"compared with {formats.day(since)} to {formats.day(until - timedelta(days=1))}")
+    return " · ".join(words)
+
+
+def not_applied(filters: Filters, *names: str) -> None:
+    """Say which of the chosen filters mean nothing for what follows."""
+    unused = [name for name in names if getattr(filters, name)]
+    if unused:
+        words = {"models": "model", "entry_types": "event type", "paywalls": "paywall"}
+        users = ["user attributes"] if any(name not in words for name in unused) else []
+        listed = [words[name] for name in unused if name in words] + users
+        st.caption(f":material/info: Not limited by {', '.join(listed)}: these rows have none.")
+
+
+USER_LISTS = ("user_statuses", "balance_bands", "payer_types")
+
+
+def _several(label: str, options: Sequence[str], key: str, help: str | None = None) -> tuple[str, ...]:  # noqa: A002  Streamlit's name
+    return tuple(st.multiselect(label, options, key=key, bind="query-params", placeholder="All", help=help))
+
+
+def _named(period: Row) -> tuple[date, date, tuple[date, date] | None]:
+    before = (period["previous_start"], period["previous_end"]) if period["previous_start"] else None
+    return period["period_start"], period["period_end"], before
+
+
+def _custom(about: About) -> tuple[date, date, tuple[date, date] | None]:
+    last = max(about.today, about.last_day)
+    chosen = st.date_input(
+        "Days (first and last)",
+        (max(about.first_day, about.today - timedelta(days=29)), about.today),
+        about.first_day,
+        last,
+        key="days",
+        bind="query-params",
+        format="YYYY-MM-DD",
+    )
+    # While the second day is being chosen there is only one.
+    days = chosen if isinstance(chosen, tuple) else (chosen,)
+    since, until = days[0], days[-1] + timedelta(days=1)
+    return since, until, (since - (until - since), since)
+
+
+def grain(filters: Filters) -> Grain:
+    """Day, week or month, by choice; at first what gives a readable number of steps."""
+    days = (filters.until - filters.since).days
+    chosen = st.segmented_control(
+        "By", GRAINS, default="day" if days <= MOST_DAYS else "week" if days <= MOST_DAYS * 7 else "month", key="by", bind="query-params", required=True
+    )  # fmt: skip
+    return next(one for one in GRAINS if one == chosen)

@@ -1,0 +1,30 @@
+"""Choosing what to download: the format, the columns; the rows are those of the page."""
+
+import streamlit as st
+
+from dashboard import queries
+from dashboard.context import Context
+from dashboard.downloads import download_address
+from exports.datasets import DATASETS
+
+FORMATS = {
+    "csv": "CSV", "csv.gz": "CSV, compressed", "parquet": "Parquet", "jsonl": "JSON lines", "jsonl.gz": "JSON lines, compressed",
+}  # fmt: skip
+
+
+def download_panel(context: Context, dataset: str, rows: str, **more: str | list[str]) -> None:
+    """Offer a dataset as a file; `rows` says which rows it has, `more` are further parameters of the address."""
+    with st.expander(f"Download {DATASETS[dataset].name.replace('_', ' ')}", icon=":material/download:"):
+        st.markdown(rows)
+        columns = queries.dataset_columns(context.snapshot, dataset)
+        left, right = st.columns([1, 4])
+        with left:
+            chosen_format = st.selectbox("Format", list(FORMATS), format_func=FORMATS.__getitem__, key=f"format-{dataset}")
+        with right:
+            chosen = st.multiselect("Columns", columns, key=f"columns-{dataset}", placeholder="All columns, in their order")
+        address = download_address(dataset, chosen_format or "csv", context.filters, chosen, **more)
+        st.link_button("Download", address, icon=":material/download:", type="primary")
+        st.caption(
+            "Exact, in the order of the exports, from what is published when it is read. Instants are UTC. "
+            "Text in CSV that a spreadsheet would run as a formula begins with an apostrophe."
+        )

@@ -1,0 +1,74 @@
+"""Case: one payment, or a deposit without one, with the evidence of both sides."""
+
+import streamlit as st
+
+from dashboard import formats, queries
+from dashboard.break_words import words_of
+from dashboard.context import Context
+from dashboard.ledger_view import ledger_columns
+from dashboard.snapshot import Row
+from dashboard.tables import fields, instant_column, table, text_column
+
+LEDGER = ("ledger_amount", "clawed_back_amount")
+PAID = ("paid_amount", "refunded_amount", "disputed_amount")
+SETTLED = ("settled_gross", "settled_fee", "settled_net")
+KEYS = ("rail", "payment_intent_id", "charge_id", "checkout_session_id", "payment_id")
+
+
+def show(context: Context) -> None:
+    """The page; the case is named by the address."""
+    case_id = st.query_params.get("case", "")
+    st.subheader("Reconciliation case", anchor=False)
+    st.code(case_id, language=None)
+    row = queries.case(context.snapshot, case_id)
+    if row is None:
+        st.info("There is no such case in what is published: it may have become part of a payment's case.", icon=":material/search_off:")
+        context.link("reconciliation", "Reconciliation", ":material/rule:")
+        return
+    _verdict(context, row)
+    left, right = st.columns(2)
+    with left:
+        st.markdown("**The ledger says**")
+        fields([(name, formats.with_currency(row[name], row["ledger_currency"])) for name in LEDGER], alt="The ledger's side")
+        if row["user_id"] is not None:
+            context.link("user", f"User {formats.plain(row['user_id'])}", ":material/person:", user=row["user_id"])
+    with right:
+        st.markdown("**The processor says**")
+        sides = [(name, formats.with_currency(row[name], row["paid_currency"])) for name in PAID]
+        sides += [(name, formats.with_currency(row[name], row["settlement_currency"])) for name in SETTLED]
+        fields([*((name, formats.text(row[name])) for name in KEYS), *sides], alt="The processor's side")
+    st.markdown("**Deposits of the case, and what was booked about them**")
+    entries = queries.case_entries(context.snapshot, row["deposit_entry_ids"] or [])
+    payment = [text_column(name, name) for name in ("funding", "rail", *KEYS[1:])]
+    table(
+        entries,
+        [text_column("part", "Part"), *ledger_columns(context), *payment],
+        alt="Entries of the case",
+        opens=lambda one: context.open("entry", entry=one["entry_id"]),
+    )
+    history = queries.case_history(context.snapshot, case_id)
+    st.markdown("**History of its breaks**")
+    zone = context.timezone
+    table(
+        history,
+        [text_column("break_type", "Break"), instant_column("opened_at", "Opened", zone), instant_column("closed_at", "Closed", zone)],
+        alt="History of the case",
+    )
+
+
+def _verdict(context: Context, row: Row) -> None:
+    zone = context.timezone
+    span = f"first event {formats.instant(row['first_event_at'], zone)}, last {formats.instant(row['last_event_at'], zone)}"
+    found = f", found by {formats.plain(row['match_method'])}" if row["match_method"] else ""
+    words = f"{row['age_days']} days old, {span} ({formats.plain(zone)}){found}."
+    if row["status"] == "break":
+        known = words_of(row["break_type"])
+        difference = formats.with_currency(row["difference"], row["ledger_currency"] or row["paid_currency"])
+        st.error(
+            f"**{formats.plain(row['break_type'])}**, priority {row['priority']}, difference {difference}. {words}", icon=":material/rule:"
+        )
+        st.markdown(f"{known.meaning} **What to do:** {known.remedy}")
+    elif row["status"] == "pending":
+        st.info(f"**pending**: one side is there, the other may still come. {words}", icon=":material/hourglass_top:")
+    else:
+        st.success(f"**matched**. {words}", icon=":material/check_circle:")

@@ -1,0 +1,89 @@
+"""Cohorts: users by the month of their first payment, how many still pay, and what they bring."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard import charts, formats, queries
+from dashboard.context import Context
+from dashboard.snapshot import Row
+from dashboard.tables import average_column, count_column, money_column, share_column, table, text_column
+
+
+def show(context: Context) -> None:
+    """The page."""
+    currency = context.currency
+    everything = queries.cohorts(context.snapshot, context.filters)
+    only_period = st.toggle(
+        "Only cohorts that began in the period",
+        False,
+        key="in_period",
+        bind="query-params",
+        help="Else all cohorts are shown. Months after the first run until today either way.",
+    )
+    since = context.filters.since.replace(day=1)
+    rows = [row for row in everything if not only_period or since <= row["cohort_month"] < context.filters.until]
+    if not rows:
+        st.info("Nobody has paid for the first time here yet. Choose all cohorts, or take a filter off.", icon=":material/filter_alt_off:")
+        return
+    st.subheader("Retention", anchor=False)
+    st.caption("Share of the cohort that paid in the month. Pale: the month is not over yet.")
+    st.altair_chart(
+        charts.heat_map([_cell(row, row["retention_rate"], formats.share(row["retention_rate"])) for row in rows], "Retention"),
+        alt="Retention by cohort and months since; the table below has the numbers",
+    )
+    st.subheader("Revenue", anchor=False)
+    st.altair_chart(
+        charts.heat_map(
+            [_cell(row, row["revenue"], formats.money(row["revenue"], currency)) for row in rows], f"Revenue ({currency.upper()})"
+        ),
+        alt="Revenue by cohort and months since; the table below has the numbers",
+    )
+    st.subheader("Cumulative revenue per user", anchor=False)
+    st.altair_chart(
+        charts.by_number(_cumulative(rows, currency), "Months since the first payment", currency.upper()),
+        alt="Cumulative revenue per user of each cohort; the table below has the numbers",
+    )
+    with st.expander("Numbers", expanded=False):
+        columns = [
+            text_column("cohort", "First paid in"),
+            count_column("months_since", "Months since"),
+            count_column("cohort_size", "Users"),
+            count_column("active_payers", "Active payers"),
+            share_column("retention_rate", "Retention"),
+            money_column("revenue", f"Revenue ({currency.upper()})", currency),
+            average_column("revenue_per_user", f"Revenue per user ({currency.upper()})", currency),
+            money_column("cumulative_revenue", f"Cumulative revenue ({currency.upper()})", currency),
+            money_column("cumulative_profit", f"Cumulative profit ({currency.upper()})", currency),
+            text_column("complete", "Month is over"),
+        ]
+        shown = [row | {"cohort": _month(row), "complete": "yes" if row["is_complete"] else "not yet"} for row in rows]
+        table(shown, columns, alt="Cohorts")
+
+
+def _month(row: Row) -> str:
+    return f"{row['cohort_month']:%Y-%m}"
+
+
+def _cell(row: Row, value: object, words: str) -> Row:
+    return {
+        "row": _month(row),
+        "column": row["months_since"],
+        "value": value,
+        "words": words,
+        "short": words if len(words) <= charts.CELL_CHARACTERS else f"{words[: charts.CELL_CHARACTERS - 1]}…",
+        "note": f"{formats.whole(row['active_payers'])} of {formats.whole(row['cohort_size'])} users",
+        "is_complete": row["is_complete"],
+    }
+
+
+def _cumulative(rows: Sequence[Row], currency: str) -> list[charts.Point]:
+    return [
+        {
+            "series": _month(row),
+            "at": row["months_since"],
+            "value": row["cumulative_per_user"],
+            "words": f"{formats.average(row['cumulative_per_user'], currency)} {currency.upper()}",
+        }
+        for row in rows
+    ]

@@ -1,0 +1,72 @@
+"""Entry: all that is known of one ledger entry, and what it hangs together with."""
+
+import streamlit as st
+
+from dashboard import formats, queries
+from dashboard.context import Context
+from dashboard.error_words import error_columns
+from dashboard.ledger_view import ledger_columns
+from dashboard.snapshot import Row
+from dashboard.tables import fields, table, text_column
+
+MONEY = ("amount", "balance_effect", "revenue", "refunds", "provider_cost", "platform_fees")
+TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
+INSTANTS = ("occurred_at", "updated_at")
+
+
+def show(context: Context) -> None:
+    """The page; the entry is named by the address."""
+    entry_id = st.query_params.get("entry", "")
+    st.subheader("Ledger entry", anchor=False)
+    st.code(entry_id, language=None)
+    row = queries.entry(context.snapshot, entry_id)
+    if row is None:
+        st.info("There is no such entry in what is published. Look for it on the ledger page.", icon=":material/search_off:")
+        context.link("ledger", "Ledger", ":material/receipt_long:")
+        return
+    left, right = st.columns(2)
+    with left:
+        fields([(name, _words(context, row, name)) for name in row if name not in ("metadata", "entry_id")], alt="Fields of the entry")
+    with right:
+        _links(context, row)
+        st.markdown("**Metadata**")
+        st.code(formats.indented_json(row["metadata"]), language="json" if row["metadata"] else None, wrap_lines=True)
+    related = queries.connected_entries(context.snapshot, row)
+    if related:
+        st.subheader("Connected entries", anchor=False)
+        table(
+            related,
+            [text_column("connection", "How"), *ledger_columns(context)],
+            alt="Connected entries",
+            opens=lambda one: context.open("entry", entry=one["entry_id"]),
+        )
+    errors = queries.errors_of_request(context.snapshot, row["request_id"])
+    if errors:
+        st.subheader("Errors of the same request", anchor=False)
+        table(errors, error_columns(context), alt="Errors of the same request")
+
+
+def _words(context: Context, row: Row, name: str) -> str:
+    value = row[name]
+    if name in MONEY:
+        return formats.with_currency(value, row["currency"])
+    if name in TOKENS:
+        return formats.whole(value)
+    if name in INSTANTS:
+        return f"{formats.instant(value, context.timezone)} {context.timezone}"
+    return formats.text(value)
+
+
+def _links(context: Context, row: Row) -> None:
+    if row["user_id"] is not None:
+        context.link("user", f"User {formats.plain(row['user_id'])}", ":material/person:", user=row["user_id"])
+    if row["request_id"] is not None:
+        context.link("ledger", f"Request {formats.plain(row['request_id'])}", ":material/swap_calls:", id=row["request_id"])
+    if row["related_entry_id"] is not None:
+        context.link("entry", f"Related entry {formats.plain(row['related_entry_id'])}", ":material/link:", entry=row["related_entry_id"])
+    for name in ("payment_intent_id", "charge_id", "checkout_session_id", "payment_id"):
+        if row[name] is not None:
+            context.link("ledger", f"Payment {formats.plain(row[name])}", ":material/payments:", id=row[name])
+    for case in queries.cases_of_entry(context.snapshot, row["entry_id"]):
+        words = formats.plain(case["break_type"] or case["status"])
+        context.link("case", f"Reconciliation case: {words}", ":material/rule:", case=case["case_id"])

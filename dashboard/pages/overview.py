@@ -1,0 +1,171 @@
+"""Overview: what came in, what it cost, what is owed, and whether the numbers are fresh and sound."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import streamlit as st
+
+from dashboard import charts, controls, formats, queries
+from dashboard.context import Context
+from dashboard.measures import MEASURES, Measure
+from dashboard.snapshot import Row
+from dashboard.tables import Column, count_column, day_column, instant_column, money_column, table, text_column
+
+TILES = ("revenue", "provider_cost", "profit", "margin", "active_payers", "new_payers", "arpu", "deposits")
+A_ROW = 4
+# A nightly run that did not happen.
+OLD = timedelta(hours=36)
+
+
+def show(context: Context) -> None:
+    """The page."""
+    now = queries.kpis(context.snapshot, context.filters)
+    before = _kpis_before(context)
+    _tiles(context, now, before)
+    _over_time(context)
+    left, right = st.columns(2)
+    with left:
+        _owed(context)
+    with right:
+        _health(context)
+    with st.expander("All numbers of the period"):
+        _all_numbers(context, now, before)
+
+
+def _kpis_before(context: Context) -> Row | None:
+    if context.filters.before is None:
+        return None
+    since, until = context.filters.before
+    return queries.kpis(context.snapshot, replace(context.filters, since=since, until=until, before=None))
+
+
+def _tiles(context: Context, now: Row, before: Row | None) -> None:
+    for start in range(0, len(TILES), A_ROW):
+        for column, name in zip(st.columns(A_ROW), TILES[start : start + A_ROW], strict=False):
+            with column:
+                _tile(MEASURES[name], now[name], before and before[name], context.currency, is_compared=before is not None)
+
+
+def _tile(measure: Measure, now: object, before: object, currency: str, *, is_compared: bool) -> None:
+    change = measure.change(now, before) if is_compared else None
+    before_words = f"before: {measure.words(before, currency)}" if is_compared else None
+    st.metric(
+        measure.label,
+        measure.words(now, currency),
+        # Without a change Streamlit shows no words beside it.
+        change or before_words,
+        delta_color="off" if change is None else "inverse" if measure.is_cost else "normal",
+        delta_arrow="off" if change is None else "auto",
+        delta_description=before_words if change else None,
+        border=True,
+        help=measure.meaning,
+    )
+
+
+def _all_numbers(context: Context, now: Row, before: Row | None) -> None:
+    rows = [
+        {
+            "measure": measure.label,
+            "now": measure.words(now[name], context.currency),
+            "before": measure.words(before[name], context.currency) if before else formats.NOTHING,
+            "change": (measure.change(now[name], before[name]) if before else None) or formats.NOTHING,
+            "meaning": measure.meaning,
+        }
+        for name, measure in MEASURES.items()
+    ]
+    columns = [
+        text_column("measure", "Number"),
+        text_column("now", "Period", right=True),
+        text_column("before", "Before", right=True),
+        text_column("change", "Change", right=True),
+        text_column("meaning", "Meaning"),
+    ]
+    table(rows, columns, alt="All numbers of the period")
+
+
+def _over_time(context: Context) -> None:
+    st.subheader("Revenue, provider cost and profit", anchor=False)
+    grain = controls.grain(context.filters)
+    rows = queries.usage_over_time(context.snapshot, context.filters, grain)
+    measures = {"revenue": "Revenue", "provider_cost": "Provider cost", "profit": "Profit"}
+    points = charts.money_points(rows, measures, context.currency)
+    if context.filters.before:
+        since, until = context.filters.before
+        earlier = queries.usage_over_time(context.snapshot, replace(context.filters, since=since, until=until, before=None), grain)
+        # Step by step, so that the first day stands below the first day.
+        aligned = [row | {"starts_on": now["starts_on"]} for row, now in zip(earlier, rows, strict=False)]
+        points += charts.money_points(aligned, {"revenue": "Revenue before"}, context.currency)
+    st.altair_chart(
+        charts.lines(points, context.currency.upper()), alt=f"Revenue, provider cost and profit by {grain}; the table below has the numbers"
+    )
+    with st.expander("Numbers of the chart"):
+        columns = [
+            day_column("starts_on", f"{grain.capitalize()} from"),
+            *(_measure_column(context, name) for name in ("revenue", "refunds", "provider_cost", "platform_fees", "profit")),
+            *(count_column(name, MEASURES[name].label) for name in ("charges", "total_tokens")),
+        ]
+        table(rows, columns, alt=f"Numbers by {grain}")
+
+
+def _measure_column(context: Context, name: str) -> Column:
+    return money_column(name, f"{MEASURES[name].label} ({context.currency.upper()})", context.currency)
+
+
+def _owed(context: Context) -> None:
+    st.subheader("Owed to users", anchor=False)
+    owed = queries.owed(context.snapshot, context.filters, context.about.today)
+    left, right = st.columns(2)
+    left.metric(
+        f"Balances at the end of {formats.day(min(context.filters.last_day, context.about.today))}",
+        formats.with_currency(owed["closing_balance"], context.currency),
+        border=True,
+        help="The sum of all wallets' closing balances: credit that users have not used yet, a liability.",
+    )
+    right.metric(
+        "Of it overdrawn",
+        formats.with_currency(owed["negative_balance"], context.currency),
+        border=True,
+        help="The sum of the wallets below 0.",
+    )
+    st.caption(f"{formats.whole(owed['users_with_credit'])} users have credit.")
+    controls.not_applied(context.filters, "models", "entry_types")
+
+
+def _health(context: Context) -> None:
+    st.subheader("Freshness and soundness", anchor=False)
+    about, zone = context.about, context.timezone
+    age = datetime.now(UTC) - about.published_at
+    words = f"Published {formats.instant(about.published_at, zone)}, as of {formats.instant(about.as_of, zone)} ({formats.plain(zone)})"
+    if age > OLD:
+        st.warning(
+            f"{words}: {age.days or 1} days ago. Look at Dagster's runs, or start `paywall-warehouse run`.", icon=":material/schedule:"
+        )
+    else:
+        st.success(words, icon=":material/check_circle:")
+    counts = queries.case_counts(context.snapshot, context.filters)
+    breaks, pending = counts.get("break", 0), counts.get("pending", 0)
+    incomplete = [row for row in queries.sources(context.snapshot) if row["verdict"] != "complete"]
+    if incomplete:
+        listed = ", ".join(f"{formats.plain(row['source'])} is {formats.plain(row['verdict'])}" for row in incomplete)
+        st.warning(f"Reconciliation is incomplete: {listed}.", icon=":material/warning:")
+    if breaks:
+        st.warning(
+            f"{formats.whole(breaks)} open breaks between ledger and payments, {formats.whole(pending)} pending.", icon=":material/rule:"
+        )
+    else:
+        st.success(f"No open breaks between ledger and payments, {formats.whole(pending)} pending.", icon=":material/rule:")
+    context.link("reconciliation", "Reconciliation", ":material/rule:")
+    failed = [row for row in queries.invariants(context.snapshot) if not row["passed"]]
+    if failed:
+        st.warning(
+            f"{len(failed)} checks warn: {', '.join(sorted({formats.plain(row['name']) for row in failed}))}.", icon=":material/report:"
+        )
+    last = queries.last_entry_at(context.snapshot)
+    st.caption(f"The last entry of the ledger is of {formats.instant(last, zone)}.")
+    columns = [
+        text_column("source", "Source"),
+        count_column("files", "Files"),
+        count_column("records", "Records"),
+        instant_column("last_loaded_at", "Last loaded", zone),
+    ]
+    table(queries.freshness(context.snapshot), columns, alt="Freshness of the sources")

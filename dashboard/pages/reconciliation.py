@@ -1,0 +1,152 @@
+"""Reconciliation: which payments and credits do not tie, how what is owed came about, what was paid out."""
+
+import streamlit as st
+
+from dashboard import controls, formats, queries
+from dashboard.break_words import BREAKS, words_of
+from dashboard.context import Context
+from dashboard.tables import Column, count_column, day_column, instant_column, money_column, paged_table, table, text_column
+
+STATUSES = ("break", "pending", "matched")
+
+
+def show(context: Context) -> None:
+    """The page."""
+    _sources(context)
+    _breaks(context)
+    _cases(context)
+    _rollforward(context)
+    _payouts(context)
+
+
+def _sources(context: Context) -> None:
+    rows = queries.sources(context.snapshot)
+    open_ones = [row for row in rows if row["verdict"] != "complete"]
+    words = "Reconciliation is complete: every source is there and reaches far enough."
+    if not rows:
+        st.info("Nothing to reconcile yet: no payments have landed, and no deposit needs one.", icon=":material/info:")
+    elif open_ones:
+        st.warning("Reconciliation is incomplete: matches say nothing about what has not been looked at.", icon=":material/warning:")
+    else:
+        st.success(words, icon=":material/check_circle:")
+    with st.expander("Sources", expanded=bool(open_ones)):
+        columns = [
+            text_column("rail", "Rail"),
+            text_column("source", "Source"),
+            count_column("records", "Records"),
+            instant_column("data_until", "Data reach until", context.timezone),
+            text_column("verdict", "Verdict"),
+        ]
+        table(rows, columns, alt="Sources of reconciliation")
+
+
+def _breaks(context: Context) -> None:
+    st.subheader("Open breaks", anchor=False)
+    counts = queries.case_counts(context.snapshot, context.filters)
+    st.markdown(
+        f"{formats.whole(sum(counts.values()))} cases with {context.currency.upper()} on either side: "
+        f"{formats.whole(counts.get('matched', 0))} matched, **{formats.whole(counts.get('break', 0))} breaks**, "
+        f"{formats.whole(counts.get('pending', 0))} pending."
+    )
+    rows = queries.breaks_by_type(context.snapshot, context.filters)
+    columns = [
+        count_column("priority", "Priority"),
+        text_column("break_type", "Break"),
+        count_column("cases", "Cases"),
+        count_column("up_to_7_days", "Younger than 7 days"),
+        count_column("up_to_30_days", "7 to 29 days"),
+        count_column("older", "30 days and older"),
+        count_column("oldest_days", "Oldest (days)"),
+        Column("meaning", "What it means", lambda row: words_of(row["break_type"]).meaning),
+        Column("remedy", "What to do", lambda row: words_of(row["break_type"]).remedy),
+    ]
+    table(rows, columns, alt="Open breaks by type", opens=lambda row: context.open("reconciliation", break_type=row["break_type"]))
+    controls.not_applied(context.filters, "models", "entry_types")
+
+
+def _cases(context: Context) -> None:
+    st.subheader("Cases", anchor=False)
+    left, middle, right = st.columns([2, 3, 2], vertical_alignment="bottom")
+    statuses = left.multiselect("Case status", STATUSES, ["break"], key="case_status", bind="query-params", placeholder="All")
+    break_types = middle.multiselect("Break", list(BREAKS), key="break_type", bind="query-params", placeholder="All")
+    in_period = right.toggle(
+        "Only those of the period",
+        False,
+        key="of_period",
+        bind="query-params",
+        help="By the case's first event. Open breaks count whenever they began.",
+    )
+    count = queries.count_cases(context.snapshot, context.filters, statuses, break_types, in_period=in_period)
+    paged_table(
+        lambda cut: queries.cases(context.snapshot, context.filters, statuses, break_types, cut, in_period=in_period),
+        count,
+        [
+            count_column("priority", "Priority"),
+            text_column("break_type", "Break"),
+            text_column("status", "Status"),
+            count_column("age_days", "Age (days)"),
+            text_column("rail", "Rail"),
+            text_column("user_id", "User"),
+            money_column("ledger_amount", "Credited", lambda row: row["ledger_currency"]),
+            text_column("ledger_currency", "in"),
+            money_column("paid_amount", "Paid", lambda row: row["paid_currency"]),
+            text_column("paid_currency", "in "),
+            money_column("difference", "Difference", lambda row: row["ledger_currency"] or row["paid_currency"]),
+            instant_column("first_event_at", "First event", context.timezone),
+            text_column("case_id", "Case"),
+        ],
+        alt="Reconciliation cases",
+        prefix="case_",
+        first="age_days",
+        opens=lambda row: context.open("case", case=row["case_id"]),
+    )
+
+
+def _rollforward(context: Context) -> None:
+    st.subheader("Balance roll-forward", anchor=False)
+    st.caption("Of all users and paywalls: what is owed, and how it came about. Charges, withdrawals and refunds of deposits lower it.")
+    grain = controls.grain(context.filters)
+    currency = context.currency
+    labels = {
+        "opening_balance": "Opening", "deposits": "+ Deposits", "promo_deposits": "+ Promo deposits", "charged": "− Charged",
+        "refunds": "+ Refunds", "deposit_refunds": "− Deposit refunds", "withdrawals": "− Withdrawals", "adjustments": "± Adjustments",
+        "closing_balance": "= Closing",
+    }  # fmt: skip
+    columns = [
+        day_column("starts_on", f"{grain.capitalize()} from"),
+        *(money_column(name, label, currency) for name, label in labels.items()),
+    ]
+    table(queries.rollforward(context.snapshot, context.filters, grain), columns, alt="Balance roll-forward")
+    controls.not_applied(context.filters, "paywalls", "models", "entry_types", *controls.USER_LISTS)
+
+
+def _payouts(context: Context) -> None:
+    currency = context.currency
+    st.subheader("Payouts", anchor=False)
+    columns = [
+        day_column("arrival_date", "Arrives"),
+        text_column("status", "Status"),
+        money_column("amount", f"Amount ({currency.upper()})", currency),
+        count_column("items", "Items"),
+        money_column("items_net", "Items add up to", currency),
+        money_column("difference", "Difference", currency),
+        Column("is_reconciled", "Adds up", lambda row: {True: "yes", False: "no", None: formats.NOTHING}[row["is_reconciled"]]),
+        text_column("payout_id", "Payout"),
+    ]
+    table(queries.payouts(context.snapshot, context.filters), columns, alt="Payouts of the period")
+    balances = queries.stripe_balances(context.snapshot, context.filters)
+    with st.expander("Stripe's balance summaries"):
+        zone = context.timezone
+        summary = [
+            instant_column("covered_from", "From", zone),
+            instant_column("covered_until", "Until", zone),
+            text_column("account_id", "Account"),
+            money_column("opening_balance", "Opening", currency),
+            money_column("activity", "+ Activity", currency),
+            money_column("payouts", "− Payouts", currency),
+            money_column("closing_balance", "= Closing", currency),
+            money_column("itemized_activity", "Activity, itemised", currency),
+            money_column("itemized_payouts", "Payouts, itemised", currency),
+            text_column("path", "File"),
+        ]
+        table(balances, summary, alt="Stripe's balance summaries")

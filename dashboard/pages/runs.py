@@ -1,0 +1,128 @@
+"""Runs: what was checked before this publication, what was refused and why, what has been loaded."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from dashboard import formats, queries
+from dashboard.context import Context
+from dashboard.snapshot import Row
+from dashboard.tables import Column, count_column, instant_column, paged_table, table, text_column
+from exports.invariants import INVARIANTS
+from paywall_warehouse.sizes import size
+
+RUNS = 50
+
+
+def show(context: Context) -> None:
+    """The page."""
+    st.caption("Of everything that has been loaded; the filters in the sidebar do not limit this page.")
+    st.link_button("Dagster's UI: lineage, schedules, logs", context.settings.dagster_ui_url, icon=":material/open_in_new:")
+    _runs(context)
+    _checks(context)
+    _rejects(context)
+    _files(context)
+
+
+def _runs(context: Context) -> None:
+    st.subheader("Runs", anchor=False)
+    zone = context.timezone
+    columns = [
+        text_column("status", "Status"),
+        instant_column("started_at", "Started", zone),
+        instant_column("finished_at", "Finished", zone),
+        instant_column("as_of", "As of", zone),
+        count_column("new_records", "New records"),
+        count_column("rejected_records", "Rejected"),
+        text_column("run_id", "Run"),
+        text_column("code_version", "Code"),
+    ]
+    table(queries.runs(context.snapshot, RUNS), columns, alt="Runs")
+    st.caption("The last of them published what you see. Later runs that did not publish are in Dagster's UI.")
+
+
+def _checks(context: Context) -> None:
+    st.subheader("Checks before publication", anchor=False)
+    rows = queries.invariants(context.snapshot)
+    failed = sum(not row["passed"] for row in rows)
+    st.markdown(
+        f"{formats.whole(len(rows))} checks, **{formats.whole(failed)} that warn**."
+        if failed
+        else f"{formats.whole(len(rows))} checks, all hold."
+    )
+    columns = [
+        Column("passed", "Holds", lambda row: "yes" if row["passed"] else "no"),
+        text_column("name", "Check"),
+        text_column("scope", "Of"),
+        Column("expected", "Expected", _number("expected"), right=True),
+        Column("actual", "Actual", _number("actual"), right=True),
+        Column("difference", "Difference", _number("difference"), right=True),
+        Column("meaning", "What has to hold", lambda row: INVARIANTS.get(row["name"], formats.NOTHING)),
+    ]
+    table(rows, columns, alt="Checks before publication")
+
+
+def _number(name: str) -> Callable[[Row], str]:
+    return lambda row: formats.money(row[name], None)
+
+
+def _rejects(context: Context) -> None:
+    st.subheader("Rejected records", anchor=False)
+    reasons = queries.rejects_by_reason(context.snapshot)
+    if not reasons:
+        st.success("No record has been rejected.", icon=":material/check_circle:")
+        return
+    zone = context.timezone
+    columns = [
+        text_column("source", "Source"),
+        text_column("reason_code", "Reason"),
+        count_column("records", "Records"),
+        instant_column("first_seen_at", "First", zone),
+        instant_column("last_seen_at", "Last", zone),
+    ]
+    table(reasons, columns, alt="Rejected records by reason")
+    codes = list(dict.fromkeys(row["reason_code"] for row in reasons))
+    chosen = st.multiselect("Reason", codes, key="reason", bind="query-params", placeholder="All")
+    paged_table(
+        lambda cut: queries.rejects(context.snapshot, chosen, cut),
+        queries.count_rejects(context.snapshot, chosen),
+        [
+            instant_column("first_seen_at", "First seen", zone),
+            text_column("source", "Source"),
+            text_column("path", "File"),
+            count_column("line", "Line"),
+            text_column("reason_code", "Reason"),
+            text_column("reason", "What is wrong"),
+            Column("raw", "Raw text", lambda row: formats.text(row["raw"])[:200]),
+        ],
+        alt="Rejected records",
+        prefix="reject_",
+        first="first_seen_at",
+        opens=_raw,
+    )
+
+
+@st.dialog("Rejected record", width="large")
+def _raw(row: Row) -> None:
+    st.text(f"{row['path']}, line {formats.whole(row['line'])}: {row['reason']}")
+    st.code(formats.text(row["raw"]), language=None, wrap_lines=True)
+
+
+def _files(context: Context) -> None:
+    st.subheader("Loaded files", anchor=False)
+    paged_table(
+        lambda cut: queries.files(context.snapshot, cut),
+        queries.count_files(context.snapshot),
+        [
+            instant_column("loaded_at", "Loaded", context.timezone),
+            text_column("source", "Source"),
+            text_column("path", "File"),
+            count_column("records", "Records"),
+            count_column("accepted", "Accepted"),
+            count_column("rejected", "Rejected"),
+            Column("bytes", "Size", lambda row: size(row["bytes"]), right=True),
+        ],
+        alt="Loaded files",
+        prefix="file_",
+        first="loaded_at",
+    )

@@ -1,0 +1,98 @@
+"""Users: the users view, searched, sorted and cut into pages on the server; who spends most, and what it costs to serve them."""
+
+import streamlit as st
+
+from dashboard import controls, queries
+from dashboard.context import Context
+from dashboard.download_panel import download_panel
+from dashboard.tables import (
+    Column,
+    average_column,
+    count_column,
+    instant_column,
+    money_column,
+    paged_table,
+    share_column,
+    table,
+    text_column,
+)
+
+TOP = 50
+
+
+def show(context: Context) -> None:
+    """The page."""
+    view = st.segmented_control(
+        "View", ("everyone", "top"), default="everyone", required=True, key="view", bind="query-params",
+        format_func={"everyone": "Everyone, all time", "top": "Top spenders of the period"}.__getitem__, label_visibility="collapsed",
+    )  # fmt: skip
+    if view == "top":
+        _top_spenders(context)
+    else:
+        _everyone(context)
+
+
+def _everyone(context: Context) -> None:
+    search = st.text_input("User id contains", key="q", bind="query-params", placeholder="Part of the id, capital or small")
+    controls.not_applied(context.filters, "paywalls", "models", "entry_types")
+    count = queries.count_users(context.snapshot, context.filters, search)
+    paged_table(
+        lambda cut: queries.users(context.snapshot, context.filters, search, cut),
+        count,
+        _columns(context),
+        alt="Users",
+        first="total_spend",
+        opens=lambda row: context.open("user", user=row["user_id"]),
+    )
+    st.caption(
+        "All time, each user once; errors and new or returning are of the last 30 days. The period counts for the top spenders only."
+    )
+    if count:
+        download_panel(context, "users", f"The {count:,} users above, with all their columns or those that you choose.", search=search)
+
+
+def _columns(context: Context) -> list[Column]:
+    currency = context.currency
+    code = currency.upper()
+    return [
+        text_column("user_id", "User"),
+        text_column("status", "Status"),
+        text_column("payer_type", "Payer"),
+        money_column("balance", f"Balance ({code})", currency),
+        text_column("balance_band", "Band"),
+        money_column("total_spend", f"Total spend ({code})", currency),
+        money_column("total_deposits", f"Deposits ({code})", currency),
+        count_column("charges", "Charges"),
+        money_column("provider_cost", f"Provider cost ({code})", currency),
+        money_column("profit", f"Profit ({code})", currency),
+        average_column(
+            "cost_to_serve", f"Cost to serve ({code})", currency, help="Provider cost per charge; unknown where no cost is known."
+        ),
+        instant_column("last_activity_at", "Last activity", context.timezone),
+        count_column("errors_30d", "Errors (30 days)"),
+        text_column("last_error_code", "Last error"),
+    ]
+
+
+def _top_spenders(context: Context) -> None:
+    currency = context.currency
+    code = currency.upper()
+    rows = queries.top_spenders(context.snapshot, context.filters, TOP)
+    columns = [
+        text_column("user_id", "User"),
+        money_column("revenue", f"Revenue ({code})", currency),
+        money_column("provider_cost", f"Provider cost ({code})", currency),
+        money_column("profit", f"Profit ({code})", currency),
+        share_column("margin", "Margin"),
+        average_column(
+            "cost_to_serve", f"Cost to serve ({code})", currency, help="Provider cost per charge; unknown where no cost is known."
+        ),
+        count_column("charges", "Charges"),
+        count_column("total_tokens", "Tokens"),
+        share_column("cost_coverage", "Cost coverage"),
+    ]
+    table(rows, columns, alt="Top spenders of the period", opens=lambda row: context.open("user", user=row["user_id"]))
+    st.caption(f"At most {TOP}, those with the most revenue first. Tick a row at its left to open the user.")
+    if rows:
+        download_panel(context, "user_days", "Usage and deposits of each user by day, for the period, the paywalls and the users chosen.")
+        controls.not_applied(context.filters, "models", "entry_types")

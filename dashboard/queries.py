@@ -1,0 +1,521 @@
+"""Every query of the dashboard, by name: over the tables and table macros of the contract, with no definition of a metric of its own.
+
+Revenue, cost, profit, ratios and heads are what `marts.kpis`, `marts.usage`, `marts.cohorts` and the marts say; here rows are chosen,
+grouped and added up. Where a function takes a `Snapshot`, rows come as dictionaries by the names of the columns.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
+
+from dashboard.filters import Filters, any_of, entry_conditions, joined, of_chosen_users, user_conditions
+from dashboard.snapshot import Row, Snapshot
+from exports.datasets import DATASETS
+from exports.filters import Filter
+from exports.runs import PUBLISHED
+
+Grain = Literal["day", "week", "month"]
+GRAINS: tuple[Grain, ...] = ("day", "week", "month")
+ADDITIVE = (
+    "charges", "counted_charges", "charges_without_cost", "prompt_tokens", "completion_tokens", "total_tokens",
+    "revenue", "refunds", "net_revenue", "provider_cost", "platform_fees", "profit", "net_profit",
+)  # fmt: skip
+SUMS = ", ".join(f"sum({name}) as {name}" for name in ADDITIVE)
+ZERO_SUMS = ", ".join(f"coalesce(sum({name}), 0) as {name}" for name in ADDITIVE)
+# What else is known of usage that is grouped: by the one definition of a ratio.
+RATIOS = """
+    marts.ratio(profit, revenue) as margin,
+    marts.ratio(counted_charges - charges_without_cost, counted_charges) as cost_coverage,
+    case when counted_charges > charges_without_cost then marts.ratio(provider_cost, charges) end as cost_to_serve"""
+MOVEMENTS = ("deposits", "promo_deposits", "charged", "refunds", "deposit_refunds", "withdrawals", "adjustments")
+LISTS = "paywalls := ?, models := ?, entry_types := ?, user_statuses := ?, balance_bands := ?, payer_types := ?"
+
+
+@dataclass(frozen=True)
+class About:
+    """What is published: by which run, as of when. Instants are UTC."""
+
+    run_id: str
+    published_at: datetime
+    as_of: datetime
+    today: date
+    reporting_timezone: str
+    currencies: tuple[str, ...]
+    """The ledger's, the default one first."""
+    first_day: date
+    last_day: date
+
+
+def about(snapshot: Snapshot) -> About | None:
+    """What is published; None for a ledger without entries."""
+    rows = snapshot.rows(
+        """select run_id, finished_at as published_at, runs.as_of, today, reporting_timezone,
+            (select list(distinct currency order by currency <> default_currency, currency) from marts.fct_period_kpis) as currencies,
+            (select min(date_day) from marts.dim_dates) as first_day,
+            (select max(date_day) from marts.dim_dates) as last_day
+        from ops.runs as runs cross join ops.settings as settings where status = ? order by runs.rowid desc limit 1""",
+        [PUBLISHED],
+    )
+    if not rows or not rows[0]["currencies"]:
+        return None
+    return About(**rows[0] | {"currencies": tuple(rows[0]["currencies"])})
+
+
+def periods(snapshot: Snapshot) -> dict[str, Row]:
+    """The named periods of the contract: `period_start`, `period_end`, `previous_start`, `previous_end`, half-open."""
+    rows = snapshot.rows("select distinct period, period_start, period_end, previous_start, previous_end from marts.fct_period_kpis")
+    return {row["period"]: row for row in rows}
+
+
+def known_paywalls(snapshot: Snapshot) -> list[str]:
+    """Every paywall of the ledger."""
+    return [row["paywall_id"] for row in snapshot.rows("select paywall_id from marts.dim_paywalls order by 1")]
+
+
+def known_models(snapshot: Snapshot) -> list[str]:
+    """Every model of the ledger."""
+    return [row["model_id"] for row in snapshot.rows("select model_id from marts.dim_models order by 1")]
+
+
+def dataset_columns(snapshot: Snapshot, dataset: str) -> list[str]:
+    """The columns of what can be downloaded, in their order."""
+    return [row["column_name"] for row in snapshot.rows(f"describe marts.{DATASETS[dataset].mart}")]
+
+
+# ------------------------------------------------------------------------------------------------------------- money
+
+
+def kpis(snapshot: Snapshot, filters: Filters) -> Row:
+    """The KPIs of contract 4.3 for any filters."""
+    query = f"select * from marts.kpis(?, ?, {LISTS}) where currency = ?"
+    return snapshot.rows(query, [filters.since, filters.until, *filters.lists.values(), filters.currency])[0]
+
+
+def _usage(filters: Filters, *, by_user: bool = False, by_model: bool = False) -> tuple[str, list[Any]]:
+    source = f"(select * from marts.usage(?, ?, by_user := {by_user}, by_model := {by_model}, {LISTS}) where currency = ?) as usage"
+    return source, [filters.since, filters.until, *filters.lists.values(), filters.currency]
+
+
+def usage_over_time(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]:
+    """Usage by the first day of each day, week (from Monday) or month of the period; those without any are there, with zeros."""
+    source, values = _usage(filters)
+    return snapshot.rows(
+        f"""select cast(date_trunc('{grain}', dates.date_day) as date) as starts_on, {ZERO_SUMS}
+        from marts.dim_dates as dates left join {source} on dates.date_day = usage.date_day
+        where dates.date_day >= ? and dates.date_day < ? group by all order by starts_on""",
+        [*values, filters.since, filters.until],
+    )
+
+
+def models(snapshot: Snapshot, filters: Filters) -> list[Row]:
+    """Usage by model, those with the most revenue first; `revenue_share` is of all of them."""
+    source, values = _usage(filters, by_model=True)
+    return snapshot.rows(
+        f"""with summed as (select model_id, {SUMS} from {source} group by model_id)
+        select *, {RATIOS}, marts.ratio(revenue, sum(revenue) over ()) as revenue_share from summed order by revenue desc, model_id""",
+        values,
+    )
+
+
+def models_over_time(snapshot: Snapshot, filters: Filters, grain: Grain, model_ids: Sequence[str]) -> list[Row]:
+    """The same for some models by day, week or month; steps without usage are left out."""
+    source, values = _usage(filters, by_model=True)
+    return snapshot.rows(
+        f"""with summed as (
+            select cast(date_trunc('{grain}', date_day) as date) as starts_on, model_id, {SUMS}
+            from {source} where list_contains(?, model_id) group by all
+        ) select *, {RATIOS} from summed order by starts_on, model_id""",
+        [*values, list(model_ids)],
+    )
+
+
+def top_spenders(snapshot: Snapshot, filters: Filters, limit: int) -> list[Row]:
+    """The users with the most revenue of the period, with what they cost to serve."""
+    source, values = _usage(filters, by_user=True)
+    return snapshot.rows(
+        f"""with summed as (select user_id, {SUMS} from {source} where user_id is not null group by user_id),
+        top as (from summed where charges > 0 or provider_cost > 0 order by revenue desc, user_id limit ?)
+        select *, {RATIOS} from top order by revenue desc, user_id""",
+        [*values, limit],
+    )
+
+
+def owed(snapshot: Snapshot, filters: Filters, today: date) -> Row:
+    """What is owed to users at the end of the period: `closing_balance` of all wallets, `negative_balance` of the overdrawn among them."""
+    conditions = [Filter("currency = ?", (filters.currency,))]
+    if filters.paywalls:
+        conditions.append(any_of("paywall_id", filters.paywalls))
+    where, values = joined([*conditions, *of_chosen_users(filters)])
+    return snapshot.rows(
+        f"""select coalesce(sum(closing_balance), 0) as closing_balance,
+            coalesce(sum(closing_balance) filter (where closing_balance < 0), 0) as negative_balance,
+            count(distinct user_id) filter (where closing_balance > 0) as users_with_credit
+        from marts.balances(?) where {where}""",
+        [min(filters.last_day, today), *values],
+    )[0]
+
+
+def cohorts(snapshot: Snapshot, filters: Filters) -> list[Row]:
+    """`fct_cohorts` for any filters of entries and users, every month; `cumulative_per_user` is the cumulative revenue / cohort size."""
+    return snapshot.rows(
+        f"select *, marts.ratio(cumulative_revenue, cohort_size) as cumulative_per_user from marts.cohorts({LISTS}) where currency = ? order by cohort_month, months_since",
+        [*filters.lists.values(), filters.currency],
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- users
+
+USER_COLUMNS = (
+    "user_id", "status", "payer_type", "balance", "balance_band", "total_spend", "total_deposits", "charges", "provider_cost", "profit",
+    "cost_to_serve", "last_activity_at", "errors_30d", "last_error_code",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A page of a table: sorted on the server, so that a million rows stay there."""
+
+    sort: str
+    descending: bool
+    offset: int
+    limit: int
+
+    def sql(self, columns: Sequence[str], key: str) -> str:
+        """`order by … limit … offset …`; the key settles ties, so that no row stands on two pages."""
+        if self.sort not in columns:
+            raise ValueError(self.sort)
+        direction = "desc" if self.descending else "asc"
+        return f'order by "{self.sort}" {direction} nulls last, {key} limit {int(self.limit)} offset {int(self.offset)}'
+
+
+def _found_users(filters: Filters, search: str) -> tuple[str, list[Any]]:
+    conditions = user_conditions(filters)
+    if search:
+        conditions.append(Filter("contains(lower(user_id), lower(?))", (search,)))
+    return joined(conditions)
+
+
+def count_users(snapshot: Snapshot, filters: Filters, search: str) -> int:
+    """How many rows of the users view there are whose id has a text in it."""
+    where, values = _found_users(filters, search)
+    return _one(snapshot, f"select count(*) from marts.rpt_users where {where}", values)
+
+
+def users(snapshot: Snapshot, filters: Filters, search: str, cut: Cut) -> list[Row]:
+    """A page of the users view."""
+    where, values = _found_users(filters, search)
+    chosen = ", ".join(USER_COLUMNS)
+    return snapshot.rows(f"select {chosen} from marts.rpt_users where {where} {cut.sql(USER_COLUMNS, 'user_id')}", values)
+
+
+def user(snapshot: Snapshot, user_id: str) -> Row | None:
+    """A row of `dim_users`."""
+    return next(iter(snapshot.rows("select * from marts.dim_users where user_id = ?", [user_id])), None)
+
+
+def user_reports(snapshot: Snapshot, user_id: str) -> list[Row]:
+    """The user's rows of the users view, one a currency."""
+    return snapshot.rows("select * from marts.rpt_users where user_id = ? order by currency", [user_id])
+
+
+def wallets(snapshot: Snapshot, user_id: str) -> list[Row]:
+    """The user's wallets and their present balances."""
+    return snapshot.rows(
+        """select paywall_id, currency, closing_balance, date_day as last_movement from marts.fct_wallet_days
+        where user_id = ? and valid_to is null order by currency, paywall_id""",
+        [user_id],
+    )
+
+
+def wallet_course(snapshot: Snapshot, user_id: str, currency: str, paywalls: Sequence[str]) -> list[Row]:
+    """Opening and closing balances of the user's wallets on the days on which they moved."""
+    return snapshot.rows(
+        """select date_day, paywall_id, opening_balance, closing_balance from marts.fct_wallet_days
+        where user_id = ? and currency = ? and (len(?) = 0 or list_contains(?, paywall_id)) order by date_day, paywall_id""",
+        [user_id, currency, list(paywalls), list(paywalls)],
+    )
+
+
+def user_errors(snapshot: Snapshot, user_id: str, since: date, until: date, limit: int) -> list[Row]:
+    """The last errors of a user's requests."""
+    return snapshot.rows(
+        """select * from marts.fct_usage_errors where user_id = ? and error_date >= ? and error_date < ?
+        order by occurred_at desc, event_id limit ?""",
+        [user_id, since, until, limit],
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ ledger
+
+LEDGER_COLUMNS = (
+    "occurred_at", "entry_id", "entry_type", "status", "user_id", "paywall_id", "model_id", "amount", "balance_effect", "provider_cost",
+    "provider_cost_basis", "platform_fees", "total_tokens", "request_id", "currency",
+)  # fmt: skip
+ID_COLUMNS = (
+    "entry_id", "request_id", "user_id", "related_entry_id", "payment_intent_id", "charge_id", "checkout_session_id", "payment_id",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LedgerSearch:
+    """What else limits a ledger beside the filters of the page."""
+
+    user_id: str | None = None
+    statuses: tuple[str, ...] = ()
+    any_id: str = ""
+    """The whole id of an entry, a request, a user or a payment: then neither period nor any other filter counts."""
+
+    def conditions(self, filters: Filters) -> list[Filter]:
+        """What holds for a row of `fct_ledger_entries`."""
+        if self.any_id:
+            return [Filter(" or ".join(f"{column} = ?" for column in ID_COLUMNS), (self.any_id,) * len(ID_COLUMNS))]
+        conditions = entry_conditions(filters)
+        if self.user_id is not None:
+            conditions.append(Filter("user_id = ?", (self.user_id,)))
+        if self.statuses:
+            conditions.append(any_of("status", self.statuses))
+        return conditions
+
+
+def count_ledger(snapshot: Snapshot, filters: Filters, search: LedgerSearch) -> int:
+    """How many entries there are."""
+    where, values = joined(search.conditions(filters))
+    return _one(snapshot, f"select count(*) from marts.fct_ledger_entries where {where}", values)
+
+
+def ledger(snapshot: Snapshot, filters: Filters, search: LedgerSearch, cut: Cut) -> list[Row]:
+    """A page of the ledger."""
+    where, values = joined(search.conditions(filters))
+    chosen = ", ".join(LEDGER_COLUMNS)
+    return snapshot.rows(f"select {chosen} from marts.fct_ledger_entries where {where} {cut.sql(LEDGER_COLUMNS, 'entry_id')}", values)
+
+
+def entry(snapshot: Snapshot, entry_id: str) -> Row | None:
+    """An entry with all its columns."""
+    return next(iter(snapshot.rows("select * from marts.fct_ledger_entries where entry_id = ?", [entry_id])), None)
+
+
+def connected_entries(snapshot: Snapshot, row: Mapping[str, Any]) -> list[Row]:
+    """Entries that an entry is about, that are about it, or that come of the same request, with `connection` saying which."""
+    chosen = ", ".join(LEDGER_COLUMNS)
+    return snapshot.rows(
+        f"""select case when entry_id = $related then 'it is about this one' when related_entry_id = $id then 'is about it'
+            else 'same request' end as connection, {chosen}
+        from marts.fct_ledger_entries
+        where entry_id <> $id and (entry_id = $related or related_entry_id = $id or request_id = $request)
+        order by occurred_at, entry_id limit 100""",
+        {"id": row["entry_id"], "related": row["related_entry_id"], "request": row["request_id"]},
+    )
+
+
+def errors_of_request(snapshot: Snapshot, request_id: str | None) -> list[Row]:
+    """Errors of the same request."""
+    return snapshot.rows("select * from marts.fct_usage_errors where request_id = ? order by occurred_at, event_id limit 100", [request_id])
+
+
+def cases_of_entry(snapshot: Snapshot, entry_id: str) -> list[Row]:
+    """The reconciliation case that a deposit is in."""
+    return snapshot.rows("select * from marts.fct_reconciliation where list_contains(deposit_entry_ids, ?)", [entry_id])
+
+
+# ---------------------------------------------------------------------------------------------------- reconciliation
+
+CASE_COLUMNS = (
+    "priority", "break_type", "status", "age_days", "case_id", "rail", "user_id", "ledger_amount", "ledger_currency", "paid_amount",
+    "paid_currency", "difference", "first_event_at",
+)  # fmt: skip
+
+
+def _case_conditions(filters: Filters, statuses: Sequence[str], break_types: Sequence[str], *, in_period: bool) -> tuple[str, list[Any]]:
+    conditions = [Filter("ledger_currency = ? or paid_currency = ?", (filters.currency, filters.currency)), *of_chosen_users(filters)]
+    if filters.paywalls:
+        deposits, values = joined([any_of("paywall_id", filters.paywalls), any_of("entry_type", ("deposit",))])
+        with_deposit = f"""case_id in (select case_id from (select case_id, unnest(deposit_entry_ids) as entry_id from marts.fct_reconciliation)
+            where entry_id in (select entry_id from marts.fct_ledger_entries where {deposits}))"""
+        conditions.append(Filter(with_deposit, tuple(values)))
+    if statuses:
+        conditions.append(any_of("status", statuses))
+    if break_types:
+        conditions.append(any_of("break_type", break_types))
+    if in_period:
+        conditions.append(
+            Filter(
+                """cast(first_event_at at time zone (select reporting_timezone from ops.settings) as date) between ? and ?""",
+                (filters.since, filters.last_day),
+            )
+        )
+    return joined(conditions)
+
+
+def breaks_by_type(snapshot: Snapshot, filters: Filters) -> list[Row]:
+    """Open breaks of both sides' currency by priority and type, with ages in days and the oldest first event."""
+    where, values = _case_conditions(filters, ["break"], (), in_period=False)
+    return snapshot.rows(
+        f"""select priority, break_type, count(*) as cases,
+            count(*) filter (where age_days < 7) as up_to_7_days,
+            count(*) filter (where age_days >= 7 and age_days < 30) as up_to_30_days,
+            count(*) filter (where age_days >= 30) as older,
+            max(age_days) as oldest_days, min(first_event_at) as first_event_at,
+            sum(abs(difference)) as difference
+        from marts.fct_reconciliation where {where} group by priority, break_type order by priority, break_type""",
+        values,
+    )
+
+
+def case_counts(snapshot: Snapshot, filters: Filters) -> dict[str, int]:
+    """Cases by status."""
+    where, values = _case_conditions(filters, (), (), in_period=False)
+    rows = snapshot.rows(f"select status, count(*) as cases from marts.fct_reconciliation where {where} group by status", values)
+    return {row["status"]: row["cases"] for row in rows}
+
+
+def count_cases(snapshot: Snapshot, filters: Filters, statuses: Sequence[str], break_types: Sequence[str], *, in_period: bool) -> int:
+    """How many cases there are."""
+    where, values = _case_conditions(filters, statuses, break_types, in_period=in_period)
+    return _one(snapshot, f"select count(*) from marts.fct_reconciliation where {where}", values)
+
+
+def cases(
+    snapshot: Snapshot, filters: Filters, statuses: Sequence[str], break_types: Sequence[str], cut: Cut, *, in_period: bool
+) -> list[Row]:
+    """A page of cases."""
+    where, values = _case_conditions(filters, statuses, break_types, in_period=in_period)
+    chosen = ", ".join(CASE_COLUMNS)
+    return snapshot.rows(f"select {chosen} from marts.fct_reconciliation where {where} {cut.sql(CASE_COLUMNS, 'case_id')}", values)
+
+
+def case(snapshot: Snapshot, case_id: str) -> Row | None:
+    """A case with all its columns."""
+    return next(iter(snapshot.rows("select * from marts.fct_reconciliation where case_id = ?", [case_id])), None)
+
+
+def case_entries(snapshot: Snapshot, deposit_ids: Sequence[str]) -> list[Row]:
+    """The ledger's side of a case: its deposits, then what was booked about them."""
+    chosen = ", ".join(LEDGER_COLUMNS)
+    return snapshot.rows(
+        f"""select case when list_contains($ids, entry_id) then 'deposit' else 'about it' end as part, {chosen}, funding, rail,
+            payment_intent_id, charge_id, checkout_session_id, payment_id
+        from marts.fct_ledger_entries where list_contains($ids, entry_id) or list_contains($ids, related_entry_id)
+        order by part desc, occurred_at, entry_id limit 200""",
+        {"ids": list(deposit_ids)},
+    )
+
+
+def case_history(snapshot: Snapshot, case_id: str) -> list[Row]:
+    """When the case's breaks opened and closed."""
+    return snapshot.rows("select * from marts.fct_reconciliation_history where case_id = ? order by opened_at, break_type", [case_id])
+
+
+def sources(snapshot: Snapshot) -> list[Row]:
+    """Whether each processor's data are there, and how far they reach."""
+    return snapshot.rows("select * from marts.rpt_reconciliation_sources order by rail, source")
+
+
+def rollforward(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]:
+    """What is owed to all users, and how it came about, by day, week or month."""
+    moved = ", ".join(f"sum({name}) as {name}" for name in MOVEMENTS)
+    return snapshot.rows(
+        f"""select cast(date_trunc('{grain}', date_day) as date) as starts_on,
+            min_by(opening_balance, date_day) as opening_balance, {moved},
+            max_by(closing_balance, date_day) as closing_balance
+        from marts.fct_balance_rollforward where currency = ? and date_day >= ? and date_day < ? group by all order by starts_on""",
+        [filters.currency, filters.since, filters.until],
+    )
+
+
+def payouts(snapshot: Snapshot, filters: Filters) -> list[Row]:
+    """Payouts that arrive in the period."""
+    return snapshot.rows(
+        """select payout_id, status, amount, items, items_net, difference, is_reconciled, arrival_date from marts.fct_payouts
+        where currency = ? and (arrival_date is null or (arrival_date >= ? and arrival_date < ?))
+        order by arrival_date desc nulls first, payout_id limit 1000""",
+        [filters.currency, filters.since, filters.until],
+    )
+
+
+def stripe_balances(snapshot: Snapshot, filters: Filters) -> list[Row]:
+    """Stripe's balance summaries beside the itemised rows, the last first."""
+    return snapshot.rows(
+        """select account_id, covered_from, covered_until, opening_balance, activity, payouts, closing_balance, itemized_activity,
+            itemized_payouts, path, line
+        from marts.fct_stripe_balances where currency = ? order by covered_until desc nulls last, account_id limit 200""",
+        [filters.currency],
+    )
+
+
+# -------------------------------------------------------------------------------------------------------------- runs
+
+REJECT_COLUMNS = ("first_seen_at", "source", "path", "line", "reason_code", "reason", "raw")
+FILE_COLUMNS = ("loaded_at", "source", "path", "records", "accepted", "rejected", "bytes")
+
+
+def runs(snapshot: Snapshot, limit: int) -> list[Row]:
+    """The last runs through the one that published."""
+    return snapshot.rows(
+        """select run_id, status, started_at, finished_at, as_of, new_records, rejected_records, code_version
+        from ops.runs order by ops.runs.rowid desc limit ?""",
+        [limit],
+    )
+
+
+def invariants(snapshot: Snapshot) -> list[Row]:
+    """The checks before this publication, those that do not hold first."""
+    return snapshot.rows(
+        """select name, scope, expected, actual, difference, passed, severity, checked_at from ops.invariants
+        where run_id = (select run_id from ops.invariants order by rowid desc limit 1) order by passed, name, scope"""
+    )
+
+
+def rejects_by_reason(snapshot: Snapshot) -> list[Row]:
+    """Rejected records by source and reason."""
+    return snapshot.rows(
+        """select source, reason_code, count(*) as records, min(first_seen_at) as first_seen_at, max(first_seen_at) as last_seen_at
+        from ops.rejected_records group by source, reason_code order by records desc, source, reason_code"""
+    )
+
+
+def _reject_conditions(reasons: Sequence[str]) -> tuple[str, list[Any]]:
+    return joined([any_of("reason_code", reasons)] if reasons else [])
+
+
+def count_rejects(snapshot: Snapshot, reasons: Sequence[str]) -> int:
+    """How many rejected records there are."""
+    where, values = _reject_conditions(reasons)
+    return _one(snapshot, f"select count(*) from ops.rejected_records where {where}", values)
+
+
+def rejects(snapshot: Snapshot, reasons: Sequence[str], cut: Cut) -> list[Row]:
+    """A page of rejected records with their raw text."""
+    where, values = _reject_conditions(reasons)
+    chosen = ", ".join(REJECT_COLUMNS)
+    return snapshot.rows(f"select {chosen} from ops.rejected_records where {where} {cut.sql(REJECT_COLUMNS, 'path, line')}", values)
+
+
+def count_files(snapshot: Snapshot) -> int:
+    """How many files have been loaded."""
+    return _one(snapshot, "select count(*) from ops.loaded_files", [])
+
+
+def files(snapshot: Snapshot, cut: Cut) -> list[Row]:
+    """A page of the loaded files."""
+    chosen = ", ".join(FILE_COLUMNS)
+    return snapshot.rows(f"select {chosen} from ops.loaded_files {cut.sql(FILE_COLUMNS, 'path, sha256')}")
+
+
+def freshness(snapshot: Snapshot) -> list[Row]:
+    """When a file of each source was loaded last."""
+    return snapshot.rows(
+        """select source, count(*) as files, sum(accepted) as records, max(loaded_at) as last_loaded_at from ops.loaded_files
+        group by source order by source"""
+    )
+
+
+def last_entry_at(snapshot: Snapshot) -> datetime | None:
+    """The time of the last entry of the ledger."""
+    at: datetime | None = _one(snapshot, "select max(last_entry_at) from marts.fct_user_months", [])
+    return at
+
+
+def _one(snapshot: Snapshot, query: str, values: Sequence[Any]) -> Any:
+    return next(iter(snapshot.rows(query, values)[0].values()))

@@ -1,0 +1,163 @@
+"""Tables: text in every cell, sorted and cut into pages on the server."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from dashboard import formats
+from dashboard.queries import Cut
+from dashboard.snapshot import Row
+
+ROWS = 50
+SORT, DESCENDING, PAGE = "sort", "desc", "page"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: which text it shows of a row."""
+
+    name: str
+    """The column of the query, by which is sorted."""
+    label: str
+    show: Callable[[Row], str]
+    right: bool = False
+    help: str | None = None
+
+
+def text_column(name: str, label: str, **more: Any) -> Column:
+    """A column of texts, which are shown as they are."""
+    return Column(name, label, lambda row: formats.text(row[name]), **more)
+
+
+def count_column(name: str, label: str, **more: Any) -> Column:
+    """A column of counts."""
+    return Column(name, label, lambda row: formats.whole(row[name]), right=True, **more)
+
+
+def money_column(name: str, label: str, currency: str | Callable[[Row], str | None], **more: Any) -> Column:
+    """A column of amounts, exact, in one currency or in that of each row."""
+    of = currency if callable(currency) else lambda row: currency
+    return Column(name, label, lambda row: formats.money(row[name], of(row)), right=True, **more)
+
+
+def share_column(name: str, label: str, **more: Any) -> Column:
+    """A column of ratios in per cent."""
+    return Column(name, label, lambda row: formats.share(row[name]), right=True, **more)
+
+
+def average_column(name: str, label: str, currency: str, **more: Any) -> Column:
+    """A column of money per head, request or the like."""
+    return Column(name, label, lambda row: formats.average(row[name], currency), right=True, **more)
+
+
+def instant_column(name: str, label: str, timezone: str, **more: Any) -> Column:
+    """A column of instants in reporting time, whose zone the header names."""
+    return Column(name, f"{label} ({timezone})", lambda row: formats.instant(row[name], timezone), **more)
+
+
+def day_column(name: str, label: str, **more: Any) -> Column:
+    """A column of reporting days."""
+    return Column(name, label, lambda row: formats.day(row[name]), **more)
+
+
+def table(
+    rows: Sequence[Row], columns: Sequence[Column], *, alt: str, opens: Callable[[Row], None] | None = None, key: str | None = None
+) -> None:
+    """All of some rows. `opens` is called with a row that is ticked."""
+    if not rows:
+        st.caption("None.")
+        return
+    # Choosing columns is switched on to switch off the browser's own sorting, which takes amounts for texts.
+    event = st.dataframe(
+        _cells(rows, columns),
+        column_config=_layout(columns),
+        hide_index=True,
+        on_select="rerun",
+        selection_mode=["single-row", "single-column"] if opens else ["single-column"],
+        key=key or f"table-{alt}",
+        alt=alt,
+        row_height=32,
+        height=min(36 + 32 * len(rows), 640),
+    )
+    _open(event, rows, opens)
+
+
+def paged_table(
+    fetch: Callable[[Cut], Sequence[Row]],
+    count: int,
+    columns: Sequence[Column],
+    *,
+    alt: str,
+    prefix: str = "",
+    first: str,
+    descending: bool = True,
+    opens: Callable[[Row], None] | None = None,
+) -> None:
+    """A table of any size: a page of it, sorted by whichever column. The address holds order and page, under names with the prefix."""
+    if not count:
+        st.info("Nothing matches. Widen the period, or take a filter off in the sidebar.", icon=":material/filter_alt_off:")
+        return
+    sort_key, descending_key, page_key = prefix + SORT, prefix + DESCENDING, prefix + PAGE
+    labels = {column.name: column.label for column in columns}
+    pages = -(-count // ROWS)
+    left, middle, right, words = st.columns([3, 2, 2, 3], vertical_alignment="bottom")
+    sort = left.selectbox(
+        "Sorted by", list(labels), index=list(labels).index(first), format_func=labels.__getitem__, key=sort_key, bind="query-params"
+    )
+    descending = middle.toggle("Largest first", descending, key=descending_key, bind="query-params")
+    if st.session_state.get(page_key, 1) > pages:
+        st.session_state[page_key] = pages
+    page = int(right.number_input(f"Page of {pages:,}", 1, pages, 1, key=page_key, bind="query-params"))
+    offset = (page - 1) * ROWS
+    rows = fetch(Cut(sort or first, descending, offset, ROWS))
+    words.markdown(f"{offset + 1:,} to {offset + len(rows):,} of **{count:,}**")
+    grid_key = f"{prefix}grid-{sort}-{descending}-{page}"
+
+    def sorted_anew() -> None:
+        """A click on a header sorts by it; another one turns the order round."""
+        chosen = st.session_state[grid_key]["selection"]["columns"]
+        name = next((name for name, label in labels.items() if chosen and label == chosen[0]), None)
+        if name is not None:
+            st.session_state[descending_key] = not descending if name == sort else True
+            st.session_state[sort_key] = name
+            st.session_state[page_key] = 1
+
+    st.dataframe(
+        _cells(rows, columns),
+        column_config=_layout(columns),
+        hide_index=True,
+        on_select=sorted_anew,
+        selection_mode=["single-row", "single-column"] if opens else ["single-column"],
+        key=grid_key,
+        alt=alt,
+        row_height=32,
+        height=min(36 + 32 * len(rows), 640),
+    )
+    _open(st.session_state[grid_key], rows, opens)
+    st.caption("A click on a header sorts by it." + (" Tick a row at its left to open it." if opens else ""))
+
+
+def fields(pairs: Sequence[tuple[str, str]], *, alt: str) -> None:
+    """The fields of one thing, one below the other."""
+    table(
+        [{"field": name, "value": value} for name, value in pairs], [text_column("field", "Field"), text_column("value", "Value")], alt=alt
+    )
+
+
+def _cells(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, list[str]]:
+    return {column.label: [column.show(row) for row in rows] for column in columns}
+
+
+def _layout(columns: Sequence[Column]) -> dict[str, Any]:
+    return {
+        column.label: st.column_config.TextColumn(column.label, alignment="right" if column.right else "left", help=column.help)
+        for column in columns
+    }
+
+
+def _open(event: Any, rows: Sequence[Row], opens: Callable[[Row], None] | None) -> None:
+    chosen = event["selection"]["rows"]
+    if opens and chosen and chosen[0] < len(rows):
+        opens(rows[chosen[0]])
