@@ -2,6 +2,7 @@
 {% macro usage_sums() -%}
     cast(count(*) filter (where is_settled_charge) as bigint) as charges,
         cast(count(*) filter (where is_counted_charge) as bigint) as counted_charges,
+        cast(count(*) filter (where is_failed_charge) as bigint) as failed_charges,
         {{ money('sum(revenue)') }} as revenue,
         {{ money('sum(refunds)') }} as refunds,
         {{ money('sum(provider_cost) filter (where is_counted_charge)') }} as provider_cost,

@@ -159,12 +159,12 @@ kpis as (
         ---------- money
         {{ money('this.revenue') }} as revenue,
         {{ money('this.refunds') }} as refunds,
-        {{ money('this.revenue - this.refunds') }} as net_revenue,
+        {{ money(net_revenue('this')) }} as net_revenue,
         {{ money('this.provider_cost') }} as provider_cost,
         {{ money('this.platform_fees') }} as platform_fees,
-        {{ money('this.revenue - this.provider_cost - this.platform_fees') }} as profit,
-        {{ money('this.revenue - this.refunds - this.provider_cost - this.platform_fees') }} as net_profit,
-        {{ ratio('(this.revenue - this.provider_cost - this.platform_fees)', 'this.revenue') }} as margin,
+        {{ money(profit('this')) }} as profit,
+        {{ money(net_profit('this')) }} as net_profit,
+        {{ ratio('(' ~ profit('this') ~ ')', 'this.revenue') }} as margin,
 
         ---------- users
         {{ whole('heads.active_users') }} as active_users,
@@ -182,9 +182,11 @@ kpis as (
         ---------- the period before
         case when periods.previous_start is not null then {{ money('previous.revenue') }} end as previous_revenue,
         case when periods.previous_start is not null then {{ money('previous.provider_cost') }} end as previous_provider_cost,
-        case when periods.previous_start is not null then {{ money('previous.revenue - previous.provider_cost - previous.platform_fees') }} end as previous_profit,
+        case when periods.previous_start is not null then {{ money(profit('previous')) }} end as previous_profit,
         case when periods.previous_start is not null then {{ whole('previous_heads.active_payers') }} end as previous_active_payers,
-        {{ ratio('previous.revenue', 'previous_heads.active_payers') }} as previous_arpu
+        {{ ratio('previous.revenue', 'previous_heads.active_payers') }} as previous_arpu,
+        periods.previous_start,
+        periods.previous_end
     from periods
     cross join currencies
     left join usage as this

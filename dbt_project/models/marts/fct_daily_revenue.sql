@@ -41,9 +41,7 @@ summed as (
         coalesce(model_id, 'unknown') as model_id,
         currency,
         {{ usage_sums() }},
-        {{ whole('sum(prompt_tokens) filter (where is_settled_charge)') }} as prompt_tokens,
-        {{ whole('sum(completion_tokens) filter (where is_settled_charge)') }} as completion_tokens,
-        {{ whole('sum(total_tokens) filter (where is_settled_charge)') }} as total_tokens
+        {{ token_sums() }}
     from classified
     where is_counted_charge or is_usage_refund
     group by entry_date, paywall_id, coalesce(model_id, 'unknown'), currency
@@ -67,10 +65,10 @@ select
     ---------- money
     revenue,
     refunds,
-    {{ money('revenue - refunds') }} as net_revenue,
+    {{ money(net_revenue('summed')) }} as net_revenue,
     provider_cost,
     platform_fees,
-    {{ money('revenue - provider_cost - platform_fees') }} as profit,
-    {{ money('revenue - refunds - provider_cost - platform_fees') }} as net_profit,
+    {{ money(profit('summed')) }} as profit,
+    {{ money(net_profit('summed')) }} as net_profit,
     charges_without_cost
 from summed

@@ -54,12 +54,8 @@ summed as (
         paywall_id,
         currency,
         {{ usage_sums() }},
-        cast(count(*) filter (where entry_type = 'charge' and status = 'failed') as bigint) as failed_charges,
-        {{ whole('sum(prompt_tokens) filter (where is_settled_charge)') }} as prompt_tokens,
-        {{ whole('sum(completion_tokens) filter (where is_settled_charge)') }} as completion_tokens,
-        {{ whole('sum(total_tokens) filter (where is_settled_charge)') }} as total_tokens,
-        {{ money("sum(amount) filter (where is_settled_deposit and funding = 'paid')") }} as deposits,
-        {{ money("sum(amount) filter (where is_settled_deposit and funding = 'promo')") }} as promo_deposits
+        {{ token_sums() }},
+        {{ deposit_sums() }}
     from classified
     where is_counted_charge or is_usage_refund or is_settled_deposit
     group by entry_date, user_id, paywall_id, currency
@@ -111,11 +107,11 @@ select
     ---------- money
     summed.revenue,
     summed.refunds,
-    {{ money('summed.revenue - summed.refunds') }} as net_revenue,
+    {{ money(net_revenue('summed')) }} as net_revenue,
     summed.provider_cost,
     summed.platform_fees,
-    {{ money('summed.revenue - summed.provider_cost - summed.platform_fees') }} as profit,
-    {{ money('summed.revenue - summed.refunds - summed.provider_cost - summed.platform_fees') }} as net_profit,
+    {{ money(profit('summed')) }} as profit,
+    {{ money(net_profit('summed')) }} as net_profit,
     summed.charges_without_cost,
     summed.deposits,
     summed.promo_deposits,

@@ -1,0 +1,88 @@
+{#-
+    marts.kpis: the KPIs of contract 4.3 for any range, within any filters. Users are counted from their days, and where models or types of entries are limited these
+    are added up from entries. Sums come from the narrowest table that has what is limited.
+-#}
+{% macro create_kpis_macro() -%}
+{%- set by_entry = 'not ' ~ are_any(['models', 'entry_types']) -%}
+{%- set by_user_day = '(entry_types is not null or not ' ~ are_any_users() ~ ')' -%}
+{%- set is_limited = '(paywalls is not null or models is not null or ' ~ by_user_day ~ ')' -%}
+create or replace macro marts.kpis(from_date, to_date, previous_from := null, previous_to := null, {{ filter_parameters() }}) as table
+
+with
+
+periods as (
+
+    select
+        'custom' as period,
+        cast(from_date as date) as period_start,
+        cast(to_date as date) as period_end,
+        {{ previous_start() }} as previous_start,
+        {{ previous_end() }} as previous_end
+
+),
+
+dates as (select * from marts.dim_dates),
+
+new_payer_days as (select * from marts.fct_user_days),
+
+currencies as (select distinct currency from marts.fct_period_kpis),
+
+{{ listed_users() }},
+
+{{ classified_entries([by_entry, is_within_windows('entry_date')]) }},
+
+user_days as (
+
+    {{ of_listed_users(
+        '*',
+        'marts.fct_user_days',
+        ['not ' ~ by_entry, is_within_windows('date_day'), is_listed('paywall_id', 'paywalls')],
+    ) }}
+    union all by name
+    select
+        entry_date as date_day,
+        user_id,
+        currency,
+        {{ usage_sums() }},
+        {{ token_sums() }},
+        {{ deposit_sums() }}
+    from classified
+    where is_counted_charge or is_usage_refund or is_settled_deposit
+    group by entry_date, user_id, currency
+
+),
+
+daily_revenue as (
+
+    select * from marts.fct_daily_revenue
+    where not {{ by_user_day }} and {{ is_within_windows('date_day') }} and {{ is_listed('paywall_id', 'paywalls') }} and {{ is_listed('model_id', 'models') }}
+    union all by name
+    select * from user_days
+    where {{ by_user_day }}
+
+),
+
+rollforward as (
+
+    select
+        date_day,
+        currency,
+        deposits,
+        promo_deposits
+    from marts.fct_balance_rollforward
+    where not {{ is_limited }}
+    union all
+    select
+        date_day,
+        currency,
+        deposits,
+        promo_deposits
+    from user_days
+    where {{ is_limited }}
+
+),
+
+{{ kpi_ctes() }}
+
+select * exclude (period, previous_start, previous_end) from kpis order by currency
+{%- endmacro %}

@@ -1,0 +1,22 @@
+{#- The days that marts.kpis compares, from its parameters. Of the bounds of the period before, one that is not given follows from the other, or from the period itself. -#}
+{% macro window_length() -%}
+    {{ days_between('cast(from_date as date)', 'cast(to_date as date)') }}
+{%- endmacro %}
+
+{% macro previous_start() -%}
+    coalesce(cast(previous_from as date), {{ add_days('coalesce(cast(previous_to as date), cast(from_date as date))', '-' ~ window_length()) }})
+{%- endmacro %}
+
+{% macro previous_end() -%}
+    coalesce(cast(previous_to as date), {{ add_days('cast(previous_from as date)', window_length()) }}, cast(from_date as date))
+{%- endmacro %}
+
+{#- The bounds of both at once come first: by them DuckDB passes over what it knows to lie outside. -#}
+{% macro is_within_windows(day) -%}
+    {{ day }} >= least(cast(from_date as date), {{ previous_start() }}) and {{ day }} < greatest(cast(to_date as date), {{ previous_end() }})
+    and ({{ is_within(day) }} or {{ day }} >= {{ previous_start() }} and {{ day }} < {{ previous_end() }})
+{%- endmacro %}
+
+{% macro is_within(day) -%}
+    {{ day }} >= cast(from_date as date) and {{ day }} < cast(to_date as date)
+{%- endmacro %}
