@@ -1,9 +1,11 @@
 """Settings from the environment or `.env`, checked before anything starts."""
 
 import hashlib
+import ipaddress
 import json
 import os
 import re
+import tempfile
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +19,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from paywall_warehouse.home import Home
 from paywall_warehouse.uris import shown_uri
 
+# What a proxy could pass on as the browser sent it, and what says nothing of a person.
+NO_USER_HEADERS = {
+    "accept", "accept-encoding", "accept-language", "authorization", "connection", "content-length", "content-type", "cookie", "forwarded",
+    "host", "origin", "referer", "upgrade", "user-agent", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip",
+}  # fmt: skip
+SHORTEST_PASSWORD = 8
+WEB_ADDRESS = re.compile(r"https?://[^/@?#\s]+(/[^?#\s]*)?")
 MEMORY_SIZE = re.compile(r"[0-9]+(\.[0-9]+)?\s*([KMGT]i?)?B", re.IGNORECASE)
 EXPORT_FORMATS = ("parquet", "csv")
 # Names that a system's own zone goes by; DuckDB does not know them.
@@ -68,6 +77,12 @@ class Settings(BaseSettings):
     priority_1_breaks: Literal["warn", "fail"] = "warn"
     paywalls_webhook_secret: SecretStr | None = None
     webhook_max_age_seconds: float = Field(default=86_400, ge=0, allow_inf_nan=False)
+    dashboard_password: SecretStr | None = None
+    dashboard_trusted_header: str | None = None
+    dashboard_trusted_proxies: Words = ("127.0.0.1", "::1")
+    authorization_link: str | None = None
+    top_up_link: str | None = None
+    dagster_ui_url: str = "http://127.0.0.1:3000"
     duckdb_memory_limit: str = "2GB"
     duckdb_threads: int | None = Field(default=None, ge=1)
 
@@ -111,9 +126,56 @@ class Settings(BaseSettings):
     @field_validator("stripe_api_base")
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"https?://[^/@?#\s]+(/[^?#\s]*)?", value):
+        if value is not None and not WEB_ADDRESS.fullmatch(value):
             raise ValueError("allowed: an http or https address, such as https://api.stripe.com")
         return value
+
+    @field_validator("dashboard_password")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        text = value.get_secret_value().strip() if value is not None else ""
+        if text and (len(text) < SHORTEST_PASSWORD or not text.isprintable()):
+            raise ValueError(f"allowed: a text of {SHORTEST_PASSWORD} characters or more, in one line")
+        return SecretStr(text) if text else None
+
+    @field_validator("dashboard_trusted_header")
+    @classmethod
+    def _names_a_user(cls, value: str | None) -> str | None:
+        if value is not None and (not re.fullmatch(r"[A-Za-z0-9-]+", value) or value.lower() in NO_USER_HEADERS):
+            raise ValueError("allowed: the name of a header that only the proxy sets, such as X-Forwarded-User")
+        return value
+
+    @field_validator("dashboard_trusted_proxies")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            networks = [ipaddress.ip_network(address) for address in value]
+        except ValueError:
+            networks = []
+        if not networks or any(network.prefixlen == 0 for network in networks):
+            raise ValueError("allowed: addresses or networks, comma-separated, such as 127.0.0.1,::1 or 10.0.3.0/24")
+        return value
+
+    @field_validator("authorization_link", "top_up_link")
+    @classmethod
+    def _link_of_a_user(cls, value: str | None) -> str | None:
+        """Braces behind the host only: an id from the ledger does not say which host is gone to."""
+        hole = r"\{(?:user_id|paywall_id)\}"
+        if value is not None and (
+            "{user_id}" not in value or not re.fullmatch(rf"https?://[^/@?#\s{{}}]+[/?#](?:[^\s{{}}]|{hole})*", value)
+        ):
+            raise ValueError(
+                "allowed: an http or https address with {user_id}, and {paywall_id} if you like, behind the host,"
+                " such as https://example.com/users/{user_id}"
+            )
+        return value
+
+    @field_validator("dagster_ui_url")
+    @classmethod
+    def _address_of_dagster(cls, value: str) -> str:
+        if not WEB_ADDRESS.fullmatch(value):
+            raise ValueError("allowed: an http or https address, such as http://127.0.0.1:3000")
+        return value.rstrip("/")
 
     @field_validator("stripe_report_types")
     @classmethod
@@ -189,6 +251,17 @@ class Settings(BaseSettings):
         """`exports` for people."""
         return shown_uri(self.exports).rstrip("/") or "/"
 
+    @property
+    def dashboard_temporary(self) -> Path:
+        """Where the dashboard puts files for a moment: it may run as a user who can only read what is published."""
+        return self.home.tmp if os.access(self.home.tmp, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
+
+    @property
+    def secrets(self) -> list[str]:
+        """The texts that no log may show, the longest first."""
+        values = [getattr(self, name) for name in type(self).model_fields]
+        return sorted((value.get_secret_value() for value in values if isinstance(value, SecretStr)), key=len, reverse=True)
+
     def now(self) -> datetime:
         """`AS_OF`, else the present instant, in UTC."""
         return (self.as_of or datetime.now(UTC)).astimezone(UTC)
@@ -248,7 +321,7 @@ HINTS = {
 
 def _explain(problem: Any) -> str:
     name = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
-    secret = name in ("STRIPE_API_KEY", "PAYWALLS_WEBHOOK_SECRET")
+    secret = name in ("STRIPE_API_KEY", "PAYWALLS_WEBHOOK_SECRET", "DASHBOARD_PASSWORD")
     hidden = secret or "@" in os.environ.get(name, "")
     value = "" if hidden or name not in os.environ else f" {os.environ[name]!r}"
     words = problem["msg"].removeprefix("Value error, ") + HINTS.get(name, "")

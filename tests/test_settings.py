@@ -16,6 +16,16 @@ from paywall_warehouse.settings import SettingsError, load_settings
         ("LOW_BALANCE", "NaN", "finite number"),
         ("AS_OF", "2026-11-01T00:00:00", "timezone"),
         ("DUCKDB_MEMORY_LIMIT", "plenty", "allowed: a size such as"),
+        ("DASHBOARD_TRUSTED_HEADER", "X User", "such as X-Forwarded-User"),
+        ("DASHBOARD_TRUSTED_HEADER", "authorization", "that only the proxy sets"),
+        ("DASHBOARD_TRUSTED_PROXIES", "proxy.example", "allowed: addresses or networks"),
+        ("DASHBOARD_TRUSTED_PROXIES", "127.0.0.1,0.0.0.0/0", "allowed: addresses or networks"),
+        ("AUTHORIZATION_LINK", "https://example.com/users", "with {user_id}"),
+        ("AUTHORIZATION_LINK", "https://{user_id}.example.com/", "behind the host"),
+        ("AUTHORIZATION_LINK", "javascript:alert({user_id})", "an http or https address"),
+        ("TOP_UP_LINK", "https://example.com/{user_id}/{token}", "with {user_id}"),
+        ("TOP_UP_LINK", "https://example.com/{user_id}}", "with {user_id}"),
+        ("DAGSTER_UI_URL", "localhost:3000", "allowed: an http or https address"),
         ("DUCKDB_THREADS", "0", "greater than or equal to 1"),
     ],
 )
@@ -45,3 +55,19 @@ def test_a_key_out_of_a_file_loses_its_line_feed_and_is_never_told() -> None:
     with pytest.raises(SettingsError, match="STRIPE_API_KEY is not allowed: allowed: a text without spaces") as caught:
         load_settings(_env_file=None, stripe_api_key="rk_live topsecret")
     assert "topsecret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("password", ["short", "two lines\nof it", "\x1b[31mcoloured"])
+def test_a_password_that_is_not_allowed_is_not_told(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    monkeypatch.setenv("DASHBOARD_PASSWORD", password)
+    with pytest.raises(SettingsError) as refused:
+        load_settings(_env_file=None)
+    assert str(refused.value) == "DASHBOARD_PASSWORD is not allowed: allowed: a text of 8 characters or more, in one line"
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["https://example.com/users/{user_id}", "http://localhost:8000?user={user_id}&paywall={paywall_id}", "https://example.com/#{user_id}"],
+)
+def test_a_link_has_the_user_behind_the_host(link: str) -> None:
+    assert load_settings(_env_file=None, authorization_link=link).authorization_link == link
