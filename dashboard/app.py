@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard import controls, formats, queries
 from dashboard.context import Context
-from dashboard.pages import case, cohorts, entry, ledger, models, overview, reconciliation, runs, user, users
+from dashboard.views import case, cohorts, entry, ledger, models, overview, reconciliation, runs, user, users
 from dashboard.snapshot import Publications, Snapshot, UnreadableError
 from paywall_warehouse.settings import Settings, load_settings
 
@@ -30,7 +30,7 @@ def settings() -> Settings:
 @cache
 def publications() -> Publications:
     """What all pages of this process look at."""
-    return Publications(settings().home.published_file, settings().dashboard_temporary)
+    return Publications(settings().home.published_file, settings().home.tmp / "dashboard")
 
 
 def main() -> None:

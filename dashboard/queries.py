@@ -51,7 +51,8 @@ def about(snapshot: Snapshot) -> About | None:
     """What is published; None for a ledger without entries."""
     rows = snapshot.rows(
         """select run_id, finished_at as published_at, runs.as_of, today, reporting_timezone,
-            (select list(distinct currency order by currency <> default_currency, currency) from marts.fct_period_kpis) as currencies,
+            (select list(currency order by currency <> default_currency, currency) from (select distinct currency from marts.fct_period_kpis))
+                as currencies,
             (select min(date_day) from marts.dim_dates) as first_day,
             (select max(date_day) from marts.dim_dates) as last_day
         from ops.runs as runs cross join ops.settings as settings where status = ? order by runs.rowid desc limit 1""",
