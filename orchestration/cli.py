@@ -174,14 +174,17 @@ def dashboard(
         from dashboard.server import application, server_of
 
         logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-        served = application(settings, host)
+        server = server_of(application(settings, host))
         if not settings.dashboard_is_protected:
             warn_of_exposure(host, "The dashboard asks for no password: whoever reaches it reads every number. Set DASHBOARD_PASSWORD.")
         elif settings.dashboard_password is not None:
             warn_of_exposure(host, "The password is asked for, but nothing is encrypted: put a proxy with TLS before it.")
         _say(f"{web_address(host, listener.getsockname()[1])} shows {settings.home.published_file}  (Ctrl-C ends it)")
         # uvicorn passes Ctrl-C on when everything has ended.
-        server_of(served).run(sockets=[listener])
+        server.run(sockets=[listener])
+    # What Streamlit leaves behind makes DuckDB's binding complain in 40 lines when the interpreter takes itself apart.
+    sys.stderr.flush()
+    os._exit(0 if server.started else NOT_PUBLISHED)
 
 
 @app.command()
