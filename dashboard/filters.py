@@ -65,7 +65,7 @@ def filters_of(address: Address) -> Filters:
         currency = address["currency"][0]
     except (KeyError, IndexError):
         raise ValueError("from, to and currency have to be stated") from None
-    lists = {name: tuple(address.get(parameter, ())) for parameter, name, _ in (*OF_ENTRIES, *OF_USERS)}
+    lists: dict[str, Any] = {name: tuple(address.get(parameter, ())) for parameter, name, _ in (*OF_ENTRIES, *OF_USERS)}
     return Filters(since, until, currency, **lists)
 
 

@@ -51,7 +51,7 @@ def about(snapshot: Snapshot) -> About | None:
     """What is published; None for a ledger without entries."""
     rows = snapshot.rows(
         """select run_id, finished_at as published_at, runs.as_of, today, reporting_timezone,
-            (select list(currency order by currency <> default_currency, currency) from (select distinct currency from marts.fct_period_kpis))
+            (select list(currency order by currency <> default_currency, currency) from marts.fct_period_kpis where period = 'today')
                 as currencies,
             (select min(date_day) from marts.dim_dates) as first_day,
             (select max(date_day) from marts.dim_dates) as last_day
@@ -160,7 +160,8 @@ def owed(snapshot: Snapshot, filters: Filters, today: date) -> Row:
 def cohorts(snapshot: Snapshot, filters: Filters) -> list[Row]:
     """`fct_cohorts` for any filters of entries and users, every month; `cumulative_per_user` is the cumulative revenue / cohort size."""
     return snapshot.rows(
-        f"select *, marts.ratio(cumulative_revenue, cohort_size) as cumulative_per_user from marts.cohorts({LISTS}) where currency = ? order by cohort_month, months_since",
+        f"""select *, marts.ratio(cumulative_revenue, cohort_size) as cumulative_per_user from marts.cohorts({LISTS})
+        where currency = ? order by cohort_month, months_since""",
         [*filters.lists.values(), filters.currency],
     )
 
@@ -200,7 +201,7 @@ def _found_users(filters: Filters, search: str) -> tuple[str, list[Any]]:
 def count_users(snapshot: Snapshot, filters: Filters, search: str) -> int:
     """How many rows of the users view there are whose id has a text in it."""
     where, values = _found_users(filters, search)
-    return _one(snapshot, f"select count(*) from marts.rpt_users where {where}", values)
+    return _count(snapshot, f"select count(*) as rows from marts.rpt_users where {where}", values)
 
 
 def users(snapshot: Snapshot, filters: Filters, search: str, cut: Cut) -> list[Row]:
@@ -282,7 +283,7 @@ class LedgerSearch:
 def count_ledger(snapshot: Snapshot, filters: Filters, search: LedgerSearch) -> int:
     """How many entries there are."""
     where, values = joined(search.conditions(filters))
-    return _one(snapshot, f"select count(*) from marts.fct_ledger_entries where {where}", values)
+    return _count(snapshot, f"select count(*) as rows from marts.fct_ledger_entries where {where}", values)
 
 
 def ledger(snapshot: Snapshot, filters: Filters, search: LedgerSearch, cut: Cut) -> list[Row]:
@@ -332,8 +333,9 @@ def _case_conditions(filters: Filters, statuses: Sequence[str], break_types: Seq
     conditions = [Filter("ledger_currency = ? or paid_currency = ?", (filters.currency, filters.currency)), *of_chosen_users(filters)]
     if filters.paywalls:
         deposits, values = joined([any_of("paywall_id", filters.paywalls), any_of("entry_type", ("deposit",))])
-        with_deposit = f"""case_id in (select case_id from (select case_id, unnest(deposit_entry_ids) as entry_id from marts.fct_reconciliation)
-            where entry_id in (select entry_id from marts.fct_ledger_entries where {deposits}))"""
+        named = "select case_id, unnest(deposit_entry_ids) as entry_id from marts.fct_reconciliation"
+        entries = f"select entry_id from marts.fct_ledger_entries where {deposits}"
+        with_deposit = f"case_id in (select case_id from ({named}) as deposits where entry_id in ({entries}))"
         conditions.append(Filter(with_deposit, tuple(values)))
     if statuses:
         conditions.append(any_of("status", statuses))
@@ -374,7 +376,7 @@ def case_counts(snapshot: Snapshot, filters: Filters) -> dict[str, int]:
 def count_cases(snapshot: Snapshot, filters: Filters, statuses: Sequence[str], break_types: Sequence[str], *, in_period: bool) -> int:
     """How many cases there are."""
     where, values = _case_conditions(filters, statuses, break_types, in_period=in_period)
-    return _one(snapshot, f"select count(*) from marts.fct_reconciliation where {where}", values)
+    return _count(snapshot, f"select count(*) as rows from marts.fct_reconciliation where {where}", values)
 
 
 def cases(
@@ -483,7 +485,7 @@ def _reject_conditions(reasons: Sequence[str]) -> tuple[str, list[Any]]:
 def count_rejects(snapshot: Snapshot, reasons: Sequence[str]) -> int:
     """How many rejected records there are."""
     where, values = _reject_conditions(reasons)
-    return _one(snapshot, f"select count(*) from ops.rejected_records where {where}", values)
+    return _count(snapshot, f"select count(*) as rows from ops.rejected_records where {where}", values)
 
 
 def rejects(snapshot: Snapshot, reasons: Sequence[str], cut: Cut) -> list[Row]:
@@ -495,7 +497,7 @@ def rejects(snapshot: Snapshot, reasons: Sequence[str], cut: Cut) -> list[Row]:
 
 def count_files(snapshot: Snapshot) -> int:
     """How many files have been loaded."""
-    return _one(snapshot, "select count(*) from ops.loaded_files", [])
+    return _count(snapshot, "select count(*) as rows from ops.loaded_files", [])
 
 
 def files(snapshot: Snapshot, cut: Cut) -> list[Row]:
@@ -514,9 +516,9 @@ def freshness(snapshot: Snapshot) -> list[Row]:
 
 def last_entry_at(snapshot: Snapshot) -> datetime | None:
     """The time of the last entry of the ledger."""
-    at: datetime | None = _one(snapshot, "select max(last_entry_at) from marts.fct_user_months", [])
+    at: datetime | None = snapshot.rows("select max(last_entry_at) as at from marts.fct_user_months")[0]["at"]
     return at
 
 
-def _one(snapshot: Snapshot, query: str, values: Sequence[Any]) -> Any:
-    return next(iter(snapshot.rows(query, values)[0].values()))
+def _count(snapshot: Snapshot, query: str, values: Sequence[Any]) -> int:
+    return int(snapshot.rows(query, values)[0]["rows"])

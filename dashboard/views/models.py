@@ -53,9 +53,11 @@ def show(context: Context) -> None:
         ]
     with right:
         grain = controls.grain(context.filters)
-    course = queries.models_over_time(context.snapshot, context.filters, grain, [row["model_id"] for row in rows[:SHOWN]])
+    shown = [row["model_id"] for row in rows[:SHOWN]]
+    course = queries.models_over_time(context.snapshot, context.filters, grain, shown)
     points = [
-        charts.point(row["model_id"], row["starts_on"], row[measure.name], measure.words(row[measure.name], currency)) for row in course
+        charts.point(row["model_id"], row["starts_on"], row[measure.name], measure.words(row[measure.name], currency))
+        for row in sorted(course, key=lambda row: shown.index(row["model_id"]))
     ]
     st.altair_chart(charts.lines(points, measure.label), alt=f"{measure.label} by model and {grain}; the table below has the numbers")
     if len(rows) > SHOWN:

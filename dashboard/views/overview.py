@@ -116,10 +116,10 @@ def _owed(context: Context) -> None:
     owed = queries.owed(context.snapshot, context.filters, context.about.today)
     left, right = st.columns(2)
     left.metric(
-        f"Balances at the end of {formats.day(min(context.filters.last_day, context.about.today))}",
+        f"On {formats.day(min(context.filters.last_day, context.about.today))}",
         formats.with_currency(owed["closing_balance"], context.currency),
         border=True,
-        help="The sum of all wallets' closing balances: credit that users have not used yet, a liability.",
+        help="The sum of all wallets' balances at the end of the day: credit that users have not used yet, a liability.",
     )
     right.metric(
         "Of it overdrawn",
