@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import duckdb
 
@@ -27,16 +28,19 @@ class Published:
 
 
 @contextmanager
-def published_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+def published_warehouse(settings: Settings, spill: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to the published file, read-only and in UTC.
 
     It keeps seeing the file that it opened when another one is published meanwhile. Rows come and are written in the order
-    that a query asks for. Raises `NotPublishedError` where there is no file.
+    that a query asks for; what DuckDB cannot keep in memory goes to `spill`, else into the home. Raises `NotPublishedError` where
+    there is no file.
     """
     path = settings.home.published_file
     if not path.exists():
         raise NotPublishedError(f"{path} does not exist: nothing has been published yet. `paywall-warehouse run` publishes.")
     config = settings.duckdb_config() | {"preserve_insertion_order": "true"}
+    if spill is not None:
+        config["temp_directory"] = str(spill)
     # Attached to a database in memory, in which several cursors can share what is sorted: a temporary table is one connection's own.
     with duckdb.connect(config=config) as connection:
         try:

@@ -28,16 +28,20 @@ class SliceRequest:
     """The reporting day after the last."""
     where: Sequence[str] = ()
     """Conditions that all have to hold, as `parse_filter` takes them."""
+    also: Sequence[Filter] = ()
+    """More of them, composed by the caller; their SQL is trusted."""
 
 
-def write_slice(settings: Settings, request: SliceRequest, encoding: Encoding, file: Path, *, compress: bool = False) -> int:
+def write_slice(
+    settings: Settings, request: SliceRequest, encoding: Encoding, file: Path, *, compress: bool = False, spill: Path | None = None
+) -> int:
     """Write a slice of the published warehouse to a file, which appears whole; returns the number of rows.
 
-    Rows come in the order of the dataset. Raises `WrongSliceError` for what cannot be asked for, before anything is written, and
-    `NotPublishedError`.
+    Rows come in the order of the dataset. What DuckDB cannot keep in memory goes to `spill`, else into the home. Raises
+    `WrongSliceError` for what cannot be asked for, before anything is written, and `NotPublishedError`.
     """
     dataset = known_dataset(request.dataset)
-    with published_warehouse(settings) as connection:
+    with published_warehouse(settings, spill) as connection:
         columns = {column.name: column for column in published_table(connection, dataset).columns}
         query, values = slice_query(dataset, columns, request, encoding)
         rows = 0
@@ -61,8 +65,8 @@ def known_dataset(name: str) -> Dataset:
 
 def slice_query(dataset: Dataset, columns: Mapping[str, Column], request: SliceRequest, encoding: Encoding) -> tuple[str, list[object]]:
     """The query of a slice, with `?` for each value, and the values; raises `WrongSliceError`."""
-    conditions = [*_days(dataset, request), *(parse_filter(text, columns) for text in request.where)]
-    where = " and ".join(condition.sql for condition in conditions) or "true"
+    conditions = [*_days(dataset, request), *(parse_filter(text, columns) for text in request.where), *request.also]
+    where = " and ".join(f"({condition.sql})" for condition in conditions) or "true"
     # Qualified: the bare name would be the text that a column is written as.
     order = ", ".join(f"asked.{quoted(name)}" for name in dataset.order)
     chosen = encoded(_chosen(request.columns, columns), encoding)

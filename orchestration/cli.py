@@ -3,6 +3,7 @@
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +16,7 @@ import typer
 from paywall_warehouse.settings import Settings, SettingsError, load_settings
 
 NOT_PUBLISHED, WRONG_USAGE = 1, 2
-UI_PORT, RECEIVER_PORT = 3000, 8080
+UI_PORT, RECEIVER_PORT, DASHBOARD_PORT = 3000, 8080, 8501
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 app = typer.Typer(
@@ -143,19 +144,14 @@ def receive(
     from ingestion.receiver.app import Receiver
     from ingestion.receiver.limits import Limits
     from ingestion.receiver.segments import FOLDER
-    from ingestion.receiver.server import listen, server_of
+    from ingestion.receiver.server import server_of
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # It has a line for each request of a flood.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     limits = Limits(segment_seconds=seal_seconds)
     secret = settings.paywalls_webhook_secret.get_secret_value()
-    try:
-        listener = listen(host, port)
-    except OSError as error:
-        raise WrongUsageError(
-            f"{web_address(host, port)} cannot be listened on: {error.strerror}. Choose another --port or --host."
-        ) from error
+    listener = listen_on(host, port)
     warn_of_exposure(host, "Deliveries are signed, but not encrypted: put a proxy with TLS before it.")
     # uvicorn passes Ctrl-C on when everything is answered and sealed.
     with listener, suppress(KeyboardInterrupt):
@@ -163,6 +159,29 @@ def receive(
             f"Deliveries to {web_address(host, listener.getsockname()[1])} go to {landing.root}/{FOLDER}  (health: /health, Ctrl-C ends it)"
         )
         server_of(Receiver(Path(landing.root), secret, settings.webhook_max_age_seconds, limits), limits).run(sockets=[listener])
+
+
+@app.command()
+def dashboard(
+    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)] = DASHBOARD_PORT,
+    host: Annotated[str, typer.Option(help="The address to listen on; another than this machine's own lets others in.")] = LOOPBACK[0],
+) -> None:
+    """Start the web dashboard: what is published, read-only, on this machine."""
+    settings = load_settings()
+    with listen_on(host, port) as listener, suppress(KeyboardInterrupt):
+        import logging
+
+        from dashboard.server import application, server_of
+
+        logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+        served = application(settings, host)
+        if not settings.dashboard_is_protected:
+            warn_of_exposure(host, "The dashboard asks for no password: whoever reaches it reads every number. Set DASHBOARD_PASSWORD.")
+        elif settings.dashboard_password is not None:
+            warn_of_exposure(host, "The password is asked for, but nothing is encrypted: put a proxy with TLS before it.")
+        _say(f"{web_address(host, listener.getsockname()[1])} shows {settings.home.published_file}  (Ctrl-C ends it)")
+        # uvicorn passes Ctrl-C on when everything has ended.
+        server_of(served).run(sockets=[listener])
 
 
 @app.command()
@@ -246,6 +265,18 @@ def ui_arguments(workspace: Path, host: str, port: int) -> list[str]:
 def web_address(host: str, port: int) -> str:
     """What a browser on this machine opens."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def listen_on(host: str, port: int) -> socket.socket:
+    """The socket of a server; raises `WrongUsageError` where its address cannot be used."""
+    from paywall_warehouse.listening import listen
+
+    try:
+        return listen(host, port)
+    except OSError as error:
+        raise WrongUsageError(
+            f"{web_address(host, port)} cannot be listened on: {error.strerror}. Choose another --port or --host."
+        ) from error
 
 
 def warn_of_exposure(host: str, consequence: str) -> None:

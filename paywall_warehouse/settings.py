@@ -257,6 +257,11 @@ class Settings(BaseSettings):
         return self.home.tmp if os.access(self.home.tmp, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
 
     @property
+    def dashboard_is_protected(self) -> bool:
+        """Whether the dashboard asks who comes."""
+        return self.dashboard_password is not None or self.dashboard_trusted_header is not None
+
+    @property
     def secrets(self) -> list[str]:
         """The texts that no log may show, the longest first."""
         values = [getattr(self, name) for name in type(self).model_fields]

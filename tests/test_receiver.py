@@ -29,7 +29,8 @@ from ingestion.receiver import segments
 from ingestion.receiver.app import Receiver
 from ingestion.receiver.limits import Limits
 from ingestion.receiver.segments import seal_open_segments
-from ingestion.receiver.server import listen, server_of
+from ingestion.receiver.server import server_of
+from paywall_warehouse.listening import listen
 from paywall_warehouse.settings import load_settings
 from tests.builders import delivered, event
 from tests.command import COMMAND, environment

@@ -2,7 +2,6 @@
 
 import asyncio
 import resource
-import socket
 from typing import Any
 
 import uvicorn
@@ -10,12 +9,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ingestion.receiver.app import Receiver
 from ingestion.receiver.limits import Limits
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """The socket that the server is run with; raises `OSError` where the address cannot be used."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=1024)
 
 
 def server_of(receiver: Receiver, limits: Limits) -> uvicorn.Server:

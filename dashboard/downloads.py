@@ -1,0 +1,210 @@
+"""Downloads: what a page is limited to, as a file, written by the same code as `paywall-warehouse export`."""
+
+import logging
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, get_args
+from urllib.parse import parse_qsl, urlencode
+
+import anyio
+import anyio.to_thread
+import duckdb
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from dashboard.filters import OF_ENTRIES, OF_USERS, Filters, any_of, entry_conditions, filters_of, of_chosen_users, user_conditions
+from exports.encoding import Encoding
+from exports.filters import Filter, WrongSliceError
+from exports.publication import NotPublishedError
+from exports.query import SliceRequest, write_slice
+from paywall_warehouse.quoting import printable_lines
+from paywall_warehouse.settings import Settings
+
+GZIP = ".gz"
+ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
+CONTENT_TYPES: dict[str, str] = {
+    "csv": "text/csv; charset=utf-8",
+    "jsonl": "application/x-ndjson",
+    "parquet": "application/vnd.apache.parquet",
+}
+NAME = re.compile(rf"(?P<dataset>[a-z_]+)\.(?P<encoding>{'|'.join(ENCODINGS)})(?P<gzip>\.gz)?")
+LISTS = tuple(parameter for parameter, _, _ in (*OF_ENTRIES, *OF_USERS))
+MORE: dict[str, tuple[str, ...]] = {"ledger": ("user", "entry_status"), "users": ("search",), "user_days": ()}
+SINGLE = ("from", "to", "currency", "search")
+VALUES = 1000
+# Together as much as the pages have. Who finds all slots taken waits; who finds as many waiting is told to come again.
+WRITERS, MEMORY_OF_ONE, UNDER_WAY = 2, "200MB", 8
+PIECE, PIECE_SECONDS = 1 << 18, 60
+
+logger = logging.getLogger(__name__)
+
+
+class WrongDownloadError(Exception):
+    """A download cannot be had as its address asks for it; the text says why."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """A slice, how it is written, and what the browser calls the file."""
+
+    request: SliceRequest
+    encoding: Encoding
+    compress: bool
+    file_name: str
+
+
+def download_address(
+    dataset: str, encoding: str, filters: Filters, columns: Sequence[str] | None = None, **more: str | Sequence[str]
+) -> str:
+    """The address of a download, for a link on a page: `download_address("ledger", "csv.gz", filters, user="u1")`.
+
+    `more` is, for the ledger, `user` (exact) and `entry_status`, for users `search`; empty texts and lists are left out. The days of
+    `filters` limit ledger and user_days, the lists of entries the ledger, of them paywalls user_days too, the lists of users all.
+    """
+    parameters = [*filters.address(), *(("column", column) for column in columns or ())]
+    for name, value in more.items():
+        parameters += [(name, one) for one in ([value] if isinstance(value, str) else value) if one]
+    address = f"/download/{dataset}.{encoding}?{urlencode(parameters, errors='replace')}"
+    download_of(address.rpartition("/")[2].partition("?")[0], address.partition("?")[2])
+    return address
+
+
+def download_of(name: str, query: str) -> Download:
+    """What an address asks for. Raises `LookupError` for a name that is none, `WrongDownloadError` for parameters that are none."""
+    named = NAME.fullmatch(name)
+    if named is None or named["dataset"] not in MORE or (named["encoding"] == "parquet" and named["gzip"]):
+        datasets, encodings = ", ".join(MORE), ", ".join(("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet"))
+        raise LookupError(f"There is no such download. Datasets: {datasets}; formats: {encodings}.")
+    dataset, encoding = named["dataset"], next(one for one in ENCODINGS if one == named["encoding"])
+    parameters = _parameters(query, (*SINGLE[:3], *LISTS, "column", *MORE[dataset]))
+    try:
+        filters = filters_of(parameters)
+    except ValueError as error:
+        raise WrongDownloadError(f"The period is not understood: {error}.") from None
+    if filters.since >= filters.until:
+        raise WrongDownloadError("The period is empty: `to` is the day after the last.")
+    request = SliceRequest(dataset, parameters.get("column"), also=CONDITIONS[dataset](filters, parameters))
+    return Download(request, encoding, bool(named["gzip"]), _file_name(dataset, filters, parameters, f"{encoding}{named['gzip'] or ''}"))
+
+
+def _parameters(query: str, allowed: Sequence[str]) -> dict[str, list[str]]:
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=VALUES, errors="strict")
+    except ValueError:
+        raise WrongDownloadError(f"The address is no UTF-8, or has more than {VALUES} values.") from None
+    parameters: dict[str, list[str]] = {}
+    for name, value in pairs:
+        if name not in allowed:
+            raise WrongDownloadError(f"The parameter {name!r} is not known. Allowed: {', '.join(allowed)}.")
+        parameters.setdefault(name, []).append(value)
+    for name in SINGLE:
+        if len(parameters.get(name, ())) > 1:
+            raise WrongDownloadError(f"The parameter {name!r} is stated more than once.")
+    return parameters
+
+
+def _ledger(filters: Filters, parameters: Mapping[str, Sequence[str]]) -> list[Filter]:
+    columns = {"user": "user_id", "entry_status": "status"}
+    return [*entry_conditions(filters), *(any_of(columns[name], parameters[name]) for name in MORE["ledger"] if name in parameters)]
+
+
+def _users(filters: Filters, parameters: Mapping[str, Sequence[str]]) -> list[Filter]:
+    return [*user_conditions(filters), *(found(text) for text in parameters.get("search", ()))]
+
+
+def _user_days(filters: Filters, _: Mapping[str, Sequence[str]]) -> list[Filter]:
+    days = Filter("date_day >= ? and date_day < ?", (filters.since, filters.until))
+    paywalls = [any_of("paywall_id", filters.paywalls)] if filters.paywalls else []
+    return [days, Filter("currency = ?", (filters.currency,)), *paywalls, *of_chosen_users(filters)]
+
+
+CONDITIONS = {"ledger": _ledger, "users": _users, "user_days": _user_days}
+
+
+def found(search: str) -> Filter:
+    """The user ids that have a text in them, in upper or lower case; no character of it stands for others."""
+    return Filter("contains(lower(user_id), lower(?))", (search,))
+
+
+def _file_name(dataset: str, filters: Filters, parameters: Mapping[str, Sequence[str]], suffix: str) -> str:
+    """`ledger-2026-10-01-to-2026-10-31-usd.csv`; what comes from the address loses what a file name cannot have."""
+    days = [] if dataset == "users" else [f"{filters.since}-to-{filters.until - timedelta(days=1)}"]
+    told = [*parameters.get("user", ())[:1], *parameters.get("search", ()), filters.currency]
+    words = [re.sub(r"[^A-Za-z0-9_]+", "-", word)[:40].strip("-") for word in told]
+    return "-".join([dataset.replace("_", "-"), *days, *filter(None, words)]) + f".{suffix}"
+
+
+class Downloads:
+    """`GET /download/{name}`: writes a slice to a temporary file, sends it and removes it, whatever becomes of the client."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings.model_copy(update={"duckdb_memory_limit": MEMORY_OF_ONE})
+        self._writers = anyio.CapacityLimiter(WRITERS)
+        self._under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI application."""
+        if scope["method"] != "GET":
+            await _told(405, "Only GET.")(scope, receive, send)
+        elif self._under_way >= UNDER_WAY:
+            await _told(503, "Too many downloads are under way. Try again in a minute.")(scope, receive, send)
+        else:
+            self._under_way += 1
+            try:
+                await self._answer(scope, receive, send)
+            finally:
+                self._under_way -= 1
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer: PlainTextResponse
+        try:
+            download = download_of(scope["path_params"]["name"], scope["query_string"].decode("latin-1"))
+            with tempfile.TemporaryDirectory(prefix="download-", dir=self._settings.dashboard_temporary) as folder:
+                file = Path(folder) / "slice"
+                await anyio.to_thread.run_sync(self._write, download, file, limiter=self._writers)
+                await _send_file(file, download, send)
+            return
+        except LookupError as error:
+            answer = _told(404, str(error.args[0]))
+        except WrongDownloadError as error:
+            answer = _told(400, str(error))
+        except WrongSliceError as error:
+            answer = _told(400, str(error).replace("--columns", "column"))
+        except NotPublishedError as error:
+            logger.warning("A download failed: %s", printable_lines(str(error)))
+            answer = _told(503, "Nothing is published that could be read. `paywall-warehouse run` publishes.")
+        except (duckdb.Error, OSError) as error:
+            logger.exception("A download failed: %s", printable_lines(str(error)), exc_info=False)
+            answer = _told(500, "The download could not be written. The log of the dashboard says why.")
+        await answer(scope, receive, send)
+
+    def _write(self, download: Download, file: Path) -> None:
+        write_slice(self._settings, download.request, download.encoding, file, compress=download.compress, spill=file.with_name("spill"))
+
+
+async def _send_file(file: Path, download: Download, send: Send) -> None:
+    """Send a file to a client that reads it; raises `TimeoutError` for one that does not."""
+    headers = {
+        "Content-Type": "application/gzip" if download.compress else CONTENT_TYPES[download.encoding],
+        "Content-Length": str(file.stat().st_size),
+        "Content-Disposition": f'attachment; filename="{download.file_name}"',
+        "Cache-Control": "no-store",
+    }
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": 200, "headers": raw})
+    async with await anyio.open_file(file, "rb") as source:
+        more: dict[str, Any] = {"more_body": True}
+        while more["more_body"]:
+            piece = await source.read(PIECE)
+            more = {"more_body": bool(piece)}
+            with anyio.fail_after(PIECE_SECONDS):
+                await send({"type": "http.response.body", "body": piece, **more})
+
+
+def _told(status: int, words: str) -> PlainTextResponse:
+    retry = {"Retry-After": "60"} if status == 503 else {}
+    return PlainTextResponse(f"{words}\n", status, headers={"Cache-Control": "no-store"} | retry)

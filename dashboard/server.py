@@ -1,0 +1,112 @@
+"""The dashboard behind uvicorn: Streamlit's application, downloads beside it, and a door before both."""
+
+import logging
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import streamlit
+import uvicorn
+from starlette.routing import Route
+from starlette.types import ASGIApp
+from streamlit.starlette import App
+from streamlit.web import bootstrap
+
+from dashboard.access import Access, Guard
+from dashboard.downloads import Downloads
+from paywall_warehouse.quoting import printable_lines
+from paywall_warehouse.settings import Settings
+
+SCRIPT = Path(__file__).with_name("app.py")
+HEADER_BYTES = 65_536
+# A browser sends clicks and filters.
+MESSAGE_MEGABYTES = 4
+CONNECTIONS, IDLE_SECONDS, STOP_SECONDS = 500, 30, 5
+# Okabe and Ito's palette without black: told apart by people with any colour vision, on white and on black.
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999"]
+# Whatever a `config.toml` in the user's or the working folder says.
+STREAMLIT_OPTIONS: dict[str, Any] = {
+    "browser.gatherUsageStats": False,
+    # Pages of Streamlit's own hosts could steer this one in a frame.
+    "client.allowedOrigins": [],
+    # A table's own download writes numbers as they are shown, and formulas as they are.
+    "client.disableDataExport": True,
+    "client.showErrorDetails": "none",
+    "client.showErrorLinks": "false",
+    "client.toolbarMode": "minimal",
+    "global.developmentMode": False,
+    "logger.enableRich": False,
+    "logger.level": "error",
+    "runner.magicEnabled": False,
+    "secrets.files": [],
+    "server.baseUrlPath": "",
+    "server.corsAllowedOrigins": [],
+    "server.enableAgentApi": False,
+    "server.enableCORS": True,
+    "server.enableStaticServing": False,
+    "server.enableXsrfProtection": True,
+    "server.fileWatcherType": "none",
+    "server.headless": True,
+    "server.maxUploadSize": 1,
+    "server.maxWidgetStateSize": MESSAGE_MEGABYTES,
+    "theme.chartCategoricalColors": COLOURS,
+}
+
+
+def application(settings: Settings, host: str, script: Path = SCRIPT) -> ASGIApp:
+    """The dashboard of a home, for a server that listens on `host`. Streamlit allows one a process."""
+    bootstrap.load_config_options(STREAMLIT_OPTIONS)
+    hide = Hidden(settings.secrets)
+    for name in ("streamlit.error_util", "streamlit"):
+        logging.getLogger(name).addFilter(hide)
+    downloads = Route("/download/{name}", Downloads(settings))
+    return Guard(App(script, routes=[downloads], on_script_error=_apologise), Access.of(settings, host))
+
+
+def server_of(app: ASGIApp) -> uvicorn.Server:
+    """The server; at SIGTERM or SIGINT it ends what is under way, for as long as that takes 5 seconds."""
+    config = uvicorn.Config(
+        app,
+        # h11 bounds the size of the headers, which the faster parser does not.
+        http="h11",
+        h11_max_incomplete_event_size=HEADER_BYTES,
+        ws="websockets-sansio",
+        ws_max_size=MESSAGE_MEGABYTES << 20,
+        ws_per_message_deflate=False,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        # The address of the other end decides whether a header is believed.
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    return uvicorn.Server(config)
+
+
+class Hidden(logging.Filter):
+    """Takes secrets, and what moves a terminal's cursor, out of what Streamlit logs of an error."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        super().__init__()
+        self._secrets = [part for secret in secrets for part in (secret, *secret.split(",")) if part]
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record through, without them."""
+        error = record.exc_info[1] if record.exc_info else None
+        text = record.getMessage() + ("\n" + "".join(traceback.format_exception(error)) if error else "")
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        record.msg, record.args, record.exc_info, record.exc_text = printable_lines(text), (), None, None
+        return True
+
+
+def _apologise(error: Exception) -> bool:
+    """Say on the page that it failed; Streamlit has logged why, through `Hidden`."""
+    streamlit.error(
+        "This page could not be made. The log of the dashboard says why. Other pages, or other filters, may work.", icon=":material/error:"
+    )
+    return True
