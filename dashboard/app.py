@@ -18,14 +18,13 @@ LOOK_EVERY_SECONDS = 5
 # A file: icons by name and emoji are fetched from elsewhere.
 ICON = Path(__file__).with_name("icon.png")
 
-# Amounts are shown to their last digit: they need the room. Streamlit's own download of a table knows nothing of formulas in cells.
+# Amounts are shown to their last digit: they need the room.
 STYLE = """<style>
 [data-testid="stMetricValue"] { font-size: 1.35rem; }
 :is([data-testid="stMetricValue"], [data-testid="stMetricDeltaDescription"]) :is(div, p) {
   white-space: normal; overflow: visible; overflow-wrap: anywhere;
 }
 [data-testid="stMainBlockContainer"] { padding-top: 4rem; }
-[data-testid="stElementToolbar"]:has([aria-label="Download as CSV"]) { display: none; }
 </style>"""
 
 
@@ -38,7 +37,7 @@ def settings() -> Settings:
 @cache
 def publications() -> Publications:
     """What all pages of this process look at."""
-    return Publications(settings().home.published_file, settings().home.tmp / "dashboard")
+    return Publications(settings().home.published_file, settings().dashboard_temporary)
 
 
 def main() -> None:
