@@ -77,7 +77,7 @@ def _lines(points: Sequence[Point], x: alt.X, title: str, place: alt.Tooltip, in
         return kind("series:N", title=None, sort=series, scale=scale, legend=legend)
 
     points_too = len({one["at"] for one in points}) <= MOST_POINTS
-    return (
+    chart: alt.Chart = (
         _chart(points)
         .mark_line(point={"filled": True, "size": 36} if points_too else False, interpolate=interpolate)
         .encode(
@@ -90,12 +90,13 @@ def _lines(points: Sequence[Point], x: alt.X, title: str, place: alt.Tooltip, in
         )
         .properties(height=HEIGHT)
     )
+    return chart
 
 
 def bars(rows: Sequence[tuple[str, Decimal | int, str]], title: str) -> alt.Chart:
     """A bar for each name, in the order given; each is (name, value, words)."""
     values = [{"name": name, "value": float(amount), "words": words} for name, amount, words in rows]
-    return (
+    chart: alt.Chart = (
         _chart(values)
         .mark_bar(color=COLOURS[0])
         .encode(
@@ -105,6 +106,7 @@ def bars(rows: Sequence[tuple[str, Decimal | int, str]], title: str) -> alt.Char
         )
         .properties(height=max(60, 26 * len(values)))
     )
+    return chart
 
 
 def heat_map(cells: Sequence[Row], title: str) -> alt.LayerChart | alt.FacetChart:

@@ -234,8 +234,8 @@ def wallet_course(snapshot: Snapshot, user_id: str, currency: str, paywalls: Seq
     """Opening and closing balances of the user's wallets on the days on which they moved."""
     return snapshot.rows(
         """select date_day, paywall_id, opening_balance, closing_balance from marts.fct_wallet_days
-        where user_id = ? and currency = ? and (len(?) = 0 or list_contains(?, paywall_id)) order by date_day, paywall_id""",
-        [user_id, currency, list(paywalls), list(paywalls)],
+        where user_id = $1 and currency = $2 and (len($3) = 0 or list_contains($3, paywall_id)) order by date_day, paywall_id""",
+        [user_id, currency, list(paywalls)],
     )
 
 
@@ -302,12 +302,12 @@ def connected_entries(snapshot: Snapshot, row: Mapping[str, Any]) -> list[Row]:
     """Entries that an entry is about, that are about it, or that come of the same request, with `connection` saying which."""
     chosen = ", ".join(LEDGER_COLUMNS)
     return snapshot.rows(
-        f"""select case when entry_id = $related then 'it is about this one' when related_entry_id = $id then 'is about it'
+        f"""select case when entry_id = $2 then 'it is about this one' when related_entry_id = $1 then 'is about it'
             else 'same request' end as connection, {chosen}
         from marts.fct_ledger_entries
-        where entry_id <> $id and (entry_id = $related or related_entry_id = $id or request_id = $request)
+        where entry_id <> $1 and (entry_id = $2 or related_entry_id = $1 or request_id = $3)
         order by occurred_at, entry_id limit 100""",
-        {"id": row["entry_id"], "related": row["related_entry_id"], "request": row["request_id"]},
+        [row["entry_id"], row["related_entry_id"], row["request_id"]],
     )
 
 
@@ -397,11 +397,11 @@ def case_entries(snapshot: Snapshot, deposit_ids: Sequence[str]) -> list[Row]:
     """The ledger's side of a case: its deposits, then what was booked about them."""
     chosen = ", ".join(LEDGER_COLUMNS)
     return snapshot.rows(
-        f"""select case when list_contains($ids, entry_id) then 'deposit' else 'about it' end as part, {chosen}, funding, rail,
+        f"""select case when list_contains($1, entry_id) then 'deposit' else 'about it' end as part, {chosen}, funding, rail,
             payment_intent_id, charge_id, checkout_session_id, payment_id
-        from marts.fct_ledger_entries where list_contains($ids, entry_id) or list_contains($ids, related_entry_id)
+        from marts.fct_ledger_entries where list_contains($1, entry_id) or list_contains($1, related_entry_id)
         order by part desc, occurred_at, entry_id limit 200""",
-        {"ids": list(deposit_ids)},
+        [list(deposit_ids)],
     )
 
 

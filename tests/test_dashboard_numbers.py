@@ -194,6 +194,14 @@ def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
         publications(tmp_path).current()
 
 
+def test_a_file_of_an_earlier_version_is_told(tmp_path: Path) -> None:
+    (tmp_path / "published").mkdir()
+    with duckdb.connect(str(tmp_path / "published" / "warehouse.duckdb")) as connection:
+        connection.execute("create schema marts")
+    with pytest.raises(UnreadableError, match="earlier version"):
+        publications(tmp_path).current()
+
+
 # ------------------------------------------------------------------------------------------------------- formats
 
 
