@@ -81,8 +81,8 @@ def entry_is_listed(one: Row, lists: Lists) -> bool:
 @pytest.fixture(scope="module")
 def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
     home = tmp_path_factory.mktemp("filtered")
-    scenario = build_scenario(11, "Europe/Berlin", "usd", "created", "2026-03-31T12:00:00+00:00", 700)
-    # Users of the last days only, so that some payers are new.
+    scenario = build_scenario(11, "Europe/Berlin", "usd", "created", "2026-04-01T12:00:00+00:00", 700)
+    # Users of the last weeks only, so that some payers are new; and the first of a month, on which the one before is complete.
     late = [charge(f"late {n}", f"2026-03-{n + 10}T12:00:00Z", f"0.{n + 1}", user=f"late {n % 4}", model="acme/beta-2") for n in range(12)]
     files = [*scenario.files, ledger_file("more.jsonl", [*MORE, *late])]
     land(home, files)
