@@ -1,7 +1,6 @@
 """The dashboard's script, which Streamlit runs from top to bottom for every page and every change of a filter."""
 
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -10,9 +9,9 @@ from streamlit.navigation.page import Page
 
 from dashboard import controls, formats, queries
 from dashboard.context import Context
-from dashboard.snapshot import Publications, Snapshot, UnreadableError
+from dashboard.home import publications, settings
+from dashboard.snapshot import Snapshot, UnreadableError
 from dashboard.views import case, cohorts, entry, ledger, models, overview, reconciliation, runs, user, users
-from paywall_warehouse.settings import Settings, load_settings
 
 LOOK_EVERY_SECONDS = 5
 # A file: icons by name and emoji are fetched from elsewhere.
@@ -26,18 +25,6 @@ STYLE = """<style>
 }
 [data-testid="stMainBlockContainer"] { padding-top: 4rem; }
 </style>"""
-
-
-@cache
-def settings() -> Settings:
-    """The settings of this process."""
-    return load_settings()
-
-
-@cache
-def publications() -> Publications:
-    """What all pages of this process look at."""
-    return Publications(settings().home.published_file, settings().dashboard_temporary)
 
 
 def main() -> None:
