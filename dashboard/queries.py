@@ -88,9 +88,12 @@ def dataset_columns(snapshot: Snapshot, dataset: str) -> list[str]:
 
 
 def kpis(snapshot: Snapshot, filters: Filters) -> Row:
-    """The KPIs of contract 4.3 for any filters."""
-    query = f"select * from marts.kpis(?, ?, {LISTS}) where currency = ?"
-    return snapshot.rows(query, [filters.since, filters.until, *filters.lists.values(), filters.currency])[0]
+    """The KPIs of contract 4.3 for any filters, without those of a period before: that is asked for by itself, and has all of them."""
+    # An empty period before: nothing is read for it.
+    query = f"""select * exclude (previous_revenue, previous_provider_cost, previous_profit, previous_active_payers, previous_arpu)
+        from marts.kpis(?, ?, previous_from := ?, previous_to := ?, {LISTS}) where currency = ?"""
+    days = [filters.since, filters.until, filters.since, filters.since]
+    return snapshot.rows(query, [*days, *filters.lists.values(), filters.currency])[0]
 
 
 def _usage(filters: Filters, *, by_user: bool = False, by_model: bool = False) -> tuple[str, list[Any]]:
@@ -109,25 +112,20 @@ def usage_over_time(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[
     )
 
 
-def models(snapshot: Snapshot, filters: Filters) -> list[Row]:
-    """Usage by model, those with the most revenue first; `revenue_share` is of all of them."""
+def models(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]:
+    """Usage by model, those with the most revenue first: of the whole period (`starts_on` is NULL), and by day, week or month.
+
+    `revenue_share` is of all models. Steps without usage are left out. One reading for both: with filters of users it is of entries.
+    """
     source, values = _usage(filters, by_model=True)
     return snapshot.rows(
-        f"""with summed as (select model_id, {SUMS} from {source} group by model_id)
-        select *, {RATIOS}, marts.ratio(revenue, sum(revenue) over ()) as revenue_share from summed order by revenue desc, model_id""",
+        f"""with steps as (select *, cast(date_trunc('{grain}', date_day) as date) as starts_on from {source}),
+        summed as (
+            select starts_on, model_id, {SUMS}, grouping(starts_on) as is_total
+            from steps group by grouping sets ((model_id), (starts_on, model_id))
+        ) select *, {RATIOS}, marts.ratio(revenue, sum(revenue) over (partition by is_total, starts_on)) as revenue_share
+        from summed order by starts_on nulls first, revenue desc, model_id""",
         values,
-    )
-
-
-def models_over_time(snapshot: Snapshot, filters: Filters, grain: Grain, model_ids: Sequence[str]) -> list[Row]:
-    """The same for some models by day, week or month; steps without usage are left out."""
-    source, values = _usage(filters, by_model=True)
-    return snapshot.rows(
-        f"""with summed as (
-            select cast(date_trunc('{grain}', date_day) as date) as starts_on, model_id, {SUMS}
-            from {source} where list_contains(?, model_id) group by all
-        ) select *, {RATIOS} from summed order by starts_on, model_id""",
-        [*values, list(model_ids)],
     )
 
 

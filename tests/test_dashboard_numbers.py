@@ -75,12 +75,15 @@ def test_days_without_usage_are_there_with_zeros(snapshot: Snapshot) -> None:
 
 
 def test_models_with_their_ratios(snapshot: Snapshot) -> None:
-    (model,) = queries.models(snapshot, OCTOBER)
-    assert (model["model_id"], model["revenue"], model["margin"], model["revenue_share"], model["cost_to_serve"]) == (
-        "m", Decimal("1.25"), 0.12, 1.0, 1.1,
+    model, first, fourth = queries.models(snapshot, OCTOBER, "day")
+    assert (model["starts_on"], model["model_id"], model["revenue"], model["margin"], model["revenue_share"], model["cost_to_serve"]) == (
+        None, "m", Decimal("1.25"), 0.12, 1.0, 1.1,
     )  # fmt: skip
+    assert [(row["starts_on"].day, row["revenue"], row["refunds"]) for row in (first, fourth)] == [
+        (1, Decimal("1.25"), 0), (4, 0, Decimal("0.25")),
+    ]  # fmt: skip
     # Nothing is known of what bob's charge cost.
-    (unknown,) = queries.models(snapshot, replace(OCTOBER, currency="eur"))
+    unknown = queries.models(snapshot, replace(OCTOBER, currency="eur"), "week")[0]
     assert (unknown["model_id"], unknown["cost_coverage"], unknown["cost_to_serve"], unknown["provider_cost"]) == ("unknown", 0, None, 0)
 
 
@@ -178,8 +181,8 @@ def test_a_page_keeps_its_publication_while_another_one_is_published(published: 
     after = here.current()
     assert before is not None
     assert after is not None
-    assert queries.models(before, OCTOBER)[0]["revenue"] == Decimal("1.25")
-    assert queries.models(after, OCTOBER)[0]["revenue"] == 99
+    assert queries.models(before, OCTOBER, "day")[0]["revenue"] == Decimal("1.25")
+    assert queries.models(after, OCTOBER, "day")[0]["revenue"] == 99
     assert here.current() is after
 
 
