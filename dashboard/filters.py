@@ -1,7 +1,7 @@
 """What a page is limited to: a period, a currency, kinds of entries and of users, in the words of an address."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -47,6 +47,13 @@ class Filters:
     def last_day(self) -> date:
         """The last day of the period, for people."""
         return self.until - timedelta(days=1)
+
+    def period_before(self) -> "Filters | None":
+        """The same for the period to compare with; None where nothing is compared."""
+        if self.before is None:
+            return None
+        since, until = self.before
+        return replace(self, since=since, until=until, before=None)
 
     def address(self) -> list[tuple[str, str]]:
         """The parameters that `filters_of` reads."""

@@ -1,6 +1,7 @@
 """Models: what each brings and costs, how well its cost is known, and the course of it."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 import streamlit as st
 
@@ -28,18 +29,25 @@ def show(context: Context) -> None:
     usage = queries.models(context.snapshot, context.filters, grain)
     totals = [row for row in usage if row["starts_on"] is None]
     with by_model:
-        _by_model(context, totals)
+        _by_model(context, grain, totals)
     with over_time:
         _over_time(context, MEASURES[number or COURSE[0]], grain, usage, [row["model_id"] for row in totals])
 
 
-def _by_model(context: Context, totals: Sequence[Row]) -> None:
+def _by_model(context: Context, grain: Grain, totals: Sequence[Row]) -> None:
     st.subheader("By model", anchor=False)
     if not totals:
         st.info("No usage in this period. Widen it, or take a filter off in the sidebar.", icon=":material/filter_alt_off:")
         return
     currency = context.currency
     columns = [text_column("model_id", "Model"), share_column("revenue_share", "Share of revenue"), *_usage_columns(currency)]
+    if (before := context.filters.period_before()) is not None:
+        earlier = {row["model_id"]: row["revenue"] for row in queries.models(context.snapshot, before, grain) if row["starts_on"] is None}
+        totals = [row | {"before": earlier.get(row["model_id"], Decimal(0))} for row in totals]
+        columns[3:3] = [
+            money_column("before", f"Revenue before ({currency.upper()})", currency),
+            Column("change", "Change", lambda row: formats.change(row["revenue"], row["before"]) or formats.NOTHING, right=True),
+        ]
     table(totals, columns, alt="Usage by model", opens=lambda row: context.open("ledger", model=row["model_id"]))
     st.caption("Tick a model at its left to see its ledger.")
     bars = [(row["model_id"], row["revenue"], formats.with_currency(row["revenue"], currency)) for row in totals[: 2 * SHOWN]]
