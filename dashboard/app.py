@@ -1,41 +1,35 @@
 """The dashboard's script, which Streamlit runs from top to bottom for every page and every change of a filter."""
 
 from collections.abc import Callable
-from functools import cache
+from pathlib import Path
+from typing import Literal
 
 import streamlit as st
+from streamlit.navigation.page import Page
 
 from dashboard import controls, formats, queries
 from dashboard.context import Context
+from dashboard.home import publications, settings
+from dashboard.snapshot import Snapshot, UnreadableError
 from dashboard.views import case, cohorts, entry, ledger, models, overview, reconciliation, runs, user, users
-from dashboard.snapshot import Publications, Snapshot, UnreadableError
-from paywall_warehouse.settings import Settings, load_settings
 
 LOOK_EVERY_SECONDS = 5
+# A file: icons by name and emoji are fetched from elsewhere.
+ICON = Path(__file__).with_name("icon.png")
 
-# Amounts are shown to their last digit: they need the room. Streamlit's own download of a table knows nothing of formulas in cells.
+# Amounts are shown to their last digit: they need the room.
 STYLE = """<style>
 [data-testid="stMetricValue"] { font-size: 1.35rem; }
-[data-testid="stMetricValue"] > div { white-space: normal; overflow-wrap: anywhere; }
-[data-testid="stElementToolbar"]:has([aria-label="Download as CSV"]) { display: none; }
+:is([data-testid="stMetricValue"], [data-testid="stMetricDeltaDescription"]) :is(div, p) {
+  white-space: normal; overflow: visible; overflow-wrap: anywhere;
+}
+[data-testid="stMainBlockContainer"] { padding-top: 4rem; }
 </style>"""
-
-
-@cache
-def settings() -> Settings:
-    """The settings of this process."""
-    return load_settings()
-
-
-@cache
-def publications() -> Publications:
-    """What all pages of this process look at."""
-    return Publications(settings().home.published_file, settings().home.tmp / "dashboard")
 
 
 def main() -> None:
     """One page from one publication."""
-    st.set_page_config(page_title="paywall-warehouse", page_icon=":material/account_balance:", layout="wide")
+    st.set_page_config(page_title="paywall-warehouse", page_icon=str(ICON), layout="wide")
     st.html(STYLE)
     body = st.empty()
     snapshot, fault = _published()
@@ -54,20 +48,22 @@ def main() -> None:
         return
     context: Context
 
-    def page(show: Callable[[Context], None], name: str, title: str, icon: str, **more: object) -> object:
-        return st.Page(lambda: show(context), title=title, icon=f":material/{icon}:", url_path=name, **more)
+    def page(show: Callable[[Context], None], name: str, title: str, icon: str, *, hidden: bool = False) -> Page:
+        visibility: Literal["visible", "hidden"] = "hidden" if hidden else "visible"
+        first = name == "overview"
+        return st.Page(lambda: show(context), title=title, icon=f":material/{icon}:", url_path=name, default=first, visibility=visibility)
 
     pages = {
-        "overview": page(overview.show, "overview", "Overview", "monitoring", default=True),
+        "overview": page(overview.show, "overview", "Overview", "monitoring"),
         "models": page(models.show, "models", "Models", "smart_toy"),
         "cohorts": page(cohorts.show, "cohorts", "Cohorts", "grid_on"),
         "users": page(users.show, "users", "Users", "group"),
         "ledger": page(ledger.show, "ledger", "Ledger", "receipt_long"),
         "reconciliation": page(reconciliation.show, "reconciliation", "Reconciliation", "rule"),
         "runs": page(runs.show, "runs", "Runs", "history"),
-        "user": page(user.show, "user", "User", "person", visibility="hidden"),
-        "entry": page(entry.show, "entry", "Entry", "receipt", visibility="hidden"),
-        "case": page(case.show, "case", "Case", "balance", visibility="hidden"),
+        "user": page(user.show, "user", "User", "person", hidden=True),
+        "entry": page(entry.show, "entry", "Entry", "receipt", hidden=True),
+        "case": page(case.show, "case", "Case", "balance", hidden=True),
     }
     chosen = st.navigation(list(pages.values()), position="top")
     filters = controls.filters_from_sidebar(snapshot, about)

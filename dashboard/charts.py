@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 import altair as alt
+import pyarrow as pa
 
 from dashboard import formats
 from dashboard.snapshot import Row
@@ -19,10 +20,13 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3], [10, 2])
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 HEIGHT = 320
+LEGEND_COLUMNS = 4
 # More would touch each other.
 MOST_POINTS = 62
 # What fits into a cell of a heat map of a dozen months.
-CELL_CHARACTERS = 9
+CELL_CHARACTERS = 10
+# Of the darkest value: from there on white words are read more easily than black ones.
+DARK_FROM = 0.45
 
 Point = dict[str, Any]
 
@@ -61,50 +65,57 @@ def by_number(points: Sequence[Point], across: str, title: str) -> alt.Chart:
     return _lines(points, number, title, alt.Tooltip("at:Q", title=across), "linear")
 
 
+def _chart(values: Sequence[Point]) -> alt.Chart:
+    # As a table: Altair would compare every value of a list with its schema, which takes longer than the query.
+    return alt.Chart(pa.Table.from_pylist(list(values)))
+
+
 def _lines(points: Sequence[Point], x: alt.X, title: str, place: alt.Tooltip, interpolate: Literal["linear", "step-after"]) -> alt.Chart:
     series = list(dict.fromkeys(one["series"] for one in points))
-    legend = alt.Legend(orient="top", symbolLimit=0, labelLimit=300) if len(series) > 1 else None
+    legend = alt.Legend(orient="top", symbolLimit=0, labelLimit=300, columns=LEGEND_COLUMNS) if len(series) > 1 else None
 
-    def told_apart_by(kind: type[Any], kinds: Sequence[Any]) -> Any:
+    def told_apart_by(kind: type[Any], kinds: Sequence[Any], legend: alt.Legend | None) -> Any:
         scale = alt.Scale(domain=series, range=[kinds[number % len(kinds)] for number in range(len(series))])
         return kind("series:N", title=None, sort=series, scale=scale, legend=legend)
 
     points_too = len({one["at"] for one in points}) <= MOST_POINTS
-    return (
-        alt.Chart(alt.Data(values=list(points)))
+    chart: alt.Chart = (
+        _chart(points)
         .mark_line(point={"filled": True, "size": 36} if points_too else False, interpolate=interpolate)
         .encode(
             x=x,
             y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=True)),
-            color=told_apart_by(alt.Color, COLOURS),
-            strokeDash=told_apart_by(alt.StrokeDash, DASHES),
-            **({"shape": told_apart_by(alt.Shape, SHAPES)} if points_too else {}),
+            color=told_apart_by(alt.Color, COLOURS, legend),
+            strokeDash=told_apart_by(alt.StrokeDash, DASHES, None),
+            **({"shape": told_apart_by(alt.Shape, SHAPES, legend)} if points_too else {}),
             tooltip=[place, alt.Tooltip("series:N", title="What"), alt.Tooltip("words:N", title="Value")],
         )
         .properties(height=HEIGHT)
     )
+    return chart
 
 
 def bars(rows: Sequence[tuple[str, Decimal | int, str]], title: str) -> alt.Chart:
     """A bar for each name, in the order given; each is (name, value, words)."""
     values = [{"name": name, "value": float(amount), "words": words} for name, amount, words in rows]
-    return (
-        alt.Chart(alt.Data(values=values))
+    chart: alt.Chart = (
+        _chart(values)
         .mark_bar(color=COLOURS[0])
         .encode(
             x=alt.X("value:Q", title=title),
-            y=alt.Y("name:N", title=None, sort=[one["name"] for one in values], axis=alt.Axis(labelLimit=260)),
+            y=alt.Y("name:N", title=None, sort=[name for name, _, _ in rows], axis=alt.Axis(labelLimit=260, labelOverlap=False)),
             tooltip=[alt.Tooltip("name:N", title="What"), alt.Tooltip("words:N", title="Value")],
         )
         .properties(height=max(60, 26 * len(values)))
     )
+    return chart
 
 
-def heat_map(cells: Sequence[Row], title: str) -> alt.LayerChart:
-    """Cells (`row`, `column`, `value`, `words`, `note`, `is_complete`) with their words; what is not complete is pale."""
+def heat_map(cells: Sequence[Row], title: str) -> alt.LayerChart | alt.FacetChart:
+    """Cells (`row`, `column`, `value`, `words`, `note`, `is_complete`) with their words."""
     values = [cell | {"value": None if cell["value"] is None else float(cell["value"])} for cell in cells]
     highest = max((cell["value"] for cell in values if cell["value"] is not None), default=0) or 1
-    base = alt.Chart(alt.Data(values=values)).encode(
+    base = _chart(values).encode(
         x=alt.X("column:O", title="Months since the first payment", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("row:O", title="First paid in", sort="ascending"),
         tooltip=[
@@ -114,13 +125,12 @@ def heat_map(cells: Sequence[Row], title: str) -> alt.LayerChart:
             alt.Tooltip("note:N", title="Of"),
         ],
     )
+    # One hue from pale to dark: it reads the same with any sense of colour, and on either theme.
     rectangles = base.mark_rect(stroke="#888", strokeWidth=0.5).encode(
-        color=alt.Color("value:Q", title=title, scale=alt.Scale(scheme="cividis", domain=[0, highest])),
-        opacity=alt.condition("datum.is_complete", alt.value(1), alt.value(0.55)),
+        color=alt.Color("value:Q", title=title, scale=alt.Scale(range=["#e8f1fa", "#08306b"], domain=[0, highest])),
     )
     words = base.mark_text(fontSize=11).encode(
-        text="short:N",
-        color=alt.condition(f"datum.value > {highest * 0.55} && datum.is_complete", alt.value("#111"), alt.value("#fff")),
+        text="short:N", color=alt.condition(alt.datum.value > highest * DARK_FROM, alt.value("#ffffff"), alt.value("#111111"))
     )
     rows = len({cell["row"] for cell in cells})
     return alt.layer(rectangles, words).properties(height=max(120, 30 * rows + 60))

@@ -24,7 +24,7 @@ PERIODS = {
 }
 FIRST_PERIOD = "last_30_days"
 # As many steps as can be told apart on a screen.
-MOST_DAYS = 92
+MOST_STEPS = 92
 ENTRY_TYPES = ("charge", "deposit", "refund", "adjustment", "withdrawal")
 USER_STATUSES = ("connected", "requested", "declined", "revoked", "unknown")
 BALANCE_BANDS = ("high", "low", "zero", "negative")
@@ -51,7 +51,7 @@ def filters_from_sidebar(snapshot: Snapshot, about: About) -> Filters:
             models = _several("Model", queries.known_models(snapshot), "model")
             entry_types = _several("Event type", ENTRY_TYPES, "type", help="Kinds of ledger entries.")
             st.caption("Users")
-            statuses = _several("Status", USER_STATUSES, "status", help="Of the user's authorization, as of the last event about it.")
+            statuses = _several("Status", USER_STATUSES, "status", help="Of the user's authorization, by the last event about it.")
             bands = _several("Balance", BALANCE_BANDS, "band", help="Low is below LOW_BALANCE.")
             payers = _several(
                 "New or returning", PAYER_TYPES, "payer", help="New: first payment within the last 30 days. None: no payment in them."
@@ -113,15 +113,14 @@ def _custom(about: About) -> tuple[date, date, tuple[date, date] | None]:
         format="YYYY-MM-DD",
     )
     # While the second day is being chosen there is only one.
-    days = chosen if isinstance(chosen, tuple) else (chosen,)
-    since, until = days[0], days[-1] + timedelta(days=1)
+    days = [one for one in (chosen if isinstance(chosen, tuple) else (chosen,)) if one is not None]
+    since, until = (days[0], days[-1] + timedelta(days=1)) if days else (about.today, about.today + timedelta(days=1))
     return since, until, (since - (until - since), since)
 
 
 def grain(filters: Filters) -> Grain:
     """Day, week or month, by choice; at first what gives a readable number of steps."""
     days = (filters.until - filters.since).days
-    chosen = st.segmented_control(
-        "By", GRAINS, default="day" if days <= MOST_DAYS else "week" if days <= MOST_DAYS * 7 else "month", key="by", bind="query-params", required=True
-    )  # fmt: skip
+    readable: Grain = "day" if days <= MOST_STEPS else "week" if days <= MOST_STEPS * 7 else "month"
+    chosen = st.segmented_control("By", GRAINS, default=readable, key="by", bind="query-params", required=True)
     return next(one for one in GRAINS if one == chosen)

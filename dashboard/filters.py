@@ -1,6 +1,6 @@
 """What a page is limited to: a period, a currency, kinds of entries and of users, in the words of an address."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from paywall_warehouse.quoting import quoted
 Address = Mapping[str, Sequence[str]]
 """The parameters of an address; each name has one value or several."""
 
-# The parameter of an address, the field of `Filters`, the column that it limits, the parameter of the warehouse's table macros.
+# The parameter of an address, the field of `Filters` (and parameter of the warehouse's table macros), the column that it limits.
 OF_ENTRIES = (("paywall", "paywalls", "paywall_id"), ("model", "models", "model_id"), ("type", "entry_types", "entry_type"))
 OF_USERS = (("status", "user_statuses", "status"), ("band", "balance_bands", "balance_band"), ("payer", "payer_types", "payer_type"))
 
@@ -48,9 +48,12 @@ class Filters:
         """The last day of the period, for people."""
         return self.until - timedelta(days=1)
 
-    def everyone(self) -> "Filters":
-        """The same with all users."""
-        return replace(self, user_statuses=(), balance_bands=(), payer_types=())
+    def period_before(self) -> "Filters | None":
+        """The same for the period to compare with; None where nothing is compared."""
+        if self.before is None:
+            return None
+        since, until = self.before
+        return replace(self, since=since, until=until, before=None)
 
     def address(self) -> list[tuple[str, str]]:
         """The parameters that `filters_of` reads."""
@@ -65,18 +68,24 @@ def filters_of(address: Address) -> Filters:
         currency = address["currency"][0]
     except (KeyError, IndexError):
         raise ValueError("from, to and currency have to be stated") from None
-    lists = {name: tuple(address.get(parameter, ())) for parameter, name, _ in (*OF_ENTRIES, *OF_USERS)}
+    lists: dict[str, Any] = {name: tuple(address.get(parameter, ())) for parameter, name, _ in (*OF_ENTRIES, *OF_USERS)}
     return Filters(since, until, currency, **lists)
+
+
+# Refunds of a charge whose model nobody knows count under `unknown`, as they do in `fct_daily_revenue`.
+COUNTED_MODEL = "case when entry_type = 'refund' then coalesce(model_id, 'unknown') else model_id end"
 
 
 def entry_conditions(filters: Filters) -> list[Filter]:
     """What holds for a row of `fct_ledger_entries` that is shown."""
-    conditions = [
+    columns = {column: quoted(column) for *_, column in OF_ENTRIES} | {"model_id": COUNTED_MODEL}
+    lists = [(columns[column], getattr(filters, name)) for _, name, column in OF_ENTRIES]
+    return [
         Filter("entry_date >= ? and entry_date < ?", (filters.since, filters.until)),
         Filter("currency = ?", (filters.currency,)),
-        *_any_of((column, getattr(filters, name)) for _, name, column in OF_ENTRIES),
+        *(_any_of(expression, values) for expression, values in lists if values),
+        *of_chosen_users(filters),
     ]
-    return [*conditions, *of_chosen_users(filters)]
 
 
 def of_chosen_users(filters: Filters) -> list[Filter]:
@@ -89,20 +98,20 @@ def of_chosen_users(filters: Filters) -> list[Filter]:
 
 def user_conditions(filters: Filters) -> list[Filter]:
     """What holds for a row of `rpt_users` that is shown."""
-    lists = ((column, getattr(filters, name)) for _, name, column in OF_USERS)
-    return [Filter("currency = ?", (filters.currency,)), *_any_of(lists)]
+    lists = [(column, getattr(filters, name)) for _, name, column in OF_USERS]
+    return [Filter("currency = ?", (filters.currency,)), *(any_of(column, values) for column, values in lists if values)]
 
 
 def any_of(column: str, values: Sequence[str]) -> Filter:
     """A column has one of some values."""
-    return Filter(f"{quoted(column)} in ({', '.join('?' for _ in values)})", tuple(values))
+    return _any_of(quoted(column), values)
+
+
+def _any_of(expression: str, values: Sequence[str]) -> Filter:
+    return Filter(f"{expression} in ({', '.join('?' for _ in values)})", tuple(values))
 
 
 def joined(conditions: Sequence[Filter]) -> tuple[str, list[Any]]:
     """SQL: all of some conditions, and their values in order."""
     where = " and ".join(f"({condition.sql})" for condition in conditions) or "true"
     return where, [value for condition in conditions for value in condition.values]
-
-
-def _any_of(lists: Iterable[tuple[str, Sequence[str]]]) -> list[Filter]:
-    return [any_of(column, values) for column, values in lists if values]

@@ -28,7 +28,8 @@ def money(amount: Decimal | None, currency: str | None) -> str:
     if amount is None:
         return NOTHING
     digits = minor_digits(currency) if currency else 0
-    whole, _, fraction = f"{abs(amount):f}".partition(".")
+    # `abs` would round to the 28 digits of Python's context.
+    whole, _, fraction = f"{amount.copy_abs():f}".partition(".")
     fraction = fraction.rstrip("0").ljust(digits, "0")
     sign = MINUS if amount < 0 else ""
     return f"{sign}{int(whole):,}" + (f".{fraction}" if fraction else "")

@@ -51,7 +51,7 @@ def about(snapshot: Snapshot) -> About | None:
     """What is published; None for a ledger without entries."""
     rows = snapshot.rows(
         """select run_id, finished_at as published_at, runs.as_of, today, reporting_timezone,
-            (select list(currency order by currency <> default_currency, currency) from (select distinct currency from marts.fct_period_kpis))
+            (select list(currency order by currency <> default_currency, currency) from marts.fct_period_kpis where period = 'today')
                 as currencies,
             (select min(date_day) from marts.dim_dates) as first_day,
             (select max(date_day) from marts.dim_dates) as last_day
@@ -88,9 +88,12 @@ def dataset_columns(snapshot: Snapshot, dataset: str) -> list[str]:
 
 
 def kpis(snapshot: Snapshot, filters: Filters) -> Row:
-    """The KPIs of contract 4.3 for any filters."""
-    query = f"select * from marts.kpis(?, ?, {LISTS}) where currency = ?"
-    return snapshot.rows(query, [filters.since, filters.until, *filters.lists.values(), filters.currency])[0]
+    """The KPIs of contract 4.3 for any filters, without those of a period before: that is asked for by itself, and has all of them."""
+    # An empty period before: nothing is read for it.
+    query = f"""select * exclude (previous_revenue, previous_provider_cost, previous_profit, previous_active_payers, previous_arpu)
+        from marts.kpis(?, ?, previous_from := ?, previous_to := ?, {LISTS}) where currency = ?"""
+    days = [filters.since, filters.until, filters.since, filters.since]
+    return snapshot.rows(query, [*days, *filters.lists.values(), filters.currency])[0]
 
 
 def _usage(filters: Filters, *, by_user: bool = False, by_model: bool = False) -> tuple[str, list[Any]]:
@@ -109,25 +112,20 @@ def usage_over_time(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[
     )
 
 
-def models(snapshot: Snapshot, filters: Filters) -> list[Row]:
-    """Usage by model, those with the most revenue first; `revenue_share` is of all of them."""
+def models(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]:
+    """Usage by model, those with the most revenue first: of the whole period (`starts_on` is NULL), and by day, week or month.
+
+    `revenue_share` is of all models. Steps without usage are left out. One reading for both: with filters of users it is of entries.
+    """
     source, values = _usage(filters, by_model=True)
     return snapshot.rows(
-        f"""with summed as (select model_id, {SUMS} from {source} group by model_id)
-        select *, {RATIOS}, marts.ratio(revenue, sum(revenue) over ()) as revenue_share from summed order by revenue desc, model_id""",
+        f"""with steps as (select *, cast(date_trunc('{grain}', date_day) as date) as starts_on from {source}),
+        summed as (
+            select starts_on, model_id, {SUMS}, grouping(starts_on) as is_total
+            from steps group by grouping sets ((model_id), (starts_on, model_id))
+        ) select *, {RATIOS}, marts.ratio(revenue, sum(revenue) over (partition by is_total, starts_on)) as revenue_share
+        from summed order by starts_on nulls first, revenue desc, model_id""",
         values,
-    )
-
-
-def models_over_time(snapshot: Snapshot, filters: Filters, grain: Grain, model_ids: Sequence[str]) -> list[Row]:
-    """The same for some models by day, week or month; steps without usage are left out."""
-    source, values = _usage(filters, by_model=True)
-    return snapshot.rows(
-        f"""with summed as (
-            select cast(date_trunc('{grain}', date_day) as date) as starts_on, model_id, {SUMS}
-            from {source} where list_contains(?, model_id) group by all
-        ) select *, {RATIOS} from summed order by starts_on, model_id""",
-        [*values, list(model_ids)],
     )
 
 
@@ -160,7 +158,8 @@ def owed(snapshot: Snapshot, filters: Filters, today: date) -> Row:
 def cohorts(snapshot: Snapshot, filters: Filters) -> list[Row]:
     """`fct_cohorts` for any filters of entries and users, every month; `cumulative_per_user` is the cumulative revenue / cohort size."""
     return snapshot.rows(
-        f"select *, marts.ratio(cumulative_revenue, cohort_size) as cumulative_per_user from marts.cohorts({LISTS}) where currency = ? order by cohort_month, months_since",
+        f"""select *, marts.ratio(cumulative_revenue, cohort_size) as cumulative_per_user from marts.cohorts({LISTS})
+        where currency = ? order by cohort_month, months_since""",
         [*filters.lists.values(), filters.currency],
     )
 
@@ -200,7 +199,7 @@ def _found_users(filters: Filters, search: str) -> tuple[str, list[Any]]:
 def count_users(snapshot: Snapshot, filters: Filters, search: str) -> int:
     """How many rows of the users view there are whose id has a text in it."""
     where, values = _found_users(filters, search)
-    return _one(snapshot, f"select count(*) from marts.rpt_users where {where}", values)
+    return _count(snapshot, f"select count(*) as rows from marts.rpt_users where {where}", values)
 
 
 def users(snapshot: Snapshot, filters: Filters, search: str, cut: Cut) -> list[Row]:
@@ -233,8 +232,8 @@ def wallet_course(snapshot: Snapshot, user_id: str, currency: str, paywalls: Seq
     """Opening and closing balances of the user's wallets on the days on which they moved."""
     return snapshot.rows(
         """select date_day, paywall_id, opening_balance, closing_balance from marts.fct_wallet_days
-        where user_id = ? and currency = ? and (len(?) = 0 or list_contains(?, paywall_id)) order by date_day, paywall_id""",
-        [user_id, currency, list(paywalls), list(paywalls)],
+        where user_id = $1 and currency = $2 and (len($3) = 0 or list_contains($3, paywall_id)) order by date_day, paywall_id""",
+        [user_id, currency, list(paywalls)],
     )
 
 
@@ -282,7 +281,7 @@ class LedgerSearch:
 def count_ledger(snapshot: Snapshot, filters: Filters, search: LedgerSearch) -> int:
     """How many entries there are."""
     where, values = joined(search.conditions(filters))
-    return _one(snapshot, f"select count(*) from marts.fct_ledger_entries where {where}", values)
+    return _count(snapshot, f"select count(*) as rows from marts.fct_ledger_entries where {where}", values)
 
 
 def ledger(snapshot: Snapshot, filters: Filters, search: LedgerSearch, cut: Cut) -> list[Row]:
@@ -301,12 +300,12 @@ def connected_entries(snapshot: Snapshot, row: Mapping[str, Any]) -> list[Row]:
     """Entries that an entry is about, that are about it, or that come of the same request, with `connection` saying which."""
     chosen = ", ".join(LEDGER_COLUMNS)
     return snapshot.rows(
-        f"""select case when entry_id = $related then 'it is about this one' when related_entry_id = $id then 'is about it'
+        f"""select case when entry_id = $2 then 'it is about this one' when related_entry_id = $1 then 'is about it'
             else 'same request' end as connection, {chosen}
         from marts.fct_ledger_entries
-        where entry_id <> $id and (entry_id = $related or related_entry_id = $id or request_id = $request)
+        where entry_id <> $1 and (entry_id = $2 or related_entry_id = $1 or request_id = $3)
         order by occurred_at, entry_id limit 100""",
-        {"id": row["entry_id"], "related": row["related_entry_id"], "request": row["request_id"]},
+        [row["entry_id"], row["related_entry_id"], row["request_id"]],
     )
 
 
@@ -332,8 +331,9 @@ def _case_conditions(filters: Filters, statuses: Sequence[str], break_types: Seq
     conditions = [Filter("ledger_currency = ? or paid_currency = ?", (filters.currency, filters.currency)), *of_chosen_users(filters)]
     if filters.paywalls:
         deposits, values = joined([any_of("paywall_id", filters.paywalls), any_of("entry_type", ("deposit",))])
-        with_deposit = f"""case_id in (select case_id from (select case_id, unnest(deposit_entry_ids) as entry_id from marts.fct_reconciliation)
-            where entry_id in (select entry_id from marts.fct_ledger_entries where {deposits}))"""
+        named = "select case_id, unnest(deposit_entry_ids) as entry_id from marts.fct_reconciliation"
+        entries = f"select entry_id from marts.fct_ledger_entries where {deposits}"
+        with_deposit = f"case_id in (select case_id from ({named}) as deposits where entry_id in ({entries}))"
         conditions.append(Filter(with_deposit, tuple(values)))
     if statuses:
         conditions.append(any_of("status", statuses))
@@ -374,7 +374,7 @@ def case_counts(snapshot: Snapshot, filters: Filters) -> dict[str, int]:
 def count_cases(snapshot: Snapshot, filters: Filters, statuses: Sequence[str], break_types: Sequence[str], *, in_period: bool) -> int:
     """How many cases there are."""
     where, values = _case_conditions(filters, statuses, break_types, in_period=in_period)
-    return _one(snapshot, f"select count(*) from marts.fct_reconciliation where {where}", values)
+    return _count(snapshot, f"select count(*) as rows from marts.fct_reconciliation where {where}", values)
 
 
 def cases(
@@ -395,11 +395,11 @@ def case_entries(snapshot: Snapshot, deposit_ids: Sequence[str]) -> list[Row]:
     """The ledger's side of a case: its deposits, then what was booked about them."""
     chosen = ", ".join(LEDGER_COLUMNS)
     return snapshot.rows(
-        f"""select case when list_contains($ids, entry_id) then 'deposit' else 'about it' end as part, {chosen}, funding, rail,
+        f"""select case when list_contains($1, entry_id) then 'deposit' else 'about it' end as part, {chosen}, funding, rail,
             payment_intent_id, charge_id, checkout_session_id, payment_id
-        from marts.fct_ledger_entries where list_contains($ids, entry_id) or list_contains($ids, related_entry_id)
+        from marts.fct_ledger_entries where list_contains($1, entry_id) or list_contains($1, related_entry_id)
         order by part desc, occurred_at, entry_id limit 200""",
-        {"ids": list(deposit_ids)},
+        [list(deposit_ids)],
     )
 
 
@@ -483,7 +483,7 @@ def _reject_conditions(reasons: Sequence[str]) -> tuple[str, list[Any]]:
 def count_rejects(snapshot: Snapshot, reasons: Sequence[str]) -> int:
     """How many rejected records there are."""
     where, values = _reject_conditions(reasons)
-    return _one(snapshot, f"select count(*) from ops.rejected_records where {where}", values)
+    return _count(snapshot, f"select count(*) as rows from ops.rejected_records where {where}", values)
 
 
 def rejects(snapshot: Snapshot, reasons: Sequence[str], cut: Cut) -> list[Row]:
@@ -495,7 +495,7 @@ def rejects(snapshot: Snapshot, reasons: Sequence[str], cut: Cut) -> list[Row]:
 
 def count_files(snapshot: Snapshot) -> int:
     """How many files have been loaded."""
-    return _one(snapshot, "select count(*) from ops.loaded_files", [])
+    return _count(snapshot, "select count(*) as rows from ops.loaded_files", [])
 
 
 def files(snapshot: Snapshot, cut: Cut) -> list[Row]:
@@ -514,9 +514,9 @@ def freshness(snapshot: Snapshot) -> list[Row]:
 
 def last_entry_at(snapshot: Snapshot) -> datetime | None:
     """The time of the last entry of the ledger."""
-    at: datetime | None = _one(snapshot, "select max(last_entry_at) from marts.fct_user_months", [])
+    at: datetime | None = snapshot.rows("select max(last_entry_at) as at from marts.fct_user_months")[0]["at"]
     return at
 
 
-def _one(snapshot: Snapshot, query: str, values: Sequence[Any]) -> Any:
-    return next(iter(snapshot.rows(query, values)[0].values()))
+def _count(snapshot: Snapshot, query: str, values: Sequence[Any]) -> int:
+    return int(snapshot.rows(query, values)[0]["rows"])

@@ -23,8 +23,6 @@ HEADER_BYTES = 65_536
 # A browser sends clicks and filters.
 MESSAGE_MEGABYTES = 4
 CONNECTIONS, IDLE_SECONDS, STOP_SECONDS = 500, 30, 5
-# Okabe and Ito's palette without black: told apart by people with any colour vision, on white and on black.
-COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999"]
 # Whatever a `config.toml` in the user's or the working folder says.
 STREAMLIT_OPTIONS: dict[str, Any] = {
     "browser.gatherUsageStats": False,
@@ -50,7 +48,6 @@ STREAMLIT_OPTIONS: dict[str, Any] = {
     "server.headless": True,
     "server.maxUploadSize": 1,
     "server.maxWidgetStateSize": MESSAGE_MEGABYTES,
-    "theme.chartCategoricalColors": COLOURS,
 }
 
 

@@ -1,8 +1,9 @@
 """The published file as one page sees it: held open until the page is done, whatever is published meanwhile."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import duckdb
 from paywall_warehouse.quoting import literal
 
 Row = dict[str, Any]
-Values = Sequence[Any] | Mapping[str, Any]
 
 # What a page needs at most: sorting a million users takes 150 MB. The process is to stay below 1 GB.
 MEMORY_LIMIT = "400MB"
+# Results are at most some hundred rows: all of these together are some MB.
+KEPT_RESULTS = 200
 # The file may be replaced while it is being opened.
 TRIES = 5
 
@@ -45,23 +47,31 @@ class Snapshot:
     """One publication, opened read-only. It may be used by several threads at once, and is closed when nobody refers to it any more."""
 
     def __init__(self, file: Path, identity: Identity, temporary: Path) -> None:
-        """Raises `UnreadableError` where DuckDB cannot open the file."""
+        """Raises `UnreadableError` where DuckDB cannot open the file, or it is of an earlier version."""
         self.identity = identity
         # In a database of its own: DuckDB gives whoever connects to a path that this process has open the file that it knows already.
-        self._database = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(temporary)})
+        database = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(temporary)})
         try:
-            self._database.execute(f"attach {literal(str(file))} as published (read_only)")
+            database.execute(f"attach {literal(str(file))} as published (read_only)")
         except duckdb.Error as error:
             raise UnreadableError(f"{file} cannot be opened: {error}") from error
+        # Not a method: that would refer to this object, which then nobody but the garbage collector would close.
+        self._fetch = lru_cache(KEPT_RESULTS)(partial(_fetch, database))
+        if not self.rows("select 1 from duckdb_functions() where schema_name = 'marts' and function_name = 'cohorts'"):
+            raise UnreadableError(f"{file} is of an earlier version. `paywall-warehouse run` makes it anew.")
 
-    def rows(self, query: str, values: Values = ()) -> list[Row]:
-        """The rows of a query. Money comes as `Decimal`, instants in UTC."""
-        with self._database.cursor() as cursor:
-            cursor.execute("use published")
-            cursor.execute("set TimeZone = 'UTC'")
-            cursor.execute(query, values)
-            names = [name for name, *_ in cursor.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
+        """The rows of a query. Money comes as `Decimal`, instants in UTC. What was asked lately is not read again."""
+        names, rows = self._fetch(query, tuple(tuple(value) if isinstance(value, list) else value for value in values))
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _fetch(database: duckdb.DuckDBPyConnection, query: str, values: tuple[Any, ...]) -> tuple[list[str], list[tuple[Any, ...]]]:
+    with database.cursor() as cursor:
+        cursor.execute("use published")
+        cursor.execute("set TimeZone = 'UTC'")
+        cursor.execute(query, [list(value) if isinstance(value, tuple) else value for value in values])
+        return [name for name, *_ in cursor.description or ()], cursor.fetchall()
 
 
 class Publications:

@@ -76,7 +76,7 @@ def table(
         hide_index=True,
         on_select="rerun",
         selection_mode=["single-row", "single-column"] if opens else ["single-column"],
-        key=key or f"table-{alt}",
+        key=f"table-{alt}",
         alt=alt,
         row_height=32,
         height=min(36 + 32 * len(rows), 640),

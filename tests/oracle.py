@@ -68,8 +68,10 @@ class Either:
 
 @dataclass
 class Expected:
-    """Every table by its grain, and the custom ranges as functions."""
+    """Every table by its grain, and the custom ranges as functions; `ledger` is what they are added up from."""
 
+    ledger: list[Row] = field(default_factory=list)
+    today: date = date.min
     entries: Rows = field(default_factory=dict)
     daily_revenue: Rows = field(default_factory=dict)
     user_days: Rows = field(default_factory=dict)
@@ -683,6 +685,13 @@ def next_month(month: date) -> date:
 # -------------------------------------------------------------------------------------------------- tables
 
 
+Entries = Callable[[Row], bool]
+
+
+def every(_entry: Row) -> bool:
+    return True
+
+
 def first_payments(entries: Iterable[Row]) -> dict[str, date]:
     """Each payer's first day with a settled charge above 0."""
     first: dict[str, date] = {}
@@ -749,17 +758,19 @@ def rollforward_rows(entries: list[Row], today: date) -> Rows:
     return rows
 
 
-def cohort_rows(entries: list[Row], today: date) -> Rows:
+def cohort_rows(entries: list[Row], today: date, counts: Entries = every, belongs: Entries = every) -> Rows:
+    """Who belongs to a cohort is told by all entries of a user who may; what happened, by those that count."""
     rows: Rows = {}
     last_month = month_of(max([today, *(one["entry_date"] for one in entries)]))
     for (currency,), part in group(entries, "currency").items():
         cohorts: dict[date, set[str]] = defaultdict(set)
-        for user, day in first_payments(part).items():
+        for user, day in first_payments(filter(belongs, part)).items():
             cohorts[month_of(day)].add(user)
+        counted = list(filter(counts, part))
         for cohort, users in cohorts.items():
             month, since, revenue, profit = cohort, 0, ZERO, ZERO
             while month <= last_month:
-                of_month = [one for one in part if one["user_id"] in users and month_of(one["entry_date"]) == month]
+                of_month = [one for one in counted if one["user_id"] in users and month_of(one["entry_date"]) == month]
                 sums = measures(of_month)
                 revenue, profit = revenue + sums["revenue"], profit + sums["profit"]
                 rows[(cohort, currency, since)] = {
@@ -807,7 +818,8 @@ PREVIOUS = ("revenue", "provider_cost", "profit", "active_payers", "arpu")
 def with_previous(entries: list[Row], currency: str, bounds: tuple[date, ...], first_paid: dict[str, date]) -> Row:
     row = kpi_row(entries, currency, bounds[0], bounds[1], first_paid)
     before = kpi_row(entries, currency, bounds[2], bounds[3], first_paid) if len(bounds) == 4 else {}
-    return row | {f"previous_{name}": before.get(name) for name in PREVIOUS}
+    row |= {f"previous_{name}": before.get(name) for name in PREVIOUS}
+    return row | {"previous_start": before.get("period_start"), "previous_end": before.get("period_end")}
 
 
 def periods(today: date, first_day: date) -> dict[str, tuple[date, ...]]:
@@ -989,6 +1001,7 @@ def _expected(files: list[LandedFile], settings: OracleSettings) -> Expected:
     first_paid = first_payments(entries)
     bounds = periods(today, first_day)
 
+    result.ledger, result.today = entries, today
     result.entries = {(one["entry_id"],): {name: one[name] for name in ENTRY_COLUMNS} for one in entries}
     result.daily_revenue = daily_revenue_rows(entries)
     result.user_days = user_day_rows(entries)
@@ -1008,7 +1021,10 @@ def _expected(files: list[LandedFile], settings: OracleSettings) -> Expected:
     def kpis(start: date, end: date) -> Rows:
         with localcontext(EXACT):
             of_range = (start, end, start - (end - start), start)
-            return {(name,): with_previous(entries, name, of_range, first_paid) for name in currencies}
+            rows = {(name,): with_previous(entries, name, of_range, first_paid) for name in currencies}
+        for row in rows.values():
+            del row["previous_start"], row["previous_end"]
+        return rows
 
     def balances(day: date) -> Rows:
         latest: dict[tuple[Any, ...], tuple[date, Decimal]] = {}

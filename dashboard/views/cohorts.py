@@ -27,7 +27,7 @@ def show(context: Context) -> None:
         st.info("Nobody has paid for the first time here yet. Choose all cohorts, or take a filter off.", icon=":material/filter_alt_off:")
         return
     st.subheader("Retention", anchor=False)
-    st.caption("Share of the cohort that paid in the month. Pale: the month is not over yet.")
+    st.caption("Share of the cohort that paid in the month. With an asterisk: the month is not over yet.")
     st.altair_chart(
         charts.heat_map([_cell(row, row["retention_rate"], formats.share(row["retention_rate"])) for row in rows], "Retention"),
         alt="Retention by cohort and months since; the table below has the numbers",
@@ -66,14 +66,14 @@ def _month(row: Row) -> str:
 
 
 def _cell(row: Row, value: object, words: str) -> Row:
+    short = words if len(words) <= charts.CELL_CHARACTERS else f"{words[: charts.CELL_CHARACTERS - 1]}…"
     return {
         "row": _month(row),
         "column": row["months_since"],
         "value": value,
-        "words": words,
-        "short": words if len(words) <= charts.CELL_CHARACTERS else f"{words[: charts.CELL_CHARACTERS - 1]}…",
+        "words": words + ("" if row["is_complete"] else ", month not over yet"),
+        "short": short + ("" if row["is_complete"] else " *"),
         "note": f"{formats.whole(row['active_payers'])} of {formats.whole(row['cohort_size'])} users",
-        "is_complete": row["is_complete"],
     }
 
 

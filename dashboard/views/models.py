@@ -1,11 +1,16 @@
 """Models: what each brings and costs, how well its cost is known, and the course of it."""
 
+from collections.abc import Sequence
+from decimal import Decimal
+
 import streamlit as st
 
 from dashboard import charts, controls, formats, queries
 from dashboard.context import Context
-from dashboard.measures import MEASURES
-from dashboard.tables import average_column, count_column, day_column, money_column, share_column, table, text_column
+from dashboard.measures import MEASURES, Measure
+from dashboard.queries import Grain
+from dashboard.snapshot import Row
+from dashboard.tables import Column, average_column, count_column, day_column, money_column, share_column, table, text_column
 
 SHOWN = 6
 COURSE = ("revenue", "provider_cost", "profit", "margin", "total_tokens", "charges", "cost_coverage")
@@ -13,53 +18,72 @@ COURSE = ("revenue", "provider_cost", "profit", "margin", "total_tokens", "charg
 
 def show(context: Context) -> None:
     """The page."""
-    currency = context.currency
-    rows = queries.models(context.snapshot, context.filters)
-    if not rows:
+    by_model, over_time = st.container(), st.container()
+    with over_time:
+        st.subheader("Over time", anchor=False)
+        left, right = st.columns([2, 3])
+        with left:
+            number = st.selectbox("Number", COURSE, format_func=lambda name: MEASURES[name].label, key="number", bind="query-params")
+        with right:
+            grain = controls.grain(context.filters)
+    usage = queries.models(context.snapshot, context.filters, grain)
+    totals = [row for row in usage if row["starts_on"] is None]
+    with by_model:
+        _by_model(context, grain, totals)
+    with over_time:
+        _over_time(context, MEASURES[number or COURSE[0]], grain, usage, [row["model_id"] for row in totals])
+
+
+def _by_model(context: Context, grain: Grain, totals: Sequence[Row]) -> None:
+    st.subheader("By model", anchor=False)
+    if not totals:
         st.info("No usage in this period. Widen it, or take a filter off in the sidebar.", icon=":material/filter_alt_off:")
         return
-    st.subheader("By model", anchor=False)
-    usage_columns = [
-        money_column("revenue", f"Revenue ({currency.upper()})", currency),
-        share_column("revenue_share", "Share"),
-        money_column("provider_cost", f"Provider cost ({currency.upper()})", currency),
-        money_column("profit", f"Profit ({currency.upper()})", currency),
+    currency = context.currency
+    columns = [text_column("model_id", "Model"), share_column("revenue_share", "Share of revenue"), *_usage_columns(currency)]
+    if (before := context.filters.period_before()) is not None:
+        earlier = {row["model_id"]: row["revenue"] for row in queries.models(context.snapshot, before, grain) if row["starts_on"] is None}
+        totals = [row | {"before": earlier.get(row["model_id"], Decimal(0))} for row in totals]
+        columns[3:3] = [
+            money_column("before", f"Revenue before ({currency.upper()})", currency),
+            Column("change", "Change", lambda row: formats.change(row["revenue"], row["before"]) or formats.NOTHING, right=True),
+        ]
+    table(totals, columns, alt="Usage by model", opens=lambda row: context.open("ledger", model=row["model_id"]))
+    st.caption("Tick a model at its left to see its ledger.")
+    bars = [(row["model_id"], row["revenue"], formats.with_currency(row["revenue"], currency)) for row in totals[: 2 * SHOWN]]
+    st.altair_chart(charts.bars(bars, f"Revenue ({currency.upper()})"), alt="Revenue by model; the table above has the numbers")
+
+
+def _over_time(context: Context, measure: Measure, grain: Grain, usage: Sequence[Row], models: Sequence[str]) -> None:
+    shown = models[:SHOWN]
+    course = [row for row in usage if row["starts_on"] is not None and row["model_id"] in shown]
+    points = [
+        charts.point(row["model_id"], row["starts_on"], row[measure.name], measure.words(row[measure.name], context.currency))
+        for row in sorted(course, key=lambda row: shown.index(row["model_id"]))
+    ]
+    st.altair_chart(charts.lines(points, measure.label), alt=f"{measure.label} by model and {grain}; the table below has the numbers")
+    if len(models) > SHOWN:
+        st.caption(f"The {SHOWN} models with the most revenue of {len(models)}; choose others in the sidebar.")
+    with st.expander("Numbers of the chart"):
+        columns = [
+            day_column("starts_on", f"{grain.capitalize()} from"),
+            text_column("model_id", "Model"),
+            *_usage_columns(context.currency),
+        ]
+        table(course, columns, alt=f"Usage by model and {grain}")
+
+
+def _usage_columns(currency: str) -> list[Column]:
+    code = currency.upper()
+    return [
+        money_column("revenue", f"Revenue ({code})", currency),
+        money_column("provider_cost", f"Provider cost ({code})", currency),
+        money_column("profit", f"Profit ({code})", currency),
         share_column("margin", "Margin"),
         share_column("cost_coverage", "Cost coverage", help=MEASURES["cost_coverage"].meaning),
-        average_column("cost_to_serve", f"Cost per charge ({currency.upper()})", currency),
+        average_column("cost_to_serve", f"Cost per charge ({code})", currency),
         count_column("charges", "Charges"),
         count_column("prompt_tokens", "Prompt tokens"),
         count_column("completion_tokens", "Completion tokens"),
         count_column("total_tokens", "Tokens"),
     ]
-    table(
-        rows,
-        [text_column("model_id", "Model"), *usage_columns],
-        alt="Usage by model",
-        opens=lambda row: context.open("ledger", model=row["model_id"]),
-    )
-    st.caption("Tick a model at its left to see its ledger.")
-    bars = [
-        (row["model_id"], row["revenue"], formats.with_currency(row["revenue"], currency)) for row in rows[: 2 * SHOWN] if row["revenue"]
-    ]
-    if bars:
-        st.altair_chart(charts.bars(bars, f"Revenue ({currency.upper()})"), alt="Revenue by model; the table above has the numbers")
-
-    st.subheader("Over time", anchor=False)
-    left, right = st.columns([2, 3])
-    with left:
-        measure = MEASURES[
-            st.selectbox("Number", COURSE, format_func=lambda name: MEASURES[name].label, key="number", bind="query-params") or COURSE[0]
-        ]
-    with right:
-        grain = controls.grain(context.filters)
-    course = queries.models_over_time(context.snapshot, context.filters, grain, [row["model_id"] for row in rows[:SHOWN]])
-    points = [
-        charts.point(row["model_id"], row["starts_on"], row[measure.name], measure.words(row[measure.name], currency)) for row in course
-    ]
-    st.altair_chart(charts.lines(points, measure.label), alt=f"{measure.label} by model and {grain}; the table below has the numbers")
-    if len(rows) > SHOWN:
-        st.caption(f"The {SHOWN} models with the most revenue of {len(rows)}; choose others in the sidebar.")
-    with st.expander("Numbers of the chart"):
-        columns = [day_column("starts_on", f"{grain.capitalize()} from"), text_column("model_id", "Model")]
-        table(course, [*columns, *(one for one in usage_columns if one.name != "revenue_share")], alt=f"Usage by model and {grain}")

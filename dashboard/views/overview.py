@@ -1,6 +1,5 @@
 """Overview: what came in, what it cost, what is owed, and whether the numbers are fresh and sound."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import streamlit as st
@@ -20,7 +19,8 @@ OLD = timedelta(hours=36)
 def show(context: Context) -> None:
     """The page."""
     now = queries.kpis(context.snapshot, context.filters)
-    before = _kpis_before(context)
+    earlier = context.filters.period_before()
+    before = queries.kpis(context.snapshot, earlier) if earlier else None
     _tiles(context, now, before)
     _over_time(context)
     left, right = st.columns(2)
@@ -30,13 +30,6 @@ def show(context: Context) -> None:
         _health(context)
     with st.expander("All numbers of the period"):
         _all_numbers(context, now, before)
-
-
-def _kpis_before(context: Context) -> Row | None:
-    if context.filters.before is None:
-        return None
-    since, until = context.filters.before
-    return queries.kpis(context.snapshot, replace(context.filters, since=since, until=until, before=None))
 
 
 def _tiles(context: Context, now: Row, before: Row | None) -> None:
@@ -89,9 +82,8 @@ def _over_time(context: Context) -> None:
     rows = queries.usage_over_time(context.snapshot, context.filters, grain)
     measures = {"revenue": "Revenue", "provider_cost": "Provider cost", "profit": "Profit"}
     points = charts.money_points(rows, measures, context.currency)
-    if context.filters.before:
-        since, until = context.filters.before
-        earlier = queries.usage_over_time(context.snapshot, replace(context.filters, since=since, until=until, before=None), grain)
+    if (before := context.filters.period_before()) is not None:
+        earlier = queries.usage_over_time(context.snapshot, before, grain)
         # Step by step, so that the first day stands below the first day.
         aligned = [row | {"starts_on": now["starts_on"]} for row, now in zip(earlier, rows, strict=False)]
         points += charts.money_points(aligned, {"revenue": "Revenue before"}, context.currency)
@@ -116,10 +108,10 @@ def _owed(context: Context) -> None:
     owed = queries.owed(context.snapshot, context.filters, context.about.today)
     left, right = st.columns(2)
     left.metric(
-        f"Balances at the end of {formats.day(min(context.filters.last_day, context.about.today))}",
+        f"On {formats.day(min(context.filters.last_day, context.about.today))}",
         formats.with_currency(owed["closing_balance"], context.currency),
         border=True,
-        help="The sum of all wallets' closing balances: credit that users have not used yet, a liability.",
+        help="The sum of all wallets' balances at the end of the day: credit that users have not used yet, a liability.",
     )
     right.metric(
         "Of it overdrawn",

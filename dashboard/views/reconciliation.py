@@ -57,10 +57,14 @@ def _breaks(context: Context) -> None:
         count_column("up_to_30_days", "7 to 29 days"),
         count_column("older", "30 days and older"),
         count_column("oldest_days", "Oldest (days)"),
-        Column("meaning", "What it means", lambda row: words_of(row["break_type"]).meaning),
-        Column("remedy", "What to do", lambda row: words_of(row["break_type"]).remedy),
     ]
     table(rows, columns, alt="Open breaks by type", opens=lambda row: context.open("reconciliation", break_type=row["break_type"]))
+    if rows:
+        st.caption("Tick a row at its left to see its cases below.")
+        with st.expander("What they mean, and what to do"):
+            for row in rows:
+                words = words_of(row["break_type"])
+                st.markdown(f"**{formats.plain(row['break_type'])}**: {words.meaning} {words.remedy}")
     controls.not_applied(context.filters, "models", "entry_types")
 
 

@@ -99,7 +99,7 @@ def _links(context: Context, user_id: str, wallets: list[Row]) -> None:
             continue
         for paywall in paywalls if "{paywall_id}" in template else [""]:
             st.caption(label + (f" for {formats.plain(paywall)}" if paywall else ""))
-            st.code(filled(template, user_id, paywall), language=None)
+            st.code(filled(template, user_id, paywall), language=None, wrap_lines=True)
     if not any(templates.values()):
         st.caption("Set `AUTHORIZATION_LINK` and `TOP_UP_LINK` to have the links that support sends to users here.")
     columns = [

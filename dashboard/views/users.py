@@ -18,6 +18,7 @@ from dashboard.tables import (
 )
 
 TOP = 50
+COST_TO_SERVE = "Provider cost per charge; unknown where no cost is known."
 
 
 def show(context: Context) -> None:
@@ -65,9 +66,7 @@ def _columns(context: Context) -> list[Column]:
         count_column("charges", "Charges"),
         money_column("provider_cost", f"Provider cost ({code})", currency),
         money_column("profit", f"Profit ({code})", currency),
-        average_column(
-            "cost_to_serve", f"Cost to serve ({code})", currency, help="Provider cost per charge; unknown where no cost is known."
-        ),
+        average_column("cost_to_serve", f"Cost to serve ({code})", currency, help=COST_TO_SERVE),
         instant_column("last_activity_at", "Last activity", context.timezone),
         count_column("errors_30d", "Errors (30 days)"),
         text_column("last_error_code", "Last error"),
@@ -84,9 +83,7 @@ def _top_spenders(context: Context) -> None:
         money_column("provider_cost", f"Provider cost ({code})", currency),
         money_column("profit", f"Profit ({code})", currency),
         share_column("margin", "Margin"),
-        average_column(
-            "cost_to_serve", f"Cost to serve ({code})", currency, help="Provider cost per charge; unknown where no cost is known."
-        ),
+        average_column("cost_to_serve", f"Cost to serve ({code})", currency, help=COST_TO_SERVE),
         count_column("charges", "Charges"),
         count_column("total_tokens", "Tokens"),
         share_column("cost_coverage", "Cost coverage"),

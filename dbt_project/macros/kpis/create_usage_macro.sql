@@ -1,7 +1,7 @@
 {#- marts.usage: what is added up of usage, in rows that add up to any group of their keys, within any filters and from the narrowest table that has what is asked for. -#}
 {% macro create_usage_macro() -%}
-{%- set per_user = '(by_user or not ' ~ are_any_users() ~ ')' -%}
-{%- set per_model = '(by_model or models is not null)' -%}
+{%- set per_user = '(coalesce(by_user, false) or not ' ~ are_any_users() ~ ')' -%}
+{%- set per_model = '(coalesce(by_model, false) or models is not null)' -%}
 {%- set by_entry = '(entry_types is not null or ' ~ per_user ~ ' and ' ~ per_model ~ ')' -%}
 {%- set of_range = [is_within('date_day'), is_listed('paywall_id', 'paywalls')] -%}
 create or replace macro marts.usage(from_date, to_date, by_user := false, by_model := false, {{ filter_parameters() }}) as table

@@ -1,0 +1,193 @@
+"""The dashboard in a real browser: how long pages and changes of a filter take, and how much memory its process holds.
+
+    python -m benchmarks.dashboard [--entries 1000000 10000000] [--home A_HOME_THAT_HAS_PUBLISHED] [--results benchmarks/results]
+
+Debian's Chromium and the dashboard share the machine's cores. A page is up when the script has ended and nothing on it is a placeholder
+or of the page before. No page asks what another one has asked with the same filters, so that nothing is answered from memory.
+"""
+
+import argparse
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from benchmarks.contenders import COMMAND, pipeline
+from benchmarks.ledgers import Ledger
+from benchmarks.measure import clean_environment, scratch, watch
+from benchmarks.tables import RESULTS, Target, head, table, target_table, write
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+READY = """() => {
+    const app = document.querySelector('[data-testid=stApp]');
+    return app && app.dataset.testScriptState === 'notRunning'
+        && document.querySelector('[data-testid=stMainBlockContainer] [data-testid=stCaptionContainer]')
+        && !document.querySelector('[data-testid=stSkeleton], [data-stale=true]');
+}"""
+CAPTION = "[data-testid=stMainBlockContainer] [data-testid=stCaptionContainer]"
+# What stands in the caption has changed, and the page is up.
+CHANGED = f"(before) => document.querySelector('{CAPTION}')?.innerText !== before && ({READY})()"
+# Entries, seconds for a page, seconds for a change of a filter.
+PROMISED = {1_000_000: (2, 1), 10_000_000: (5, 3)}
+MEMORY_MB = 1000
+TIMEOUT_MS = 120_000
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Seconds from asking for a page, or from the click on a filter, until the page is up."""
+
+    what: str
+    seconds: float
+    is_change: bool
+
+
+def open_page(browser: Browser, address: str) -> tuple[Page, float]:
+    """A page in a browser that has never been here, and the seconds until it is up."""
+    page = browser.new_context(viewport={"width": 1500, "height": 1200}).new_page()
+    begin = time.perf_counter()
+    page.goto(address)
+    page.wait_for_function(READY, timeout=TIMEOUT_MS)
+    return page, time.perf_counter() - begin
+
+
+def change(page: Page, label: str, option: str) -> float:
+    """Choose an option of a filter in the sidebar; the seconds until the page is up again."""
+    before = page.locator(CAPTION).first.inner_text()
+    widget = page.locator(
+        f"[data-testid=stSidebar] :is([data-testid=stSelectbox], [data-testid=stMultiSelect]):has(label:has-text('{label}'))"
+    )
+    # By keyboard: a click while the list before is still closing opens nothing.
+    widget.locator("input").focus()
+    page.keyboard.press("ArrowDown")
+    chosen = page.get_by_role("option", name=option, exact=True)
+    chosen.wait_for()
+    begin = time.perf_counter()
+    chosen.click()
+    page.wait_for_function(CHANGED, arg=before, timeout=TIMEOUT_MS)
+    seconds = time.perf_counter() - begin
+    page.keyboard.press("Escape")  # the list of a filter with several values stays open
+    return seconds
+
+
+@contextmanager
+def dashboard(home: Path, peak: list[int]) -> Iterator[str]:
+    """The command on a home; notes the highest resident set of its process."""
+    process = subprocess.Popen(
+        [COMMAND, "dashboard", "--port", "0"],
+        cwd=home,
+        env=clean_environment({"WAREHOUSE_HOME": str(home)}),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if process.stderr is None:
+        raise RuntimeError("the dashboard has no standard error")
+    address = process.stderr.readline().split()[0]
+    watcher = threading.Thread(target=watch, args=(process, peak), daemon=True)
+    watcher.start()
+    try:
+        yield address
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def walk(home: Path) -> tuple[list[Timed], float]:
+    """Every page, then changes of filters on the pages that numbers depend on; the peak in MB."""
+    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
+        [(user, entry, model)] = connection.execute(
+            """select user_id, entry_id, model_id from marts.fct_ledger_entries
+            where entry_type = 'charge' and user_id = (select user_id from marts.rpt_users order by total_spend desc limit 1) limit 1"""
+        ).fetchall()
+    pages = {
+        "Overview": "",
+        "Models": "models",
+        "Cohorts": "cohorts",
+        "Users": "users",
+        "Top spenders": "users?view=Top+spenders+of+the+period",
+        "The busiest user": f"user?user={user}",
+        "Ledger": "ledger",
+        "Entry": f"entry?entry={entry}",
+        "Reconciliation": "reconciliation",
+        "Runs": "runs",
+        "Overview of all time": "?period=All+time",
+    }
+    changes = (("Period", "Last 90 days"), ("Model", model), ("Event type", "charge"), ("Balance", "high"))
+    executable = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if executable is None:
+        raise SystemExit("No Chromium was found: `apt-get install chromium`.")
+    timed: list[Timed] = []
+    peak = [0]
+    with dashboard(home, peak) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        # The first page of a process pays for its imports.
+        open_page(browser, f"{address}/runs")
+        for name, path in pages.items():
+            page, seconds = open_page(browser, f"{address}/{path}")
+            timed.append(Timed(name, seconds, is_change=False))
+            page.context.close()
+        for name in ("Overview", "Models", "Cohorts", "Top spenders", "Ledger"):
+            separator = "&" if "?" in pages[name] else "?"
+            # Open the list of further filters by an address that sets one which changes nothing.
+            page, _ = open_page(
+                browser, f"{address}/{pages[name]}{separator}status=unknown&status=connected&status=requested&period=Last+7+days"
+            )
+            for label, option in changes:
+                timed.append(Timed(f"{name}, {label.lower()}", change(page, label, option), is_change=True))
+            page.context.close()
+        browser.close()
+    return timed, peak[0] / 1e6
+
+
+def benchmark(entries: int, home: Path | None, results: Path) -> list[Target]:
+    """Measure, on a home that has published or on one that is made first, and write the file."""
+    ledger = Ledger(entries)
+    with scratch() as built:
+        if home is None:
+            pipeline(ledger.make(), built, ledger.as_of)
+        timed, peak_mb = walk(home or built)
+    rows = [[one.what, "filter" if one.is_change else "page", f"{one.seconds:.2f}"] for one in timed]
+    targets = []
+    if entries in PROMISED:
+        page, filters = PROMISED[entries]
+        slowest = {
+            is_change: max((one for one in timed if one.is_change is is_change), key=lambda one: one.seconds) for is_change in (False, True)
+        }
+        size = f"{entries:,} entries"
+        targets = [
+            Target(f"slowest page, {size}", page, slowest[False].seconds, "s", how=slowest[False].what),
+            Target(f"slowest change of a filter, {size}", filters, slowest[True].seconds, "s", how=slowest[True].what),
+            Target(f"memory of the dashboard, {size}", MEMORY_MB, peak_mb, "MB", how="highest resident set while all pages were looked at"),
+        ]
+    lines = [
+        *head(f"The dashboard on {entries:,} entries"),
+        f"Peak memory: {peak_mb:.0f} MB.",
+        "",
+        *table(("what", "kind", "seconds"), rows),
+    ]
+    write(results, f"dashboard-{entries}", [*lines, *target_table(targets)])
+    return targets
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--entries", type=int, nargs="+", default=[1_000_000, 10_000_000])
+    parser.add_argument("--home", type=Path, help="a home that has published as many entries as are named")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    asked: Sequence[int]
+    arguments = parser.parse_args()
+    asked = arguments.entries
+    for entries in asked:
+        benchmark(entries, arguments.home, arguments.results)
+
+
+if __name__ == "__main__":
+    main()
