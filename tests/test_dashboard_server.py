@@ -520,6 +520,16 @@ st.title("A page")
 if "fail" in st.query_params:
     raise RuntimeError("\\x1b[31mlogged in as %s, with %s" % (st.query_params["fail"], "correct " + "horse battery"))
 """
+# Of somebody who tried Streamlit once.
+CARELESS = """
+[client]
+showErrorDetails = "full"
+[browser]
+gatherUsageStats = true
+[server]
+baseUrlPath = "elsewhere"
+enableAgentApi = true
+"""
 SERVER = """
 import logging, sys
 from pathlib import Path
@@ -620,7 +630,10 @@ def page_of(port: int, query: str, **headers: str) -> bytes:
 def test_the_server_guards_streamlit_and_its_errors_tell_no_secret(published: Path, tmp_path: Path) -> None:
     script = tmp_path / "page.py"
     script.write_text(SCRIPT, encoding="utf-8")
-    with running([sys.executable, "-c", SERVER, str(script)], published, DASHBOARD_PASSWORD=PASSWORD, PYTHONPATH=os.getcwd()) as server:
+    (tmp_path / ".streamlit").mkdir()
+    (tmp_path / ".streamlit" / "config.toml").write_text(CARELESS, encoding="utf-8")
+    variables = {"DASHBOARD_PASSWORD": PASSWORD, "PYTHONPATH": os.getcwd(), "HOME": str(tmp_path)}
+    with running([sys.executable, "-c", SERVER, str(script)], published, **variables) as server:
         server.wait_for("\n")
         port = int(server.lines[0])
         assert get(port, HEALTH) == (200, "ok")
@@ -640,6 +653,7 @@ def test_the_server_guards_streamlit_and_its_errors_tell_no_secret(published: Pa
         failed = page_of(port, "fail=ann", Cookie=cookie)
         assert b"This page could not be made." in failed
         assert b"RuntimeError" not in failed
+        assert get(port, "/elsewhere/_stcore/health")[0] == 401
         assert b"horse" not in failed
         server.wait_for("RuntimeError: \\x1b[31mlogged in as ann, with ***")
         assert server.end(signal.SIGTERM) in (0, -signal.SIGTERM)
