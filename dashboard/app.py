@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from dashboard import controls, formats, queries
-from dashboard.context import Context
+from dashboard.context import Context, follow
 from dashboard.home import publications, settings
 from dashboard.snapshot import Snapshot, UnreadableError
 from dashboard.views import case, cohorts, entry, ledger, models, overview, reconciliation, runs, user, users
@@ -24,6 +24,7 @@ STYLE = """<style>
   white-space: normal; overflow: visible; overflow-wrap: anywhere;
 }
 [data-testid="stMainBlockContainer"] { padding-top: 4rem; }
+a.way { overflow-wrap: anywhere; }
 </style>"""
 
 
@@ -53,22 +54,23 @@ def main() -> None:
         first = name == "overview"
         return st.Page(lambda: show(context), title=title, icon=f":material/{icon}:", url_path=name, default=first, visibility=visibility)
 
-    pages = {
-        "overview": page(overview.show, "overview", "Overview", "monitoring"),
-        "models": page(models.show, "models", "Models", "smart_toy"),
-        "cohorts": page(cohorts.show, "cohorts", "Cohorts", "grid_on"),
-        "users": page(users.show, "users", "Users", "group"),
-        "ledger": page(ledger.show, "ledger", "Ledger", "receipt_long"),
-        "reconciliation": page(reconciliation.show, "reconciliation", "Reconciliation", "rule"),
-        "runs": page(runs.show, "runs", "Runs", "history"),
-        "user": page(user.show, "user", "User", "person", hidden=True),
-        "entry": page(entry.show, "entry", "Entry", "receipt", hidden=True),
-        "case": page(case.show, "case", "Case", "balance", hidden=True),
-    }
-    chosen = st.navigation(list(pages.values()), position="top")
+    pages = [
+        page(overview.show, "overview", "Overview", "monitoring"),
+        page(models.show, "models", "Models", "smart_toy"),
+        page(cohorts.show, "cohorts", "Cohorts", "grid_on"),
+        page(users.show, "users", "Users", "group"),
+        page(ledger.show, "ledger", "Ledger", "receipt_long"),
+        page(reconciliation.show, "reconciliation", "Reconciliation", "rule"),
+        page(runs.show, "runs", "Runs", "history"),
+        page(user.show, "user", "User", "person", hidden=True),
+        page(entry.show, "entry", "Entry", "receipt", hidden=True),
+        page(case.show, "case", "Case", "balance", hidden=True),
+    ]
+    chosen = st.navigation(pages, position="top")
     filters = controls.filters_from_sidebar(snapshot, about)
-    context = Context(settings(), snapshot, about, filters, pages)
+    context = Context(settings(), snapshot, about, filters)
     with body.container():
+        follow()
         st.caption(
             f"{controls.described(filters)} · times in {formats.plain(context.timezone)} · published "
             f"{formats.instant(about.published_at, context.timezone)}"

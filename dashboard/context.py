@@ -1,8 +1,8 @@
 """What every page is given: what is published, the filters, the way to other pages."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from dataclasses import dataclass
+from html import escape
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -13,6 +13,7 @@ from paywall_warehouse.settings import Settings
 
 # The parameters of the address that hold on every page.
 KEPT = ("period", "days", "compare", "currency", "paywall", "model", "type", "status", "band", "payer")
+NEXT = "next"
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,6 @@ class Context:
     snapshot: Snapshot
     about: About
     filters: Filters
-    pages: Mapping[str, Any] = field(repr=False)
-    """Streamlit's pages by their names in addresses."""
 
     @property
     def currency(self) -> str:
@@ -36,16 +35,36 @@ class Context:
         """The reporting time zone."""
         return self.about.reporting_timezone
 
-    def open(self, page: str, **parameters: str) -> NoReturn:
-        """Go to another page with the filters of this one."""
-        st.switch_page(self.pages[page], query_params=address(**parameters))
 
-    def link(self, page: str, label: str, icon: str | None = None, **parameters: str) -> None:
-        """A link to another page with the filters of this one; `label` is read as Markdown."""
-        st.page_link(self.pages[page], label=label, icon=icon, query_params=address(**parameters))
+def open_page(page: str, **parameters: str) -> None:
+    """Go to another page with the filters of this one; for callbacks, after which `follow` goes."""
+    st.session_state[NEXT] = address(page, **parameters)
 
 
-def address(**parameters: str) -> dict[str, list[str]]:
-    """The parameters of an address that keeps the filters of this page."""
+def follow() -> None:
+    """Go where a callback of before wants to: as a click on a link, so that the way back leads here."""
+    if NEXT in st.session_state:
+        link = _anchor(st.session_state.pop(NEXT), "Open")
+        st.html(f'<span id="next">{link}</span><script>document.querySelector("#next a").click()</script>', unsafe_allow_javascript=True)
+
+
+def link_to(page: str, label: str, **parameters: str) -> None:
+    """A link to another page with the filters of this one; `label` is any text."""
+    st.html(_anchor(address(page, **parameters), label))
+
+
+def link_without_filters() -> None:
+    """A link to this page without a parameter."""
+    st.html(_anchor("?", "Clear all filters"))
+
+
+def address(page: str, **parameters: str) -> str:
+    """The address of a page that keeps the filters of this one. Relative, for a proxy may put the dashboard below any path."""
     kept = {name: st.query_params.get_all(name) for name in KEPT if name in st.query_params}
-    return kept | {name: [value] for name, value in parameters.items()}
+    return f"{page}?{urlencode(kept | {name: [value] for name, value in parameters.items()}, doseq=True, errors='replace')}"
+
+
+# Not Streamlit's own links: those to the same page leave the address as it is, `st.switch_page` takes no parameter that belongs to a
+# widget and leaves an address of neither page on the way back, and the button for addresses opens another window.
+def _anchor(address: str, label: str) -> str:
+    return f'<a class="way" href="{escape(address)}" target="_self">{escape(label)}</a>'

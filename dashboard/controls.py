@@ -6,6 +6,7 @@ from datetime import date, timedelta
 import streamlit as st
 
 from dashboard import formats, queries
+from dashboard.context import link_without_filters
 from dashboard.filters import Filters
 from dashboard.queries import GRAINS, About, Grain
 from dashboard.snapshot import Row, Snapshot
@@ -57,7 +58,7 @@ def filters_from_sidebar(snapshot: Snapshot, about: About) -> Filters:
                 "New or returning", PAYER_TYPES, "payer", help="New: first payment within the last 30 days. None: no payment in them."
             )
         if st.query_params:
-            st.link_button("Clear all filters", "?", type="tertiary", icon=":material/filter_alt_off:")
+            link_without_filters()
     return Filters(
         since, until, currency, before if compare else None, paywalls, models, entry_types, statuses, bands, payers
     )  # fmt: skip

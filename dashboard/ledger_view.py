@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import queries
-from dashboard.context import Context
+from dashboard.context import Context, open_page
 from dashboard.download_panel import download_panel
 from dashboard.queries import LedgerSearch
 from dashboard.tables import Column, count_column, instant_column, money_column, paged_table, text_column
@@ -49,7 +49,7 @@ def ledger_view(context: Context, user_id: str | None = None, any_id: str = "") 
         [column for column in ledger_columns(context) if user_id is None or column.name != "user_id"],
         alt="Ledger entries",
         first="occurred_at",
-        opens=lambda row: context.open("entry", entry=row["entry_id"]),
+        opens=lambda row: open_page("entry", entry=row["entry_id"]),
     )
     if count and not any_id:
         more: dict[str, str | list[str]] = {"entry_status": statuses}

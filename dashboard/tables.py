@@ -62,26 +62,24 @@ def day_column(name: str, label: str, **more: Any) -> Column:
     return Column(name, label, lambda row: formats.day(row[name]), **more)
 
 
-def table(
-    rows: Sequence[Row], columns: Sequence[Column], *, alt: str, opens: Callable[[Row], None] | None = None, key: str | None = None
-) -> None:
-    """All of some rows. `opens` is called with a row that is ticked."""
+def table(rows: Sequence[Row], columns: Sequence[Column], *, alt: str, opens: Callable[[Row], None] | None = None) -> None:
+    """All of some rows. `opens` is called with a row that is ticked, before the script runs again."""
     if not rows:
         st.caption("None.")
         return
+    key = f"table-{alt}"
     # Choosing columns is switched on to switch off the browser's own sorting, which takes amounts for texts.
-    event = st.dataframe(
+    st.dataframe(
         _cells(rows, columns),
         column_config=_layout(columns),
         hide_index=True,
-        on_select="rerun",
+        on_select=lambda: _open(key, rows, opens),
         selection_mode=["single-row", "single-column"] if opens else ["single-column"],
-        key=f"table-{alt}",
+        key=key,
         alt=alt,
         row_height=32,
         height=min(36 + 32 * len(rows), 640),
     )
-    _open(event, rows, opens)
 
 
 def paged_table(
@@ -115,8 +113,9 @@ def paged_table(
     words.markdown(f"{offset + 1:,} to {offset + len(rows):,} of **{count:,}**")
     grid_key = f"{prefix}grid-{sort}-{descending}-{page}"
 
-    def sorted_anew() -> None:
-        """A click on a header sorts by it; another one turns the order round."""
+    def answered() -> None:
+        """A click on a header sorts by it, another one turns the order round; a tick opens its row."""
+        _open(grid_key, rows, opens)
         chosen = st.session_state[grid_key]["selection"]["columns"]
         name = next((name for name, label in labels.items() if chosen and label == chosen[0]), None)
         if name is not None:
@@ -128,14 +127,13 @@ def paged_table(
         _cells(rows, columns),
         column_config=_layout(columns),
         hide_index=True,
-        on_select=sorted_anew,
+        on_select=answered,
         selection_mode=["single-row", "single-column"] if opens else ["single-column"],
         key=grid_key,
         alt=alt,
         row_height=32,
         height=min(36 + 32 * len(rows), 640),
     )
-    _open(st.session_state[grid_key], rows, opens)
     st.caption("A click on a header sorts by it." + (" Tick a row at its left to open it." if opens else ""))
 
 
@@ -157,7 +155,7 @@ def _layout(columns: Sequence[Column]) -> dict[str, Any]:
     }
 
 
-def _open(event: Any, rows: Sequence[Row], opens: Callable[[Row], None] | None) -> None:
-    chosen = event["selection"]["rows"]
-    if opens and chosen and chosen[0] < len(rows):
+def _open(key: str, rows: Sequence[Row], opens: Callable[[Row], None] | None) -> None:
+    chosen = st.session_state[key]["selection"]["rows"]
+    if opens and chosen:
         opens(rows[chosen[0]])

@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import formats, queries
 from dashboard.break_words import words_of
-from dashboard.context import Context
+from dashboard.context import Context, link_to, open_page
 from dashboard.ledger_view import ledger_columns
 from dashboard.snapshot import Row
 from dashboard.tables import fields, instant_column, table, text_column
@@ -23,7 +23,7 @@ def show(context: Context) -> None:
     row = queries.case(context.snapshot, case_id)
     if row is None:
         st.info("There is no such case in what is published: it may have become part of a payment's case.", icon=":material/search_off:")
-        context.link("reconciliation", "Reconciliation", ":material/rule:")
+        link_to("reconciliation", "Reconciliation")
         return
     _verdict(context, row)
     left, right = st.columns(2)
@@ -31,7 +31,7 @@ def show(context: Context) -> None:
         st.markdown("**The ledger says**")
         fields([(name, formats.with_currency(row[name], row["ledger_currency"])) for name in LEDGER], alt="The ledger's side")
         if row["user_id"] is not None:
-            context.link("user", f"User {formats.plain(row['user_id'])}", ":material/person:", user=row["user_id"])
+            link_to("user", f"User {row['user_id']}", user=row["user_id"])
     with right:
         st.markdown("**The processor says**")
         sides = [(name, formats.with_currency(row[name], row["paid_currency"])) for name in PAID]
@@ -44,7 +44,7 @@ def show(context: Context) -> None:
         entries,
         [text_column("part", "Part"), *ledger_columns(context), *payment],
         alt="Entries of the case",
-        opens=lambda one: context.open("entry", entry=one["entry_id"]),
+        opens=lambda one: open_page("entry", entry=one["entry_id"]),
     )
     history = queries.case_history(context.snapshot, case_id)
     st.markdown("**History of its breaks**")

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import formats, queries
-from dashboard.context import Context
+from dashboard.context import Context, link_to, open_page
 from dashboard.error_words import error_columns
 from dashboard.ledger_view import ledger_columns
 from dashboard.snapshot import Row
@@ -22,7 +22,7 @@ def show(context: Context) -> None:
     row = queries.entry(context.snapshot, entry_id)
     if row is None:
         st.info("There is no such entry in what is published. Look for it on the ledger page.", icon=":material/search_off:")
-        context.link("ledger", "Ledger", ":material/receipt_long:")
+        link_to("ledger", "Ledger")
         return
     left, right = st.columns(2)
     with left:
@@ -38,7 +38,7 @@ def show(context: Context) -> None:
             related,
             [text_column("connection", "How"), *ledger_columns(context)],
             alt="Connected entries",
-            opens=lambda one: context.open("entry", entry=one["entry_id"]),
+            opens=lambda one: open_page("entry", entry=one["entry_id"]),
         )
     errors = queries.errors_of_request(context.snapshot, row["request_id"])
     if errors:
@@ -59,14 +59,14 @@ def _words(context: Context, row: Row, name: str) -> str:
 
 def _links(context: Context, row: Row) -> None:
     if row["user_id"] is not None:
-        context.link("user", f"User {formats.plain(row['user_id'])}", ":material/person:", user=row["user_id"])
+        link_to("user", f"User {row['user_id']}", user=row["user_id"])
     if row["request_id"] is not None:
-        context.link("ledger", f"Request {formats.plain(row['request_id'])}", ":material/swap_calls:", id=row["request_id"])
+        link_to("ledger", f"Request {row['request_id']}", id=row["request_id"])
     if row["related_entry_id"] is not None:
-        context.link("entry", f"Related entry {formats.plain(row['related_entry_id'])}", ":material/link:", entry=row["related_entry_id"])
+        link_to("entry", f"Related entry {row['related_entry_id']}", entry=row["related_entry_id"])
     for name in ("payment_intent_id", "charge_id", "checkout_session_id", "payment_id"):
         if row[name] is not None:
-            context.link("ledger", f"Payment {formats.plain(row[name])}", ":material/payments:", id=row[name])
+            link_to("ledger", f"Payment {row[name]}", id=row[name])
     for case in queries.cases_of_entry(context.snapshot, row["entry_id"]):
-        words = formats.plain(case["break_type"] or case["status"])
-        context.link("case", f"Reconciliation case: {words}", ":material/rule:", case=case["case_id"])
+        words = case["break_type"] or case["status"]
+        link_to("case", f"Reconciliation case: {words}", case=case["case_id"])

@@ -6,7 +6,7 @@ from decimal import Decimal
 import streamlit as st
 
 from dashboard import charts, controls, formats, queries
-from dashboard.context import Context
+from dashboard.context import Context, open_page
 from dashboard.measures import MEASURES, Measure
 from dashboard.queries import Grain
 from dashboard.snapshot import Row
@@ -48,7 +48,7 @@ def _by_model(context: Context, grain: Grain, totals: Sequence[Row]) -> None:
             money_column("before", f"Revenue before ({currency.upper()})", currency),
             Column("change", "Change", lambda row: formats.change(row["revenue"], row["before"]) or formats.NOTHING, right=True),
         ]
-    table(totals, columns, alt="Usage by model", opens=lambda row: context.open("ledger", model=row["model_id"]))
+    table(totals, columns, alt="Usage by model", opens=lambda row: open_page("ledger", model=row["model_id"]))
     st.caption("Tick a model at its left to see its ledger.")
     bars = [(row["model_id"], row["revenue"], formats.with_currency(row["revenue"], currency)) for row in totals[: 2 * SHOWN]]
     st.altair_chart(charts.bars(bars, f"Revenue ({currency.upper()})"), alt="Revenue by model; the table above has the numbers")

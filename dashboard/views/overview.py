@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import streamlit as st
 
 from dashboard import charts, controls, formats, queries
-from dashboard.context import Context
+from dashboard.context import Context, link_to
 from dashboard.measures import MEASURES, Measure
 from dashboard.snapshot import Row
 from dashboard.tables import Column, count_column, day_column, instant_column, money_column, table, text_column
@@ -146,7 +146,7 @@ def _health(context: Context) -> None:
         )
     else:
         st.success(f"No open breaks between ledger and payments, {formats.whole(pending)} pending.", icon=":material/rule:")
-    context.link("reconciliation", "Reconciliation", ":material/rule:")
+    link_to("reconciliation", "Reconciliation")
     failed = [row for row in queries.invariants(context.snapshot) if not row["passed"]]
     if failed:
         st.warning(

@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import controls, formats, queries
 from dashboard.break_words import BREAKS, words_of
-from dashboard.context import Context
+from dashboard.context import Context, open_page
 from dashboard.tables import Column, count_column, day_column, instant_column, money_column, paged_table, table, text_column
 
 STATUSES = ("break", "pending", "matched")
@@ -58,7 +58,7 @@ def _breaks(context: Context) -> None:
         count_column("older", "30 days and older"),
         count_column("oldest_days", "Oldest (days)"),
     ]
-    table(rows, columns, alt="Open breaks by type", opens=lambda row: context.open("reconciliation", break_type=row["break_type"]))
+    table(rows, columns, alt="Open breaks by type", opens=lambda row: _choose(row["break_type"]))
     if rows:
         st.caption("Tick a row at its left to see its cases below.")
         with st.expander("What they mean, and what to do"):
@@ -66,6 +66,10 @@ def _breaks(context: Context) -> None:
                 words = words_of(row["break_type"])
                 st.markdown(f"**{formats.plain(row['break_type'])}**: {words.meaning} {words.remedy}")
     controls.not_applied(context.filters, "models", "entry_types")
+
+
+def _choose(break_type: str) -> None:
+    st.session_state.update(break_type=[break_type], case_status=["break"], case_page=1)
 
 
 def _cases(context: Context) -> None:
@@ -102,7 +106,7 @@ def _cases(context: Context) -> None:
         alt="Reconciliation cases",
         prefix="case_",
         first="age_days",
-        opens=lambda row: context.open("case", case=row["case_id"]),
+        opens=lambda row: open_page("case", case=row["case_id"]),
     )
 
 

@@ -12,6 +12,7 @@ from exports.invariants import INVARIANTS
 from paywall_warehouse.sizes import size
 
 RUNS = 50
+RAW = "raw record"
 
 
 def show(context: Context) -> None:
@@ -98,8 +99,10 @@ def _rejects(context: Context) -> None:
         alt="Rejected records",
         prefix="reject_",
         first="first_seen_at",
-        opens=_raw,
+        opens=lambda row: st.session_state.update({RAW: row}),
     )
+    if RAW in st.session_state:
+        _raw(st.session_state.pop(RAW))
 
 
 @st.dialog("Rejected record", width="large")

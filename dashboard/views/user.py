@@ -5,7 +5,7 @@ from urllib.parse import quote
 import streamlit as st
 
 from dashboard import charts, formats, queries
-from dashboard.context import Context
+from dashboard.context import Context, link_to
 from dashboard.error_words import error_columns
 from dashboard.ledger_view import ledger_view
 from dashboard.snapshot import Row
@@ -22,7 +22,7 @@ def show(context: Context) -> None:
     row = queries.user(context.snapshot, user_id)
     if row is None:
         st.info("There is no such user in what is published. Look for the id on the users page.", icon=":material/search_off:")
-        context.link("users", "Users", ":material/group:")
+        link_to("users", "Users")
         return
     wallets = queries.wallets(context.snapshot, user_id)
     _facts(context, row)

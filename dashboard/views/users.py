@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import controls, queries
-from dashboard.context import Context
+from dashboard.context import Context, open_page
 from dashboard.download_panel import download_panel
 from dashboard.tables import (
     Column,
@@ -43,7 +43,7 @@ def _everyone(context: Context) -> None:
         _columns(context),
         alt="Users",
         first="total_spend",
-        opens=lambda row: context.open("user", user=row["user_id"]),
+        opens=lambda row: open_page("user", user=row["user_id"]),
     )
     st.caption(
         "All time, each user once; errors and new or returning are of the last 30 days. The period counts for the top spenders only."
@@ -88,7 +88,7 @@ def _top_spenders(context: Context) -> None:
         count_column("total_tokens", "Tokens"),
         share_column("cost_coverage", "Cost coverage"),
     ]
-    table(rows, columns, alt="Top spenders of the period", opens=lambda row: context.open("user", user=row["user_id"]))
+    table(rows, columns, alt="Top spenders of the period", opens=lambda row: open_page("user", user=row["user_id"]))
     st.caption(f"At most {TOP}, those with the most revenue first. Tick a row at its left to open the user.")
     if rows:
         download_panel(context, "user_days", "Usage and deposits of each user by day, for the period, the paywalls and the users chosen.")
