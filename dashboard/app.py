@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from dashboard import controls, formats, queries
-from dashboard.context import Context, follow
+from dashboard.context import Context, follow, link_to_log_out
 from dashboard.home import publications, settings
 from dashboard.snapshot import Snapshot, UnreadableError
 from dashboard.views import case, cohorts, entry, ledger, models, overview, reconciliation, runs, user, users
@@ -68,6 +68,9 @@ def main() -> None:
     ]
     chosen = st.navigation(pages, position="top")
     filters = controls.filters_from_sidebar(snapshot, about)
+    if settings().dashboard_password is not None:
+        with st.sidebar:
+            link_to_log_out()
     context = Context(settings(), snapshot, about, filters)
     with body.container():
         follow()

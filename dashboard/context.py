@@ -58,6 +58,11 @@ def link_without_filters() -> None:
     st.html(_anchor("?", "Clear all filters"))
 
 
+def link_to_log_out() -> None:
+    """A link that ends the session of the password."""
+    st.html(_anchor("logout", "Log out"))
+
+
 def address(page: str, **parameters: str) -> str:
     """The address of a page that keeps the filters of this one. Relative, for a proxy may put the dashboard below any path."""
     kept = {name: st.query_params.get_all(name) for name in KEPT if name in st.query_params}

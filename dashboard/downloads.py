@@ -16,7 +16,17 @@ import duckdb
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from dashboard.filters import OF_ENTRIES, OF_USERS, Filters, any_of, entry_conditions, filters_of, of_chosen_users, user_conditions
+from dashboard.filters import (
+    OF_ENTRIES,
+    OF_USERS,
+    Filters,
+    any_of,
+    entry_conditions,
+    filters_of,
+    id_contains,
+    of_chosen_users,
+    user_conditions,
+)
 from exports.encoding import Encoding
 from exports.filters import Filter, WrongSliceError
 from exports.publication import NotPublishedError
@@ -114,7 +124,7 @@ def _ledger(filters: Filters, parameters: Mapping[str, Sequence[str]]) -> list[F
 
 
 def _users(filters: Filters, parameters: Mapping[str, Sequence[str]]) -> list[Filter]:
-    return [*user_conditions(filters), *(found(text) for text in parameters.get("search", ()))]
+    return [*user_conditions(filters), *(id_contains(text) for text in parameters.get("search", ()))]
 
 
 def _user_days(filters: Filters, _: Mapping[str, Sequence[str]]) -> list[Filter]:
@@ -124,11 +134,6 @@ def _user_days(filters: Filters, _: Mapping[str, Sequence[str]]) -> list[Filter]
 
 
 CONDITIONS = {"ledger": _ledger, "users": _users, "user_days": _user_days}
-
-
-def found(search: str) -> Filter:
-    """The user ids that have a text in them, in upper or lower case; no character of it stands for others."""
-    return Filter("contains(lower(user_id), lower(?))", (search,))
 
 
 def _file_name(dataset: str, filters: Filters, parameters: Mapping[str, Sequence[str]], suffix: str) -> str:

@@ -102,6 +102,11 @@ def user_conditions(filters: Filters) -> list[Filter]:
     return [Filter("currency = ?", (filters.currency,)), *(any_of(column, values) for column, values in lists if values)]
 
 
+def id_contains(search: str) -> Filter:
+    """The user ids that have a text in them, in upper or lower case; no character of it stands for others."""
+    return Filter("contains(lower(user_id), lower(?))", (search,))
+
+
 def any_of(column: str, values: Sequence[str]) -> Filter:
     """A column has one of some values."""
     return _any_of(quoted(column), values)

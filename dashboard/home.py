@@ -1,5 +1,6 @@
 """The home that this process shows. Not in `app.py`, which Streamlit executes anew for every page."""
 
+import os
 from functools import cache
 
 from dashboard.snapshot import Publications
@@ -15,4 +16,6 @@ def settings() -> Settings:
 @cache
 def publications() -> Publications:
     """What all pages of this process look at."""
-    return Publications(settings().home.published_file, settings().dashboard_temporary)
+    # A folder of this process: DuckDB removes what it spilled there.
+    spill = settings().dashboard_temporary / f"dashboard-{os.getpid()}"
+    return Publications(settings().home.published_file, spill)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
-from dashboard.filters import Filters, any_of, entry_conditions, joined, of_chosen_users, user_conditions
+from dashboard.filters import Filters, any_of, entry_conditions, id_contains, joined, of_chosen_users, user_conditions
 from dashboard.snapshot import Row, Snapshot
 from exports.datasets import DATASETS
 from exports.filters import Filter
@@ -192,7 +192,7 @@ class Cut:
 def _found_users(filters: Filters, search: str) -> tuple[str, list[Any]]:
     conditions = user_conditions(filters)
     if search:
-        conditions.append(Filter("contains(lower(user_id), lower(?))", (search,)))
+        conditions.append(id_contains(search))
     return joined(conditions)
 
 
