@@ -28,6 +28,22 @@ a.way { overflow-wrap: anywhere; }
 </style>"""
 
 
+PAGES = (
+    (overview.show, "overview", "Overview", "monitoring"),
+    (models.show, "models", "Models", "smart_toy"),
+    (cohorts.show, "cohorts", "Cohorts", "grid_on"),
+    (users.show, "users", "Users", "group"),
+    (ledger.show, "ledger", "Ledger", "receipt_long"),
+    (reconciliation.show, "reconciliation", "Reconciliation", "rule"),
+    (runs.show, "runs", "Runs", "history"),
+)
+PAGES_OF_ONE_THING = (
+    (user.show, "user", "User", "person"),
+    (entry.show, "entry", "Entry", "receipt"),
+    (case.show, "case", "Case", "balance"),
+)
+
+
 def main() -> None:
     """One page from one publication."""
     st.set_page_config(page_title="paywall-warehouse", page_icon=str(ICON), layout="wide")
@@ -39,34 +55,21 @@ def main() -> None:
         # Nothing of the page before stays beside what comes now.
         body.info("New numbers have been published.", icon=":material/refresh:")
     st.session_state["shown"] = identity
-    _watch()
-    if snapshot is None:
-        _nothing_to_show(fault)
-        return
-    about = queries.about(snapshot)
-    if about is None:
-        st.info("The published ledger has no entries yet. Land some, and run `paywall-warehouse run`.", icon=":material/inbox:")
-        return
     context: Context
 
-    def page(show: Callable[[Context], None], name: str, title: str, icon: str, *, hidden: bool = False) -> Page:
-        visibility: Literal["visible", "hidden"] = "hidden" if hidden else "visible"
-        first = name == "overview"
-        return st.Page(lambda: show(context), title=title, icon=f":material/{icon}:", url_path=name, default=first, visibility=visibility)
+    def page(show: Callable[[Context], None], name: str, title: str, icon: str, visibility: Literal["visible", "hidden"]) -> Page:
+        symbol, first = f":material/{icon}:", name == "overview"
+        return st.Page(lambda: show(context), title=title, icon=symbol, url_path=name, default=first, visibility=visibility)
 
-    pages = [
-        page(overview.show, "overview", "Overview", "monitoring"),
-        page(models.show, "models", "Models", "smart_toy"),
-        page(cohorts.show, "cohorts", "Cohorts", "grid_on"),
-        page(users.show, "users", "Users", "group"),
-        page(ledger.show, "ledger", "Ledger", "receipt_long"),
-        page(reconciliation.show, "reconciliation", "Reconciliation", "rule"),
-        page(runs.show, "runs", "Runs", "history"),
-        page(user.show, "user", "User", "person", hidden=True),
-        page(entry.show, "entry", "Entry", "receipt", hidden=True),
-        page(case.show, "case", "Case", "balance", hidden=True),
-    ]
+    # Before anything is known to be published, too: else the address would lose its page.
+    pages = [*(page(*known, "visible") for known in PAGES), *(page(*known, "hidden") for known in PAGES_OF_ONE_THING)]
     chosen = st.navigation(pages, position="top")
+    _watch()
+    about = queries.about(snapshot) if snapshot else None
+    if snapshot is None or about is None:
+        with body.container():
+            _nothing_to_show(fault, has_file=snapshot is not None)
+        return
     filters = controls.filters_from_sidebar(snapshot, about)
     if settings().dashboard_password is not None:
         with st.sidebar:
@@ -88,16 +91,16 @@ def _published() -> tuple[Snapshot | None, UnreadableError | None]:
         return None, error
 
 
-def _nothing_to_show(fault: UnreadableError | None) -> None:
-    if fault is None:
-        st.info(
-            "Nothing has been published yet. `paywall-warehouse run` publishes; this page notices by itself.",
-            icon=":material/hourglass_empty:",
-        )
-        st.text(f"Looked for: {settings().home.published_file}")
-    else:
+def _nothing_to_show(fault: UnreadableError | None, *, has_file: bool) -> None:
+    if fault is not None:
         st.error("The published file cannot be read. It is tried again every few seconds.", icon=":material/error:")
         st.text(str(fault))
+    elif has_file:
+        st.info("The published ledger has no entries yet. Land some, and run `paywall-warehouse run`.", icon=":material/inbox:")
+    else:
+        words = "Nothing has been published yet. `paywall-warehouse run` publishes; this page notices by itself."
+        st.info(words, icon=":material/hourglass_empty:")
+        st.text(f"Looked for: {settings().home.published_file}")
 
 
 @st.fragment(run_every=LOOK_EVERY_SECONDS)
