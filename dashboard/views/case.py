@@ -7,6 +7,7 @@ from dashboard.break_words import words_of
 from dashboard.context import Context, link_to, open_page
 from dashboard.ledger_view import ledger_columns
 from dashboard.snapshot import Row
+from dashboard.subject import subject
 from dashboard.tables import fields, instant_column, table, text_column
 
 LEDGER = ("ledger_amount", "clawed_back_amount")
@@ -17,13 +18,10 @@ KEYS = ("rail", "payment_intent_id", "charge_id", "checkout_session_id", "paymen
 
 def show(context: Context) -> None:
     """The page; the case is named by the address."""
-    case_id = st.query_params.get("case", "")
-    st.subheader("Reconciliation case", anchor=False)
-    st.code(case_id, language=None)
-    row = queries.case(context.snapshot, case_id)
+    row = subject(
+        context, "case", "Reconciliation case", queries.case, "The case may have become part of a payment's case.", "reconciliation"
+    )
     if row is None:
-        st.info("There is no such case in what is published: it may have become part of a payment's case.", icon=":material/search_off:")
-        link_to("reconciliation", "Reconciliation")
         return
     _verdict(context, row)
     left, right = st.columns(2)
@@ -46,7 +44,7 @@ def show(context: Context) -> None:
         alt="Entries of the case",
         opens=lambda one: open_page("entry", entry=one["entry_id"]),
     )
-    history = queries.case_history(context.snapshot, case_id)
+    history = queries.case_history(context.snapshot, row["case_id"])
     st.markdown("**History of its breaks**")
     zone = context.timezone
     table(

@@ -7,6 +7,7 @@ from dashboard.context import Context, link_to, open_page
 from dashboard.error_words import error_columns
 from dashboard.ledger_view import ledger_columns
 from dashboard.snapshot import Row
+from dashboard.subject import subject
 from dashboard.tables import fields, table, text_column
 
 MONEY = ("amount", "balance_effect", "revenue", "refunds", "provider_cost", "platform_fees")
@@ -16,13 +17,8 @@ INSTANTS = ("occurred_at", "updated_at")
 
 def show(context: Context) -> None:
     """The page; the entry is named by the address."""
-    entry_id = st.query_params.get("entry", "")
-    st.subheader("Ledger entry", anchor=False)
-    st.code(entry_id, language=None)
-    row = queries.entry(context.snapshot, entry_id)
+    row = subject(context, "entry", "Ledger entry", queries.entry, "Look for it on the ledger page.", "ledger")
     if row is None:
-        st.info("There is no such entry in what is published. Look for it on the ledger page.", icon=":material/search_off:")
-        link_to("ledger", "Ledger")
         return
     left, right = st.columns(2)
     with left:

@@ -5,10 +5,11 @@ from urllib.parse import quote
 import streamlit as st
 
 from dashboard import charts, formats, queries
-from dashboard.context import Context, link_to
+from dashboard.context import Context
 from dashboard.error_words import error_columns
 from dashboard.ledger_view import ledger_view
 from dashboard.snapshot import Row
+from dashboard.subject import subject
 from dashboard.tables import day_column, money_column, table, text_column
 
 ERRORS = 20
@@ -16,14 +17,10 @@ ERRORS = 20
 
 def show(context: Context) -> None:
     """The page; the user is named by the address."""
-    user_id = st.query_params.get("user", "")
-    st.subheader("User", anchor=False)
-    st.code(user_id, language=None)
-    row = queries.user(context.snapshot, user_id)
+    row = subject(context, "user", "User", queries.user, "Look for it on the users page.", "users")
     if row is None:
-        st.info("There is no such user in what is published. Look for the id on the users page.", icon=":material/search_off:")
-        link_to("users", "Users")
         return
+    user_id = row["user_id"]
     wallets = queries.wallets(context.snapshot, user_id)
     _facts(context, row)
     left, right = st.columns([3, 2])
