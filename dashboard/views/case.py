@@ -18,9 +18,7 @@ KEYS = ("rail", "payment_intent_id", "charge_id", "checkout_session_id", "paymen
 
 def show(context: Context) -> None:
     """The page; the case is named by the address."""
-    row = subject(
-        context, "case", "Reconciliation case", queries.case, "The case may have become part of a payment's case.", "reconciliation"
-    )
+    row = subject(context, "case", "Reconciliation case", queries.case, "It may have become part of a payment's case.", "reconciliation")
     if row is None:
         return
     _verdict(context, row)
