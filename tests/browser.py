@@ -161,10 +161,14 @@ class Screen:
     # --------------------------------------------------------------------------------------------- filters
 
     def choose(self, label: str, option: str) -> None:
-        """Choose an option of a list."""
-        self.page.get_by_label(label, exact=True).click()
-        self.change(self.page.get_by_role("option", name=option, exact=True).click)
-        self.page.keyboard.press("Escape")  # the list of a filter with several values stays open
+        """Choose an option of a list that the address keeps."""
+        self.change(lambda: self.pick(label, option))
+
+    def pick(self, label: str, option: str) -> None:
+        """Choose an option of a list: long ones show what has been typed."""
+        self.page.get_by_label(label, exact=True).fill(option)
+        self.page.get_by_role("option", name=option, exact=True).click()
+        self.page.keyboard.press("Escape")  # a list from which several are chosen stays open
 
     def switch(self, label: str) -> None:
         """Turn a switch."""
@@ -251,6 +255,7 @@ class Screen:
         grid = self.grid(alt)
         self._told(grid)
         grid.scroll_into_view_if_needed()
+        grid.locator(".dvn-scroller").evaluate("(scroller) => { scroller.scrollTop = 0; }")
         box = grid.bounding_box()
         assert box is not None
         top = HEADER_PIXELS / 2 if row < 0 else HEADER_PIXELS + ROW_PIXELS * row + ROW_PIXELS / 2

@@ -1,12 +1,17 @@
 """What tests of several files share."""
 
+import os
+import pickle
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from filelock import FileLock
 
 from exports import catalog
+from tests.command import command
 from tests.export_homes import first_publication, second_publication
 
 # Two workers take a file at a time: with a minute-long one last, one of them waits for the other.
@@ -17,6 +22,7 @@ LONGEST_FIRST = (
     "test_crashes",
     "test_order",
     "test_cli",
+    "test_dashboard",
     "test_orchestration",
     "test_pull",
     "test_publish",
@@ -27,6 +33,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take longest come first."""
     ranks = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """`make run` on a fresh machine, once for all workers; no other file is published there."""
+    own = tmp_path_factory.getbasetemp()
+    folder = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    home, done = folder / "sample" / "home", folder / "sample-run.pickle"
+    with FileLock(folder / "sample.lock"):
+        if not done.exists():
+            home.parent.mkdir()
+            done.write_bytes(pickle.dumps(command(home, "run", "--sample", AS_OF="2026-11-01T12:00:00Z")))
+    return home, pickle.loads(done.read_bytes())
 
 
 @pytest.fixture(scope="session")

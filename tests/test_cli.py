@@ -18,24 +18,10 @@ from ingestion.sample import land_sample
 from orchestration.cli import ui_arguments, warn_of_exposure
 from paywall_warehouse.home import Home
 from tests.builders import charge, land, ledger_file
-from tests.command import COMMAND, environment
+from tests.command import COMMAND, command, environment
 from tests.harness import run_pipeline
 
-# One worker: the sample is landed and published once.
 pytestmark = pytest.mark.slow
-
-
-def command(home: Path, *arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [COMMAND, *arguments], cwd=cwd or home.parent, env=environment(home, **variables), capture_output=True, text=True, check=False
-    )
-
-
-@pytest.fixture(scope="module")
-def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """`make run` on a fresh machine."""
-    home = tmp_path_factory.mktemp("command") / "home"
-    return home, command(home, "run", "--sample", AS_OF="2026-11-01T12:00:00Z")
 
 
 def test_run_lands_the_sample_where_nothing_landed_and_publishes(first_run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

@@ -1,0 +1,599 @@
+"""The dashboard on the sample, in a browser: what stands on the screen equals SQL on the published file."""
+
+import csv
+import io
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import duckdb
+import pytest
+from playwright.sync_api import Browser, BrowserContext
+
+from dashboard.error_words import CODES, KINDS
+from tests.browser import HEIGHT, WIDTH, Screen, browsing, serving
+from tests.command import command
+
+pytestmark = pytest.mark.slow
+
+Sql = Callable[..., list[tuple[Any, ...]]]
+PERIODS = {
+    "today": "Today", "yesterday": "Yesterday", "last_7_days": "Last 7 days", "last_30_days": "Last 30 days",
+    "last_90_days": "Last 90 days", "month_to_date": "Month to date", "previous_month": "Previous month", "all_time": "All time",
+}  # fmt: skip
+PAGES = (
+    "", "models", "cohorts", "users", "users?view=Top+spenders+of+the+period", "ledger", "reconciliation", "runs",
+)  # fmt: skip
+NOTHING = "–"
+LINKS = {"AUTHORIZATION_LINK": "https://pay.example/{paywall_id}?for={user_id}", "TOP_UP_LINK": "https://pay.example/top-up?user={user_id}"}
+OCTOBER = "period=Custom+days&days=2026-10-01&days=2026-10-10"
+IN_OCTOBER = "entry_date between '2026-10-01' and '2026-10-10'"
+
+
+@pytest.fixture(scope="module")
+def home(first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copied(first_run[0], tmp_path_factory.mktemp("dashboard") / "home")
+
+
+def copied(home: Path, copy: Path) -> Path:
+    """A home with nothing but what is published."""
+    (copy / "published").mkdir(parents=True)
+    shutil.copy(home / "published" / "warehouse.duckdb", copy / "published" / "warehouse.duckdb")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def address(home: Path) -> Iterator[str]:
+    with serving(home, **LINKS) as base:
+        yield base
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with browsing() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> BrowserContext:
+    """What all windows know of: the scripts that have been loaded."""
+    return browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
+
+
+@pytest.fixture
+def screen(context: BrowserContext, address: str) -> Iterator[Screen]:
+    """A window, about which nothing is to be complained in the end."""
+    screen = Screen(context, address)
+    yield screen
+    assert (screen.errors(), screen.complaints) == ([], [])
+    screen.page.close()
+
+
+@pytest.fixture(scope="module")
+def sql(home: Path) -> Iterator[Sql]:
+    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        yield lambda query, *values: connection.execute(query, values).fetchall()
+
+
+# ----------------------------------------------------------------------------------- words, as a person expects them
+
+
+def money(amount: Decimal | None) -> str:
+    """Dollars and euros: two digits, and every further one that is not 0."""
+    if amount is None:
+        return NOTHING
+    whole, _, fraction = f"{amount.copy_abs():,f}".partition(".")
+    return ("−" if amount < 0 else "") + f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
+
+
+def share(ratio: float | None) -> str:
+    if ratio is None:
+        return NOTHING
+    return "< 0.1 %" if 0 < ratio < 0.0005 else "> 99.9 %" if 0.9995 <= ratio < 1 else f"{ratio * 100:,.1f} %".replace("-", "−")
+
+
+def average(ratio: float | None) -> str:
+    """Two digits, or four that say something."""
+    if ratio is None:
+        return NOTHING
+    exact = Decimal(repr(ratio))
+    return f"{exact:,.{max(2, 3 - exact.adjusted()) if exact else 2}f}".replace("-", "−")
+
+
+def count(number: int | None) -> str:
+    return NOTHING if number is None else f"{number:,}"
+
+
+def text(value: Any) -> str:
+    return NOTHING if value is None else f"{value:%Y-%m-%d %H:%M:%S}" if hasattr(value, "hour") else str(value)
+
+
+def column(rows: list[dict[str, str]], name: str) -> list[str]:
+    return [row[name] for row in rows]
+
+
+# ------------------------------------------------------------------------------------------------------- every page
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_comes_up(screen: Screen, page: str) -> None:
+    screen.open(page)
+    assert "Last 30 days" in screen.page.get_by_label("Period", exact=True).input_value()
+    assert re.search(r"2026-10-03 to 2026-11-01 \(30 days\) · USD · compared with 2026-09-03 to 2026-10-02 · times in UTC", screen.text)
+
+
+@pytest.mark.parametrize("page", ["", "models", "cohorts", "users", "ledger", "reconciliation", "runs", "user", "entry", "case"])
+def test_nonsense_in_an_address_gives_a_page(screen: Screen, page: str) -> None:
+    words = ("period=xyz", "days=foo", "currency=QQQ", "page=-5", "sort=zzz", "desc=perhaps", "compare=2", "model=%F0%9F%A6%84", "by=eon")
+    more = ("user=%22%27", "entry=%00", "case=..%2F", "status=%5B", "q=%25", "id=", "view=none", "number=pi", "case_page=1e9", "reason=x")
+    screen.open(f"{page}?{'&'.join((*words, *more))}")
+    assert "2026-10-03 to 2026-11-01 (30 days) · USD" in screen.text
+
+
+# --------------------------------------------------------------------------------------------------------- overview
+
+
+@pytest.mark.parametrize("currency", ["usd", "eur"])
+def test_the_overview_is_the_period_table(screen: Screen, sql: Sql, currency: str) -> None:
+    screen.open(f"?currency={currency.upper()}&period=Today" if currency == "eur" else "?period=Today")
+    for period, label in PERIODS.items():
+        if period != "today":
+            screen.choose("Period", label)
+        tiles = screen.tiles()
+        [(revenue, cost, profit, margin, payers, new, arpu, deposits, *before)] = sql(
+            """select revenue, provider_cost, profit, margin, active_payers, new_payers, arpu, deposits,
+                previous_revenue, previous_provider_cost, previous_profit, previous_active_payers, previous_arpu
+            from marts.fct_period_kpis where period = ? and currency = ?""",
+            period, currency,
+        )  # fmt: skip
+        code = currency.upper()
+        assert {label: tile.value for label, tile in tiles.items() if not re.match("On |Of it", label)} == {
+            "Revenue": f"{money(revenue)} {code}",
+            "Provider cost": f"{money(cost)} {code}",
+            "Profit": f"{money(profit)} {code}",
+            "Margin": share(margin),
+            "Active payers": count(payers),
+            "New payers": count(new),
+            "ARPU": f"{average(arpu)} {code}",
+            "Deposits": f"{money(deposits)} {code}",
+        }, period
+        if period == "all_time":
+            assert not [tile for tile in tiles.values() if tile.before or tile.change]
+            continue
+        words = [f"{money(amount)} {code}" for amount in before[:3]] + [count(before[3]), f"{average(before[4])} {code}"]
+        names = ("Revenue", "Provider cost", "Profit", "Active payers", "ARPU")
+        assert [tiles[name].before for name in names] == [f"before: {word}" for word in words], period
+        changed = (revenue - before[0]) / before[0] * 100
+        assert tiles["Revenue"].change == f"{changed:+,.1f} %", period
+
+
+def test_without_comparison_there_is_none(screen: Screen) -> None:
+    screen.open("?period=Last+7+days")
+    screen.switch("Compare with the period before")
+    assert screen.address == "?compare=false&period=Last+7+days"
+    assert not [tile for tile in screen.tiles().values() if tile.before or tile.change]
+    assert "compared with" not in screen.text
+
+
+@pytest.mark.parametrize(("by", "step"), [("", "day"), ("week", "week"), ("month", "month")])
+def test_the_chart_of_the_overview_stands_below_it_in_numbers(screen: Screen, sql: Sql, by: str, step: str) -> None:
+    screen.open(f"?period=Last+90+days{by and f'&by={by}'}")
+    screen.expand("Numbers of the chart")
+    shown = screen.table(f"Numbers by {step}")
+    expected = sql(
+        f"""select date_trunc('{step}', date_day) as starts_on, sum(revenue), sum(refunds), sum(provider_cost), sum(platform_fees),
+            sum(profit), sum(charges), sum(total_tokens)
+        from marts.fct_daily_revenue where currency = 'usd' and date_day between '2026-08-04' and '2026-11-01' group by 1 order by 1"""
+    )
+    assert [list(row.values()) for row in shown] == [
+        [str(starts_on)[:10], *map(money, amounts), *(count(int(number)) for number in counts)]
+        for starts_on, *amounts, counts in ((*row[:6], row[6:]) for row in expected)
+    ]
+
+
+def test_what_is_owed_is_the_sum_of_the_wallets(screen: Screen, sql: Sql) -> None:
+    screen.open(f"?{OCTOBER}")
+    [(owed, overdrawn)] = sql(
+        """select sum(balance), sum(balance) filter (where balance < 0) from (
+            select sum(balance_effect) as balance from marts.fct_ledger_entries
+            where currency = 'usd' and entry_date <= '2026-10-10' group by user_id, paywall_id)"""
+    )
+    assert (screen.tiles()["On 2026-10-10"].value, screen.tiles()["Of it overdrawn"].value) == (
+        f"{money(owed)} USD",
+        f"{money(overdrawn)} USD",
+    )
+
+
+USERS = "select user_id from marts.rpt_users where currency = 'usd'"
+FILTERED = {
+    "model=openai%2Fgpt-4.1&model=google%2Fgemini-2.5-flash": "model_id in ('openai/gpt-4.1', 'google/gemini-2.5-flash')",
+    "paywall=pw_assistant": "paywall_id = 'pw_assistant'",
+    "type=charge": "entry_type = 'charge'",
+    "status=connected&band=low": f"user_id in ({USERS} and status = 'connected' and balance_band = 'low')",
+    "payer=new&model=unknown": f"user_id in ({USERS} and payer_type = 'new') and model_id = 'unknown'",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("parameters", "where"), FILTERED.items())
+def test_filters_leave_the_entries_that_they_name(screen: Screen, sql: Sql, parameters: str, where: str) -> None:
+    screen.open(f"?{OCTOBER}&{parameters}")
+    [(revenue, cost, payers, deposits)] = sql(
+        f"""select coalesce(sum(revenue), 0), coalesce(sum(provider_cost), 0), count(distinct user_id) filter (where revenue > 0),
+            coalesce(sum(amount) filter (where entry_type = 'deposit' and status = 'settled' and funding <> 'promo'), 0)
+        from marts.fct_ledger_entries where currency = 'usd' and {IN_OCTOBER} and {where}"""
+    )
+    tiles = screen.tiles()
+    assert [tiles[name].value for name in ("Revenue", "Provider cost", "Active payers", "Deposits")] == [
+        f"{money(revenue)} USD", f"{money(cost)} USD", count(payers), f"{money(deposits)} USD",
+    ]  # fmt: skip
+
+
+def test_what_is_clicked_stands_in_the_address_and_the_address_shows_it_anew(
+    browser: Browser, screen: Screen, address: str, sql: Sql
+) -> None:
+    screen.open()
+    screen.choose("Period", "Last 90 days")
+    screen.choose("Currency", "EUR")
+    screen.expand("More filters")
+    screen.choose("Paywall", "pw_assistant_eu")
+    [(model, revenue), *_] = sql(
+        """select model_id, sum(revenue) as revenue from marts.fct_ledger_entries
+        where currency = 'eur' and entry_date between '2026-08-04' and '2026-11-01' and paywall_id = 'pw_assistant_eu'
+        group by model_id order by revenue desc nulls last"""
+    )
+    screen.choose("Model", model)
+    tiles = screen.tiles()
+    assert tiles["Revenue"].value == f"{money(revenue)} EUR"
+    parameters = {"period=Last+90+days", "currency=EUR", "paywall=pw_assistant_eu", f"model={quote(model, safe='')}"}
+    assert set(screen.address.removeprefix("?").split("&")) == parameters
+    elsewhere = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
+    assert Screen(elsewhere, address).open(screen.address).tiles() == tiles
+    elsewhere.close()
+    # The other pages keep it.
+    screen.page.get_by_role("link", name="Models").click()
+    screen.page.wait_for_url("**/models?**")
+    screen.wait()
+    assert screen.table("Usage by model")[0]["Revenue (EUR)"] == money(revenue)
+    screen.follow(screen.page.get_by_role("link", name="Clear all filters").click)
+    assert (screen.address.rstrip("?"), len(screen.table("Usage by model"))) == ("models", 11)
+
+
+def test_filters_are_reached_and_changed_with_the_keyboard(screen: Screen, sql: Sql) -> None:
+    screen.open()
+    for _ in range(40):
+        screen.page.keyboard.press("Tab")
+        if screen.page.evaluate("document.activeElement.getAttribute('aria-label')") == "Period":
+            break
+    for key in ("ArrowDown", "ArrowDown"):
+        screen.page.keyboard.press(key)
+    screen.change(lambda: screen.page.keyboard.press("Enter"))
+    chosen = screen.page.get_by_label("Period", exact=True).input_value()
+    period = next(name for name, label in PERIODS.items() if label == chosen)
+    assert period != "last_30_days"
+    [(revenue,)] = sql("select revenue from marts.fct_period_kpis where period = ? and currency = 'usd'", period)
+    assert screen.tiles()["Revenue"].value == f"{money(revenue)} USD"
+
+
+# --------------------------------------------------------------------------------------------------- models, cohorts
+
+
+@pytest.mark.parametrize(("period", "label"), [("last_30_days", ""), ("all_time", "period=All+time&currency=EUR")])
+def test_models_are_the_models_view(screen: Screen, sql: Sql, period: str, label: str) -> None:
+    code = "EUR" if "EUR" in label else "USD"
+    screen.open(f"models?{label}")
+    names = ("Model", f"Revenue ({code})", f"Provider cost ({code})", f"Profit ({code})", "Margin", "Share of revenue", "Charges", "Tokens")
+    assert [[row[name] for name in names] for row in screen.table("Usage by model")] == [
+        [model, *map(money, amounts), share(margin), share(of_all), count(charges), count(tokens)]
+        for model, *amounts, margin, of_all, charges, tokens in sql(
+            """select model_id, revenue, provider_cost, profit, margin, revenue_share, charges, total_tokens
+            from marts.rpt_models where period = ? and currency = ? order by revenue desc, model_id""",
+            period, code.lower(),
+        )
+    ]  # fmt: skip
+
+
+def test_a_model_leads_to_its_ledger_and_back(screen: Screen, sql: Sql) -> None:
+    screen.open(f"models?{OCTOBER}&model=openai%2Fgpt-4.1&model=google%2Fgemini-2.5-flash")
+    first = screen.table("Usage by model")[0]["Model"]
+    screen.open_row("Usage by model")
+    [(entries,)] = sql(f"select count(*) from marts.fct_ledger_entries where currency = 'usd' and {IN_OCTOBER} and model_id = ?", first)
+    assert f"of {entries:,}\n" in screen.text
+    assert set(column(screen.table("Ledger entries"), "Model")) == {first}
+    screen.back()
+    assert len(screen.table("Usage by model")) == 2
+
+
+def test_cohorts_are_the_cohort_table(screen: Screen, sql: Sql) -> None:
+    screen.open("cohorts")
+    screen.expand("Numbers")
+    shown = screen.table("Cohorts")
+    assert [list(row.values()) for row in shown] == [
+        [f"{month:%Y-%m}", str(since), count(size), count(payers), share(rate), money(revenue), average(each), money(all_in), money(profit),
+         "yes" if complete else "not yet"]
+        for month, since, size, payers, rate, revenue, each, all_in, profit, complete in sql(
+            """select cohort_month, months_since, cohort_size, active_payers, retention_rate, revenue, revenue_per_user, cumulative_revenue,
+                cumulative_profit, is_complete
+            from marts.fct_cohorts where currency = 'usd' order by cohort_month, months_since"""
+        )
+    ]  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------------ users
+
+
+def test_users_are_searched_sorted_and_paged(screen: Screen, sql: Sql) -> None:
+    def expected(order: str, offset: int = 0, search: str = "") -> list[str]:
+        rows = sql(
+            f"""select user_id from marts.rpt_users where currency = 'usd' and contains(lower(user_id), ?)
+            order by {order} nulls last, user_id limit 50 offset {offset}""",
+            search,
+        )  # fmt: skip
+        return [user for (user,) in rows]
+
+    screen.open("users")
+    assert column(screen.table("Users"), "User") == expected("total_spend desc")
+    screen.change(lambda: step(screen))
+    assert column(screen.table("Users"), "User") == expected("total_spend desc", 50)
+    screen.sort_by("Users", "Balance (USD)")
+    assert (column(screen.table("Users"), "User"), "page=" in screen.address) == (expected("balance desc"), False)
+    screen.sort_by("Users", "Balance (USD)")
+    assert column(screen.table("Users"), "User") == expected("balance asc")
+    screen.sort_by_first("Users")
+    assert column(screen.table("Users"), "User") == expected("user_id desc")
+    screen.type("User id contains", "ACME:0")
+    found = screen.table("Users")
+    assert column(found, "User") == expected("user_id desc", 0, "acme:0")
+    [(spend, balance, charges, errors, active)] = sql(
+        "select total_spend, balance, charges, errors_30d, last_activity_at from marts.rpt_users where user_id = ? and currency = 'usd'",
+        found[0]["User"],
+    )  # fmt: skip
+    names = ("Total spend (USD)", "Balance (USD)", "Charges", "Errors (30 days)", "Last activity (UTC)")
+    assert [found[0][name] for name in names] == [money(spend), money(balance), count(charges), count(errors), text(active)]
+    screen.open_row("Users", 1)
+    assert screen.codes[0] == found[1]["User"]
+    screen.back()
+    assert column(screen.table("Users"), "User") == column(found, "User")
+
+
+def step(screen: Screen, label: str = "Page of") -> None:
+    """One page on."""
+    screen.page.get_by_label(re.compile(label)).press("ArrowUp")
+    screen.page.get_by_label(re.compile(label)).press("Enter")
+
+
+def test_top_spenders(screen: Screen, sql: Sql) -> None:
+    screen.open(f"users?view=Top+spenders+of+the+period&{OCTOBER}&paywall=pw_codepilot")
+    shown = screen.table("Top spenders of the period")
+    assert [[row["User"], row["Revenue (USD)"], row["Provider cost (USD)"]] for row in shown] == [
+        [user, money(revenue), money(cost)]
+        for user, revenue, cost in sql(
+            f"""select user_id, sum(revenue) as revenue, sum(coalesce(provider_cost, 0)) from marts.fct_ledger_entries
+            where currency = 'usd' and paywall_id = 'pw_codepilot' and {IN_OCTOBER} and entry_type = 'charge' group by user_id
+            having count(*) filter (where status = 'settled') > 0 or sum(provider_cost) > 0 order by revenue desc, user_id limit 50"""
+        )
+    ]
+
+
+def test_a_user_with_balances_ledger_errors_and_links(screen: Screen, sql: Sql) -> None:
+    user = "usr_0d46efc8"
+    screen.open(f"user?user={user}&period=All+time")
+    wallets = sql(
+        "select paywall_id, currency, sum(balance_effect) from marts.fct_ledger_entries where user_id = ? group by all order by 2, 1", user
+    )
+    tiles = screen.tiles()
+    [(spend, balance)] = sql("select total_spend, balance from marts.rpt_users where user_id = ? and currency = 'usd'", user)
+    assert (tiles["Total spend"].value, tiles["Balance"].value) == (f"{money(spend)} USD", f"{money(balance)} USD")
+    assert [list(row.values())[:3] for row in screen.table("Wallets")] == [
+        [paywall, money(amount), code] for paywall, code, amount in wallets
+    ]
+    paywalls = [paywall for paywall, _, _ in wallets]
+    assert screen.codes == [
+        user, *(f"https://pay.example/{paywall}?for={user}" for paywall in paywalls), f"https://pay.example/top-up?user={user}",
+    ]  # fmt: skip
+    screen.expand("Numbers of the chart")
+    assert [list(row.values()) for row in screen.table("Balance by day")] == [
+        [str(day), paywall, money(opening), money(closing)]
+        for day, paywall, opening, closing in sql(
+            """select date_day, paywall_id, opening_balance, closing_balance from marts.fct_wallet_days
+            where user_id = ? and currency = 'usd' order by date_day, paywall_id""",
+            user,
+        )
+    ]  # fmt: skip
+    errors = sql(
+        """select error_kind, error_code, occurred_at from marts.fct_usage_errors where user_id = ?
+        order by occurred_at desc, event_id limit 20""",
+        user,
+    )  # fmt: skip
+    assert [(row["Event"], row["Code"], row["Time (UTC)"], row["What it means"]) for row in screen.table("Recent errors")] == [
+        (kind, code, text(at), CODES.get(code) or KINDS[kind]) for kind, code, at in errors
+    ]
+    [(entries,)] = sql("select count(*) from marts.fct_ledger_entries where user_id = ? and currency = 'usd'", user)
+    assert f"1 to {min(entries, 50)} of {entries:,}\n" in screen.text
+
+
+# ----------------------------------------------------------------------------------------------------------- ledger
+
+
+def test_over_all_pages_every_entry_stands_once(screen: Screen, sql: Sql) -> None:
+    screen.open("ledger?period=Last+7+days&type=charge&model=openai%2Fgpt-4.1&sort=Status")
+    [(entries,)] = sql(
+        """select list(entry_id order by status desc, entry_id) from marts.fct_ledger_entries
+        where currency = 'usd' and entry_date between '2026-10-26' and '2026-11-01' and entry_type = 'charge'
+            and model_id = 'openai/gpt-4.1'"""
+    )
+    shown = column(screen.table("Ledger entries"), "Entry")
+    while len(shown) < len(entries):
+        screen.change(lambda: step(screen))
+        shown += column(screen.table("Ledger entries"), "Entry")
+    assert len(entries) > 100
+    assert shown == entries
+
+
+def test_the_ledger_is_sorted_by_amounts_not_by_their_texts(screen: Screen, sql: Sql) -> None:
+    screen.open(f"ledger?{OCTOBER}")
+    screen.sort_by("Ledger entries", "Amount")
+    amounts = sql(
+        f"""select entry_id, amount, provider_cost, occurred_at from marts.fct_ledger_entries where currency = 'usd' and {IN_OCTOBER}
+        order by amount desc, entry_id limit 50"""
+    )
+    assert [[row[name] for name in ("Entry", "Amount", "Provider cost", "Time (UTC)")] for row in screen.table("Ledger entries")] == [
+        [entry, money(amount), money(cost), text(at)] for entry, amount, cost, at in amounts
+    ]
+
+
+def test_an_entry_with_all_that_it_hangs_together_with(screen: Screen, sql: Sql) -> None:
+    [(entry, amount, user, request, at)] = sql(
+        """select entry_id, amount, user_id, request_id, occurred_at from marts.fct_ledger_entries
+        where entry_type = 'charge' and metadata like '%token_markup%' and request_id is not null and currency = 'usd'
+            and entry_id in (select related_entry_id from marts.fct_ledger_entries)
+        order by entry_id limit 1"""
+    )
+    screen.open(f"entry?entry={entry}&period=All+time")
+    fields = {row["Field"]: row["Value"] for row in screen.table("Fields of the entry")}
+    assert (fields["amount"], fields["user_id"], fields["occurred_at"]) == (f"{money(amount)} USD", user, f"{text(at)} UTC")
+    assert screen.codes[0] == entry
+    assert '"pricing_rule": "token_markup"' in screen.codes[1]
+    connected = screen.table("Connected entries")
+    number = column(connected, "How").index("is about it")
+    screen.open_row("Connected entries", number)
+    assert screen.codes[0] == connected[number]["Entry"]
+    screen.go(re.compile(f"^Related entry {entry}$"))
+    assert screen.address == f"entry?period=All+time&entry={entry}"
+    screen.go(f"Request {request}")
+    assert column(screen.table("Ledger entries"), "Entry")[:1] == [entry]
+    screen.back()
+    screen.go(f"User {user}")
+    assert screen.codes[0] == user
+    screen.back()
+    assert screen.codes[0] == entry
+
+
+def test_an_id_is_found_in_any_period(screen: Screen, sql: Sql) -> None:
+    [(payment, entry, case)] = sql(
+        """select payment_intent_id, entry_id, case_id from marts.fct_ledger_entries
+        join (select case_id, unnest(deposit_entry_ids) as entry_id from marts.fct_reconciliation) using (entry_id)
+        where entry_date < '2026-08-01' and payment_intent_id is not null order by entry_id limit 1"""
+    )
+    screen.open("ledger")
+    screen.type("Find an id", payment)
+    assert column(screen.table("Ledger entries"), "Entry") == [entry]
+    screen.open_row("Ledger entries")
+    screen.go("Reconciliation case")
+    assert (screen.address, screen.codes[0]) == (f"case?case={case.replace(':', '%3A')}", case)
+
+
+def test_a_download_is_what_the_command_exports(screen: Screen, home: Path) -> None:
+    screen.open(f"ledger?{OCTOBER}&type=refund&type=deposit&entry_status=settled")
+    screen.expand("Download ledger")
+    for name in ("amount", "entry_id"):
+        screen.pick("Columns", name)
+    link = screen.page.get_by_role("link", name="Download")
+    screen.page.wait_for_function("() => document.querySelector('a[href*=\"column=entry_id\"]')")
+    with screen.page.expect_download() as started:
+        link.click()
+    assert started.value.suggested_filename == "ledger-2026-10-01-to-2026-10-10-usd.csv"
+    conditions = ["currency=usd", "status=settled", "entry_type in refund,deposit"]
+    arguments = [word for condition in conditions for word in ("--where", condition)]
+    done = command(home, "export", "ledger", "--columns", "amount,entry_id", "--from", "2026-10-01", "--to", "2026-10-11", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert started.value.path().read_text(encoding="utf-8") == done.stdout
+    assert len(list(csv.reader(io.StringIO(done.stdout)))) > 10
+
+
+# --------------------------------------------------------------------------------------------------- reconciliation
+
+
+def test_breaks_lead_to_their_cases_and_to_the_evidence(screen: Screen, sql: Sql) -> None:
+    screen.open("reconciliation")
+    breaks = screen.table("Open breaks by type")
+    assert [[row["Break"], row["Cases"], row["Oldest (days)"]] for row in breaks] == [
+        [kind, count(cases), count(oldest)]
+        for kind, cases, oldest in sql(
+            """select break_type, count(*), max(age_days) from marts.fct_reconciliation
+            where status = 'break' and 'usd' in (ledger_currency, paid_currency)
+            group by priority, break_type order by priority, break_type"""
+        )
+    ]
+    number = column(breaks, "Break").index("amount_mismatch")
+    screen.change(lambda: screen.tick("Open breaks by type", number))
+    cases = screen.table("Reconciliation cases")
+    expected = sql(
+        """select case_id, ledger_amount, paid_amount, difference, deposit_entry_ids, payment_intent_id from marts.fct_reconciliation
+        where break_type = 'amount_mismatch' and 'usd' in (ledger_currency, paid_currency) order by age_days desc, case_id"""
+    )
+    assert [[row["Case"], row["Credited"], row["Paid"], row["Difference"]] for row in cases] == [
+        [case, *map(money, amounts)] for case, *amounts, _, _ in expected
+    ]
+    screen.open_row("Reconciliation cases")
+    case, ledger, paid, _, deposits, intent = expected[0]
+    assert screen.codes[0] == case
+    sides = [{row["Field"]: row["Value"] for row in screen.table(alt)} for alt in ("The ledger's side", "The processor's side")]
+    assert (sides[0]["ledger_amount"], sides[1]["paid_amount"]) == (f"{money(ledger)} USD", f"{money(paid)} USD")
+    assert sides[1]["payment_intent_id"] == intent
+    assert set(deposits) <= set(column(screen.table("Entries of the case"), "Entry"))
+    assert "What to do:" in screen.text
+    screen.back()
+    assert column(screen.table("Reconciliation cases"), "Case") == column(cases, "Case")
+
+
+@pytest.mark.parametrize("by", ["day", "week"])
+def test_in_the_rollforward_a_step_opens_with_what_the_one_before_closed(screen: Screen, sql: Sql, by: str) -> None:
+    screen.open(f"reconciliation?period=Last+90+days{'' if by == 'day' else '&by=week'}")
+    rows = screen.table("Balance roll-forward")
+    assert column(rows, "Opening")[1:] == column(rows, "= Closing")[:-1]
+    [(closing,)] = sql("select sum(balance_effect) from marts.fct_ledger_entries where currency = 'usd'")
+    assert rows[-1]["= Closing"] == money(closing)
+    [(deposits,)] = sql("select sum(deposits) from marts.fct_balance_rollforward where currency = 'usd' and date_day >= '2026-08-04'")
+    assert sum(Decimal(row["+ Deposits"].replace(",", "")) for row in rows) == deposits
+
+
+# ------------------------------------------------------------------------------------------------------------- runs
+
+
+def test_runs_with_checks_rejects_and_files(screen: Screen, sql: Sql) -> None:
+    screen.open("runs")
+    [(checks,)] = sql("select count(*) from ops.invariants where run_id = (select run_id from ops.runs order by rowid desc limit 1)")
+    assert f"{checks} checks, all hold." in screen.text
+    assert len(screen.table("Checks before publication")) == checks
+    reasons = sql("select source, reason_code, count(*) from ops.rejected_records group by all order by 3 desc, 1, 2")
+    assert [list(row.values())[:3] for row in screen.table("Rejected records by reason")] == [
+        [source, code, count(records)] for source, code, records in reasons
+    ]
+    files = sql("select path, records from ops.loaded_files order by loaded_at desc, path, sha256")
+    assert sorted((row["File"], row["Records"]) for row in screen.table("Loaded files")) == sorted(
+        (path, count(number)) for path, number in files
+    )
+    assert screen.page.get_by_role("link", name="Dagster").get_attribute("href") == "http://127.0.0.1:3000"
+
+
+def test_the_raw_text_of_a_reject_is_shown_once(screen: Screen, sql: Sql) -> None:
+    screen.open("runs?reason=invalid_json")
+    [(path, line, raw)] = sql("select path, line, raw from ops.rejected_records where reason_code = 'invalid_json'")
+    screen.tick("Rejected records")
+    dialog = screen.page.get_by_role("dialog")
+    dialog.wait_for()
+    assert dialog.locator("code").text_content() == raw
+    assert f"{path}, line {line:,}" in dialog.inner_text()
+    screen.page.keyboard.press("Escape")
+    dialog.wait_for(state="detached")
+    screen.choose("Period", "Today")
+    assert dialog.count() == 0
+
+
+def test_custom_days_are_compared_with_as_many_before_them(screen: Screen, sql: Sql) -> None:
+    screen.open(f"?{OCTOBER}&by=week")
+    first = date(2026, 10, 1)
+    [(revenue, before)] = sql(
+        f"""select sum(revenue) filter (where {IN_OCTOBER}), sum(revenue) filter (where entry_date between ? and ?)
+        from marts.fct_ledger_entries where currency = 'usd'""",
+        first - timedelta(days=10), first - timedelta(days=1),
+    )  # fmt: skip
+    tile = screen.tiles()["Revenue"]
+    assert (tile.value, tile.before) == (f"{money(revenue)} USD", f"before: {money(before)} USD")
