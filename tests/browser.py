@@ -229,24 +229,29 @@ class Screen:
     def table(self, alt: str) -> list[dict[str, str]]:
         """All rows of a table, scrolled through from top to bottom."""
         grid = self.grid(alt)
-        grid.scroll_into_view_if_needed()
+        self._scroll(grid, 0)
         told = self._told(grid)
         rows: dict[int, list[str]] = dict(told["rows"])
         while len(rows) < told["all"]:
             last = max(rows)
-            grid.locator(".dvn-scroller").evaluate("(scroller, top) => { scroller.scrollTop = top; }", (last - 1) * ROW_PIXELS)
+            self._scroll(grid, last - 1)
             rows |= dict(self._told(grid, beyond=last)["rows"])
         return [dict(zip(told["header"], rows[number], strict=True)) for number in sorted(rows)]
 
+    def _scroll(self, grid: Locator, row: int) -> None:
+        grid.scroll_into_view_if_needed()
+        grid.locator(".dvn-scroller").evaluate("(scroller, top) => { scroller.scrollTop = top; }", row * ROW_PIXELS)
+
     def _told(self, grid: Locator, beyond: int = -1) -> dict[str, Any]:
         """What a table tells when it has stopped changing."""
-        told: dict[str, Any] | None = None
-        while True:
+        told: dict[str, Any] = {}
+        for _ in range(TIMEOUT_MS // TOLD_MS):
             self.page.wait_for_timeout(TOLD_MS)
             now = cast(dict[str, Any], grid.evaluate(TOLD))
             if now == told and now["rows"] and now["rows"][-1][0] > beyond:
                 return now
             told = now
+        raise AssertionError(f"the table shows nothing beyond row {beyond}: {told}")
 
     # -------------------------------------------------------------------------------------------- in tables
 
@@ -254,8 +259,7 @@ class Screen:
         """Click on a place that is only drawn; -1 is the row of the headers."""
         grid = self.grid(alt)
         self._told(grid)
-        grid.scroll_into_view_if_needed()
-        grid.locator(".dvn-scroller").evaluate("(scroller) => { scroller.scrollTop = 0; }")
+        self._scroll(grid, 0)
         box = grid.bounding_box()
         assert box is not None
         top = HEADER_PIXELS / 2 if row < 0 else HEADER_PIXELS + ROW_PIXELS * row + ROW_PIXELS / 2
