@@ -1,6 +1,5 @@
 """What tests of several files share."""
 
-import os
 import pickle
 import subprocess
 from collections.abc import Iterator
@@ -8,11 +7,11 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from filelock import FileLock
 
 from exports import catalog
 from tests.command import command
 from tests.export_homes import first_publication, second_publication
+from tests.shared import once
 
 # Two workers take a file at a time: with a minute-long one last, one of them waits for the other.
 LONGEST_FIRST = (
@@ -38,14 +37,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """`make run` on a fresh machine, once for all workers; no other file is published there."""
-    own = tmp_path_factory.getbasetemp()
-    folder = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    home, done = folder / "sample" / "home", folder / "sample-run.pickle"
-    with FileLock(folder / "sample.lock"):
-        if not done.exists():
-            home.parent.mkdir()
-            done.write_bytes(pickle.dumps(command(home, "run", "--sample", AS_OF="2026-11-01T12:00:00Z")))
-    return home, pickle.loads(done.read_bytes())
+
+    def make(folder: Path) -> None:
+        (folder / "done.pickle").write_bytes(pickle.dumps(command(folder / "home", "run", "--sample", AS_OF="2026-11-01T12:00:00Z")))
+
+    folder = once(tmp_path_factory, "sample", make)
+    return folder / "home", pickle.loads((folder / "done.pickle").read_bytes())
 
 
 @pytest.fixture(scope="session")

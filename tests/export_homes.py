@@ -24,6 +24,7 @@ from paywall_warehouse.settings import Settings, load_settings
 from tests.builders import adjustment, charge, deposit, event, events_file, land, ledger_file, refund
 from tests.harness import run_pipeline
 from tests.payment_builders import activity_file, charge_row, covering, credit, payout_item, payout_items_file, payout_row, payouts_file
+from tests.shared import once
 
 AS_OF = "2026-10-05T12:00:00Z"
 THIRD = "2026-10-03"
@@ -52,10 +53,11 @@ MARTS = {
 
 
 def first_publication(factory: pytest.TempPathFactory) -> Path:
-    """A home after its first run, made once for the tests of all files; to be copied, never changed."""
-    home = factory.getbasetemp() / "first-publication"
-    if home.exists():
-        return home
+    """A home after its first run, for the tests of all files; to be copied, never changed."""
+    return once(factory, "first-publication", _publish_first)
+
+
+def _publish_first(home: Path) -> None:
     paid = charge_row("txn_1", "2026-10-01T08:00:00Z", "20.00", "0.88", intent="pi_1", charge="ch_1", payout="po_1")
     out = payout_row("po_1", "2026-10-03T00:00:00Z", "19.12")
     entries = [
@@ -77,7 +79,6 @@ def first_publication(factory: pytest.TempPathFactory) -> Path:
     land(home, files)
     result = run_pipeline(home, exports=True, as_of=AS_OF)
     assert result.exit_code == 0, result
-    return home
 
 
 def copied(home: Path, place: Path) -> Path:
@@ -163,14 +164,15 @@ def opened(home: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def second_publication(factory: pytest.TempPathFactory) -> Path:
     """The home of the first publication after a run that found one more entry, of a day long past; never changed."""
-    home = factory.getbasetemp() / "second-publication"
-    if not home.exists():
-        shutil.copytree(first_publication(factory), home)
+
+    def make(home: Path) -> None:
+        shutil.copytree(first_publication(factory), home, dirs_exist_ok=True)
         late = charge("late", "2026-10-01T10:00:00Z", "0.5", model="m", provider_cost="0.25", prompt_tokens=3)
         land(home, [ledger_file("b.jsonl", [late])])
         result = run_pipeline(home, exports=True, as_of=AS_OF)
         assert result.exit_code == 0, result
-    return home
+
+    return once(factory, "second-publication", make)
 
 
 def revisions(root: Path, name: str) -> dict[str | None, int]:
