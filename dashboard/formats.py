@@ -15,6 +15,8 @@ NOTHING = "–"
 MINUS = "−"
 # What Markdown takes for more than itself; Streamlit adds directives such as `:red[…]` and `$…$`.
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!~|<>$:&])")
+# What is replaced after that: addresses become links, `:smile:` and `:material/home:` pictures, `->` and `--` other characters.
+REPLACED = re.compile(r"//|www|[@:]|[<>~=-]{2}")
 
 
 @cache
@@ -96,8 +98,12 @@ def text(value: Any) -> str:
 
 
 def plain(value: Any) -> str:
-    """A text from outside for places where Streamlit reads Markdown."""
-    return MARKDOWN.sub(r"\\\1", text(value)).replace("\n", " ")
+    """A text from outside for places where Streamlit reads Markdown: escaped, or as code where that does not help."""
+    words = re.sub(r"[\r\n]+", " ", text(value))
+    if not REPLACED.search(words):
+        return MARKDOWN.sub(r"\\\1", words)
+    fence = "`" * (max(map(len, re.findall("`+", words)), default=0) + 1)
+    return f"{fence} {words} {fence}"
 
 
 def indented_json(value: str | None) -> str:

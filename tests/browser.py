@@ -101,6 +101,13 @@ def serving(home: Path, **variables: str) -> Iterator[str]:
     assert not errors, log.read_text(encoding="utf-8")
 
 
+def published_alone(home: Path, copy: Path) -> Path:
+    """A home with nothing but what another one has published."""
+    (copy / "published").mkdir(parents=True)
+    shutil.copy(home / "published" / "warehouse.duckdb", copy / "published" / "warehouse.duckdb")
+    return copy
+
+
 class Screen:
     """One window on the dashboard."""
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from playwright.sync_api import Browser, BrowserContext
 
 from exports import catalog
+from tests.browser import HEIGHT, WIDTH, browsing
 from tests.command import command
 from tests.export_homes import first_publication, second_publication
 from tests.shared import once
@@ -68,3 +70,16 @@ def instance() -> Iterator[dg.DagsterInstance]:
     """Dagster's history of the runs of one file."""
     with dg.DagsterInstance.ephemeral() as ephemeral:
         yield ephemeral
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """For one file: as long as it runs, no event loop of another test can."""
+    with browsing() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> BrowserContext:
+    """What all windows of a file know of: the scripts that have been loaded."""
+    return browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})

@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -17,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext
 
 from dashboard.error_words import CODES, KINDS
-from tests.browser import HEIGHT, WIDTH, Screen, browsing, serving
+from tests.browser import HEIGHT, WIDTH, Screen, published_alone, serving
 from tests.command import command
 
 pytestmark = pytest.mark.slow
@@ -38,32 +37,13 @@ IN_OCTOBER = "entry_date between '2026-10-01' and '2026-10-10'"
 
 @pytest.fixture(scope="module")
 def home(first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copied(first_run[0], tmp_path_factory.mktemp("dashboard") / "home")
-
-
-def copied(home: Path, copy: Path) -> Path:
-    """A home with nothing but what is published."""
-    (copy / "published").mkdir(parents=True)
-    shutil.copy(home / "published" / "warehouse.duckdb", copy / "published" / "warehouse.duckdb")
-    return copy
+    return published_alone(first_run[0], tmp_path_factory.mktemp("dashboard") / "home")
 
 
 @pytest.fixture(scope="module")
 def address(home: Path) -> Iterator[str]:
     with serving(home, **LINKS) as base:
         yield base
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def context(browser: Browser) -> BrowserContext:
-    """What all windows know of: the scripts that have been loaded."""
-    return browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
 
 
 @pytest.fixture
