@@ -39,7 +39,10 @@ def main() -> None:
         # Nothing of the page before stays beside what comes now.
         body.info("New numbers have been published.", icon=":material/refresh:")
     st.session_state["shown"] = identity
+    # A fragment runs with the script too: where nothing can be shown, that would begin anew without end.
+    st.session_state["watching"] = False
     _watch()
+    st.session_state["watching"] = True
     if snapshot is None:
         _nothing_to_show(fault)
         return
@@ -100,7 +103,7 @@ def _nothing_to_show(fault: UnreadableError | None) -> None:
 @st.fragment(run_every=LOOK_EVERY_SECONDS)
 def _watch() -> None:
     """Show what is published anew without being asked."""
-    if publications().identity() != st.session_state.get("shown"):
+    if st.session_state["watching"] and publications().identity() != st.session_state.get("shown"):
         st.rerun(scope="app")
 
 
