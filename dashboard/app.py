@@ -64,7 +64,10 @@ def main() -> None:
     # Before anything is known to be published, too: else the address would lose its page.
     pages = [*(page(*known, "visible") for known in PAGES), *(page(*known, "hidden") for known in PAGES_OF_ONE_THING)]
     chosen = st.navigation(pages, position="top")
+    # A fragment runs with the script too: where nothing can be shown, that would begin anew without end.
+    st.session_state["watching"] = False
     _watch()
+    st.session_state["watching"] = True
     about = queries.about(snapshot) if snapshot else None
     if snapshot is None or about is None:
         with body.container():
@@ -106,7 +109,7 @@ def _nothing_to_show(fault: UnreadableError | None, *, has_file: bool) -> None:
 @st.fragment(run_every=LOOK_EVERY_SECONDS)
 def _watch() -> None:
     """Show what is published anew without being asked."""
-    if publications().identity() != st.session_state.get("shown"):
+    if st.session_state["watching"] and publications().identity() != st.session_state.get("shown"):
         st.rerun(scope="app")
 
 

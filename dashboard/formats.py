@@ -103,7 +103,8 @@ def plain(value: Any) -> str:
     if not REPLACED.search(words):
         return MARKDOWN.sub(r"\\\1", words)
     fence = "`" * (max(map(len, re.findall("`+", words)), default=0) + 1)
-    return f"{fence} {words} {fence}"
+    # Names of pictures are looked for in code too, so none is left whole.
+    return "/".join(f"{fence} {part} {fence}" for part in re.split("(?<=:material)/", words))
 
 
 def indented_json(value: str | None) -> str:
