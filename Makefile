@@ -1,4 +1,4 @@
-# make run | test | soak | ui | dashboard | bench | audit | clean: each sets everything up first, and is quick about it when nothing has changed.
+# make run | test | soak | ui | dashboard | screenshots | bench | audit | clean: each sets everything up first, and is quick about it when nothing has changed.
 
 # The first interpreter of a version that the project supports; override with PYTHON=/path/to/python.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -13,7 +13,7 @@ FUZZ := .venv-fuzz
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := ledger_jsonl ledger_csv events_jsonl events_csv payments_csv prices_csv stripe settings
 
-.PHONY: run test lint types unit soak fuzz ui dashboard bench audit lock clean
+.PHONY: run test lint types unit soak fuzz ui dashboard screenshots bench audit lock clean
 
 define environment
 @test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found; install one or call make with PYTHON=/path/to/python." >&2; exit 2; }
@@ -60,6 +60,10 @@ ui: $(INSTALLED)
 
 dashboard: $(INSTALLED)
 	$(BIN)/paywall-warehouse dashboard
+
+# The pictures of the README; needs Chromium.
+screenshots: $(INSTALLED)
+	$(BIN)/python -m tests.screenshots
 
 # About an hour and 30 GB of disk; docs/benchmarks.md says how to measure less.
 bench: $(INSTALLED) $(PEERS)/.installed

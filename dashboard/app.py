@@ -24,7 +24,7 @@ STYLE = """<style>
   white-space: normal; overflow: visible; overflow-wrap: anywhere;
 }
 [data-testid="stMainBlockContainer"] { padding-top: 4rem; }
-a.way { overflow-wrap: anywhere; }
+a.way { color: inherit; overflow-wrap: anywhere; }
 </style>"""
 
 

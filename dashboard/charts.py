@@ -72,7 +72,9 @@ def _chart(values: Sequence[Point]) -> alt.Chart:
 
 def _lines(points: Sequence[Point], x: alt.X, title: str, place: alt.Tooltip, interpolate: Literal["linear", "step-after"]) -> alt.Chart:
     series = list(dict.fromkeys(one["series"] for one in points))
-    legend = alt.Legend(orient="top", symbolLimit=0, labelLimit=300, columns=LEGEND_COLUMNS) if len(series) > 1 else None
+    # Dashed as their lines are, symbols would be rags.
+    drawn = alt.Legend(orient="top", symbolLimit=0, symbolStrokeWidth=0, labelLimit=300, columns=LEGEND_COLUMNS)
+    legend = drawn if len(series) > 1 else None
 
     def told_apart_by(kind: type[Any], kinds: Sequence[Any], legend: alt.Legend | None) -> Any:
         scale = alt.Scale(domain=series, range=[kinds[number % len(kinds)] for number in range(len(series))])

@@ -265,8 +265,8 @@ class Screen:
     def _click(self, alt: str, left: int, row: int) -> None:
         """Click on a place that is only drawn; -1 is the row of the headers."""
         grid = self.grid(alt)
-        self._told(grid)
         self._scroll(grid, 0)
+        self._told(grid)
         box = grid.bounding_box()
         assert box is not None
         top = HEADER_PIXELS / 2 if row < 0 else HEADER_PIXELS + ROW_PIXELS * row + ROW_PIXELS / 2
