@@ -9,6 +9,7 @@ INSTALLED := $(VENV)/.installed
 PEERS := .venv-peers
 AUDIT := .venv-audit
 FUZZ := .venv-fuzz
+SPARK := .venv-spark
 # A target; all of them take 8 times as long.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := ledger_jsonl ledger_csv events_jsonl events_csv payments_csv prices_csv stripe settings
@@ -86,9 +87,10 @@ lock:
 		--output-file requirements.lock
 	$(call lock_extra,peers)
 	$(call lock_extra,fuzz)
+	$(call lock_extra,spark)
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(AUDIT) $(FUZZ) .mypy_cache .pytest_cache .ruff_cache .hypothesis dbt_project/target dbt_project/logs
+	rm -rf $(VENV) $(PEERS) $(AUDIT) $(FUZZ) $(SPARK) .mypy_cache .pytest_cache .ruff_cache .hypothesis dbt_project/target dbt_project/logs
 
 $(INSTALLED): requirements.lock pyproject.toml
 	$(call environment,$(VENV))
@@ -106,4 +108,11 @@ $(FUZZ)/.installed: requirements.lock requirements-fuzz.lock
 $(PEERS)/.installed: requirements-peers.lock
 	$(call environment,$(PEERS))
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-peers.lock
+	@touch $@
+
+# Apart from `.venv`: Spark brings 400 MB that a single machine does not need.
+$(SPARK)/.installed: requirements.lock requirements-spark.lock pyproject.toml
+	$(call environment,$(SPARK))
+	$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock --requirement requirements-spark.lock
+	$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
