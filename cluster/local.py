@@ -74,7 +74,7 @@ class LocalCluster:
             "spark.hadoop.hive.server2.thrift.port": str(self.port),
         }
         return [
-            *("--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2", "--master", master, "--driver-memory", "1g"),
+            *("--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2", "--master", master),
             *(word for name, value in settings.items() for word in ("--conf", f"{name}={value}")),
         ]
 
@@ -107,7 +107,8 @@ class LocalCluster:
             "SPARK_HOME": _spark_home(),
             "SPARK_LOCAL_IP": HOST,
             "SPARK_NO_DAEMONIZE": "1",
-            "SPARK_DAEMON_MEMORY": "256m",
+            # The Thrift server counts as a daemon too, whatever memory its driver is given.
+            "SPARK_DAEMON_MEMORY": "1g" if part == "thrift" else "256m",
             "SPARK_LOCAL_DIRS": str(self.folder / "local"),
         }
         with (self.folder / f"{part}.log").open("ab") as log:
