@@ -1,4 +1,4 @@
-# make run | test | soak | ui | dashboard | bench | audit | clean: each sets everything up first, and is quick about it when nothing has changed.
+# make run | test | soak | ui | dashboard | bench | audit | spark-up | spark-down | test-spark | clean: each sets everything up first, and is quick about it when nothing has changed.
 
 # The first interpreter of a version that the project supports; override with PYTHON=/path/to/python.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -14,7 +14,7 @@ SPARK := .venv-spark
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := ledger_jsonl ledger_csv events_jsonl events_csv payments_csv prices_csv stripe settings
 
-.PHONY: run test lint types unit soak fuzz ui dashboard bench audit lock clean
+.PHONY: run test lint types unit soak fuzz ui dashboard bench audit spark-up spark-down test-spark lock clean
 
 define environment
 @test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found; install one or call make with PYTHON=/path/to/python." >&2; exit 2; }
@@ -65,6 +65,17 @@ dashboard: $(INSTALLED)
 # About an hour and 30 GB of disk; docs/benchmarks.md says how to measure less.
 bench: $(INSTALLED) $(PEERS)/.installed
 	$(BIN)/python -m benchmarks.bench
+
+# A master, two workers and the Thrift server on loopback, with Java 17; docs/scale.md says what to do with them.
+spark-up: $(SPARK)/.installed
+	$(SPARK)/bin/python -m cluster.local up
+
+spark-down: $(SPARK)/.installed
+	$(SPARK)/bin/python -m cluster.local down
+
+# About a quarter of an hour: each of its builds starts Spark and takes minutes on two cores.
+test-spark: $(SPARK)/.installed
+	$(SPARK)/bin/pytest -m "soak or not soak" tests/test_cluster.py
 
 # Known vulnerabilities of the pinned versions, from the service of the Python index: needs the network.
 audit: $(AUDIT)/bin/pip-audit

@@ -1,8 +1,9 @@
 """A real cluster on one machine: a master, two workers and the Thrift server of the `pyspark` package, on loopback.
 
-`python -m cluster.local up` and `down`; everything that it writes is under the folder that is given, processes are remembered in `processes.json`.
+`python -m cluster.local up` and `down`; everything that it writes is in one folder, with the ids of its processes in `processes.json`.
 """
 
+import importlib.util
 import json
 import os
 import signal
@@ -135,9 +136,11 @@ class LocalCluster:
 
 
 def _spark_home() -> str:
-    import pyspark
-
-    return str(Path(pyspark.__file__).parent)
+    """Of the package: found, not imported, as most of this project's environments are without it."""
+    package = importlib.util.find_spec("pyspark")
+    if package is None or package.origin is None:
+        raise ClusterError("There is no Spark here: make spark-up installs it in an environment of its own.")
+    return str(Path(package.origin).parent)
 
 
 def _is_running(process: int) -> bool:

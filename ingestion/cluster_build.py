@@ -1,6 +1,6 @@
 """What dbt finds on a cluster: the schemas `raw`, `build` and `ops` as in DuckDB's build file, as statements of Spark SQL.
 
-The cluster reads the lake's own Parquet files where they lie. What is small and not in the lake, such as the run's settings, goes with the statements.
+The cluster reads the lake's own Parquet files where they lie. What is not in the lake, such as the settings, goes with the statements.
 """
 
 import json
@@ -54,7 +54,8 @@ def small_table(name: str, columns: Mapping[str, str], rows: Iterable[Mapping[st
     """A table whose rows stand in the statement, as JSON: each value as text, which is cast to its type."""
     texts = {column: "array<string>" if kind.endswith("[]") else "string" for column, kind in columns.items()}
     values = _text(json.dumps([{column: _as_text(row[column]) for column in columns} for row in rows]))
-    given = f"inline(from_json({values}, 'array<struct<{', '.join(f'{c}: {kind}' for c, kind in texts.items())}>>', map('mode', 'FAILFAST')))"
+    stated = ", ".join(f"{column}: {kind}" for column, kind in texts.items())
+    given = f"inline(from_json({values}, 'array<struct<{stated}>>', map('mode', 'FAILFAST')))"
     typed = ", ".join(f"cast({column} as {_spark(kind)}) as {column}" for column, kind in columns.items())
     return [f"drop table if exists {name}", f"create table {name} using parquet as select {typed} from (select {given})"]
 

@@ -1,6 +1,6 @@
 """Builds on a cluster: the lake is shown to it, then dbt builds and tests the same models there, all of them anew.
 
-`python -m orchestration.cluster` builds what the settings say; WAREHOUSE_TARGET must be `spark`.
+`python -m orchestration.cluster` builds all; words behind it are another call of dbt, such as `build` with unit tests.
 """
 
 import json
@@ -13,6 +13,8 @@ from dbt.cli.main import dbtRunner, dbtRunnerResult
 from ingestion.cluster_build import cluster_statements
 from orchestration.dbt import FAILED, PROJECT, DbtError, in_environment
 from paywall_warehouse.settings import Settings, load_settings
+
+BUILD = ("build", "--exclude-resource-type", "unit_test")
 
 
 def cluster_command(folder: Path, *command: str) -> list[str]:
@@ -29,7 +31,7 @@ def cluster_command(folder: Path, *command: str) -> list[str]:
     ]
 
 
-def build_on_cluster(settings: Settings, command: Sequence[str] = ("build", "--exclude-resource-type", "unit_test")) -> dbtRunnerResult:
+def build_on_cluster(settings: Settings, command: Sequence[str] = BUILD) -> dbtRunnerResult:
     """Show the lake to the cluster and build everything from it; raises `DbtError` where a model or a test fails."""
     _invoke(settings, ["run-operation", "prepare_cluster", "--args", json.dumps({"statements": cluster_statements(settings)})])
     return _invoke(settings, [*command, "--full-refresh"])
@@ -55,7 +57,10 @@ def main() -> None:
     settings = load_settings()
     if settings.warehouse_target != "spark":
         sys.exit("Set WAREHOUSE_TARGET=spark to build on a cluster.")
-    build_on_cluster(settings)
+    try:
+        build_on_cluster(settings, sys.argv[1:] or BUILD)
+    except DbtError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ class Settings(BaseSettings):
     @classmethod
     def _quotable(cls, value: str | None) -> str | None:
         if value is not None and (set(value) & set("`'\\") or not (value.startswith("/") or "://" in value)):
-            raise ValueError("allowed: a folder or a URL that the cluster can read, such as s3a://bucket/lake, without quotes and backslashes")
+            raise ValueError("allowed: a folder or a URL that the cluster can read, such as s3a://bucket/lake, without quotes")
         return value.rstrip("/") if value else None
 
     @field_validator("spark_host")

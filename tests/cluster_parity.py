@@ -8,7 +8,7 @@ from paywall_warehouse.quoting import file_literal, literal, quoted
 
 
 def differences(published: Path, warehouse: Path) -> dict[str, str]:
-    """For each table of `marts` what is not the same, in words; `warehouse` is the cluster's folder of Parquet tables. Empty where all is."""
+    """For each table of `marts` that is not the same, how; `warehouse` is the cluster's folder of Parquet tables."""
     with duckdb.connect(config={"memory_limit": "2GB"}) as connection:
         connection.execute("set TimeZone = 'UTC'")
         connection.execute(f"attach {literal(str(published))} as published (read_only)")
@@ -32,7 +32,8 @@ def _difference(connection: duckdb.DuckDBPyConnection, table: str, folder: Path)
         return "the cluster has no files of it"
     duck = f"published.marts.{quoted(table)}"
     spark = f"read_parquet({file_literal(str(folder))[:-1]}/**/*.parquet', hive_partitioning = true)"
-    types = {side: dict(connection.execute(f"select column_name, column_type from (describe from {side})").fetchall()) for side in (duck, spark)}
+    described = {side: f"select column_name, column_type from (describe from {side})" for side in (duck, spark)}
+    types = {side: dict(connection.execute(query).fetchall()) for side, query in described.items()}
     if types[duck] != types[spark]:
         return f"types {sorted(types[duck].items() - types[spark].items())} beside {sorted(types[spark].items() - types[duck].items())}"
     texts = ", ".join(f"cast({quoted(column)} as varchar) as {quoted(column)}" for column in types[duck])

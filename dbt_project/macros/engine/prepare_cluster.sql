@@ -4,7 +4,7 @@
 -#}
 {% macro prepare_cluster(statements) -%}
     {%- set needed = {'spark.sql.decimalOperations.allowPrecisionLoss': 'false', 'spark.sql.session.timeZone': 'UTC'} -%}
-    {%- if target.method != 'session' -%}{%- do needed.update({'spark.sql.ansi.enabled': 'true'}) -%}{%- endif -%}
+    {%- if env_var('SPARK_METHOD', 'thrift') != 'session' -%}{%- do needed.update({'spark.sql.ansi.enabled': 'true'}) -%}{%- endif -%}
     {%- for name, value in needed.items() -%}
         {%- set found = run_query('set ' ~ name).rows[0][1] -%}
         {%- if found | string | lower != value | lower -%}
