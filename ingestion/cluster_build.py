@@ -37,6 +37,30 @@ def cluster_statements(settings: Settings) -> list[str]:
     ]
 
 
+def calendar_question(settings: Settings) -> dict[str, str]:
+    """A query for days that begin at another moment by the cluster's Java than by DuckDB: each brings its own version of the rules of time zones."""
+    zone = settings.reporting_timezone
+    with duckdb.connect(config=settings.duckdb_config()) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        begins = connection.execute(
+            """with quarters as (
+                select unnest(generate_series(timestamptz '2000-01-01', ? + interval 400 day, interval 15 minute)) as instant
+            )
+            select epoch_us(min(instant)), date_diff('day', date '1970-01-01', cast(timezone(?, instant) as date)) as day
+            from quarters group by day order by day""",
+            [settings.now(), zone],
+        ).fetchall()[1:]
+    known = f"from_json({_text(json.dumps(begins, separators=(',', ':')))}, 'array<array<bigint>>', map('mode', 'FAILFAST'))"
+    reporting_days = [f"cast(from_utc_timestamp(timestamp_micros(known[0] - {back}), {_text(zone)}) as date)" for back in (0, 1)]
+    return {
+        "query": "select cast(day as string) as day from ("
+        f"select date_from_unix_date(cast(known[1] as integer)) as day, {reporting_days[0]} as begun, {reporting_days[1]} as before"
+        f" from (select explode({known}) as known)) where begun <> day or before >= day order by day limit 3",
+        "problem": f"the cluster's Java has other rules for {zone} than DuckDB: bring the time zones of its Java up to date."
+        " The first days that begin at another moment",
+    }
+
+
 def lake_table(table: str, location: str, batches: Sequence[int]) -> list[str]:
     """A table of the lake as a view of its committed batches, each a partition: a folder that no manifest names is not read."""
     columns = {name: kind for name, kind in LAKE_TABLES[table].items() if name != "batch_seq"}

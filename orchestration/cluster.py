@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
-from ingestion.cluster_build import cluster_statements
+from ingestion.cluster_build import calendar_question, cluster_statements
 from orchestration.dbt import FAILED, PROJECT, DbtError, in_environment
 from paywall_warehouse.settings import Settings, load_settings
 
@@ -33,7 +33,8 @@ def cluster_command(folder: Path, *command: str) -> list[str]:
 
 def build_on_cluster(settings: Settings, command: Sequence[str] = BUILD) -> dbtRunnerResult:
     """Show the lake to the cluster and build everything from it; raises `DbtError` where a model or a test fails."""
-    _invoke(settings, ["run-operation", "prepare_cluster", "--args", json.dumps({"statements": cluster_statements(settings)})])
+    arguments = {"questions": [calendar_question(settings)], "statements": cluster_statements(settings)}
+    _invoke(settings, ["run-operation", "prepare_cluster", "--args", json.dumps(arguments)])
     return _invoke(settings, [*command, "--full-refresh"])
 
 
