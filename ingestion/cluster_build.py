@@ -38,7 +38,7 @@ def cluster_statements(settings: Settings) -> list[str]:
 
 
 def calendar_question(settings: Settings) -> dict[str, str]:
-    """A query for days that begin at another moment by the cluster's Java than by DuckDB: each brings its own version of the rules of time zones."""
+    """A query for days that begin at another moment by the cluster's Java than by DuckDB: each brings rules of time zones of its own."""
     zone = settings.reporting_timezone
     with duckdb.connect(config=settings.duckdb_config()) as connection:
         connection.execute("set TimeZone = 'UTC'")

@@ -34,14 +34,12 @@ def on_spark(test: Callable[..., None]) -> Callable[..., None]:
     return pytest.mark.soak(pytest.mark.timeout(1800)(needs(test)))
 
 
-def build(home: Path, method: str, command: tuple[str, ...] = (), **settings: Any) -> str:
+def build(home: Path, method: str, command: tuple[str, ...] = (), **settings: Any) -> subprocess.CompletedProcess[str]:
     """What `WAREHOUSE_TARGET=spark` builds from the lake of a home, in a process of its own, as a process has one session."""
     variables = {name.upper(): str(value) for name, value in settings.items()}
     environment = {**os.environ, "WAREHOUSE_HOME": str(home), "WAREHOUSE_TARGET": "spark", "SPARK_METHOD": method, **variables}
     called = [sys.executable, "-m", "orchestration.cluster", *command]
-    done = subprocess.run(called, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-    return done.stdout
+    return subprocess.run(called, env=environment, capture_output=True, text=True, check=False)
 
 
 def random_ledger(home: Path, seed: int, timezone: str, currency: str, settles_on: str) -> dict[str, Any]:
@@ -81,8 +79,20 @@ def test_spark_builds_what_duckdb_publishes(tmp_path: Path, books: Callable[[Pat
     settings = books(tmp_path)
     result = run_pipeline(tmp_path, **settings)
     assert result.exit_code == 0, result.output
-    build(tmp_path, "session", **settings)
+    done = build(tmp_path, "session", **settings)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     assert differences(tmp_path / "published" / "warehouse.duckdb", tmp_path / "spark" / "warehouse") == {}
+
+
+@on_spark
+def test_a_cluster_with_other_time_zones_is_refused(tmp_path: Path) -> None:
+    """Java 17.0.15 is without the rules of 2026; a Java that has them knows as much as DuckDB, and there is nothing to refuse."""
+    done = build(tmp_path, "session", as_of="2026-11-24", reporting_timezone="America/Vancouver")
+    if "17.0.15" not in subprocess.run(["java", "-version"], capture_output=True, text=True, check=True).stderr:
+        pytest.skip("another Java")
+    assert done.returncode == 1
+    assert "other rules for America/Vancouver than DuckDB" in done.stdout
+    assert "2026-11-02, 2026-11-03, 2026-11-04" in done.stdout
 
 
 @pytest.fixture
@@ -102,8 +112,9 @@ def test_a_cluster_builds_it_too_and_dbts_unit_tests_hold_there(tmp_path: Path, 
     settings = berlin(home)
     result = run_pipeline(home, **settings)
     assert result.exit_code == 0, result.output
-    told = build(home, "thrift", ("build",), spark_host=HOST, spark_port=cluster.port, **settings)
-    assert "ERROR=0" in told
+    done = build(home, "thrift", ("build",), spark_host=HOST, spark_port=cluster.port, **settings)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    assert "ERROR=0" in done.stdout
     assert differences(home / "published" / "warehouse.duckdb", cluster.warehouse) == {}
 
 
