@@ -1,4 +1,5 @@
-# make run | test | soak | ui | dashboard | screenshots | bench | audit | clean: each sets everything up first, and is quick about it when nothing has changed.
+# make run | test | soak | ui | dashboard | screenshots | bench | audit | spark-up | spark-down | test-spark | clean: each sets everything up first, and is quick
+# about it when nothing has changed.
 
 # The first interpreter of a version that the project supports; override with PYTHON=/path/to/python.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -9,11 +10,12 @@ INSTALLED := $(VENV)/.installed
 PEERS := .venv-peers
 AUDIT := .venv-audit
 FUZZ := .venv-fuzz
+SPARK := .venv-spark
 # A target; all of them take 8 times as long.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := ledger_jsonl ledger_csv events_jsonl events_csv payments_csv prices_csv stripe settings
 
-.PHONY: run test lint types unit soak fuzz ui dashboard screenshots bench audit lock clean
+.PHONY: run test lint types unit soak fuzz ui dashboard screenshots bench audit spark-up spark-down test-spark lock clean
 
 define environment
 @test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found; install one or call make with PYTHON=/path/to/python." >&2; exit 2; }
@@ -69,6 +71,17 @@ screenshots: $(INSTALLED)
 bench: $(INSTALLED) $(PEERS)/.installed
 	$(BIN)/python -m benchmarks.bench
 
+# A master, two workers and the Thrift server on loopback, with Java 17; docs/scale.md says what to do with them.
+spark-up: $(SPARK)/.installed
+	$(SPARK)/bin/python -m cluster.local up
+
+spark-down: $(SPARK)/.installed
+	$(SPARK)/bin/python -m cluster.local down
+
+# About a quarter of an hour: each of its builds starts Spark and takes minutes on two cores.
+test-spark: $(SPARK)/.installed
+	$(SPARK)/bin/pytest -m "soak or not soak" tests/test_cluster.py
+
 # Known vulnerabilities of the pinned versions, from the service of the Python index: needs the network.
 audit: $(AUDIT)/bin/pip-audit
 	$(AUDIT)/bin/pip-audit --strict --requirement requirements.lock --disable-pip --no-deps
@@ -90,9 +103,10 @@ lock:
 		--output-file requirements.lock
 	$(call lock_extra,peers)
 	$(call lock_extra,fuzz)
+	$(call lock_extra,spark)
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(AUDIT) $(FUZZ) .mypy_cache .pytest_cache .ruff_cache .hypothesis dbt_project/target dbt_project/logs
+	rm -rf $(VENV) $(PEERS) $(AUDIT) $(FUZZ) $(SPARK) .mypy_cache .pytest_cache .ruff_cache .hypothesis dbt_project/target dbt_project/logs
 
 $(INSTALLED): requirements.lock pyproject.toml
 	$(call environment,$(VENV))
@@ -110,4 +124,11 @@ $(FUZZ)/.installed: requirements.lock requirements-fuzz.lock
 $(PEERS)/.installed: requirements-peers.lock
 	$(call environment,$(PEERS))
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-peers.lock
+	@touch $@
+
+# Apart from `.venv`: Spark brings 400 MB that a single machine does not need.
+$(SPARK)/.installed: requirements.lock requirements-spark.lock pyproject.toml
+	$(call environment,$(SPARK))
+	$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock --requirement requirements-spark.lock
+	$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -5,16 +5,18 @@ changed (settings, models, rates) it recomputes everything.
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from ingestion.erasure.registry import read_registry
 from ingestion.lake import Lake, Manifest
-from ingestion.tables import LAKE_TABLES, typed
+from ingestion.tables import BREAKS, LAKE_TABLES, LOADED_FILES, SETTINGS, TOUCHED_KEYS, defined, shown_name, typed
 from paywall_warehouse.build_file import (
     PublishedState,
     base_file,
@@ -27,9 +29,6 @@ from paywall_warehouse.build_file import (
 from paywall_warehouse.quoting import file_literal, literal
 from paywall_warehouse.settings import Settings
 
-# A row of the history of breaks, as published and as noted down beside it.
-BREAK = "case_id varchar, break_type varchar, priority integer, opened_at timestamptz, closed_at timestamptz"
-
 # What a file was built from goes with it wherever it goes, hence in `ops`; the schema `build` is not published.
 STATE = f"""
 create schema if not exists raw;
@@ -39,18 +38,9 @@ create table if not exists ops.build_state (
     built_through bigint, full_refresh boolean, meaning varchar, code_version varchar, fingerprint varchar
 );
 insert into ops.build_state select -1, null, null, null, null where not exists (from ops.build_state);
-create table if not exists build.published_breaks ({BREAK});
-create table if not exists build.touched_keys (entry_date date, user_id varchar, paywall_id varchar, currency varchar);
+create table if not exists build.published_breaks ({defined(BREAKS)});
+create table if not exists build.touched_keys ({defined(TOUCHED_KEYS)});
 """
-
-LOADED_FILES = """
-create or replace table raw.loaded_files (
-    batch_seq bigint, file_no bigint, source varchar, path varchar, sha256 varchar, bytes bigint, records bigint, accepted bigint,
-    rejected bigint, entry_records bigint, loaded_at timestamptz, status varchar,
-    report_type varchar, account_id varchar, livemode boolean, covered_from timestamptz, covered_until timestamptz
-)
-"""
-
 
 # What a manifest tells of a Stripe file.
 FACTS = ("report_type", "account_id", "livemode", "covered_from", "covered_until")
@@ -82,7 +72,7 @@ def prepare_build(settings: Settings, code_version: str, *, full_refresh: bool =
         lake = Lake(home)
         manifests = lake.manifests()
         published, copied, built = _base(settings, lake, published_state(home))
-        today = _today(settings)
+        today = reporting_today(settings)
         build = _decide(settings, today, manifests, built, published, code_version, full_refresh)
         if not (build.needed or always):
             drop_copy_ahead(home)
@@ -132,12 +122,19 @@ def _show_lake(connection: duckdb.DuckDBPyConnection, lake: Lake, manifests: lis
         nothing = ", ".join(f"null as {name}" for name in columns)
         written = f"read_parquet([{files}], union_by_name = true, hive_partitioning = false)"
         rows = f"from {written}" if files else f"from (select {nothing}) where false"
-        name = "rejected_records" if table == "rejects" else table
-        connection.execute(f"create or replace view raw.{name} as select {typed(columns)} {rows}")
+        connection.execute(f"create or replace view raw.{shown_name(table)} as select {typed(columns)} {rows}")
     for table in ("models", "model_rates"):
         connection.execute(f"create or replace view raw.{table} as select * from {_price_book(lake, table)}")
-    connection.execute(LOADED_FILES)
-    loaded = [
+    connection.execute(f"create or replace table raw.loaded_files ({defined(LOADED_FILES)})")
+    if loaded := loaded_files(manifests):
+        connection.register("manifests", pa.Table.from_pylist(loaded))
+        connection.execute("insert into raw.loaded_files by name select * from manifests")
+        connection.unregister("manifests")
+
+
+def loaded_files(manifests: Iterable[Manifest]) -> list[dict[str, Any]]:
+    """The files that the batches were made of, as `raw.loaded_files` shows them."""
+    return [
         {
             **{name: value for name, value in asdict(file).items() if name not in ("fingerprint", "facts")},
             **{name: (file.facts or {}).get(name) for name in FACTS},
@@ -147,17 +144,13 @@ def _show_lake(connection: duckdb.DuckDBPyConnection, lake: Lake, manifests: lis
         for manifest in manifests
         for file in manifest.files
     ]
-    if loaded:
-        connection.register("manifests", pa.Table.from_pylist(loaded))
-        connection.execute("insert into raw.loaded_files by name select * from manifests")
-        connection.unregister("manifests")
 
 
 def _price_book(lake: Lake, table: str) -> str:
     return f"read_parquet({file_literal(str(lake.price_book / f'{table}.parquet'))})"
 
 
-def _today(settings: Settings) -> date:
+def reporting_today(settings: Settings) -> date:
     """The reporting day of `AS_OF`, in DuckDB's own calendar, which the reporting days of the entries come from too."""
     with duckdb.connect() as connection:
         today: date
@@ -167,24 +160,24 @@ def _today(settings: Settings) -> date:
     return today
 
 
+def settings_row(settings: Settings, today: date) -> dict[str, Any]:
+    """What a run was started with, as `raw.settings` shows it."""
+    return {
+        "as_of": settings.now(),
+        "today": today,
+        "reporting_timezone": settings.reporting_timezone,
+        "default_currency": settings.default_currency,
+        "low_balance": str(settings.low_balance),
+        "manual_charge_settles_on": settings.manual_charge_settles_on,
+        "promo_reasons": list(settings.promo_reasons),
+        "recon_grace_days": settings.recon_grace_days,
+    }
+
+
 def _show_settings(connection: duckdb.DuckDBPyConnection, settings: Settings, today: date) -> None:
-    connection.execute(
-        """create or replace table raw.settings as
-        select cast(? as timestamptz) as as_of, cast(? as date) as today,
-            cast(? as varchar) as reporting_timezone, cast(? as varchar) as default_currency,
-            cast(? as decimal(38, 12)) as low_balance, cast(? as varchar) as manual_charge_settles_on,
-            cast(? as varchar[]) as promo_reasons, cast(? as integer) as recon_grace_days""",
-        [
-            settings.now(),
-            today,
-            settings.reporting_timezone,
-            settings.default_currency,
-            str(settings.low_balance),
-            settings.manual_charge_settles_on,
-            list(settings.promo_reasons),
-            settings.recon_grace_days,
-        ],
-    )
+    row = settings_row(settings, today)
+    given = ", ".join(f"cast(? as {kind}) as {name}" for name, kind in SETTINGS.items())
+    connection.execute(f"create or replace table raw.settings as select {given}", [row[name] for name in SETTINGS])
 
 
 def _show_erasures(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
@@ -197,7 +190,7 @@ def _show_erasures(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
 
 def _show_published_breaks(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """The history of breaks as last published: readers' truth, replaced at once with the cases that it belongs to."""
-    connection.execute(f"create or replace table raw.published_breaks ({BREAK})")
+    connection.execute(f"create or replace table raw.published_breaks ({defined(BREAKS)})")
     columns = "case_id, break_type, priority, opened_at, closed_at"
     try:
         connection.execute(f"attach {literal(str(settings.home.published_file))} as published (read_only)")

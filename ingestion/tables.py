@@ -178,6 +178,49 @@ REJECTED_RECORDS: Final = {
     "first_seen_at": "timestamptz",
 }
 
+# What a run shows beside the lake, on whichever engine: which files the batches were made of, what the run was started with, ...
+LOADED_FILES: Final = {
+    "batch_seq": "bigint",
+    "file_no": "bigint",
+    "source": "varchar",
+    "path": "varchar",
+    "sha256": "varchar",
+    "bytes": "bigint",
+    "records": "bigint",
+    "accepted": "bigint",
+    "rejected": "bigint",
+    "entry_records": "bigint",
+    "loaded_at": "timestamptz",
+    "status": "varchar",
+    "report_type": "varchar",
+    "account_id": "varchar",
+    "livemode": "boolean",
+    "covered_from": "timestamptz",
+    "covered_until": "timestamptz",
+}
+
+SETTINGS: Final = {
+    "as_of": "timestamptz",
+    "today": "date",
+    "reporting_timezone": "varchar",
+    "default_currency": "varchar",
+    "low_balance": MONEY,
+    "manual_charge_settles_on": "varchar",
+    "promo_reasons": "varchar[]",
+    "recon_grace_days": "integer",
+}
+
+# A row of the history of breaks, as published and as noted down beside it.
+BREAKS: Final = {
+    "case_id": "varchar",
+    "break_type": "varchar",
+    "priority": "integer",
+    "opened_at": "timestamptz",
+    "closed_at": "timestamptz",
+}
+
+TOUCHED_KEYS: Final = {"entry_date": "date", "user_id": "varchar", "paywall_id": "varchar", "currency": "varchar"}
+
 LAKE_TABLES: Final = {
     "ledger_entries": LEDGER_ENTRIES,
     "webhook_events": WEBHOOK_EVENTS,
@@ -190,6 +233,16 @@ LAKE_TABLES: Final = {
     "rail_payments": RAIL_PAYMENTS,
     "rejects": REJECTED_RECORDS,
 }
+
+
+def shown_name(table: str) -> str:
+    """The name in schema `raw` of a table of the lake."""
+    return "rejected_records" if table == "rejects" else table
+
+
+def defined(columns: dict[str, str]) -> str:
+    """SQL: the column definitions of a table."""
+    return ", ".join(f"{name} {kind}" for name, kind in columns.items())
 
 
 def typed(columns: dict[str, str]) -> str:

@@ -211,7 +211,7 @@ class Dbt:
     def _invoke(
         self, command: Sequence[str], manifest: Manifest | None = None, listen: Callable[[EventMsg], None] | None = None
     ) -> dbtRunnerResult:
-        with _environment(self.settings.tool_environment()), _plain_interrupts():
+        with in_environment(self.settings.tool_environment()), _plain_interrupts():
             runner = dbtRunner(manifest=manifest, callbacks=[listen] if listen else [])
             outcome = runner.invoke(dbt_arguments(self.project, self.home, *command))
         if outcome.exception is not None and not isinstance(outcome.exception, Exception):
@@ -246,7 +246,7 @@ def _let_go_of(build_file: Path) -> None:
 
 
 @contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+def in_environment(variables: Mapping[str, str]) -> Iterator[None]:
     """dbt's profile reads the environment."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)

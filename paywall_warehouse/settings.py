@@ -85,6 +85,12 @@ class Settings(BaseSettings):
     dagster_ui_url: str = "http://127.0.0.1:3000"
     duckdb_memory_limit: str = "2GB"
     duckdb_threads: int | None = Field(default=None, ge=1)
+    warehouse_target: Literal["duckdb", "spark"] = "duckdb"
+    lake_uri: str | None = None
+    spark_method: Literal["thrift", "session"] = "thrift"
+    spark_host: str = "127.0.0.1"
+    spark_port: int = Field(default=10_000, ge=1, le=65_535)
+    spark_user: str = "warehouse"
 
     @field_validator("warehouse_home")
     @classmethod
@@ -112,6 +118,20 @@ class Settings(BaseSettings):
             return str(Path(value).expanduser().resolve()) if value else None
         if value.startswith(("http://", "https://")) or not value.partition("://")[2].strip("/"):
             raise ValueError("allowed: a folder or a URL that can be written to, such as s3://bucket/exports")
+        return value
+
+    @field_validator("lake_uri")
+    @classmethod
+    def _quotable(cls, value: str | None) -> str | None:
+        if value is not None and (set(value) & set("`'\\") or not (value.startswith("/") or "://" in value)):
+            raise ValueError("allowed: a folder or a URL that the cluster can read, such as s3a://bucket/lake, without quotes")
+        return value.rstrip("/") if value else None
+
+    @field_validator("spark_host")
+    @classmethod
+    def _host(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9a-fA-F:]+", value):
+            raise ValueError("allowed: the name or address of a host, such as 127.0.0.1")
         return value
 
     @field_validator("stripe_api_key", "paywalls_webhook_secret")
@@ -242,6 +262,11 @@ class Settings(BaseSettings):
         return shown_uri(self.landing)
 
     @property
+    def lake(self) -> str:
+        """Where a cluster reads the lake: `LAKE_URI`, else the home's own folder."""
+        return self.lake_uri or str(self.home.lake)
+
+    @property
     def exports(self) -> str:
         """Where exports go: `EXPORT_URI`, else the home's own folder."""
         return self.export_uri or str(self.home.exports)
@@ -288,6 +313,11 @@ class Settings(BaseSettings):
             "WAREHOUSE_HOME": str(self.warehouse_home),
             "DAGSTER_HOME": str(self.home.dagster),
             "DUCKDB_MEMORY_LIMIT": self.duckdb_memory_limit,
+            "WAREHOUSE_TARGET": self.warehouse_target,
+            "SPARK_METHOD": self.spark_method,
+            "SPARK_HOST": self.spark_host,
+            "SPARK_PORT": str(self.spark_port),
+            "SPARK_USER": self.spark_user,
         }
         if self.duckdb_threads is not None:
             variables["DUCKDB_THREADS"] = str(self.duckdb_threads)

@@ -6,3 +6,7 @@
 {% macro duckdb__add_days(day, days) -%}
     ({{ day }} + cast({{ days }} as integer))
 {%- endmacro %}
+
+{% macro spark__add_days(day, days) -%}
+    date_add({{ day }}, cast({{ days }} as integer))
+{%- endmacro %}

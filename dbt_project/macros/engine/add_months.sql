@@ -6,3 +6,7 @@
 {% macro duckdb__add_months(month, months) -%}
     cast({{ month }} + to_months(cast({{ months }} as integer)) as date)
 {%- endmacro %}
+
+{% macro spark__add_months(month, months) -%}
+    add_months({{ month }}, cast({{ months }} as integer))
+{%- endmacro %}

@@ -6,3 +6,7 @@
 {% macro duckdb__day_series(first_day, last_day) -%}
     cast(unnest(generate_series({{ first_day }}, {{ last_day }}, interval 1 day)) as date)
 {%- endmacro %}
+
+{% macro spark__day_series(first_day, last_day) -%}
+    explode(sequence({{ first_day }}, {{ last_day }}, interval 1 day))
+{%- endmacro %}

@@ -6,3 +6,7 @@
 {% macro duckdb__days_between(from_day, to_day) -%}
     cast(date_diff('day', {{ from_day }}, {{ to_day }}) as integer)
 {%- endmacro %}
+
+{% macro spark__days_between(from_day, to_day) -%}
+    datediff({{ to_day }}, {{ from_day }})
+{%- endmacro %}

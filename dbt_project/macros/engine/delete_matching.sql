@@ -8,3 +8,8 @@
     using ({{ rows }}) as {{ alias }}
     where {{ condition }}
 {%- endmacro %}
+
+{#- Plain Parquet has no rows to delete. -#}
+{% macro spark__delete_matching(relation, rows, alias, condition) -%}
+    {% if execute %}{{ exceptions.raise_compiler_error('On Spark everything is built anew: call dbt with --full-refresh.') }}{% endif %}
+{%- endmacro %}

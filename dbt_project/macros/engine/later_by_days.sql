@@ -6,3 +6,7 @@
 {% macro duckdb__later_by_days(instant, days) -%}
     ({{ instant }} + to_hours(24 * cast({{ days }} as integer)))
 {%- endmacro %}
+
+{% macro spark__later_by_days(instant, days) -%}
+    timestampadd(hour, 24 * cast({{ days }} as integer), {{ instant }})
+{%- endmacro %}

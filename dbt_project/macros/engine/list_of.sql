@@ -6,3 +6,7 @@
 {% macro duckdb__list_of(expression) -%}
     [{{ expression }}]
 {%- endmacro %}
+
+{% macro spark__list_of(expression) -%}
+    array({{ expression }})
+{%- endmacro %}

@@ -6,3 +6,8 @@
 {% macro duckdb__reporting_day(instant, timezone) -%}
     cast(timezone({{ timezone }}, {{ instant }}) as date)
 {%- endmacro %}
+
+{#- Right while the session's time zone is UTC, as the profile sets it. -#}
+{% macro spark__reporting_day(instant, timezone) -%}
+    cast(from_utc_timestamp({{ instant }}, {{ timezone }}) as date)
+{%- endmacro %}

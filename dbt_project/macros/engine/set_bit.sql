@@ -6,3 +6,7 @@
 {% macro duckdb__set_bit(n) -%}
     (cast(1 as bigint) << cast({{ n }} as integer))
 {%- endmacro %}
+
+{% macro spark__set_bit(n) -%}
+    shiftleft(cast(1 as bigint), cast({{ n }} as integer))
+{%- endmacro %}

@@ -6,3 +6,7 @@
 {% macro duckdb__sorted_list(expression) -%}
     list_sort(list({{ expression }}))
 {%- endmacro %}
+
+{% macro spark__sorted_list(expression) -%}
+    sort_array(collect_list({{ expression }}))
+{%- endmacro %}

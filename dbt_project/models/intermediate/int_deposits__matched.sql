@@ -117,25 +117,23 @@ deposit_keys as (
 
 ),
 
-keyed as (
+possible as (
 
     select
         deposit_keys.entry_id,
         payment_keys.payment_key,
         payment_keys.match_method,
-        payment_keys.rank
+        payment_keys.rank,
+        row_number() over (partition by deposit_keys.entry_id order by deposit_keys.rank, payment_keys.payment_key) as position
     from deposit_keys
     inner join payment_keys on deposit_keys.rank = payment_keys.rank and deposit_keys.key = payment_keys.key
     left join rails_of_ids on deposit_keys.key = rails_of_ids.key
     -- Stripe's ids are Stripe's alone; the ids of other rails are unique within their rail.
     where deposit_keys.rank < 4 or deposit_keys.rail = payment_keys.rail or deposit_keys.rail = 'unknown' and rails_of_ids.rails = 1
-    qualify
-        row_number() over (
-            partition by deposit_keys.entry_id
-            order by deposit_keys.rank, payment_keys.payment_key
-        ) = 1
 
 ),
+
+keyed as (select * from possible where position = 1),
 
 -- What no key ties may still be told by amount, currency, user and hour: a suggestion, and a break until somebody confirms it.
 lone_deposits as (
@@ -165,7 +163,9 @@ candidates as (
         case
             when lone_deposits.occurred_at >= lone_payments.paid_at then lone_deposits.occurred_at - lone_payments.paid_at
             else lone_payments.paid_at - lone_deposits.occurred_at
-        end as apart
+        end as apart,
+        false as is_pair,
+        false as is_taken
     from lone_deposits
     inner join lone_payments
         on
@@ -181,47 +181,41 @@ candidates as (
 
 -- The nearest pair first, then the nearest of what is left: in each round the pairs of which each is the other's nearest.
 {%- for round in range(1, rounds + 1) %}
-{%- set open_pairs = 'candidates' if loop.first else 'left_after_' ~ (round - 1) %}
 
-pairs_{{ round }} as (
+nearest_{{ round }} as (
 
     select
-        entry_id,
-        payment_key
-    from {{ open_pairs }}
-    qualify
-        row_number() over (partition by entry_id order by apart, paid_at, payment_key) = 1
-        and row_number() over (partition by payment_key order by apart, paid_at, entry_id) = 1
+        *,
+        not is_taken
+        and row_number() over (partition by entry_id, is_taken order by apart, paid_at, payment_key) = 1
+        and row_number() over (partition by payment_key, is_taken order by apart, paid_at, entry_id) = 1 as is_nearest
+    from {{ 'candidates' if loop.first else 'left_after_' ~ (round - 1) }}
 
 ),
-{%- if not loop.last %}
 
 left_after_{{ round }} as (
 
-    select {{ open_pairs }}.*
-    from {{ open_pairs }}
-    anti join pairs_{{ round }} as taken on {{ open_pairs }}.entry_id = taken.entry_id
-    anti join pairs_{{ round }} as given on {{ open_pairs }}.payment_key = given.payment_key
+    select
+        entry_id,
+        payment_key,
+        paid_at,
+        apart,
+        is_pair or is_nearest as is_pair,
+        is_taken or bool_or(is_nearest) over (partition by entry_id) or bool_or(is_nearest) over (partition by payment_key) as is_taken
+    from nearest_{{ round }}
 
 ),
-{%- endif %}
 {%- endfor %}
 
 suggested as (
-
-    {%- for round in range(1, rounds + 1) %}
-    {%- if not loop.first %}
-
-    union all
-    {%- endif %}
 
     select
         entry_id,
         payment_key,
         'suggested' as match_method,
         5 as rank
-    from pairs_{{ round }}
-    {%- endfor %}
+    from left_after_{{ rounds }}
+    where is_pair
 
 )
 

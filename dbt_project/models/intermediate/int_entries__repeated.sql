@@ -1,6 +1,6 @@
 with
 
-{% for import in ['counted', 'ranked'] %}
+{% for import in ['counted', 'versions'] %}
 {{ import }} as (
 
     {{ versions_to_resolve() }}
@@ -17,18 +17,30 @@ repeated as (
     group by entry_id
     having count(*) > 1
 
+),
+
+ranked as (
+
+    select
+        versions.entry_id,
+        versions.batch_seq,
+        versions.file_no,
+        versions.line,
+        repeated.versions,
+        row_number() over (
+            partition by versions.entry_id
+            order by versions.updated_at desc, versions.batch_seq desc, versions.file_no desc, versions.line desc
+        ) as recency
+    from versions
+    inner join repeated on versions.entry_id = repeated.entry_id
+
 )
 
 select
-    ranked.entry_id,
-    ranked.batch_seq,
-    ranked.file_no,
-    ranked.line,
-    repeated.versions
+    entry_id,
+    batch_seq,
+    file_no,
+    line,
+    versions
 from ranked
-inner join repeated on ranked.entry_id = repeated.entry_id
-qualify
-    row_number() over (
-        partition by ranked.entry_id
-        order by ranked.updated_at desc, ranked.batch_seq desc, ranked.file_no desc, ranked.line desc
-    ) = 1
+where recency = 1

@@ -16,9 +16,10 @@ sessions as (
 
 rail_payments as (
 
-    select *
+    select
+        *,
+        row_number() over (partition by rail, payment_id order by batch_seq desc, file_no desc, line desc) as recency
     from {{ ref('stg_rails__payments') }}
-    qualify row_number() over (partition by rail, payment_id order by batch_seq desc, file_no desc, line desc) = 1
 
 ),
 
@@ -29,7 +30,7 @@ rails as (
         case when status = 'refunded' then coalesce(refunded_amount, amount) else coalesce(refunded_amount, 0) end as returned_amount
     from rail_payments
     -- A payment that failed brought no money.
-    where status <> 'failed'
+    where recency = 1 and status <> 'failed'
 
 )
 

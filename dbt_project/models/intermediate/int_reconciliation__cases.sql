@@ -125,12 +125,12 @@ of_lone_deposits as (
         cast(null as decimal(38, 12)) as settled_net,
         cast(null as decimal(38, 12)) as refunded_amount,
         cast(null as decimal(38, 12)) as disputed_amount,
-        cast(null as timestamp with time zone) as paid_at,
-        cast(null as timestamp with time zone) as refunded_at,
-        cast(null as timestamp with time zone) as disputed_at,
+        cast(null as {{ instant_type() }}) as paid_at,
+        cast(null as {{ instant_type() }}) as refunded_at,
+        cast(null as {{ instant_type() }}) as disputed_at,
         deposits.occurred_at as first_credited_at,
         deposits.occurred_at as last_credited_at,
-        cast(null as timestamp with time zone) as last_event_at,
+        cast(null as {{ instant_type() }}) as last_event_at,
         deposits.clawed_back_at
     from deposits
     anti join matches on deposits.entry_id = matches.entry_id

@@ -29,36 +29,38 @@ latest as (
 
 ),
 
-mapped_now as (
+latest_now as (
 
     select
         statements.wallet_user_id,
-        statements.external_user_id as user_id
-    from statements
-    inner join latest on statements.wallet_user_id = latest.wallet_user_id and statements.occurred_at = latest.latest_at
-    qualify
+        statements.external_user_id as user_id,
         row_number() over (
             partition by statements.wallet_user_id
             order by statements.event_id desc, statements.batch_seq desc, statements.file_no desc, statements.line desc
-        ) = 1
+        ) as recency
+    from statements
+    inner join latest on statements.wallet_user_id = latest.wallet_user_id and statements.occurred_at = latest.latest_at
 
 ),
 
-mapped_before as (
+mapped_now as (select * from latest_now where recency = 1),
+
+latest_before as (
 
     select
         statements.wallet_user_id,
-        statements.external_user_id as user_id
+        statements.external_user_id as user_id,
+        row_number() over (
+            partition by statements.wallet_user_id
+            order by statements.event_id desc, statements.batch_seq desc, statements.file_no desc, statements.line desc
+        ) as recency
     from statements
     inner join latest on statements.wallet_user_id = latest.wallet_user_id and statements.occurred_at = latest.latest_built_at
     where not statements.is_new
-    qualify
-        row_number() over (
-            partition by statements.wallet_user_id
-            order by statements.event_id desc, statements.batch_seq desc, statements.file_no desc, statements.line desc
-        ) = 1
 
 ),
+
+mapped_before as (select * from latest_before where recency = 1),
 
 -- A build that did not finish may have mapped the wallet to any user that the new batches name.
 said_since as (

@@ -44,22 +44,32 @@ delivered as (
 
 repeated_events as (select event_id from deliveries group by event_id having count(*) > 1),
 
+repeated_deliveries as (
+
+    select
+        deliveries.*,
+        row_number() over (
+            partition by deliveries.event_id
+            order by deliveries.batch_seq desc, deliveries.file_no desc, deliveries.line desc
+        ) as recency
+    from deliveries
+    semi join repeated_events on deliveries.event_id = repeated_events.event_id
+
+),
+
 events as (
 
-    select deliveries.*
+    select
+        deliveries.*,
+        1 as recency
     from deliveries
     anti join repeated_events on deliveries.event_id = repeated_events.event_id
 
     union all
 
-    select deliveries.*
-    from deliveries
-    semi join repeated_events on deliveries.event_id = repeated_events.event_id
-    qualify
-        row_number() over (
-            partition by deliveries.event_id
-            order by deliveries.batch_seq desc, deliveries.file_no desc, deliveries.line desc
-        ) = 1
+    select *
+    from repeated_deliveries
+    where recency = 1
 
 ),
 

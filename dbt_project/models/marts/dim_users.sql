@@ -44,16 +44,15 @@ statuses as (
             when 'authorization.declined' then 'declined'
             when 'authorization.revoked' then 'revoked'
             else 'unknown'
-        end as status
-    from authorizations
-    left join identity on authorizations.wallet_user_id = identity.wallet_user_id
-    qualify
+        end as status,
         row_number() over (
             partition by coalesce(authorizations.external_user_id, identity.user_id, authorizations.wallet_user_id)
             order by
                 authorizations.occurred_at desc, authorizations.event_id desc,
                 authorizations.batch_seq desc, authorizations.file_no desc, authorizations.line desc
-        ) = 1
+        ) as recency
+    from authorizations
+    left join identity on authorizations.wallet_user_id = identity.wallet_user_id
 
 ),
 
@@ -80,4 +79,4 @@ select
     seen.first_charge_at,
     cast(date_trunc('month', seen.first_payer_day) as date) as cohort_month
 from seen
-left join statuses on seen.user_id = statuses.user_id
+left join statuses on seen.user_id = statuses.user_id and statuses.recency = 1

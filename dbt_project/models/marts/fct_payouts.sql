@@ -30,10 +30,11 @@ payouts as (
 
 landed_items as (
 
-    select *
+    select
+        *,
+        row_number() over (partition by payout_id, balance_transaction_id order by batch_seq desc, file_no desc, line desc) as recency
     from {{ ref('stg_stripe__payout_items') }}
     where payout_id is not null
-    qualify row_number() over (partition by payout_id, balance_transaction_id order by batch_seq desc, file_no desc, line desc) = 1
 
 ),
 
@@ -60,7 +61,7 @@ items as (
     -- The report may list the payout, or its coming back, beside what it paid out; what came back is an item of the next payout.
     anti join own_transactions
         on landed_items.payout_id = own_transactions.payout_id and landed_items.balance_transaction_id = own_transactions.balance_transaction_id
-    where landed_items.reporting_category <> 'payout'
+    where landed_items.recency = 1 and landed_items.reporting_category <> 'payout'
     group by landed_items.payout_id
 
 ),

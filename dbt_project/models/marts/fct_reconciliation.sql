@@ -98,7 +98,7 @@ select
     charge_id,
     checkout_session_id,
     payment_id,
-    coalesce(deposit_entry_ids, {{ list_of("''") }}[1:0]) as deposit_entry_ids,
+    coalesce(deposit_entry_ids, {{ no_texts() }}) as deposit_entry_ids,
     match_method,
 
     ---------- money, as it was credited and as the customer paid it

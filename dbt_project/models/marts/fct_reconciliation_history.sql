@@ -43,7 +43,7 @@ opened as (
         breaks.break_type,
         breaks.priority,
         coalesce(greatest(breaks.broken_since, before.last_closed_at), breaks.broken_since) as opened_at,
-        cast(null as timestamp with time zone) as closed_at
+        cast(null as {{ instant_type() }}) as closed_at
     from breaks
     left join before on breaks.case_id = before.case_id and breaks.break_type = before.break_type
     where not coalesce(before.is_open, false)

@@ -3,22 +3,28 @@ with
 summaries as (select * from {{ ref('stg_stripe__balance_summaries') }}),
 
 -- By account: the same rows may have been landed under two names of one, by hand and by a pull.
-activity_rows as (
+landed_activity as (
 
-    select *
+    select
+        *,
+        row_number() over (partition by account_id, balance_transaction_id order by batch_seq desc, file_no desc, line desc) as recency
     from {{ ref('stg_stripe__balance_transactions') }}
     where reporting_category not like 'payout%'
-    qualify row_number() over (partition by account_id, balance_transaction_id order by batch_seq desc, file_no desc, line desc) = 1
 
 ),
 
-payout_rows as (
+activity_rows as (select * from landed_activity where recency = 1),
 
-    select *
+landed_payouts as (
+
+    select
+        *,
+        row_number() over (partition by account_id, payout_id, reporting_category order by batch_seq desc, file_no desc, line desc) as recency
     from {{ ref('stg_stripe__payouts') }}
-    qualify row_number() over (partition by account_id, payout_id, reporting_category order by batch_seq desc, file_no desc, line desc) = 1
 
 ),
+
+payout_rows as (select * from landed_payouts where recency = 1),
 
 payout_signs as (select * from {{ ref('int_stripe__payout_signs') }}),
 
@@ -58,11 +64,18 @@ pivoted as (
         coalesce(sum(net_amount) filter (where category = 'ending_balance'), 0) as closing_balance
     from summaries
     group by account_id, currency, covered_from, covered_until, batch_seq, file_no, path
-    qualify
+
+),
+
+ranked as (
+
+    select
+        *,
         row_number() over (
             partition by account_id, currency, covered_from, covered_until, case when covered_until is null then path end
             order by batch_seq desc, file_no desc
-        ) = 1
+        ) as recency
+    from pivoted
 
 ),
 
@@ -82,7 +95,8 @@ balances as (
         case when opening_balance + activity - payouts = closing_balance then payouts else -payouts end as payouts,
         closing_balance,
         count(*) over (partition by account_id, currency) = 1 and covered_until is null as is_all_there_is
-    from pivoted
+    from ranked
+    where recency = 1
 
 ),
 

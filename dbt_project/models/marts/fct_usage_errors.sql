@@ -16,13 +16,16 @@ models as (select * from {{ ref('stg_prices__models') }}),
 
 settings as (select * from {{ ref('stg_run__settings') }}),
 
-errors as (
+deliveries as (
 
-    select *
+    select
+        *,
+        row_number() over (partition by event_id order by batch_seq desc, file_no desc, line desc) as recency
     from events
-    qualify row_number() over (partition by event_id order by batch_seq desc, file_no desc, line desc) = 1
 
-)
+),
+
+errors as (select * from deliveries where recency = 1)
 
 select
     ---------- ids

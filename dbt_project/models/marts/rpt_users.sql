@@ -75,9 +75,9 @@ last_errors as (
     select
         user_id,
         error_code,
-        occurred_at
+        occurred_at,
+        row_number() over (partition by user_id order by occurred_at desc, event_id desc) as recency
     from errors
-    qualify row_number() over (partition by user_id order by occurred_at desc, event_id desc) = 1
 
 ),
 
@@ -112,7 +112,7 @@ balances as (
     left join recent_payers on wallets.user_id = recent_payers.user_id and wallets.currency = recent_payers.currency
     left join first_payments on users.user_id = first_payments.user_id
     left join error_counts on users.user_id = error_counts.user_id
-    left join last_errors on users.user_id = last_errors.user_id
+    left join last_errors on users.user_id = last_errors.user_id and last_errors.recency = 1
 
 )
 

@@ -1,0 +1,180 @@
+"""A real cluster on one machine: a master, two workers and the Thrift server of the `pyspark` package, on loopback.
+
+`python -m cluster.local up` and `down`; everything that it writes is in one folder, with the ids of its processes in `processes.json`.
+"""
+
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+HOST = "127.0.0.1"
+START_SECONDS = 120
+STOP_SECONDS = 20
+
+
+class ClusterError(Exception):
+    """The cluster did not start; the text says which part and where its log is."""
+
+
+@dataclass(frozen=True)
+class LocalCluster:
+    """Where the cluster listens and writes, and how small it is: a measurement beside it must not notice it much."""
+
+    folder: Path
+    port: int = 10_000
+    master_port: int = 7077
+    workers: int = 2
+    cores: int = 1
+    memory: str = "1g"
+    shuffle_partitions: int = 4
+
+    @property
+    def warehouse(self) -> Path:
+        """The folder of its tables."""
+        return self.folder / "warehouse"
+
+    def commands(self, submit: str) -> dict[str, list[str]]:
+        """How each part is started, in order; the Thrift server is the driver of everything that clients ask."""
+        master = f"spark://{HOST}:{self.master_port}"
+        parts = {
+            "master": ["org.apache.spark.deploy.master.Master", "--host", HOST, "--port", str(self.master_port), "--webui-port", "0"],
+            **{
+                f"worker-{number}": [
+                    "org.apache.spark.deploy.worker.Worker",
+                    *("--host", HOST, "--webui-port", "0", "--cores", str(self.cores), "--memory", self.memory),
+                    *("--work-dir", str(self.folder / f"worker-{number}"), master),
+                ]
+                for number in range(1, self.workers + 1)
+            },
+        }
+        started = {part: [submit, *arguments] for part, arguments in parts.items()}
+        started["thrift"] = [submit.replace("spark-class", "spark-submit"), *self._thrift(master), "spark-internal"]
+        return started
+
+    def _thrift(self, master: str) -> list[str]:
+        settings = {
+            "spark.sql.warehouse.dir": str(self.warehouse),
+            "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={self.folder / 'metastore'};create=true",
+            "spark.driver.host": HOST,
+            "spark.driver.bindAddress": HOST,
+            "spark.driver.extraJavaOptions": f"-Dderby.stream.error.file={self.folder / 'derby.log'}",
+            "spark.executor.memory": self.memory,
+            "spark.executor.cores": str(self.cores),
+            "spark.sql.shuffle.partitions": str(self.shuffle_partitions),
+            "spark.ui.enabled": "false",
+            "spark.hadoop.hive.server2.thrift.bind.host": HOST,
+            "spark.hadoop.hive.server2.thrift.port": str(self.port),
+        }
+        return [
+            *("--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2", "--master", master),
+            *(word for name, value in settings.items() for word in ("--conf", f"{name}={value}")),
+        ]
+
+    def up(self) -> None:
+        """Start what is not running, and wait until the Thrift server answers."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        running = self._running()
+        for part, command in self.commands(_spark_home() + "/bin/spark-class").items():
+            if part not in running:
+                running[part] = self._start(part, command)
+                self._remember(running)
+            if part == "master":
+                self._wait(self.master_port, part, running[part])
+        self._wait(self.port, "thrift", running["thrift"])
+
+    def down(self) -> None:
+        """Stop what `up` has started, the driver first, and nothing else."""
+        running = self._running()
+        for part in reversed(list(running)):
+            _stop(running[part])
+        self._remember({})
+
+    def processes(self) -> dict[str, int]:
+        """The parts that run, with the ids of their processes."""
+        return self._running()
+
+    def _start(self, part: str, command: Sequence[str]) -> int:
+        environment = {
+            **os.environ,
+            "SPARK_HOME": _spark_home(),
+            "SPARK_LOCAL_IP": HOST,
+            "SPARK_NO_DAEMONIZE": "1",
+            # The Thrift server counts as a daemon too, whatever memory its driver is given.
+            "SPARK_DAEMON_MEMORY": "1g" if part == "thrift" else "256m",
+            "SPARK_LOCAL_DIRS": str(self.folder / "local"),
+        }
+        with (self.folder / f"{part}.log").open("ab") as log:
+            return subprocess.Popen(
+                command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            ).pid
+
+    def _wait(self, port: int, part: str, process: int) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and _is_running(process):
+            with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+                return
+            time.sleep(0.3)
+        raise ClusterError(f"The {part} of the local cluster does not answer on {HOST}:{port}; see {self.folder / part}.log.")
+
+    def _running(self) -> dict[str, int]:
+        with suppress(FileNotFoundError):
+            known: dict[str, int] = json.loads((self.folder / "processes.json").read_text(encoding="utf-8"))
+            return {part: process for part, process in known.items() if _is_running(process)}
+        return {}
+
+    def _remember(self, processes: dict[str, int]) -> None:
+        (self.folder / "processes.json").write_text(json.dumps(processes), encoding="utf-8")
+
+
+def _spark_home() -> str:
+    """Of the package: found, not imported, as most of this project's environments are without it."""
+    package = importlib.util.find_spec("pyspark")
+    if package is None or package.origin is None:
+        raise ClusterError("There is no Spark here: make spark-up installs it in an environment of its own.")
+    return str(Path(package.origin).parent)
+
+
+def _is_running(process: int) -> bool:
+    """Whether it runs, and is one of Spark's: ids are used again."""
+    with suppress(OSError):
+        os.waitpid(process, os.WNOHANG)
+    with suppress(OSError):
+        return b"org.apache.spark" in Path(f"/proc/{process}/cmdline").read_bytes()
+    return False
+
+
+def _stop(process: int) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process, number)
+        deadline = time.monotonic() + STOP_SECONDS
+        while _is_running(process) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if not _is_running(process):
+            return
+
+
+def main() -> None:
+    """`up` or `down` for the cluster in the folder that CLUSTER_HOME names."""
+    cluster = LocalCluster(Path(os.environ.get("CLUSTER_HOME", "data/cluster")).resolve())
+    match sys.argv[1:]:
+        case ["up"]:
+            cluster.up()
+            print(f"Spark listens on {HOST}:{cluster.port}; tables are in {cluster.warehouse}")
+        case ["down"]:
+            cluster.down()
+        case _:
+            sys.exit("usage: python -m cluster.local up | down")
+
+
+if __name__ == "__main__":
+    main()

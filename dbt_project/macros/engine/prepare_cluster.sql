@@ -1,0 +1,19 @@
+{#-
+    `dbt run-operation` before a build on a cluster: checks how sessions are set, asks what must have no answer, then runs the statements by which the cluster finds the lake.
+    Without these settings Spark drops digits of sums of wide decimals, makes NULL of a sum that overflows, and takes days for those of another time zone.
+-#}
+{% macro prepare_cluster(questions, statements) -%}
+    {%- set needed = {'spark.sql.decimalOperations.allowPrecisionLoss': 'false', 'spark.sql.session.timeZone': 'UTC'} -%}
+    {%- if env_var('SPARK_METHOD', 'thrift') != 'session' -%}{%- do needed.update({'spark.sql.ansi.enabled': 'true'}) -%}{%- endif -%}
+    {%- for name, value in needed.items() -%}
+        {%- set found = run_query('set ' ~ name).rows[0][1] -%}
+        {%- if found | string | lower != value | lower -%}
+            {%- do exceptions.raise_compiler_error('Sessions of this cluster have ' ~ name ~ ' = ' ~ found ~ '; builds need ' ~ value ~ ': allow it to be set.') -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- for question in questions -%}
+        {%- set found = run_query(question.query).columns[0].values() -%}
+        {%- if found -%}{%- do exceptions.raise_compiler_error(question.problem ~ ': ' ~ found | join(', ')) -%}{%- endif -%}
+    {%- endfor -%}
+    {%- for each in statements %}{% call statement() %}{{ each }}{% endcall %}{% endfor -%}
+{%- endmacro %}

@@ -1,0 +1,119 @@
+"""What dbt finds on a cluster: the schemas `raw`, `build` and `ops` as in DuckDB's build file, as statements of Spark SQL.
+
+The cluster reads the lake's own Parquet files where they lie. What is not in the lake, such as the settings, goes with the statements.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Final
+
+import duckdb
+
+from ingestion.build import loaded_files, reporting_today, settings_row
+from ingestion.lake import Lake, Manifest
+from ingestion.tables import BREAKS, LAKE_TABLES, LOADED_FILES, SETTINGS, TOUCHED_KEYS, shown_name
+from paywall_warehouse.settings import Settings
+
+SPARK_TYPES: Final = {"varchar": "string", "varchar[]": "array<string>", "timestamptz": "timestamp"}
+
+
+def cluster_statements(settings: Settings) -> list[str]:
+    """Everything that a full build on the cluster needs before dbt starts."""
+    lake = Lake(settings.home)
+    manifests = lake.manifests()
+    return [
+        *(f"create schema if not exists {schema}" for schema in ("raw", "build", "ops")),
+        *(statement for table in LAKE_TABLES for statement in lake_table(table, settings.lake, _batches(lake, table, manifests))),
+        *(
+            f"create or replace view raw.{table} as select * from parquet.`{settings.lake}/price_book/{table}.parquet`"
+            for table in ("models", "model_rates")
+        ),
+        *small_table("raw.settings", SETTINGS, [settings_row(settings, reporting_today(settings))]),
+        *small_table("raw.loaded_files", LOADED_FILES, loaded_files(manifests)),
+        *small_table("raw.published_breaks", BREAKS, _published_breaks(settings)),
+        *small_table("build.touched_keys", TOUCHED_KEYS, []),
+        *small_table("ops.build_state", {"built_through": "bigint"}, [{"built_through": -1}]),
+    ]
+
+
+def calendar_question(settings: Settings) -> dict[str, str]:
+    """A query for days that begin at another moment by the cluster's Java than by DuckDB: each brings rules of time zones of its own."""
+    zone = settings.reporting_timezone
+    with duckdb.connect(config=settings.duckdb_config()) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        begins = connection.execute(
+            """with quarters as (
+                select unnest(generate_series(timestamptz '2000-01-01', ? + interval 400 day, interval 15 minute)) as instant
+            )
+            select epoch_us(min(instant)), date_diff('day', date '1970-01-01', cast(timezone(?, instant) as date)) as day
+            from quarters group by day order by day""",
+            [settings.now(), zone],
+        ).fetchall()[1:]
+    known = f"from_json({_text(json.dumps(begins, separators=(',', ':')))}, 'array<array<bigint>>', map('mode', 'FAILFAST'))"
+    reporting_days = [f"cast(from_utc_timestamp(timestamp_micros(known[0] - {back}), {_text(zone)}) as date)" for back in (0, 1)]
+    return {
+        "query": "select cast(day as string) as day from ("
+        f"select date_from_unix_date(cast(known[1] as integer)) as day, {reporting_days[0]} as begun, {reporting_days[1]} as before"
+        f" from (select explode({known}) as known)) where begun <> day or before >= day order by day limit 3",
+        "problem": f"the cluster's Java has other rules for {zone} than DuckDB: bring the time zones of its Java up to date."
+        " The first days that begin at another moment",
+    }
+
+
+def lake_table(table: str, location: str, batches: Sequence[int]) -> list[str]:
+    """A table of the lake as a view of its committed batches, each a partition: a folder that no manifest names is not read."""
+    columns = {name: kind for name, kind in LAKE_TABLES[table].items() if name != "batch_seq"}
+    partitions = " ".join(f"partition (batch_seq = {batch}) location {_text(f'{location}/{table}/batch={batch:08d}')}" for batch in batches)
+    return [
+        f"drop table if exists raw.lake_{table}",
+        f"create table raw.lake_{table} ({_defined(columns)}, batch_seq bigint) using parquet partitioned by (batch_seq)"
+        f" location {_text(f'{location}/{table}')}",
+        *([f"alter table raw.lake_{table} add {partitions}"] if batches else []),
+        f"create or replace view raw.{shown_name(table)} as select {', '.join(LAKE_TABLES[table])} from raw.lake_{table}",
+    ]
+
+
+def small_table(name: str, columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A table whose rows stand in the statement, as JSON: each value as text, which is cast to its type."""
+    texts = {column: "array<string>" if kind.endswith("[]") else "string" for column, kind in columns.items()}
+    values = _text(json.dumps([{column: _as_text(row[column]) for column in columns} for row in rows]))
+    stated = ", ".join(f"{column}: {kind}" for column, kind in texts.items())
+    given = f"inline(from_json({values}, 'array<struct<{stated}>>', map('mode', 'FAILFAST')))"
+    typed = ", ".join(f"cast({column} as {_spark(kind)}) as {column}" for column, kind in columns.items())
+    return [f"drop table if exists {name}", f"create table {name} using parquet as select {typed} from (select {given})"]
+
+
+def _batches(lake: Lake, table: str, manifests: Iterable[Manifest]) -> list[int]:
+    return [manifest.batch_seq for manifest in manifests if lake.batch_folder(table, manifest.batch_seq).is_dir()]
+
+
+def _published_breaks(settings: Settings) -> list[dict[str, Any]]:
+    """The history of breaks as last published; empty where nothing is."""
+    if not settings.home.published_file.exists():
+        return []
+    with duckdb.connect(str(settings.home.published_file), config=settings.duckdb_config(), read_only=True) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        rows = connection.execute(f"select {', '.join(BREAKS)} from marts.fct_reconciliation_history").fetchall()
+    return [dict(zip(BREAKS, row, strict=True)) for row in rows]
+
+
+def _as_text(value: Any) -> str | list[str] | None:
+    if value is None or isinstance(value, list):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value.isoformat() if isinstance(value, (date, datetime)) else str(value)
+
+
+def _defined(columns: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {_spark(kind)}" for name, kind in columns.items())
+
+
+def _spark(kind: str) -> str:
+    return SPARK_TYPES.get(kind, kind)
+
+
+def _text(text: str) -> str:
+    """A text literal of Spark SQL, in which a backslash escapes."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
