@@ -1,8 +1,9 @@
-"""What is made once for all workers of pytest-xdist."""
+"""What tests of several files use: what is made once for all workers of pytest-xdist, and what only `make soak` tries."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -19,3 +20,8 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
             make(folder)
             done.touch()
     return folder
+
+
+def in_soak(*values: Any) -> list[Any]:
+    """Values of a parametrized test, each one tuple or the like, that are left to `make soak`."""
+    return [pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.soak) for value in values]

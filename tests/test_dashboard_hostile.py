@@ -11,6 +11,7 @@ from playwright.sync_api import BrowserContext
 
 from paywall_warehouse.quoting import literal
 from tests.browser import Screen, published_alone, serving
+from tests.shared import in_soak
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +29,7 @@ TEXTS = (
     "'\"><a href=http://evil.example>y</a>",
 )
 # Each takes some seconds: one of every kind of harm at once, the others in `make soak`.
-FEW_AND_MORE = (TEXTS[5], *(pytest.param(text, marks=pytest.mark.soak) for text in TEXTS if text != TEXTS[5]))
+FEW_AND_MORE = (TEXTS[5], *in_soak(*(text for text in TEXTS if text != TEXTS[5])))
 LINKS = {"AUTHORIZATION_LINK": "https://pay.example/{paywall_id}?for={user_id}", "TOP_UP_LINK": "https://pay.example/top-up?user={user_id}"}
 # What no text may become; Streamlit's own bold words are none of these.
 ELEMENTS = """() => {
