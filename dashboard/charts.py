@@ -72,15 +72,17 @@ def _chart(values: Sequence[Point]) -> alt.Chart:
 
 def _lines(points: Sequence[Point], x: alt.X, title: str, place: alt.Tooltip, interpolate: Literal["linear", "step-after"]) -> alt.Chart:
     series = list(dict.fromkeys(one["series"] for one in points))
-    # Dashed as their lines are, symbols would be rags.
-    drawn = alt.Legend(orient="top", symbolLimit=0, symbolStrokeWidth=0, labelLimit=300, columns=LEGEND_COLUMNS)
-    legend = drawn if len(series) > 1 else None
+    points_too = len({one["at"] for one in points}) <= MOST_POINTS
+    # Symbols of points have no edge: dashed as the lines are, they would be rags.
+    edge = 0 if points_too else alt.Undefined
+    legend = (
+        alt.Legend(orient="top", symbolLimit=0, labelLimit=300, columns=LEGEND_COLUMNS, symbolStrokeWidth=edge) if len(series) > 1 else None
+    )
 
     def told_apart_by(kind: type[Any], kinds: Sequence[Any], legend: alt.Legend | None) -> Any:
         scale = alt.Scale(domain=series, range=[kinds[number % len(kinds)] for number in range(len(series))])
         return kind("series:N", title=None, sort=series, scale=scale, legend=legend)
 
-    points_too = len({one["at"] for one in points}) <= MOST_POINTS
     chart: alt.Chart = (
         _chart(points)
         .mark_line(point={"filled": True, "size": 36} if points_too else False, interpolate=interpolate)

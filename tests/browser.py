@@ -21,6 +21,8 @@ TIMEOUT_MS = 60_000
 HEADER_PIXELS, ROW_PIXELS, TICK_PIXELS, FIRST_PIXELS = 36, 32, 28, 90
 # Tables tell assistive technology what they show a fifth of a second later.
 TOLD_MS = 250
+# What is folded opens slowly, and closes every list that is open then.
+UNFOLDED_MS = 600
 READY = """(
     document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'
     && !!document.querySelector('[data-testid=stMainBlockContainer] [data-testid=stElementContainer]')
@@ -173,7 +175,10 @@ class Screen:
 
     def pick(self, label: str, option: str) -> None:
         """Choose an option of a list: long ones show what has been typed."""
-        self.page.get_by_label(label, exact=True).fill(option)
+        field = self.page.get_by_label(label, exact=True)
+        field.click()
+        self.page.get_by_role("option").first.wait_for()
+        field.press_sequentially(option)
         self.page.get_by_role("option", name=option, exact=True).click()
         self.page.keyboard.press("Escape")  # a list from which several are chosen stays open
 
@@ -190,6 +195,7 @@ class Screen:
     def expand(self, words: str) -> None:
         """Open what is folded."""
         self.page.locator("summary", has_text=words).click()
+        self.page.wait_for_timeout(UNFOLDED_MS)
 
     def go(self, link: str | re.Pattern[str]) -> None:
         """Click on a link to another address."""
