@@ -56,7 +56,7 @@ def run(
     wait: Annotated[bool, typer.Option(help="Wait where another run is at work on the home; else end at once with exit code 1.")] = True,
 ) -> None:
     """Load what landed, build, check and publish. Exit code 0: published, or nothing was new; 1: not published."""
-    settings = ready_settings()
+    settings = ready_settings(builds=True)
     if sample and not settings.stripe_api_key and nothing_landed(settings):
         _say("The landing area is empty: landing the sample data first.")
         _say(land_sample_data(settings))
@@ -79,7 +79,7 @@ def erase(
         user.encode()
     except UnicodeEncodeError:
         raise WrongUsageError("USER is not UTF-8 text, which no record can state.") from None
-    settings = ready_settings()
+    settings = ready_settings(builds=True)
     from orchestration.erasure import erase_user
 
     raise typer.Exit(erase_user(settings, user, rewrite_landing=landing, tell=_say))
@@ -107,7 +107,7 @@ def ui(
     host: Annotated[str, typer.Option(help="The address to listen on; another than this machine's own lets others in.")] = LOOPBACK[0],
 ) -> None:
     """Start Dagster's web server and daemon on this machine: lineage, schedule, sensor, runs."""
-    settings = ready_settings()
+    settings = ready_settings(builds=True)
     from orchestration.dbt import Dbt
     from orchestration.instance import open_instance, prepare_dagster_home
 
@@ -288,9 +288,14 @@ def warn_of_exposure(host: str, consequence: str) -> None:
         _say(f"Warning: listening on {host}, which other machines may reach. {consequence}")
 
 
-def ready_settings() -> Settings:
+def ready_settings(*, builds: bool = False) -> Settings:
     """The settings of a command that works on a home: checked, and the home is there to write to."""
     settings = load_settings()
+    if builds and settings.warehouse_target != "duckdb":
+        raise WrongUsageError(
+            f"WAREHOUSE_TARGET '{settings.warehouse_target}' is not allowed here: this command builds in DuckDB. Unset it, or build on the"
+            " cluster by `python -m orchestration.cluster` (docs/scale.md)."
+        )
     with usable(settings.home.root):
         for folder in settings.home.private_folders:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -89,6 +89,14 @@ def test_status_tells_of_the_last_run_sources_checks_and_rejects(first_run: tupl
         assert words in done.stdout
 
 
+@pytest.mark.parametrize("name", ["run", "ui"])
+def test_what_builds_in_duckdb_refuses_another_target(tmp_path: Path, name: str) -> None:
+    done = command(tmp_path / "home", name, WAREHOUSE_TARGET="spark")
+    assert done.returncode == 2
+    assert "docs/scale.md" in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
 def test_another_sample_is_refused_in_words(first_run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     done = command(first_run[0], "sample", AS_OF="2026-12-01")
     assert done.returncode == 2
