@@ -85,6 +85,7 @@ def test_a_new_publication_comes_up_by_itself_and_never_in_part(context: Browser
     screen.page.close()
 
 
+@pytest.mark.soak
 def test_a_publication_of_the_same_numbers_keeps_the_page_where_it_is(context: BrowserContext, home: Path, base: str) -> None:
     screen = Screen(context, base).open("ledger?period=Last+7+days&page=3")
     shown = screen.table("Ledger entries")
@@ -135,6 +136,7 @@ def test_a_file_that_cannot_be_read_gives_words(
         screen.page.close()
 
 
+@pytest.mark.soak
 def test_an_empty_ledger_gives_words(context: BrowserContext, home: Path) -> None:
     publish(home, changed(home, "delete from marts.fct_period_kpis"))
     with serving(home) as base:
