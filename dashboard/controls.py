@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard import formats, queries
 from dashboard.context import link_without_filters
-from dashboard.filters import Filters
+from dashboard.filters import OF_ENTRIES, OF_USERS, Filters
 from dashboard.queries import GRAINS, About, Grain
 from dashboard.snapshot import Row, Snapshot
 
@@ -45,9 +45,9 @@ def filters_from_sidebar(snapshot: Snapshot, about: About) -> Filters:
             "month to date, the same days of the month before.",
         )  # fmt: skip
         currency = st.selectbox("Currency", about.currencies, format_func=str.upper, key="currency", bind="query-params")
-        with st.expander(
-            "More filters", expanded=any(st.query_params.get(name) for name in ("paywall", "model", "type", "status", "band", "payer"))
-        ):
+        is_limited = any(st.query_params.get(name) for name, *_ in (*OF_ENTRIES, *OF_USERS))
+        # With a key, like all that folds: without one a change of a filter may fold it up again.
+        with st.expander("More filters", expanded=is_limited, key="more_filters"):
             paywalls = _several("Paywall", queries.known_paywalls(snapshot), "paywall")
             models = _several("Model", queries.known_models(snapshot), "model")
             entry_types = _several("Event type", ENTRY_TYPES, "type", help="Kinds of ledger entries.")

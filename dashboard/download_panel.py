@@ -14,7 +14,7 @@ FORMATS = {
 
 def download_panel(context: Context, dataset: str, rows: str, **more: str | list[str]) -> None:
     """Offer a dataset as a file; `rows` says which rows it has, `more` are further parameters of the address."""
-    with st.expander(f"Download {DATASETS[dataset].name.replace('_', ' ')}", icon=":material/download:"):
+    with st.expander(f"Download {DATASETS[dataset].name.replace('_', ' ')}", icon=":material/download:", key=f"download-{dataset}"):
         st.markdown(rows)
         columns = queries.dataset_columns(context.snapshot, dataset)
         left, right = st.columns([1, 4])

@@ -7,8 +7,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ingestion.build import BREAK, prepare_build
+from ingestion.build import prepare_build
 from ingestion.price_book import resolve_price_book
+from ingestion.tables import BREAKS, defined
 from paywall_warehouse import build_file
 from paywall_warehouse.build_file import PublishedState, bring_build_file, copy_ahead, drop_copy_ahead, note_publication, published_state
 from paywall_warehouse.home import Home
@@ -119,7 +120,7 @@ def test_a_build_file_that_cannot_be_opened_is_made_anew_from_what_is_published(
     home = settings.home
     publish(home, "first")
     with duckdb.connect(str(home.published_file)) as connection:
-        connection.execute(f"create schema marts; create table marts.fct_reconciliation_history ({BREAK})")
+        connection.execute(f"create schema marts; create table marts.fct_reconciliation_history ({defined(BREAKS)})")
     note_publication(home, home.published_file, fingerprint="first", built_through=3)
     home.build_file.write_bytes(content)
     with duckdb.connect(str(tmp_path / "another.duckdb")) as connection:

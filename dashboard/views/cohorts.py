@@ -44,7 +44,7 @@ def show(context: Context) -> None:
         charts.by_number(_cumulative(rows, currency), "Months since the first payment", currency.upper()),
         alt="Cumulative revenue per user of each cohort; the table below has the numbers",
     )
-    with st.expander("Numbers", expanded=False):
+    with st.expander("Numbers", key="numbers"):
         columns = [
             text_column("cohort", "First paid in"),
             count_column("months_since", "Months since"),

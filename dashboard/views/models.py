@@ -64,7 +64,7 @@ def _over_time(context: Context, measure: Measure, grain: Grain, usage: Sequence
     st.altair_chart(charts.lines(points, measure.label), alt=f"{measure.label} by model and {grain}; the table below has the numbers")
     if len(models) > SHOWN:
         st.caption(f"The {SHOWN} models with the most revenue of {len(models)}; choose others in the sidebar.")
-    with st.expander("Numbers of the chart"):
+    with st.expander("Numbers of the chart", key="numbers"):
         columns = [
             day_column("starts_on", f"{grain.capitalize()} from"),
             text_column("model_id", "Model"),

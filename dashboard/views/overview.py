@@ -28,7 +28,7 @@ def show(context: Context) -> None:
         _owed(context)
     with right:
         _health(context)
-    with st.expander("All numbers of the period"):
+    with st.expander("All numbers of the period", key="all_numbers"):
         _all_numbers(context, now, before)
 
 
@@ -90,7 +90,7 @@ def _over_time(context: Context) -> None:
     st.altair_chart(
         charts.lines(points, context.currency.upper()), alt=f"Revenue, provider cost and profit by {grain}; the table below has the numbers"
     )
-    with st.expander("Numbers of the chart"):
+    with st.expander("Numbers of the chart", key="numbers"):
         columns = [
             day_column("starts_on", f"{grain.capitalize()} from"),
             *(_measure_column(context, name) for name in ("revenue", "refunds", "provider_cost", "platform_fees", "profit")),

@@ -29,7 +29,7 @@ def _sources(context: Context) -> None:
         st.warning("Reconciliation is incomplete: matches say nothing about what has not been looked at.", icon=":material/warning:")
     else:
         st.success(words, icon=":material/check_circle:")
-    with st.expander("Sources", expanded=bool(open_ones)):
+    with st.expander("Sources", expanded=bool(open_ones), key="sources"):
         columns = [
             text_column("rail", "Rail"),
             text_column("source", "Source"),
@@ -61,7 +61,7 @@ def _breaks(context: Context) -> None:
     table(rows, columns, alt="Open breaks by type", opens=lambda row: _choose(row["break_type"]))
     if rows:
         st.caption("Tick a row at its left to see its cases below.")
-        with st.expander("What they mean, and what to do"):
+        with st.expander("What they mean, and what to do", key="break_words"):
             for row in rows:
                 words = words_of(row["break_type"])
                 st.markdown(f"**{formats.plain(row['break_type'])}**: {words.meaning} {words.remedy}")
@@ -143,7 +143,7 @@ def _payouts(context: Context) -> None:
     ]
     table(queries.payouts(context.snapshot, context.filters), columns, alt="Payouts of the period")
     balances = queries.stripe_balances(context.snapshot, context.filters)
-    with st.expander("Stripe's balance summaries"):
+    with st.expander("Stripe's balance summaries", key="balances"):
         zone = context.timezone
         summary = [
             instant_column("covered_from", "From", zone),

@@ -77,7 +77,7 @@ def _balance(context: Context, user_id: str, wallets: list[Row]) -> None:
         charts.lines(points, shown.upper(), interpolate="step-after"),
         alt="Closing balance by day and paywall; the table below has the numbers",
     )
-    with st.expander("Numbers of the chart"):
+    with st.expander("Numbers of the chart", key="numbers"):
         columns = [
             day_column("date_day", "Day"),
             text_column("paywall_id", "Paywall"),
