@@ -126,7 +126,7 @@ def walk(home: Path) -> tuple[list[Timed], float]:
     timed: list[Timed] = []
     peak = [0]
     with dashboard(home, peak) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
         # The first page of a process pays for its imports.
         open_page(browser, f"{address}/runs")
         for name, path in pages.items():

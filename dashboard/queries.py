@@ -7,6 +7,7 @@ grouped and added up. Where a function takes a `Snapshot`, rows come as dictiona
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Literal
 
 from dashboard.filters import Filters, any_of, entry_conditions, id_contains, joined, of_chosen_users, user_conditions
@@ -127,6 +128,13 @@ def models(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]:
         from summed order by starts_on nulls first, revenue desc, model_id""",
         values,
     )
+
+
+def revenue_by_model(snapshot: Snapshot, filters: Filters) -> dict[str, Decimal]:
+    """Revenue alone of each model: what is compared with, for which nothing else is read."""
+    source, values = _usage(filters, by_model=True)
+    rows = snapshot.rows(f"select model_id, sum(revenue) as revenue from {source} group by model_id", values)
+    return {row["model_id"]: row["revenue"] for row in rows}
 
 
 def top_spenders(snapshot: Snapshot, filters: Filters, limit: int) -> list[Row]:

@@ -29,12 +29,12 @@ def show(context: Context) -> None:
     usage = queries.models(context.snapshot, context.filters, grain)
     totals = [row for row in usage if row["starts_on"] is None]
     with by_model:
-        _by_model(context, grain, totals)
+        _by_model(context, totals)
     with over_time:
         _over_time(context, MEASURES[number or COURSE[0]], grain, usage, [row["model_id"] for row in totals])
 
 
-def _by_model(context: Context, grain: Grain, totals: Sequence[Row]) -> None:
+def _by_model(context: Context, totals: Sequence[Row]) -> None:
     st.subheader("By model", anchor=False)
     if not totals:
         st.info("No usage in this period. Widen it, or take a filter off in the sidebar.", icon=":material/filter_alt_off:")
@@ -42,7 +42,7 @@ def _by_model(context: Context, grain: Grain, totals: Sequence[Row]) -> None:
     currency = context.currency
     columns = [text_column("model_id", "Model"), share_column("revenue_share", "Share of revenue"), *_usage_columns(currency)]
     if (before := context.filters.period_before()) is not None:
-        earlier = {row["model_id"]: row["revenue"] for row in queries.models(context.snapshot, before, grain) if row["starts_on"] is None}
+        earlier = queries.revenue_by_model(context.snapshot, before)
         totals = [row | {"before": earlier.get(row["model_id"], Decimal(0))} for row in totals]
         columns[3:3] = [
             money_column("before", f"Revenue before ({currency.upper()})", currency),
