@@ -6,13 +6,13 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from dashboard.filters import Filters
+from dashboard.filters import OF_ENTRIES, OF_USERS, Filters
 from dashboard.queries import About
 from dashboard.snapshot import Snapshot
 from paywall_warehouse.settings import Settings
 
 # The parameters of the address that hold on every page.
-KEPT = ("period", "days", "compare", "currency", "paywall", "model", "type", "status", "band", "payer")
+KEPT = ("period", "days", "compare", "currency", *(parameter for parameter, *_ in (*OF_ENTRIES, *OF_USERS)))
 NEXT = "next"
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
-from exports.filters import Filter
+from exports.filters import Filter, joined
 from paywall_warehouse.quoting import quoted
 
 Address = Mapping[str, Sequence[str]]
@@ -114,9 +114,3 @@ def any_of(column: str, values: Sequence[str]) -> Filter:
 
 def _any_of(expression: str, values: Sequence[str]) -> Filter:
     return Filter(f"{expression} in ({', '.join('?' for _ in values)})", tuple(values))
-
-
-def joined(conditions: Sequence[Filter]) -> tuple[str, list[Any]]:
-    """SQL: all of some conditions, and their values in order."""
-    where = " and ".join(f"({condition.sql})" for condition in conditions) or "true"
-    return where, [value for condition in conditions for value in condition.values]

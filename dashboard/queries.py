@@ -10,10 +10,10 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from dashboard.filters import Filters, any_of, entry_conditions, id_contains, joined, of_chosen_users, user_conditions
+from dashboard.filters import Filters, any_of, entry_conditions, id_contains, of_chosen_users, user_conditions
 from dashboard.snapshot import Row, Snapshot
 from exports.datasets import DATASETS
-from exports.filters import Filter
+from exports.filters import Filter, joined
 from exports.runs import PUBLISHED
 
 Grain = Literal["day", "week", "month"]
@@ -358,15 +358,14 @@ def _case_conditions(filters: Filters, statuses: Sequence[str], break_types: Seq
 
 
 def breaks_by_type(snapshot: Snapshot, filters: Filters) -> list[Row]:
-    """Open breaks of both sides' currency by priority and type, with ages in days and the oldest first event."""
+    """Open breaks of both sides' currency by priority and type, with ages in days."""
     where, values = _case_conditions(filters, ["break"], (), in_period=False)
     return snapshot.rows(
         f"""select priority, break_type, count(*) as cases,
             count(*) filter (where age_days < 7) as up_to_7_days,
             count(*) filter (where age_days >= 7 and age_days < 30) as up_to_30_days,
             count(*) filter (where age_days >= 30) as older,
-            max(age_days) as oldest_days, min(first_event_at) as first_event_at,
-            sum(abs(difference)) as difference
+            max(age_days) as oldest_days
         from marts.fct_reconciliation where {where} group by priority, break_type order by priority, break_type""",
         values,
     )

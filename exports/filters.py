@@ -3,7 +3,7 @@
 import csv
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -29,6 +29,12 @@ class Filter:
 
     sql: str
     values: tuple[Any, ...]
+
+
+def joined(conditions: Sequence[Filter]) -> tuple[str, list[Any]]:
+    """SQL: all of some conditions, and their values in order."""
+    where = " and ".join(f"({condition.sql})" for condition in conditions) or "true"
+    return where, [value for condition in conditions for value in condition.values]
 
 
 def parse_filter(text: str, columns: Mapping[str, Column]) -> Filter:

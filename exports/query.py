@@ -8,7 +8,7 @@ from pathlib import Path
 from exports.compression import compress_in_place
 from exports.datasets import DATASETS, Column, Dataset, published_table
 from exports.encoding import Encoding, copy_statement, encoded
-from exports.filters import Filter, WrongSliceError, parse_filter, typed_value
+from exports.filters import Filter, WrongSliceError, joined, parse_filter, typed_value
 from exports.publication import published_warehouse
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.quoting import quoted
@@ -65,13 +65,12 @@ def known_dataset(name: str) -> Dataset:
 
 def slice_query(dataset: Dataset, columns: Mapping[str, Column], request: SliceRequest, encoding: Encoding) -> tuple[str, list[object]]:
     """The query of a slice, with `?` for each value, and the values; raises `WrongSliceError`."""
-    conditions = [*_days(dataset, request), *(parse_filter(text, columns) for text in request.where), *request.also]
-    where = " and ".join(f"({condition.sql})" for condition in conditions) or "true"
+    where, values = joined([*_days(dataset, request), *(parse_filter(text, columns) for text in request.where), *request.also])
     # Qualified: the bare name would be the text that a column is written as.
     order = ", ".join(f"asked.{quoted(name)}" for name in dataset.order)
     chosen = encoded(_chosen(request.columns, columns), encoding)
     query = f"select {chosen} from (select * from marts.{dataset.mart} where {where}) as asked order by {order}"
-    return query, [value for condition in conditions for value in condition.values]
+    return query, values
 
 
 def _chosen(names: Sequence[str] | None, columns: Mapping[str, Column]) -> list[Column]:
