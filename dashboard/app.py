@@ -7,7 +7,7 @@ from typing import Literal
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from dashboard import controls, formats, queries
+from dashboard import controls, copying, formats, queries
 from dashboard.context import Context, follow, link_to_log_out
 from dashboard.home import publications, settings
 from dashboard.snapshot import Snapshot, UnreadableError
@@ -47,7 +47,7 @@ PAGES_OF_ONE_THING = (
 def main() -> None:
     """One page from one publication."""
     st.set_page_config(page_title="paywall-warehouse", page_icon=str(ICON), layout="wide")
-    st.html(STYLE)
+    st.html(STYLE + copying.HEAD, unsafe_allow_javascript=True)
     body = st.empty()
     snapshot, fault = _published()
     identity = snapshot.identity if snapshot else None

@@ -1,5 +1,6 @@
 """The dashboard behind uvicorn: Streamlit's application, downloads beside it, and a door before both."""
 
+import gc
 import logging
 import traceback
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from streamlit.starlette import App
 from streamlit.web import bootstrap
 
 from dashboard.access import Access, Guard
+from dashboard.charts import bars
 from dashboard.downloads import Downloads
 from paywall_warehouse.quoting import printable_lines
 from paywall_warehouse.settings import Settings
@@ -57,6 +59,12 @@ def application(settings: Settings, host: str, script: Path = SCRIPT) -> ASGIApp
     hide = Hidden(settings.secrets)
     for name in ("streamlit.error_util", "streamlit"):
         logging.getLogger(name).addFilter(hide)
+    # Altair imports pandas when it draws for the first time: not while somebody waits for the first page.
+    bars([("", 0, "")], "").to_dict()
+    # Streamlit collects garbage after every run of the script, which stops everything else: a quarter of a second through what stays
+    # for ever, and next to nothing without.
+    gc.collect()
+    gc.freeze()
     downloads = Route("/download/{name}", Downloads(settings))
     return Guard(App(script, routes=[downloads], on_script_error=_apologise), Access.of(settings, host))
 

@@ -82,6 +82,13 @@ def table(rows: Sequence[Row], columns: Sequence[Column], *, alt: str, opens: Ca
     )
 
 
+def folded_table(label: str, rows: Sequence[Row], columns: Sequence[Column], *, key: str, alt: str) -> None:
+    """A table that is drawn when it is unfolded: it costs a browser more than the chart above."""
+    with st.expander(label, key=key, on_change="rerun") as part:
+        if part.open:
+            table(rows, columns, alt=alt)
+
+
 def paged_table(
     fetch: Callable[[Cut], Sequence[Row]],
     count: int,

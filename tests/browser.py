@@ -216,7 +216,15 @@ class Screen:
     @property
     def codes(self) -> list[str]:
         """What can be copied: ids, links, raw texts."""
-        return [code.text_content() or "" for code in self.page.locator("[data-testid=stCode] code").all()]
+        return [code.text_content() or "" for code in self.page.locator(".copyable code").all()]
+
+    def copied(self, button: str) -> str:
+        """What lies in the clipboard after a click on a button that copies."""
+        self.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        clicked = self.main.get_by_role("button", name=button)
+        clicked.click()
+        clicked.filter(has_text="Copied").wait_for()
+        return cast(str, self.page.evaluate("navigator.clipboard.readText()"))
 
     def errors(self) -> list[str]:
         """Frames that say that something went wrong."""

@@ -383,6 +383,8 @@ def test_a_user_with_balances_ledger_errors_and_links(screen: Screen, sql: Sql) 
     assert screen.codes == [
         user, *(f"https://pay.example/{paywall}?for={user}" for paywall in paywalls), f"https://pay.example/top-up?user={user}",
     ]  # fmt: skip
+    assert screen.copied("Copy the id") == user
+    assert screen.copied("Copy top-up link") == f"https://pay.example/top-up?user={user}"
     screen.expand("Numbers of the chart")
     assert [list(row.values()) for row in screen.table("Balance by day")] == [
         [str(day), paywall, money(opening), money(closing)]
@@ -552,7 +554,7 @@ def test_runs_with_checks_rejects_and_files(screen: Screen, sql: Sql) -> None:
     checks = sql(
         "select name, scope, passed from ops.invariants where run_id = (select max(run_id) from ops.runs) order by passed, name, scope"
     )
-    assert f"{len(checks)} checks, 1 that warn." in screen.text
+    assert f"{len(checks)} checks, 1 with a warning." in screen.text
     assert [list(row.values())[:3] for row in screen.table("Checks before publication")] == [
         ["yes" if passed else "no", name, scope] for name, scope, passed in checks
     ]

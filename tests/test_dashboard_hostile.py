@@ -34,7 +34,7 @@ LINKS = {"AUTHORIZATION_LINK": "https://pay.example/{paywall_id}?for={user_id}",
 # What no text may become; Streamlit's own bold words are none of these.
 ELEMENTS = """() => {
     const main = document.querySelector('[data-testid=stMain]');
-    const found = [...main.querySelectorAll('img, script, b, iframe, .katex, [data-testid=stMarkdownColoredText]')];
+    const found = [...main.querySelectorAll('img, script:not([data-of=copying]), b, iframe, .katex, [data-testid=stMarkdownColoredText]')];
     const bold = [...document.querySelectorAll('strong')].filter((element) => element.textContent === 'bold');
     const links = [...document.querySelectorAll('a')].filter((link) => new URL(link.href).hostname.includes('evil'));
     return [...found, ...bold, ...links].map((element) => element.outerHTML);

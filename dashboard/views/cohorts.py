@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard import charts, formats, queries
 from dashboard.context import Context
 from dashboard.snapshot import Row
-from dashboard.tables import average_column, count_column, money_column, share_column, table, text_column
+from dashboard.tables import average_column, count_column, folded_table, money_column, share_column, text_column
 
 
 def show(context: Context) -> None:
@@ -44,21 +44,20 @@ def show(context: Context) -> None:
         charts.by_number(_cumulative(rows, currency), "Months since the first payment", currency.upper()),
         alt="Cumulative revenue per user of each cohort; the table below has the numbers",
     )
-    with st.expander("Numbers", key="numbers"):
-        columns = [
-            text_column("cohort", "First paid in"),
-            count_column("months_since", "Months since"),
-            count_column("cohort_size", "Users"),
-            count_column("active_payers", "Active payers"),
-            share_column("retention_rate", "Retention"),
-            money_column("revenue", f"Revenue ({currency.upper()})", currency),
-            average_column("revenue_per_user", f"Revenue per user ({currency.upper()})", currency),
-            money_column("cumulative_revenue", f"Cumulative revenue ({currency.upper()})", currency),
-            money_column("cumulative_profit", f"Cumulative profit ({currency.upper()})", currency),
-            text_column("complete", "Month is over"),
-        ]
-        shown = [row | {"cohort": _month(row), "complete": "yes" if row["is_complete"] else "not yet"} for row in rows]
-        table(shown, columns, alt="Cohorts")
+    columns = [
+        text_column("cohort", "First paid in"),
+        count_column("months_since", "Months since"),
+        count_column("cohort_size", "Users"),
+        count_column("active_payers", "Active payers"),
+        share_column("retention_rate", "Retention"),
+        money_column("revenue", f"Revenue ({currency.upper()})", currency),
+        average_column("revenue_per_user", f"Revenue per user ({currency.upper()})", currency),
+        money_column("cumulative_revenue", f"Cumulative revenue ({currency.upper()})", currency),
+        money_column("cumulative_profit", f"Cumulative profit ({currency.upper()})", currency),
+        text_column("complete", "Month is over"),
+    ]
+    shown = [row | {"cohort": _month(row), "complete": "yes" if row["is_complete"] else "not yet"} for row in rows]
+    folded_table("Numbers", shown, columns, key="numbers", alt="Cohorts")
 
 
 def _month(row: Row) -> str:

@@ -4,6 +4,7 @@ import streamlit as st
 
 from dashboard import formats, queries
 from dashboard.context import Context, link_to, open_page
+from dashboard.copying import copyable
 from dashboard.error_words import error_columns
 from dashboard.ledger_view import ledger_columns
 from dashboard.snapshot import Row
@@ -26,7 +27,7 @@ def show(context: Context) -> None:
     with right:
         _links(context, row)
         st.markdown("**Metadata**")
-        st.code(formats.indented_json(row["metadata"]), language="json" if row["metadata"] else None, wrap_lines=True)
+        copyable(formats.indented_json(row["metadata"]), "the metadata")
     related = queries.connected_entries(context.snapshot, row)
     if related:
         st.subheader("Connected entries", anchor=False)

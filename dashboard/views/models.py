@@ -10,7 +10,7 @@ from dashboard.context import Context, open_page
 from dashboard.measures import MEASURES, Measure
 from dashboard.queries import Grain
 from dashboard.snapshot import Row
-from dashboard.tables import Column, average_column, count_column, day_column, money_column, share_column, table, text_column
+from dashboard.tables import Column, average_column, count_column, day_column, folded_table, money_column, share_column, table, text_column
 
 SHOWN = 6
 COURSE = ("revenue", "provider_cost", "profit", "margin", "total_tokens", "charges", "cost_coverage")
@@ -64,13 +64,12 @@ def _over_time(context: Context, measure: Measure, grain: Grain, usage: Sequence
     st.altair_chart(charts.lines(points, measure.label), alt=f"{measure.label} by model and {grain}; the table below has the numbers")
     if len(models) > SHOWN:
         st.caption(f"The {SHOWN} models with the most revenue of {len(models)}; choose others in the sidebar.")
-    with st.expander("Numbers of the chart", key="numbers"):
-        columns = [
-            day_column("starts_on", f"{grain.capitalize()} from"),
-            text_column("model_id", "Model"),
-            *_usage_columns(context.currency),
-        ]
-        table(course, columns, alt=f"Usage by model and {grain}")
+    columns = [
+        day_column("starts_on", f"{grain.capitalize()} from"),
+        text_column("model_id", "Model"),
+        *_usage_columns(context.currency),
+    ]
+    folded_table("Numbers of the chart", course, columns, key="numbers", alt=f"Usage by model and {grain}")
 
 
 def _usage_columns(currency: str) -> list[Column]:

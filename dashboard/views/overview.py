@@ -8,7 +8,7 @@ from dashboard import charts, controls, formats, queries
 from dashboard.context import Context, link_to
 from dashboard.measures import MEASURES, Measure
 from dashboard.snapshot import Row
-from dashboard.tables import Column, count_column, day_column, instant_column, money_column, table, text_column
+from dashboard.tables import Column, count_column, day_column, folded_table, instant_column, money_column, table, text_column
 
 TILES = ("revenue", "provider_cost", "profit", "margin", "active_payers", "new_payers", "arpu", "deposits")
 A_ROW = 4
@@ -28,8 +28,7 @@ def show(context: Context) -> None:
         _owed(context)
     with right:
         _health(context)
-    with st.expander("All numbers of the period", key="all_numbers"):
-        _all_numbers(context, now, before)
+    _all_numbers(context, now, before)
 
 
 def _tiles(context: Context, now: Row, before: Row | None) -> None:
@@ -73,7 +72,7 @@ def _all_numbers(context: Context, now: Row, before: Row | None) -> None:
         text_column("change", "Change", right=True),
         text_column("meaning", "Meaning"),
     ]
-    table(rows, columns, alt="All numbers of the period")
+    folded_table("All numbers of the period", rows, columns, key="all_numbers", alt="All numbers of the period")
 
 
 def _over_time(context: Context) -> None:
@@ -90,13 +89,12 @@ def _over_time(context: Context) -> None:
     st.altair_chart(
         charts.lines(points, context.currency.upper()), alt=f"Revenue, provider cost and profit by {grain}; the table below has the numbers"
     )
-    with st.expander("Numbers of the chart", key="numbers"):
-        columns = [
-            day_column("starts_on", f"{grain.capitalize()} from"),
-            *(_measure_column(context, name) for name in ("revenue", "refunds", "provider_cost", "platform_fees", "profit")),
-            *(count_column(name, MEASURES[name].label) for name in ("charges", "total_tokens")),
-        ]
-        table(rows, columns, alt=f"Numbers by {grain}")
+    columns = [
+        day_column("starts_on", f"{grain.capitalize()} from"),
+        *(_measure_column(context, name) for name in ("revenue", "refunds", "provider_cost", "platform_fees", "profit")),
+        *(count_column(name, MEASURES[name].label) for name in ("charges", "total_tokens")),
+    ]
+    folded_table("Numbers of the chart", rows, columns, key="numbers", alt=f"Numbers by {grain}")
 
 
 def _measure_column(context: Context, name: str) -> Column:

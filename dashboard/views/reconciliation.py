@@ -5,7 +5,7 @@ import streamlit as st
 from dashboard import controls, formats, queries
 from dashboard.break_words import BREAKS, words_of
 from dashboard.context import Context, open_page
-from dashboard.tables import Column, count_column, day_column, instant_column, money_column, paged_table, table, text_column
+from dashboard.tables import Column, count_column, day_column, folded_table, instant_column, money_column, paged_table, table, text_column
 
 STATUSES = ("break", "pending", "matched")
 
@@ -143,18 +143,17 @@ def _payouts(context: Context) -> None:
     ]
     table(queries.payouts(context.snapshot, context.filters), columns, alt="Payouts of the period")
     balances = queries.stripe_balances(context.snapshot, context.filters)
-    with st.expander("Stripe's balance summaries", key="balances"):
-        zone = context.timezone
-        summary = [
-            instant_column("covered_from", "From", zone),
-            instant_column("covered_until", "Until", zone),
-            text_column("account_id", "Account"),
-            money_column("opening_balance", "Opening", currency),
-            money_column("activity", "+ Activity", currency),
-            money_column("payouts", "− Payouts", currency),
-            money_column("closing_balance", "= Closing", currency),
-            money_column("itemized_activity", "Activity, itemised", currency),
-            money_column("itemized_payouts", "Payouts, itemised", currency),
-            text_column("path", "File"),
-        ]
-        table(balances, summary, alt="Stripe's balance summaries")
+    zone = context.timezone
+    summary = [
+        instant_column("covered_from", "From", zone),
+        instant_column("covered_until", "Until", zone),
+        text_column("account_id", "Account"),
+        money_column("opening_balance", "Opening", currency),
+        money_column("activity", "+ Activity", currency),
+        money_column("payouts", "− Payouts", currency),
+        money_column("closing_balance", "= Closing", currency),
+        money_column("itemized_activity", "Activity, itemised", currency),
+        money_column("itemized_payouts", "Payouts, itemised", currency),
+        text_column("path", "File"),
+    ]
+    folded_table("Stripe's balance summaries", balances, summary, key="balances", alt="Stripe's balance summaries")

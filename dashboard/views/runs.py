@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard import formats, queries
 from dashboard.context import Context
+from dashboard.copying import copyable
 from dashboard.snapshot import Row
 from dashboard.tables import Column, count_column, instant_column, paged_table, table, text_column
 from exports.invariants import INVARIANTS
@@ -47,7 +48,7 @@ def _checks(context: Context) -> None:
     rows = queries.invariants(context.snapshot)
     failed = sum(not row["passed"] for row in rows)
     st.markdown(
-        f"{formats.whole(len(rows))} checks, **{formats.whole(failed)} that warn**."
+        f"{formats.whole(len(rows))} checks, **{formats.whole(failed)} with a warning**."
         if failed
         else f"{formats.whole(len(rows))} checks, all hold."
     )
@@ -108,7 +109,7 @@ def _rejects(context: Context) -> None:
 @st.dialog("Rejected record", width="large")
 def _raw(row: Row) -> None:
     st.text(f"{row['path']}, line {formats.whole(row['line'])}: {row['reason']}")
-    st.code(formats.text(row["raw"]), language=None, wrap_lines=True)
+    copyable(formats.text(row["raw"]), "the raw text")
 
 
 def _files(context: Context) -> None:

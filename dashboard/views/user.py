@@ -6,11 +6,12 @@ import streamlit as st
 
 from dashboard import charts, formats, queries
 from dashboard.context import Context
+from dashboard.copying import copyable
 from dashboard.error_words import error_columns
 from dashboard.ledger_view import ledger_view
 from dashboard.snapshot import Row
 from dashboard.subject import subject
-from dashboard.tables import day_column, money_column, table, text_column
+from dashboard.tables import day_column, folded_table, money_column, table, text_column
 
 ERRORS = 20
 
@@ -77,14 +78,13 @@ def _balance(context: Context, user_id: str, wallets: list[Row]) -> None:
         charts.lines(points, shown.upper(), interpolate="step-after"),
         alt="Closing balance by day and paywall; the table below has the numbers",
     )
-    with st.expander("Numbers of the chart", key="numbers"):
-        columns = [
-            day_column("date_day", "Day"),
-            text_column("paywall_id", "Paywall"),
-            money_column("opening_balance", f"Opening ({shown.upper()})", shown),
-            money_column("closing_balance", f"Closing ({shown.upper()})", shown),
-        ]
-        table(course, columns, alt="Balance by day")
+    columns = [
+        day_column("date_day", "Day"),
+        text_column("paywall_id", "Paywall"),
+        money_column("opening_balance", f"Opening ({shown.upper()})", shown),
+        money_column("closing_balance", f"Closing ({shown.upper()})", shown),
+    ]
+    folded_table("Numbers of the chart", course, columns, key="numbers", alt="Balance by day")
 
 
 def _links(context: Context, user_id: str, wallets: list[Row]) -> None:
@@ -96,7 +96,7 @@ def _links(context: Context, user_id: str, wallets: list[Row]) -> None:
             continue
         for paywall in paywalls if "{paywall_id}" in template else [""]:
             st.caption(label + (f" for {formats.plain(paywall)}" if paywall else ""))
-            st.code(filled(template, user_id, paywall), language=None, wrap_lines=True)
+            copyable(filled(template, user_id, paywall), label.lower())
     if not any(templates.values()):
         st.caption("Set `AUTHORIZATION_LINK` and `TOP_UP_LINK` to have the links that support sends to users here.")
     columns = [
