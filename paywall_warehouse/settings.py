@@ -91,6 +91,8 @@ class Settings(BaseSettings):
     spark_host: str = "127.0.0.1"
     spark_port: int = Field(default=10_000, ge=1, le=65_535)
     spark_user: str = "warehouse"
+    spark_schema_prefix: str = Field(default="", pattern=r"^([a-z][a-z0-9_]*)?$")
+    spark_publish_max_rows: int = Field(default=100_000_000, ge=0)
 
     @field_validator("warehouse_home")
     @classmethod
