@@ -49,14 +49,20 @@ class Spark:
         for name, value in SESSION.items():
             self.run(f"set {name}={value}")
 
-    def run(self, statement: str) -> SparkAnswer:
+    def run(self, statement: str) -> None:
         """Run a statement; raises what the driver raises."""
         if self._cursor is None:
-            found = self._session.sql(statement)
+            self._session.sql(statement)
+        else:
+            self._cursor.execute(statement)
+
+    def ask(self, query: str) -> SparkAnswer:
+        """The answer to a query; raises what the driver raises."""
+        if self._cursor is None:
+            found = self._session.sql(query)
             return SparkAnswer(found.columns, found.collect())
-        self._cursor.execute(statement)
-        described = self._cursor.description
-        return SparkAnswer([name for name, *_ in described], self._cursor.fetchall()) if described else SparkAnswer([], [])
+        self._cursor.execute(query)
+        return SparkAnswer([name for name, *_ in self._cursor.description], self._cursor.fetchall())
 
 
 class SparkBooks:
@@ -67,7 +73,7 @@ class SparkBooks:
 
     def execute(self, query: str, /) -> SparkAnswer:
         """The answer of the cluster."""
-        return self._spark.run(in_spark(query, self._prefix))
+        return self._spark.ask(in_spark(query, self._prefix))
 
 
 def in_spark(query: str, prefix: str) -> str:

@@ -44,7 +44,7 @@ def bring_marts(settings: Settings, spark: Spark, prefix: str, nodes: Mapping[st
         connection.execute("create schema if not exists marts")
         for name, node in nodes.items():
             connection.execute(f"drop table if exists marts.{quoted(name)}")
-            [(rows,)] = spark.run(f"select count(*) from {prefix}marts.{name}").fetchall()
+            [(rows,)] = spark.ask(f"select count(*) from {prefix}marts.{name}").fetchall()
             if rows > settings.spark_publish_max_rows:
                 brought.left.append(name)
                 continue
@@ -90,14 +90,14 @@ def drop_old_builds(settings: Settings, spark: Spark, prefix: str) -> None:
     for (
         name,
         *_,
-    ) in spark.run("show schemas").fetchall():
+    ) in spark.ask("show schemas").fetchall():
         found = ours.fullmatch(name)
         if found and found[1] not in kept:
             spark.run(f"drop schema if exists {name} cascade")
 
 
 def _tables(spark: Spark, schema: str) -> list[str]:
-    found = spark.run(f"show tables in {schema}")
+    found = spark.ask(f"show tables in {schema}")
     place = [name for name, *_ in found.description].index("tableName")
     return sorted(row[place] for row in found.fetchall())
 

@@ -196,7 +196,7 @@ class Dbt:
         outcome = self._invoke(["run-operation", macro, *(["--args", json.dumps(arguments)] if arguments else [])])
         _let_go_of(self.home.build_file)
         if not outcome.success:
-            messages = [result.message for result in getattr(outcome.result, "results", []) if result.message]
+            messages = [result.message for result in getattr(outcome.result, "results", None) or [] if result.message]
             raise DbtError("\n".join(messages) or str(outcome.exception or f"dbt's macro {macro} failed without saying why"))
 
     def _digest(self) -> str:
