@@ -20,8 +20,8 @@ from paywall_warehouse.settings import Settings
 SPARK_TYPES: Final = {"varchar": "string", "varchar[]": "array<string>", "timestamptz": "timestamp"}
 
 
-def cluster_statements(settings: Settings, prefix: str) -> list[str]:
-    """Everything that a full build on the cluster needs before dbt starts."""
+def cluster_statements(settings: Settings, prefix: str, built_through: int = -1) -> list[str]:
+    """Everything that a build on the cluster needs before dbt starts; of an incremental one, through which batch all has been built."""
     lake, published = Lake(settings.home), published_state(settings.home)
     manifests = lake.manifests()
     return [
@@ -36,14 +36,14 @@ def cluster_statements(settings: Settings, prefix: str) -> list[str]:
         *small_table(f"{prefix}raw.published_breaks", BREAKS, _published_breaks(settings)),
         *small_table(f"{prefix}build.touched_keys", TOUCHED_KEYS, []),
         *small_table(f"{prefix}build.published", {"through": "bigint"}, [{"through": published.built_through if published else -1}]),
-        *state_statements(prefix, -1),
+        *state_statements(prefix, built_through, full_refresh=built_through < 0),
     ]
 
 
-def state_statements(prefix: str, built_through: int) -> list[str]:
-    """The last batch of which everything has been built; -1 while it is being built."""
+def state_statements(prefix: str, built_through: int, *, full_refresh: bool) -> list[str]:
+    """The last batch of which everything has been built, and whether by one build."""
     columns = {"built_through": "bigint", "full_refresh": "boolean"}
-    return small_table(f"{prefix}ops.build_state", columns, [{"built_through": built_through, "full_refresh": True}])
+    return small_table(f"{prefix}ops.build_state", columns, [{"built_through": built_through, "full_refresh": full_refresh}])
 
 
 def calendar_question(settings: Settings) -> dict[str, str]:
@@ -90,7 +90,10 @@ def small_table(name: str, columns: Mapping[str, str], rows: Iterable[Mapping[st
     stated = ", ".join(f"{column}: {kind}" for column, kind in texts.items())
     given = f"inline(from_json({values}, 'array<struct<{stated}>>', map('mode', 'FAILFAST')))"
     typed = ", ".join(f"cast({column} as {_spark(kind)}) as {column}" for column, kind in columns.items())
-    return [f"drop table if exists {name}", f"create table {name} using parquet as select {typed} from (select {given})"]
+    return [
+        f"create table if not exists {name} ({_defined(columns)}) using parquet",
+        f"insert overwrite table {name} select {typed} from (select {given})",
+    ]
 
 
 def _batches(lake: Lake, table: str, manifests: Iterable[Manifest]) -> list[int]:

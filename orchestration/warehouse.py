@@ -16,7 +16,6 @@ from filelock import Timeout
 from exports.runs import log_unlogged
 from ingestion.landing import Landing
 from ingestion.stripe.api import StripeApi
-from orchestration.cluster import SPARK, ClusterBuild
 from orchestration.dbt import code_version
 from paywall_warehouse.files import has_ended, remove_partials, replace_text
 from paywall_warehouse.home import Home
@@ -45,11 +44,6 @@ class Warehouse:
     """None without a key. One for all pulls of a run: they share its budget of reads."""
     unreachable: list[str] = field(default_factory=list)
     """Why the place of the exports could not be written to: one export has waited for it, the others need not."""
-
-    @property
-    def cluster(self) -> ClusterBuild | None:
-        """The build of this run on the cluster; None where DuckDB builds."""
-        return ClusterBuild(self.settings, self.run_id) if self.settings.warehouse_target == SPARK else None
 
     @contextmanager
     def building(self, *, whole: bool) -> Iterator[None]:
