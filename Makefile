@@ -105,6 +105,7 @@ lock:
 	$(call lock_extra,peers)
 	$(call lock_extra,fuzz)
 	$(call lock_extra,spark)
+	$(call lock_extra,deploy)
 
 clean:
 	rm -rf $(VENV) $(PEERS) $(AUDIT) $(FUZZ) $(SPARK) .mypy_cache .pytest_cache .ruff_cache .hypothesis dbt_project/target dbt_project/logs
