@@ -15,6 +15,8 @@ SESSION: Final = {
     "spark.sql.ansi.enabled": "true",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # What `insert overwrite` replaces: the whole table. dbt's sessions ask for single partitions.
+    "spark.sql.sources.partitionOverwriteMode": "static",
 }
 
 

@@ -16,8 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlglot
 
 from cluster.local import HOST, LocalCluster, iceberg_jar
+from exports import invariants, payment_invariants
+from exports.spark_books import SparkAnswer, in_spark
+from exports.spark_publish import ShownBuild, drop_old_builds, restore, show_build, shown_builds, snapshots
 from ingestion.cluster_build import lake_table, small_table
 from paywall_warehouse.settings import SettingsError, load_settings
 from tests import test_reconciliation as payments
@@ -27,6 +31,18 @@ from tests.harness import run_pipeline
 from tests.payment_builders import land_in_order
 from tests.strategies import build_scenario
 
+CHECKS = (
+    invariants.ENTRY_TOTALS,
+    invariants.BROKEN_WALLET_DAYS,
+    invariants.BROKEN_WALLETS,
+    invariants.BROKEN_ROLLFORWARD_DAYS,
+    payment_invariants.ROWS_THAT_DO_NOT_ADD_UP,
+    payment_invariants.UNCONFIRMED_ROWS,
+    payment_invariants.ROWS_THAT_DISAGREE,
+    payment_invariants.PRESENTMENT_THAT_DIFFERS,
+    payment_invariants.RETURNS_WITHOUT_PAYMENT,
+    payment_invariants.NOT_IN_ONE_CASE,
+)
 HAS_SPARK = all(importlib.util.find_spec(name) for name in ("pyspark", "pyhive")) and shutil.which("java") is not None
 
 
@@ -213,3 +229,62 @@ def test_a_small_table_carries_its_rows_as_text() -> None:
 def test_settings_of_a_cluster_are_checked(name: str, value: str, allowed: str) -> None:
     with pytest.raises(SettingsError, match=f"{name.upper()}.*is not allowed.*{allowed}"):
         load_settings(_env_file=None, **{name: value})
+
+
+def test_checks_are_asked_in_sparks_words() -> None:
+    asked = "select currency, sum(hash(day, amount)) from marts.fct group by all qualify row_number() over (order by currency) = 1"
+    said = in_spark(asked, "run_1_")
+    assert "FROM run_1_marts.fct" in said
+    assert "SUM(CAST(XXHASH64(day, amount) AS DECIMAL(38, 0)))" in said
+    assert "QUALIFY" not in said
+    # What has no schema is a name of the query's own.
+    assert in_spark("with one as (select 1 as a) select a from one", "run_1_") == "WITH one AS (SELECT 1 AS a) SELECT a FROM one"
+
+
+@pytest.mark.parametrize("query", [*CHECKS])
+def test_every_check_has_words_in_spark(query: str) -> None:
+    said = in_spark(query, "run_1_")
+    names = {table.sql() for table in sqlglot.parse_one(said, read="spark").find_all(sqlglot.exp.Table) if table.db}
+    assert names
+    assert all(name.startswith("run_1_") for name in names)
+
+
+class Recorder:
+    """Answers as a cluster with some schemas would, and remembers what it was told."""
+
+    def __init__(self, schemas: list[str], snapshots: dict[str, int]) -> None:
+        self.schemas, self.snapshots, self.told = schemas, snapshots, list[str]()
+
+    def run(self, statement: str) -> None:
+        self.told.append(statement)
+
+    def ask(self, query: str) -> SparkAnswer:
+        if query == "show schemas":
+            return SparkAnswer(["namespace"], [(schema,) for schema in self.schemas])
+        table = query.split("from ")[1].split(".refs", maxsplit=1)[0]
+        return SparkAnswer(["snapshot_id"], [(self.snapshots[table],)] if table in self.snapshots else [])
+
+
+def test_builds_that_nobody_is_shown_are_dropped(tmp_path: Path) -> None:
+    settings = load_settings(_env_file=None, warehouse_home=tmp_path, spark_schema_prefix="acme_")
+    layers = ("acme_run_aa_marts", "acme_run_bb_marts", "acme_run_cc_raw", "acme_run_dd_marts", "acme_run_ee_ops")
+    spark: Any = Recorder([*layers, "acme_marts", "run_ff_marts", "acme_run_cc_theirs", "default"], {})
+    for number, prefix in enumerate(("acme_run_aa_", "acme_run_bb_", "acme_run_dd_")):
+        show_build(settings, spark, ShownBuild(prefix, {}, number, str(number)), ["dim_dates"])
+    assert [build.prefix for build in shown_builds(settings.home)] == ["acme_run_dd_", "acme_run_bb_"]
+    spark.told.clear()
+    drop_old_builds(settings, spark, "acme_run_ee_")
+    assert spark.told == [f"drop schema if exists {schema} cascade" for schema in ("acme_run_aa_marts", "acme_run_cc_raw")]
+
+
+def test_a_view_names_the_snapshot_that_was_checked(tmp_path: Path) -> None:
+    settings = load_settings(_env_file=None, warehouse_home=tmp_path)
+    spark: Any = Recorder([], {"run_aa_marts.dim_users": 7, "run_aa_marts.fct_user_days": 8})
+    build = ShownBuild("run_aa_", snapshots(spark, "run_aa_", ["dim_users", "fct_user_days"]), 3, "f")
+    # A build that was killed has changed one of them since.
+    spark.snapshots["run_aa_marts.fct_user_days"] = 9
+    show_build(settings, spark, build, ["dim_users"])
+    assert spark.told[-1] == "create or replace view marts.dim_users as select * from run_aa_marts.dim_users version as of 7"
+    spark.told.clear()
+    restore(spark, build, ["dim_users", "fct_user_days"])
+    assert spark.told == ["insert overwrite run_aa_marts.fct_user_days select * from run_aa_marts.fct_user_days version as of 8"]

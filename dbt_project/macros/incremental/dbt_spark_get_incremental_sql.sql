@@ -4,18 +4,46 @@
 {%- endmacro %}
 
 {#-
-    The new rows are a view over the table that is about to change: they are written down first. Deleting and inserting are two steps;
-    readers see neither before the build is published, and the next build starts from what was.
+    The days that hold a touched row or get a new one are overwritten, all at once, with their other rows and the new ones. Both are written down first: they
+    are read from the table that is about to change. A day that is left without rows is deleted by itself, as only days with rows are overwritten.
 -#}
 {% macro dbt_spark_get_incremental_sql(strategy, source, target, existing, unique_key, incremental_predicates) -%}
     {%- set columns = adapter.get_columns_in_relation(target) | map(attribute='name') | join(', ') -%}
-    {%- set fresh = generate_schema_name('build', none) ~ '.' ~ target.identifier ~ '__fresh' -%}
+    {%- set day, aside = config.require('partition_by'), generate_schema_name('build', none) ~ '.' ~ target.identifier -%}
+    {%- set fresh, days, kept = aside ~ '__fresh', aside ~ '__days', aside ~ '__kept' -%}
+    {%- set touched, match, fresh_match = context[config.require('touched_rows')](), config.require('touched_match'), config.get('fresh_match') -%}
+
     {%- do run_query('create or replace table ' ~ fresh ~ ' using iceberg as select * from ' ~ source) -%}
-    {%- do run_query(delete_matching(target, context[config.require('touched_rows')](), 'touched', config.require('touched_match'))) -%}
-    {%- if config.get('fresh_match') -%}
-        {%- do run_query(delete_matching(target, 'select * from ' ~ fresh, 'fresh', config.get('fresh_match'))) -%}
+
+    {%- set touched_days -%}
+    select present.{{ day }} from {{ target }} as present semi join ({{ touched }}) as touched on {{ match }}
+    union
+    select {{ day }} from {{ fresh }}
+    {%- if fresh_match %}
+    union
+    select present.{{ day }} from {{ target }} as present semi join {{ fresh }} as fresh on {{ fresh_match }}
     {%- endif -%}
-    insert into {{ target }} ({{ columns }})
-    select {{ columns }}
-    from {{ fresh }}
+    {%- endset -%}
+    {%- do run_query('create or replace table ' ~ days ~ ' using iceberg as ' ~ touched_days) -%}
+
+    {%- set kept_rows -%}
+    select present.*
+    from {{ target }} as present
+    semi join {{ days }} as days on present.{{ day }} = days.{{ day }}
+    anti join ({{ touched }}) as touched on {{ match }}
+    {%- if fresh_match %}
+    anti join {{ fresh }} as fresh on {{ fresh_match }}
+    {%- endif -%}
+    {%- endset -%}
+    {%- do run_query('create or replace table ' ~ kept ~ ' using iceberg as ' ~ kept_rows) -%}
+
+    {%- set emptied = 'select ' ~ day ~ ' from ' ~ days ~ ' except select ' ~ day ~ ' from ' ~ kept ~ ' except select ' ~ day ~ ' from ' ~ fresh -%}
+    {%- if run_query(emptied ~ ' limit 1').rows -%}
+        {%- do run_query('delete from ' ~ target ~ ' where ' ~ day ~ ' in (' ~ emptied ~ ')') -%}
+    {%- endif -%}
+    {%- do run_query('set spark.sql.sources.partitionOverwriteMode = dynamic') -%}
+    insert overwrite {{ target }} ({{ columns }})
+    select {{ columns }} from {{ kept }}
+    union all
+    select {{ columns }} from {{ fresh }}
 {%- endmacro %}
