@@ -4,7 +4,7 @@ The cluster reads the lake's own Parquet files where they lie. What is not in th
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -61,10 +61,12 @@ def calendar_question(settings: Settings) -> dict[str, str]:
     }
 
 
-def lake_table(table: str, location: str, batches: Sequence[int]) -> list[str]:
-    """A table of the lake as a view of its committed batches, each a partition: a folder that no manifest names is not read."""
+def lake_table(table: str, location: str, batches: Mapping[int, str]) -> list[str]:
+    """A table of the lake as a view of its committed batches, each with its folder a partition: one that no manifest names is not read."""
     columns = {name: kind for name, kind in LAKE_TABLES[table].items() if name != "batch_seq"}
-    partitions = " ".join(f"partition (batch_seq = {batch}) location {_text(f'{location}/{table}/batch={batch:08d}')}" for batch in batches)
+    partitions = " ".join(
+        f"partition (batch_seq = {batch}) location {_text(f'{location}/{table}/{folder}')}" for batch, folder in batches.items()
+    )
     return [
         f"drop table if exists raw.lake_{table}",
         f"create table raw.lake_{table} ({_defined(columns)}, batch_seq bigint) using parquet partitioned by (batch_seq)"
@@ -84,8 +86,8 @@ def small_table(name: str, columns: Mapping[str, str], rows: Iterable[Mapping[st
     return [f"drop table if exists {name}", f"create table {name} using parquet as select {typed} from (select {given})"]
 
 
-def _batches(lake: Lake, table: str, manifests: Iterable[Manifest]) -> list[int]:
-    return [manifest.batch_seq for manifest in manifests if lake.batch_folder(table, manifest.batch_seq).is_dir()]
+def _batches(lake: Lake, table: str, manifests: Iterable[Manifest]) -> dict[int, str]:
+    return {manifest.batch_seq: manifest.folder for manifest in manifests if lake.batch_folder(table, manifest).is_dir()}
 
 
 def _published_breaks(settings: Settings) -> list[dict[str, Any]]:
