@@ -12,6 +12,7 @@ import duckdb
 
 from ingestion.build import loaded_files, reporting_today, settings_row
 from ingestion.lake import Lake, Manifest
+from ingestion.price_book import resolved_batches
 from ingestion.tables import BREAKS, LAKE_TABLES, LOADED_FILES, SETTINGS, TOUCHED_KEYS, shown_name
 from paywall_warehouse.settings import Settings
 
@@ -21,7 +22,7 @@ SPARK_TYPES: Final = {"varchar": "string", "varchar[]": "array<string>", "timest
 def cluster_statements(settings: Settings) -> list[str]:
     """Everything that a full build on the cluster needs before dbt starts."""
     lake = Lake(settings.home)
-    manifests = lake.manifests()
+    manifests = resolved_batches(lake)
     return [
         *(f"create schema if not exists {schema}" for schema in ("raw", "build", "ops")),
         *(statement for table in LAKE_TABLES for statement in lake_table(table, settings.lake, _batches(lake, table, manifests))),

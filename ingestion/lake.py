@@ -173,7 +173,7 @@ class Lake:
     def keep_prepared(self, aside: Path) -> str:
         """Keep what is aside for another process to commit; returns its name, by which `taking_prepared` finds it."""
         name = f"prepared-{uuid4().hex}"
-        aside.rename(self._tmp / name)
+        move_folder(aside, self._tmp / name)
         return name
 
     @contextmanager

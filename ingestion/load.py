@@ -1,7 +1,7 @@
 """One landing folder to one batch in the lake: what is new, read, judged, typed, written, committed."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 
@@ -32,6 +33,7 @@ from paywall_warehouse.files import sha256
 from paywall_warehouse.quoting import file_literal, literal
 from paywall_warehouse.settings import Settings
 
+One = TypeVar("One")
 # What one Parquet file of a batch is made of; it is written again where a record of it was rejected.
 PORTION_BYTES = 1 << 30
 # A group of the usual 120,000 records with 64 KiB of metadata each is 8 GB; one thread with groups like these needs less than 1 GB.
@@ -284,7 +286,7 @@ def _write_batch(settings: Settings, source: Source, found: _Found, aside: Path,
         define_macros(connection)
         _create_rejects(connection)
         _create_facts(connection, found.facts)
-        portions = deque(_portions([file for file, _ in found.readable]))
+        portions = deque(in_portions([file for file, _ in found.readable], lambda one: one.file.bytes, PORTION_BYTES))
         part, groups = 0, ""
         while portions:
             files = portions.popleft()
@@ -321,16 +323,16 @@ def _write_batch(settings: Settings, source: Source, found: _Found, aside: Path,
     return Manifest(batch_seq=batch_seq, table=source.table, loaded_at=loaded_at, files=records, models=sorted(models))
 
 
-def _portions(files: Sequence[LocalFile]) -> Iterator[list[LocalFile]]:
-    """The files in portions that become a Parquet file each, in their order."""
-    portion: list[LocalFile] = []
+def in_portions(files: Iterable[One], bytes_of: Callable[[One], int], limit: int) -> Iterator[list[One]]:
+    """The files in portions of so many bytes, or of one file each that has more, in their order."""
+    portion: list[One] = []
     size = 0
     for file in files:
-        if portion and size + file.file.bytes > PORTION_BYTES:
+        if portion and size + bytes_of(file) > limit:
             yield portion
             portion, size = [], 0
         portion.append(file)
-        size += file.file.bytes
+        size += bytes_of(file)
     if portion:
         yield portion
 
