@@ -9,6 +9,7 @@ from ingestion.groups import GROUP_BYTES, Group, Prepared, commit_groups, plan_g
 from ingestion.lake import Lake
 from ingestion.load import SOURCES
 from orchestration.assets import load_metadata, loaded_in_words
+from orchestration.automation import refresh_job
 from orchestration.retries import retried
 from paywall_warehouse.settings import Settings
 
@@ -58,3 +59,20 @@ def ingest_job(settings: Settings, executor: dg.ExecutorDefinition) -> dg.JobDef
         commit_batches(plan_ingestion().map(load_group).collect())
 
     return ingest
+
+
+def ingested_sensor(ingestion: dg.JobDefinition) -> dg.SensorDefinition:
+    """Starts the run that builds from what workers have loaded."""
+
+    @dg.run_status_sensor(
+        name="ingested",
+        run_status=dg.DagsterRunStatus.SUCCESS,
+        monitored_jobs=[ingestion],
+        request_job=refresh_job,
+        description="Starts a run when `ingest_parallel` has ended well.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def ingested(context: dg.RunStatusSensorContext) -> dg.RunRequest:
+        return dg.RunRequest(run_key=context.dagster_run.run_id)
+
+    return ingested

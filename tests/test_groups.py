@@ -255,12 +255,12 @@ def at_once(home: Path, barrier: Barrier, how: str) -> None:
     for number in range(ROUNDS):
         settings = settings_of(home / str(number))
         if how == "load":
-            barrier.wait()
+            barrier.wait(60)
             for source in ("ledger", "events"):
                 load(settings, source)
         else:
             prepared = [prepare(settings, group) for group in plan_groups(settings, 1)]
-            barrier.wait()
+            barrier.wait(60)
             list(commit_groups(settings, prepared))
 
 
@@ -269,7 +269,7 @@ def test_processes_that_load_the_same_files_at_the_same_moment_load_each_once(tm
     for number in range(ROUNDS):
         land_three(settings_of(tmp_path / str(number)))
     barrier = CHILDREN.Barrier(2)
-    children = [CHILDREN.Process(target=at_once, args=(tmp_path, barrier, how)) for how in ("groups", other)]
+    children = [CHILDREN.Process(daemon=True, target=at_once, args=(tmp_path, barrier, how)) for how in ("groups", other)]
     for child in children:
         child.start()
     for child in children:
@@ -359,7 +359,7 @@ def worker(home: Path, point: str | None) -> None:
 @pytest.mark.parametrize("point", POINTS)
 def test_a_worker_that_is_killed_loses_nothing_and_doubles_nothing(settings: Settings, point: str) -> None:
     land_three(settings)
-    child = CHILDREN.Process(target=worker, args=(settings.home.root, point))
+    child = CHILDREN.Process(daemon=True, target=worker, args=(settings.home.root, point))
     child.start()
     child.join()
     assert child.exitcode == -signal.SIGKILL
@@ -385,7 +385,7 @@ def test_workers_that_are_killed_at_random_moments_lose_nothing_and_double_nothi
         settings = settings_of(tmp_path / str(number))
         land_three(settings)
         # Two at once: one dies while the other is at work.
-        children = [CHILDREN.Process(target=worker, args=(settings.home.root, None)) for _ in range(2)]
+        children = [CHILDREN.Process(daemon=True, target=worker, args=(settings.home.root, None)) for _ in range(2)]
         for child in children:
             child.start()
         time.sleep(chance.uniform(0.05, 0.7))
