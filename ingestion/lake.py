@@ -63,7 +63,7 @@ class Manifest:
     @property
     def folder(self) -> str:
         """The name of the batch's folder in each table."""
-        return f"batch={self.batch_seq:08d}{self.writer and '-'}{self.writer}"
+        return f"batch={self.batch_seq:08d}" + (f"-{self.writer}" if self.writer else "")
 
     @property
     def records(self) -> int:
@@ -188,13 +188,15 @@ class Lake:
                 yield aside
 
     def _uncommitted(self) -> Iterator[Path]:
-        folders: dict[int, list[Path]] = {}
+        folders: dict[str, list[Path]] = {}
         for folder in self._root.glob("*/batch=*"):
-            folders.setdefault(int(folder.name.split("=")[1].split("-")[0]), []).append(folder)
+            number, _, _ = folder.name.removeprefix("batch=").partition("-")
+            folders.setdefault(number, []).append(folder)
         for number, own in folders.items():
-            if not self._manifest_file(number).exists():
+            file = self._root / "_manifests" / f"{number}.json"
+            if not file.exists():
                 yield from own
             elif len({folder.name for folder in own}) > 1:
                 # Somebody else took the number of a killed process. Only then is a manifest read: there may be thousands.
-                (manifest,) = self.manifests(number)[:1]
+                manifest = Manifest.from_json(file.read_text(encoding="utf-8"))
                 yield from (folder for folder in own if folder.name != manifest.folder)

@@ -50,7 +50,9 @@ def put_where_nothing_is(prepared: Path, path: Path) -> bool:
     try:
         os.link(prepared, path)
     except FileExistsError:
-        return False
+        # A network file system says so too where its first answer got lost and it was asked again.
+        if not os.path.samefile(prepared, path):
+            return False
     fsync_path(path.parent)
     return True
 

@@ -292,6 +292,18 @@ def test_what_a_living_worker_writes_is_not_removed(settings: Settings) -> None:
     assert left_over(settings) == []
 
 
+@pytest.mark.parametrize(("makes", "left"), [(ingest, "batch=00000000"), (partial(load, source_name="ledger"), "batch=00000000-other")])
+def test_what_a_killed_process_left_under_a_number_that_another_took_is_removed(settings: Settings, makes: Any, left: str) -> None:
+    land(settings, "ledger/a.jsonl", [charge("a", NOON)])
+    with settings.home.working():
+        (settings.home.lake / "rejects" / left).mkdir(parents=True)
+        (settings.home.lake / "rejects" / "batch=of somebody").mkdir()
+        makes(settings)
+    load(settings, "ledger")
+    assert left_over(settings) == []
+    assert rows(settings, "select entry_id from {}") == [("a",)]
+
+
 def test_what_is_prepared_waits_a_day_for_its_commit(settings: Settings) -> None:
     land(settings, "ledger/a.jsonl", [charge("a", NOON)])
     (kept,) = [prepare(settings, group) for group in plan_groups(settings)]
