@@ -5,11 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 
 from ingestion.lake import LOADED, Lake, Manifest
-from paywall_warehouse.files import replace_file
 from paywall_warehouse.quoting import file_literal, literal
 from paywall_warehouse.settings import Settings
+
+# Of DuckDB.
+USUAL_GROUP_ROWS, FEWEST_GROUP_ROWS = 122_880, 2048
 
 
 def commit(settings: Settings, manifest: Manifest, seen_through: int, aside: Path) -> Manifest | None:
@@ -44,13 +47,17 @@ def _is_loaded(manifest: Manifest, others: Iterable[Manifest]) -> bool:
 
 
 def _renumber(settings: Settings, aside: Path, number: int) -> None:
-    """Write the rows of a batch with another number: a fifth of the time that reading and judging them took."""
-    with duckdb.connect(config=settings.duckdb_config()) as connection:
-        for parquet in sorted(aside.rglob("*.parquet")):
-            rows = f"read_parquet({file_literal(str(parquet))}, hive_partitioning = false)"
-            query = f"select * replace ({number}::bigint as batch_seq) from {rows}"
-            replace_file(parquet, lambda partial, query=query: _copy(connection, query, partial))  # type: ignore[misc]
-
-
-def _copy(connection: duckdb.DuckDBPyConnection, query: str, parquet: Path) -> None:
-    connection.execute(f"copy ({query}) to {literal(str(parquet))} (format parquet, compression zstd)")
+    """Write the rows of a batch with another number: a third of the time that reading and judging them took."""
+    for parquet in sorted(aside.rglob("*.parquet")):
+        groups = pq.read_metadata(parquet)
+        # As many rows a group as there were, by one thread where there were few: records may be so large that no more fit into memory.
+        most = max((groups.row_group(place).num_rows for place in range(groups.num_row_groups)), default=0)
+        config = settings.duckdb_config() | ({"threads": "1"} if most < USUAL_GROUP_ROWS else {})
+        rows = f"read_parquet({file_literal(str(parquet))}, hive_partitioning = false)"
+        written = parquet.with_name(f"{parquet.name}.renumbered")
+        options = f"format parquet, compression zstd, row_group_size {max(most, FEWEST_GROUP_ROWS)}"
+        with duckdb.connect(config=config) as connection:
+            connection.execute(
+                f"copy (select * replace ({number}::bigint as batch_seq) from {rows}) to {literal(str(written))} ({options})"
+            )
+        written.replace(parquet)

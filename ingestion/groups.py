@@ -57,7 +57,7 @@ def prepare(settings: Settings, group: Group) -> Prepared:
     """Make the batch of a group and keep it aside."""
     lake = Lake(settings.home)
     with settings.home.working(), lake.writing_aside() as aside:
-        made = _make(settings, group, aside)
+        made = _make(settings, group, aside, group.number)
         if made.manifest is None:
             return Prepared(group, None)
         _write(made, made.manifest, aside)
@@ -97,11 +97,11 @@ def _make_and_commit(settings: Settings, group: Group) -> LoadResult | None:
                 return result
 
 
-def _make(settings: Settings, group: Group, aside: Path) -> Made:
+def _make(settings: Settings, group: Group, aside: Path, number: int | None = None) -> Made:
     """A file that has changed since the plan has landed anew, behind the others: it is left to the next ingestion."""
     landing = Landing.of(settings)
     files = [file for file in group.files if landing.is_unchanged(file)]
-    return make_batch(settings, SOURCES[group.source], files, aside, number=group.number)
+    return make_batch(settings, SOURCES[group.source], files, aside, number=number)
 
 
 def _commit(settings: Settings, group: Group, made: Made, manifest: Manifest, aside: Path) -> LoadResult | None:

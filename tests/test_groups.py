@@ -15,6 +15,7 @@ from typing import Any
 
 import dagster as dg
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from ingestion import groups, lake
@@ -22,7 +23,7 @@ from ingestion import load as load_module
 from ingestion.erasure.erase import erase
 from ingestion.groups import commit_groups, plan_groups, prepare
 from ingestion.lake import Lake
-from ingestion.load import LandingFileChangedError, LoadResult, load
+from ingestion.load import SMALL_GROUPS, LandingFileChangedError, LoadResult, load
 from ingestion.price_book import resolve_price_book, resolved_batches
 from ingestion.tables import LAKE_TABLES, typed
 from orchestration.ingestion import ingest_job
@@ -173,6 +174,21 @@ def test_rows_say_the_number_that_their_batch_got_where_others_were_faster(setti
         (5, 1),
         (6, 1),
     ]
+
+
+def test_a_batch_with_large_records_keeps_its_small_row_groups(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More of them would not fit into memory."""
+    land(settings, "ledger/a.jsonl", [charge(f"e{number}", NOON) for number in range(5000)])
+    write = load_module._write
+    monkeypatch.setattr(load_module, "_write", lambda connection, query, parquet, _: write(connection, query, parquet, SMALL_GROUPS))
+    prepared = [prepare(settings, group) for group in plan_groups(settings)]
+    land(settings, "events/a.jsonl", [Raw("{")])
+    load(settings, "events")
+    assert [one.batch_seq for one in commit_groups(settings, prepared)] == [1]
+    (parquet,) = settings.home.lake.glob("ledger_entries/*/*.parquet")
+    written = pq.read_metadata(parquet)
+    assert sorted(written.row_group(place).num_rows for place in range(written.num_row_groups)) == [904, 2048, 2048]
+    assert rows(settings, "select count(distinct entry_id), min(batch_seq), max(batch_seq) from {}") == [(5000, 1, 1)]
 
 
 def test_a_number_that_is_taken_between_look_and_commit_is_left_to_who_has_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
