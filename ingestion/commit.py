@@ -53,7 +53,8 @@ def _renumber(settings: Settings, aside: Path, number: int) -> None:
         # As many rows a group as there were, by one thread where there were few: records may be so large that no more fit into memory.
         most = max((groups.row_group(place).num_rows for place in range(groups.num_row_groups)), default=0)
         config = settings.duckdb_config() | ({"threads": "1"} if most < USUAL_GROUP_ROWS else {})
-        query = f"select * replace ({number}::bigint as batch_seq) from read_parquet({file_literal(str(parquet))}, hive_partitioning = false)"
+        rows = f"read_parquet({file_literal(str(parquet))}, hive_partitioning = false)"
+        query = f"select * replace ({number}::bigint as batch_seq) from {rows}"
         options = f"format parquet, compression zstd, row_group_size {max(most, FEWEST_GROUP_ROWS)}"
         written = parquet.with_name(f"{parquet.name}.renumbered")
         with duckdb.connect(config=config) as connection:
