@@ -47,7 +47,7 @@ def _is_loaded(manifest: Manifest, others: Iterable[Manifest]) -> bool:
 
 
 def _renumber(settings: Settings, aside: Path, number: int) -> None:
-    """Write the rows of a batch with another number: a third of the time that reading and judging them took."""
+    """Write the rows of a batch with another number: a fifth of the time that reading and judging them took."""
     for parquet in sorted(aside.rglob("*.parquet")):
         groups = pq.read_metadata(parquet)
         # As many rows a group as there were, by one thread where there were few: records may be so large that no more fit into memory.

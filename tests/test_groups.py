@@ -266,6 +266,15 @@ def test_of_two_workers_on_the_same_group_one_makes_the_batch(settings: Settings
     assert len(loaded_paths(settings)) == 7
 
 
+def test_a_file_that_two_workers_cannot_read_is_one_reject(settings: Settings) -> None:
+    land(settings, "ledger/a.jsonl.gz", [charge("a", NOON)])
+    first, second = ([prepare(settings, group) for group in plan_groups(settings)] for _ in range(2))
+    assert [one.rejected for one in commit_groups(settings, first)] == [1]
+    assert list(commit_groups(settings, second)) == []
+    assert rows(settings, "select path, reason_code from {}", "rejects") == [("ledger/a.jsonl.gz", "not_what_its_name_says")]
+    assert plan_groups(settings) == [], "the next load tries it again"
+
+
 def at_once(home: Path, barrier: Barrier, how: str) -> None:
     """A process that ingests, in each round, what another one ingests at the same moment."""
     for number in range(ROUNDS):
