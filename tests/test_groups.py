@@ -26,7 +26,7 @@ from ingestion.lake import Lake
 from ingestion.load import SMALL_GROUPS, LandingFileChangedError, LoadResult, load
 from ingestion.price_book import resolve_price_book, resolved_batches
 from ingestion.tables import LAKE_TABLES, typed
-from orchestration.ingestion import ingest_job
+from orchestration.ingestion import ingest_job, ingested_sensor
 from paywall_warehouse.quoting import literal
 from paywall_warehouse.settings import Settings, load_settings
 from tests.builders import Raw, charge, event, jsonl
@@ -478,3 +478,15 @@ def test_a_file_that_changes_while_a_step_reads_it_is_left_to_the_next_ingestion
     assert tries == [1, 0]
     monkeypatch.undo()
     assert [one.files for one in ingest(settings)] == [1]
+
+
+def test_an_ingestion_is_followed_by_the_run_that_builds(
+    settings: Settings, run: Callable[[], dg.ExecuteInProcessResult], instance: dg.DagsterInstance
+) -> None:
+    done = run()
+    sensor = ingested_sensor(ingest_job(settings, dg.in_process_executor))
+    (ended,) = [event for event in done.all_events if event.event_type is dg.DagsterEventType.RUN_SUCCESS]
+    context = dg.build_run_status_sensor_context("ingested", dagster_event=ended, dagster_instance=instance, dagster_run=done.dagster_run)
+    request = sensor(context)
+    assert isinstance(request, dg.RunRequest)
+    assert (sensor.job_name, request.run_key) == ("refresh", done.run_id)
