@@ -22,8 +22,9 @@ define environment
 test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
 endef
 
-run: $(INSTALLED)
-	$(BIN)/paywall-warehouse run --sample
+# With WAREHOUSE_TARGET=spark on the cluster that the settings name, such as that of `make spark-up`.
+run: $(if $(filter spark,$(WAREHOUSE_TARGET)),$(SPARK)/.installed,$(INSTALLED))
+	$(<D)/bin/paywall-warehouse run --sample
 
 # The first two side by side: each is one core's work for most of a minute.
 test: $(INSTALLED)
@@ -105,6 +106,7 @@ lock:
 	$(call lock_extra,peers)
 	$(call lock_extra,fuzz)
 	$(call lock_extra,spark)
+	$(call lock_extra,deploy)
 
 clean:
 	rm -rf $(VENV) $(PEERS) $(AUDIT) $(FUZZ) $(SPARK) .mypy_cache .pytest_cache .ruff_cache .hypothesis dbt_project/target dbt_project/logs

@@ -21,6 +21,15 @@ START_SECONDS = 120
 STOP_SECONDS = 20
 
 
+# Tables of Iceberg's beside others, in the catalog that sessions have anyhow. Derby knows no locks of Hive's. Without Iceberg's extension
+# of Spark's SQL: with it, views of this catalog are made by Iceberg 1.9, whose `create or replace view` replaces nothing.
+ICEBERG = {
+    "spark.sql.catalog.spark_catalog": "org.apache.iceberg.spark.SparkSessionCatalog",
+    "spark.sql.catalog.spark_catalog.type": "hive",
+    "spark.hadoop.iceberg.engine.hive.lock-enabled": "false",
+}
+
+
 class ClusterError(Exception):
     """The cluster did not start; the text says which part and where its log is."""
 
@@ -73,6 +82,8 @@ class LocalCluster:
             "spark.ui.enabled": "false",
             "spark.hadoop.hive.server2.thrift.bind.host": HOST,
             "spark.hadoop.hive.server2.thrift.port": str(self.port),
+            "spark.jars": str(iceberg_jar()),
+            **ICEBERG,
         }
         return [
             *("--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2", "--master", master),
@@ -135,12 +146,21 @@ class LocalCluster:
         (self.folder / "processes.json").write_text(json.dumps(processes), encoding="utf-8")
 
 
+def iceberg_jar() -> Path:
+    """Iceberg for Spark 3.5 and Scala 2.12, from the package that brings it."""
+    return _folder_of("snowpark_connect_deps_iceberg") / "jars" / "iceberg-spark-runtime-3.5_2.12-1.9.2.jar"
+
+
 def _spark_home() -> str:
-    """Of the package: found, not imported, as most of this project's environments are without it."""
-    package = importlib.util.find_spec("pyspark")
-    if package is None or package.origin is None:
-        raise ClusterError("There is no Spark here: make spark-up installs it in an environment of its own.")
-    return str(Path(package.origin).parent)
+    return str(_folder_of("pyspark"))
+
+
+def _folder_of(package: str) -> Path:
+    """Of an installed package: found, not imported, as most of this project's environments are without it."""
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        raise ClusterError(f"There is no {package} here: make spark-up installs it in an environment of its own.")
+    return Path(found.origin).parent
 
 
 def _is_running(process: int) -> bool:

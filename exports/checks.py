@@ -1,16 +1,35 @@
 """A check before publication: what was expected, what was found, and where to look further."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
-from typing import Any, Final
-
-import duckdb
+from typing import Any, Final, Protocol
 
 ERROR: Final = "error"
 WARN: Final = "warn"
 # Python's own context keeps 28 digits; a DECIMAL(38,12) has up to 38.
 EXACT: Final = Context(prec=80)
+
+
+class Answer(Protocol):
+    """What a query gave, as Python's database interface has it."""
+
+    @property
+    def description(self) -> Sequence[Sequence[Any]] | None:
+        """A sequence for each column, whose first element is its name."""
+
+    def fetchone(self) -> Any:
+        """The next row, None behind the last."""
+
+    def fetchall(self) -> list[Any]:
+        """All rows that are left."""
+
+
+class Books(Protocol):
+    """What checks ask: the build file, or a build on a cluster."""
+
+    def execute(self, query: str, /) -> Answer:
+        """The answer to a query in DuckDB's SQL."""
 
 
 @dataclass(frozen=True)
@@ -42,21 +61,21 @@ def invariant(name: str, scope: str, expected: Any, actual: Any, query: str) -> 
     return Invariant(name, scope, Decimal(expected), Decimal(actual), Decimal(expected) == Decimal(actual), query)
 
 
-def none_of(connection: duckdb.DuckDBPyConnection, name: str, scope: str, query: str, quick: str | None = None) -> Invariant:
+def none_of(books: Books, name: str, scope: str, query: str, quick: str | None = None) -> Invariant:
     """An invariant that holds where a query finds no row.
 
     `quick` is a cheaper query that finds something wherever `query` does; only then `query` is asked where.
     """
-    found = number(connection, f"select count(*) from ({quick or query})")
+    found = number(books, f"select count(*) from ({quick or query})")
     if found and quick:
-        rows = number(connection, f"select count(*) from ({query})")
+        rows = number(books, f"select count(*) from ({query})")
         found, query = (rows, query) if rows else (found, quick)
     return invariant(name, scope, 0, found, " ".join(query.split()))
 
 
-def number(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
+def number(books: Books, query: str) -> Any:
     """The only value of a query; 0 for NULL."""
-    row = connection.execute(query).fetchone()
+    row = books.execute(query).fetchone()
     return (row[0] if row else 0) or 0
 
 

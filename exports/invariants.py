@@ -4,9 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-import duckdb
-
-from exports.checks import EXACT, Invariant, invariant, none_of, number
+from exports.checks import EXACT, Books, Invariant, invariant, none_of, number
 from exports.payment_invariants import PAYMENT_INVARIANTS, check_payments
 from paywall_warehouse.settings import Settings
 
@@ -94,7 +92,7 @@ having count(*) filter (where closing_balance
 """
 
 BROKEN_ROLLFORWARD_DAYS = """
-select coalesce(rolled.currency, wallets.currency) as currency, coalesce(rolled.date_day, wallets.date_day) as date_day, rolled, wallets
+select coalesce(rolled.currency, wallets.currency) as currency, coalesce(rolled.date_day, wallets.date_day) as date_day, rolled.*, wallets.*
 from (
     select currency, date_day, {movements}, closing_balance - opening_balance as moved,
         opening_balance - lag(closing_balance, 1, 0::decimal(38, 12)) over (partition by currency order by date_day) as jumped
@@ -111,37 +109,37 @@ where rolled.jumped is distinct from 0 or rolled.moved <> coalesce(wallets.moved
 )
 
 
-def check_invariants(connection: duckdb.DuckDBPyConnection, settings: Settings) -> list[Invariant]:
-    """Every invariant over the build file, in the order of `INVARIANTS`."""
-    through_today, entries = _entry_totals(connection)
+def check_invariants(books: Books, settings: Settings) -> list[Invariant]:
+    """Every invariant over the books of a build, in the order of `INVARIANTS`."""
+    through_today, entries = _entry_totals(books)
     return [
-        *_records(connection),
-        _unique_ids(connection),
-        *_equal("daily_revenue_equals_entries", entries, _totals(connection, "fct_daily_revenue", SHARED_MEASURES), SHARED_MEASURES),
+        *_records(books),
+        _unique_ids(books),
+        *_equal("daily_revenue_equals_entries", entries, _totals(books, "fct_daily_revenue", SHARED_MEASURES), SHARED_MEASURES),
         *_equal(
             "user_days_equal_entries",
             entries,
-            _totals(connection, "fct_user_days", (*SHARED_MEASURES, "deposits", "promo_deposits")),
+            _totals(books, "fct_user_days", (*SHARED_MEASURES, "deposits", "promo_deposits")),
             (*SHARED_MEASURES, "deposits", "promo_deposits"),
         ),
-        *_equal("user_months_equal_entries", entries, _totals(connection, "fct_user_months", MONTHLY_MEASURES), MONTHLY_MEASURES),
-        none_of(connection, "wallet_days_balance", "all", BROKEN_WALLET_DAYS, quick=BROKEN_WALLETS),
-        *_wallets(connection, entries),
-        none_of(connection, "rollforward_equals_wallets", "all", BROKEN_ROLLFORWARD_DAYS),
-        *_gaps(connection),
-        *_all_time(connection, through_today),
-        _reject_ratio(connection, settings.max_reject_ratio),
-        *check_payments(connection, settings),
+        *_equal("user_months_equal_entries", entries, _totals(books, "fct_user_months", MONTHLY_MEASURES), MONTHLY_MEASURES),
+        none_of(books, "wallet_days_balance", "all", BROKEN_WALLET_DAYS, quick=BROKEN_WALLETS),
+        *_wallets(books, entries),
+        none_of(books, "rollforward_equals_wallets", "all", BROKEN_ROLLFORWARD_DAYS),
+        *_gaps(books),
+        *_all_time(books, through_today),
+        _reject_ratio(books, settings.max_reject_ratio),
+        *check_payments(books, settings),
     ]
 
 
-def _records(connection: duckdb.DuckDBPyConnection) -> Iterator[Invariant]:
+def _records(books: Books) -> Iterator[Invariant]:
     accepted = number(
-        connection,
+        books,
         "select sum(entry_records) from raw.loaded_files where batch_seq <= (select built_through from ops.build_state)",
     )
-    entries, versions = connection.execute("select count(*), coalesce(sum(versions), 0) from marts.fct_ledger_entries").fetchall()[0]
-    orphans = number(connection, "select sum(versions) from intermediate.int_entries__orphans")
+    entries, versions = books.execute("select count(*), coalesce(sum(versions), 0) from marts.fct_ledger_entries").fetchall()[0]
+    orphans = number(books, "select sum(versions) from intermediate.int_entries__orphans")
     # `versions` counts the records behind an entry: one is shown, the others are superseded.
     superseded = versions - entries
     yield invariant(
@@ -153,37 +151,37 @@ def _records(connection: duckdb.DuckDBPyConnection) -> Iterator[Invariant]:
     )
 
 
-def _unique_ids(connection: duckdb.DuckDBPyConnection) -> Invariant:
+def _unique_ids(books: Books) -> Invariant:
     # An id can only stand twice where rows were written: everywhere after a full refresh, else at the ids that the build touched.
     query = (
         "select entry_id, count(*) from marts.fct_ledger_entries where (select full_refresh from ops.build_state)"
         " or entry_id in (select entry_id from intermediate.int_touched__entries) group by entry_id having count(*) > 1"
     )
-    return none_of(connection, "entry_ids_are_unique", "all", query)
+    return none_of(books, "entry_ids_are_unique", "all", query)
 
 
-def _wallets(connection: duckdb.DuckDBPyConnection, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Invariant]:
+def _wallets(books: Books, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Invariant]:
     current = _by_currency(
-        connection,
+        books,
         "select currency, sum(closing_balance) as balance_effect from marts.fct_wallet_days where valid_to is null group by currency",
     )
     yield from _equal("wallets_equal_entries", entries, current, ("balance_effect",))
 
 
-def _gaps(connection: duckdb.DuckDBPyConnection) -> Iterator[Invariant]:
+def _gaps(books: Books) -> Iterator[Invariant]:
     expected = number(
-        connection,
+        books,
         """select (select count(distinct currency) from marts.fct_ledger_entries)
             * (select coalesce(date_diff('day', min(date_day), max(date_day)) + 1, 0) from marts.dim_dates)""",
     )
-    actual = number(connection, "select count(*) from (select distinct currency, date_day from marts.fct_balance_rollforward)")
+    actual = number(books, "select count(*) from (select distinct currency, date_day from marts.fct_balance_rollforward)")
     query = "select currency, min(date_day), max(date_day), count(*) from marts.fct_balance_rollforward group by currency"
     yield invariant("rollforward_has_no_gaps", "all", expected, actual, query)
 
 
-def _entry_totals(connection: duckdb.DuckDBPyConnection) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+def _entry_totals(books: Books) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """The sums of the entries through today, and of all, by currency."""
-    result = connection.execute(ENTRY_TOTALS)
+    result = books.execute(ENTRY_TOTALS)
     names = [column[0] for column in result.description or []][2:]
     through_today: dict[str, dict[str, Any]] = {}
     every: dict[str, dict[str, Any]] = {}
@@ -197,14 +195,14 @@ def _entry_totals(connection: duckdb.DuckDBPyConnection) -> tuple[dict[str, dict
     return through_today, every
 
 
-def _all_time(connection: duckdb.DuckDBPyConnection, expected: Mapping[str, Mapping[str, Any]]) -> Iterator[Invariant]:
-    kpis = _by_currency(connection, "select * exclude (period) from marts.fct_period_kpis where period = 'all_time'")
+def _all_time(books: Books, expected: Mapping[str, Mapping[str, Any]]) -> Iterator[Invariant]:
+    kpis = _by_currency(books, f"select currency, {', '.join(KPI_MEASURES)} from marts.fct_period_kpis where period = 'all_time'")
     yield from _equal("all_time_kpis_equal_entries", expected, kpis, KPI_MEASURES)
 
 
-def _reject_ratio(connection: duckdb.DuckDBPyConnection, limit: float) -> Invariant:
+def _reject_ratio(books: Books, limit: float) -> Invariant:
     """Over all records that no publication has shown yet, so that a refused batch stays refused in the next run too."""
-    records, rejected = connection.execute(
+    records, rejected = books.execute(
         """select coalesce(sum(records), 0), coalesce(sum(rejected), 0) from raw.loaded_files
         where batch_seq > (select through from build.published)"""
     ).fetchall()[0]
@@ -221,13 +219,13 @@ def _reject_ratio(connection: duckdb.DuckDBPyConnection, limit: float) -> Invari
     )
 
 
-def _totals(connection: duckdb.DuckDBPyConnection, mart: str, measures: Iterable[str]) -> dict[str, dict[str, Any]]:
+def _totals(books: Books, mart: str, measures: Iterable[str]) -> dict[str, dict[str, Any]]:
     sums = ", ".join(f"sum({name}) as {name}" for name in measures)
-    return _by_currency(connection, f"select currency, {sums} from marts.{mart} group by currency")
+    return _by_currency(books, f"select currency, {sums} from marts.{mart} group by currency")
 
 
-def _by_currency(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, dict[str, Any]]:
-    result = connection.execute(query)
+def _by_currency(books: Books, query: str) -> dict[str, dict[str, Any]]:
+    result = books.execute(query)
     names = [column[0] for column in result.description or []]
     rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
     return {row["currency"]: row for row in rows}

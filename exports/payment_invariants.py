@@ -9,9 +9,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
-import duckdb
-
-from exports.checks import ERROR, WARN, Invariant, invariant, none_of, number
+from exports.checks import ERROR, WARN, Books, Invariant, invariant, none_of, number
 from paywall_warehouse.settings import Settings
 
 PAYMENT_INVARIANTS: Final = {
@@ -110,27 +108,27 @@ group by payment_key having count(cases.case_id) <> 1
 """
 
 
-def check_payments(connection: duckdb.DuckDBPyConnection, settings: Settings) -> list[Invariant]:
-    """Every invariant of `PAYMENT_INVARIANTS` over the build file, in that order."""
+def check_payments(books: Books, settings: Settings) -> list[Invariant]:
+    """Every invariant of `PAYMENT_INVARIANTS` over the books of a build, in that order."""
     closes = BALANCES.format(expected="opening_balance + activity - payouts", actual="closing_balance")
     follows = BALANCES.format(expected="closing_before", actual="opening_balance")
     return [
-        *_no_rows(connection, "stripe_rows_add_up", ROWS_THAT_DO_NOT_ADD_UP),
-        *_no_rows(connection, "stripe_rows_are_confirmed", UNCONFIRMED_ROWS),
-        *_no_rows(connection, "stripe_reports_agree", ROWS_THAT_DISAGREE),
-        *_no_rows(connection, "stripe_balances_close", f"(from ({closes})) union all (from ({follows}))"),
-        *_no_rows(connection, "stripe_activity_equals_summary", BALANCES.format(expected="itemized_activity", actual="activity")),
-        *_no_rows(connection, "stripe_payouts_equal_summary", BALANCES.format(expected="itemized_payouts", actual="payouts")),
-        none_of(connection, "deposits_and_payments_are_in_one_case", "all", NOT_IN_ONE_CASE),
-        *_no_rows(connection, "stripe_presentment_is_the_settlement", PRESENTMENT_THAT_DIFFERS),
-        *(replace(one, severity=WARN) for one in _no_rows(connection, "stripe_returns_have_a_payment", RETURNS_WITHOUT_PAYMENT)),
-        _priority_1(connection, settings),
+        *_no_rows(books, "stripe_rows_add_up", ROWS_THAT_DO_NOT_ADD_UP),
+        *_no_rows(books, "stripe_rows_are_confirmed", UNCONFIRMED_ROWS),
+        *_no_rows(books, "stripe_reports_agree", ROWS_THAT_DISAGREE),
+        *_no_rows(books, "stripe_balances_close", f"(from ({closes})) union all (from ({follows}))"),
+        *_no_rows(books, "stripe_activity_equals_summary", BALANCES.format(expected="itemized_activity", actual="activity")),
+        *_no_rows(books, "stripe_payouts_equal_summary", BALANCES.format(expected="itemized_payouts", actual="payouts")),
+        none_of(books, "deposits_and_payments_are_in_one_case", "all", NOT_IN_ONE_CASE),
+        *_no_rows(books, "stripe_presentment_is_the_settlement", PRESENTMENT_THAT_DIFFERS),
+        *(replace(one, severity=WARN) for one in _no_rows(books, "stripe_returns_have_a_payment", RETURNS_WITHOUT_PAYMENT)),
+        _priority_1(books, settings),
     ]
 
 
-def _no_rows(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> Iterator[Invariant]:
+def _no_rows(books: Books, name: str, query: str) -> Iterator[Invariant]:
     """One row for every fault, named by file, line and id; one for all where there is none."""
-    faults = connection.execute(query).fetchall()
+    faults = books.execute(query).fetchall()
     look = " ".join(query.split())
     for path, line, identity, expected, actual in faults[:ROWS_TOLD]:
         yield invariant(name, f"{path}:{line} {identity}", expected, actual, look)
@@ -140,9 +138,9 @@ def _no_rows(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> It
         yield invariant(name, "all", 0, 0, look)
 
 
-def _priority_1(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Invariant:
+def _priority_1(books: Books, settings: Settings) -> Invariant:
     query = "select * from marts.fct_reconciliation where priority = 1 order by first_event_at"
-    found = number(connection, f"select count(*) from ({query})")
+    found = number(books, f"select count(*) from ({query})")
     return Invariant(
         name="priority_1_breaks",
         scope="all",

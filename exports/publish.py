@@ -3,14 +3,14 @@
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
-from exports.checks import Invariant
+from exports.checks import Books, Invariant
 from exports.invariants import check_invariants
 from exports.runs import FAILED, PUBLISHED, Run, append_run, read_runs
 from paywall_warehouse.build_file import note_publication
@@ -68,9 +68,19 @@ class Publication:
         return [invariant for invariant in self.invariants if invariant.blocks]
 
 
-def check_and_publish(settings: Settings, run_id: str, started_at: datetime, as_of: datetime, code_version: str) -> Publication:
-    """Check every invariant on the build file; publish it if all hold, else leave the last published file as it is.
+def check_and_publish(
+    settings: Settings,
+    run_id: str,
+    started_at: datetime,
+    as_of: datetime,
+    code_version: str,
+    *,
+    books: Books | None = None,
+    show: Callable[[], None] | None = None,
+) -> Publication:
+    """Check every invariant; publish the build file if all hold, else leave the last published file as it is.
 
+    The checks ask the build file, unless the books of a build elsewhere are given; `show` shows that to its own readers, just before.
     Either way the run is logged. `as_of` is what the build took for now; instants are UTC.
     """
     home = settings.home
@@ -78,7 +88,7 @@ def check_and_publish(settings: Settings, run_id: str, started_at: datetime, as_
     with settings.home.writing():
         with duckdb.connect(str(home.build_file), config=settings.duckdb_config()) as connection:
             connection.execute("set TimeZone = 'UTC'")
-            invariants = check_invariants(connection, settings)
+            invariants = check_invariants(books or connection, settings)
             _record(connection, invariants, run_id)
             row_counts = _row_counts(connection)
             new_records, rejected_records = _new_records(connection)
@@ -96,6 +106,8 @@ def check_and_publish(settings: Settings, run_id: str, started_at: datetime, as_
             code_version=code_version,
         )
         if passed:
+            if show is not None:
+                show()
             _publish(settings, [*read_runs(home), run])
         append_run(home, run)
     return Publication(

@@ -1,6 +1,7 @@
 """What dbt finds on a cluster: the schemas `raw`, `build` and `ops` as in DuckDB's build file, as statements of Spark SQL.
 
 The cluster reads the lake's own Parquet files where they lie. What is not in the lake, such as the settings, goes with the statements.
+Each build has schemas of its own, whose names begin with its prefix.
 """
 
 import json
@@ -14,28 +15,39 @@ from ingestion.build import loaded_files, reporting_today, settings_row
 from ingestion.lake import Lake, Manifest
 from ingestion.price_book import resolved_batches
 from ingestion.tables import BREAKS, LAKE_TABLES, LOADED_FILES, SETTINGS, TOUCHED_KEYS, shown_name
+from paywall_warehouse.build_file import published_state
 from paywall_warehouse.settings import Settings
 
 SPARK_TYPES: Final = {"varchar": "string", "varchar[]": "array<string>", "timestamptz": "timestamp"}
 
 
-def cluster_statements(settings: Settings) -> list[str]:
-    """Everything that a full build on the cluster needs before dbt starts."""
-    lake = Lake(settings.home)
-    manifests = resolved_batches(lake)
+def cluster_statements(settings: Settings, prefix: str, built_through: int = -1, through_batch: int | None = None) -> list[str]:
+    """Everything that a build on the cluster needs before dbt starts; of an incremental one, through which batch all has been built.
+
+    Batches after `through_batch` were committed by workers since the build was planned.
+    """
+    lake, published = Lake(settings.home), published_state(settings.home)
+    manifests = [one for one in resolved_batches(lake) if through_batch is None or one.batch_seq <= through_batch]
     return [
-        *(f"create schema if not exists {schema}" for schema in ("raw", "build", "ops")),
-        *(statement for table in LAKE_TABLES for statement in lake_table(table, settings.lake, _batches(lake, table, manifests))),
+        *(f"create schema if not exists {prefix}{schema}" for schema in ("raw", "build", "ops")),
+        *(statement for table in LAKE_TABLES for statement in lake_table(table, settings.lake, _batches(lake, table, manifests), prefix)),
         *(
-            f"create or replace view raw.{table} as select * from parquet.`{settings.lake}/price_book/{table}.parquet`"
+            f"create or replace view {prefix}raw.{table} as select * from parquet.`{settings.lake}/price_book/{table}.parquet`"
             for table in ("models", "model_rates")
         ),
-        *small_table("raw.settings", SETTINGS, [settings_row(settings, reporting_today(settings))]),
-        *small_table("raw.loaded_files", LOADED_FILES, loaded_files(manifests)),
-        *small_table("raw.published_breaks", BREAKS, _published_breaks(settings)),
-        *small_table("build.touched_keys", TOUCHED_KEYS, []),
-        *small_table("ops.build_state", {"built_through": "bigint"}, [{"built_through": -1}]),
+        *small_table(f"{prefix}raw.settings", SETTINGS, [settings_row(settings, reporting_today(settings))]),
+        *small_table(f"{prefix}raw.loaded_files", LOADED_FILES, loaded_files(manifests)),
+        *small_table(f"{prefix}raw.published_breaks", BREAKS, _published_breaks(settings)),
+        *small_table(f"{prefix}build.touched_keys", TOUCHED_KEYS, []),
+        *small_table(f"{prefix}build.published", {"through": "bigint"}, [{"through": published.built_through if published else -1}]),
+        *state_statements(prefix, built_through, full_refresh=built_through < 0),
     ]
+
+
+def state_statements(prefix: str, built_through: int, *, full_refresh: bool) -> list[str]:
+    """The last batch of which everything has been built, and whether by one build."""
+    columns = {"built_through": "bigint", "full_refresh": "boolean"}
+    return small_table(f"{prefix}ops.build_state", columns, [{"built_through": built_through, "full_refresh": full_refresh}])
 
 
 def calendar_question(settings: Settings) -> dict[str, str]:
@@ -62,18 +74,18 @@ def calendar_question(settings: Settings) -> dict[str, str]:
     }
 
 
-def lake_table(table: str, location: str, batches: Mapping[int, str]) -> list[str]:
+def lake_table(table: str, location: str, batches: Mapping[int, str], prefix: str = "") -> list[str]:
     """A table of the lake as a view of its committed batches, each with its folder a partition: one that no manifest names is not read."""
     columns = {name: kind for name, kind in LAKE_TABLES[table].items() if name != "batch_seq"}
     partitions = " ".join(
         f"partition (batch_seq = {batch}) location {_text(f'{location}/{table}/{folder}')}" for batch, folder in batches.items()
     )
     return [
-        f"drop table if exists raw.lake_{table}",
-        f"create table raw.lake_{table} ({_defined(columns)}, batch_seq bigint) using parquet partitioned by (batch_seq)"
+        f"drop table if exists {prefix}raw.lake_{table}",
+        f"create table {prefix}raw.lake_{table} ({_defined(columns)}, batch_seq bigint) using parquet partitioned by (batch_seq)"
         f" location {_text(f'{location}/{table}')}",
-        *([f"alter table raw.lake_{table} add {partitions}"] if batches else []),
-        f"create or replace view raw.{shown_name(table)} as select {', '.join(LAKE_TABLES[table])} from raw.lake_{table}",
+        *([f"alter table {prefix}raw.lake_{table} add {partitions}"] if batches else []),
+        f"create or replace view {prefix}raw.{shown_name(table)} as select {', '.join(LAKE_TABLES[table])} from {prefix}raw.lake_{table}",
     ]
 
 
@@ -84,7 +96,10 @@ def small_table(name: str, columns: Mapping[str, str], rows: Iterable[Mapping[st
     stated = ", ".join(f"{column}: {kind}" for column, kind in texts.items())
     given = f"inline(from_json({values}, 'array<struct<{stated}>>', map('mode', 'FAILFAST')))"
     typed = ", ".join(f"cast({column} as {_spark(kind)}) as {column}" for column, kind in columns.items())
-    return [f"drop table if exists {name}", f"create table {name} using parquet as select {typed} from (select {given})"]
+    return [
+        f"create table if not exists {name} ({_defined(columns)}) using parquet",
+        f"insert overwrite table {name} select {typed} from (select {given})",
+    ]
 
 
 def _batches(lake: Lake, table: str, manifests: Iterable[Manifest]) -> dict[int, str]:

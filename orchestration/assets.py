@@ -22,6 +22,7 @@ from ingestion.price_book import resolve_price_book
 from ingestion.stripe.families import FAMILIES, FOLDER, Family
 from ingestion.stripe.pull import Pulled, pull
 from orchestration import report
+from orchestration.cluster import SPARK, ClusterBuild, ClusterPublication
 from orchestration.dbt import Dbt, DbtBuild, build_command
 from orchestration.retries import retried
 from orchestration.warehouse import OWNER, WRITER_POOL, Warehouse
@@ -308,9 +309,12 @@ def dbt_models(dbt: Dbt) -> dg.AssetsDefinition:
     def models(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
         # Somebody may have asked for some models where nothing is new.
         plan = plan_build(warehouse, always=True)
+        cluster = ClusterBuild(warehouse.settings, warehouse.run_id, plan) if warehouse.settings.warehouse_target == SPARK else None
+        if cluster is not None and context.is_subset:
+            raise dg.Failure("On a cluster all models are built, or none.", allow_retries=False)
         command = [*build_command(full_refresh=plan.full_refresh), *subset_arguments(context, manifest, translator)]
         with warehouse.building(whole=not context.is_subset):
-            done = dbt.build(manifest, command, context.log.info)
+            done = cluster.build(manifest, context.log.info) if cluster else dbt.build(manifest, command, context.log.info)
             for result in done.results:
                 for event in result.to_default_asset_events(manifest, translator, context, dbt.home.dbt_target):
                     rows = done.row_counts.get(result.raw_event["data"]["node_info"]["unique_id"])
@@ -372,7 +376,16 @@ def published_warehouse(models: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         if not warehouse.is_finished:
             raise dg.Failure("Nothing is published: the last build did not come to its end. Run the job `refresh`.", allow_retries=False)
         settings = warehouse.settings
-        publication = check_and_publish(settings, warehouse.run_id, warehouse.started_at, settings.now(), warehouse.code_version)
+        cluster = ClusterPublication(settings) if settings.warehouse_target == SPARK else None
+        publication = check_and_publish(
+            settings,
+            warehouse.run_id,
+            warehouse.started_at,
+            settings.now(),
+            warehouse.code_version,
+            books=cluster.books if cluster else None,
+            show=cluster.show if cluster else None,
+        )
         yield from check_results(PUBLISHED, INVARIANTS, publication.invariants)
         if not publication.published:
             raise dg.Failure(description=failed_checks("Nothing is published", INVARIANTS, publication.failures), allow_retries=False)

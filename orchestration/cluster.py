@@ -1,67 +1,126 @@
-"""Builds on a cluster: the lake is shown to it, then dbt builds and tests the same models there, all of them anew.
+"""Builds on a cluster: the lake is shown to it, dbt builds and tests the same models there, and the marts come back.
 
-`python -m orchestration.cluster` builds all; words behind it are another call of dbt, such as `build` with unit tests.
+`python -m orchestration.cluster WORDS…` is any call of dbt on schemas of its own, such as `build` with unit tests.
 """
 
-import json
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
 
-from dbt.cli.main import dbtRunner, dbtRunnerResult
-
-from ingestion.cluster_build import calendar_question, cluster_statements
-from orchestration.dbt import FAILED, PROJECT, DbtError, in_environment
+from exports.spark_books import Spark, SparkBooks
+from exports.spark_publish import (
+    ICEBERG,
+    ShownBuild,
+    bring_marts,
+    built,
+    drop_old_builds,
+    note_built,
+    prefix_of,
+    restore,
+    show_build,
+    shown_builds,
+    snapshots,
+)
+from ingestion.build import Build
+from ingestion.cluster_build import calendar_question, cluster_statements, state_statements
+from orchestration.dbt import Dbt, DbtBuild, DbtError, build_command
+from paywall_warehouse.build_file import published_state
 from paywall_warehouse.settings import Settings, load_settings
 
-BUILD = ("build", "--exclude-resource-type", "unit_test")
+SPARK = "spark"
 
 
-def cluster_command(folder: Path, *command: str) -> list[str]:
-    """The arguments of a dbt call on the cluster; what dbt writes stays apart from what it writes for DuckDB."""
-    return [
-        *command,
-        *("--target", "spark"),
-        *("--project-dir", str(PROJECT)),
-        *("--profiles-dir", str(PROJECT)),
-        *("--target-path", str(folder / "target")),
-        *("--log-path", str(folder / "logs")),
-        "--no-use-colors",
-        "--no-send-anonymous-usage-stats",
-    ]
+class ClusterBuild:
+    """What one run builds on the cluster; what readers see does not change before `show`."""
+
+    def __init__(self, settings: Settings, run_id: str, plan: Build) -> None:
+        self._settings, self._run_id, self._plan = settings, run_id, plan
+
+    @cached_property
+    def _base(self) -> ShownBuild | None:
+        """The build that this one adds to; None where it builds everything anew."""
+        published = published_state(self._settings.home)
+        if self._plan.full_refresh or published is None or self._settings.spark_table_format != ICEBERG:
+            return None
+        return next((one for one in shown_builds(self._settings.home) if one.fingerprint == published.fingerprint), None)
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its schemas begin with."""
+        return self._base.prefix if self._base else prefix_of(self._settings, self._run_id)
+
+    @property
+    def _dbt(self) -> Dbt:
+        return Dbt(self._settings, target=SPARK, schema_prefix=self.prefix)
+
+    def build(self, manifest: Mapping[str, Any], tell: Callable[[str], None]) -> DbtBuild:
+        """Build what is new, or everything, and test it on the cluster; where all holds, the marts replace those of the build file."""
+        settings, base, marts = self._settings, self._base, mart_nodes(manifest)
+        self._dbt.operate("prepare_cluster", questions=[calendar_question(settings)], statements=[])
+        spark = Spark(settings)
+        drop_old_builds(settings, spark, self.prefix)
+        if base:
+            restore(spark, base, [name for name, node in marts.items() if node["config"]["materialized"] == "incremental"])
+        built_through = base.built_through if base else -1
+        for statement in cluster_statements(settings, self.prefix, built_through, self._plan.through_batch):
+            spark.run(statement)
+        done = self._dbt.build(manifest, build_command(full_refresh=base is None), tell)
+        if done.failures:
+            return done
+        for statement in state_statements(self.prefix, self._plan.through_batch, full_refresh=base is None):
+            spark.run(statement)
+        brought = bring_marts(settings, spark, self.prefix, marts)
+        pinned = snapshots(spark, self.prefix, marts) if settings.spark_table_format == ICEBERG else {}
+        note_built(settings.home, ShownBuild(self.prefix, pinned, self._plan.through_batch, self._plan.fingerprint))
+        Dbt(settings).operate("describe_marts")
+        for name in brought.left:
+            tell(f"marts.{name} has more than SPARK_PUBLISH_MAX_ROWS rows: it is read on the cluster, and is not in the published file")
+        done.row_counts = {marts[name]["unique_id"]: rows for name, rows in brought.rows.items()}
+        return done
 
 
-def build_on_cluster(settings: Settings, command: Sequence[str] = BUILD) -> dbtRunnerResult:
-    """Show the lake to the cluster and build everything from it; raises `DbtError` where a model or a test fails."""
-    arguments = {"questions": [calendar_question(settings)], "statements": cluster_statements(settings)}
-    _invoke(settings, ["run-operation", "prepare_cluster", "--args", json.dumps(arguments)])
-    return _invoke(settings, [*command, "--full-refresh"])
+class ClusterPublication:
+    """What has been built on the cluster, to be checked and shown; perhaps by another process than the one that built it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._build = settings, built(settings.home)
+        # dbt starts the session that `SPARK_METHOD=session` asks.
+        Dbt(settings, target=SPARK, schema_prefix=self._build.prefix).operate("prepare_cluster", questions=[], statements=[])
+        self._spark = Spark(settings)
+
+    @property
+    def books(self) -> SparkBooks:
+        """What the checks before publication ask."""
+        return SparkBooks(self._spark, self._build.prefix)
+
+    def show(self) -> None:
+        """Let the cluster's `marts` show the build."""
+        marts = mart_nodes(Dbt(self._settings).prepare_manifest())
+        show_build(self._settings, self._spark, self._build, marts)
 
 
-def call_on_cluster(settings: Settings, *command: str) -> dbtRunnerResult:
-    """Any call of dbt, on what was built."""
-    return _invoke(settings, command)
-
-
-def _invoke(settings: Settings, command: Sequence[str]) -> dbtRunnerResult:
-    with in_environment(settings.tool_environment()):
-        outcome = dbtRunner().invoke(cluster_command(settings.home.root / "dbt" / "spark", *command))
-    results = [result for result in getattr(outcome.result, "results", None) or [] if result.status in FAILED]
-    failures = [f"{result.node.unique_id}: {result.message}" for result in results if hasattr(result, "node")]
-    if not outcome.success:
-        raise DbtError("\n".join(failures) or str(outcome.exception or "dbt failed without saying why; its log does"))
-    return outcome
+def mart_nodes(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The models of dbt's manifest that readers see, by name."""
+    models = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
+    return {node["alias"]: node for node in models if node["schema"] == "marts"}
 
 
 def main() -> None:
-    """Build on the cluster that the settings name."""
+    """A call of dbt on the cluster that the settings name."""
     settings = load_settings()
-    if settings.warehouse_target != "spark":
+    if settings.warehouse_target != SPARK:
         sys.exit("Set WAREHOUSE_TARGET=spark to build on a cluster.")
+    prefix = f"{settings.spark_schema_prefix}try_"
+    tried = Dbt(settings, target=SPARK, schema_prefix=prefix)
     try:
-        build_on_cluster(settings, sys.argv[1:] or BUILD)
+        tried.operate("prepare_cluster", questions=[calendar_question(settings)], statements=cluster_statements(settings, prefix))
+        done = tried.build({}, [*sys.argv[1:], "--full-refresh"], print)
     except DbtError as error:
         sys.exit(str(error))
+    if done.failures:
+        sys.exit("\n\n".join(failure.told() for failure in done.failures))
+    print(f"{done.models} models built, {done.tests} tests hold")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ starts two (one asks for the version) and loads the adapter here as well.
 
 import gc
 import hashlib
+import json
 import os
 import signal
 import threading
@@ -38,6 +39,9 @@ PROJECT = Path(__file__).parents[1] / "dbt_project"
 # What a number depends on; orchestration only decides when it is computed.
 MEANING = ("dbt_project", "exports", "ingestion", "paywall_warehouse")
 RELEASE_SECONDS = 30
+DUCKDB = "duckdb"
+# The variable that the project reads it from.
+SCHEMA_PREFIX = "BUILD_SCHEMA_PREFIX"
 FAILED = (NodeStatus.Error, NodeStatus.Fail, NodeStatus.RuntimeErr, NodeStatus.PartialSuccess)
 
 
@@ -62,13 +66,15 @@ def _digest(*folders: Path) -> str:
     return digest.hexdigest()
 
 
-def dbt_arguments(project: Path, home: Home, *command: str) -> list[str]:
+def dbt_arguments(project: Path, home: Home, target: str, *command: str) -> list[str]:
     """The arguments of a dbt call, with everything that dbt writes under the home."""
     return [
         *command,
+        *("--target", target),
         *("--project-dir", str(project)),
         *("--profiles-dir", str(project)),
-        *("--target-path", str(home.dbt_target)),
+        # What dbt knows of a project it knows for one engine.
+        *("--target-path", str(home.dbt_target if target == DUCKDB else home.dbt_target.with_name(target))),
         *("--log-path", str(home.dbt_logs)),
         *("--log-level", "none"),
         *("--log-level-file", "info"),
@@ -94,7 +100,7 @@ class NodeFailure:
 
     def told(self) -> str:
         """The failure in words, and the query to look further."""
-        query = f"\nTo look further, on the build file:\n{self.query.strip()}" if self.query else ""
+        query = f"\nTo look further, where it was built:\n{self.query.strip()}" if self.query else ""
         return f"{self.name}: {self.message.strip()}{query}"
 
 
@@ -124,10 +130,14 @@ _manifests: dict[str, Manifest] = {}
 
 @dataclass(frozen=True)
 class Dbt:
-    """The dbt project on one home."""
+    """The dbt project on one home, on the home's own build file or on a cluster."""
 
     settings: Settings
     project: Path = PROJECT
+    target: str = DUCKDB
+    """As dbt's profile names it."""
+    schema_prefix: str = ""
+    """Of a build on a cluster, what the names of its schemas begin with."""
 
     @property
     def home(self) -> Home:
@@ -167,7 +177,7 @@ class Dbt:
                 if line := _progress(event.raw_event):
                     tell(line)
 
-        outcome = self._invoke(command, self._parse(self._digest()), listen)
+        outcome = self._invoke(command, self._parse(self._digest()) if self.target == DUCKDB else None, listen)
         _let_go_of(self.home.build_file)
         for result in getattr(outcome.result, "results", []):
             if result.status in FAILED:
@@ -175,9 +185,19 @@ class Dbt:
                 done.failures.append(NodeFailure(name, result.message or str(result.status), getattr(result.node, "compiled_code", None)))
         if not outcome.success and not done.failures:
             raise DbtError(str(outcome.exception or f"dbt failed without saying why; see {self.home.dbt_logs / 'dbt.log'}"))
+        if self.target != DUCKDB:
+            return done
         built = [manifest["nodes"][result.raw_event["data"]["node_info"]["unique_id"]] for result in done.results if _is_built(result)]
         done.row_counts = self._row_counts([node for node in built if node["config"]["materialized"] in ("table", "incremental")])
         return done
+
+    def operate(self, macro: str, **arguments: Any) -> None:
+        """Run a macro by itself; raises `DbtError` where it fails."""
+        outcome = self._invoke(["run-operation", macro, *(["--args", json.dumps(arguments)] if arguments else [])])
+        _let_go_of(self.home.build_file)
+        if not outcome.success:
+            messages = [result.message for result in getattr(outcome.result, "results", None) or [] if result.message]
+            raise DbtError("\n".join(messages) or str(outcome.exception or f"dbt's macro {macro} failed without saying why"))
 
     def _digest(self) -> str:
         versions = f"{version('dbt-core')} {version('dbt-duckdb')}"
@@ -211,9 +231,9 @@ class Dbt:
     def _invoke(
         self, command: Sequence[str], manifest: Manifest | None = None, listen: Callable[[EventMsg], None] | None = None
     ) -> dbtRunnerResult:
-        with in_environment(self.settings.tool_environment()), _plain_interrupts():
+        with in_environment(self.settings.tool_environment() | {SCHEMA_PREFIX: self.schema_prefix}), _plain_interrupts():
             runner = dbtRunner(manifest=manifest, callbacks=[listen] if listen else [])
-            outcome = runner.invoke(dbt_arguments(self.project, self.home, *command))
+            outcome = runner.invoke(dbt_arguments(self.project, self.home, self.target, *command))
         if outcome.exception is not None and not isinstance(outcome.exception, Exception):
             raise outcome.exception
         return outcome

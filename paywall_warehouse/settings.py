@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     spark_host: str = "127.0.0.1"
     spark_port: int = Field(default=10_000, ge=1, le=65_535)
     spark_user: str = "warehouse"
+    spark_table_format: Literal["parquet", "iceberg"] = "parquet"
+    spark_schema_prefix: str = Field(default="", pattern=r"^([a-z][a-z0-9_]*)?$")
+    spark_publish_max_rows: int = Field(default=100_000_000, ge=0)
 
     @field_validator("warehouse_home")
     @classmethod
@@ -319,6 +322,7 @@ class Settings(BaseSettings):
             "SPARK_HOST": self.spark_host,
             "SPARK_PORT": str(self.spark_port),
             "SPARK_USER": self.spark_user,
+            "SPARK_TABLE_FORMAT": self.spark_table_format,
         }
         if self.duckdb_threads is not None:
             variables["DUCKDB_THREADS"] = str(self.duckdb_threads)

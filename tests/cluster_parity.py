@@ -1,45 +1,43 @@
-"""What a cluster's tables hold beside what DuckDB published, row for row, as text."""
+"""Two published files beside each other: what the cluster's run published, and what DuckDB's did."""
 
 from pathlib import Path
 
 import duckdb
 
-from paywall_warehouse.quoting import file_literal, literal, quoted
+from paywall_warehouse.quoting import literal, quoted
 
 
-def differences(published: Path, warehouse: Path) -> dict[str, str]:
-    """For each table of `marts` that is not the same, how; `warehouse` is the cluster's folder of Parquet tables."""
+def differences(published: Path, other: Path) -> dict[str, str]:
+    """For each table of `marts` that is not the same in both files, how: names and types of columns, comments, then rows as text."""
     with duckdb.connect(config={"memory_limit": "2GB"}) as connection:
         connection.execute("set TimeZone = 'UTC'")
-        connection.execute(f"attach {literal(str(published))} as published (read_only)")
-        tables = connection.execute(
-            "select table_name from duckdb_tables() where database_name = 'published' and schema_name = 'marts' order by 1"
-        ).fetchall()
-        assert tables, "something was published"
-        found = {table: _difference(connection, table, warehouse / "marts.db" / table) for (table,) in tables}
-    return {table: difference for table, difference in found.items() if difference}
+        for name, file in (("one", published), ("two", other)):
+            connection.execute(f"attach {literal(str(file))} as {name} (read_only)")
+        tables = {name: _tables(connection, name) for name in ("one", "two")}
+        assert tables["one"], "something was published"
+        found = {table: _difference(connection, table) for table in tables["one"] if table in tables["two"]}
+    missing = dict.fromkeys(set(tables["one"]) ^ set(tables["two"]), "only one of the files has it")
+    return {table: difference for table, difference in found.items() if difference} | missing
 
 
-def row_counts(published: Path) -> dict[str, int]:
-    """The rows of each table of `marts`."""
-    with duckdb.connect(str(published), read_only=True) as connection:
-        tables = connection.execute("select table_name from duckdb_tables() where schema_name = 'marts' order by 1").fetchall()
-        return {table: connection.execute(f"select count(*) from marts.{quoted(table)}").fetchall()[0][0] for (table,) in tables}
+def _tables(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, str | None]:
+    rows = connection.execute(
+        "select table_name, comment from duckdb_tables() where database_name = ? and schema_name = 'marts' order by 1", [database]
+    ).fetchall()
+    return dict(rows)
 
 
-def _difference(connection: duckdb.DuckDBPyConnection, table: str, folder: Path) -> str:
-    if not any(folder.glob("**/*.parquet")):
-        return "the cluster has no files of it"
-    duck = f"published.marts.{quoted(table)}"
-    spark = f"read_parquet({file_literal(str(folder))[:-1]}/**/*.parquet', hive_partitioning = true)"
-    described = {side: f"select column_name, column_type from (describe from {side})" for side in (duck, spark)}
-    types = {side: dict(connection.execute(query).fetchall()) for side, query in described.items()}
-    if types[duck] != types[spark]:
-        return f"types {sorted(types[duck].items() - types[spark].items())} beside {sorted(types[spark].items() - types[duck].items())}"
-    texts = ", ".join(f"cast({quoted(column)} as varchar) as {quoted(column)}" for column in types[duck])
-    rows = {side: f"(select {texts} from {side})" for side in (duck, spark)}
+def _difference(connection: duckdb.DuckDBPyConnection, table: str) -> str:
+    described = (
+        "select column_name, data_type, comment from duckdb_columns() where database_name = ? and table_name = ? order by column_index"
+    )
+    columns = {name: connection.execute(described, [name, table]).fetchall() for name in ("one", "two")}
+    if columns["one"] != columns["two"]:
+        return f"columns {set(columns['one']) - set(columns['two'])} beside {set(columns['two']) - set(columns['one'])}"
+    texts = ", ".join(f"cast({quoted(column)} as varchar) as {quoted(column)}" for column, *_ in columns["one"])
+    rows = {name: f"(select {texts} from {name}.marts.{quoted(table)})" for name in ("one", "two")}
     only = {
-        side: connection.execute(f"from {rows[side]} except all from {rows[other]} order by all limit 5").fetchall()
-        for side, other in ((duck, spark), (spark, duck))
+        name: connection.execute(f"from {rows[name]} except all from {rows[other]} order by all limit 5").fetchall()
+        for name, other in (("one", "two"), ("two", "one"))
     }
-    return f"rows of DuckDB only {only[duck]}, rows of Spark only {only[spark]}" if only[duck] or only[spark] else ""
+    return f"rows of the first only {only['one']}, of the second only {only['two']}" if only["one"] or only["two"] else ""

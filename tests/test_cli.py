@@ -1,5 +1,6 @@
 """The command as people start it: a process of its own, its exit code, what it prints."""
 
+import importlib.util
 import re
 import shutil
 import signal
@@ -89,12 +90,19 @@ def test_status_tells_of_the_last_run_sources_checks_and_rejects(first_run: tupl
         assert words in done.stdout
 
 
+@pytest.mark.skipif(importlib.util.find_spec("pyhive") is not None, reason="the extra `spark` is installed")
 @pytest.mark.parametrize("name", ["run", "ui"])
-def test_what_builds_in_duckdb_refuses_another_target(tmp_path: Path, name: str) -> None:
+def test_builds_on_a_cluster_need_the_extra(tmp_path: Path, name: str) -> None:
     done = command(tmp_path / "home", name, WAREHOUSE_TARGET="spark")
     assert done.returncode == 2
-    assert "docs/scale.md" in done.stderr
+    assert "needs the extra `spark`" in done.stderr
     assert not (tmp_path / "home").exists()
+
+
+def test_persons_are_not_erased_beside_a_cluster(tmp_path: Path) -> None:
+    done = command(tmp_path / "home", "erase", "somebody", WAREHOUSE_TARGET="spark")
+    assert done.returncode == 2
+    assert "earlier builds" in done.stderr
 
 
 def test_another_sample_is_refused_in_words(first_run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

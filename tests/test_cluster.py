@@ -6,8 +6,10 @@
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from cluster.local import HOST, LocalCluster
+from cluster.local import HOST, LocalCluster, iceberg_jar
 from ingestion.cluster_build import lake_table, small_table
 from paywall_warehouse.settings import SettingsError, load_settings
 from tests import test_reconciliation as payments
@@ -34,12 +36,23 @@ def on_spark(test: Callable[..., None]) -> Callable[..., None]:
     return pytest.mark.soak(pytest.mark.timeout(1800)(needs(test)))
 
 
-def build(home: Path, method: str, command: tuple[str, ...] = (), **settings: Any) -> subprocess.CompletedProcess[str]:
-    """What `WAREHOUSE_TARGET=spark` builds from the lake of a home, in a process of its own, as a process has one session."""
+def cluster_run(home: Path, method: str, *, table_format: str = "parquet", **settings: Any) -> subprocess.CompletedProcess[str]:
+    """`paywall-warehouse run` on Spark, in a process of its own, as a process has one session."""
+    return _called(["paywall-warehouse", "run"], home, method, table_format, settings)
+
+
+def dbt_on_spark(home: Path, method: str, *words: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+    """A call of dbt on the lake of a home."""
+    return _called(["python", "-m", "orchestration.cluster", *words], home, method, "parquet", settings)
+
+
+def _called(command: list[str], home: Path, method: str, table_format: str, settings: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     variables = {name.upper(): str(value) for name, value in settings.items()}
-    environment = {**os.environ, "WAREHOUSE_HOME": str(home), "WAREHOUSE_TARGET": "spark", "SPARK_METHOD": method, **variables}
-    called = [sys.executable, "-m", "orchestration.cluster", *command]
-    return subprocess.run(called, env=environment, capture_output=True, text=True, check=False)
+    spark = {"WAREHOUSE_TARGET": "spark", "SPARK_METHOD": method, "SPARK_TABLE_FORMAT": table_format}
+    jar = {"SPARK_ICEBERG_JAR": str(iceberg_jar())} if table_format == "iceberg" else {}
+    environment = {**os.environ, "WAREHOUSE_HOME": str(home), **spark, **jar, **variables}
+    beside = str(Path(sys.executable).with_name(command[0]))
+    return subprocess.run([beside, *command[1:]], env=environment, capture_output=True, text=True, check=False)
 
 
 def random_ledger(home: Path, seed: int, timezone: str, currency: str, settles_on: str) -> dict[str, Any]:
@@ -73,21 +86,46 @@ def random_payments(home: Path) -> dict[str, Any]:
     return {"as_of": payments.END.isoformat(), "reporting_timezone": "Pacific/Auckland"}
 
 
+def beside_each_other(duck: Path, spark: Path, method: str, table_format: str, settings: dict[str, Any]) -> str:
+    """Run both homes; what the cluster's run said, after all that both published has been seen to be the same."""
+    result = run_pipeline(duck, **settings)
+    assert result.exit_code == 0, result.output
+    done = cluster_run(spark, method, table_format=table_format, **settings)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    assert differences(published(duck), published(spark)) == {}
+    return done.stdout + done.stderr
+
+
+def published(home: Path) -> Path:
+    return home / "published" / "warehouse.duckdb"
+
+
 @on_spark
 @pytest.mark.parametrize("books", [berlin, new_york, story_of_payments, random_payments])
-def test_spark_builds_what_duckdb_publishes(tmp_path: Path, books: Callable[[Path], dict[str, Any]]) -> None:
-    settings = books(tmp_path)
-    result = run_pipeline(tmp_path, **settings)
-    assert result.exit_code == 0, result.output
-    done = build(tmp_path, "session", **settings)
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-    assert differences(tmp_path / "published" / "warehouse.duckdb", tmp_path / "spark" / "warehouse") == {}
+def test_spark_publishes_what_duckdb_does(tmp_path: Path, books: Callable[[Path], dict[str, Any]]) -> None:
+    settings = books(tmp_path / "duck")
+    shutil.copytree(tmp_path / "duck" / "landing", tmp_path / "spark" / "landing")
+    beside_each_other(tmp_path / "duck", tmp_path / "spark", "session", "parquet", settings)
+
+
+@on_spark
+@pytest.mark.parametrize("seed", [7, 23])
+def test_runs_that_add_to_tables_of_icebergs_publish_what_duckdb_does(tmp_path: Path, seed: int) -> None:
+    scenario = build_scenario(seed, "Europe/Berlin", "usd", "created", "2026-06-03T15:00:00+00:00")
+    settings = {"as_of": "2026-06-03T15:00:00+00:00", "reporting_timezone": "Europe/Berlin", "max_reject_ratio": "1"}
+    said = []
+    for files in scenario.batches:
+        for home in ("duck", "spark"):
+            land(tmp_path / home, list(files))
+        said.append(beside_each_other(tmp_path / "duck", tmp_path / "spark", "session", "iceberg", settings))
+    # Rates that land with a later batch ask for a build of everything.
+    assert any("new batches since the last build" in words for words in said[1:])
 
 
 @on_spark
 def test_a_cluster_with_other_time_zones_is_refused(tmp_path: Path) -> None:
     """Java 17.0.15 is without the rules of 2026; a Java that has them knows as much as DuckDB, and there is nothing to refuse."""
-    done = build(tmp_path, "session", as_of="2026-11-24", reporting_timezone="America/Vancouver")
+    done = dbt_on_spark(tmp_path, "session", "build", as_of="2026-11-24", reporting_timezone="America/Vancouver")
     if "17.0.15" not in subprocess.run(["java", "-version"], capture_output=True, text=True, check=True).stderr:
         pytest.skip("another Java")
     assert done.returncode == 1
@@ -107,15 +145,34 @@ def cluster(tmp_path: Path) -> Iterator[LocalCluster]:
 
 
 @on_spark
-def test_a_cluster_builds_it_too_and_dbts_unit_tests_hold_there(tmp_path: Path, cluster: LocalCluster) -> None:
-    home = tmp_path / "home"
-    settings = berlin(home)
-    result = run_pipeline(home, **settings)
-    assert result.exit_code == 0, result.output
-    done = build(home, "thrift", ("build",), spark_host=HOST, spark_port=cluster.port, **settings)
+def test_dbts_unit_tests_hold_on_a_cluster(tmp_path: Path, cluster: LocalCluster) -> None:
+    berlin(tmp_path / "home")
+    done = dbt_on_spark(tmp_path / "home", "thrift", "build", spark_host=HOST, spark_port=cluster.port)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-    assert "ERROR=0" in done.stdout
-    assert differences(home / "published" / "warehouse.duckdb", cluster.warehouse) == {}
+
+
+@on_spark
+def test_a_worker_that_is_killed_changes_nothing(tmp_path: Path, cluster: LocalCluster) -> None:
+    settings = berlin(tmp_path / "duck") | {"spark_host": HOST, "spark_port": cluster.port}
+    shutil.copytree(tmp_path / "duck" / "landing", tmp_path / "spark" / "landing")
+    ended = threading.Event()
+
+    def kill_when_it_builds() -> None:
+        # The executors are children of the worker; they end with it.
+        while not ended.wait(0.1):
+            if any(cluster.warehouse.glob("run_*_marts.db/fct_ledger_entries")):
+                os.killpg(cluster.processes()["worker-1"], signal.SIGKILL)
+                return
+
+    killer = threading.Thread(target=kill_when_it_builds)
+    killer.start()
+    try:
+        beside_each_other(tmp_path / "duck", tmp_path / "spark", "thrift", "iceberg", settings)
+    finally:
+        ended.set()
+        killer.join()
+    assert "worker-1" not in cluster.processes()
+    assert "worker-2" in cluster.processes()
 
 
 # ---------------------------------------------------------------------------------------------- what needs no Spark
@@ -136,10 +193,10 @@ def test_a_lake_table_shows_committed_batches_only() -> None:
 def test_a_small_table_carries_its_rows_as_text() -> None:
     columns = {"name": "varchar", "at": "timestamptz", "words": "varchar[]", "is_on": "boolean"}
     row = {"name": "it's \\ ü", "at": datetime(2026, 3, 1, tzinfo=UTC), "words": ["a"], "is_on": True}
-    dropped, created = small_table("raw.it", columns, [row])
-    assert dropped == "drop table if exists raw.it"
-    assert r"""'[{"name": "it\'s \\\\ \\u00fc", "at": "2026-03-01T00:00:00+00:00", "words": ["a"], "is_on": "true"}]'""" in created
-    assert "cast(at as timestamp) as at, cast(words as array<string>) as words, cast(is_on as boolean) as is_on" in created
+    created, filled = small_table("raw.it", columns, [row])
+    assert created == "create table if not exists raw.it (name string, at timestamp, words array<string>, is_on boolean) using parquet"
+    assert r"""'[{"name": "it\'s \\\\ \\u00fc", "at": "2026-03-01T00:00:00+00:00", "words": ["a"], "is_on": "true"}]'""" in filled
+    assert "cast(at as timestamp) as at, cast(words as array<string>) as words, cast(is_on as boolean) as is_on" in filled
 
 
 @pytest.mark.parametrize(

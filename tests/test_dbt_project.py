@@ -15,7 +15,7 @@ def test_dbt_unit_tests_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     settings = load_settings(warehouse_home=tmp_path)
     for name, value in settings.tool_environment().items():
         monkeypatch.setenv(name, value)
-    arguments = dbt_arguments(PROJECT, settings.home, "test", "--select", "test_type:unit")
+    arguments = dbt_arguments(PROJECT, settings.home, "duckdb", "test", "--select", "test_type:unit")
     outcome = dbtRunner().invoke([*arguments, "--quiet"])
     results = [result for result in outcome.result or [] if result.node.unique_id.startswith("unit_test.")]
     failed = [f"{result.node.name}: {result.message}" for result in results if str(result.status) != "pass"]

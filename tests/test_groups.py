@@ -20,6 +20,7 @@ import pytest
 
 from ingestion import groups, lake
 from ingestion import load as load_module
+from ingestion.cluster_build import cluster_statements
 from ingestion.erasure.erase import erase
 from ingestion.groups import commit_groups, plan_groups, prepare
 from ingestion.lake import Lake
@@ -239,6 +240,18 @@ def test_a_build_leaves_a_batch_whose_models_came_after_the_price_book_to_the_ne
     assert [manifest.batch_seq for manifest in resolved_batches(Lake(settings.home))] == [0, 1]
     resolve_price_book(settings)
     assert [manifest.batch_seq for manifest in resolved_batches(Lake(settings.home))] == [0, 1, 2, 3]
+
+
+def test_a_cluster_is_shown_what_was_planned_and_nothing_that_came_since(settings: Settings) -> None:
+    for second, name in enumerate("ab"):
+        land(settings, f"ledger/{name}.jsonl", [charge(name, NOON)], second=second)
+    ingest(settings)
+    resolve_price_book(settings)
+    first, second = (manifest.folder for manifest in Lake(settings.home).manifests())
+    everything, planned = ("\n".join(cluster_statements(settings, "", -1, through)) for through in (None, 0))
+    assert [folder in everything for folder in (first, second)] == [True, True]
+    assert [folder in planned for folder in (first, second)] == [True, False]
+    assert ["ledger/b.jsonl" in shown for shown in (everything, planned)] == [True, False]
 
 
 @pytest.mark.soak

@@ -368,7 +368,7 @@ def test_a_slot_that_a_dead_run_holds_keeps_nobody_waiting(tmp_path: Path) -> No
 
 
 def test_dbt_writes_under_the_home_only(tmp_path: Path) -> None:
-    arguments = dbt_arguments(Path("/project"), settings_of(tmp_path).home, *build_command(full_refresh=True))
+    arguments = dbt_arguments(Path("/project"), settings_of(tmp_path).home, "duckdb", *build_command(full_refresh=True))
     assert arguments[:4] == ["build", "--exclude-resource-type", "unit_test", "--full-refresh"]
     assert arguments[arguments.index("--target-path") + 1] == f"{tmp_path}/dbt/target"
     assert arguments[arguments.index("--log-path") + 1] == f"{tmp_path}/dbt/logs"

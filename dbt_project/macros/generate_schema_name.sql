@@ -1,4 +1,4 @@
-{#- A schema is called what its folder says, without a prefix of the target. -#}
+{#- A schema is called what its folder says; on a cluster each build has schemas of its own. -#}
 {% macro generate_schema_name(custom_schema_name, node) -%}
-    {{ (custom_schema_name or target.schema) | trim }}
+    {{ env_var('BUILD_SCHEMA_PREFIX', '') }}{{ (custom_schema_name or target.schema) | trim }}
 {%- endmacro %}

@@ -9,7 +9,8 @@
     where {{ condition }}
 {%- endmacro %}
 
-{#- Plain Parquet has no rows to delete. -#}
+{#- Plain Parquet has no rows to delete: there everything is built anew. -#}
 {% macro spark__delete_matching(relation, rows, alias, condition) -%}
-    {% if execute %}{{ exceptions.raise_compiler_error('On Spark everything is built anew: call dbt with --full-refresh.') }}{% endif %}
+    delete from {{ relation }} as present
+    where exists (select 1 from ({{ rows }}) as {{ alias }} where {{ condition }})
 {%- endmacro %}

@@ -3,7 +3,7 @@
     Names are without a catalog, so that they hold in a copy under any file name.
 -#}
 {% macro create_table_macros() -%}
-    {% if execute and flags.WHICH in ('run', 'build') -%}
+    {% if execute and flags.WHICH in ('run', 'build', 'run-operation') -%}
         {{ return(adapter.dispatch('create_table_macros', 'paywall_warehouse')()) }}
     {%- endif %}
 {%- endmacro %}

@@ -2,6 +2,7 @@
     config(
         materialized='incremental',
         incremental_strategy='replace_touched',
+        partition_by=day_partition('entry_date'),
         touched_rows='touched_entries',
         touched_match='present.entry_id = touched.entry_id',
         pre_hook='{{ remember_touched_keys() }}',

@@ -2,6 +2,7 @@
     config(
         materialized='incremental',
         incremental_strategy='replace_touched',
+        partition_by=day_partition('date_day'),
         touched_rows='touched_user_days',
         touched_match='present.date_day = touched.entry_date and present.user_id = touched.user_id',
         fresh_match='present.date_day = fresh.date_day and present.user_id = fresh.user_id',

@@ -1,0 +1,90 @@
+"""The books of a build on the cluster: checks are written once, in DuckDB's SQL, and asked there in Spark's."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, Final
+
+import sqlglot
+from sqlglot import exp
+
+from paywall_warehouse.settings import Settings
+
+# As the profile has them for dbt; without them the money of a check would be rounded, or NULL where it does not fit.
+SESSION: Final = {
+    "spark.sql.decimalOperations.allowPrecisionLoss": "false",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+}
+
+
+class SparkAnswer:
+    """Rows that have been fetched."""
+
+    def __init__(self, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        self.description = [(name,) for name in names]
+        self._rows = [tuple(row) for row in rows]
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The next row, None behind the last."""
+        return self._rows.pop(0) if self._rows else None
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """All rows that are left."""
+        rows, self._rows = self._rows, []
+        return rows
+
+
+class Spark:
+    """A connection to Spark; its statements are Spark's own SQL."""
+
+    def __init__(self, settings: Settings) -> None:
+        """With `session`: dbt must have started that session in this process. The extra `spark` brings the drivers."""
+        self._cursor: Any = None
+        if settings.spark_method == "session":
+            self._session = import_module("pyspark.sql").SparkSession.builder.getOrCreate()
+        else:
+            connect = import_module("pyhive.hive").connect
+            self._cursor = connect(host=settings.spark_host, port=settings.spark_port, username=settings.spark_user).cursor()
+        for name, value in SESSION.items():
+            self.run(f"set {name}={value}")
+
+    def run(self, statement: str) -> None:
+        """Run a statement; raises what the driver raises."""
+        if self._cursor is None:
+            self._session.sql(statement)
+        else:
+            self._cursor.execute(statement)
+
+    def ask(self, query: str) -> SparkAnswer:
+        """The answer to a query; raises what the driver raises."""
+        if self._cursor is None:
+            found = self._session.sql(query)
+            return SparkAnswer(found.columns, found.collect())
+        self._cursor.execute(query)
+        return SparkAnswer([name for name, *_ in self._cursor.description], self._cursor.fetchall())
+
+
+class SparkBooks:
+    """The schemas of one build on the cluster, asked in DuckDB's SQL by DuckDB's names of them."""
+
+    def __init__(self, spark: Spark, prefix: str) -> None:
+        self._spark, self._prefix = spark, prefix
+
+    def execute(self, query: str, /) -> SparkAnswer:
+        """The answer of the cluster."""
+        return self._spark.ask(in_spark(query, self._prefix))
+
+
+def in_spark(query: str, prefix: str) -> str:
+    """A query of DuckDB's in Spark's words, over schemas whose names begin with `prefix`."""
+    parsed = sqlglot.parse_one(query, read="duckdb")
+    for table in parsed.find_all(exp.Table):
+        if table.db:
+            table.set("db", exp.to_identifier(prefix + table.db))
+    for hashed in list(parsed.find_all(exp.Anonymous)):
+        if hashed.name.lower() == "hash":
+            # DuckDB's has 64 bits, Spark's 32; and sums of 64 bits need more.
+            wide = exp.Anonymous(this="xxhash64", expressions=[one.copy() for one in hashed.expressions])
+            hashed.replace(exp.cast(wide, "decimal(38, 0)"))
+    return parsed.sql("spark")

@@ -1,0 +1,161 @@
+"""From a build on the cluster to what readers see: tables for the published file, then the views of the cluster's own `marts`.
+
+A full build has schemas of its own. Where tables are Iceberg's, the builds after it go on in them, and what is published is a snapshot of
+each table, which its view names: what is built meanwhile, or is left half-built, is seen by nobody.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from exports.spark_books import Spark
+from paywall_warehouse.files import replace_text
+from paywall_warehouse.home import Home
+from paywall_warehouse.quoting import file_literal, quoted
+from paywall_warehouse.settings import Settings
+
+LAYERS = ("raw", "build", "ops", "staging", "intermediate", "marts")
+# Below the lake, which the cluster and this machine both reach; no table of the lake has such a name.
+ASIDE = "_cluster"
+# What is shown now, and what was before: somebody may be reading it.
+KEPT = 2
+SHOWN, BUILT = "shown", "built"
+ICEBERG = "iceberg"
+
+
+@dataclass(frozen=True)
+class ShownBuild:
+    """A whole build on the cluster, as its `marts` show it."""
+
+    prefix: str
+    """What the names of its schemas begin with."""
+    snapshots: dict[str, int]
+    """Of its marts, by their name, where they are Iceberg's."""
+    built_through: int
+    """Its last batch."""
+    fingerprint: str
+    """As the published file states it (`ingestion.build.Build`)."""
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What came from the cluster into the build file."""
+
+    rows: dict[str, int]
+    """Of each mart, by its name."""
+    left: list[str]
+    """Marts with more rows than SPARK_PUBLISH_MAX_ROWS: they are read on the cluster."""
+
+
+def prefix_of(settings: Settings, run_id: str) -> str:
+    """What the names of the schemas begin with that a run builds anew."""
+    return f"{settings.spark_schema_prefix}run_{run_id.replace('-', '')[:12]}_"
+
+
+def snapshots(spark: Spark, prefix: str, marts: Iterable[str]) -> dict[str, int]:
+    """The present snapshots of Iceberg's tables."""
+    found = {name: spark.ask(f"select snapshot_id from {prefix}marts.{name}.refs where name = 'main'").fetchone() for name in marts}
+    return {name: row[0] for name, row in found.items() if row}
+
+
+def bring_marts(settings: Settings, spark: Spark, prefix: str, nodes: Mapping[str, Mapping[str, Any]]) -> Brought:
+    """Replace the marts of the build file by those of a build; `nodes` are the models of dbt's manifest by name."""
+    brought = Brought({}, [])
+    with _aside(settings.home, prefix), duckdb.connect(str(settings.home.build_file), config=settings.duckdb_config()) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        connection.execute("create schema if not exists marts")
+        for name, node in nodes.items():
+            connection.execute(f"drop table if exists marts.{quoted(name)}")
+            [(rows,)] = spark.ask(f"select count(*) from {prefix}marts.{name}").fetchall()
+            if rows > settings.spark_publish_max_rows:
+                brought.left.append(name)
+                continue
+            spark.run(
+                f"insert overwrite directory '{settings.lake}/{ASIDE}/{prefix}/{name}' using parquet select * from {prefix}marts.{name}"
+            )
+            columns = ", ".join(f"{quoted(column)} {stated['data_type']}" for column, stated in node["columns"].items())
+            connection.execute(f"create table marts.{quoted(name)} ({columns})")
+            files = file_literal(str(settings.home.lake / ASIDE / prefix / name))[:-1] + "/*.parquet'"
+            connection.execute(f"insert into marts.{quoted(name)} by name select * from read_parquet({files})")
+            [(arrived,)] = connection.execute(f"select count(*) from marts.{quoted(name)}").fetchall()
+            if arrived != rows:
+                raise RuntimeError(
+                    f"{prefix}marts.{name} has {rows} rows on the cluster, {arrived} of them came: is LAKE_URI this home's lake?"
+                )
+            brought.rows[name] = rows
+    return brought
+
+
+@contextmanager
+def _aside(home: Home, prefix: str) -> Iterator[None]:
+    """What the cluster writes for this machine; nothing of it stays, not even of builds that were killed."""
+    shutil.rmtree(home.lake / ASIDE, ignore_errors=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(home.lake / ASIDE / prefix, ignore_errors=True)
+
+
+def show_build(settings: Settings, spark: Spark, build: ShownBuild, marts: Iterable[str]) -> None:
+    """Let the cluster's `marts` show a build. One view after the other, each at once; the build before stays for who is reading it."""
+    shown = f"{settings.spark_schema_prefix}marts"
+    spark.run(f"create schema if not exists {shown}")
+    for name in marts:
+        version = f" version as of {build.snapshots[name]}" if name in build.snapshots else ""
+        spark.run(f"create or replace view {shown}.{name} as select * from {build.prefix}marts.{name}{version}")
+    kept = [build, *(one for one in shown_builds(settings.home) if one != build)][:KEPT]
+    replace_text(_state_file(settings.home, SHOWN), json.dumps([asdict(one) for one in kept]))
+
+
+def restore(spark: Spark, build: ShownBuild, marts: Iterable[str]) -> None:
+    """Take tables of Iceberg's back to how a build is shown, where a build that was not published has changed them since.
+
+    By writing them anew: that needs none of Iceberg's procedures, which not every cluster has.
+    """
+    present = snapshots(spark, build.prefix, marts)
+    for name, snapshot in present.items():
+        if snapshot != build.snapshots[name]:
+            table = f"{build.prefix}marts.{name}"
+            spark.run(f"insert overwrite {table} select * from {table} version as of {build.snapshots[name]}")
+
+
+def drop_old_builds(settings: Settings, spark: Spark, prefix: str) -> None:
+    """Drop the schemas of builds that are neither this one, nor shown, nor were until the last: those of killed and refused ones too."""
+    kept = {prefix, *(build.prefix for build in shown_builds(settings.home))}
+    ours = re.compile(f"({re.escape(settings.spark_schema_prefix)}run_[0-9a-f]+_)({'|'.join(LAYERS)})")
+    for name, *_ in spark.ask("show schemas").fetchall():
+        found = ours.fullmatch(name)
+        if found and found[1] not in kept:
+            spark.run(f"drop schema if exists {name} cascade")
+
+
+def shown_builds(home: Home) -> list[ShownBuild]:
+    """What the cluster's `marts` show, and showed before: the latest first."""
+    return _noted(home, SHOWN)
+
+
+def note_built(home: Home, build: ShownBuild) -> None:
+    """Remember a build that has come to its end, and is to be checked and shown."""
+    replace_text(_state_file(home, BUILT), json.dumps([asdict(build)]))
+
+
+def built(home: Home) -> ShownBuild:
+    """The build that came to its end last; raises `LookupError` where none did."""
+    return _noted(home, BUILT)[0]
+
+
+def _noted(home: Home, name: str) -> list[ShownBuild]:
+    with suppress(FileNotFoundError):
+        return [ShownBuild(**one) for one in json.loads(_state_file(home, name).read_text(encoding="utf-8"))]
+    return []
+
+
+def _state_file(home: Home, name: str) -> Path:
+    return home.root / "state" / f"cluster_{name}.json"
