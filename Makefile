@@ -48,6 +48,7 @@ soak: $(INSTALLED)
 	$(BIN)/pytest -m soak
 	ORACLE_EXAMPLES=8 $(BIN)/pytest -m "soak or not soak" -k "oracle_computes or three_batches"
 	ORDER_EXAMPLES=5 $(BIN)/pytest -m "soak or not soak" tests/test_order.py
+	INGESTION_ROUNDS=50 $(BIN)/pytest -m "soak or not soak" tests/test_groups.py
 	$(MAKE) fuzz
 
 # What is found new goes to $(FUZZ)/, an input that breaks a promise to the current folder; tests/fuzz/corpus/ is only read.

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from ingestion.erasure.registry import read_registry
 from ingestion.lake import Lake, Manifest
+from ingestion.price_book import resolved_batches
 from ingestion.tables import BREAKS, LAKE_TABLES, LOADED_FILES, SETTINGS, TOUCHED_KEYS, defined, shown_name, typed
 from paywall_warehouse.build_file import (
     PublishedState,
@@ -70,7 +71,7 @@ def prepare_build(settings: Settings, code_version: str, *, full_refresh: bool =
     with home.writing():
         home.tmp.mkdir(parents=True, exist_ok=True)
         lake = Lake(home)
-        manifests = lake.manifests()
+        manifests = resolved_batches(lake)
         published, copied, built = _base(settings, lake, published_state(home))
         today = reporting_today(settings)
         build = _decide(settings, today, manifests, built, published, code_version, full_refresh)

@@ -5,7 +5,7 @@ Each build has schemas of its own, whose names begin with its prefix.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ import duckdb
 
 from ingestion.build import loaded_files, reporting_today, settings_row
 from ingestion.lake import Lake, Manifest
+from ingestion.price_book import resolved_batches
 from ingestion.tables import BREAKS, LAKE_TABLES, LOADED_FILES, SETTINGS, TOUCHED_KEYS, shown_name
 from paywall_warehouse.build_file import published_state
 from paywall_warehouse.settings import Settings
@@ -20,10 +21,13 @@ from paywall_warehouse.settings import Settings
 SPARK_TYPES: Final = {"varchar": "string", "varchar[]": "array<string>", "timestamptz": "timestamp"}
 
 
-def cluster_statements(settings: Settings, prefix: str, built_through: int = -1) -> list[str]:
-    """Everything that a build on the cluster needs before dbt starts; of an incremental one, through which batch all has been built."""
+def cluster_statements(settings: Settings, prefix: str, built_through: int = -1, through_batch: int | None = None) -> list[str]:
+    """Everything that a build on the cluster needs before dbt starts; of an incremental one, through which batch all has been built.
+
+    Batches after `through_batch` were committed by workers since the build was planned.
+    """
     lake, published = Lake(settings.home), published_state(settings.home)
-    manifests = lake.manifests()
+    manifests = [one for one in resolved_batches(lake) if through_batch is None or one.batch_seq <= through_batch]
     return [
         *(f"create schema if not exists {prefix}{schema}" for schema in ("raw", "build", "ops")),
         *(statement for table in LAKE_TABLES for statement in lake_table(table, settings.lake, _batches(lake, table, manifests), prefix)),
@@ -70,10 +74,12 @@ def calendar_question(settings: Settings) -> dict[str, str]:
     }
 
 
-def lake_table(table: str, location: str, batches: Sequence[int], prefix: str = "") -> list[str]:
-    """A table of the lake as a view of its committed batches, each a partition: a folder that no manifest names is not read."""
+def lake_table(table: str, location: str, batches: Mapping[int, str], prefix: str = "") -> list[str]:
+    """A table of the lake as a view of its committed batches, each with its folder a partition: one that no manifest names is not read."""
     columns = {name: kind for name, kind in LAKE_TABLES[table].items() if name != "batch_seq"}
-    partitions = " ".join(f"partition (batch_seq = {batch}) location {_text(f'{location}/{table}/batch={batch:08d}')}" for batch in batches)
+    partitions = " ".join(
+        f"partition (batch_seq = {batch}) location {_text(f'{location}/{table}/{folder}')}" for batch, folder in batches.items()
+    )
     return [
         f"drop table if exists {prefix}raw.lake_{table}",
         f"create table {prefix}raw.lake_{table} ({_defined(columns)}, batch_seq bigint) using parquet partitioned by (batch_seq)"
@@ -96,8 +102,8 @@ def small_table(name: str, columns: Mapping[str, str], rows: Iterable[Mapping[st
     ]
 
 
-def _batches(lake: Lake, table: str, manifests: Iterable[Manifest]) -> list[int]:
-    return [manifest.batch_seq for manifest in manifests if lake.batch_folder(table, manifest.batch_seq).is_dir()]
+def _batches(lake: Lake, table: str, manifests: Iterable[Manifest]) -> dict[int, str]:
+    return {manifest.batch_seq: manifest.folder for manifest in manifests if lake.batch_folder(table, manifest).is_dir()}
 
 
 def _published_breaks(settings: Settings) -> list[dict[str, Any]]:

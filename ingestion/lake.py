@@ -3,10 +3,14 @@
 A batch's files are written aside, moved to `lake/<table>/batch=<number>/`, and then named by a manifest in `lake/_manifests/`.
 The manifest is the commit: a folder that no manifest names is what a killed process left, and is removed. Which landed files
 have been loaded is known from the manifests alone.
+
+A manifest takes the number behind the last one, and only where nobody has taken it: numbers have no gaps, whoever has seen a number has
+seen all below it, and two processes that commit at once need no lock.
 """
 
 import json
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -15,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from paywall_warehouse.files import move_folder, replace_text
+from paywall_warehouse.files import move_folder, put_where_nothing_is, replace_text
 from paywall_warehouse.home import Home
 
 LOADED = "loaded"
@@ -53,6 +57,13 @@ class Manifest:
     files: list[FileRecord]
     models: list[str] = field(default_factory=list)
     """The distinct model texts of the batch, for the price book."""
+    writer: str = ""
+    """Of a worker without the writer lock: what keeps its folders apart from those of others that try for the same number."""
+
+    @property
+    def folder(self) -> str:
+        """The name of the batch's folder in each table."""
+        return f"batch={self.batch_seq:08d}" + (f"-{self.writer}" if self.writer else "")
 
     @property
     def records(self) -> int:
@@ -78,6 +89,7 @@ class Manifest:
             loaded_at=datetime.fromisoformat(stated["loaded_at"]),
             files=[FileRecord(**file) for file in stated["files"]],
             models=stated["models"],
+            writer=stated.get("writer", ""),
         )
 
 
@@ -88,23 +100,24 @@ class Lake:
         self._root = home.lake
         self._tmp = home.tmp
 
-    def manifests(self) -> list[Manifest]:
-        """All committed batches, in the order in which they landed."""
-        files = sorted((self._root / "_manifests").glob("*.json"))
-        return [Manifest.from_json(file.read_text(encoding="utf-8")) for file in files]
+    def manifests(self, first: int = 0) -> list[Manifest]:
+        """All committed batches, or those from a number on, in the order in which they landed."""
+        # Not what a listing shows: one that is read while batches are committed may have the later of two and lack the earlier.
+        files = [self._manifest_file(number) for number in range(first, self.next_batch())]
+        return [Manifest.from_json(file.read_text(encoding="utf-8")) for file in files if file.exists()]
 
     def next_batch(self) -> int:
-        """The number of the batch that is written next; numbers are never used twice."""
+        """The number of the batch that is committed next; numbers are never used twice."""
         numbers = [int(file.stem) for file in (self._root / "_manifests").glob("*.json")]
         return max(numbers, default=-1) + 1
 
-    def batch_folder(self, table: str, batch_seq: int) -> Path:
+    def batch_folder(self, table: str, manifest: Manifest) -> Path:
         """Where a batch's Parquet files of one table lie."""
-        return self._root / table / f"batch={batch_seq:08d}"
+        return self._root / table / manifest.folder
 
     def parquet_files(self, table: str, manifests: Sequence[Manifest]) -> list[Path]:
         """The Parquet files of one table in committed batches."""
-        folders = (self.batch_folder(table, manifest.batch_seq) for manifest in manifests)
+        folders = (self.batch_folder(table, manifest) for manifest in manifests)
         return [file for folder in folders for file in sorted(folder.glob("*.parquet"))]
 
     @property
@@ -122,21 +135,68 @@ class Lake:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def commit(self, manifest: Manifest, aside: Path) -> None:
-        """Move the finished folder of each table to its place, then write the manifest that makes the batch real."""
-        for folder in sorted(path for path in aside.iterdir() if path.is_dir()):
-            move_folder(folder, self.batch_folder(folder.name, manifest.batch_seq))
-        self.restate(manifest)
+    def commit(self, manifest: Manifest, aside: Path) -> bool:
+        """Move the finished folder of each table to its place, then write the manifest that makes the batch real.
+
+        False where another process has taken the number meanwhile: then everything is aside again.
+        """
+        finished = aside / "manifest.json"
+        finished.write_text(manifest.as_json(), encoding="utf-8")
+        folders = [(path, self.batch_folder(path.name, manifest)) for path in sorted(aside.iterdir()) if path.is_dir()]
+        for folder, place in folders:
+            move_folder(folder, place)
+        if put_where_nothing_is(finished, self._manifest_file(manifest.batch_seq)):
+            return True
+        for folder, place in folders:
+            place.rename(folder)
+        return False
 
     def restate(self, manifest: Manifest) -> None:
-        """Write the manifest of a batch whose files are in their places."""
-        replace_text(self._root / "_manifests" / f"{manifest.batch_seq:08d}.json", manifest.as_json())
+        """Write the manifest of a committed batch anew."""
+        replace_text(self._manifest_file(manifest.batch_seq), manifest.as_json())
 
-    def remove_orphans(self) -> None:
-        """Delete what killed processes left: folders without a manifest, files aside. The caller holds the writer lock."""
-        committed = {f"batch={int(file.stem):08d}" for file in (self._root / "_manifests").glob("*.json")}
-        for folder in self._root.glob("*/batch=*"):
-            if folder.name not in committed:
-                shutil.rmtree(folder)
-        for folder in (*self._tmp.glob("batch-*"), self._tmp / "landing", self._tmp / "spill"):
+    def _manifest_file(self, number: int) -> Path:
+        return self._root / "_manifests" / f"{number:08d}.json"
+
+    def remove_orphans(self, *, keep_prepared: float = 0) -> None:
+        """Delete what killed processes left: folders without a manifest, files aside, batches that have waited for so many seconds.
+
+        The caller holds the writer lock and keeps workers out: what they are about to commit looks just like it.
+        """
+        prepared = [folder for folder in self._tmp.glob("prepared-*") if folder.stat().st_mtime < time.time() - keep_prepared]
+        left = [folder for pattern in ("batch-*", "landing", "spill*") for folder in self._tmp.glob(pattern)]
+        for folder in (*self._uncommitted(), *prepared):
+            shutil.rmtree(folder)
+        for folder in left:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def keep_prepared(self, aside: Path) -> str:
+        """Keep what is aside for another process to commit; returns its name, by which `taking_prepared` finds it."""
+        name = f"prepared-{uuid4().hex}"
+        move_folder(aside, self._tmp / name)
+        return name
+
+    @contextmanager
+    def taking_prepared(self, name: str) -> Iterator[Path | None]:
+        """What a process has kept, aside again for whoever takes it first; None for all others, and where it has been deleted."""
+        with self.writing_aside() as aside:
+            try:
+                (self._tmp / name).rename(aside)
+            except FileNotFoundError:
+                yield None
+            else:
+                yield aside
+
+    def _uncommitted(self) -> Iterator[Path]:
+        folders: dict[str, list[Path]] = {}
+        for folder in self._root.glob("*/batch=*"):
+            number, _, _ = folder.name.removeprefix("batch=").partition("-")
+            folders.setdefault(number, []).append(folder)
+        for number, own in folders.items():
+            file = self._root / "_manifests" / f"{number}.json"
+            if not file.exists():
+                yield from own
+            elif len({folder.name for folder in own}) > 1:
+                # Somebody else took the number of a killed process. Only then is a manifest read: there may be thousands.
+                manifest = Manifest.from_json(file.read_text(encoding="utf-8"))
+                yield from (folder for folder in own if folder.name != manifest.folder)

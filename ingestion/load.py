@@ -1,7 +1,7 @@
 """One landing folder to one batch in the lake: what is new, read, judged, typed, written, committed."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -9,11 +9,14 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 
 from ingestion import events, ledger, payments, prices, reasons
+from ingestion.commit import commit, stated
 from ingestion.erasure.erase import finish_erasures, pseudonymise
+from ingestion.erasure.registry import read_registry
 from ingestion.inspection import Layout, UnreadableFileError, check_openable, check_readable, damaged
 from ingestion.lake import LOADED, UNREADABLE, FileRecord, Lake, Manifest
 from ingestion.landing import Landing, LandingFile
@@ -30,10 +33,13 @@ from paywall_warehouse.files import sha256
 from paywall_warehouse.quoting import file_literal, literal
 from paywall_warehouse.settings import Settings
 
+One = TypeVar("One")
 # What one Parquet file of a batch is made of; it is written again where a record of it was rejected.
 PORTION_BYTES = 1 << 30
 # A group of the usual 120,000 records with 64 KiB of metadata each is 8 GB; one thread with groups like these needs less than 1 GB.
 SMALL_GROUPS = ", row_group_size 2048"
+# What a worker has prepared is taken up again within a day, or not at all.
+PREPARED_SECONDS = 86_400
 # What DuckDB raises over what it reads. Faults of a disk are none of a file's and end the load.
 BEYOND_DUCKDB = (duckdb.DataError, duckdb.NotSupportedError, duckdb.InvalidInputException, duckdb.OutOfMemoryException)
 
@@ -112,28 +118,26 @@ def load(settings: Settings, source_name: str) -> LoadResult:
     source = SOURCES[source_name]
     with settings.home.writing():
         lake = Lake(settings.home)
-        lake.remove_orphans()
-        erasures = finish_erasures(settings)
+        with settings.home.without_workers(wait=False) as alone:
+            if alone:
+                lake.remove_orphans(keep_prepared=PREPARED_SECONDS)
+        finish_erasures(settings)
         landing = Landing.of(settings)
         if source.name == "events":
             # What the receiver has acknowledged until now belongs to this run.
             seal_local(landing)
-        known = [file for manifest in lake.manifests() for file in manifest.files if file.source == source.name]
-        seen = {(file.path, file.fingerprint) for file in known if file.status == LOADED}
-        fresh = [file for file in source.files(landing) if (file.path, file.fingerprint) not in seen]
-        with _all_unchanged(landing, fresh), ExitStack() as copies:
-            found = _find_new(settings, known, fresh, landing, source, copies)
-            if not found.readable and not found.unreadable:
-                return LoadResult(source.name, warnings=found.warnings)
-            # A build will follow.
-            copy_ahead(settings.home)
+        while True:
             with lake.writing_aside() as aside:
-                manifest = _write_batch(settings, lake, source, found, aside)
-                _check_unchanged(landing, fresh)
-                if not manifest.files:
-                    return LoadResult(source.name, warnings=found.warnings)
-                pseudonymise(settings, erasures, aside.rglob("*.parquet"))
-                lake.commit(manifest, aside)
+                # Where anything is new a build will follow.
+                made = make_batch(settings, source, source.files(landing), aside, begin=lambda: copy_ahead(settings.home))
+                if made.manifest is None:
+                    return LoadResult(source.name, warnings=made.warnings)
+                if committed := commit(settings, made.manifest, made.seen_through, aside):
+                    return loaded(source, committed, made.warnings)
+
+
+def loaded(source: Source, manifest: Manifest, warnings: list[str]) -> LoadResult:
+    """What a batch brought."""
     return LoadResult(
         source=source.name,
         batch_seq=manifest.batch_seq,
@@ -141,8 +145,50 @@ def load(settings: Settings, source_name: str) -> LoadResult:
         records=manifest.records,
         accepted=manifest.records - manifest.rejected,
         rejected=manifest.rejected,
-        warnings=found.warnings,
+        warnings=warnings,
     )
+
+
+@dataclass(frozen=True)
+class Made:
+    """A batch that is finished aside, and waits for its number and its place."""
+
+    manifest: Manifest | None
+    """None where nothing was new."""
+    seen_through: int
+    """The last batch that was known when it was decided what is new."""
+    warnings: list[str]
+
+
+def make_batch(
+    settings: Settings,
+    source: Source,
+    files: Sequence[LandingFile],
+    aside: Path,
+    *,
+    number: int | None = None,
+    begin: Callable[[], None] = lambda: None,
+) -> Made:
+    """Read, judge and write what is new of some files; `number` is the one that the batch will probably get.
+
+    `begin` is called where anything is new. The caller holds the writer lock or is a worker: nobody erases meanwhile.
+    """
+    lake, landing = Lake(settings.home), Landing.of(settings)
+    seen_through = lake.next_batch() - 1
+    known = [file for manifest in lake.manifests() for file in manifest.files if file.source == source.name]
+    seen = {(file.path, file.fingerprint) for file in known if file.status == LOADED}
+    fresh = [file for file in files if (file.path, file.fingerprint) not in seen]
+    with _all_unchanged(landing, fresh), ExitStack() as copies:
+        found = _find_new(settings, known, fresh, landing, source, copies)
+        if not found.readable and not found.unreadable:
+            return Made(None, seen_through, found.warnings)
+        begin()
+        manifest = _write_batch(settings, source, found, aside, seen_through + 1 if number is None else number)
+        _check_unchanged(landing, fresh)
+    if not manifest.files:
+        return Made(None, seen_through, found.warnings)
+    pseudonymise(settings, read_registry(settings.home), aside.rglob("*.parquet"))
+    return Made(manifest, seen_through, found.warnings)
 
 
 @contextmanager
@@ -182,7 +228,7 @@ class _Found:
 def _find_new(
     settings: Settings, known: Sequence[FileRecord], fresh: Sequence[LandingFile], landing: Landing, source: Source, copies: ExitStack
 ) -> _Found:
-    loaded = {(file.sha256, _stated(file.facts)) for file in known if file.status == LOADED}
+    loaded = {(file.sha256, stated(file.facts)) for file in known if file.status == LOADED}
     by_path = {file.path for file in known}
     contents: dict[str, list[str | None]] = {}
     for record in known:
@@ -202,7 +248,7 @@ def _find_new(
             facts = None if source.stripe is None else facts_of(landing, file)
             # A name that gets back a content which it had before states that content anew.
             is_back = digest in contents.get(file.path, []) and contents[file.path][-1] != digest
-            if (digest, _stated(_facts_json(facts))) in loaded and not is_back:
+            if (digest, stated(_facts_json(facts))) in loaded and not is_back:
                 continue
             if source.stripe is not None:
                 check_report_type(file.path)
@@ -217,7 +263,7 @@ def _find_new(
         else:
             if file.path in by_path and (file.path, digest) not in found.refused:
                 found.warnings.append(f"{file.path} has new content under a known name; it is loaded as a new file")
-            loaded.add((digest, _stated(_facts_json(facts))))
+            loaded.add((digest, stated(_facts_json(facts))))
             found.readable.append((LocalFile(len(found.readable), file, path), digest))
             if facts is not None:
                 found.facts[found.readable[-1][0].file_no] = facts
@@ -231,8 +277,7 @@ def _digest(file: LandingFile, path: Path) -> str:
     return sha256(path)
 
 
-def _write_batch(settings: Settings, lake: Lake, source: Source, found: _Found, aside: Path) -> Manifest:
-    batch_seq = lake.next_batch()
+def _write_batch(settings: Settings, source: Source, found: _Found, aside: Path, batch_seq: int) -> Manifest:
     loaded_at = datetime.now(UTC)
     data, rejects = aside / source.table, aside / "rejects"
     counts: dict[int, tuple[int, int, int]] = {}
@@ -241,7 +286,7 @@ def _write_batch(settings: Settings, lake: Lake, source: Source, found: _Found, 
         define_macros(connection)
         _create_rejects(connection)
         _create_facts(connection, found.facts)
-        portions = deque(_portions([file for file, _ in found.readable]))
+        portions = deque(in_portions([file for file, _ in found.readable], lambda one: one.file.bytes, PORTION_BYTES))
         part, groups = 0, ""
         while portions:
             files = portions.popleft()
@@ -278,16 +323,16 @@ def _write_batch(settings: Settings, lake: Lake, source: Source, found: _Found, 
     return Manifest(batch_seq=batch_seq, table=source.table, loaded_at=loaded_at, files=records, models=sorted(models))
 
 
-def _portions(files: Sequence[LocalFile]) -> Iterator[list[LocalFile]]:
-    """The files in portions that become a Parquet file each, in their order."""
-    portion: list[LocalFile] = []
+def in_portions(files: Iterable[One], bytes_of: Callable[[One], int], limit: int) -> Iterator[list[One]]:
+    """The files in portions of so many bytes, or of one file each that has more, in their order."""
+    portion: list[One] = []
     size = 0
     for file in files:
-        if portion and size + file.file.bytes > PORTION_BYTES:
+        if portion and size + bytes_of(file) > limit:
             yield portion
             portion, size = [], 0
         portion.append(file)
-        size += file.file.bytes
+        size += bytes_of(file)
     if portion:
         yield portion
 
@@ -363,10 +408,6 @@ def _facts_json(facts: FileFacts | None) -> dict[str, object] | None:
     if facts is None:
         return None
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(facts).items()}
-
-
-def _stated(facts: dict[str, object] | None) -> frozenset[tuple[str, object]]:
-    return frozenset((facts or {}).items())
 
 
 def _unreadable(file_no: int, file: LandingFile, digest: str | None) -> FileRecord:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, date, datetime, time
 from decimal import ROUND_HALF_UP, Decimal
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 from genai_prices import types as book
 from genai_prices.data_snapshot import get_snapshot
 
-from ingestion.lake import Lake
+from ingestion.lake import Lake, Manifest
 from ingestion.prices import MAX_RATE_DECIMALS
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.settings import Settings
@@ -105,6 +106,12 @@ def resolve_price_book(settings: Settings) -> PriceBook:
         _write(lake.price_book / "models.parquet", models, Model, MODELS_SCHEMA)
         _write(lake.price_book / "model_rates.parquet", rates, Rate, RATES_SCHEMA)
     return PriceBook(models=len(models), priced=sum(model.in_price_book for model in models))
+
+
+def resolved_batches(lake: Lake) -> list[Manifest]:
+    """The batches until the first one with a model text that the price book does not know: workers have committed that one since."""
+    known = set(pq.read_table(lake.price_book / "models.parquet", columns=["model"])["model"].to_pylist())
+    return list(takewhile(lambda manifest: known.issuperset(manifest.models), lake.manifests()))
 
 
 def resolve(texts: Iterable[str], overrides: list[Rate]) -> tuple[list[Model], list[Rate]]:

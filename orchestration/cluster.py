@@ -62,7 +62,8 @@ class ClusterBuild:
         drop_old_builds(settings, spark, self.prefix)
         if base:
             restore(spark, base, [name for name, node in marts.items() if node["config"]["materialized"] == "incremental"])
-        for statement in cluster_statements(settings, self.prefix, base.built_through if base else -1):
+        built_through = base.built_through if base else -1
+        for statement in cluster_statements(settings, self.prefix, built_through, self._plan.through_batch):
             spark.run(statement)
         done = self._dbt.build(manifest, build_command(full_refresh=base is None), tell)
         if done.failures:

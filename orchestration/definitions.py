@@ -10,6 +10,7 @@ from orchestration import assets
 from orchestration.automation import daily, export_job, new_files_sensor, refresh_job, stripe_data_sensor, unfinished_exports_sensor
 from orchestration.dbt import PROJECT, Dbt
 from orchestration.export_assets import export_assets
+from orchestration.ingestion import ingest_job, ingested_sensor
 from orchestration.warehouse import warehouse_resource
 from paywall_warehouse.settings import Settings, load_settings
 
@@ -19,12 +20,17 @@ def build_defs(
     *,
     project: Path = PROJECT,
     exports: bool = True,
+    ingestion_executor: dg.ExecutorDefinition = dg.multiprocess_executor,
     loggers: dict[str, dg.LoggerDefinition] | None = None,
     **resources: Any,
 ) -> dg.Definitions:
-    """The code location; tests give another dbt `project`, none of the `exports`, or other `resources`."""
+    """The code location; tests give another dbt `project`, none of the `exports`, or other `resources`.
+
+    `ingestion_executor` spreads the steps of `ingest_parallel`: the one of dagster-k8s, dagster-docker or dagster-celery on a cluster.
+    """
     settings = settings or load_settings()
     models = assets.dbt_models(Dbt(settings, project))
+    ingestion = ingest_job(settings, ingestion_executor)
     return dg.Definitions(
         assets=[
             *assets.landing_specs(),
@@ -36,11 +42,12 @@ def build_defs(
             assets.published_warehouse(assets.ends(models)),
             *(export_assets() if exports else []),
         ],
-        jobs=[refresh_job, export_job] if exports else [refresh_job],
+        jobs=[refresh_job, ingestion, *([export_job] if exports else [])],
         schedules=[daily(settings)],
         sensors=[
             new_files_sensor(settings),
             stripe_data_sensor(settings),
+            ingested_sensor(ingestion),
             *([unfinished_exports_sensor(settings)] if exports else []),
         ],
         resources={"warehouse": warehouse_resource(settings), **resources},

@@ -42,7 +42,7 @@ def seconds_to_wait(retry: int) -> int:
 
 
 @contextmanager
-def retried(context: dg.AssetExecutionContext) -> Iterator[None]:
+def retried(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterator[None]:
     """Ask Dagster to try the step again where that can help."""
     try:
         yield
@@ -50,7 +50,8 @@ def retried(context: dg.AssetExecutionContext) -> Iterator[None]:
         if not passes_by_itself(error):
             raise
         context.log.warning("%s: %s; trying again later", type(error).__name__, error)
-        wait = seconds_to_wait(context.op_execution_context.retry_number)
+        step = context if isinstance(context, dg.OpExecutionContext) else context.op_execution_context
+        wait = seconds_to_wait(step.retry_number)
         raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=wait) from error
 
 

@@ -40,6 +40,23 @@ def put_in_place(prepared: Path, path: Path) -> None:
     fsync_path(path.parent)
 
 
+def put_where_nothing_is(prepared: Path, path: Path) -> bool:
+    """Give a finished file of the same file system a name that nothing has yet; False where something has it.
+
+    Of several processes that try this at once one succeeds.
+    """
+    fsync_path(prepared)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(prepared, path)
+    except FileExistsError:
+        # A network file system says so too where its first answer got lost and it was asked again.
+        if not os.path.samefile(prepared, path):
+            return False
+    fsync_path(path.parent)
+    return True
+
+
 def replace_file(path: Path, write: Callable[[Path], None]) -> None:
     """Write beside `path`, then swap: readers see the old file or the new one, never half.
 

@@ -1,5 +1,7 @@
 """Every path under `WAREHOUSE_HOME`, named once."""
 
+import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -94,3 +96,36 @@ class Home:
         self.root.mkdir(parents=True, exist_ok=True)
         with FileLock(self.root / ".writer.lock", is_singleton=True):
             yield
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Add to the lake without the writer lock, beside any number of other workers; only `without_workers` keeps one waiting."""
+        with self._workers(fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def without_workers(self, *, wait: bool = True) -> Iterator[bool]:
+        """Keep workers out, once those at work have ended; where this may not `wait` for them it tells whether there were none.
+
+        Holding the writer lock one may wait here: no worker ever asks for that.
+        """
+        with self._workers(fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB) as locked:
+            yield locked
+
+    @contextmanager
+    def _workers(self, operation: int) -> Iterator[bool]:
+        """A lock of the file system: `FileLock` has none that many can share."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.root / ".workers.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            yield _is_locked(descriptor, operation)
+        finally:
+            os.close(descriptor)
+
+
+def _is_locked(descriptor: int, operation: int) -> bool:
+    try:
+        fcntl.flock(descriptor, operation)
+    except BlockingIOError:
+        return False
+    return True

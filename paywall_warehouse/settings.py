@@ -9,6 +9,7 @@ import tempfile
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from socket import gethostname
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -331,7 +332,8 @@ class Settings(BaseSettings):
         """DuckDB's configuration for every connection that this project opens itself."""
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": self.duckdb_memory_limit,
-            "temp_directory": str(self.home.tmp / "spill"),
+            # Of this process alone: two that spill into one folder overwrite each other's files.
+            "temp_directory": str(self.home.tmp / f"spill-{gethostname()}-{os.getpid()}"),
             "preserve_insertion_order": "false",
         }
         if self.duckdb_threads is not None:

@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from paywall_warehouse.files import remove_partials
+import pytest
+
+from paywall_warehouse.files import put_where_nothing_is, remove_partials
 
 
 def test_partial_files_of_dead_processes_are_removed_and_nothing_else(tmp_path: Path) -> None:
@@ -21,3 +23,25 @@ def test_partial_files_of_dead_processes_are_removed_and_nothing_else(tmp_path: 
         remove_partials([tmp_path, tmp_path / "nowhere"])
         assert [file for file in left if file.exists()] == []
         assert [file for file in kept if not file.exists()] == []
+
+
+def test_a_name_is_taken_once(tmp_path: Path) -> None:
+    first, second, place = tmp_path / "first", tmp_path / "second", tmp_path / "new" / "place"
+    for file in (first, second):
+        file.write_text(file.name)
+    assert put_where_nothing_is(first, place)
+    assert not put_where_nothing_is(second, place)
+    assert place.read_text() == "first"
+
+
+def test_a_name_that_was_taken_though_the_answer_got_lost_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What NFS says where a client has asked once more."""
+    link = os.link
+
+    def asked_twice(source: Path, target: Path) -> None:
+        link(source, target)
+        link(source, target)
+
+    (tmp_path / "first").write_text("first")
+    monkeypatch.setattr(os, "link", asked_twice)
+    assert put_where_nothing_is(tmp_path / "first", tmp_path / "place")

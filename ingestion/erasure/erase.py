@@ -42,7 +42,8 @@ def erase(settings: Settings, user: str) -> Erased:
     What was built from the lake is forgotten, so that the next build starts from an empty file. Raises `UnknownUserError` where
     the id is nowhere and never was.
     """
-    with settings.home.writing():
+    # Workers pseudonymise by the registry of their beginning.
+    with settings.home.writing(), settings.home.without_workers():
         lake, registry = Lake(settings.home), read_registry(settings.home)
         lake.remove_orphans()
         known = registry.of(user)
@@ -65,7 +66,8 @@ def finish_erasures(settings: Settings) -> Registry:
     """Take up what was interrupted; returns the registry. The caller holds the writer lock."""
     registry = read_registry(settings.home)
     if registry.unfinished:
-        _finish(settings, Lake(settings.home), registry)
+        with settings.home.without_workers():
+            _finish(settings, Lake(settings.home), registry)
     return registry
 
 
@@ -90,7 +92,7 @@ def files_naming(settings: Settings, files: Iterable[LandingFile], user: str, ps
 def rewrite_landed(settings: Settings, found: Iterable[Naming], user: str, pseudonym: str) -> None:
     """Write landed files anew, without the id; those that cannot be read stay."""
     landing, lake, person = Landing.of(settings), Lake(settings.home), Person(user, pseudonym)
-    with settings.home.writing():
+    with settings.home.writing(), settings.home.without_workers():
         for one in found:
             if one.fault is None:
                 write_anew(landing, lake, one, person)
