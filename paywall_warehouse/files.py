@@ -1,11 +1,14 @@
 """Files that appear whole or not at all."""
 
+import errno
 import hashlib
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def fsync_path(path: Path) -> None:
@@ -43,7 +46,8 @@ def put_in_place(prepared: Path, path: Path) -> None:
 def put_where_nothing_is(prepared: Path, path: Path) -> bool:
     """Give a finished file of the same file system a name that nothing has yet; False where something has it.
 
-    Of several processes that try this at once one succeeds.
+    Of several processes that try this at once one succeeds. Where the file system has no hard links, as exFAT, they must not try at once:
+    a run does not, as it holds the lock of writers; workers of `ingest_parallel` need hard links.
     """
     fsync_path(prepared)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +57,12 @@ def put_where_nothing_is(prepared: Path, path: Path) -> bool:
         # A network file system says so too where its first answer got lost and it was asked again.
         if not os.path.samefile(prepared, path):
             return False
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if path.exists():
+            return False
+        prepared.replace(path)
     fsync_path(path.parent)
     return True
 

@@ -1,5 +1,6 @@
 """Files that appear whole: what a killed process leaves is told from what a living one is writing."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -45,3 +46,15 @@ def test_a_name_that_was_taken_though_the_answer_got_lost_is_taken(tmp_path: Pat
     (tmp_path / "first").write_text("first")
     monkeypatch.setattr(os, "link", asked_twice)
     assert put_where_nothing_is(tmp_path / "first", tmp_path / "place")
+
+
+def test_where_there_are_no_hard_links_a_name_is_taken_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_here(source: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", not_here)
+    (tmp_path / "first").write_text("first")
+    (tmp_path / "second").write_text("second")
+    assert put_where_nothing_is(tmp_path / "first", tmp_path / "place")
+    assert not put_where_nothing_is(tmp_path / "second", tmp_path / "place")
+    assert (tmp_path / "place").read_text() == "first"
