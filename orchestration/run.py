@@ -1,6 +1,5 @@
 """One run of the job `refresh` in this process, and what it says at its end."""
 
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +18,7 @@ from orchestration.export_assets import CATALOG
 from orchestration.faults import first_line, remedy
 from orchestration.progress import terminal_logger
 from orchestration.summary import EXPORT, REFRESH, Outcome, closing_summary
-from orchestration.warehouse import PROCESS_TAG
+from orchestration.warehouse import own_tags
 from paywall_warehouse.build_file import published_state
 from paywall_warehouse.quoting import printable_lines
 from paywall_warehouse.settings import Settings
@@ -66,7 +65,7 @@ def execute(
     result = defs.resolve_job_def(job).execute_in_process(
         run_config={"resources": {"warehouse": {"config": {"full_refresh": full_refresh, "wait": wait}}}, "loggers": {"progress": {}}},
         instance=instance,
-        tags={PROCESS_TAG: str(os.getpid())},
+        tags=own_tags(),
         raise_on_error=False,
     )
     made = {event.asset_key for event in result.get_asset_materialization_events()}

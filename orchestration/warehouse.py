@@ -25,8 +25,8 @@ OWNER = "team:finance-data"
 # Steps that write the lake or a warehouse file; `dagster.yaml` gives the pool one slot.
 WRITER_POOL = "writer"
 RUN_HISTORY_DAYS = 180
-# The process that runs the command, while its run lasts.
-PROCESS_TAG = "paywall-warehouse/process"
+# The process that runs the command, while its run lasts, and the machine or container whose numbers of processes tell it.
+PROCESS_TAG, HOST_TAG = "paywall-warehouse/process", "paywall-warehouse/host"
 DIED = "The process of this run ended before the run did."
 FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
@@ -189,7 +189,13 @@ def _early_ends(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     """Runs of the command whose process died, perhaps before they held the home's lock and were named beside it."""
     unfinished = [status for status in dg.DagsterRunStatus if status not in FINISHED]
     runs = instance.get_runs(filters=dg.RunsFilter(statuses=unfinished))
-    return [run for run in runs if (process := run.tags.get(PROCESS_TAG, "")).isdecimal() and has_ended(int(process))]
+    ours = [run for run in runs if run.tags.get(HOST_TAG) == socket.gethostname()]
+    return [run for run in ours if (process := run.tags.get(PROCESS_TAG, "")).isdecimal() and has_ended(int(process))]
+
+
+def own_tags() -> dict[str, str]:
+    """How Dagster knows a run of this process."""
+    return {PROCESS_TAG: str(os.getpid()), HOST_TAG: socket.gethostname()}
 
 
 def _settle(home: Home, instance: dg.DagsterInstance) -> None:

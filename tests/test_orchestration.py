@@ -1,6 +1,5 @@
 """Dagster's side: what it shows, when nothing may be published, what is tried again."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from orchestration.automation import new_files_sensor
 from orchestration.dbt import PROJECT, Dbt, build_command, code_version, dbt_arguments
 from orchestration.definitions import build_defs
 from orchestration.instance import open_instance
-from orchestration.warehouse import PROCESS_TAG, WRITER_POOL, exclusive, settle_dead_runs
+from orchestration.warehouse import HOST_TAG, PROCESS_TAG, WRITER_POOL, exclusive, own_tags, settle_dead_runs
 from paywall_warehouse.settings import Settings, load_settings
 from tests.builders import Raw, charge, deposit, land, ledger_file
 from tests.harness import run_pipeline
@@ -337,12 +336,13 @@ def test_a_run_whose_process_died_before_it_held_the_lock_does_not_count_as_runn
     dead.wait()
     job = dg.GraphDefinition(name="nothing").to_job()
     with open_instance(home) as instance:
-        runs = [
-            instance.create_run_for_job(job, tags=tags) for tags in ({PROCESS_TAG: str(dead.pid)}, {PROCESS_TAG: str(os.getppid())}, {})
-        ]
+        died = own_tags() | {PROCESS_TAG: str(dead.pid)}
+        # In another container the number is that of another process.
+        tags_of_runs = (died, own_tags(), died | {HOST_TAG: "another"}, {})
+        runs = [instance.create_run_for_job(job, tags=tags) for tags in tags_of_runs]
     with open_instance(home) as instance:
         found = [run.status.value for one in runs if (run := instance.get_run_by_id(one.run_id))]
-    assert found == ["FAILURE", "NOT_STARTED", "NOT_STARTED"]
+    assert found == ["FAILURE", "NOT_STARTED", "NOT_STARTED", "NOT_STARTED"]
 
 
 def test_a_slot_that_a_dead_run_holds_keeps_nobody_waiting(tmp_path: Path) -> None:
