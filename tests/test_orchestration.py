@@ -336,9 +336,9 @@ def test_a_run_whose_process_died_before_it_held_the_lock_does_not_count_as_runn
     dead.wait()
     job = dg.GraphDefinition(name="nothing").to_job()
     with open_instance(home) as instance:
-        died = own_tags() | {PROCESS_TAG: str(dead.pid)}
+        died, lives = (own_tags() | {PROCESS_TAG: str(number)} for number in (dead.pid, os.getppid()))
         # In another container the number is that of another process.
-        tags_of_runs = (died, own_tags(), died | {HOST_TAG: "another"}, {})
+        tags_of_runs = (died, lives, died | {HOST_TAG: "another"}, {})
         runs = [instance.create_run_for_job(job, tags=tags) for tags in tags_of_runs]
     with open_instance(home) as instance:
         found = [run.status.value for one in runs if (run := instance.get_run_by_id(one.run_id))]
