@@ -39,9 +39,9 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(BIN)/mypy
 
-# Two workers: whole runs are mostly one process waiting for another. In the order of `tests/conftest.py`: pytest-xdist's own would be by number.
+# Three workers for two cores: whole runs are mostly one process waiting for another. In the order of `tests/conftest.py`: pytest-xdist's own would be by number.
 unit: $(INSTALLED)
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # What is too long for every change: the tests of that name, then the oracles and the order of things against more scenarios. CRASHES says how many runs are killed.
 soak: $(INSTALLED)

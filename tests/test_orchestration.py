@@ -1,5 +1,6 @@
 """Dagster's side: what it shows, when nothing may be published, what is tried again."""
 
+import os
 import shutil
 import subprocess
 import sys
