@@ -165,6 +165,7 @@ def test_rows_that_somebody_deleted_from_the_published_file_are_back_after_the_n
         assert connection.execute("select cast(sum(revenue) as varchar) from marts.fct_user_days").fetchall() == [("3.500000000000",)]
 
 
+@pytest.mark.soak
 def test_a_published_file_that_was_damaged_on_the_disk_is_made_anew_from_the_lake(run_once: Path, tmp_path: Path) -> None:
     home = Path(shutil.copytree(run_once, tmp_path / "home"))
     file = home / "published" / "warehouse.duckdb"

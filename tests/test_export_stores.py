@@ -112,6 +112,7 @@ def test_nothing_changed_writes_nothing_to_the_store(exported: tuple[Path, str])
     assert {path: info["LastModified"] for path, info in stored.find("warehouse-exports/daily", detail=True).items()} == before
 
 
+@pytest.mark.soak
 def test_a_restated_day_replaces_its_files_in_the_store(exported: tuple[Path, str], tmp_path: Path) -> None:
     home, uri = Path(shutil.copytree(exported[0], tmp_path / "home")), "s3://warehouse-exports/restated"
     export_all(settings_of(home, uri))

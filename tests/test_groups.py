@@ -33,6 +33,7 @@ from paywall_warehouse.settings import Settings, load_settings
 from tests.builders import Raw, charge, event, jsonl
 from tests.crash_drill import differences, tables
 from tests.harness import run_pipeline
+from tests.shared import in_soak
 
 NOON = "2026-10-01T12:00:00Z"
 DAY_SECONDS = 86_400
@@ -302,7 +303,7 @@ def at_once(home: Path, barrier: Barrier, how: str) -> None:
             list(commit_groups(settings, prepared))
 
 
-@pytest.mark.parametrize("other", ["groups", "load"])
+@pytest.mark.parametrize("other", ["groups", *in_soak("load")])
 def test_processes_that_load_the_same_files_at_the_same_moment_load_each_once(tmp_path: Path, other: str) -> None:
     for number in range(ROUNDS):
         land_three(settings_of(tmp_path / str(number)))

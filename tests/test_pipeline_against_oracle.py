@@ -412,6 +412,7 @@ def times_without_zone() -> bytes:
     return parquet_table(pa.table({name: [value] for name, value in one.items()}))
 
 
+@pytest.mark.soak
 def test_files_that_cannot_be_read_are_rejected_and_tried_again(new_home: HomeMaker) -> None:
     home, settings = new_home(), OracleSettings(as_of=datetime(2026, 3, 15, tzinfo=UTC))
     whole = {

@@ -44,6 +44,7 @@ def instants(*texts: str | None) -> tuple[datetime | None, ...]:
 HISTORY = "select case_id, break_type, opened_at, closed_at from marts.fct_reconciliation_history order by opened_at, case_id"
 
 
+@pytest.mark.soak
 def test_credits_without_any_report_are_pending_and_the_answer_incomplete(tmp_path: Path) -> None:
     land(tmp_path, [ledger_file("l.jsonl", [credit("d1", "2026-10-05T10:00:30Z", "10", intent="pi_1")])])
     result = run(tmp_path)
@@ -55,6 +56,7 @@ def test_credits_without_any_report_are_pending_and_the_answer_incomplete(tmp_pa
     assert "  ! stripe/balance.summary is missing" in told
 
 
+@pytest.mark.soak
 def test_reports_that_end_early_are_stale(tmp_path: Path) -> None:
     land(tmp_path, [ledger_file("l.jsonl", [credit("d1", "2026-10-05T10:00:30Z", "10", intent="pi_1")]), activity_file(OCTOBER, [PAID])])
     result = run(tmp_path)
@@ -65,6 +67,7 @@ def test_reports_that_end_early_are_stale(tmp_path: Path) -> None:
     assert row == ("stale", *instants("2026-11-01"))
 
 
+@pytest.mark.soak
 def test_an_idle_span_is_covered_by_a_report_without_rows(tmp_path: Path) -> None:
     header = activity_file("october.csv", [PAID]).content.splitlines()[0] + b"\n"
     idle = [landed(f"stripe/{ACTIVITY}", covering(*days), header) for days in (("2026-10-01", "2026-10-31"), ("2026-11-01", "2026-11-30"))]
@@ -75,6 +78,7 @@ def test_an_idle_span_is_covered_by_a_report_without_rows(tmp_path: Path) -> Non
     assert row == ("break", "ledger_only")
 
 
+@pytest.mark.soak
 def test_a_month_that_is_missing_makes_no_false_breaks_and_is_told(tmp_path: Path) -> None:
     november = charge_row("txn_3", "2026-11-05T10:00:00Z", "5.00", "0.45", intent="pi_3")
     files = [activity_file(covering("2026-09-01", "2026-09-30"), [PAID | {"created_utc": "2026-09-05 10:00:00"}])]
@@ -105,6 +109,7 @@ def test_breaks_open_close_and_open_again(tmp_path: Path) -> None:
     assert query(tmp_path, HISTORY) == [closed, reopened]
 
 
+@pytest.mark.soak
 def test_somebody_who_opens_the_published_file_for_writing_stops_no_run(tmp_path: Path) -> None:
     land(tmp_path, [activity_file(OCTOBER, [PAID])])
     assert run(tmp_path).exit_code == 0
@@ -125,6 +130,7 @@ def test_somebody_who_opens_the_published_file_for_writing_stops_no_run(tmp_path
     assert query(tmp_path, HISTORY) == [(*opened[0][:3], *instants("2026-11-10T12:00:00"))]
 
 
+@pytest.mark.soak
 def test_the_grace_is_a_setting(tmp_path: Path) -> None:
     """By default the payment would be a break, as in the next test."""
     land(tmp_path, [activity_file(OCTOBER, [PAID])])
@@ -181,6 +187,7 @@ def test_a_cent_in_what_the_customer_paid_is_refused_where_nothing_was_converted
     assert f"stripe_presentment_is_the_settlement ({report.path}:2 txn_1): expected 10, actual 10.01" in result.output
 
 
+@pytest.mark.soak
 def test_refunds_of_payments_that_nobody_landed_are_told(tmp_path: Path) -> None:
     report = activity_file(OCTOBER, [PAID, refund_row("txn_9", "2026-10-06T10:00:00Z", "3.00", charge="ch_of_last_year")])
     land(tmp_path, [report])
