@@ -130,10 +130,13 @@ class LocalCluster:
 
     def _wait(self, port: int, part: str, process: int) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and _is_running(process):
+        # Twice in a row: while a process becomes another program it seems to be none.
+        gone = 0
+        while time.monotonic() < deadline and gone < 2:
             with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
                 return
             time.sleep(0.3)
+            gone = 0 if _is_running(process) else gone + 1
         raise ClusterError(f"The {part} of the local cluster does not answer on {HOST}:{port}; see {self.folder / part}.log.")
 
     def _running(self) -> dict[str, int]:
