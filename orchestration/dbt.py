@@ -27,7 +27,7 @@ from dbt.adapters.factory import cleanup_connections
 from dbt.artifacts.schemas.results import NodeStatus
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
-from dbt_common.events.base_types import EventMsg
+from dbt_common.events.base_types import EventLevel, EventMsg
 from dbt_common.events.functions import msg_to_dict
 from filelock import FileLock
 
@@ -193,11 +193,17 @@ class Dbt:
 
     def operate(self, macro: str, **arguments: Any) -> None:
         """Run a macro by itself; raises `DbtError` where it fails."""
-        outcome = self._invoke(["run-operation", macro, *(["--args", json.dumps(arguments)] if arguments else [])])
+        said: list[str] = []
+
+        def listen(message: EventMsg) -> None:
+            if message.info.level == EventLevel.ERROR:
+                said.append(msg_to_dict(message)["info"]["msg"])
+
+        command = ["run-operation", macro, *(["--args", json.dumps(arguments)] if arguments else [])]
+        outcome = self._invoke(command, None, listen)
         _let_go_of(self.home.build_file)
         if not outcome.success:
-            messages = [result.message for result in getattr(outcome.result, "results", None) or [] if result.message]
-            raise DbtError("\n".join(messages) or str(outcome.exception or f"dbt's macro {macro} failed without saying why"))
+            raise DbtError("\n".join(said) or str(outcome.exception or f"dbt's macro {macro} failed without saying why"))
 
     def _digest(self) -> str:
         versions = f"{version('dbt-core')} {version('dbt-duckdb')}"

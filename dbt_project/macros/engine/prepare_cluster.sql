@@ -13,8 +13,8 @@
     {%- endfor -%}
     {#- With Iceberg's extension, version 1.9, a view of the session's catalog keeps its old text, and so its old numbers. -#}
     {%- set probe = generate_schema_name('ops', none) ~ '.replaced' -%}
-    {%- do run_query('create schema if not exists ' ~ generate_schema_name('ops', none)) -%}
-    {%- for value in (1, 2) -%}{%- do run_query('create or replace view ' ~ probe ~ ' as select ' ~ value ~ ' as value') -%}{%- endfor -%}
+    {%- do run_statement('create schema if not exists ' ~ generate_schema_name('ops', none)) -%}
+    {%- for value in (1, 2) -%}{%- do run_statement('create or replace view ' ~ probe ~ ' as select ' ~ value ~ ' as value') -%}{%- endfor -%}
     {%- if run_query('select value from ' ~ probe).rows[0][0] | int != 2 -%}
         {%- do exceptions.raise_compiler_error('Views of this cluster are not replaced: leave IcebergSparkSessionExtensions out of spark.sql.extensions.') -%}
     {%- endif -%}
@@ -22,5 +22,5 @@
         {%- set found = run_query(question.query).columns[0].values() -%}
         {%- if found -%}{%- do exceptions.raise_compiler_error(question.problem ~ ': ' ~ found | join(', ')) -%}{%- endif -%}
     {%- endfor -%}
-    {%- for each in statements %}{% call statement() %}{{ each }}{% endcall %}{% endfor -%}
+    {%- for each in statements -%}{%- do run_statement(each) -%}{%- endfor -%}
 {%- endmacro %}

@@ -13,7 +13,7 @@
     {%- set fresh, days, kept = aside ~ '__fresh', aside ~ '__days', aside ~ '__kept' -%}
     {%- set touched, match, fresh_match = context[config.require('touched_rows')](), config.require('touched_match'), config.get('fresh_match') -%}
 
-    {%- do run_query('create or replace table ' ~ fresh ~ ' using iceberg as select * from ' ~ source) -%}
+    {%- do run_statement('create or replace table ' ~ fresh ~ ' using iceberg as select * from ' ~ source) -%}
 
     {%- set touched_days -%}
     select present.{{ day }} from {{ target }} as present semi join ({{ touched }}) as touched on {{ match }}
@@ -24,7 +24,7 @@
     select present.{{ day }} from {{ target }} as present semi join {{ fresh }} as fresh on {{ fresh_match }}
     {%- endif -%}
     {%- endset -%}
-    {%- do run_query('create or replace table ' ~ days ~ ' using iceberg as ' ~ touched_days) -%}
+    {%- do run_statement('create or replace table ' ~ days ~ ' using iceberg as ' ~ touched_days) -%}
 
     {%- set kept_rows -%}
     select present.*
@@ -35,13 +35,13 @@
     anti join {{ fresh }} as fresh on {{ fresh_match }}
     {%- endif -%}
     {%- endset -%}
-    {%- do run_query('create or replace table ' ~ kept ~ ' using iceberg as ' ~ kept_rows) -%}
+    {%- do run_statement('create or replace table ' ~ kept ~ ' using iceberg as ' ~ kept_rows) -%}
 
     {%- set emptied = 'select ' ~ day ~ ' from ' ~ days ~ ' except select ' ~ day ~ ' from ' ~ kept ~ ' except select ' ~ day ~ ' from ' ~ fresh -%}
     {%- if run_query(emptied ~ ' limit 1').rows -%}
-        {%- do run_query('delete from ' ~ target ~ ' where ' ~ day ~ ' in (' ~ emptied ~ ')') -%}
+        {%- do run_statement('delete from ' ~ target ~ ' where ' ~ day ~ ' in (' ~ emptied ~ ')') -%}
     {%- endif -%}
-    {%- do run_query('set spark.sql.sources.partitionOverwriteMode = dynamic') -%}
+    {%- do run_statement('set spark.sql.sources.partitionOverwriteMode = dynamic') -%}
     insert overwrite {{ target }} ({{ columns }})
     select {{ columns }} from {{ kept }}
     union all
