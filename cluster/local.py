@@ -82,7 +82,9 @@ class LocalCluster:
             "spark.ui.enabled": "false",
             "spark.hadoop.hive.server2.thrift.bind.host": HOST,
             "spark.hadoop.hive.server2.thrift.port": str(self.port),
-            "spark.jars": str(iceberg_jar()),
+            # Not `spark.jars`: threads of the Thrift server look for classes elsewhere.
+            "spark.driver.extraClassPath": str(iceberg_jar()),
+            "spark.executor.extraClassPath": str(iceberg_jar()),
             **ICEBERG,
         }
         return [
