@@ -121,9 +121,11 @@ def restore(spark: Spark, build: ShownBuild, marts: Iterable[str]) -> None:
     """
     present = snapshots(spark, build.prefix, marts)
     for name, snapshot in present.items():
-        if snapshot != build.snapshots[name]:
-            table = f"{build.prefix}marts.{name}"
-            spark.run(f"insert overwrite {table} select * from {table} version as of {build.snapshots[name]}")
+        table, shown = f"{build.prefix}marts.{name}", build.snapshots.get(name)
+        if shown is None:
+            spark.run(f"delete from {table}")
+        elif snapshot != shown:
+            spark.run(f"insert overwrite {table} select * from {table} version as of {shown}")
 
 
 def drop_old_builds(settings: Settings, spark: Spark, prefix: str) -> None:

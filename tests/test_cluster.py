@@ -286,5 +286,10 @@ def test_a_view_names_the_snapshot_that_was_checked(tmp_path: Path) -> None:
     show_build(settings, spark, build, ["dim_users"])
     assert spark.told[-1] == "create or replace view marts.dim_users as select * from run_aa_marts.dim_users version as of 7"
     spark.told.clear()
-    restore(spark, build, ["dim_users", "fct_user_days"])
-    assert spark.told == ["insert overwrite run_aa_marts.fct_user_days select * from run_aa_marts.fct_user_days version as of 8"]
+    # And another one, which had no row and so no snapshot, has one now.
+    spark.snapshots["run_aa_marts.fct_wallet_days"] = 1
+    restore(spark, build, ["dim_users", "fct_user_days", "fct_wallet_days"])
+    assert spark.told == [
+        "insert overwrite run_aa_marts.fct_user_days select * from run_aa_marts.fct_user_days version as of 8",
+        "delete from run_aa_marts.fct_wallet_days",
+    ]
