@@ -80,7 +80,7 @@ spark-up: $(SPARK)/.installed
 spark-down: $(SPARK)/.installed
 	$(SPARK)/bin/python -m cluster.local down
 
-# About a quarter of an hour: each of its builds starts Spark and takes minutes on two cores.
+# About an hour: each of its runs starts Spark and takes minutes on two cores.
 test-spark: $(SPARK)/.installed
 	$(SPARK)/bin/pytest -m "soak or not soak" tests/test_cluster.py
 

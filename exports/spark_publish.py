@@ -68,7 +68,7 @@ def snapshots(spark: Spark, prefix: str, marts: Iterable[str]) -> dict[str, int]
 def bring_marts(settings: Settings, spark: Spark, prefix: str, nodes: Mapping[str, Mapping[str, Any]]) -> Brought:
     """Replace the marts of the build file by those of a build; `nodes` are the models of dbt's manifest by name."""
     brought = Brought({}, [])
-    with _aside(settings.home, prefix), duckdb.connect(str(settings.home.build_file), config=settings.duckdb_config()) as connection:
+    with _aside(settings.home), duckdb.connect(str(settings.home.build_file), config=settings.duckdb_config()) as connection:
         connection.execute("set TimeZone = 'UTC'")
         connection.execute("create schema if not exists marts")
         for name, node in nodes.items():
@@ -94,13 +94,13 @@ def bring_marts(settings: Settings, spark: Spark, prefix: str, nodes: Mapping[st
 
 
 @contextmanager
-def _aside(home: Home, prefix: str) -> Iterator[None]:
+def _aside(home: Home) -> Iterator[None]:
     """What the cluster writes for this machine; nothing of it stays, not even of builds that were killed."""
     shutil.rmtree(home.lake / ASIDE, ignore_errors=True)
     try:
         yield
     finally:
-        shutil.rmtree(home.lake / ASIDE / prefix, ignore_errors=True)
+        shutil.rmtree(home.lake / ASIDE, ignore_errors=True)
 
 
 def show_build(settings: Settings, spark: Spark, build: ShownBuild, marts: Iterable[str]) -> None:

@@ -177,7 +177,7 @@ class Dbt:
                 if line := _progress(event.raw_event):
                     tell(line)
 
-        outcome = self._invoke(command, self._parse(self._digest()) if self.target == DUCKDB else None, listen)
+        outcome = self._invoke(command, self._parsed(), listen)
         _let_go_of(self.home.build_file)
         for result in getattr(outcome.result, "results", []):
             if result.status in FAILED:
@@ -200,10 +200,14 @@ class Dbt:
                 said.append(msg_to_dict(message)["info"]["msg"])
 
         command = ["run-operation", macro, *(["--args", json.dumps(arguments)] if arguments else [])]
-        outcome = self._invoke(command, None, listen)
+        outcome = self._invoke(command, self._parsed(), listen)
         _let_go_of(self.home.build_file)
         if not outcome.success:
             raise DbtError("\n".join(said) or str(outcome.exception or f"dbt's macro {macro} failed without saying why"))
+
+    def _parsed(self) -> Manifest | None:
+        """What dbt need not parse again; None on a cluster, where the names of schemas are other ones each time."""
+        return self._parse(self._digest()) if self.target == DUCKDB else None
 
     def _digest(self) -> str:
         versions = f"{version('dbt-core')} {version('dbt-duckdb')}"
