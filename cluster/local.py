@@ -11,9 +11,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -44,7 +44,10 @@ class LocalCluster:
     workers: int = 2
     cores: int = 1
     memory: str = "1g"
+    driver_memory: str = "1g"
     shuffle_partitions: int = 4
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """More of Spark's settings, for the Thrift server."""
 
     @property
     def warehouse(self) -> Path:
@@ -86,6 +89,7 @@ class LocalCluster:
             "spark.driver.extraClassPath": str(iceberg_jar()),
             "spark.executor.extraClassPath": str(iceberg_jar()),
             **ICEBERG,
+            **self.settings,
         }
         return [
             *("--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2", "--master", master),
@@ -122,7 +126,7 @@ class LocalCluster:
             "SPARK_LOCAL_IP": HOST,
             "SPARK_NO_DAEMONIZE": "1",
             # The Thrift server counts as a daemon too, whatever memory its driver is given.
-            "SPARK_DAEMON_MEMORY": "1g" if part == "thrift" else "256m",
+            "SPARK_DAEMON_MEMORY": self.driver_memory if part == "thrift" else "256m",
             "SPARK_LOCAL_DIRS": str(self.folder / "local"),
         }
         with (self.folder / f"{part}.log").open("ab") as log:

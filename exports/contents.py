@@ -1,6 +1,7 @@
 """What a mart holds, partition by partition: rows, sums, and a fingerprint that tells whether anything has changed."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -8,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from exports.checks import EXACT
+from exports.checks import EXACT, Books
 from exports.datasets import Dataset, Table
 from paywall_warehouse.quoting import quoted
 
@@ -32,38 +33,42 @@ ENGINE = f"duckdb-{duckdb.__version__}"
 NOTHING = Contents(0, {}, f"{ENGINE}:0", 0)
 
 
-def read_contents(connection: duckdb.DuckDBPyConnection, dataset: Dataset, table: Table) -> dict[date | None, Contents]:
+def read_contents(
+    books: Books, dataset: Dataset, table: Table, *, engine: str = ENGINE, in_halves: bool = False
+) -> dict[date | None, Contents]:
     """The partitions of a mart in order of their days; a snapshot is the partition None, with or without rows.
 
-    Two passes over the mart, one of them for the sums. The fingerprint rests on DuckDB's `hash`, which is the same within a version only.
+    Two passes over the mart, one of them for the sums (`in_halves`: see `read_totals`). The fingerprint rests on the engine's `hash`;
+    DuckDB's is the same within a version only.
     """
     every = ", ".join(quoted(column.name) for column in table.columns)
     texts = [quoted(column.name) for column in table.columns if column.type == "VARCHAR"]
     partition = quoted(dataset.day) if dataset.day else "cast(null as date)"
-    rows = connection.execute(
+    rows = books.execute(
         f"""select {partition}, count(*), sum(hash({every})), bit_xor(hash({every})),
             sum({" + ".join(f"coalesce(strlen({name}), 0)" for name in texts) or 0})
         from marts.{dataset.mart} group by 1 order by 1"""
     ).fetchall()
-    totals = read_totals(connection, dataset, table.amounts, f"marts.{dataset.mart}", partition)
+    totals = read_totals(books, dataset, table.amounts, f"marts.{dataset.mart}", partition, in_halves=in_halves)
     contents: dict[date | None, Contents] = {
-        day: Contents(count, totals.get(day, {}), f"{ENGINE}:{count}:{int(summed):x}:{mixed:x}", int(length))
+        day: Contents(count, totals.get(day, {}), f"{engine}:{count}:{int(summed):x}:{mixed:x}", int(length))
         for day, count, summed, mixed, length in rows
     }
     return contents or ({} if dataset.day else {None: NOTHING})
 
 
 def engine_of(fingerprint: str) -> str:
-    """The version of DuckDB that a fingerprint comes from."""
+    """The engine that a fingerprint comes from, with DuckDB's version."""
     return fingerprint.partition(":")[0]
 
 
 def read_totals(
-    connection: duckdb.DuckDBPyConnection, dataset: Dataset, amounts: Sequence[str], relation: str, partition: str
+    books: Books, dataset: Dataset, amounts: Sequence[str], relation: str, partition: str, *, in_halves: bool = False
 ) -> dict[Any, dict[str, dict[str, Decimal]]]:
     """The sums of `amounts` in `relation` (SQL), for each value of `partition` (SQL) by currency and column.
 
-    A column that is unknown in every row of a currency has no sum there: 0 would be a cost of zero.
+    A column that is unknown in every row of a currency has no sum there: 0 would be a cost of zero. `in_halves`: whole units and the rest
+    are summed apart, as where DuckDB meets a sum that does not fit the type.
     """
     totals: dict[Any, dict[str, dict[str, Decimal]]] = {}
     by_currency: dict[tuple[str, ...], list[str]] = {}
@@ -71,7 +76,7 @@ def read_totals(
         if currency := dataset.currency_columns(amount):
             by_currency.setdefault(currency, []).append(amount)
     for currency, columns in by_currency.items():
-        for key, code, *sums in _sums(connection, columns, relation, partition, currency):
+        for key, code, *sums in _sums(books, columns, relation, partition, currency, in_halves):
             stated = {column: amount for column, amount in zip(columns, sums, strict=True) if amount is not None}
             if stated:
                 totals.setdefault(key, {}).setdefault(code, {}).update(stated)
@@ -79,19 +84,23 @@ def read_totals(
 
 
 def _sums(
-    connection: duckdb.DuckDBPyConnection, columns: Sequence[str], relation: str, partition: str, currency: Sequence[str]
+    books: Books, columns: Sequence[str], relation: str, partition: str, currency: Sequence[str], in_halves: bool
 ) -> Iterable[tuple[Any, ...]]:
     query = "select {partition}, {currency}, {sums} from {relation} where {currency} is not null group by 1, 2 order by 1, 2"
     names = {"partition": partition, "currency": f"coalesce({', '.join(map(quoted, currency))})", "relation": relation}
-    try:
+    if not in_halves:
         sums = ", ".join(f"sum({quoted(name)})" for name in columns)
-        return connection.execute(query.format(sums=sums, **names)).fetchall()
-    except duckdb.OutOfRangeException:
-        # Amounts of failed entries are in no total of the warehouse, and two of 26 digits are more than the type holds: whole units and
-        # the rest are summed apart.
-        sums = ", ".join(f"sum(cast(trunc({name}) as decimal(38, 0))), sum({name} - trunc({name}))" for name in map(quoted, columns))
-        rows = connection.execute(query.format(sums=sums, **names)).fetchall()
-        return [(*row[:2], *map(_together, row[2::2], row[3::2])) for row in rows]
+        # Amounts of failed entries are in no total of the warehouse, and two of 26 digits are more than the type holds.
+        with suppress(duckdb.OutOfRangeException):
+            return books.execute(query.format(sums=sums, **names)).fetchall()
+    # `trunc` of a number by names that Spark has too.
+    whole = {
+        name: f"cast(case when {quoted(name)} < 0 then ceil({quoted(name)}) else floor({quoted(name)}) end as decimal(38, 0))"
+        for name in columns
+    }
+    halves = ", ".join(f"sum({units}), sum({quoted(name)} - {units})" for name, units in whole.items())
+    rows = books.execute(query.format(sums=halves, **names)).fetchall()
+    return [(*row[:2], *map(_together, row[2::2], row[3::2])) for row in rows]
 
 
 def _together(whole: Decimal | None, rest: Decimal | None) -> Decimal | None:

@@ -8,6 +8,8 @@ import duckdb
 from exports.publication import NotPublishedError
 
 MONEY = "DECIMAL(38,12)"
+# The schema of the published file with an empty table for each mart whose rows are on a cluster: its columns, and what they mean.
+ON_CLUSTER = "on_cluster"
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class Table:
 
     description: str
     columns: tuple[Column, ...]
+    is_on_cluster: bool = False
+    """Whether the published file only describes it: its rows are on the cluster."""
 
     @property
     def amounts(self) -> tuple[str, ...]:
@@ -97,17 +101,30 @@ class Table:
 
 def published_table(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> Table:
     """The dataset's mart with its descriptions, which dbt wrote into the file as comments."""
-    descriptions = connection.execute(
-        "select comment from duckdb_tables() where database_name = current_database() and schema_name = 'marts' and table_name = ?",
-        [dataset.mart],
-    ).fetchall()
-    columns = connection.execute(
-        """select column_name, data_type, coalesce(comment, '') from duckdb_columns()
-        where database_name = current_database() and schema_name = 'marts' and table_name = ? order by column_index""",
-        [dataset.mart],
-    ).fetchall()
-    if not columns:
+    described = connection.execute(
+        """select schema_name, coalesce(comment, '') from duckdb_tables()
+        where database_name = current_database() and schema_name in ('marts', ?) and table_name = ?""",
+        [ON_CLUSTER, dataset.mart],
+    ).fetchone()
+    if described is None:
         raise NotPublishedError(
             f"The published file has no marts.{dataset.mart}: it is of an earlier version. `paywall-warehouse run` makes it anew."
         )
-    return Table(descriptions[0][0] or "", tuple(Column(*row) for row in columns))
+    schema, description = described
+    columns = connection.execute(
+        """select column_name, data_type, coalesce(comment, '') from duckdb_columns()
+        where database_name = current_database() and schema_name = ? and table_name = ? order by column_index""",
+        [schema, dataset.mart],
+    ).fetchall()
+    return Table(description, tuple(Column(*row) for row in columns), is_on_cluster=schema == ON_CLUSTER)
+
+
+def table_with_rows(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> Table:
+    """`published_table` of a mart whose rows are in the published file; raises `NotPublishedError` where they are not."""
+    table = published_table(connection, dataset)
+    if table.is_on_cluster:
+        raise NotPublishedError(
+            f"marts.{dataset.mart} is on the cluster, as it has more than SPARK_PUBLISH_MAX_ROWS rows:"
+            " ask for it there, or read its export."
+        )
+    return table

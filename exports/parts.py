@@ -61,15 +61,16 @@ def write_parts(
     table: Table,
     partitions: Sequence[tuple[date | None, Contents, Sequence[Format]]],
     staging: Path,
+    relation: str,
 ) -> dict[date | None, list[Part]]:
-    """The parts of some partitions, each in its formats, in `staging`; one part without rows for a partition that has none.
+    """The parts of some partitions of `relation` (SQL), each in its formats, in `staging`; one part without rows where there are none.
 
     Raises `ReadBackError` where a file that was written does not say what the mart says.
     """
     staging.mkdir(parents=True, exist_ok=True)
     expected = {day: contents for day, contents, _ in partitions}
     formats = {day: own for day, _, own in partitions}
-    _sort(connection, dataset, table, [day for day, contents in expected.items() if contents.rows])
+    _sort(connection, dataset, table, relation, [day for day, contents in expected.items() if contents.rows])
     tables: dict[Format, str] = {"parquet": SORTED}
     if any("csv" in own for own in formats.values()):
         # Once for all files: the expressions of 30 columns take DuckDB 20 ms to plan.
@@ -102,7 +103,7 @@ def write_parts(
     return parts
 
 
-def _sort(connection: duckdb.DuckDBPyConnection, dataset: Dataset, table: Table, days: Sequence[date | None]) -> None:
+def _sort(connection: duckdb.DuckDBPyConnection, dataset: Dataset, table: Table, relation: str, days: Sequence[date | None]) -> None:
     """The rows in the order of the files, so that a part is a range of row numbers."""
     where = "false" if not days else "true"
     if days and dataset.day:
@@ -110,7 +111,7 @@ def _sort(connection: duckdb.DuckDBPyConnection, dataset: Dataset, table: Table,
         # The bounds, which DuckDB compares with what it knows of each block of rows, beside the days themselves.
         where = f"{quoted(dataset.day)} between date '{days[0]}' and date '{days[-1]}' and {quoted(dataset.day)} in ({listed})"
     order = ", ".join(map(quoted, dataset.order))
-    connection.execute(f"create or replace table {SORTED} as select * from marts.{dataset.mart} where {where} order by {order}")
+    connection.execute(f"create or replace table {SORTED} as select * from {relation} where {where} order by {order}")
     # A last row that is in no part: without a NULL in the table DuckDB makes the column REQUIRED in Parquet, so that a day's bytes would
     # depend on the days that are written with it.
     connection.execute(f"insert into {SORTED} select {', '.join('null' for _ in table.columns)}")

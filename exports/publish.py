@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from exports.checks import Books, Invariant
+from exports.datasets import ON_CLUSTER
 from exports.invariants import check_invariants
 from exports.runs import FAILED, PUBLISHED, Run, append_run, read_runs
 from paywall_warehouse.build_file import note_publication
@@ -19,7 +20,7 @@ from paywall_warehouse.settings import Settings
 
 log = logging.getLogger(__name__)
 
-PUBLISHED_SCHEMAS = ("marts", "ops")
+PUBLISHED_SCHEMAS = ("marts", "ops", ON_CLUSTER)
 
 OPS_INVARIANTS = """
 create schema if not exists ops;

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 from exports.compression import compress_in_place
-from exports.datasets import DATASETS, Column, Dataset, published_table
+from exports.datasets import DATASETS, Column, Dataset, table_with_rows
 from exports.encoding import Encoding, copy_statement, encoded
 from exports.filters import Filter, WrongSliceError, joined, parse_filter, typed_value
 from exports.publication import published_warehouse
@@ -42,7 +42,7 @@ def write_slice(
     """
     dataset = known_dataset(request.dataset)
     with published_warehouse(settings, spill) as connection:
-        columns = {column.name: column for column in published_table(connection, dataset).columns}
+        columns = {column.name: column for column in table_with_rows(connection, dataset).columns}
         query, values = slice_query(dataset, columns, request, encoding)
         rows = 0
 

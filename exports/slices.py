@@ -5,6 +5,7 @@ are there, and what no manifest names any more is removed later (`exports.catalo
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -12,8 +13,8 @@ from pathlib import Path
 import duckdb
 
 from exports.checks import Invariant
-from exports.contents import NOTHING, Contents, engine_of, read_contents, told_totals
-from exports.datasets import Dataset, published_table
+from exports.contents import NOTHING, Contents, engine_of, told_totals
+from exports.datasets import Dataset, Table, published_table, table_with_rows
 from exports.destination import Destination, destination_of
 from exports.export_checks import absent, check_export
 from exports.exported import Done, note_dataset
@@ -33,6 +34,7 @@ from exports.manifest import (
     schema_after,
     to_bytes,
 )
+from exports.marts import Mart, PublishedMart
 from exports.parts import Part, write_parts
 from exports.publication import Published, erasure_times, published_warehouse, read_published
 from paywall_warehouse.files import sha256_of
@@ -92,34 +94,38 @@ def export_dataset(
     destination: Destination,
     formats: Sequence[Format],
     tell: Callable[[str], None] = lambda words: None,
+    mart: Mart | None = None,
 ) -> Exported:
     """Bring a dataset's files up to what is published; writes nothing where nothing changed.
 
-    `connection` is to the published warehouse, in UTC and with its insertion order preserved. `tell` hears of progress. Raises
+    `connection` is to the published warehouse, in UTC and with its insertion order preserved; the rows are its own, unless another `mart`
+    is given. `tell` hears of progress. Raises
     `ManifestError` where the stored manifest is not understood, and what the file system of the destination raises.
     """
-    table = published_table(connection, dataset)
+    mart = mart or PublishedMart(connection, dataset)
+    table = mart.table
     before, stored = stored_manifest(destination, dataset.name) or (None, None)
     schema = schema_after(before.columns_schema if before else None, table.columns)
-    contents = read_contents(connection, dataset, table)
+    contents = mart.contents()
     plans = list(_plans(contents, before, schema, formats, destination.files(dataset_folder(dataset.name)), dataset))
     partitions: dict[date | None, Partition] = {plan.date: plan.kept for plan in plans if plan.kept is not None}
     changed: list[Partition] = []
     writer = _Writer(destination, dataset, published, formats)
     todo = [plan for plan in plans if plan.kept is None]
     done = 0
-    for batch in _batches(todo):
-        wanted = [(plan.date, plan.now, plan.formats) for plan in batch]
-        parts = write_parts(connection, dataset, table, wanted, destination.staging)
-        for plan in batch:
-            partition, is_restated = writer.describe(plan, parts[plan.date])
-            partitions[plan.date] = partition
-            if is_restated:
-                changed.append(partition)
-        writer.flush()
-        done += len(batch)
-        if dataset.day and done < len(todo):
-            tell(f"{done:,} of {len(todo):,} days")
+    with mart.rows([plan.date for plan in todo if plan.now.rows]) if todo else nullcontext("") as relation:
+        for batch in _batches(todo):
+            wanted = [(plan.date, plan.now, plan.formats) for plan in batch]
+            parts = write_parts(connection, dataset, table, wanted, destination.staging, relation)
+            for plan in batch:
+                partition, is_restated = writer.describe(plan, parts[plan.date])
+                partitions[plan.date] = partition
+                if is_restated:
+                    changed.append(partition)
+            writer.flush()
+            done += len(batch)
+            if dataset.day and done < len(todo):
+                tell(f"{done:,} of {len(todo):,} days")
     manifest = Manifest(
         manifest_version=VERSION,
         dataset=dataset.name,
@@ -165,11 +171,21 @@ def formats_of(settings: Settings) -> tuple[Format, ...]:
     return tuple(encoding for encoding in SUFFIXES if encoding in settings.export_formats)
 
 
-def export_published(settings: Settings, dataset: Dataset, tell: Callable[[str], None]) -> Exported:
-    """`export_dataset` from the published file to where the settings say."""
+def export_published(
+    settings: Settings,
+    dataset: Dataset,
+    tell: Callable[[str], None],
+    on_cluster: Callable[[duckdb.DuckDBPyConnection, Dataset, Table], Mart] | None = None,
+) -> Exported:
+    """`export_dataset` from the published file to where the settings say.
+
+    `on_cluster` gives a mart whose rows are on the cluster; without it such a one raises `NotPublishedError`.
+    """
     with published_warehouse(settings) as connection:
         published = read_published(connection)
-        exported = export_dataset(connection, published, dataset, destination_of(settings), formats_of(settings), tell)
+        table = published_table(connection, dataset) if on_cluster else table_with_rows(connection, dataset)
+        mart = on_cluster(connection, dataset, table) if on_cluster and table.is_on_cluster else None
+        exported = export_dataset(connection, published, dataset, destination_of(settings), formats_of(settings), tell, mart)
     if all(check.passed for check in exported.checks):
         note_dataset(settings, dataset.name, Done(published.run_id, exported.manifest_sha256))
     return exported
@@ -188,7 +204,7 @@ class _Plan:
     rows_changed: bool = False
     """Whether the fingerprint is another one than before."""
     same_engine: bool = True
-    """Whether fingerprints can be compared: the version of DuckDB is the same."""
+    """Whether fingerprints can be compared: engine and version are the same."""
     damaged: frozenset[str] = frozenset()
     """Files of `before` that are missing or cut short."""
     kept: Partition | None = None
@@ -269,7 +285,7 @@ class _Writer:
         repeated = {one for one, own in prepared.items() if _digests(own) == _digests(known.get(one, []))}
         replaced = [one for one, own in prepared.items() if known.get(one) and one not in repeated]
         is_restated = before is None or plan.schema_changed or (plan.rows_changed and plan.same_engine)
-        # Another version of DuckDB has other fingerprints, and may write other bytes, of the same rows.
+        # Another engine, or version of DuckDB, has other fingerprints, and may write other bytes, of the same rows.
         is_restated |= (plan.rows_changed or bool(replaced)) and not repeated
         start = 0 if before is None else before.next_part
         files: list[File] = []

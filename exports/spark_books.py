@@ -1,6 +1,7 @@
 """The books of a build on the cluster: checks are written once, in DuckDB's SQL, and asked there in Spark's."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
+from datetime import date
 from importlib import import_module
 from typing import Any, Final
 
@@ -64,29 +65,48 @@ class Spark:
             found = self._session.sql(query)
             return SparkAnswer(found.columns, found.collect())
         self._cursor.execute(query)
-        return SparkAnswer([name for name, *_ in self._cursor.description], self._cursor.fetchall())
+        names, kinds, *_ = zip(*self._cursor.description, strict=True)
+        rows = self._cursor.fetchall()
+        # The driver gives dates as text.
+        dates = {place for place, kind in enumerate(kinds) if kind == "DATE_TYPE"}
+        return SparkAnswer(names, [_with_dates(row, dates) for row in rows] if dates else rows)
+
+
+def _with_dates(row: Sequence[Any], places: Container[int]) -> list[Any]:
+    return [date.fromisoformat(value) if value and place in places else value for place, value in enumerate(row)]
 
 
 class SparkBooks:
     """The schemas of one build on the cluster, asked in DuckDB's SQL by DuckDB's names of them."""
 
-    def __init__(self, spark: Spark, prefix: str) -> None:
-        self._spark, self._prefix = spark, prefix
+    def __init__(self, spark: Spark, prefix: str, snapshots: Mapping[str, int] | None = None) -> None:
+        """`snapshots` of tables of Iceberg's, by their name: without one a table is asked as it is now."""
+        self._spark, self._prefix, self._snapshots = spark, prefix, snapshots or {}
 
     def execute(self, query: str, /) -> SparkAnswer:
         """The answer of the cluster."""
-        return self._spark.ask(in_spark(query, self._prefix))
+        return self._spark.ask(in_spark(query, self._prefix, self._snapshots))
 
 
-def in_spark(query: str, prefix: str) -> str:
+def in_spark(query: str, prefix: str, snapshots: Mapping[str, int] | None = None) -> str:
     """A query of DuckDB's in Spark's words, over schemas whose names begin with `prefix`."""
     parsed = sqlglot.parse_one(query, read="duckdb")
     for table in parsed.find_all(exp.Table):
         if table.db:
             table.set("db", exp.to_identifier(prefix + table.db))
-    for hashed in list(parsed.find_all(exp.Anonymous)):
-        if hashed.name.lower() == "hash":
-            # DuckDB's has 64 bits, Spark's 32; and sums of 64 bits need more.
-            wide = exp.Anonymous(this="xxhash64", expressions=[one.copy() for one in hashed.expressions])
-            hashed.replace(exp.cast(wide, "decimal(38, 0)"))
+            if snapshot := (snapshots or {}).get(table.name):
+                table.set("version", exp.Version(this="VERSION", kind="AS OF", expression=exp.Literal.number(snapshot)))
+    for called in list(parsed.find_all(exp.Anonymous)):
+        if called.name.lower() == "hash":
+            called.replace(_hashed(called))
+        elif called.name.lower() == "strlen":
+            called.set("this", "octet_length")
     return parsed.sql("spark")
+
+
+def _hashed(called: exp.Anonymous) -> exp.Expression:
+    """DuckDB's hash has 64 bits, Spark's 32, and Spark's pass over NULL: ('a', NULL) would be as (NULL, 'a')."""
+    told = [part for one in called.expressions for part in (one.copy(), exp.Is(this=one.copy(), expression=exp.null()))]
+    wide = exp.Anonymous(this="xxhash64", expressions=told)
+    # Sums of 64 bits need more.
+    return wide if isinstance(called.parent, exp.BitwiseXorAgg) else exp.cast(wide, "decimal(38, 0)")

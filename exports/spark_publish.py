@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 
+from exports.datasets import ON_CLUSTER
 from exports.spark_books import Spark
 from paywall_warehouse.files import replace_text
 from paywall_warehouse.home import Home
@@ -68,21 +69,25 @@ def snapshots(spark: Spark, prefix: str, marts: Iterable[str]) -> dict[str, int]
 def bring_marts(settings: Settings, spark: Spark, prefix: str, nodes: Mapping[str, Mapping[str, Any]]) -> Brought:
     """Replace the marts of the build file by those of a build; `nodes` are the models of dbt's manifest by name."""
     brought = Brought({}, [])
-    with _aside(settings.home), duckdb.connect(str(settings.home.build_file), config=settings.duckdb_config()) as connection:
+    with (
+        aside(settings) as (location, folder),
+        duckdb.connect(str(settings.home.build_file), config=settings.duckdb_config()) as connection,
+    ):
         connection.execute("set TimeZone = 'UTC'")
         connection.execute("create schema if not exists marts")
+        connection.execute(f"drop schema if exists {ON_CLUSTER} cascade")
         for name, node in nodes.items():
             connection.execute(f"drop table if exists marts.{quoted(name)}")
+            columns = ", ".join(f"{quoted(column)} {stated['data_type']}" for column, stated in node["columns"].items())
             [(rows,)] = spark.ask(f"select count(*) from {prefix}marts.{name}").fetchall()
             if rows > settings.spark_publish_max_rows:
+                connection.execute(f"create schema if not exists {ON_CLUSTER}")
+                connection.execute(f"create table {ON_CLUSTER}.{quoted(name)} ({columns})")
                 brought.left.append(name)
                 continue
-            spark.run(
-                f"insert overwrite directory '{settings.lake}/{ASIDE}/{prefix}/{name}' using parquet select * from {prefix}marts.{name}"
-            )
-            columns = ", ".join(f"{quoted(column)} {stated['data_type']}" for column, stated in node["columns"].items())
+            spark.run(f"insert overwrite directory '{location}/{name}' using parquet select * from {prefix}marts.{name}")
             connection.execute(f"create table marts.{quoted(name)} ({columns})")
-            files = file_literal(str(settings.home.lake / ASIDE / prefix / name))[:-1] + "/*.parquet'"
+            files = file_literal(str(folder / name))[:-1] + "/*.parquet'"
             connection.execute(f"insert into marts.{quoted(name)} by name select * from read_parquet({files})")
             [(arrived,)] = connection.execute(f"select count(*) from marts.{quoted(name)}").fetchall()
             if arrived != rows:
@@ -94,13 +99,17 @@ def bring_marts(settings: Settings, spark: Spark, prefix: str, nodes: Mapping[st
 
 
 @contextmanager
-def _aside(home: Home) -> Iterator[None]:
-    """What the cluster writes for this machine; nothing of it stays, not even of builds that were killed."""
-    shutil.rmtree(home.lake / ASIDE, ignore_errors=True)
+def aside(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Where the cluster writes for this machine, as the cluster and as this machine calls it.
+
+    Nothing of it stays, not even of runs that were killed: one run at a time is at work on a home.
+    """
+    folder = settings.home.lake / ASIDE
+    shutil.rmtree(folder, ignore_errors=True)
     try:
-        yield
+        yield f"{settings.lake}/{ASIDE}", folder
     finally:
-        shutil.rmtree(home.lake / ASIDE, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def show_build(settings: Settings, spark: Spark, build: ShownBuild, marts: Iterable[str]) -> None:

@@ -8,7 +8,12 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
+import duckdb
+
+from exports.datasets import Dataset, Table
+from exports.publication import NotPublishedError
 from exports.spark_books import Spark, SparkBooks
+from exports.spark_mart import ClusterMart
 from exports.spark_publish import (
     ICEBERG,
     ShownBuild,
@@ -85,9 +90,7 @@ class ClusterPublication:
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._build = settings, built(settings.home)
-        # dbt starts the session that `SPARK_METHOD=session` asks.
-        Dbt(settings, target=SPARK, schema_prefix=self._build.prefix).operate("prepare_cluster", questions=[], statements=[])
-        self._spark = Spark(settings)
+        self._spark = _connected(settings, self._build.prefix)
 
     @property
     def books(self) -> SparkBooks:
@@ -98,6 +101,24 @@ class ClusterPublication:
         """Let the cluster's `marts` show the build."""
         marts = mart_nodes(Dbt(self._settings).prepare_manifest())
         show_build(self._settings, self._spark, self._build, marts)
+
+
+def mart_on_cluster(settings: Settings, connection: duckdb.DuckDBPyConnection, dataset: Dataset, table: Table) -> ClusterMart:
+    """A published mart whose rows stayed on the cluster; `connection` is to the published file.
+
+    Raises `NotPublishedError` where the cluster does not show the build that was published.
+    """
+    [(fingerprint,)] = connection.execute("select fingerprint from ops.build_state").fetchall()
+    build = next((one for one in shown_builds(settings.home) if one.fingerprint == fingerprint), None)
+    if build is None:
+        raise NotPublishedError(f"The cluster does not show the build whose marts.{dataset.mart} is published: `paywall-warehouse run`.")
+    return ClusterMart(settings, _connected(settings, build.prefix), build, dataset, table)
+
+
+def _connected(settings: Settings, prefix: str) -> Spark:
+    """A connection whose session has the settings of builds: dbt makes sure, and starts the session that `SPARK_METHOD=session` asks."""
+    Dbt(settings, target=SPARK, schema_prefix=prefix).operate("prepare_cluster", questions=[], statements=[])
+    return Spark(settings)
 
 
 def mart_nodes(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

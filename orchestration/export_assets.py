@@ -1,6 +1,7 @@
 """The assets behind the published warehouse: one for each exported dataset, then the catalog of all of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -13,6 +14,7 @@ from exports.manifest import Partition
 from exports.slices import Exported, export_published
 from orchestration import report
 from orchestration.assets import PUBLISHED, check_results, check_specs, failed_checks
+from orchestration.cluster import SPARK, mart_on_cluster
 from orchestration.retries import passes_by_itself, patiently
 from orchestration.warehouse import OWNER, WRITER_POOL, Warehouse
 from paywall_warehouse.sizes import size
@@ -53,7 +55,8 @@ def dataset_asset(dataset: Dataset) -> dg.AssetsDefinition:
             context.log.info(f"not tried: {warehouse.unreachable[0]}")
             return
         try:
-            exported = patiently(lambda: export_published(warehouse.settings, dataset, context.log.info), context.log.warning)
+            on_cluster = partial(mart_on_cluster, warehouse.settings) if warehouse.settings.warehouse_target == SPARK else None
+            exported = patiently(lambda: export_published(warehouse.settings, dataset, context.log.info, on_cluster), context.log.warning)
         except Exception as error:
             if isinstance(error, OSError) or passes_by_itself(error):
                 warehouse.unreachable.append(f"{type(error).__name__}: {error}")

@@ -4,6 +4,7 @@
 """
 
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -20,6 +21,9 @@ import sqlglot
 
 from cluster.local import HOST, LocalCluster, iceberg_jar
 from exports import invariants, payment_invariants
+from exports.datasets import DATASETS
+from exports.publication import NotPublishedError
+from exports.query import SliceRequest, write_slice
 from exports.spark_books import SparkAnswer, in_spark
 from exports.spark_publish import ShownBuild, drop_old_builds, restore, show_build, shown_builds, snapshots
 from ingestion.cluster_build import lake_table, small_table
@@ -139,6 +143,38 @@ def test_runs_that_add_to_tables_of_icebergs_publish_what_duckdb_does(tmp_path: 
 
 
 @on_spark
+@pytest.mark.parametrize("table_format", ["parquet", "iceberg"])
+def test_a_mart_that_stays_on_the_cluster_is_exported_as_duckdb_exports_it(tmp_path: Path, table_format: str) -> None:
+    scenario = build_scenario(7, "Europe/Berlin", "usd", "created", "2026-06-03T15:00:00+00:00")
+    settings = {"as_of": "2026-06-03T15:00:00+00:00", "reporting_timezone": "Europe/Berlin", "max_reject_ratio": "1"}
+    # A full run, and one that adds to it.
+    for files in scenario.batches[:2]:
+        for home in ("duck", "spark"):
+            land(tmp_path / home, list(files))
+        result = run_pipeline(tmp_path / "duck", exports=True, **settings)
+        assert result.exit_code == 0, result.output
+        done = cluster_run(tmp_path / "spark", "session", table_format=table_format, spark_publish_max_rows=60, **settings)
+        assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+        assert "marts.fct_ledger_entries has more than SPARK_PUBLISH_MAX_ROWS rows" in done.stdout + done.stderr
+        left = {table for table, how in differences(published(tmp_path / "duck"), published(tmp_path / "spark")).items() if how}
+        assert left >= {"fct_ledger_entries", "fct_user_days"}
+        for name in DATASETS:
+            duck, spark = (stated(tmp_path / home / "exports" / "v1" / name / "manifest.json") for home in ("duck", "spark"))
+            assert spark == duck, name
+    with pytest.raises(
+        NotPublishedError, match=r"marts\.fct_ledger_entries is on the cluster, as it has more than SPARK_PUBLISH_MAX_ROWS rows"
+    ):
+        write_slice(load_settings(_env_file=None, warehouse_home=tmp_path / "spark"), SliceRequest("ledger"), "csv", tmp_path / "slice.csv")
+
+
+def stated(manifest: Path) -> dict[str, Any]:
+    """What a manifest says of its rows: days, revisions, sums, files with their digests; not when, by whom, by which engine's hash."""
+    told = json.loads(manifest.read_text(encoding="utf-8"))
+    partitions = [{name: value for name, value in one.items() if name not in ("changed_at", "fingerprint")} for one in told["partitions"]]
+    return {"schema": told["schema"], "partitioned_by": told["partitioned_by"], "ordered_by": told["ordered_by"], "partitions": partitions}
+
+
+@on_spark
 def test_a_cluster_with_other_time_zones_is_refused(tmp_path: Path) -> None:
     """Java 17.0.15 is without the rules of 2026; a Java that has them knows as much as DuckDB, and there is nothing to refuse."""
     done = dbt_on_spark(tmp_path, "session", "build", as_of="2026-11-24", reporting_timezone="America/Vancouver")
@@ -235,8 +271,12 @@ def test_checks_are_asked_in_sparks_words() -> None:
     asked = "select currency, sum(hash(day, amount)) from marts.fct group by all qualify row_number() over (order by currency) = 1"
     said = in_spark(asked, "run_1_")
     assert "FROM run_1_marts.fct" in said
-    assert "SUM(CAST(XXHASH64(day, amount) AS DECIMAL(38, 0)))" in said
+    # Spark passes over NULL, so that ('a', NULL) would be as (NULL, 'a').
+    assert "SUM(CAST(XXHASH64(day, day IS NULL, amount, amount IS NULL) AS DECIMAL(38, 0)))" in said
+    assert "BIT_XOR(XXHASH64(a, a IS NULL))" in in_spark("select bit_xor(hash(a)) from marts.fct", "run_1_")
     assert "QUALIFY" not in said
+    assert "OCTET_LENGTH(a)" in in_spark("select strlen(a) from marts.fct", "run_1_")
+    assert in_spark("select a from marts.fct", "run_1_", {"fct": 7}) == "SELECT a FROM run_1_marts.fct VERSION AS OF 7"
     # What has no schema is a name of the query's own.
     assert in_spark("with one as (select 1 as a) select a from one", "run_1_") == "WITH one AS (SELECT 1 AS a) SELECT a FROM one"
 

@@ -1,11 +1,14 @@
 {#- `dbt run-operation` on tables that came from a cluster: descriptions as comments, as models get them, and what readers call. -#}
 {% macro describe_marts() -%}
     {%- for node in graph.nodes.values() if node.resource_type == 'model' and node.schema == 'marts' -%}
-        {%- set relation = adapter.get_relation(database=target.database, schema=node.schema, identifier=node.alias) -%}
-        {%- if relation -%}
-            {%- do run_query(alter_relation_comment(relation, node.description)) -%}
-            {%- do run_query(alter_column_comment(relation, node.columns)) -%}
-        {%- endif -%}
+        {#- Of marts whose rows stay on the cluster there is an empty table. -#}
+        {%- for schema in (node.schema, 'on_cluster') -%}
+            {%- set relation = adapter.get_relation(database=target.database, schema=schema, identifier=node.alias) -%}
+            {%- if relation -%}
+                {%- do run_query(alter_relation_comment(relation, node.description)) -%}
+                {%- do run_query(alter_column_comment(relation, node.columns)) -%}
+            {%- endif -%}
+        {%- endfor -%}
     {%- endfor -%}
     {%- set macros = create_table_macros() -%}
     {%- if macros | trim -%}{%- do run_query(macros) -%}{%- endif -%}

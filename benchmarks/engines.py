@@ -1,0 +1,226 @@
+"""The same ledgers on both engines: what DuckDB takes, and what Spark takes on a cluster on the same machine.
+
+    make .venv-spark/.installed
+    .venv-spark/bin/python -m benchmarks.engines [--entries 1000000 10000000 30000000] [--spark 1000000 10000000 30000000]
+                                                 [--results benchmarks/results]
+
+For each size a full run and a night of 1 % in DuckDB; then the same on master, two workers of one core each and Thrift, with tables of
+Iceberg's. What Spark's tasks did is from its own event log: CPU, bytes shuffled, bytes spilled.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from benchmarks.contenders import Run, pipeline
+from benchmarks.growth import LATE_DAYS, SHARE
+from benchmarks.ledgers import Ledger
+from benchmarks.measure import disk_mb, scratch
+from benchmarks.stages import CHECKS, DBT, EXPORTS, INGEST, PUBLISH
+from benchmarks.tables import RESULTS, head, table, write
+from cluster.local import LocalCluster
+
+# Other ports than `make spark-up`, which may be running.
+PORT, MASTER_PORT = 10_027, 7_127
+WORKER_MEMORY, DRIVER_MEMORY, SHUFFLE_PARTITIONS = "3g", "2g", 16
+DUCKDB, SPARK = "DuckDB", "Spark"
+FULL, NIGHT = "full", "night of 1 %"
+MEASURED = (INGEST, DBT, CHECKS, PUBLISH, EXPORTS)
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """What Spark's tasks did, summed up."""
+
+    cpu_seconds: float = 0
+    shuffled_mb: float = 0
+    spilled_mb: float = 0
+    tasks: int = 0
+
+    def since(self, before: "Tasks") -> "Tasks":
+        """What was done after `before`."""
+        return Tasks(
+            self.cpu_seconds - before.cpu_seconds,
+            self.shuffled_mb - before.shuffled_mb,
+            self.spilled_mb - before.spilled_mb,
+            self.tasks - before.tasks,
+        )
+
+
+@dataclass
+class Measured:
+    """One run of one engine."""
+
+    entries: int
+    engine: str
+    kind: str
+    run: Run
+    tasks: Tasks = field(default_factory=Tasks)
+    tables_mb: float = 0
+    """What the cluster's tables take; files and snapshots that nobody reads any more included."""
+    files: int = 0
+
+
+def tasks_of(events: Path) -> Tasks:
+    """The sums of all tasks in Spark's event logs (`org.apache.spark.scheduler.SparkListenerTaskEnd`)."""
+    cpu, shuffled, spilled, tasks = 0, 0, 0, 0
+    for log in events.iterdir():
+        with log.open(encoding="utf-8") as lines:
+            for line in lines:
+                # The last line may be half-written; one that ends a task names its event first.
+                if line.startswith('{"Event":"SparkListenerTaskEnd"') and line.endswith("}\n"):
+                    done = json.loads(line).get("Task Metrics") or {}
+                    cpu += done.get("Executor CPU Time", 0)
+                    shuffled += done.get("Shuffle Write Metrics", {}).get("Shuffle Bytes Written", 0)
+                    spilled += done.get("Disk Bytes Spilled", 0)
+                    tasks += 1
+    return Tasks(cpu / 1e9, shuffled / 1e6, spilled / 1e6, tasks)
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[LocalCluster]:
+    """A cluster that writes down what its tasks do."""
+    events = folder / "events"
+    events.mkdir(parents=True)
+    settings = {"spark.eventLog.enabled": "true", "spark.eventLog.dir": events.as_uri(), "spark.eventLog.compress": "false"}
+    started = LocalCluster(
+        folder,
+        port=PORT,
+        master_port=MASTER_PORT,
+        memory=WORKER_MEMORY,
+        driver_memory=DRIVER_MEMORY,
+        shuffle_partitions=SHUFFLE_PARTITIONS,
+        settings=settings,
+    )
+    try:
+        started.up()
+        yield started
+    finally:
+        started.down()
+
+
+def both_runs(ledger: Ledger, engine: str, work: Path, note: Callable[[Measured], None], running: LocalCluster | None) -> None:
+    """A full run, then a night, on a home of its own."""
+    home, landing = work / "home", work / "landing"
+    home.mkdir()
+    ledger.link(landing)
+    settings = {"WAREHOUSE_TARGET": "spark", "SPARK_PORT": str(PORT), "SPARK_TABLE_FORMAT": "iceberg"} if running else {}
+    night = None
+    done = Tasks()
+    for kind in (FULL, NIGHT):
+        if kind == NIGHT:
+            night = ledger.land_night(landing, ledger.entries, round(ledger.entries * SHARE), LATE_DAYS)
+        measured = Measured(ledger.entries, engine, kind, pipeline(landing, home, night.as_of if night else ledger.as_of, **settings))
+        if running:
+            so_far = tasks_of(running.folder / "events")
+            measured.tasks, done = so_far.since(done), so_far
+            measured.tables_mb = disk_mb(running.warehouse)
+            measured.files = sum(1 for _ in running.warehouse.rglob("*.parquet"))
+        note(measured)
+
+
+def benchmark(duckdb: Sequence[int], spark: Sequence[int], results: Path) -> None:
+    """Measure all sizes, the small ones first; the file is written again after each run."""
+    measured: list[Measured] = []
+
+    def note(one: Measured) -> None:
+        measured.append(one)
+        print(f"{one.entries:,} entries, {one.engine}, {one.kind}: {one.run.measured.seconds:.0f} s", file=sys.stderr)
+        write(results, "engines", lines(measured))
+
+    for entries in sorted({*duckdb, *spark}):
+        if entries in duckdb:
+            with scratch() as work:
+                both_runs(Ledger(entries), DUCKDB, work, note, None)
+        if entries in spark:
+            with scratch() as work, cluster(work / "cluster") as running:
+                both_runs(Ledger(entries), SPARK, work, note, running)
+
+
+def lines(measured: Sequence[Measured]) -> list[str]:
+    """The result file."""
+    return [
+        *head("Both engines on the same ledgers"),
+        f"Spark: master, two workers of one core and {WORKER_MEMORY} each, a Thrift server with {DRIVER_MEMORY}, on the machine that"
+        f" measures; Iceberg, {SHUFFLE_PARTITIONS} shuffle partitions. One run each. CPU of DuckDB is that of the command; of Spark that of"
+        " its tasks, without the Thrift server's planning and the command itself.",
+        "",
+        *table(
+            ("entries", "engine", "run", "wall s", *(f"{stage} s" for stage in MEASURED), "CPU s", "peak of the command MB"),
+            [
+                [
+                    f"{one.entries:,}",
+                    one.engine,
+                    one.kind,
+                    f"{one.run.measured.seconds:.0f}",
+                    *(f"{one.run.stages.get(stage, 0):.1f}" for stage in MEASURED),
+                    f"{one.tasks.cpu_seconds or one.run.measured.cpu_seconds:.0f}",
+                    f"{one.run.measured.peak_mb:,.0f}",
+                ]
+                for one in measured
+            ],
+        ),
+        "",
+        "## What Spark's tasks did",
+        "",
+        *table(
+            ("entries", "run", "tasks", "shuffled MB", "spilled MB", "tables MB", "files"),
+            [
+                [
+                    f"{one.entries:,}",
+                    one.kind,
+                    f"{one.tasks.tasks:,}",
+                    f"{one.tasks.shuffled_mb:,.0f}",
+                    f"{one.tasks.spilled_mb:,.0f}",
+                    f"{one.tables_mb:,.0f}",
+                    f"{one.files:,}",
+                ]
+                for one in measured
+                if one.engine == SPARK
+            ],
+        ),
+        "",
+        "## Slopes",
+        "",
+        "Seconds that each further million entries takes, between one size and the next.",
+        "",
+        *table(("from", "to", "engine", "run", "wall s", *(f"{stage} s" for stage in MEASURED)), list(slopes(measured))),
+    ]
+
+
+def slopes(measured: Sequence[Measured]) -> Iterator[list[str]]:
+    """A row for two sizes that follow each other, for each engine and kind of run."""
+    for engine in (DUCKDB, SPARK):
+        for kind in (FULL, NIGHT):
+            own = [one for one in measured if (one.engine, one.kind) == (engine, kind)]
+            for small, large in pairwise(own):
+                millions = (large.entries - small.entries) / 1e6
+                wall = (large.run.measured.seconds - small.run.measured.seconds) / millions
+                stages = [(large.run.stages.get(stage, 0) - small.run.stages.get(stage, 0)) / millions for stage in MEASURED]
+                yield [
+                    f"{small.entries:,}",
+                    f"{large.entries:,}",
+                    engine,
+                    kind,
+                    f"{wall:.2f}",
+                    *(f"{seconds:.2f}" for seconds in stages),
+                ]
+
+
+def main() -> None:
+    """Measure and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--entries", type=int, nargs="+", default=[1_000_000, 10_000_000, 30_000_000])
+    parser.add_argument("--spark", type=int, nargs="*", default=[1_000_000, 10_000_000, 30_000_000])
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    asked = parser.parse_args()
+    benchmark(asked.entries, asked.spark, asked.results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""A mart that stayed on the cluster, as an export reads it: the cluster sums up and gives the rows of days that changed.
+
+What becomes of the rows is the same as with any other mart: the same parts, to the byte, in the same manifest.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+
+from exports.contents import Contents, read_contents
+from exports.datasets import Dataset, Table
+from exports.spark_books import Spark, SparkBooks
+from exports.spark_publish import ShownBuild, aside
+from paywall_warehouse.quoting import file_literal, quoted
+from paywall_warehouse.settings import Settings
+
+# In a fingerprint where DuckDB's version stands: hashes of another engine say nothing about these.
+ENGINE = "spark-xxhash64"
+
+
+class ClusterMart:
+    """A mart of the build that is published."""
+
+    def __init__(self, settings: Settings, spark: Spark, build: ShownBuild, dataset: Dataset, table: Table) -> None:
+        self._settings, self._spark, self._build, self._dataset = settings, spark, build, dataset
+        self.table = table
+
+    def contents(self) -> Mapping[date | None, Contents]:
+        """See `Mart`."""
+        books = SparkBooks(self._spark, self._build.prefix, self._build.snapshots)
+        return read_contents(books, self._dataset, self.table, engine=ENGINE, in_halves=True)
+
+    @contextmanager
+    def rows(self, days: Collection[date | None]) -> Iterator[str]:
+        """See `Mart`; one query of the cluster writes them all, into files that are deleted afterwards."""
+        name, day = self._dataset.mart, self._dataset.day
+        where, order = "true" if days else "false", ""
+        if day and days:
+            listed = ", ".join(f"date '{one}'" for one in days)
+            # In order within each file, so that DuckDB passes over the other days; without moving rows, of which a hot day may have many.
+            where, order = f"{day} in ({listed})", f" sort by {day}"
+        version = f" version as of {self._build.snapshots[name]}" if name in self._build.snapshots else ""
+        with aside(self._settings) as (location, folder):
+            query = f"select * from {self._build.prefix}marts.{name}{version} where {where}{order}"
+            self._spark.run(f"insert overwrite directory '{location}/{name}' using parquet {query}")
+            typed = ", ".join(f"cast({quoted(one.name)} as {one.type}) as {quoted(one.name)}" for one in self.table.columns)
+            yield f"(select {typed} from read_parquet({file_literal(str(folder / name))[:-1]}/*.parquet'))"
