@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 import duckdb
 
 from exports.publication import NotPublishedError
+from paywall_warehouse.build_file import ON_CLUSTER
 
 MONEY = "DECIMAL(38,12)"
-# The schema of the published file with an empty table for each mart whose rows are on a cluster: its columns, and what they mean.
-ON_CLUSTER = "on_cluster"
 
 
 @dataclass(frozen=True)

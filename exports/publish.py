@@ -11,10 +11,9 @@ from pathlib import Path
 import duckdb
 
 from exports.checks import Books, Invariant
-from exports.datasets import ON_CLUSTER
 from exports.invariants import check_invariants
 from exports.runs import FAILED, PUBLISHED, Run, append_run, read_runs
-from paywall_warehouse.build_file import note_publication
+from paywall_warehouse.build_file import ON_CLUSTER, note_publication
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.settings import Settings
 

@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 
+from exports.aside import written_aside
 from exports.contents import Contents, read_contents
 from exports.datasets import Dataset, Table
 from exports.spark_books import Spark, SparkBooks
-from exports.spark_publish import ShownBuild, aside
-from paywall_warehouse.quoting import file_literal, quoted
+from exports.spark_publish import ShownBuild
+from paywall_warehouse.quoting import quoted
 from paywall_warehouse.settings import Settings
 
 # In a fingerprint where DuckDB's version stands: hashes of another engine say nothing about these.
@@ -40,8 +41,8 @@ class ClusterMart:
             # In order within each file, so that DuckDB passes over the other days; without moving rows, of which a hot day may have many.
             where, order = f"{day} in ({listed})", f" sort by {day}"
         version = f" version as of {self._build.snapshots[name]}" if name in self._build.snapshots else ""
-        with aside(self._settings) as (location, folder):
+        with written_aside(self._settings) as aside:
             query = f"select * from {self._build.prefix}marts.{name}{version} where {where}{order}"
-            self._spark.run(f"insert overwrite directory '{location}/{name}' using parquet {query}")
+            self._spark.run(f"insert overwrite directory '{aside.location(name)}' using parquet {query}")
             typed = ", ".join(f"cast({quoted(one.name)} as {one.type}) as {quoted(one.name)}" for one in self.table.columns)
-            yield f"(select {typed} from read_parquet({file_literal(str(folder / name))[:-1]}/*.parquet'))"
+            yield f"(select {typed} from {aside.parquet(name)})"

@@ -6,25 +6,23 @@ each table, which its view names: what is built meanwhile, or is left half-built
 
 import json
 import re
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from exports.datasets import ON_CLUSTER
+from exports.aside import written_aside
 from exports.spark_books import Spark
+from paywall_warehouse.build_file import ON_CLUSTER
 from paywall_warehouse.files import replace_text
 from paywall_warehouse.home import Home
-from paywall_warehouse.quoting import file_literal, quoted
+from paywall_warehouse.quoting import quoted
 from paywall_warehouse.settings import Settings
 
 LAYERS = ("raw", "build", "ops", "staging", "intermediate", "marts")
-# Below the lake, which the cluster and this machine both reach; no table of the lake has such a name.
-ASIDE = "_cluster"
 # What is shown now, and what was before: somebody may be reading it.
 KEPT = 2
 SHOWN, BUILT = "shown", "built"
@@ -70,7 +68,7 @@ def bring_marts(settings: Settings, spark: Spark, prefix: str, nodes: Mapping[st
     """Replace the marts of the build file by those of a build; `nodes` are the models of dbt's manifest by name."""
     brought = Brought({}, [])
     with (
-        aside(settings) as (location, folder),
+        written_aside(settings) as aside,
         duckdb.connect(str(settings.home.build_file), config=settings.duckdb_config()) as connection,
     ):
         connection.execute("set TimeZone = 'UTC'")
@@ -85,10 +83,10 @@ def bring_marts(settings: Settings, spark: Spark, prefix: str, nodes: Mapping[st
                 connection.execute(f"create table {ON_CLUSTER}.{quoted(name)} ({columns})")
                 brought.left.append(name)
                 continue
-            spark.run(f"insert overwrite directory '{location}/{name}' using parquet select * from {prefix}marts.{name}")
+            spark.run(f"insert overwrite directory '{aside.location(name)}' using parquet select * from {prefix}marts.{name}")
             connection.execute(f"create table marts.{quoted(name)} ({columns})")
-            files = file_literal(str(folder / name))[:-1] + "/*.parquet'"
-            connection.execute(f"insert into marts.{quoted(name)} by name select * from read_parquet({files})")
+            connection.execute(f"insert into marts.{quoted(name)} by name select * from {aside.parquet(name)}")
+            aside.forget(name)
             [(arrived,)] = connection.execute(f"select count(*) from marts.{quoted(name)}").fetchall()
             if arrived != rows:
                 raise RuntimeError(
@@ -96,20 +94,6 @@ def bring_marts(settings: Settings, spark: Spark, prefix: str, nodes: Mapping[st
                 )
             brought.rows[name] = rows
     return brought
-
-
-@contextmanager
-def aside(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """Where the cluster writes for this machine, as the cluster and as this machine calls it.
-
-    Nothing of it stays, not even of runs that were killed: one run at a time is at work on a home.
-    """
-    folder = settings.home.lake / ASIDE
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        yield f"{settings.lake}/{ASIDE}", folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def show_build(settings: Settings, spark: Spark, build: ShownBuild, marts: Iterable[str]) -> None:

@@ -19,6 +19,7 @@ from ingestion.lake import Lake, Manifest
 from ingestion.price_book import resolved_batches
 from ingestion.tables import BREAKS, LAKE_TABLES, LOADED_FILES, SETTINGS, TOUCHED_KEYS, defined, shown_name, typed
 from paywall_warehouse.build_file import (
+    ON_CLUSTER,
     PublishedState,
     base_file,
     bring_build_file,
@@ -113,7 +114,7 @@ def finish_build(settings: Settings, build: Build) -> None:
 def _forget_what_was_built(connection: duckdb.DuckDBPyConnection) -> None:
     """A rebuild starts from nothing: a killed one must be followed by another, and no table outlives its model."""
     connection.execute("update ops.build_state set built_through = -1, meaning = null, fingerprint = null")
-    for schema in ("staging", "intermediate", "marts"):
+    for schema in ("staging", "intermediate", "marts", ON_CLUSTER):
         connection.execute(f"drop schema if exists {schema} cascade")
 
 
@@ -244,6 +245,14 @@ def _what_was_built(file: Path | None, lake: Lake, settings: Settings) -> _Built
         return _Built()
     try:
         with duckdb.connect(str(file), config=settings.duckdb_config(), read_only=True) as connection:
+            if (
+                settings.warehouse_target == "duckdb"
+                and connection.execute(
+                    "from information_schema.schemata where catalog_name = current_database() and schema_name = ?", [ON_CLUSTER]
+                ).fetchall()
+            ):
+                # There is nothing here to add to.
+                return _Built()
             built_through, meaning, code_version = connection.execute(
                 "select built_through, meaning, code_version from ops.build_state"
             ).fetchall()[0]
@@ -281,6 +290,7 @@ def _decide(
         str(settings.low_balance.normalize()),
         settings.recon_grace_days,
         code_version,
+        settings.warehouse_target,
     ]
     fingerprint = hashlib.sha256(repr(shown).encode()).hexdigest()
     new = sum(manifest.batch_seq > built.through_batch for manifest in manifests)

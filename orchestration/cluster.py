@@ -29,9 +29,12 @@ from exports.spark_publish import (
 )
 from ingestion.build import Build
 from ingestion.cluster_build import calendar_question, cluster_statements, state_statements
+from ingestion.lake_copy import copy_lake
 from orchestration.dbt import Dbt, DbtBuild, DbtError, build_command
 from paywall_warehouse.build_file import published_state
 from paywall_warehouse.settings import Settings, load_settings
+from paywall_warehouse.sizes import size
+from paywall_warehouse.uris import shown_uri
 
 SPARK = "spark"
 
@@ -67,6 +70,8 @@ class ClusterBuild:
         drop_old_builds(settings, spark, self.prefix)
         if base:
             restore(spark, base, [name for name, node in marts.items() if node["config"]["materialized"] == "incremental"])
+        if copied := copy_lake(settings):
+            tell(f"{size(copied)} of the lake copied to {shown_uri(settings.lake)}")
         built_through = base.built_through if base else -1
         for statement in cluster_statements(settings, self.prefix, built_through, self._plan.through_batch):
             spark.run(statement)

@@ -20,6 +20,8 @@ from paywall_warehouse.quoting import literal
 
 # DuckDB 1.5 cannot open a file of 2.0 unless it is created with the older layout.
 STORAGE_VERSION = "v1.5.0"
+# The schema with an empty table for each mart whose rows are on a cluster: its columns, and what they mean.
+ON_CLUSTER = "on_cluster"
 
 
 @dataclass(frozen=True)

@@ -267,8 +267,13 @@ class Settings(BaseSettings):
 
     @property
     def lake(self) -> str:
-        """Where a cluster reads the lake: `LAKE_URI`, else the home's own folder."""
+        """Where a cluster reads the lake: `LAKE_URI`, else the home's own folder. A URL names a copy, a path the lake itself."""
         return self.lake_uri or str(self.home.lake)
+
+    @property
+    def is_lake_copied(self) -> bool:
+        """Whether the cluster reads a copy of the lake, on a store: `LAKE_URI` is a URL."""
+        return "://" in self.lake
 
     @property
     def exports(self) -> str:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import sqlglot
 
@@ -27,9 +28,11 @@ from exports.query import SliceRequest, write_slice
 from exports.spark_books import SparkAnswer, in_spark
 from exports.spark_publish import ShownBuild, drop_old_builds, restore, show_build, shown_builds, snapshots
 from ingestion.cluster_build import lake_table, small_table
+from paywall_warehouse.build_file import note_publication
+from paywall_warehouse.home import Home
 from paywall_warehouse.settings import SettingsError, load_settings
 from tests import test_reconciliation as payments
-from tests.builders import land
+from tests.builders import deposit, land, ledger_file
 from tests.cluster_parity import differences
 from tests.harness import run_pipeline
 from tests.payment_builders import land_in_order
@@ -147,13 +150,15 @@ def test_runs_that_add_to_tables_of_icebergs_publish_what_duckdb_does(tmp_path: 
 def test_a_mart_that_stays_on_the_cluster_is_exported_as_duckdb_exports_it(tmp_path: Path, table_format: str) -> None:
     scenario = build_scenario(7, "Europe/Berlin", "usd", "created", "2026-06-03T15:00:00+00:00")
     settings = {"as_of": "2026-06-03T15:00:00+00:00", "reporting_timezone": "Europe/Berlin", "max_reject_ratio": "1"}
+    # One of them reads a copy of the lake, as on a store.
+    where = {"lake_uri": f"file://{tmp_path}/store"} if table_format == "iceberg" else {}
     # A full run, and one that adds to it.
     for files in scenario.batches[:2]:
         for home in ("duck", "spark"):
             land(tmp_path / home, list(files))
         result = run_pipeline(tmp_path / "duck", exports=True, **settings)
         assert result.exit_code == 0, result.output
-        done = cluster_run(tmp_path / "spark", "session", table_format=table_format, spark_publish_max_rows=60, **settings)
+        done = cluster_run(tmp_path / "spark", "session", table_format=table_format, spark_publish_max_rows=60, **where, **settings)
         assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
         assert "marts.fct_ledger_entries has more than SPARK_PUBLISH_MAX_ROWS rows" in done.stdout + done.stderr
         left = {table for table, how in differences(published(tmp_path / "duck"), published(tmp_path / "spark")).items() if how}
@@ -287,6 +292,29 @@ def test_every_check_has_words_in_spark(query: str) -> None:
     names = {table.sql() for table in sqlglot.parse_one(said, read="spark").find_all(sqlglot.exp.Table) if table.db}
     assert names
     assert all(name.startswith("run_1_") for name in names)
+
+
+def test_duckdb_adds_to_no_file_whose_rows_are_on_a_cluster(tmp_path: Path) -> None:
+    settings = berlin(tmp_path)
+    assert run_pipeline(tmp_path, **settings).exit_code == 0
+    file = published(tmp_path)
+    before = shutil.copy(file, tmp_path / "before.duckdb")
+    with duckdb.connect(str(file)) as connection:
+        # As a run on a cluster leaves it, whose ledger was too large.
+        connection.execute("create schema on_cluster")
+        connection.execute("create table on_cluster.fct_ledger_entries as from marts.fct_ledger_entries limit 0")
+        connection.execute("drop table marts.fct_ledger_entries")
+        state = connection.execute("select fingerprint, built_through from ops.build_state").fetchall()[0]
+    note_publication(Home(tmp_path), file, *state)
+    with pytest.raises(
+        NotPublishedError, match=r"marts\.fct_ledger_entries is on the cluster, as it has more than SPARK_PUBLISH_MAX_ROWS rows"
+    ):
+        write_slice(load_settings(_env_file=None, warehouse_home=tmp_path), SliceRequest("ledger"), "csv", tmp_path / "slice.csv")
+    land(tmp_path, [ledger_file("more.jsonl", [deposit("later", "2026-06-03T10:00:00Z", "1")])])
+    assert run_pipeline(tmp_path, **settings).exit_code == 0
+    assert differences(before, file)["fct_ledger_entries"].startswith("rows of the first only [], of the second only [('later'")
+    with duckdb.connect(str(file), read_only=True) as connection:
+        assert connection.execute("from duckdb_tables() where schema_name = 'on_cluster'").fetchall() == []
 
 
 class Recorder:

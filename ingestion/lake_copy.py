@@ -1,0 +1,44 @@
+"""A copy of the lake where a cluster reads it: on an object store, when `LAKE_URI` is a URL.
+
+What workers write, and what is committed, is on this home's disk, which knows hard links and locks. The files of a committed batch never
+change, so that a copy is made once and is complete when each file has its size.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from ingestion.lake import Lake
+from ingestion.tables import LAKE_TABLES
+from paywall_warehouse.settings import Settings
+from paywall_warehouse.uris import open_filesystem
+
+# A store takes its time for each file, however small.
+UPLOADS_AT_ONCE = 8
+
+
+def copy_lake(settings: Settings) -> int:
+    """Bring the copy up to what is committed; returns the bytes that were written. Raises what the file system of the copy raises.
+
+    Does nothing where the cluster reads the home's own lake.
+    """
+    if not settings.is_lake_copied:
+        return 0
+    filesystem, root = open_filesystem(settings.lake)
+    lake, own = Lake(settings.home), settings.home.lake
+    there = {path.lstrip("/"): int(info["size"]) for path, info in filesystem.find(root, detail=True).items()}
+    manifests = lake.manifests()
+    batches = [file for table in LAKE_TABLES for file in lake.parquet_files(table, manifests)]
+
+    def target(file: Path) -> str:
+        return f"{root}/{file.relative_to(own).as_posix()}"
+
+    missing = [file for file in batches if there.get(target(file).lstrip("/")) != file.stat().st_size]
+
+    def put(file: Path) -> int:
+        filesystem.makedirs(target(file).rpartition("/")[0], exist_ok=True)
+        filesystem.put_file(str(file), target(file))
+        return file.stat().st_size
+
+    with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
+        # The price book is a snapshot, which is replaced.
+        return sum(pool.map(put, [*missing, *sorted(lake.price_book.glob("*.parquet"))]))

@@ -1,0 +1,88 @@
+"""What a cluster reads on a store: a copy of the committed lake, and where it writes for this machine."""
+
+import uuid
+from pathlib import Path
+
+import duckdb
+import fsspec
+import pytest
+
+from exports.aside import written_aside
+from ingestion.lake import Lake
+from ingestion.lake_copy import copy_lake
+from paywall_warehouse.settings import Settings, load_settings
+from tests.builders import charge, deposit, land, ledger_file
+from tests.harness import build_unchecked
+
+STORE = fsspec.filesystem("memory")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose lake has two batches: of entries, and of their rejects."""
+    home = tmp_path_factory.mktemp("lake") / "home"
+    entries = [deposit("d1", "2026-10-01T08:00:00Z", "20"), charge("c1", "2026-10-01T09:00:00Z", "1.25"), {"id": "x"}]
+    land(home, [ledger_file("a.jsonl", entries)])
+    build_unchecked(home, as_of="2026-10-03T12:00:00Z", max_reject_ratio="1")
+    return home
+
+
+@pytest.fixture
+def settings(home: Path) -> Settings:
+    """The home, with a copy of its lake on a store of its own."""
+    return load_settings(_env_file=None, warehouse_home=home, lake_uri=f"memory://{uuid.uuid4().hex}/lake")
+
+
+def copied(settings: Settings) -> dict[str, bytes]:
+    root = settings.lake.removeprefix("memory:/")
+    return {path.removeprefix(f"{root}/"): STORE.cat_file(path) for path in STORE.find(root)}
+
+
+def committed(settings: Settings) -> dict[str, bytes]:
+    lake = settings.home.lake
+    return {file.relative_to(lake).as_posix(): file.read_bytes() for file in lake.rglob("*.parquet")}
+
+
+def test_the_copy_has_what_is_committed_and_nothing_else(settings: Settings) -> None:
+    (left_over := settings.home.lake / "ledger_entries" / "batch=00000099").mkdir()
+    try:
+        (left_over / "killed.parquet").write_bytes(b"half")
+        written = copy_lake(settings)
+    finally:
+        (left_over / "killed.parquet").unlink()
+        left_over.rmdir()
+    assert copied(settings) == committed(settings)
+    assert any(path.startswith("rejects/") for path in copied(settings))
+    assert written == sum(map(len, committed(settings).values()))
+
+
+def test_a_batch_is_copied_once_and_again_where_it_is_cut_short(settings: Settings) -> None:
+    copy_lake(settings)
+    book = sum(file.stat().st_size for file in Lake(settings.home).price_book.glob("*.parquet"))
+    assert copy_lake(settings) == book, "the price book is a snapshot, whose size says nothing"
+    (batch,) = (path for path in copied(settings) if path.startswith("rejects/"))
+    STORE.pipe_file(f"{settings.lake.removeprefix('memory:/')}/{batch}", b"cut")
+    assert copy_lake(settings) == book + len(committed(settings)[batch])
+    assert copied(settings) == committed(settings)
+
+
+def test_the_lake_itself_is_not_copied(home: Path, tmp_path: Path) -> None:
+    assert copy_lake(load_settings(_env_file=None, warehouse_home=home)) == 0
+    assert copy_lake(load_settings(_env_file=None, warehouse_home=home, lake_uri=str(tmp_path / "mount"))) == 0
+    assert not (tmp_path / "mount").exists()
+
+
+@pytest.mark.parametrize("is_copied", [False, True])
+def test_what_the_cluster_writes_is_read_here_and_forgotten(settings: Settings, home: Path, tmp_path: Path, is_copied: bool) -> None:
+    settings = settings if is_copied else load_settings(_env_file=None, warehouse_home=home)
+    duckdb.sql("select range as n from range(3)").write_parquet(str(tmp_path / "part.parquet"))
+    with written_aside(settings) as aside:
+        folder = aside.location("dim_dates")
+        assert folder == f"{settings.lake}/_cluster/dim_dates"
+        filesystem, path = fsspec.core.url_to_fs(folder)
+        filesystem.makedirs(path, exist_ok=True)
+        for number in range(2):
+            filesystem.put_file(str(tmp_path / "part.parquet"), f"{path}/part-{number}.parquet")
+        assert duckdb.sql(f"select count(*), sum(n) from {aside.parquet('dim_dates')}").fetchall() == [(6, 6)]
+    assert not filesystem.exists(path)
+    assert not (settings.home.tmp / "cluster").exists()
