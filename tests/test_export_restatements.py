@@ -2,17 +2,23 @@
 
 import gzip
 import json
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
 from exports.catalog import finish_exports
-from exports.datasets import DATASETS
+from exports.contents import Contents, read_contents
+from exports.datasets import DATASETS, Dataset, Table
 from exports.manifest import ManifestError
 from exports.publication import NotPublishedError
-from exports.slices import export_published
+from exports.slices import Exported, export_published
 from tests.export_homes import (
     THIRD,
     change,
@@ -263,6 +269,51 @@ def test_the_catalog_waits_until_all_datasets_are_of_one_publication(home: Path)
     finished = finish(home)
     assert all(check.passed for check in finished.checks)
     assert (finished.is_catalog_new, finished.removed) == (True, 2)
+
+
+class Elsewhere:
+    """A mart whose rows are in another file, with hashes of its own: what a cluster is to an export."""
+
+    def __init__(self, file: Path, dataset: Dataset, table: Table) -> None:
+        self._file, self._dataset, self.table = file, dataset, table
+
+    def contents(self) -> Mapping[date | None, Contents]:
+        with duckdb.connect(str(self._file), read_only=True) as connection:
+            return read_contents(connection, self._dataset, self.table, engine="another", in_halves=True)
+
+    @contextmanager
+    def rows(self, days: Collection[date | None]) -> Iterator[str]:
+        listed = ", ".join(f"date '{day}'" for day in days)
+        with duckdb.connect(str(self._file), read_only=True) as connection:
+            rows = connection.sql(f"from marts.{self._dataset.mart} where {self._dataset.day} in ({listed})")
+            rows.write_parquet(str(self._file.with_suffix(".parquet")))
+        yield f"read_parquet('{self._file.with_suffix('.parquet')}')"
+
+
+def test_a_mart_that_moves_to_a_cluster_is_restated_only_where_its_rows_change(home: Path, tmp_path: Path) -> None:
+    there = Path(shutil.copy(home / "published" / "warehouse.duckdb", tmp_path / "there.duckdb"))
+    before = contents(home / "exports")
+    change(
+        home,
+        "create schema on_cluster",
+        "create table on_cluster.fct_ledger_entries as from marts.fct_ledger_entries limit 0",
+        "drop table marts.fct_ledger_entries",
+    )
+
+    def exported() -> Exported:
+        return export_published(settings_of(home), DATASETS["ledger"], print, lambda _, dataset, table: Elsewhere(there, dataset, table))
+
+    with pytest.raises(NotPublishedError, match=r"marts\.fct_ledger_entries is on the cluster"):
+        export(home, ["ledger"])
+    moved = exported()
+    assert (moved.changed, moved.files_written, moved.is_manifest_new) == ((), 0, True)
+    assert {path for path, content in contents(home / "exports").items() if content != before[path]} == {"v1/ledger/manifest.json"}
+    with duckdb.connect(str(there)) as connection:
+        connection.execute(f"update marts.fct_ledger_entries set amount = amount + 1 where entry_date = '{THIRD}'")
+    (changed,) = exported().changed
+    assert (str(changed.date), changed.revision, changed.totals) == (THIRD, 2, {"eur": changed.totals["eur"]})
+    # c2, the only entry of that day.
+    assert changed.totals["eur"]["amount"] == "1.000000000001"
 
 
 def test_a_file_that_is_not_ours_is_told_and_left_alone(home: Path) -> None:
