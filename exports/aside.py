@@ -33,8 +33,9 @@ class Aside:
         """SQL for DuckDB: the rows that the cluster wrote there, columns by their names."""
         if self._is_copied:
             (self._here / name).mkdir(parents=True)
-            for path in self._filesystem.glob(f"{self._root}/{name}/*.parquet"):
-                self._filesystem.get_file(path, str(self._here / name / path.rpartition("/")[2]))
+            written = self._filesystem.glob(f"{self._root}/{name}/*.parquet")
+            # Given together, a store sends several at a time.
+            self._filesystem.get(written, [str(self._here / name / path.rpartition("/")[2]) for path in written])
         return f"read_parquet({file_literal(str(self._here / name))[:-1]}/*.parquet')"
 
     def forget(self, name: str = "") -> None:

@@ -16,7 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from paywall_warehouse.files import fsync_path, put_in_place, sha256
 from paywall_warehouse.settings import Settings
-from paywall_warehouse.uris import open_filesystem, shown_uri
+from paywall_warehouse.uris import open_filesystem, put_file, shown_uri
 
 STAGING = ".staging"
 # A store takes its time for each file, however small.
@@ -132,12 +132,7 @@ class ObjectStore(Destination):
 
     def place(self, prepared: Path, path: str) -> None:
         """See `Destination`."""
-        try:
-            self._filesystem.put_file(str(prepared), self._at(path))
-        except FileNotFoundError:
-            # Some file systems have folders, and want them first; an object store is not asked for what it does not need.
-            self._filesystem.makedirs(self._at(path).rpartition("/")[0], exist_ok=True)
-            self._filesystem.put_file(str(prepared), self._at(path))
+        put_file(self._filesystem, prepared, self._at(path))
         prepared.unlink()
 
     def files(self, folder: str) -> dict[str, int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ingestion.lake import Lake
 from ingestion.tables import LAKE_TABLES
 from paywall_warehouse.settings import Settings
-from paywall_warehouse.uris import open_filesystem
+from paywall_warehouse.uris import open_filesystem, put_file
 
 # A store takes its time for each file, however small.
 UPLOADS_AT_ONCE = 8
@@ -35,8 +35,7 @@ def copy_lake(settings: Settings) -> int:
     missing = [file for file in batches if there.get(target(file).lstrip("/")) != file.stat().st_size]
 
     def put(file: Path) -> int:
-        filesystem.makedirs(target(file).rpartition("/")[0], exist_ok=True)
-        filesystem.put_file(str(file), target(file))
+        put_file(filesystem, file, target(file))
         return file.stat().st_size
 
     with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:

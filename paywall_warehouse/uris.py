@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -17,6 +18,16 @@ def open_filesystem(uri: str) -> tuple[Any, str]:
     # A path may contain what fsspec would take for a chain of URLs. Listings change under us: nothing is remembered.
     filesystem, root = fsspec.core.url_to_fs(uri, use_listings_cache=False) if "://" in uri else (LocalFileSystem(), os.path.abspath(uri))
     return filesystem, root.rstrip("/")
+
+
+def put_file(filesystem: Any, file: Path, path: str) -> None:
+    """Write a local file to a store, whole."""
+    try:
+        filesystem.put_file(str(file), path)
+    except FileNotFoundError:
+        # Some file systems have folders, and want them first; an object store is not asked for what it does not need.
+        filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+        filesystem.put_file(str(file), path)
 
 
 def shown_uri(uri: str) -> str:

@@ -11,18 +11,21 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import fsspec
 import pytest
 from moto.server import ThreadedMotoServer
 
+from exports.aside import written_aside
 from exports.catalog import finish_exports
 from exports.client import PullError, pull
 from exports.datasets import DATASETS
 from exports.destination import ObjectStore
 from exports.slices import export_published
+from ingestion.lake_copy import copy_lake
 from paywall_warehouse.settings import Settings, load_settings
 from tests.builders import charge, deposit, land, ledger_file
-from tests.harness import run_pipeline
+from tests.harness import build_unchecked, run_pipeline
 
 AS_OF = "2026-10-03T12:00:00Z"
 SECRET = "store-secret-key-4711"
@@ -53,6 +56,23 @@ def store() -> Iterator[str]:
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.update({name: value})
     server.stop()
+
+
+def test_a_lake_is_copied_to_a_store_and_what_is_written_there_comes_back(store: str, tmp_path: Path) -> None:
+    land(tmp_path / "home", [ledger_file("a.jsonl", RECORDS)])
+    build_unchecked(tmp_path / "home", as_of=AS_OF)
+    settings = load_settings(_env_file=None, warehouse_home=tmp_path / "home", lake_uri="s3://warehouse-exports/its/lake")
+    assert copy_lake(settings) > 0
+    files = fsspec.filesystem("s3", use_listings_cache=False)
+    lake = settings.home.lake
+    stored = {path.removeprefix("warehouse-exports/its/lake/"): files.cat_file(path) for path in files.find("warehouse-exports/its/lake")}
+    assert stored == {file.relative_to(lake).as_posix(): file.read_bytes() for file in lake.rglob("*.parquet")}
+    duckdb.sql("select range as n from range(3)").write_parquet(str(tmp_path / "part.parquet"))
+    with written_aside(settings) as aside:
+        for number in range(2):
+            files.put_file(str(tmp_path / "part.parquet"), f"{aside.location('dim_dates')}/part-{number}.parquet")
+        assert duckdb.sql(f"select count(*), sum(n) from {aside.parquet('dim_dates')}").fetchall() == [(6, 6)]
+    assert files.find("warehouse-exports/its/lake/_cluster") == []
 
 
 @pytest.fixture(scope="module")
