@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import ledgers
 from benchmarks.contenders import Run
+from benchmarks.engines import FULL, SPARK, Measured, Tasks, slopes, tasks_of
 from benchmarks.full import Full
 from benchmarks.growth import Growth, targets
 from benchmarks.ledgers import Ledger, Night
@@ -211,3 +212,34 @@ def test_loading_is_held_against_dlt_by_the_rows_per_second_of_the_work_alone() 
     compared = Comparison(HISTORY, [contender(STEP, 1), contender(DLT, 60), contender(DLT_PARQUET, 12)])
     assert results(compared.targets()) == [(50, 60), (15, 12)]
     assert [one.is_met for one in compared.targets()] == [True, False]
+
+
+# --------------------------------------------------------------------------------------------------------------- engines
+
+
+def test_what_sparks_tasks_did_is_summed_from_its_event_log(tmp_path: Path) -> None:
+    def ended(cpu: float, shuffled: int, spilled: int) -> str:
+        metrics = {
+            "Executor CPU Time": int(cpu * 1e9),
+            "Shuffle Write Metrics": {"Shuffle Bytes Written": shuffled},
+            "Disk Bytes Spilled": spilled,
+        }
+        return json.dumps({"Event": "SparkListenerTaskEnd", "Task Metrics": metrics}, separators=(",", ":")) + "\n"
+
+    other = '{"Event":"SparkListenerJobEnd","Job ID":1}\n'
+    failed = '{"Event":"SparkListenerTaskEnd","Stage ID":1}\n'
+    half = ended(9, 9, 9)[:60]
+    (tmp_path / "app-1").write_text(ended(1.5, 2_000_000, 0) + other + failed + half)
+    (tmp_path / "app-2").write_text(ended(0.5, 1_000_000, 4_000_000))
+    so_far = tasks_of(tmp_path)
+    assert so_far == Tasks(cpu_seconds=2.0, shuffled_mb=3.0, spilled_mb=4.0, tasks=3)
+    assert so_far.since(Tasks(0.5, 1.0, 4.0, 1)) == Tasks(1.5, 2.0, 0.0, 2)
+
+
+def test_a_slope_is_what_each_further_million_takes() -> None:
+    def measured(entries: int, seconds: float, dbt: float) -> Measured:
+        steps = Steps({"dbt_models": (0.0, dbt)})
+        return Measured(entries, SPARK, FULL, Run(Measurement(0.0, seconds, 0.0, 0.0, 0.0, ""), steps))
+
+    (slope,) = slopes([measured(1_000_000, 100, 80), measured(11_000_000, 400, 280)])
+    assert slope == ["1,000,000", "11,000,000", "Spark", "full", "30.00", "0.00", "20.00", "0.00", "0.00", "0.00"]
