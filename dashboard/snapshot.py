@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 
+from paywall_warehouse.build_file import ON_CLUSTER
 from paywall_warehouse.quoting import literal
 
 Row = dict[str, Any]
@@ -47,7 +48,7 @@ class Snapshot:
     """One publication, opened read-only. It may be used by several threads at once, and is closed when nobody refers to it any more."""
 
     def __init__(self, file: Path, identity: Identity, temporary: Path) -> None:
-        """Raises `UnreadableError` where DuckDB cannot open the file, or it is of an earlier version."""
+        """Raises `UnreadableError` where DuckDB cannot open the file, it is of an earlier version, or marts of it are on a cluster."""
         self.identity = identity
         # In a database of its own: DuckDB gives whoever connects to a path that this process has open the file that it knows already.
         database = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(temporary)})
@@ -57,6 +58,12 @@ class Snapshot:
             raise UnreadableError(f"{file} cannot be opened: {error}") from error
         # Not a method: that would refer to this object, which then nobody but the garbage collector would close.
         self._fetch = lru_cache(KEPT_RESULTS)(partial(_fetch, database))
+        on_cluster = self.rows("select string_agg(table_name, ', ') as names from duckdb_tables() where schema_name = ?", [ON_CLUSTER])
+        if names := on_cluster[0]["names"]:
+            raise UnreadableError(
+                f"{file} is without {names}: they have more than SPARK_PUBLISH_MAX_ROWS rows, and are on the cluster."
+                " The dashboard needs all."
+            )
         if not self.rows("select 1 from duckdb_functions() where schema_name = 'marts' and function_name = 'cohorts'"):
             raise UnreadableError(f"{file} is of an earlier version. `paywall-warehouse run` makes it anew.")
 

@@ -21,6 +21,7 @@ import pytest
 import sqlglot
 
 from cluster.local import HOST, LocalCluster, iceberg_jar
+from dashboard.snapshot import Snapshot, UnreadableError, identity_of
 from exports import invariants, payment_invariants
 from exports.datasets import DATASETS
 from exports.publication import NotPublishedError
@@ -306,6 +307,10 @@ def test_duckdb_adds_to_no_file_whose_rows_are_on_a_cluster(tmp_path: Path) -> N
         connection.execute("drop table marts.fct_ledger_entries")
         state = connection.execute("select fingerprint, built_through from ops.build_state").fetchall()[0]
     note_publication(Home(tmp_path), file, *state)
+    identity = identity_of(file)
+    assert identity is not None
+    with pytest.raises(UnreadableError, match="is without fct_ledger_entries: they have more than SPARK_PUBLISH_MAX_ROWS rows"):
+        Snapshot(file, identity, tmp_path)
     with pytest.raises(
         NotPublishedError, match=r"marts\.fct_ledger_entries is on the cluster, as it has more than SPARK_PUBLISH_MAX_ROWS rows"
     ):
