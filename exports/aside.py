@@ -22,8 +22,7 @@ class Aside:
         self._uri = f"{settings.lake}/{FOLDER}"
         # What comes from a store is kept here while it is read.
         self._here = settings.home.tmp / "cluster" if settings.is_lake_copied else settings.home.lake / FOLDER
-        self._filesystem, self._root = open_filesystem(self._uri if settings.is_lake_copied else str(self._here))
-        self._is_copied = settings.is_lake_copied
+        self._store = open_filesystem(self._uri) if settings.is_lake_copied else None
 
     def location(self, name: str) -> str:
         """Where the cluster writes the files of that name; Spark's word for a folder."""
@@ -31,18 +30,21 @@ class Aside:
 
     def parquet(self, name: str) -> str:
         """SQL for DuckDB: the rows that the cluster wrote there, columns by their names."""
-        if self._is_copied:
+        if self._store:
+            filesystem, root = self._store
             (self._here / name).mkdir(parents=True)
-            written = self._filesystem.glob(f"{self._root}/{name}/*.parquet")
+            written = filesystem.glob(f"{root}/{name}/*.parquet")
             # Given together, a store sends several at a time.
-            self._filesystem.get(written, [str(self._here / name / path.rpartition("/")[2]) for path in written])
+            filesystem.get(written, [str(self._here / name / path.rpartition("/")[2]) for path in written])
         return f"read_parquet({file_literal(str(self._here / name))[:-1]}/*.parquet')"
 
     def forget(self, name: str = "") -> None:
         """Remove what has been written there; all of it without a name."""
         shutil.rmtree(self._here / name, ignore_errors=True)
-        with suppress(FileNotFoundError):
-            self._filesystem.rm(f"{self._root}/{name}".rstrip("/"), recursive=True)
+        if self._store:
+            filesystem, root = self._store
+            with suppress(FileNotFoundError):
+                filesystem.rm(f"{root}/{name}".rstrip("/"), recursive=True)
 
 
 @contextmanager

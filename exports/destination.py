@@ -16,11 +16,9 @@ from fsspec.implementations.local import LocalFileSystem
 
 from paywall_warehouse.files import fsync_path, put_in_place, sha256
 from paywall_warehouse.settings import Settings
-from paywall_warehouse.uris import open_filesystem, put_file, shown_uri
+from paywall_warehouse.uris import UPLOADS_AT_ONCE, open_filesystem, put_file, shown_uri
 
 STAGING = ".staging"
-# A store takes its time for each file, however small.
-UPLOADS_AT_ONCE = 8
 
 
 class Destination(ABC):

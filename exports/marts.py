@@ -8,7 +8,7 @@ from typing import Protocol
 import duckdb
 
 from exports.contents import Contents, read_contents
-from exports.datasets import Dataset, Table, published_table
+from exports.datasets import Dataset, Table, table_with_rows
 
 
 class Mart(Protocol):
@@ -26,11 +26,11 @@ class Mart(Protocol):
 
 
 class PublishedMart:
-    """A mart of the published file."""
+    """A mart of the published file; raises `NotPublishedError` where its rows are not in it."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
         self._connection, self._dataset = connection, dataset
-        self.table = published_table(connection, dataset)
+        self.table = table_with_rows(connection, dataset)
 
     def contents(self) -> Mapping[date | None, Contents]:
         """See `Mart`."""

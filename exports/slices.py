@@ -14,7 +14,7 @@ import duckdb
 
 from exports.checks import Invariant
 from exports.contents import NOTHING, Contents, engine_of, told_totals
-from exports.datasets import Dataset, Table, published_table, table_with_rows
+from exports.datasets import Dataset
 from exports.destination import Destination, destination_of
 from exports.export_checks import absent, check_export
 from exports.exported import Done, note_dataset
@@ -175,16 +175,15 @@ def export_published(
     settings: Settings,
     dataset: Dataset,
     tell: Callable[[str], None],
-    on_cluster: Callable[[duckdb.DuckDBPyConnection, Dataset, Table], Mart] | None = None,
+    on_cluster: Callable[[duckdb.DuckDBPyConnection, Dataset], Mart | None] = lambda connection, dataset: None,
 ) -> Exported:
     """`export_dataset` from the published file to where the settings say.
 
-    `on_cluster` gives a mart whose rows are on the cluster; without it such a one raises `NotPublishedError`.
+    `on_cluster` gives a mart whose rows are on the cluster, None for others; without it such a one raises `NotPublishedError`.
     """
     with published_warehouse(settings) as connection:
         published = read_published(connection)
-        table = published_table(connection, dataset) if on_cluster else table_with_rows(connection, dataset)
-        mart = on_cluster(connection, dataset, table) if on_cluster and table.is_on_cluster else None
+        mart = on_cluster(connection, dataset)
         exported = export_dataset(connection, published, dataset, destination_of(settings), formats_of(settings), tell, mart)
     if all(check.passed for check in exported.checks):
         note_dataset(settings, dataset.name, Done(published.run_id, exported.manifest_sha256))

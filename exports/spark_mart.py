@@ -40,9 +40,8 @@ class ClusterMart:
             listed = ", ".join(f"date '{one}'" for one in days)
             # In order within each file, so that DuckDB passes over the other days; without moving rows, of which a hot day may have many.
             where, order = f"{day} in ({listed})", f" sort by {day}"
-        version = f" version as of {self._build.snapshots[name]}" if name in self._build.snapshots else ""
         with written_aside(self._settings) as aside:
-            query = f"select * from {self._build.prefix}marts.{name}{version} where {where}{order}"
+            query = f"select * from {self._build.mart(name)} where {where}{order}"
             self._spark.run(f"insert overwrite directory '{aside.location(name)}' using parquet {query}")
             typed = ", ".join(f"cast({quoted(one.name)} as {one.type}) as {quoted(one.name)}" for one in self.table.columns)
             yield f"(select {typed} from {aside.parquet(name)})"

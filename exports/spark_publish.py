@@ -42,6 +42,11 @@ class ShownBuild:
     fingerprint: str
     """As the published file states it (`ingestion.build.Build`)."""
 
+    def mart(self, name: str) -> str:
+        """Spark SQL: one of its marts as it is shown, whatever has been built in that table since."""
+        version = f" version as of {self.snapshots[name]}" if name in self.snapshots else ""
+        return f"{self.prefix}marts.{name}{version}"
+
 
 @dataclass(frozen=True)
 class Brought:
@@ -101,8 +106,7 @@ def show_build(settings: Settings, spark: Spark, build: ShownBuild, marts: Itera
     shown = f"{settings.spark_schema_prefix}marts"
     spark.run(f"create schema if not exists {shown}")
     for name in marts:
-        version = f" version as of {build.snapshots[name]}" if name in build.snapshots else ""
-        spark.run(f"create or replace view {shown}.{name} as select * from {build.prefix}marts.{name}{version}")
+        spark.run(f"create or replace view {shown}.{name} as select * from {build.mart(name)}")
     kept = [build, *(one for one in shown_builds(settings.home) if one != build)][:KEPT]
     replace_text(_state_file(settings.home, SHOWN), json.dumps([asdict(one) for one in kept]))
 
@@ -118,7 +122,7 @@ def restore(spark: Spark, build: ShownBuild, marts: Iterable[str]) -> None:
         if shown is None:
             spark.run(f"delete from {table}")
         elif snapshot != shown:
-            spark.run(f"insert overwrite {table} select * from {table} version as of {shown}")
+            spark.run(f"insert overwrite {table} select * from {build.mart(name)}")
 
 
 def drop_old_builds(settings: Settings, spark: Spark, prefix: str) -> None:

@@ -10,10 +10,7 @@ from pathlib import Path
 from ingestion.lake import Lake
 from ingestion.tables import LAKE_TABLES
 from paywall_warehouse.settings import Settings
-from paywall_warehouse.uris import open_filesystem, put_file
-
-# A store takes its time for each file, however small.
-UPLOADS_AT_ONCE = 8
+from paywall_warehouse.uris import UPLOADS_AT_ONCE, open_filesystem, put_file
 
 
 def copy_lake(settings: Settings) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from exports.datasets import Dataset, Table
+from exports.datasets import Dataset, published_table
 from exports.publication import NotPublishedError
 from exports.spark_books import Spark, SparkBooks
 from exports.spark_mart import ClusterMart
@@ -108,11 +108,14 @@ class ClusterPublication:
         show_build(self._settings, self._spark, self._build, marts)
 
 
-def mart_on_cluster(settings: Settings, connection: duckdb.DuckDBPyConnection, dataset: Dataset, table: Table) -> ClusterMart:
-    """A published mart whose rows stayed on the cluster; `connection` is to the published file.
+def mart_on_cluster(settings: Settings, connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> ClusterMart | None:
+    """A published mart whose rows stayed on the cluster, None for others; `connection` is to the published file.
 
     Raises `NotPublishedError` where the cluster does not show the build that was published.
     """
+    table = published_table(connection, dataset)
+    if not table.is_on_cluster:
+        return None
     [(fingerprint,)] = connection.execute("select fingerprint from ops.build_state").fetchall()
     build = next((one for one in shown_builds(settings.home) if one.fingerprint == fingerprint), None)
     if build is None:
@@ -140,6 +143,7 @@ def main() -> None:
     prefix = f"{settings.spark_schema_prefix}try_"
     tried = Dbt(settings, target=SPARK, schema_prefix=prefix)
     try:
+        copy_lake(settings)
         tried.operate("prepare_cluster", questions=[calendar_question(settings)], statements=cluster_statements(settings, prefix))
         done = tried.build({}, [*sys.argv[1:], "--full-refresh"], print)
     except DbtError as error:

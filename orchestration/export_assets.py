@@ -55,8 +55,8 @@ def dataset_asset(dataset: Dataset) -> dg.AssetsDefinition:
             context.log.info(f"not tried: {warehouse.unreachable[0]}")
             return
         try:
-            on_cluster = partial(mart_on_cluster, warehouse.settings) if warehouse.settings.warehouse_target == SPARK else None
-            exported = patiently(lambda: export_published(warehouse.settings, dataset, context.log.info, on_cluster), context.log.warning)
+            more = {"on_cluster": partial(mart_on_cluster, warehouse.settings)} if warehouse.settings.warehouse_target == SPARK else {}
+            exported = patiently(lambda: export_published(warehouse.settings, dataset, context.log.info, **more), context.log.warning)
         except Exception as error:
             if isinstance(error, OSError) or passes_by_itself(error):
                 warehouse.unreachable.append(f"{type(error).__name__}: {error}")

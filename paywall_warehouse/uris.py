@@ -8,6 +8,9 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+# A store takes its time for each file, however small.
+UPLOADS_AT_ONCE = 8
+
 
 def open_filesystem(uri: str) -> tuple[Any, str]:
     """The file system behind a path or an fsspec URL, and the path in it, without a `/` at its end.

@@ -15,7 +15,7 @@ import pytest
 
 from exports.catalog import finish_exports
 from exports.contents import Contents, read_contents
-from exports.datasets import DATASETS, Dataset, Table
+from exports.datasets import DATASETS, Dataset, Table, published_table
 from exports.manifest import ManifestError
 from exports.publication import NotPublishedError
 from exports.slices import Exported, export_published
@@ -300,8 +300,11 @@ def test_a_mart_that_moves_to_a_cluster_is_restated_only_where_its_rows_change(h
         "drop table marts.fct_ledger_entries",
     )
 
+    def elsewhere(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> Elsewhere:
+        return Elsewhere(there, dataset, published_table(connection, dataset))
+
     def exported() -> Exported:
-        return export_published(settings_of(home), DATASETS["ledger"], print, lambda _, dataset, table: Elsewhere(there, dataset, table))
+        return export_published(settings_of(home), DATASETS["ledger"], print, elsewhere)
 
     with pytest.raises(NotPublishedError, match=r"marts\.fct_ledger_entries is on the cluster"):
         export(home, ["ledger"])
