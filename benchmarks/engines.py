@@ -26,7 +26,7 @@ from benchmarks.tables import RESULTS, head, table, write
 from cluster.local import LocalCluster
 
 # Other ports than `make spark-up`, which may be running.
-PORT, MASTER_PORT = 10_027, 7_127
+PORT, MASTER_PORT, METASTORE_PORT = 10_027, 7_127, 9_127
 WORKER_MEMORY, DRIVER_MEMORY, SHUFFLE_PARTITIONS = "3g", "2g", 16
 DUCKDB, SPARK = "DuckDB", "Spark"
 FULL, NIGHT = "full", "night of 1 %"
@@ -92,6 +92,7 @@ def cluster(folder: Path) -> Iterator[LocalCluster]:
         folder,
         port=PORT,
         master_port=MASTER_PORT,
+        metastore_port=METASTORE_PORT,
         memory=WORKER_MEMORY,
         driver_memory=DRIVER_MEMORY,
         shuffle_partitions=SHUFFLE_PARTITIONS,

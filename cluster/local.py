@@ -1,4 +1,4 @@
-"""A real cluster on one machine: a master, two workers and the Thrift server of the `pyspark` package, on loopback.
+"""A real cluster on one machine: a metastore, a master, two workers and the Thrift server of the `pyspark` package, on loopback.
 
 `python -m cluster.local up` and `down`; everything that it writes is in one folder, with the ids of its processes in `processes.json`.
 """
@@ -20,7 +20,12 @@ HOST = "127.0.0.1"
 START_SECONDS = 120
 STOP_SECONDS = 20
 
-
+# Its tables are made in Derby's folder `metastore_db` when it first starts; its logger wants a library that Spark does not bring.
+METASTORE = {
+    "datanucleus.schema.autoCreateAll": "true",
+    "hive.metastore.schema.verification": "false",
+    "hive.async.log.enabled": "false",
+}
 # Tables of Iceberg's beside others, in the catalog that sessions have anyhow. Derby knows no locks of Hive's. Without Iceberg's extension
 # of Spark's SQL: with it, views of this catalog are made by Iceberg 1.9, whose `create or replace view` replaces nothing.
 ICEBERG = {
@@ -41,6 +46,7 @@ class LocalCluster:
     folder: Path
     port: int = 10_000
     master_port: int = 7077
+    metastore_port: int = 9083
     workers: int = 2
     cores: int = 1
     memory: str = "1g"
@@ -58,6 +64,12 @@ class LocalCluster:
         """How each part is started, in order; the Thrift server is the driver of everything that clients ask."""
         master = f"spark://{HOST}:{self.master_port}"
         parts = {
+            # Beside the driver, as on clusters. Inside it, Spark's catalog and Iceberg's open the metastore with settings that are not
+            # quite the same, and each throws away what the other has prepared: that was half of a small run.
+            "metastore": [
+                *("org.apache.hadoop.hive.metastore.HiveMetaStore", "-p", str(self.metastore_port)),
+                *(word for name, value in METASTORE.items() for word in ("--hiveconf", f"{name}={value}")),
+            ],
             "master": ["org.apache.spark.deploy.master.Master", "--host", HOST, "--port", str(self.master_port), "--webui-port", "0"],
             **{
                 f"worker-{number}": [
@@ -75,10 +87,9 @@ class LocalCluster:
     def _thrift(self, master: str) -> list[str]:
         settings = {
             "spark.sql.warehouse.dir": str(self.warehouse),
-            "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={self.folder / 'metastore'};create=true",
+            "spark.hadoop.hive.metastore.uris": f"thrift://{HOST}:{self.metastore_port}",
             "spark.driver.host": HOST,
             "spark.driver.bindAddress": HOST,
-            "spark.driver.extraJavaOptions": f"-Dderby.stream.error.file={self.folder / 'derby.log'}",
             "spark.executor.memory": self.memory,
             "spark.executor.cores": str(self.cores),
             "spark.sql.shuffle.partitions": str(self.shuffle_partitions),
@@ -104,9 +115,8 @@ class LocalCluster:
             if part not in running:
                 running[part] = self._start(part, command)
                 self._remember(running)
-            if part == "master":
-                self._wait(self.master_port, part, running[part])
-        self._wait(self.port, "thrift", running["thrift"])
+            if port := {"metastore": self.metastore_port, "master": self.master_port, "thrift": self.port}.get(part):
+                self._wait(port, part, running[part])
 
     def down(self) -> None:
         """Stop what `up` has started, the driver first, and nothing else."""
@@ -127,6 +137,8 @@ class LocalCluster:
             "SPARK_NO_DAEMONIZE": "1",
             # The Thrift server counts as a daemon too, whatever memory its driver is given.
             "SPARK_DAEMON_MEMORY": self.driver_memory if part == "thrift" else "256m",
+            # The metastore's.
+            "SPARK_DRIVER_MEMORY": "256m",
             "SPARK_LOCAL_DIRS": str(self.folder / "local"),
         }
         with (self.folder / f"{part}.log").open("ab") as log:
@@ -173,11 +185,11 @@ def _folder_of(package: str) -> Path:
 
 
 def _is_running(process: int) -> bool:
-    """Whether it runs, and is one of Spark's: ids are used again."""
+    """Whether it runs, and is of the cluster: ids are used again."""
     with suppress(OSError):
         os.waitpid(process, os.WNOHANG)
     with suppress(OSError):
-        return b"org.apache.spark" in Path(f"/proc/{process}/cmdline").read_bytes()
+        return b"/pyspark/" in Path(f"/proc/{process}/cmdline").read_bytes()
     return False
 
 

@@ -194,7 +194,7 @@ def test_a_cluster_with_other_time_zones_is_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[LocalCluster]:
     """A cluster of its own, on ports of its own."""
-    started = LocalCluster(tmp_path / "cluster", port=10_017, master_port=7_117)
+    started = LocalCluster(tmp_path / "cluster", port=10_017, master_port=7_117, metastore_port=9_117)
     try:
         started.up()
         yield started
