@@ -1,7 +1,8 @@
 """From a build on the cluster to what readers see: tables for the published file, then the views of the cluster's own `marts`.
 
 A full build has schemas of its own. Where tables are Iceberg's, the builds after it go on in them, and what is published is a snapshot of
-each table, which its view names: what is built meanwhile, or is left half-built, is seen by nobody.
+each table, which its view names: what is built meanwhile, or is left half-built, is seen by nobody. Parquet has no snapshots: there every
+build has schemas of its own, and one that adds to another begins with a copy of what it adds to.
 """
 
 import json
@@ -26,7 +27,7 @@ LAYERS = ("raw", "build", "ops", "staging", "intermediate", "marts")
 # What is shown now, and what was before: somebody may be reading it.
 KEPT = 2
 SHOWN, BUILT = "shown", "built"
-ICEBERG = "iceberg"
+ICEBERG, PARQUET = "iceberg", "parquet"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class ShownBuild:
     """Its last batch."""
     fingerprint: str
     """As the published file states it (`ingestion.build.Build`)."""
+
+    @property
+    def table_format(self) -> str:
+        """As SPARK_TABLE_FORMAT names it: only Iceberg's tables have snapshots, and some mart has rows."""
+        return ICEBERG if self.snapshots else PARQUET
 
     def mart(self, name: str) -> str:
         """Spark SQL: one of its marts as it is shown, whatever has been built in that table since."""
@@ -101,12 +107,15 @@ def bring_marts(settings: Settings, spark: Spark, prefix: str, nodes: Mapping[st
     return brought
 
 
-def show_build(settings: Settings, spark: Spark, build: ShownBuild, marts: Iterable[str]) -> None:
-    """Let the cluster's `marts` show a build. One view after the other, each at once; the build before stays for who is reading it."""
+def show_build(settings: Settings, spark: Spark, build: ShownBuild, nodes: Mapping[str, Mapping[str, Any]]) -> None:
+    """Let the cluster's `marts` show a build. One view after the other, each at once; the build before stays for who is reading it.
+
+    `nodes` are the models of dbt's manifest by name: a view has its columns in their order, which a table with partitions has not.
+    """
     shown = f"{settings.spark_schema_prefix}marts"
     spark.run(f"create schema if not exists {shown}")
-    for name in marts:
-        spark.run(f"create or replace view {shown}.{name} as select * from {build.mart(name)}")
+    for name, node in nodes.items():
+        spark.run(f"create or replace view {shown}.{name} as select {', '.join(node['columns'])} from {build.mart(name)}")
     kept = [build, *(one for one in shown_builds(settings.home) if one != build)][:KEPT]
     replace_text(_state_file(settings.home, SHOWN), json.dumps([asdict(one) for one in kept]))
 
@@ -123,6 +132,15 @@ def restore(spark: Spark, build: ShownBuild, marts: Iterable[str]) -> None:
             spark.run(f"delete from {table}")
         elif snapshot != shown:
             spark.run(f"insert overwrite {table} select * from {build.mart(name)}")
+
+
+def copy_marts(spark: Spark, build: ShownBuild, prefix: str, marts: Iterable[str]) -> None:
+    """Begin a build on Parquet with tables as they are shown: its own, so that what it replaces in them is seen by nobody else."""
+    spark.run(f"create schema if not exists {prefix}marts")
+    for name in marts:
+        spark.run(f"create table {prefix}marts.{name} like {build.mart(name)}")
+        # The partition comes last in both, and each is written anew as it was read: no row moves.
+        spark.run(f"insert into {prefix}marts.{name} select * from {build.mart(name)}")
 
 
 def drop_old_builds(settings: Settings, spark: Spark, prefix: str) -> None:

@@ -19,6 +19,7 @@ from exports.spark_publish import (
     ShownBuild,
     bring_marts,
     built,
+    copy_marts,
     drop_old_builds,
     note_built,
     prefix_of,
@@ -49,14 +50,16 @@ class ClusterBuild:
     def _base(self) -> ShownBuild | None:
         """The build that this one adds to; None where it builds everything anew."""
         published = published_state(self._settings.home)
-        if self._plan.full_refresh or published is None or self._settings.spark_table_format != ICEBERG:
+        if self._plan.full_refresh or published is None:
             return None
-        return next((one for one in shown_builds(self._settings.home) if one.fingerprint == published.fingerprint), None)
+        known = (one for one in shown_builds(self._settings.home) if one.table_format == self._settings.spark_table_format)
+        return next((one for one in known if one.fingerprint == published.fingerprint), None)
 
     @property
     def prefix(self) -> str:
         """What the names of its schemas begin with."""
-        return self._base.prefix if self._base else prefix_of(self._settings, self._run_id)
+        base = self._base
+        return base.prefix if base and base.table_format == ICEBERG else prefix_of(self._settings, self._run_id)
 
     @property
     def _dbt(self) -> Dbt:
@@ -69,7 +72,11 @@ class ClusterBuild:
         spark = Spark(settings)
         drop_old_builds(settings, spark, self.prefix)
         if base:
-            restore(spark, base, [name for name, node in marts.items() if node["config"]["materialized"] == "incremental"])
+            kept = [name for name, node in marts.items() if node["config"]["materialized"] == "incremental"]
+            if base.table_format == ICEBERG:
+                restore(spark, base, kept)
+            else:
+                copy_marts(spark, base, self.prefix, kept)
         if copied := copy_lake(settings):
             tell(f"{size(copied)} of the lake copied to {shown_uri(settings.lake)}")
         built_through = base.built_through if base else -1
@@ -124,8 +131,9 @@ def mart_on_cluster(settings: Settings, connection: duckdb.DuckDBPyConnection, d
 
 
 def _connected(settings: Settings, prefix: str) -> Spark:
-    """A connection whose session has the settings of builds: dbt makes sure, and starts the session that `SPARK_METHOD=session` asks."""
-    Dbt(settings, target=SPARK, schema_prefix=prefix).operate("prepare_cluster", questions=[], statements=[])
+    """A connection whose session has the settings of builds. With `session` there is one, which dbt starts here."""
+    if settings.spark_method == "session":
+        Dbt(settings, target=SPARK, schema_prefix=prefix).operate("prepare_cluster", questions=[], statements=[])
     return Spark(settings)
 
 

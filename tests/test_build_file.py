@@ -152,6 +152,7 @@ def entries(file: Path) -> list[str]:
         return [name for (name,) in connection.execute("select entry_id from marts.fct_ledger_entries order by 1").fetchall()]
 
 
+@pytest.mark.soak
 def test_rows_that_somebody_deleted_from_the_published_file_are_back_after_the_next_run(run_once: Path, tmp_path: Path) -> None:
     home = Path(shutil.copytree(run_once, tmp_path / "home"))
     file = home / "published" / "warehouse.duckdb"

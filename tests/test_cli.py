@@ -64,6 +64,7 @@ def test_the_samples_breaks_are_those_that_were_planted_and_its_balances_close(
     assert "3 ×  processor_only" in done.stdout
 
 
+@pytest.mark.soak
 def test_a_second_run_finds_nothing_new_and_leaves_the_file(first_run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     home, _ = first_run
     file = home / "published" / "warehouse.duckdb"
@@ -154,6 +155,7 @@ def test_status_works_before_the_first_run(tmp_path: Path) -> None:
     assert re.search(r"^ledger +0 +never +1$", done.stdout, re.MULTILINE)
 
 
+@pytest.mark.soak
 def test_an_interrupted_run_publishes_nothing_and_the_next_one_does(tmp_path: Path) -> None:
     home = tmp_path / "home"
     land(home, [ledger_file("a.jsonl", [charge(f"c{number}", "2026-10-01T09:00:00Z") for number in range(1000)])])

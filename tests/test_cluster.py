@@ -133,15 +133,15 @@ def test_spark_publishes_what_duckdb_does(tmp_path: Path, books: Callable[[Path]
 
 
 @on_spark
-@pytest.mark.parametrize("seed", [7, 23])
-def test_runs_that_add_to_tables_of_icebergs_publish_what_duckdb_does(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(("table_format", "seed"), [("iceberg", 7), ("iceberg", 23), ("parquet", 7)])
+def test_runs_that_add_to_what_is_there_publish_what_duckdb_does(tmp_path: Path, table_format: str, seed: int) -> None:
     scenario = build_scenario(seed, "Europe/Berlin", "usd", "created", "2026-06-03T15:00:00+00:00")
     settings = {"as_of": "2026-06-03T15:00:00+00:00", "reporting_timezone": "Europe/Berlin", "max_reject_ratio": "1"}
     said = []
     for files in scenario.batches:
         for home in ("duck", "spark"):
             land(tmp_path / home, list(files))
-        said.append(beside_each_other(tmp_path / "duck", tmp_path / "spark", "session", "iceberg", settings))
+        said.append(beside_each_other(tmp_path / "duck", tmp_path / "spark", "session", table_format, settings))
     # Rates that land with a later batch ask for a build of everything.
     assert any("new batches since the last build" in words for words in said[1:])
 
@@ -322,6 +322,9 @@ def test_duckdb_adds_to_no_file_whose_rows_are_on_a_cluster(tmp_path: Path) -> N
         assert connection.execute("from duckdb_tables() where schema_name = 'on_cluster'").fetchall() == []
 
 
+MARTS: dict[str, dict[str, Any]] = {"dim_users": {"columns": {"user_id": {}, "label": {}}}}
+
+
 class Recorder:
     """Answers as a cluster with some schemas would, and remembers what it was told."""
 
@@ -343,7 +346,7 @@ def test_builds_that_nobody_is_shown_are_dropped(tmp_path: Path) -> None:
     layers = ("acme_run_aa_marts", "acme_run_bb_marts", "acme_run_cc_raw", "acme_run_dd_marts", "acme_run_ee_ops")
     spark: Any = Recorder([*layers, "acme_marts", "run_ff_marts", "acme_run_cc_theirs", "default"], {})
     for number, prefix in enumerate(("acme_run_aa_", "acme_run_bb_", "acme_run_dd_")):
-        show_build(settings, spark, ShownBuild(prefix, {}, number, str(number)), ["dim_dates"])
+        show_build(settings, spark, ShownBuild(prefix, {}, number, str(number)), MARTS)
     assert [build.prefix for build in shown_builds(settings.home)] == ["acme_run_dd_", "acme_run_bb_"]
     spark.told.clear()
     drop_old_builds(settings, spark, "acme_run_ee_")
@@ -356,8 +359,8 @@ def test_a_view_names_the_snapshot_that_was_checked(tmp_path: Path) -> None:
     build = ShownBuild("run_aa_", snapshots(spark, "run_aa_", ["dim_users", "fct_user_days"]), 3, "f")
     # A build that was killed has changed one of them since.
     spark.snapshots["run_aa_marts.fct_user_days"] = 9
-    show_build(settings, spark, build, ["dim_users"])
-    assert spark.told[-1] == "create or replace view marts.dim_users as select * from run_aa_marts.dim_users version as of 7"
+    show_build(settings, spark, build, MARTS)
+    assert spark.told[-1] == "create or replace view marts.dim_users as select user_id, label from run_aa_marts.dim_users version as of 7"
     spark.told.clear()
     # And another one, which had no row and so no snapshot, has one now.
     spark.snapshots["run_aa_marts.fct_wallet_days"] = 1

@@ -101,6 +101,7 @@ def test_a_late_entry_restates_its_own_day_and_says_so(home: Path) -> None:
     assert (home / "exports/v1/usage_errors/manifest.json").read_bytes() == before
 
 
+@pytest.mark.soak
 def test_a_run_that_may_not_publish_exports_nothing(home: Path) -> None:
     before = {file: file.stat().st_mtime_ns for file in (home / "exports").rglob("*")}
     land(home, [ledger_file("bad.jsonl", [charge("c9", "2026-10-02T09:00:00Z", "no amount")])])
@@ -122,6 +123,7 @@ def test_a_sensor_completes_an_export_that_was_cut_short(home: Path) -> None:
             assert isinstance(unfinished_exports_sensor(settings)(context), dg.SkipReason)
 
 
+@pytest.mark.soak
 def test_exports_that_were_removed_are_made_anew_by_a_run_with_nothing_new(home: Path) -> None:
     before = {file.relative_to(home): file.read_bytes() for file in (home / "exports").rglob("*") if file.is_file()}
     shutil.rmtree(home / "exports")

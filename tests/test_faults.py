@@ -202,6 +202,7 @@ def test_a_home_that_cannot_be_written_is_told_in_a_sentence(published: Path, tm
 # ------------------------------------------------------------------------------------------------- a clock that jumps
 
 
+@pytest.mark.soak
 def test_a_clock_that_jumps_back_loses_nothing_and_changes_no_order(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

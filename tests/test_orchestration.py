@@ -157,6 +157,7 @@ def test_a_failed_dbt_test_publishes_nothing(home: Path, doubting_project: Path)
     assert [run.status for run in read_runs(settings_of(home).home)] == ["published", "failed"]
 
 
+@pytest.mark.soak
 def test_a_build_that_did_not_end_is_not_published_later_on_its_own(home: Path, doubting_project: Path) -> None:
     before = published_bytes(home)
     land(home, [MORE])
@@ -169,6 +170,7 @@ def test_a_build_that_did_not_end_is_not_published_later_on_its_own(home: Path, 
     assert published_bytes(home) != before
 
 
+@pytest.mark.soak
 def test_a_model_that_cannot_be_built_publishes_nothing(home: Path, tmp_path: Path) -> None:
     project = Path(shutil.copytree(PROJECT, tmp_path / "dbt_project"))
     model = project / "models" / "marts" / "dim_paywalls.sql"

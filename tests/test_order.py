@@ -140,6 +140,7 @@ UNMOVED = {
 COSTS = "select currency, sum(provider_cost), sum(profit), sum(net_profit), sum(charges_without_cost) from {} group by all order by all"
 
 
+@pytest.mark.soak
 @several_seeds
 @given(seed=seeds)
 @example(seed=1)
@@ -197,6 +198,7 @@ def moving(home: Home, table: str, columns: Sequence[str]) -> Counter[str]:
 # ------------------------------------------------------------------------------------------------------------ scale
 
 
+@pytest.mark.soak
 @several_seeds
 @given(seed=seeds, factor=st.sampled_from((3, 10, 1000)))
 @example(seed=1, factor=1000)

@@ -62,7 +62,7 @@ from tests.strategies import (
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]
 
-EXAMPLES = int(os.environ.get("ORACLE_EXAMPLES", "2"))
+EXAMPLES = int(os.environ.get("ORACLE_EXAMPLES", "1"))
 NOON = "2026-03-10T12:00:00Z"
 
 

@@ -55,7 +55,7 @@ from tests.reconciliation_oracle import Reconciled, reconciled
 from tests.test_pipeline_against_oracle import Published, differences, few, same
 
 D = Decimal
-EXAMPLES = int(os.environ.get("ORACLE_EXAMPLES", "2"))
+EXAMPLES = int(os.environ.get("ORACLE_EXAMPLES", "1"))
 WHOLE_RUN = [pytest.mark.slow, pytest.mark.timeout(0)]
 GRACE = 3
 GRAINS = {
@@ -840,6 +840,7 @@ def test_rows_of_test_mode_are_kept_out_beside_live_ones(told: Reconciled) -> No
     check(told.cases, "stripe:pi_ok", refunded_amount="0")
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.timeout(0)
 def test_an_account_that_has_nothing_but_test_rows_is_reconciled_by_them(homes: Callable[[], Path]) -> None:

@@ -150,6 +150,7 @@ def test_breaks_of_priority_1_warn_or_stop_the_run_as_told(tmp_path: Path) -> No
     assert "  warning: priority_1_breaks (all): expected 1, actual 2" in told
 
 
+@pytest.mark.soak
 def test_an_altered_report_is_refused_until_the_true_one_is_back(tmp_path: Path) -> None:
     true = activity_file(OCTOBER, [PAID, TWICE])
     land(tmp_path, [true])
@@ -166,6 +167,7 @@ def test_an_altered_report_is_refused_until_the_true_one_is_back(tmp_path: Path)
     assert query(tmp_path, "select settled_gross from marts.fct_reconciliation where payment_intent_id = 'pi_1'")[0][0] == 10
 
 
+@pytest.mark.soak
 def test_a_report_that_disagrees_with_the_summary_of_its_span_is_refused(tmp_path: Path) -> None:
     summary = [
         {"category": "starting_balance", "currency": "usd", "net_amount": "0.00"},
@@ -179,6 +181,7 @@ def test_a_report_that_disagrees_with_the_summary_of_its_span_is_refused(tmp_pat
     assert "default usd): expected 9.42, actual 9.41" in result.output
 
 
+@pytest.mark.soak
 def test_a_cent_in_what_the_customer_paid_is_refused_where_nothing_was_converted(tmp_path: Path) -> None:
     report = activity_file(OCTOBER, [PAID | {"customer_facing_amount": "10.01", "customer_facing_currency": "usd"}, TWICE])
     land(tmp_path, [report])
@@ -222,6 +225,7 @@ def test_an_unknown_version_is_told_and_nothing_private_reaches_lake_or_rejects(
     assert {path.name for path in holders} == {"october.csv", "november.csv"}, "the landing area alone"
 
 
+@pytest.mark.soak
 def test_the_command_tells_breaks_by_type(tmp_path: Path) -> None:
     land(tmp_path, [activity_file(OCTOBER, [PAID, TWICE])])
     result = run(tmp_path)

@@ -1,4 +1,4 @@
-{#- The column of days by which a table is cut into partitions, where the engine has tables that keep each partition in few files. -#}
+{#- The column of days by which a table is cut into partitions, where the engine has tables that are. -#}
 {% macro day_partition(column) -%}
-    {{ return(column if target.type == 'spark' and env_var('SPARK_TABLE_FORMAT', 'parquet') == 'iceberg' else none) }}
+    {{ return(column if target.type == 'spark' else none) }}
 {%- endmacro %}

@@ -13,7 +13,7 @@
     {%- set fresh, days, kept = aside ~ '__fresh', aside ~ '__days', aside ~ '__kept' -%}
     {%- set touched, match, fresh_match = context[config.require('touched_rows')](), config.require('touched_match'), config.get('fresh_match') -%}
 
-    {%- do run_statement('create or replace table ' ~ fresh ~ ' using iceberg as select * from ' ~ source) -%}
+    {%- do write_down(fresh, 'select * from ' ~ source) -%}
 
     {%- set touched_days -%}
     select present.{{ day }} from {{ target }} as present semi join ({{ touched }}) as touched on {{ match }}
@@ -24,7 +24,7 @@
     select present.{{ day }} from {{ target }} as present semi join {{ fresh }} as fresh on {{ fresh_match }}
     {%- endif -%}
     {%- endset -%}
-    {%- do run_statement('create or replace table ' ~ days ~ ' using iceberg as ' ~ touched_days) -%}
+    {%- do write_down(days, touched_days) -%}
 
     {%- set kept_rows -%}
     select present.*
@@ -35,15 +35,27 @@
     anti join {{ fresh }} as fresh on {{ fresh_match }}
     {%- endif -%}
     {%- endset -%}
-    {%- do run_statement('create or replace table ' ~ kept ~ ' using iceberg as ' ~ kept_rows) -%}
+    {%- do write_down(kept, kept_rows) -%}
 
     {%- set emptied = 'select ' ~ day ~ ' from ' ~ days ~ ' except select ' ~ day ~ ' from ' ~ kept ~ ' except select ' ~ day ~ ' from ' ~ fresh -%}
-    {%- if run_query(emptied ~ ' limit 1').rows -%}
+    {%- set left = run_query(emptied).columns[0].values() -%}
+    {%- if left and config.get('file_format') == 'iceberg' -%}
         {%- do run_statement('delete from ' ~ target ~ ' where ' ~ day ~ ' in (' ~ emptied ~ ')') -%}
+    {%- else -%}
+        {%- for each in left -%}{%- do run_statement('alter table ' ~ target ~ ' drop partition (' ~ day ~ " = date '" ~ each ~ "')") -%}{%- endfor -%}
     {%- endif -%}
     {%- do run_statement('set spark.sql.sources.partitionOverwriteMode = dynamic') -%}
     insert overwrite {{ target }} ({{ columns }})
-    select {{ columns }} from {{ kept }}
-    union all
-    select {{ columns }} from {{ fresh }}
+    select {{ gathered_by_day() }} {{ columns }}
+    from (
+        select {{ columns }} from {{ kept }}
+        union all
+        select {{ columns }} from {{ fresh }}
+    )
+{%- endmacro %}
+
+{#- A table of a query's rows as they are now. Only Iceberg's can be replaced; a build on Parquet has schemas of its own, in which it is the first. -#}
+{% macro write_down(name, query) -%}
+    {%- set file_format = config.get('file_format') -%}
+    {%- do run_statement('create ' ~ ('or replace ' if file_format == 'iceberg') ~ 'table ' ~ name ~ ' using ' ~ file_format ~ ' as ' ~ query) -%}
 {%- endmacro %}
