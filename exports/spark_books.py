@@ -1,5 +1,6 @@
 """The books of a build on the cluster: checks are written once, in DuckDB's SQL, and asked there in Spark's."""
 
+from base64 import b64encode
 from collections.abc import Container, Mapping, Sequence
 from datetime import date
 from importlib import import_module
@@ -47,8 +48,7 @@ class Spark:
         if settings.spark_method == "session":
             self._session = import_module("pyspark.sql").SparkSession.builder.getOrCreate()
         else:
-            connect = import_module("pyhive.hive").connect
-            self._cursor = connect(host=settings.spark_host, port=settings.spark_port, username=settings.spark_user).cursor()
+            self._cursor = import_module("pyhive.hive").connect(**_way_in(settings)).cursor()
         for name, value in SESSION.items():
             self.run(f"set {name}={value}")
 
@@ -70,6 +70,17 @@ class Spark:
         # The driver gives dates as text.
         dates = {place for place, kind in enumerate(kinds) if kind == "DATE_TYPE"}
         return SparkAnswer(names, [_with_dates(row, dates) for row in rows] if dates else rows)
+
+
+def _way_in(settings: Settings) -> dict[str, Any]:
+    """How the driver gets to the Thrift server: the same way as dbt-spark, whose `http` is that of Databricks' clusters."""
+    if settings.spark_method != "http" or settings.spark_token is None:
+        return {"host": settings.spark_host, "port": settings.spark_port, "username": settings.spark_user}
+    path = f"sql/protocolv1/o/{settings.spark_organization}/{settings.spark_cluster}"
+    client = import_module("thrift.transport.THttpClient").THttpClient(f"https://{settings.spark_host}:{settings.spark_port}/{path}")
+    credentials = b64encode(f"token:{settings.spark_token.get_secret_value()}".encode()).decode()
+    client.setCustomHeaders({"Authorization": f"Basic {credentials}"})
+    return {"thrift_transport": client}
 
 
 def _with_dates(row: Sequence[Any], places: Container[int]) -> list[Any]:

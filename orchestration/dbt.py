@@ -241,7 +241,10 @@ class Dbt:
     def _invoke(
         self, command: Sequence[str], manifest: Manifest | None = None, listen: Callable[[EventMsg], None] | None = None
     ) -> dbtRunnerResult:
-        with in_environment(self.settings.tool_environment() | {SCHEMA_PREFIX: self.schema_prefix}), _plain_interrupts():
+        token = self.settings.spark_token
+        # By a name that tells dbt to keep it out of its logs.
+        secrets = {"DBT_ENV_SECRET_SPARK_TOKEN": token.get_secret_value()} if token else {}
+        with in_environment(self.settings.tool_environment() | {SCHEMA_PREFIX: self.schema_prefix} | secrets), _plain_interrupts():
             runner = dbtRunner(manifest=manifest, callbacks=[listen] if listen else [])
             outcome = runner.invoke(dbt_arguments(self.project, self.home, self.target, *command))
         if outcome.exception is not None and not isinstance(outcome.exception, Exception):

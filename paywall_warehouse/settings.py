@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 import fsspec
-from pydantic import AwareDatetime, BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AwareDatetime, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from paywall_warehouse.home import Home
@@ -88,10 +88,13 @@ class Settings(BaseSettings):
     duckdb_threads: int | None = Field(default=None, ge=1)
     warehouse_target: Literal["duckdb", "spark"] = "duckdb"
     lake_uri: str | None = None
-    spark_method: Literal["thrift", "session"] = "thrift"
+    spark_method: Literal["thrift", "http", "session"] = "thrift"
     spark_host: str = "127.0.0.1"
     spark_port: int = Field(default=10_000, ge=1, le=65_535)
     spark_user: str = "warehouse"
+    spark_organization: str = Field(default="0", pattern=r"^[A-Za-z0-9_-]+$")
+    spark_cluster: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]+$", validate_default=True)
+    spark_token: SecretStr | None = Field(default=None, validate_default=True)
     spark_table_format: Literal["parquet", "iceberg"] = "parquet"
     spark_schema_prefix: str = Field(default="", pattern=r"^([a-z][a-z0-9_]*)?$")
     spark_publish_max_rows: int = Field(default=100_000_000, ge=0)
@@ -138,7 +141,14 @@ class Settings(BaseSettings):
             raise ValueError("allowed: the name or address of a host, such as 127.0.0.1")
         return value
 
-    @field_validator("stripe_api_key", "paywalls_webhook_secret")
+    @field_validator("spark_cluster", "spark_token")
+    @classmethod
+    def _there_for_http(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None and info.data.get("spark_method") == "http":
+            raise ValueError(f"allowed: what the cluster is reached by, as SPARK_METHOD=http asks for {str(info.field_name).upper()}")
+        return value
+
+    @field_validator("stripe_api_key", "paywalls_webhook_secret", "spark_token")
     @classmethod
     def _one_word(cls, value: SecretStr | None) -> SecretStr | None:
         """A secret out of a file ends with a line feed, which a library would show with the rest when it complains of it."""
@@ -317,7 +327,7 @@ class Settings(BaseSettings):
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def tool_environment(self) -> dict[str, str]:
-        """The variables that dbt's profile and Dagster read, for processes that this one starts."""
+        """The variables that dbt's profile and Dagster read, for processes that this one starts; no secrets."""
         variables = {
             "WAREHOUSE_HOME": str(self.warehouse_home),
             "DAGSTER_HOME": str(self.home.dagster),
@@ -327,6 +337,8 @@ class Settings(BaseSettings):
             "SPARK_HOST": self.spark_host,
             "SPARK_PORT": str(self.spark_port),
             "SPARK_USER": self.spark_user,
+            "SPARK_ORGANIZATION": self.spark_organization,
+            "SPARK_CLUSTER": self.spark_cluster or "",
             "SPARK_TABLE_FORMAT": self.spark_table_format,
         }
         if self.duckdb_threads is not None:
@@ -367,7 +379,7 @@ HINTS = {
 
 def _explain(problem: Any) -> str:
     name = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
-    secret = name in ("STRIPE_API_KEY", "PAYWALLS_WEBHOOK_SECRET", "DASHBOARD_PASSWORD")
+    secret = name in ("STRIPE_API_KEY", "PAYWALLS_WEBHOOK_SECRET", "DASHBOARD_PASSWORD", "SPARK_TOKEN")
     hidden = secret or "@" in os.environ.get(name, "")
     value = "" if hidden or name not in os.environ else f" {os.environ[name]!r}"
     words = problem["msg"].removeprefix("Value error, ") + HINTS.get(name, "")

@@ -210,6 +210,45 @@ def test_dbts_unit_tests_hold_on_a_cluster(tmp_path: Path, cluster: LocalCluster
 
 
 @on_spark
+def test_a_cluster_is_reached_over_https_with_a_token_that_is_shown_nowhere(tmp_path: Path) -> None:
+    """By the way that leads to Databricks; here to Spark's own Thrift server, which believes any token."""
+    keys, certificate = tmp_path / "keys.p12", tmp_path / "certificate.pem"
+    words = ["-storepass", "only here", "-keystore", str(keys), "-alias", "spark"]
+    made = ["-genkeypair", "-keyalg", "RSA", "-dname", "CN=spark", "-ext", f"san=ip:{HOST}"]
+    subprocess.run(["keytool", *made, *words], check=True, capture_output=True)
+    subprocess.run(["keytool", "-exportcert", "-rfc", "-file", str(certificate), *words], check=True, capture_output=True)
+    server = {
+        "transport.mode": "http",
+        "thrift.http.port": "10018",
+        "thrift.http.path": "sql/protocolv1/o/0/one",
+        "use.SSL": "true",
+        "keystore.path": str(keys),
+        "keystore.password": "only here",
+    }
+    settings = berlin(tmp_path / "duck")
+    shutil.copytree(tmp_path / "duck" / "landing", tmp_path / "spark" / "landing")
+    cluster = LocalCluster(
+        tmp_path / "cluster",
+        port=10_018,
+        master_port=7_118,
+        metastore_port=9_118,
+        settings={f"spark.hadoop.hive.server2.{name}": value for name, value in server.items()},
+    )
+    way = {"spark_host": HOST, "spark_port": cluster.port, "spark_cluster": "one", "spark_token": "dapi_very_secret"}
+    try:
+        cluster.up()
+        assert run_pipeline(tmp_path / "duck", **settings).exit_code == 0
+        done = cluster_run(tmp_path / "spark", "http", ssl_cert_file=certificate, **way, **settings)
+    finally:
+        cluster.down()
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    assert differences(published(tmp_path / "duck"), published(tmp_path / "spark")) == {}
+    holders = [path for path in (tmp_path / "spark").rglob("*") if path.is_file() and b"very_secret" in path.read_bytes()]
+    assert holders == []
+    assert "very_secret" not in done.stdout + done.stderr
+
+
+@on_spark
 def test_a_worker_that_is_killed_changes_nothing(tmp_path: Path, cluster: LocalCluster) -> None:
     settings = berlin(tmp_path / "duck") | {"spark_host": HOST, "spark_port": cluster.port}
     shutil.copytree(tmp_path / "duck" / "landing", tmp_path / "spark" / "landing")
@@ -263,6 +302,7 @@ def test_a_small_table_carries_its_rows_as_text() -> None:
         ("warehouse_target", "sqlite", "duckdb"),
         ("spark_method", "carrier pigeon", "thrift"),
         ("spark_port", "0", "1"),
+        ("spark_cluster", "a/b", "A-Za-z0-9_-"),
         ("spark_host", "http://it", "the name or address of a host"),
         ("lake_uri", "lake`", "without quotes"),
         ("lake_uri", "lake", "a folder or a URL"),

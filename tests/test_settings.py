@@ -43,6 +43,15 @@ def test_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "very_secret" not in str(load_settings().tool_environment())
 
 
+def test_a_cluster_over_https_has_a_name_and_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match=r"SPARK_CLUSTER is not allowed.*\nSPARK_TOKEN is not allowed.*SPARK_METHOD=http"):
+        load_settings(_env_file=None, spark_method="http")
+    monkeypatch.setenv("SPARK_TOKEN", "dapi_very_secret")
+    settings = load_settings(_env_file=None, spark_method="http", spark_cluster="0123-456789-abc")
+    assert "very_secret" not in f"{settings!r} {settings.tool_environment()}"
+    assert settings.secrets == ["dapi_very_secret"]
+
+
 def test_a_password_in_a_url_is_not_shown_to_people() -> None:
     settings = load_settings(landing_uri="ftp://robot:very_secret@files.example/landing")
     assert settings.landing_shown == "ftp://***@files.example/landing"
