@@ -11,11 +11,13 @@ PEERS := .venv-peers
 AUDIT := .venv-audit
 FUZZ := .venv-fuzz
 SPARK := .venv-spark
+# What builds on Spark need, where there is Java for them.
+WITH_SPARK := $(if $(shell command -v java),$(SPARK)/.installed)
 # A target; all of them take 8 times as long.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := ledger_jsonl ledger_csv events_jsonl events_csv payments_csv prices_csv stripe settings
 
-.PHONY: run test lint types unit soak fuzz ui dashboard screenshots bench audit spark-up spark-down test-spark lock clean
+.PHONY: run test lint types unit parity soak fuzz ui dashboard screenshots bench audit spark-up spark-down test-spark lock clean
 
 define environment
 @test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found; install one or call make with PYTHON=/path/to/python." >&2; exit 2; }
@@ -26,10 +28,11 @@ endef
 run: $(if $(filter spark,$(WAREHOUSE_TARGET)),$(SPARK)/.installed,$(INSTALLED))
 	$(<D)/bin/paywall-warehouse run --sample
 
-# The first two side by side: each is one core's work for most of a minute.
+# What is one core's work for most of a minute side by side.
 test: $(INSTALLED)
-	$(MAKE) --jobs 2 lint types
+	$(MAKE) --jobs 2 lint types $(WITH_SPARK)
 	$(MAKE) unit
+	$(MAKE) parity
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -42,6 +45,14 @@ types: $(INSTALLED)
 # Three workers for two cores: whole runs are mostly one process waiting for another. In the order of `tests/conftest.py`: pytest-xdist's own would be by number.
 unit: $(INSTALLED)
 	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+# The sample on Spark beside DuckDB's. All that is tested on Spark: `make test-spark`.
+parity: $(WITH_SPARK)
+ifdef WITH_SPARK
+	$(SPARK)/bin/pytest -m soak -k publishes_the_sample tests/test_cluster.py
+else
+	@echo "There is no Java: what Spark makes of the sample was not tested."
+endif
 
 # What is too long for every change: the tests of that name, then the oracles and the order of things against more scenarios. CRASHES says how many runs are killed.
 soak: $(INSTALLED)

@@ -29,6 +29,7 @@ from exports.query import SliceRequest, write_slice
 from exports.spark_books import SparkAnswer, in_spark
 from exports.spark_publish import ShownBuild, drop_old_builds, restore, show_build, shown_builds, snapshots
 from ingestion.cluster_build import lake_table, small_table
+from orchestration.cli import land_sample_data
 from paywall_warehouse.build_file import note_publication
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import SettingsError, load_settings
@@ -122,6 +123,15 @@ def beside_each_other(duck: Path, spark: Path, method: str, table_format: str, s
 
 def published(home: Path) -> Path:
     return home / "published" / "warehouse.duckdb"
+
+
+@on_spark
+def test_spark_publishes_the_sample_as_duckdb_does(tmp_path: Path) -> None:
+    """`make test` runs this one where Java is there."""
+    as_of = "2026-11-01T12:00:00Z"
+    land_sample_data(load_settings(_env_file=None, warehouse_home=tmp_path / "duck", as_of=as_of))
+    shutil.copytree(tmp_path / "duck" / "landing", tmp_path / "spark" / "landing")
+    beside_each_other(tmp_path / "duck", tmp_path / "spark", "session", "parquet", {"as_of": as_of})
 
 
 @on_spark
