@@ -95,6 +95,7 @@ class Settings(BaseSettings):
     spark_organization: str = Field(default="0", pattern=r"^[A-Za-z0-9_-]+$")
     spark_cluster: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]+$", validate_default=True)
     spark_token: SecretStr | None = Field(default=None, validate_default=True)
+    spark_threads: int = Field(default=4, ge=1)
     spark_table_format: Literal["parquet", "iceberg"] = "parquet"
     spark_schema_prefix: str = Field(default="", pattern=r"^([a-z][a-z0-9_]*)?$")
     spark_publish_max_rows: int = Field(default=100_000_000, ge=0)
@@ -339,6 +340,7 @@ class Settings(BaseSettings):
             "SPARK_USER": self.spark_user,
             "SPARK_ORGANIZATION": self.spark_organization,
             "SPARK_CLUSTER": self.spark_cluster or "",
+            "SPARK_THREADS": str(self.spark_threads),
             "SPARK_TABLE_FORMAT": self.spark_table_format,
         }
         if self.duckdb_threads is not None:
