@@ -127,7 +127,6 @@ def published(home: Path) -> Path:
 
 @on_spark
 def test_spark_publishes_the_sample_as_duckdb_does(tmp_path: Path) -> None:
-    """`make test` runs this one where Java is there."""
     as_of = "2026-11-01T12:00:00Z"
     land_sample_data(load_settings(_env_file=None, warehouse_home=tmp_path / "duck", as_of=as_of))
     shutil.copytree(tmp_path / "duck" / "landing", tmp_path / "spark" / "landing")
@@ -137,6 +136,7 @@ def test_spark_publishes_the_sample_as_duckdb_does(tmp_path: Path) -> None:
 @on_spark
 @pytest.mark.parametrize("books", [berlin, new_york, story_of_payments, random_payments])
 def test_spark_publishes_what_duckdb_does(tmp_path: Path, books: Callable[[Path], dict[str, Any]]) -> None:
+    """`make test` runs the first of these where Java is there."""
     settings = books(tmp_path / "duck")
     shutil.copytree(tmp_path / "duck" / "landing", tmp_path / "spark" / "landing")
     beside_each_other(tmp_path / "duck", tmp_path / "spark", "session", "parquet", settings)
