@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from socket import gethostname
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 import fsspec
@@ -142,13 +142,6 @@ class Settings(BaseSettings):
             raise ValueError("allowed: the name or address of a host, such as 127.0.0.1")
         return value
 
-    @field_validator("spark_cluster", "spark_token")
-    @classmethod
-    def _there_for_http(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is None and info.data.get("spark_method") == "http":
-            raise ValueError(f"allowed: what the cluster is reached by, as SPARK_METHOD=http asks for {str(info.field_name).upper()}")
-        return value
-
     @field_validator("stripe_api_key", "paywalls_webhook_secret", "spark_token")
     @classmethod
     def _one_word(cls, value: SecretStr | None) -> SecretStr | None:
@@ -157,6 +150,14 @@ class Settings(BaseSettings):
         if not re.fullmatch(r"[!-~]*", text):
             raise ValueError("allowed: a text without spaces and line feeds")
         return SecretStr(text) if text else None
+
+    @field_validator("spark_cluster", "spark_token")
+    @classmethod
+    def _there_for_http(cls, value: Any, info: ValidationInfo) -> Any:
+        """Behind `_one_word`, for which a token of spaces is none."""
+        if value is None and info.data.get("spark_method") == "http":
+            raise ValueError(f"allowed: what the cluster is reached by, as SPARK_METHOD=http asks for {str(info.field_name).upper()}")
+        return value
 
     @field_validator("stripe_api_base")
     @classmethod
@@ -381,7 +382,8 @@ HINTS = {
 
 def _explain(problem: Any) -> str:
     name = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
-    secret = name in ("STRIPE_API_KEY", "PAYWALLS_WEBHOOK_SECRET", "DASHBOARD_PASSWORD", "SPARK_TOKEN")
+    field = Settings.model_fields.get(name.lower())
+    secret = field is not None and SecretStr in get_args(field.annotation)
     hidden = secret or "@" in os.environ.get(name, "")
     value = "" if hidden or name not in os.environ else f" {os.environ[name]!r}"
     words = problem["msg"].removeprefix("Value error, ") + HINTS.get(name, "")

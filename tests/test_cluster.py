@@ -27,7 +27,7 @@ from exports.datasets import DATASETS
 from exports.publication import NotPublishedError
 from exports.query import SliceRequest, write_slice
 from exports.spark_books import SparkAnswer, in_spark
-from exports.spark_publish import ShownBuild, drop_old_builds, restore, show_build, shown_builds, snapshots
+from exports.spark_publish import ShownBuild, copy_marts, drop_old_builds, restore, show_build, shown_builds, snapshots
 from ingestion.cluster_build import lake_table, small_table
 from orchestration.cli import land_sample_data
 from paywall_warehouse.build_file import note_publication
@@ -401,6 +401,16 @@ def test_builds_that_nobody_is_shown_are_dropped(tmp_path: Path) -> None:
     spark.told.clear()
     drop_old_builds(settings, spark, "acme_run_ee_")
     assert spark.told == [f"drop schema if exists {schema} cascade" for schema in ("acme_run_aa_marts", "acme_run_cc_raw")]
+
+
+def test_a_build_on_parquet_begins_with_tables_of_its_own() -> None:
+    spark: Any = Recorder([], {})
+    copy_marts(spark, ShownBuild("run_aa_", {}, 3, "f"), "run_bb_", ["fct_user_days"])
+    assert spark.told == [
+        "create schema if not exists run_bb_marts",
+        "create table run_bb_marts.fct_user_days like run_aa_marts.fct_user_days",
+        "insert into run_bb_marts.fct_user_days select * from run_aa_marts.fct_user_days",
+    ]
 
 
 def test_a_view_names_the_snapshot_that_was_checked(tmp_path: Path) -> None:

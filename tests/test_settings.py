@@ -46,6 +46,11 @@ def test_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_cluster_over_https_has_a_name_and_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match=r"SPARK_CLUSTER is not allowed.*\nSPARK_TOKEN is not allowed.*SPARK_METHOD=http"):
         load_settings(_env_file=None, spark_method="http")
+    with pytest.raises(SettingsError, match="SPARK_TOKEN is not allowed"):
+        load_settings(_env_file=None, spark_method="http", spark_cluster="one", spark_token="  ")
+    monkeypatch.setenv("SPARK_TOKEN", "dapi very_secret")
+    with pytest.raises(SettingsError, match="SPARK_TOKEN is not allowed: allowed: a text without spaces"):
+        load_settings(_env_file=None)
     monkeypatch.setenv("SPARK_TOKEN", "dapi_very_secret")
     settings = load_settings(_env_file=None, spark_method="http", spark_cluster="0123-456789-abc")
     assert "very_secret" not in f"{settings!r} {settings.tool_environment()}"
