@@ -31,6 +31,7 @@ from exports.spark_publish import (
 from ingestion.build import Build
 from ingestion.cluster_build import calendar_question, cluster_statements, state_statements
 from ingestion.lake_copy import copy_lake
+from ingestion.price_book import resolve_price_book
 from orchestration.dbt import Dbt, DbtBuild, DbtError, build_command
 from paywall_warehouse.build_file import published_state
 from paywall_warehouse.settings import Settings, load_settings
@@ -151,6 +152,8 @@ def main() -> None:
     prefix = f"{settings.spark_schema_prefix}try_"
     tried = Dbt(settings, target=SPARK, schema_prefix=prefix)
     try:
+        # A home may never have run; models read the price book.
+        resolve_price_book(settings)
         copy_lake(settings)
         tried.operate("prepare_cluster", questions=[calendar_question(settings)], statements=cluster_statements(settings, prefix))
         done = tried.build({}, [*sys.argv[1:], "--full-refresh"], print)

@@ -15,7 +15,7 @@ from tests.command import command
 from tests.export_homes import first_publication, second_publication
 from tests.shared import once
 
-# Two workers take a file at a time: with a minute-long one last, one of them waits for the other.
+# Workers take a file at a time: with a minute-long one last, the others wait for it.
 LONGEST_FIRST = (
     "test_reconciliation_runs",
     "test_pipeline_against_oracle",
