@@ -141,6 +141,8 @@ class LocalCluster:
             "SPARK_DRIVER_MEMORY": "256m",
             "SPARK_LOCAL_DIRS": str(self.folder / "local"),
         }
+        # What ignores SIGTERM, as some runners of scripts do, has children that do; Java would then only end when it is killed.
+        command = ["env", "--default-signal=TERM", *command]
         with (self.folder / f"{part}.log").open("ab") as log:
             return subprocess.Popen(
                 command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

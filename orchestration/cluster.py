@@ -1,6 +1,7 @@
 """Builds on a cluster: the lake is shown to it, dbt builds and tests the same models there, and the marts come back.
 
-`python -m orchestration.cluster WORDS…` is any call of dbt on schemas of its own, such as `build` with unit tests.
+`python -m orchestration.cluster WORDS…` is a call of dbt on schemas of its own, such as `run`, then `test --select test_type:unit`; what it
+builds, it builds anew.
 """
 
 import sys
@@ -156,7 +157,8 @@ def main() -> None:
         resolve_price_book(settings)
         copy_lake(settings)
         tried.operate("prepare_cluster", questions=[calendar_question(settings)], statements=cluster_statements(settings, prefix))
-        done = tried.build({}, [*sys.argv[1:], "--full-refresh"], print)
+        words = sys.argv[1:]
+        done = tried.build({}, words if words[:1] == ["test"] else [*words, "--full-refresh"], print)
     except DbtError as error:
         sys.exit(str(error))
     if done.failures:

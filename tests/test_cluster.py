@@ -235,7 +235,7 @@ def cluster(tmp_path: Path) -> Iterator[LocalCluster]:
 def test_dbts_unit_tests_hold_on_a_cluster(tmp_path: Path, cluster: LocalCluster) -> None:
     """On tables that are there: some of them look into their own model's."""
     berlin(tmp_path / "home")
-    for words in (["run"], ["build", "--select", "test_type:unit"]):
+    for words in (["run"], ["test", "--select", "test_type:unit"]):
         done = dbt_on_spark(tmp_path / "home", "thrift", *words, spark_host=HOST, spark_port=cluster.port)
         assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     assert "FAILED" not in done.stdout
