@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import hypothesis
 import pytest
 from playwright.sync_api import Browser, BrowserContext
 
@@ -14,6 +15,10 @@ from tests.browser import HEIGHT, WIDTH, browsing
 from tests.command import command
 from tests.export_homes import first_publication, second_publication
 from tests.shared import once
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("no_deadline", deadline=None)
+hypothesis.settings.load_profile("no_deadline")
 
 # Workers take a file at a time: with a minute-long one last, the others wait for it.
 LONGEST_FIRST = (

@@ -151,7 +151,7 @@ def summed(amounts: Iterable[Decimal | None]) -> Decimal:
     return reduce(WIDE.add, (amount for amount in amounts if amount is not None), Decimal(0))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @example(TWO_OF_26_DIGITS)
 @given(st.lists(ENTRIES, max_size=6, unique_by=lambda entry: entry[0]))
 def test_whatever_is_written_is_read_and_summed_to_the_last_digit(entries: Rows) -> None:

@@ -36,7 +36,6 @@ EVENT_MONEY = ("amount", "credits", "cost", "processingFeeAmount", "requestedAmo
 
 several_seeds = hypothesis_settings(
     max_examples=EXAMPLES,
-    deadline=None,
     derandomize="ORDER_EXAMPLES" not in os.environ,
     phases=(Phase.explicit, Phase.generate) if EXAMPLES > 1 else (Phase.explicit,),
     suppress_health_check=list(HealthCheck),

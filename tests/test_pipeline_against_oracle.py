@@ -70,7 +70,6 @@ def few(examples: int) -> hypothesis_settings:
     """No shrinking: a smaller ledger says no more than the seed, and each try is a whole run."""
     return hypothesis_settings(
         max_examples=max(1, examples),
-        deadline=None,
         derandomize="ORACLE_EXAMPLES" not in os.environ,
         phases=(Phase.explicit, Phase.reuse, Phase.generate),
         suppress_health_check=list(HealthCheck),
