@@ -120,7 +120,7 @@ class DbtBuild:
 
     @property
     def tests(self) -> int:
-        """How many data tests ran."""
+        """How many tests ran, of data and of units."""
         return sum(result.raw_event["info"]["name"] == "LogTestResult" for result in self.results)
 
 
