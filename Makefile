@@ -28,8 +28,8 @@ endef
 # configuration: pip does it where that names an index of its own, and where uv fails.
 define install
 @python=$(1)/bin/python; pip="$$python -m pip install --quiet --disable-pip-version-check"; \
-if ! $$python -m pip config list | grep -q "[.]index-url=" && $$pip --constraint requirements.lock uv && $(1)/bin/uv pip install --quiet --python $$python $(2); \
-then :; else $$pip $(2); fi
+if ! $$python -m pip config list | grep -q "[.]index-url=" && { test -x $(1)/bin/uv || $$pip --constraint requirements.lock uv; } \
+	&& $(1)/bin/uv pip install --quiet --python $$python $(2); then :; else $$pip $(2); fi
 endef
 
 # With WAREHOUSE_TARGET=spark on the cluster that the settings name, such as that of `make spark-up`.
@@ -50,12 +50,12 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(BIN)/mypy
 
-# Four workers for two cores: whole runs are mostly one process waiting for another. In the order of `tests/conftest.py`: pytest-xdist's own would be by number.
+# Three workers for two cores: whole runs are mostly one process waiting for another. In the order of `tests/conftest.py`: pytest-xdist's own would be by number.
 unit: $(INSTALLED)
-	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
-# A ledger of the oracle's, built on Spark, beside DuckDB's: a minute or two. Of tables this small, Spark spends most on generating code and Java on compiling it:
-# both do without here, and the catalog does not wait for the disk. All that is tested on Spark, as companies run it: `make test-spark`.
+# A ledger of the oracle's, built on Spark, beside DuckDB's: two minutes. For tables this small, generating code and compiling it does not pay: Spark and Java do
+# without here, and the catalog does not wait for the disk. All that is tested on Spark, as companies run it: `make test-spark`.
 parity: export PYSPARK_SUBMIT_ARGS = --conf spark.sql.codegen.wholeStage=false --conf spark.sql.codegen.factoryMode=NO_CODEGEN pyspark-shell
 parity: export JAVA_TOOL_OPTIONS = -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dderby.system.durability=test
 parity: $(WITH_SPARK)
