@@ -9,7 +9,6 @@ Iceberg's. What Spark's tasks did is from its own event log: CPU, bytes shuffled
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from benchmarks.contenders import Run, pipeline
 from benchmarks.growth import LATE_DAYS, SHARE
 from benchmarks.ledgers import Ledger
 from benchmarks.measure import disk_mb, scratch
+from benchmarks.spark_events import Tasks, tasks_of
 from benchmarks.stages import CHECKS, DBT, EXPORTS, INGEST, PUBLISH
 from benchmarks.tables import RESULTS, head, table, write
 from cluster.local import LocalCluster
@@ -30,26 +30,8 @@ PORT, MASTER_PORT, METASTORE_PORT = 10_027, 7_127, 9_127
 WORKER_MEMORY, DRIVER_MEMORY, SHUFFLE_PARTITIONS = "3g", "2g", 16
 DUCKDB, SPARK = "DuckDB", "Spark"
 FULL, NIGHT = "full", "night of 1 %"
+LARGEST = 12
 MEASURED = (INGEST, DBT, CHECKS, PUBLISH, EXPORTS)
-
-
-@dataclass(frozen=True)
-class Tasks:
-    """What Spark's tasks did, summed up."""
-
-    cpu_seconds: float = 0
-    shuffled_mb: float = 0
-    spilled_mb: float = 0
-    tasks: int = 0
-
-    def since(self, before: "Tasks") -> "Tasks":
-        """What was done after `before`."""
-        return Tasks(
-            self.cpu_seconds - before.cpu_seconds,
-            self.shuffled_mb - before.shuffled_mb,
-            self.spilled_mb - before.spilled_mb,
-            self.tasks - before.tasks,
-        )
 
 
 @dataclass
@@ -64,22 +46,6 @@ class Measured:
     tables_mb: float = 0
     """What the cluster's tables take; files and snapshots that nobody reads any more included."""
     files: int = 0
-
-
-def tasks_of(events: Path) -> Tasks:
-    """The sums of all tasks in Spark's event logs (`org.apache.spark.scheduler.SparkListenerTaskEnd`)."""
-    cpu, shuffled, spilled, tasks = 0, 0, 0, 0
-    for log in events.iterdir():
-        with log.open(encoding="utf-8") as lines:
-            for line in lines:
-                # The last line may be half-written; one that ends a task names its event first.
-                if line.startswith('{"Event":"SparkListenerTaskEnd"') and line.endswith("}\n"):
-                    done = json.loads(line).get("Task Metrics") or {}
-                    cpu += done.get("Executor CPU Time", 0)
-                    shuffled += done.get("Shuffle Write Metrics", {}).get("Shuffle Bytes Written", 0)
-                    spilled += done.get("Disk Bytes Spilled", 0)
-                    tasks += 1
-    return Tasks(cpu / 1e9, shuffled / 1e6, spilled / 1e6, tasks)
 
 
 @contextmanager
@@ -180,6 +146,23 @@ def lines(measured: Sequence[Measured]) -> list[str]:
                     f"{one.tasks.spilled_mb:,.0f}",
                     f"{one.tables_mb:,.0f}",
                     f"{one.files:,}",
+                ]
+                for one in measured
+                if one.engine == SPARK
+            ],
+        ),
+        "",
+        "## What took their CPU",
+        "",
+        f"Seconds by dbt's models and tests, the {LARGEST} largest of each run.",
+        "",
+        *table(
+            ("entries", "run", "CPU s of"),
+            [
+                [
+                    f"{one.entries:,}",
+                    one.kind,
+                    ", ".join(f"{node} {seconds:.0f}" for node, seconds in one.tasks.cpu_by_node.most_common(LARGEST)),
                 ]
                 for one in measured
                 if one.engine == SPARK

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import pytest
 
 from benchmarks import ledgers
 from benchmarks.contenders import Run
-from benchmarks.engines import FULL, SPARK, Measured, Tasks, slopes, tasks_of
+from benchmarks.engines import FULL, SPARK, Measured, slopes
 from benchmarks.full import Full
 from benchmarks.growth import Growth, targets
 from benchmarks.ledgers import Ledger, Night
 from benchmarks.lookup import Lookup
 from benchmarks.measure import Measurement, clean_environment, measure
 from benchmarks.peers.compare import DLT, DLT_PARQUET, STEP, Comparison, Contender, Loaded
+from benchmarks.spark_events import REST, Tasks, tasks_of
 from benchmarks.stages import Steps, covered, recorded_steps, stage_of, stage_seconds
 from benchmarks.tables import Target, spread, target_table
 from orchestration.instance import open_instance
@@ -218,22 +220,31 @@ def test_loading_is_held_against_dlt_by_the_rows_per_second_of_the_work_alone() 
 
 
 def test_what_sparks_tasks_did_is_summed_from_its_event_log(tmp_path: Path) -> None:
-    def ended(cpu: float, shuffled: int, spilled: int) -> str:
+    def event(name: str, **more: object) -> str:
+        return json.dumps({"Event": name, **more}, separators=(",", ":")) + "\n"
+
+    def started(stage: int, statement: str) -> str:
+        return event("SparkListenerJobStart", **{"Stage IDs": [stage], "Properties": {"spark.job.description": statement}})
+
+    def ended(stage: int, cpu: float, shuffled: int, spilled: int) -> str:
         metrics = {
             "Executor CPU Time": int(cpu * 1e9),
             "Shuffle Write Metrics": {"Shuffle Bytes Written": shuffled},
             "Disk Bytes Spilled": spilled,
         }
-        return json.dumps({"Event": "SparkListenerTaskEnd", "Task Metrics": metrics}, separators=(",", ":")) + "\n"
+        return event("SparkListenerTaskEnd", **{"Stage ID": stage, "Task Metrics": metrics})
 
-    other = '{"Event":"SparkListenerJobEnd","Job ID":1}\n'
-    failed = '{"Event":"SparkListenerTaskEnd","Stage ID":1}\n'
-    half = ended(9, 9, 9)[:60]
-    (tmp_path / "app-1").write_text(ended(1.5, 2_000_000, 0) + other + failed + half)
-    (tmp_path / "app-2").write_text(ended(0.5, 1_000_000, 4_000_000))
+    days = started(1, '/* {"app": "dbt", "node_id": "model.paywall_warehouse.fct_user_days"} */ insert into days')
+    failed = event("SparkListenerTaskEnd", **{"Stage ID": 1})
+    half = ended(1, 9, 9, 9)[:60]
+    (tmp_path / "app-1").write_text(days + ended(1, 1.5, 2_000_000, 0) + event("SparkListenerJobEnd", **{"Job ID": 1}) + failed + half)
+    # Another application counts its stages anew; the text of its statement is nobody's of dbt.
+    (tmp_path / "app-2").write_text(started(1, "select 1") + ended(1, 0.5, 1_000_000, 4_000_000))
     so_far = tasks_of(tmp_path)
-    assert so_far == Tasks(cpu_seconds=2.0, shuffled_mb=3.0, spilled_mb=4.0, tasks=3)
-    assert so_far.since(Tasks(0.5, 1.0, 4.0, 1)) == Tasks(1.5, 2.0, 0.0, 2)
+    assert so_far == Tasks(2.0, 3.0, 4.0, 3, Counter({"fct_user_days": 1.5, REST: 0.5}))
+    assert so_far.since(Tasks(0.5, 1.0, 4.0, 1, Counter({"fct_user_days": 0.5}))) == Tasks(
+        1.5, 2.0, 0.0, 2, Counter({"fct_user_days": 1.0, REST: 0.5})
+    )
 
 
 def test_a_slope_is_what_each_further_million_takes() -> None:
