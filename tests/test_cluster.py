@@ -37,6 +37,7 @@ from paywall_warehouse.settings import SettingsError, load_settings
 from tests import test_reconciliation as payments
 from tests.builders import deposit, land, ledger_file
 from tests.cluster_parity import differences
+from tests.export_homes import AS_OF, first_publication
 from tests.harness import run_pipeline
 from tests.payment_builders import land_in_order
 from tests.strategies import build_scenario
@@ -374,9 +375,8 @@ def test_every_check_has_words_in_spark(query: str) -> None:
     assert all(name.startswith("run_1_") for name in names)
 
 
-def test_duckdb_adds_to_no_file_whose_rows_are_on_a_cluster(tmp_path: Path) -> None:
-    settings = berlin(tmp_path)
-    assert run_pipeline(tmp_path, **settings).exit_code == 0
+def test_duckdb_adds_to_no_file_whose_rows_are_on_a_cluster(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    shutil.copytree(first_publication(tmp_path_factory), tmp_path, dirs_exist_ok=True)
     file = published(tmp_path)
     before = shutil.copy(file, tmp_path / "before.duckdb")
     with duckdb.connect(str(file)) as connection:
@@ -394,8 +394,8 @@ def test_duckdb_adds_to_no_file_whose_rows_are_on_a_cluster(tmp_path: Path) -> N
         NotPublishedError, match=r"marts\.fct_ledger_entries is on the cluster, as it has more than SPARK_PUBLISH_MAX_ROWS rows"
     ):
         write_slice(load_settings(_env_file=None, warehouse_home=tmp_path), SliceRequest("ledger"), "csv", tmp_path / "slice.csv")
-    land(tmp_path, [ledger_file("more.jsonl", [deposit("later", "2026-06-03T10:00:00Z", "1")])])
-    assert run_pipeline(tmp_path, **settings).exit_code == 0
+    land(tmp_path, [ledger_file("more.jsonl", [deposit("later", "2026-10-03T10:00:00Z", "1")])])
+    assert run_pipeline(tmp_path, as_of=AS_OF).exit_code == 0
     assert differences(before, file)["fct_ledger_entries"].startswith("rows of the first only [], of the second only [('later'")
     with duckdb.connect(str(file), read_only=True) as connection:
         assert connection.execute("from duckdb_tables() where schema_name = 'on_cluster'").fetchall() == []

@@ -42,7 +42,7 @@ def kill(drill: Drill, stage: str, delay: float, *, warm: bool = False, **variab
 
 def finish_and_compare(drill: Drill, place: Path, **variables: str) -> list[str]:
     """Let a run come to its end, and hold the home against one in which nothing was ever killed."""
-    assert drill.run(**variables) == 0, drill.output
+    assert drill.run(warm=True, **variables) == 0, drill.output
     drill.figures.ends += 1
     assert not left_overs(drill.home)
     assert not faults_of_readers(drill.home)
