@@ -12,7 +12,7 @@ JOB_START, TASK_END = "SparkListenerJobStart", "SparkListenerTaskEnd"
 READ = tuple(f'{{"Event":"{event}"' for event in (JOB_START, TASK_END))
 # How dbt marks the statements of a node.
 NODE = re.compile(r'"node_id": "(?:\w+)\.\w+\.(\w+)')
-REST = "checks, publication"
+COPIES, CHECKS = "marts brought back", "checks"
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Tasks:
     spilled_mb: float = 0
     tasks: int = 0
     cpu_by_node: Counter[str] = field(default_factory=Counter)
-    """Seconds of `cpu_seconds` by dbt's model or test; what dbt did not ask for is `REST`."""
+    """Seconds of `cpu_seconds` by dbt's model or test; what dbt did not ask for is `COPIES` or `CHECKS`."""
 
     def since(self, before: "Tasks") -> "Tasks":
         """What was done after `before`."""
@@ -46,17 +46,21 @@ def tasks_of(events: Path) -> Tasks:
         for event in _events(log):
             if event["Event"] == JOB_START:
                 # Thrift gives the jobs of a statement its text.
-                found = NODE.search(event.get("Properties", {}).get("spark.job.description", ""))
-                nodes |= dict.fromkeys(event["Stage IDs"], found[1] if found else REST)
+                nodes |= dict.fromkeys(event["Stage IDs"], _asked_by(event.get("Properties", {}).get("spark.job.description", "")))
             else:
                 done = event.get("Task Metrics") or {}
                 seconds = done.get("Executor CPU Time", 0) / 1e9
                 cpu += seconds
-                by_node[nodes.get(event["Stage ID"], REST)] += seconds
+                by_node[nodes.get(event["Stage ID"], CHECKS)] += seconds
                 shuffled += done.get("Shuffle Write Metrics", {}).get("Shuffle Bytes Written", 0)
                 spilled += done.get("Disk Bytes Spilled", 0)
                 tasks += 1
     return Tasks(cpu, shuffled / 1e6, spilled / 1e6, tasks, by_node)
+
+
+def _asked_by(statement: str) -> str:
+    found = NODE.search(statement)
+    return found[1] if found else COPIES if statement.startswith("insert overwrite directory") else CHECKS
 
 
 def _events(log: Path) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,7 @@ from benchmarks.ledgers import Ledger, Night
 from benchmarks.lookup import Lookup
 from benchmarks.measure import Measurement, clean_environment, measure
 from benchmarks.peers.compare import DLT, DLT_PARQUET, STEP, Comparison, Contender, Loaded
-from benchmarks.spark_events import REST, Tasks, tasks_of
+from benchmarks.spark_events import CHECKS, COPIES, Tasks, tasks_of
 from benchmarks.stages import Steps, covered, recorded_steps, stage_of, stage_seconds
 from benchmarks.tables import Target, spread, target_table
 from orchestration.instance import open_instance
@@ -235,15 +235,16 @@ def test_what_sparks_tasks_did_is_summed_from_its_event_log(tmp_path: Path) -> N
         return event("SparkListenerTaskEnd", **{"Stage ID": stage, "Task Metrics": metrics})
 
     days = started(1, '/* {"app": "dbt", "node_id": "model.paywall_warehouse.fct_user_days"} */ insert into days')
+    copy = "insert overwrite directory '/aside' using parquet select * from days"
     failed = event("SparkListenerTaskEnd", **{"Stage ID": 1})
     half = ended(1, 9, 9, 9)[:60]
     (tmp_path / "app-1").write_text(days + ended(1, 1.5, 2_000_000, 0) + event("SparkListenerJobEnd", **{"Job ID": 1}) + failed + half)
     # Another application counts its stages anew; the text of its statement is nobody's of dbt.
-    (tmp_path / "app-2").write_text(started(1, "select 1") + ended(1, 0.5, 1_000_000, 4_000_000))
+    (tmp_path / "app-2").write_text(started(1, "select 1") + ended(1, 0.25, 1_000_000, 0) + started(2, copy) + ended(2, 0.25, 0, 4_000_000))
     so_far = tasks_of(tmp_path)
-    assert so_far == Tasks(2.0, 3.0, 4.0, 3, Counter({"fct_user_days": 1.5, REST: 0.5}))
+    assert so_far == Tasks(2.0, 3.0, 4.0, 4, Counter({"fct_user_days": 1.5, CHECKS: 0.25, COPIES: 0.25}))
     assert so_far.since(Tasks(0.5, 1.0, 4.0, 1, Counter({"fct_user_days": 0.5}))) == Tasks(
-        1.5, 2.0, 0.0, 2, Counter({"fct_user_days": 1.0, REST: 0.5})
+        1.5, 2.0, 0.0, 3, Counter({"fct_user_days": 1.0, CHECKS: 0.25, COPIES: 0.25})
     )
 
 

@@ -4,19 +4,21 @@
 {%- endmacro %}
 
 {#-
-    The days that hold a touched row or get a new one are overwritten, all at once, with their other rows and the new ones. Both are written down first: they
-    are read from the table that is about to change. A day that is left without rows is deleted by itself, as only days with rows are overwritten.
+    The days that hold a touched row or get a new one are overwritten, all at once, with their other rows and the new ones. All are written down first: they
+    are read from the table that is about to change, and what is touched is asked for twice. A day that is left without rows is deleted by itself, as only days
+    with rows are overwritten.
 -#}
 {% macro dbt_spark_get_incremental_sql(strategy, source, target, existing, unique_key, incremental_predicates) -%}
     {%- set columns = adapter.get_columns_in_relation(target) | map(attribute='name') | join(', ') -%}
     {%- set day, aside = config.require('partition_by'), generate_schema_name('build', none) ~ '.' ~ target.identifier -%}
-    {%- set fresh, days, kept = aside ~ '__fresh', aside ~ '__days', aside ~ '__kept' -%}
-    {%- set touched, match, fresh_match = context[config.require('touched_rows')](), config.require('touched_match'), config.get('fresh_match') -%}
+    {%- set fresh, touched, days, kept = aside ~ '__fresh', aside ~ '__touched', aside ~ '__days', aside ~ '__kept' -%}
+    {%- set match, fresh_match = config.require('touched_match'), config.get('fresh_match') -%}
 
     {%- do write_down(fresh, 'select * from ' ~ source) -%}
+    {%- do write_down(touched, context[config.require('touched_rows')]()) -%}
 
     {%- set touched_days -%}
-    select present.{{ day }} from {{ target }} as present semi join ({{ touched }}) as touched on {{ match }}
+    select present.{{ day }} from {{ target }} as present semi join {{ touched }} as touched on {{ match }}
     union
     select {{ day }} from {{ fresh }}
     {%- if fresh_match %}
@@ -30,7 +32,7 @@
     select present.*
     from {{ target }} as present
     semi join {{ days }} as days on present.{{ day }} = days.{{ day }}
-    anti join ({{ touched }}) as touched on {{ match }}
+    anti join {{ touched }} as touched on {{ match }}
     {%- if fresh_match %}
     anti join {{ fresh }} as fresh on {{ fresh_match }}
     {%- endif -%}

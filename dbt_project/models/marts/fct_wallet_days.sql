@@ -57,47 +57,53 @@ summed as (
 ),
 
 {% if is_incremental() %}
--- From the touched wallets' start dates on: the touched days as they are now, the others as they were.
-days as (
+now_and_before as (
 
     select
-        summed.*,
-        touched_wallets.opening_balance as balance_before
+        *,
+        true as is_now
     from summed
-    inner join touched_wallets
-        on
-            summed.user_id = touched_wallets.user_id
-            and summed.paywall_id = touched_wallets.paywall_id
-            and summed.currency = touched_wallets.currency
 
     union all
 
     select
-        known.user_id,
-        known.paywall_id,
-        known.currency,
-        known.date_day,
-        known.deposits,
-        known.promo_deposits,
-        known.charged,
-        known.refunds,
-        known.deposit_refunds,
-        known.withdrawals,
-        known.adjustments,
+        user_id,
+        paywall_id,
+        currency,
+        date_day,
+        deposits,
+        promo_deposits,
+        charged,
+        refunds,
+        deposit_refunds,
+        withdrawals,
+        adjustments,
+        false as is_now
+    from {{ this }}
+
+),
+
+-- From the touched wallets' start dates on: the touched days as they are now, the others as they were.
+-- Touched wallets are joined once: Spark computes a CTE again wherever it is named.
+days as (
+
+    select
+        now_and_before.*,
         touched_wallets.opening_balance as balance_before
-    from {{ this }} as known
+    from now_and_before
     inner join touched_wallets
         on
-            known.user_id = touched_wallets.user_id
-            and known.paywall_id = touched_wallets.paywall_id
-            and known.currency = touched_wallets.currency
-            and known.date_day >= touched_wallets.start_date
+            now_and_before.user_id = touched_wallets.user_id
+            and now_and_before.paywall_id = touched_wallets.paywall_id
+            and now_and_before.currency = touched_wallets.currency
+            and now_and_before.date_day >= touched_wallets.start_date
     anti join touched_days
         on
-            known.date_day = touched_days.entry_date
-            and known.user_id = touched_days.user_id
-            and known.paywall_id = touched_days.paywall_id
-            and known.currency = touched_days.currency
+            not now_and_before.is_now
+            and now_and_before.date_day = touched_days.entry_date
+            and now_and_before.user_id = touched_days.user_id
+            and now_and_before.paywall_id = touched_days.paywall_id
+            and now_and_before.currency = touched_days.currency
 
 ),
 
