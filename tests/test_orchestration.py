@@ -199,6 +199,8 @@ def test_an_invariant_that_does_not_hold_publishes_nothing(home: Path) -> None:
         own = {one.check_name: one.passed for one in evaluations if one.asset_key == PUBLISHED}
     assert own == {name: name != "reject_ratio" for name in INVARIANTS}
     assert published_bytes(home) == before
+    assert run_pipeline(home, as_of=AS_OF, max_reject_ratio="0.5").exit_code == 0
+    assert published_bytes(home) != before
 
 
 def test_a_run_with_nothing_new_builds_and_publishes_nothing_and_says_so(home: Path) -> None:

@@ -108,6 +108,7 @@ def test_a_failure_names_check_expected_actual_and_query(home: Path) -> None:
     assert "select * from marts.fct_daily_revenue where currency = 'usd'" in words
 
 
+@pytest.mark.soak
 def test_too_many_rejects_are_not_published_until_the_ratio_is_raised(home: Path) -> None:
     file = home / "published" / "warehouse.duckdb"
     before = file.read_bytes()
