@@ -1,4 +1,4 @@
-"""From a build on the cluster to what readers see: tables for the published file, then the views of the cluster's own `marts`.
+"""From a build on the cluster to what its readers see: the views of the cluster's own `marts`.
 
 A full build has schemas of its own. Where tables are Iceberg's, the builds after it go on in them, and what is published is a snapshot of
 each table, which its view names: what is built meanwhile, or is left half-built, is seen by nobody. Parquet has no snapshots: there every
@@ -13,14 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
-from exports.aside import written_aside
 from exports.spark_books import Spark
-from paywall_warehouse.build_file import ON_CLUSTER
 from paywall_warehouse.files import replace_text
 from paywall_warehouse.home import Home
-from paywall_warehouse.quoting import quoted
 from paywall_warehouse.settings import Settings
 
 LAYERS = ("raw", "build", "ops", "staging", "intermediate", "marts")
@@ -54,16 +49,6 @@ class ShownBuild:
         return f"{self.prefix}marts.{name}{version}"
 
 
-@dataclass(frozen=True)
-class Brought:
-    """What came from the cluster into the build file."""
-
-    rows: dict[str, int]
-    """Of each mart, by its name."""
-    left: list[str]
-    """Marts with more rows than SPARK_PUBLISH_MAX_ROWS: they are read on the cluster."""
-
-
 def prefix_of(settings: Settings, run_id: str) -> str:
     """What the names of the schemas begin with that a run builds anew."""
     return f"{settings.spark_schema_prefix}run_{run_id.replace('-', '')[:12]}_"
@@ -73,38 +58,6 @@ def snapshots(spark: Spark, prefix: str, marts: Iterable[str]) -> dict[str, int]
     """The present snapshots of Iceberg's tables."""
     found = {name: spark.ask(f"select snapshot_id from {prefix}marts.{name}.refs where name = 'main'").fetchone() for name in marts}
     return {name: row[0] for name, row in found.items() if row}
-
-
-def bring_marts(settings: Settings, spark: Spark, prefix: str, nodes: Mapping[str, Mapping[str, Any]]) -> Brought:
-    """Replace the marts of the build file by those of a build; `nodes` are the models of dbt's manifest by name."""
-    brought = Brought({}, [])
-    with (
-        written_aside(settings) as aside,
-        duckdb.connect(str(settings.home.build_file), config=settings.duckdb_config()) as connection,
-    ):
-        connection.execute("set TimeZone = 'UTC'")
-        connection.execute("create schema if not exists marts")
-        connection.execute(f"drop schema if exists {ON_CLUSTER} cascade")
-        for name, node in nodes.items():
-            connection.execute(f"drop table if exists marts.{quoted(name)}")
-            columns = ", ".join(f"{quoted(column)} {stated['data_type']}" for column, stated in node["columns"].items())
-            [(rows,)] = spark.ask(f"select count(*) from {prefix}marts.{name}").fetchall()
-            if rows > settings.spark_publish_max_rows:
-                connection.execute(f"create schema if not exists {ON_CLUSTER}")
-                connection.execute(f"create table {ON_CLUSTER}.{quoted(name)} ({columns})")
-                brought.left.append(name)
-                continue
-            spark.run(f"insert overwrite directory '{aside.location(name)}' using parquet select * from {prefix}marts.{name}")
-            connection.execute(f"create table marts.{quoted(name)} ({columns})")
-            connection.execute(f"insert into marts.{quoted(name)} by name select * from {aside.parquet(name)}")
-            aside.forget(name)
-            [(arrived,)] = connection.execute(f"select count(*) from marts.{quoted(name)}").fetchall()
-            if arrived != rows:
-                raise RuntimeError(
-                    f"{prefix}marts.{name} has {rows} rows on the cluster, {arrived} of them came: is LAKE_URI this home's lake?"
-                )
-            brought.rows[name] = rows
-    return brought
 
 
 def show_build(settings: Settings, spark: Spark, build: ShownBuild, nodes: Mapping[str, Mapping[str, Any]]) -> None:

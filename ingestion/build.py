@@ -19,6 +19,7 @@ from ingestion.lake import Lake, Manifest
 from ingestion.price_book import resolved_batches
 from ingestion.tables import BREAKS, LAKE_TABLES, LOADED_FILES, SETTINGS, TOUCHED_KEYS, defined, shown_name, typed
 from paywall_warehouse.build_file import (
+    ARRIVED,
     ON_CLUSTER,
     PublishedState,
     base_file,
@@ -83,6 +84,9 @@ def prepare_build(settings: Settings, code_version: str, *, full_refresh: bool =
             with duckdb.connect(str(home.build_file), config=settings.duckdb_config()) as connection:
                 connection.execute("set TimeZone = 'UTC'")
                 connection.execute(STATE)
+                if settings.warehouse_target == "duckdb":
+                    # From here on marts are no longer as they came from a cluster.
+                    connection.execute(f"drop table if exists {ARRIVED}")
                 connection.execute(
                     f"create or replace table build.published as select {published.built_through if published else -1} as through"
                 )

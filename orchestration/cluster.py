@@ -13,12 +13,12 @@ import duckdb
 
 from exports.datasets import Dataset, published_table
 from exports.publication import NotPublishedError
+from exports.spark_arrival import bring_marts
 from exports.spark_books import Spark, SparkBooks
 from exports.spark_mart import ClusterMart
 from exports.spark_publish import (
     ICEBERG,
     ShownBuild,
-    bring_marts,
     built,
     copy_marts,
     drop_old_builds,
@@ -89,8 +89,8 @@ class ClusterBuild:
             return done
         for statement in state_statements(self.prefix, self._plan.through_batch, full_refresh=base is None):
             spark.run(statement)
-        brought = bring_marts(settings, spark, self.prefix, marts)
         pinned = snapshots(spark, self.prefix, marts) if settings.spark_table_format == ICEBERG else {}
+        brought = bring_marts(settings, spark, self.prefix, pinned, marts)
         note_built(settings.home, ShownBuild(self.prefix, pinned, self._plan.through_batch, self._plan.fingerprint))
         Dbt(settings).operate("describe_marts")
         for name in brought.left:

@@ -22,6 +22,8 @@ from paywall_warehouse.quoting import literal
 STORAGE_VERSION = "v1.5.0"
 # The schema with an empty table for each mart whose rows are on a cluster: its columns, and what they mean.
 ON_CLUSTER = "on_cluster"
+# The table that tells which snapshot of a mart came from a cluster (`exports.spark_arrival`).
+ARRIVED = "ops.arrived_snapshots"
 
 
 @dataclass(frozen=True)

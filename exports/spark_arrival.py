@@ -1,0 +1,130 @@
+"""Marts from a build on the cluster into the build file: whole, or only the days that changed since they came last.
+
+Which days did, Iceberg tells: those whose files are others than in the snapshot that came then. Nothing that a build says of itself is
+believed, so that whatever went wrong between two runs, what is in the build file afterwards is what is on the cluster.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import duckdb
+
+from exports.aside import Aside, written_aside
+from exports.spark_books import Spark
+from paywall_warehouse.build_file import ARRIVED, ON_CLUSTER
+from paywall_warehouse.quoting import quoted
+from paywall_warehouse.settings import Settings
+
+ARRIVALS = f"create table if not exists {ARRIVED} (mart varchar primary key, prefix varchar not null, snapshot bigint not null)"
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What came from the cluster into the build file."""
+
+    rows: dict[str, int]
+    """Of each mart, by its name."""
+    left: list[str]
+    """Marts with more rows than SPARK_PUBLISH_MAX_ROWS: they are read on the cluster."""
+
+
+def bring_marts(
+    settings: Settings, spark: Spark, prefix: str, snapshots: Mapping[str, int], nodes: Mapping[str, Mapping[str, Any]]
+) -> Brought:
+    """Make the marts of the build file those of a build.
+
+    `snapshots` are those of its tables where they are Iceberg's; `nodes` are the models of dbt's manifest, by name.
+    """
+    brought = Brought({}, [])
+    with (
+        written_aside(settings) as aside,
+        duckdb.connect(str(settings.home.build_file), config=settings.duckdb_config()) as connection,
+    ):
+        connection.execute("set TimeZone = 'UTC'")
+        connection.execute("create schema if not exists marts")
+        connection.execute(f"drop schema if exists {ON_CLUSTER} cascade")
+        connection.execute(ARRIVALS)
+        for name, node in nodes.items():
+            mart = _Mart(name, f"{prefix}marts.{name}", node)
+            [(rows,)] = spark.ask(f"select count(*) from {mart.table}").fetchall()
+            connection.begin()
+            days = _days_that_changed(connection, spark, mart, prefix, snapshots.get(name))
+            connection.execute(f"delete from {ARRIVED} where mart = ?", [name])
+            if rows > settings.spark_publish_max_rows:
+                _leave(connection, mart)
+                brought.left.append(name)
+            else:
+                _bring(connection, spark, aside, mart, days)
+                [(arrived,)] = connection.execute(f"select count(*) from {mart.here}").fetchall()
+                if arrived != rows:
+                    raise RuntimeError(
+                        f"{mart.table} has {rows} rows on the cluster, {arrived} of them came: is LAKE_URI this home's lake?"
+                    )
+                brought.rows[name] = rows
+                if name in snapshots:
+                    connection.execute(f"insert into {ARRIVED} values (?, ?, ?)", [name, prefix, snapshots[name]])
+            connection.commit()
+    return brought
+
+
+@dataclass(frozen=True)
+class _Mart:
+    name: str
+    table: str
+    """On the cluster."""
+    node: Mapping[str, Any]
+
+    @property
+    def here(self) -> str:
+        return f"marts.{quoted(self.name)}"
+
+    @property
+    def day(self) -> str | None:
+        """The column by which its table is cut into partitions."""
+        day: str | None = self.node["config"].get("partition_by")
+        return day
+
+    @property
+    def columns(self) -> str:
+        return ", ".join(f"{quoted(column)} {stated['data_type']}" for column, stated in self.node["columns"].items())
+
+
+def _leave(connection: duckdb.DuckDBPyConnection, mart: _Mart) -> None:
+    connection.execute(f"drop table if exists {mart.here}")
+    connection.execute(f"create schema if not exists {ON_CLUSTER}")
+    connection.execute(f"create table {ON_CLUSTER}.{quoted(mart.name)} ({mart.columns})")
+
+
+def _bring(connection: duckdb.DuckDBPyConnection, spark: Spark, aside: Aside, mart: _Mart, days: list[date] | None) -> None:
+    if days == []:
+        return
+    if days is None:
+        where = ""
+        connection.execute(f"drop table if exists {mart.here}")
+        connection.execute(f"create table {mart.here} ({mart.columns})")
+    else:
+        listed = ", ".join(f"date '{day}'" for day in days)
+        where = f" where {mart.day} in ({listed})"
+        connection.execute(f"delete from {mart.here}{where}")
+    spark.run(f"insert overwrite directory '{aside.location(mart.name)}' using parquet select * from {mart.table}{where}")
+    connection.execute(f"insert into {mart.here} by name select * from {aside.parquet(mart.name)}")
+    aside.forget(mart.name)
+
+
+def _days_that_changed(
+    connection: duckdb.DuckDBPyConnection, spark: Spark, mart: _Mart, prefix: str, snapshot: int | None
+) -> list[date] | None:
+    """Days that are not as they were when the mart came last; None where that is not known, or it has no days."""
+    if mart.day is None or snapshot is None:
+        return None
+    known = connection.execute(f"select snapshot from {ARRIVED} where mart = ? and prefix = ?", [mart.name, prefix]).fetchone()
+    # A cluster may forget snapshots by itself.
+    if known is None or not spark.ask(f"select 1 from {mart.table}.snapshots where snapshot_id = {known[0]}").fetchall():
+        return None
+    files = " union all ".join(
+        f"select partition.{mart.day} as day, file_path from {mart.table}.files version as of {one}" for one in (known[0], snapshot)
+    )
+    once = f"select day, file_path from ({files}) group by day, file_path having count(*) = 1"
+    return [day for (day,) in spark.ask(f"select distinct day from ({once}) order by day").fetchall()]
