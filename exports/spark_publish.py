@@ -19,6 +19,8 @@ from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
 
 LAYERS = ("raw", "build", "ops", "staging", "intermediate", "marts")
+# Schemas of calls of dbt by hand (`orchestration.cluster`) are named so where a run's have its id.
+TRIED = "try"
 # What is shown now, and what was before: somebody may be reading it.
 KEPT = 2
 SHOWN, BUILT = "shown", "built"
@@ -37,6 +39,8 @@ class ShownBuild:
     """Its last batch."""
     fingerprint: str
     """As the published file states it (`ingestion.build.Build`)."""
+    erased_at: str | None = None
+    """When the last person was erased from the lake that it was built from (ISO 8601)."""
 
     @property
     def table_format(self) -> str:
@@ -61,16 +65,17 @@ def snapshots(spark: Spark, prefix: str, marts: Iterable[str]) -> dict[str, int]
 
 
 def show_build(settings: Settings, spark: Spark, build: ShownBuild, nodes: Mapping[str, Mapping[str, Any]]) -> None:
-    """Let the cluster's `marts` show a build. One view after the other, each at once; the build before stays for who is reading it.
+    """Let the cluster's `marts` show a build. One view after the other, each at once.
 
+    The build before stays for who is reading it, unless it names somebody who has been erased since.
     `nodes` are the models of dbt's manifest by name: a view has its columns in their order, which a table with partitions has not.
     """
     shown = f"{settings.spark_schema_prefix}marts"
     spark.run(f"create schema if not exists {shown}")
     for name, node in nodes.items():
         spark.run(f"create or replace view {shown}.{name} as select {', '.join(node['columns'])} from {build.mart(name)}")
-    kept = [build, *(one for one in shown_builds(settings.home) if one != build)][:KEPT]
-    replace_text(_state_file(settings.home, SHOWN), json.dumps([asdict(one) for one in kept]))
+    before = [one for one in shown_builds(settings.home) if one != build and one.erased_at == build.erased_at]
+    replace_text(_state_file(settings.home, SHOWN), json.dumps([asdict(one) for one in [build, *before][:KEPT]]))
 
 
 def restore(spark: Spark, build: ShownBuild, marts: Iterable[str]) -> None:
@@ -97,9 +102,12 @@ def copy_marts(spark: Spark, build: ShownBuild, prefix: str, marts: Iterable[str
 
 
 def drop_old_builds(settings: Settings, spark: Spark, prefix: str) -> None:
-    """Drop the schemas of builds that are neither this one, nor shown, nor were until the last: those of killed and refused ones too."""
+    """Drop the schemas of builds that are neither this one, nor shown, nor were until the last.
+
+    Those of killed and refused builds, and of calls of dbt by hand, too.
+    """
     kept = {prefix, *(build.prefix for build in shown_builds(settings.home))}
-    ours = re.compile(f"({re.escape(settings.spark_schema_prefix)}run_[0-9a-f]+_)({'|'.join(LAYERS)})")
+    ours = re.compile(f"({re.escape(settings.spark_schema_prefix)}(?:run_[0-9a-f]+|{TRIED})_)({'|'.join(LAYERS)})")
     for name, *_ in spark.ask("show schemas").fetchall():
         found = ours.fullmatch(name)
         if found and found[1] not in kept:

@@ -18,6 +18,7 @@ from exports.spark_books import Spark, SparkBooks
 from exports.spark_mart import ClusterMart
 from exports.spark_publish import (
     ICEBERG,
+    TRIED,
     ShownBuild,
     built,
     copy_marts,
@@ -31,6 +32,7 @@ from exports.spark_publish import (
 )
 from ingestion.build import Build
 from ingestion.cluster_build import calendar_question, cluster_statements, state_statements
+from ingestion.erasure.registry import read_registry
 from ingestion.lake_copy import copy_lake
 from ingestion.price_book import resolve_price_book
 from orchestration.dbt import Dbt, DbtBuild, DbtError, build_command
@@ -91,7 +93,8 @@ class ClusterBuild:
             spark.run(statement)
         pinned = snapshots(spark, self.prefix, marts) if settings.spark_table_format == ICEBERG else {}
         brought = bring_marts(settings, spark, self.prefix, pinned, marts)
-        note_built(settings.home, ShownBuild(self.prefix, pinned, self._plan.through_batch, self._plan.fingerprint))
+        erased_at = read_registry(settings.home).erased_at
+        note_built(settings.home, ShownBuild(self.prefix, pinned, self._plan.through_batch, self._plan.fingerprint, erased_at))
         Dbt(settings).operate("describe_marts")
         for name in brought.left:
             tell(f"marts.{name} has more than SPARK_PUBLISH_MAX_ROWS rows: it is read on the cluster, and is not in the published file")
@@ -112,9 +115,12 @@ class ClusterPublication:
         return SparkBooks(self._spark, self._build.prefix)
 
     def show(self) -> None:
-        """Let the cluster's `marts` show the build."""
+        """Let the cluster's `marts` show the build; none stays there that still names an erased person."""
         marts = mart_nodes(Dbt(self._settings).prepare_manifest())
+        before = shown_builds(self._settings.home)
         show_build(self._settings, self._spark, self._build, marts)
+        if any(one.erased_at != self._build.erased_at for one in before):
+            drop_old_builds(self._settings, self._spark, self._build.prefix)
 
 
 def mart_on_cluster(settings: Settings, connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> ClusterMart | None:
@@ -150,7 +156,7 @@ def main() -> None:
     settings = load_settings()
     if settings.warehouse_target != SPARK:
         sys.exit("Set WAREHOUSE_TARGET=spark to build on a cluster.")
-    prefix = f"{settings.spark_schema_prefix}try_"
+    prefix = f"{settings.spark_schema_prefix}{TRIED}_"
     tried = Dbt(settings, target=SPARK, schema_prefix=prefix)
     try:
         # A home may never have run; models read the price book.

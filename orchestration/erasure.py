@@ -3,11 +3,13 @@
 import logging
 from collections.abc import Callable
 
+from exports.spark_publish import shown_builds
 from ingestion.erasure.erase import Erased, UnknownUserError, erase, files_naming, rewrite_landed
 from ingestion.erasure.landed import Naming
 from ingestion.landing import Landing
 from ingestion.load import landed_files
 from ingestion.receiver.segments import seal_local
+from orchestration.cluster import SPARK
 from orchestration.instance import open_instance
 from orchestration.run import GOOD, NOT_PUBLISHED, run_once
 from orchestration.warehouse import exclusive
@@ -30,6 +32,9 @@ def erase_user(settings: Settings, user: str, *, rewrite_landing: bool, tell: Ca
         code = run_once(settings, instance)
     if code != GOOD:
         tell(f"{home.published_file} and the exports still name the person: mend what stopped this run, and run again.")
+    if settings.warehouse_target != SPARK and shown_builds(home):
+        schemas = ", ".join(f"{build.prefix}marts" for build in shown_builds(home))
+        tell(f"What this home has built on a cluster still names the person: a run with WAREHOUSE_TARGET=spark drops it ({schemas}).")
     return code
 
 

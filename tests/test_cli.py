@@ -92,18 +92,12 @@ def test_status_tells_of_the_last_run_sources_checks_and_rejects(first_run: tupl
 
 
 @pytest.mark.skipif(importlib.util.find_spec("pyhive") is not None, reason="the extra `spark` is installed")
-@pytest.mark.parametrize("name", ["run", "ui"])
-def test_builds_on_a_cluster_need_the_extra(tmp_path: Path, name: str) -> None:
-    done = command(tmp_path / "home", name, WAREHOUSE_TARGET="spark")
+@pytest.mark.parametrize("words", [["run"], ["ui"], ["erase", "somebody"]])
+def test_builds_on_a_cluster_need_the_extra(tmp_path: Path, words: list[str]) -> None:
+    done = command(tmp_path / "home", *words, WAREHOUSE_TARGET="spark")
     assert done.returncode == 2
     assert "needs the extra `spark`" in done.stderr
     assert not (tmp_path / "home").exists()
-
-
-def test_persons_are_not_erased_beside_a_cluster(tmp_path: Path) -> None:
-    done = command(tmp_path / "home", "erase", "somebody", WAREHOUSE_TARGET="spark")
-    assert done.returncode == 2
-    assert "earlier builds" in done.stderr
 
 
 def test_another_sample_is_refused_in_words(first_run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

@@ -34,6 +34,7 @@ from orchestration.cli import land_sample_data
 from paywall_warehouse.build_file import note_publication
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import SettingsError, load_settings
+from tests import test_erasure as erasures
 from tests import test_reconciliation as payments
 from tests.builders import deposit, land, ledger_file
 from tests.cluster_parity import differences
@@ -203,6 +204,27 @@ def test_a_mart_that_stays_on_the_cluster_is_exported_as_duckdb_exports_it(tmp_p
         NotPublishedError, match=r"marts\.fct_ledger_entries is on the cluster, as it has more than SPARK_PUBLISH_MAX_ROWS rows"
     ):
         write_slice(load_settings(_env_file=None, warehouse_home=tmp_path / "spark"), SliceRequest("ledger"), "csv", tmp_path / "slice.csv")
+
+
+@on_spark
+def test_an_erased_person_is_nowhere_on_the_cluster(tmp_path: Path) -> None:
+    """Nor in the copy of the lake that it reads; and every other value is what it was."""
+    home, store = tmp_path / "home", tmp_path / "store"
+    erasures.land(home, erasures.FILES)
+    settings = {"as_of": erasures.AS_OF, "max_reject_ratio": "1", "lake_uri": f"file://{store}"}
+    done = cluster_run(home, "session", table_format="iceberg", **settings)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    rows = erasures.marts(home)
+    [named] = (home / "spark" / "warehouse").glob("run_*_marts.db")
+    assert any("/fct_ledger_entries/" in name for name in erasures.naming_alice(named.parent))
+    assert any("ledger_entries" in name for name in erasures.naming_alice(store))
+    done = _called(["paywall-warehouse", "erase", "--landing", erasures.ALICE], home, "session", "iceberg", settings)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    pseudonym = erasures.pseudonym_of(home)
+    assert erasures.marts(home) == erasures.under_the_pseudonym(rows, pseudonym)
+    assert not named.exists()
+    assert erasures.naming_alice(store) == []
+    assert erasures.naming_alice(home) == []
 
 
 def stated(manifest: Path) -> dict[str, Any]:
@@ -440,6 +462,18 @@ def test_a_build_on_parquet_begins_with_tables_of_its_own() -> None:
         "create table run_bb_marts.fct_user_days like run_aa_marts.fct_user_days",
         "insert into run_bb_marts.fct_user_days select * from run_aa_marts.fct_user_days",
     ]
+
+
+def test_no_build_stays_that_names_an_erased_person(tmp_path: Path) -> None:
+    settings = load_settings(_env_file=None, warehouse_home=tmp_path)
+    spark: Any = Recorder(["run_aa_marts", "run_bb_marts", "run_cc_marts", "try_marts"], {})
+    erased = "2026-10-05T12:00:00+00:00"
+    for prefix, erased_at in (("run_aa_", None), ("run_bb_", None), ("run_cc_", erased)):
+        show_build(settings, spark, ShownBuild(prefix, {}, 1, prefix, erased_at), MARTS)
+    assert [build.prefix for build in shown_builds(settings.home)] == ["run_cc_"]
+    spark.told.clear()
+    drop_old_builds(settings, spark, "run_cc_")
+    assert spark.told == [f"drop schema if exists {schema} cascade" for schema in ("run_aa_marts", "run_bb_marts", "try_marts")]
 
 
 def test_a_view_names_the_snapshot_that_was_checked(tmp_path: Path) -> None:

@@ -145,11 +145,7 @@ def test_the_id_is_nowhere_but_in_what_landed(loaded: Path, erased: tuple[Path, 
 def test_every_table_is_what_it_was_under_the_pseudonym(loaded: Path, erased: tuple[Path, list[str]]) -> None:
     home, _ = erased
     pseudonym = pseudonym_of(home)
-    before = {
-        name: sorted(without_the_other_named(row).replace(ALICE, pseudonym).replace("OTHER", f"{ALICE}.au") for row in rows)
-        for name, rows in marts(loaded).items()
-    }
-    assert marts(home) == before
+    assert marts(home) == under_the_pseudonym(marts(loaded), pseudonym)
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as db:
         # 20 + 5 deposited; 1.25 + 0.75 + 0.5 + 0.125 charged.
         of_alice = db.execute("select total_deposits, total_spend, balance from marts.rpt_users where user_id = ?", [pseudonym]).fetchall()
@@ -163,8 +159,12 @@ def test_every_table_is_what_it_was_under_the_pseudonym(loaded: Path, erased: tu
     assert noted == [(pseudonym, True)]
 
 
-def without_the_other_named(text: str) -> str:
-    return text.replace(f"{ALICE}.au", "OTHER")
+def under_the_pseudonym(tables: dict[str, list[str]], pseudonym: str) -> dict[str, list[str]]:
+    """What `marts` should be, of what they were."""
+    return {
+        name: sorted(row.replace(f"{ALICE}.au", "OTHER").replace(ALICE, pseudonym).replace("OTHER", f"{ALICE}.au") for row in rows)
+        for name, rows in tables.items()
+    }
 
 
 def test_days_of_the_person_are_restated_and_the_manifest_says_why(loaded: Path, erased: tuple[Path, list[str]]) -> None:

@@ -53,6 +53,11 @@ class Registry:
         """The erasures that are under way, or were interrupted."""
         return [erasure for erasure in self.erasures if erasure.user is not None]
 
+    @property
+    def erased_at(self) -> str | None:
+        """When the lake last lost an id (ISO 8601): what was made of it before may name somebody who is nowhere in it any more."""
+        return max((erasure.erased_at.isoformat() for erasure in self.erasures if erasure.erased_at), default=None)
+
     def with_erasure(self, changed: Erasure) -> "Registry":
         """The registry with one erasure added or changed."""
         others = (erasure for erasure in self.erasures if erasure.pseudonym != changed.pseudonym)
