@@ -28,6 +28,8 @@ class Brought:
     """Of each mart, by its name."""
     left: list[str]
     """Marts with more rows than SPARK_PUBLISH_MAX_ROWS: they are read on the cluster."""
+    days: dict[str, int]
+    """Of each mart that did not come whole: the days that came."""
 
 
 def bring_marts(
@@ -37,7 +39,7 @@ def bring_marts(
 
     `snapshots` are those of its tables where they are Iceberg's; `nodes` are the models of dbt's manifest, by name.
     """
-    brought = Brought({}, [])
+    brought = Brought({}, [], {})
     with (
         written_aside(settings) as aside,
         duckdb.connect(str(settings.home.build_file), config=settings.duckdb_config()) as connection,
@@ -63,6 +65,8 @@ def bring_marts(
                         f"{mart.table} has {rows} rows on the cluster, {arrived} of them came: is LAKE_URI this home's lake?"
                     )
                 brought.rows[name] = rows
+                if days is not None:
+                    brought.days[name] = len(days)
                 if name in snapshots:
                     connection.execute(f"insert into {ARRIVED} values (?, ?, ?)", [name, prefix, snapshots[name]])
             connection.commit()

@@ -96,6 +96,8 @@ class ClusterBuild:
         erased_at = read_registry(settings.home).erased_at
         note_built(settings.home, ShownBuild(self.prefix, pinned, self._plan.through_batch, self._plan.fingerprint, erased_at))
         Dbt(settings).operate("describe_marts")
+        if brought.days:
+            tell("days brought back: " + ", ".join(f"{name} {days}" for name, days in brought.days.items()))
         for name in brought.left:
             tell(f"marts.{name} has more than SPARK_PUBLISH_MAX_ROWS rows: it is read on the cluster, and is not in the published file")
         done.row_counts = {marts[name]["unique_id"]: rows for name, rows in brought.rows.items()}

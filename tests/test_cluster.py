@@ -177,6 +177,7 @@ def test_runs_that_add_to_what_is_there_publish_what_duckdb_does(tmp_path: Path,
             land(tmp_path / home, quarter)
         said.append(beside_each_other(tmp_path / "duck", tmp_path / "spark", "session", table_format, settings))
     assert ["new batches since the last build" in words for words in said] == [False, True, True, True]
+    assert ["days brought back" in words for words in said] == [False, *[table_format == "iceberg"] * 3]
 
 
 @on_spark

@@ -82,8 +82,8 @@ def cluster(settings: Settings) -> Iterator[Cluster]:
     cluster.tables.close()
 
 
-def brought(settings: Settings, cluster: Any, snapshots: dict[str, int]) -> None:
-    """Bring, and see that what is here is what is there."""
+def brought(settings: Settings, cluster: Any, snapshots: dict[str, int]) -> dict[str, int]:
+    """Bring, and see that what is here is what is there; how many days came of which mart."""
     said = bring_marts(settings, cluster, "run_aa_", snapshots, MARTS)
     rows = cluster.tables.execute("select user_id, date_day, usage from run_aa_marts.fct_user_days order by all").fetchall()
     with duckdb.connect(str(settings.home.build_file), read_only=True) as here:
@@ -91,6 +91,7 @@ def brought(settings: Settings, cluster: Any, snapshots: dict[str, int]) -> None
         assert here.execute("from marts.dim_users").fetchall() == [("ada",)]
     assert said.rows == {"fct_user_days": len(rows), "dim_users": 1}
     assert said.left == []
+    return said.days
 
 
 def test_only_days_with_other_files_come_again(settings: Settings, cluster: Cluster) -> None:
@@ -98,13 +99,13 @@ def test_only_days_with_other_files_come_again(settings: Settings, cluster: Clus
     cluster.set_day("2026-10-01", ("ada", "1"))
     cluster.set_day("2026-10-03")
     cluster.set_day("2026-10-04", ("eve", "4"))
-    brought(settings, cluster, cluster.snapshot(2, d1="e", d2="b", d4="f"))
+    assert brought(settings, cluster, cluster.snapshot(2, d1="e", d2="b", d4="f")) == {"fct_user_days": 3}
     assert cluster.written == [
         "select * from run_aa_marts.fct_user_days where date_day in (date '2026-10-01', date '2026-10-03', date '2026-10-04')",
         "select * from run_aa_marts.dim_users",
     ]
     cluster.written.clear()
-    brought(settings, cluster, cluster.snapshot(2))
+    assert brought(settings, cluster, cluster.snapshot(2)) == {"fct_user_days": 0}
     assert cluster.written == ["select * from run_aa_marts.dim_users"]
 
 
