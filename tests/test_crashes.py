@@ -65,9 +65,9 @@ def finish_and_compare(drill: Drill, place: Path, **variables: str) -> list[str]
 def test_runs_killed_while_they_pull_and_build_lose_nothing(tmp_path: Path) -> None:
     drill = Drill(tmp_path, 1, Figures())
     with stripe() as pulling:
-        for stage, delay, warm in (("pull", 0.3, False), ("build", 1.5, True)):
+        for stage, delay in (("pull", 0.3), ("build", 1.5)):
             drill.ledger.more()
-            kill(drill, stage, delay, warm=warm, **pulling)
+            kill(drill, stage, delay, warm=True, **pulling)
         assert finish_and_compare(drill, tmp_path / "undisturbed", **pulling) == []
     assert drill.figures.kills.total() == 2, drill.figures.table()
 

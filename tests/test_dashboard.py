@@ -111,7 +111,8 @@ def test_a_page_comes_up(screen: Screen, page: str) -> None:
     assert re.search(r"2026-10-03 to 2026-11-01 \(30 days\) · USD · compared with 2026-09-03 to 2026-10-02 · times in UTC", screen.text)
 
 
-@pytest.mark.parametrize("page", ["", *in_soak("ledger", "models", "cohorts", "users", "reconciliation", "runs", "user", "entry", "case")])
+@pytest.mark.soak
+@pytest.mark.parametrize("page", ["", "ledger", "models", "cohorts", "users", "reconciliation", "runs", "user", "entry", "case"])
 def test_nonsense_in_an_address_gives_a_page(screen: Screen, page: str) -> None:
     words = ("period=xyz", "days=foo", "currency=QQQ", "page=-5", "sort=zzz", "desc=perhaps", "compare=2", "model=%F0%9F%A6%84", "by=eon")
     more = ("user=%22%27", "entry=%00", "case=..%2F", "status=%5B", "q=%25", "id=", "view=none", "number=pi", "case_page=1e9", "reason=x")
@@ -206,7 +207,8 @@ FILTERED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("parameters", "where"), [*list(FILTERED.items())[-1:], *in_soak(*list(FILTERED.items())[:-1])])
+@pytest.mark.soak
+@pytest.mark.parametrize(("parameters", "where"), FILTERED.items())
 def test_filters_leave_the_entries_that_they_name(screen: Screen, sql: Sql, parameters: str, where: str) -> None:
     screen.open(f"?{OCTOBER}&{parameters}")
     [(revenue, cost, payers, deposits)] = sql(
@@ -269,7 +271,8 @@ def test_filters_are_reached_and_changed_with_the_keyboard(screen: Screen, sql: 
 # --------------------------------------------------------------------------------------------------- models, cohorts
 
 
-@pytest.mark.parametrize(("period", "label"), [("all_time", "period=All+time&currency=EUR"), *in_soak(("last_30_days", ""))])
+@pytest.mark.soak
+@pytest.mark.parametrize(("period", "label"), [("all_time", "period=All+time&currency=EUR"), ("last_30_days", "")])
 def test_models_are_the_models_view(screen: Screen, sql: Sql, period: str, label: str) -> None:
     code = "EUR" if "EUR" in label else "USD"
     screen.open(f"models?{label}")
@@ -296,6 +299,7 @@ def test_a_model_leads_to_its_ledger_and_back(screen: Screen, sql: Sql) -> None:
     assert len(screen.table("Usage by model")) == 2
 
 
+@pytest.mark.soak
 def test_cohorts_are_the_cohort_table(screen: Screen, sql: Sql) -> None:
     screen.open("cohorts")
     screen.expand("Numbers")
@@ -368,6 +372,7 @@ def test_top_spenders(screen: Screen, sql: Sql) -> None:
     ]
 
 
+@pytest.mark.soak
 def test_a_user_with_balances_ledger_errors_and_links(screen: Screen, sql: Sql) -> None:
     user = "usr_0d46efc8"
     screen.open(f"user?user={user}&period=All+time")
@@ -550,6 +555,7 @@ def test_in_the_rollforward_a_step_opens_with_what_the_one_before_closed(screen:
 # ------------------------------------------------------------------------------------------------------------- runs
 
 
+@pytest.mark.soak
 def test_runs_with_checks_rejects_and_files(screen: Screen, sql: Sql) -> None:
     screen.open("runs")
     checks = sql(

@@ -96,10 +96,10 @@ def column(rows: list[dict[str, str]], name: str) -> set[str]:
 @pytest.mark.parametrize(
     ("page", "table", "name"),
     [
-        ("models?period=All+time", "Usage by model", "Model"),
         ("users", "Users", "User"),
-        ("runs", "Rejected records", "What is wrong"),
         *in_soak(
+            ("models?period=All+time", "Usage by model", "Model"),
+            ("runs", "Rejected records", "What is wrong"),
             ("users?view=Top+spenders+of+the+period&period=All+time", "Top spenders of the period", "User"),
             ("runs", "Loaded files", "File"),
             ("runs", "Rejected records by reason", "Reason"),
@@ -114,7 +114,8 @@ def test_tables_show_texts_as_they_are(screen: Screen, page: str, table: str, na
     assert len(shown) >= 7
 
 
-@pytest.mark.parametrize("text", FEW_AND_MORE)
+@pytest.mark.soak
+@pytest.mark.parametrize("text", TEXTS)
 def test_a_users_page_shows_the_id_and_keeps_it_inside_the_links(screen: Screen, text: str) -> None:
     screen.open(f"user?user={quote_plus(text)}&period=All+time")
     paywalls = [row["Paywall"] for row in screen.table("Wallets")]
@@ -172,6 +173,7 @@ def test_a_case_and_a_link_to_it(screen: Screen) -> None:
     assert "Nothing is published under this id" in screen.text
 
 
+@pytest.mark.soak
 def test_raw_records(screen: Screen) -> None:
     screen.open("runs")
     first = screen.table("Rejected records")[0]

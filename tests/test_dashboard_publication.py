@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import BrowserContext
 
 from tests.browser import Screen, published_alone, serving
+from tests.shared import in_soak
 
 pytestmark = pytest.mark.slow
 
@@ -96,6 +97,7 @@ def test_a_publication_of_the_same_numbers_keeps_the_page_where_it_is(context: B
     screen.page.close()
 
 
+@pytest.mark.soak
 def test_before_the_first_publication_the_page_says_what_to_do_and_then_shows_it(context: BrowserContext, home: Path) -> None:
     new = changed(home)
     (home / "published" / "warehouse.duckdb").unlink()
@@ -113,7 +115,10 @@ def test_before_the_first_publication_the_page_says_what_to_do_and_then_shows_it
 
 @pytest.mark.parametrize(
     ("statements", "words"),
-    [(("drop macro table marts.cohorts",), "is of an earlier version. `paywall-warehouse run` makes it anew."), (None, "cannot be opened")],
+    [
+        (("drop macro table marts.cohorts",), "is of an earlier version. `paywall-warehouse run` makes it anew."),
+        *in_soak((None, "cannot be opened")),
+    ],
 )
 def test_a_file_that_cannot_be_read_gives_words(
     context: BrowserContext, home: Path, statements: tuple[str, ...] | None, words: str

@@ -241,9 +241,9 @@ def test_landed_files_are_written_anew_where_that_is_asked_for(erased: tuple[Pat
         load(settings_of(again), source)
     assert sorted(map(_of_the_record, _lake_rows(again))) == sorted(map(_of_the_record, _lake_rows(home)))
     # Another time there is nothing left to list.
-    told.clear()
-    assert erase_user(settings_of(home), ALICE, rewrite_landing=True, tell=told.append) == 0
-    assert not [line for line in told if line.startswith("  ")]
+    files = [file for source in ("ledger", "events", "payments") for file in Landing.of(settings_of(home)).files(source)]
+    assert len(files) == 5
+    assert files_naming(settings_of(home), files, ALICE, pseudonym_of(home)) == []
 
 
 REFERRED = [charge("s1", NOON, user="bob", metadata={"referred_by": ALICE, "deep": [{"by": f"\\u0061{ALICE[1:]}"}]})]

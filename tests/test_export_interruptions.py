@@ -26,6 +26,7 @@ from tests.export_homes import (
     revisions,
     slices,
 )
+from tests.shared import in_soak
 
 pytestmark = pytest.mark.usefixtures("no_grace")
 
@@ -120,7 +121,7 @@ def export_some(home: Path, root: Path) -> None:
     assert all(check.passed for check in finish(home, export_uri=str(root)).checks)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", ["before", *in_soak("after")])
 def test_an_export_killed_at_any_file_stays_readable_and_the_next_one_repairs_it(
     home: Path, second: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
@@ -206,7 +207,7 @@ print(json.dumps([whole, len(states), faults]))
 """
 
 
-@pytest.mark.parametrize("exports", [30, pytest.param(300, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("exports", [10, *in_soak(300)])
 def test_a_reader_never_misses_a_file_while_many_exports_run(
     home: Path, second: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exports: int
 ) -> None:

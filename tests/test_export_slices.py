@@ -214,6 +214,7 @@ def test_a_large_day_is_cut_into_parts_of_bounded_size_in_order(home: Path, monk
     assert [(file["format"], file["rows"]) for file in day["files"]] == [(one, rows) for one in ("parquet", "csv") for rows in (3, 3, 2)]
 
 
+@pytest.mark.soak
 def test_a_very_large_day_is_ordered_and_repeats_its_bytes_on_any_number_of_threads(home: Path, tmp_path: Path) -> None:
     more = like_c1(entry_id="md5(n::varchar)", amount="n::decimal(38, 12)")
     change(home, more.replace("select *", "select entries.*").replace(" where", " as entries, range(150000) as numbers(n) where"))

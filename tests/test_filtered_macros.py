@@ -1,6 +1,7 @@
 """What the table macros answer for any filters, against the oracle over the entries that these let through; one run for all."""
 
 import random
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -10,6 +11,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from orchestration.dbt import Dbt
+from paywall_warehouse.settings import load_settings
 from tests.builders import charge, deposit, land, ledger_file, refund
 from tests.harness import run_pipeline
 from tests.oracle import EXACT, Expected, Row, Rows, cohort_rows, expected, first_payments, group, measures, with_previous
@@ -335,6 +338,56 @@ def test_only_the_narrowest_tables_are_read(books: Books, call: str, values: dic
     (_, plan), *_ = books.rows(f"explain (format json) select * from marts.{call.format(listed)}", *days, *values.values())
     scanned = {name for name in MARTS if f".{name}" in plan} - {"fct_period_kpis"}
     assert scanned == read
+
+
+@pytest.fixture(scope="module")
+def without_ledger(books: Books, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The same file as a run on a cluster leaves it where the ledger has more than SPARK_PUBLISH_MAX_ROWS rows."""
+    settings = load_settings(_env_file=None, warehouse_home=tmp_path_factory.mktemp("without_ledger"))
+    with duckdb.connect(shutil.copy(books.published.path, settings.home.build_file)) as db:
+        db.execute("create schema on_cluster")
+        db.execute("create table on_cluster.fct_ledger_entries as from marts.fct_ledger_entries limit 0")
+        db.execute("drop table marts.fct_ledger_entries")
+    Dbt(settings).operate("describe_marts")
+    with duckdb.connect(str(settings.home.build_file), read_only=True) as db:
+        yield db
+
+
+WITHOUT_ENTRIES = [
+    "kpis(date '2026-01-01', date '2026-04-01')",
+    "kpis(date '2026-03-01', date '2026-03-15', paywalls := ['pw_main'], payer_types := ['returning'])",
+    "usage(date '2026-01-01', date '2026-04-01', by_user := true, balance_bands := ['low'])",
+    "usage(date '2026-01-01', date '2026-04-01', by_model := true, models := ['acme/alpha-1'])",
+    "cohorts()",
+    "cohorts(paywalls := ['pw_main'])",
+    "balances(date '2026-03-15')",
+]
+WITH_ENTRIES = [
+    "kpis(date '2026-01-01', date '2026-04-01', models := ['acme/alpha-1'])",
+    "kpis(date '2026-01-01', date '2026-04-01', entry_types := ['charge'], payer_types := ['returning'])",
+    "usage(date '2026-01-01', date '2026-04-01', by_user := true, by_model := true)",
+    "usage(date '2026-01-01', date '2026-04-01', entry_types := ['refund'])",
+    "cohorts(models := ['acme/alpha-1'])",
+    "cohorts(entry_types := ['charge'], balance_bands := ['low'])",
+]
+
+
+@pytest.mark.parametrize("call", WITHOUT_ENTRIES)
+def test_where_the_ledger_is_on_a_cluster_the_macros_answer_what_needs_no_entries(
+    books: Books, without_ledger: duckdb.DuckDBPyConnection, call: str
+) -> None:
+    expected_rows = books.rows(f"from marts.{call} order by all")
+    assert expected_rows
+    assert without_ledger.execute(f"from marts.{call} order by all").fetchall() == expected_rows
+
+
+@pytest.mark.parametrize("call", WITH_ENTRIES)
+def test_where_the_ledger_is_on_a_cluster_the_macros_refuse_what_needs_entries(
+    books: Books, without_ledger: duckdb.DuckDBPyConnection, call: str
+) -> None:
+    assert books.rows(f"from marts.{call}")
+    with pytest.raises(duckdb.InvalidInputException, match=r"marts\.fct_ledger_entries is on the cluster.*: ask there"):
+        without_ledger.execute(f"from marts.{call}").fetchall()
 
 
 MARTS = (

@@ -38,7 +38,7 @@ from tests.shared import in_soak
 NOON = "2026-10-01T12:00:00Z"
 DAY_SECONDS = 86_400
 # `make soak` raises it.
-ROUNDS = int(os.environ.get("INGESTION_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("INGESTION_ROUNDS", "1"))
 # A child that is there at once: a fork of a process that has imported everything and has no threads.
 CHILDREN = multiprocessing.get_context("forkserver")
 CHILDREN.set_forkserver_preload(["tests.test_groups"])

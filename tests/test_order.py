@@ -88,6 +88,7 @@ def marts(home: Home) -> dict[str, list[str]]:
 # ------------------------------------------------------------------------------------------------------------ order
 
 
+@pytest.mark.soak
 @several_seeds
 @given(seed=seeds, dealer=st.randoms(use_true_random=False))
 @example(seed=1, dealer=random.Random(1))

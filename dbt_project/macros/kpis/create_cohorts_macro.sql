@@ -19,7 +19,7 @@ known_months as (
 
 ),
 
-{{ classified_entries([by_entry]) }},
+{{ classified_entries(by_entry) }},
 
 counted_months as (
 

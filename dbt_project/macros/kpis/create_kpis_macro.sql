@@ -29,7 +29,7 @@ currencies as (select distinct currency from marts.fct_period_kpis),
 
 {{ listed_users() }},
 
-{{ classified_entries([by_entry, is_within_windows('entry_date')]) }},
+{{ classified_entries(by_entry, [is_within_windows('entry_date')]) }},
 
 user_days as (
 

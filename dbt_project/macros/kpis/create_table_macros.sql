@@ -12,9 +12,9 @@
 {% macro default__create_table_macros() -%}{%- endmacro %}
 
 {% macro duckdb__create_table_macros() -%}
+    {#- The ledger may have stayed on a cluster. -#}
     {%- set tables = [
-        'dim_dates', 'fct_balance_rollforward', 'fct_daily_revenue', 'fct_ledger_entries', 'fct_period_kpis', 'fct_user_days', 'fct_user_months',
-        'fct_wallet_days', 'rpt_users',
+        'dim_dates', 'fct_balance_rollforward', 'fct_daily_revenue', 'fct_period_kpis', 'fct_user_days', 'fct_user_months', 'fct_wallet_days', 'rpt_users',
     ] -%}
     {%- for table in tables if adapter.get_relation(database=target.database, schema='marts', identifier=table) is none %}
         {{- return('') }}

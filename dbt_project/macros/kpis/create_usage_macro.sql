@@ -10,7 +10,7 @@ with
 
 {{ listed_users() }},
 
-{{ classified_entries([by_entry, is_within('entry_date')]) }},
+{{ classified_entries(by_entry, [is_within('entry_date')]) }},
 
 user_days as (
 

@@ -47,14 +47,17 @@ listed_users as (
     where {{ conditions | join(' and ') }} and not {{ are_any_users() }}
 {%- endmacro %}
 
-{#- The ledger entries within all filters, with what they count as; conditions say when, and for which days, they are needed. A refund without a model is one of `unknown`. -#}
-{% macro classified_entries(conditions) -%}
+{#-
+    The ledger entries within all filters, with what they count as. `is_needed` is a condition on parameters alone, the others say for which days. A refund without a
+    model is one of `unknown`.
+-#}
+{% macro classified_entries(is_needed, conditions=[]) -%}
 entries as (
 
     {{ of_listed_users(
         '*',
-        'marts.fct_ledger_entries',
-        conditions + [
+        ledger_entries(is_needed),
+        [is_needed] + conditions + [
             is_listed('paywall_id', 'paywalls'),
             is_listed("case when entry_type = 'refund' then coalesce(model_id, 'unknown') else model_id end", 'models'),
             is_listed('entry_type', 'entry_types'),
@@ -71,4 +74,18 @@ classified as (
     from entries
 
 )
+{%- endmacro %}
+
+{#- The ledger; where its rows have stayed on a cluster, nothing, and an error where they are needed. -#}
+{% macro ledger_entries(is_needed) -%}
+    {%- set is_here = adapter.get_relation(database=target.database, schema='marts', identifier='fct_ledger_entries') is not none -%}
+    {%- set why = 'This is told by entries, and marts.fct_ledger_entries is on the cluster, as it has more than SPARK_PUBLISH_MAX_ROWS rows: ask there.' -%}
+    {%- set nothing -%}
+    (
+        select entries.*
+        from (select case when {{ is_needed }} then error('{{ why }}') end as fault) as faults
+        inner join on_cluster.fct_ledger_entries as entries on faults.fault is null
+    )
+    {%- endset -%}
+    {{ return('marts.fct_ledger_entries' if is_here else nothing) }}
 {%- endmacro %}
