@@ -1,8 +1,9 @@
 """From a build on the cluster to what its readers see: the views of the cluster's own `marts`.
 
 A full build has schemas of its own. Where tables are Iceberg's, the builds after it go on in them, and what is published is a snapshot of
-each table, which its view names: what is built meanwhile, or is left half-built, is seen by nobody. Parquet has no snapshots: there every
-build has schemas of its own, and one that adds to another begins with a copy of what it adds to.
+each table, which its view names: what is built meanwhile, or is left half-built, is seen by nobody. Snapshots of earlier builds stay, with
+all files that only they name, so that now and then a build begins with a copy, in schemas of its own. Parquet has no snapshots: there every
+build that adds to another does.
 """
 
 import json
@@ -41,6 +42,8 @@ class ShownBuild:
     """As the published file states it (`ingestion.build.Build`)."""
     erased_at: str | None = None
     """When the last person was erased from the lake that it was built from (ISO 8601)."""
+    added: int = 0
+    """How many builds have added to its schemas, this one included, since they were made."""
 
     @property
     def table_format(self) -> str:
@@ -92,10 +95,16 @@ def restore(spark: Spark, build: ShownBuild, marts: Iterable[str]) -> None:
             spark.run(f"insert overwrite {table} select * from {build.mart(name)}")
 
 
-def copy_marts(spark: Spark, build: ShownBuild, prefix: str, marts: Iterable[str]) -> None:
-    """Begin a build on Parquet with tables as they are shown: its own, so that what it replaces in them is seen by nobody else."""
+def copy_marts(spark: Spark, build: ShownBuild, prefix: str, days: Mapping[str, str]) -> None:
+    """Begin a build with tables as they are shown: its own, so that what it replaces in them is seen by nobody else.
+
+    `days` has the column by which each mart is cut into partitions, by the mart's name.
+    """
     spark.run(f"create schema if not exists {prefix}marts")
-    for name in marts:
+    for name, day in days.items():
+        if build.table_format == ICEBERG:
+            spark.run(f"create table {prefix}marts.{name} using iceberg partitioned by ({day}) as select * from {build.mart(name)}")
+            continue
         spark.run(f"create table {prefix}marts.{name} like {build.mart(name)}")
         # The partition comes last in both, and each is written anew as it was read: no row moves.
         spark.run(f"insert into {prefix}marts.{name} select * from {build.mart(name)}")

@@ -60,10 +60,15 @@ class ClusterBuild:
         return next((one for one in known if one.fingerprint == published.fingerprint), None)
 
     @property
+    def _goes_on_in(self) -> ShownBuild | None:
+        """The build whose own tables it changes; None where it has tables of its own."""
+        base = self._base
+        return base if base and base.table_format == ICEBERG and base.added < self._settings.spark_copy_every else None
+
+    @property
     def prefix(self) -> str:
         """What the names of its schemas begin with."""
-        base = self._base
-        return base.prefix if base and base.table_format == ICEBERG else prefix_of(self._settings, self._run_id)
+        return self._goes_on_in.prefix if self._goes_on_in else prefix_of(self._settings, self._run_id)
 
     @property
     def _dbt(self) -> Dbt:
@@ -76,11 +81,11 @@ class ClusterBuild:
         spark = Spark(settings)
         drop_old_builds(settings, spark, self.prefix)
         if base:
-            kept = [name for name, node in marts.items() if node["config"]["materialized"] == "incremental"]
+            days = {name: node["config"]["partition_by"] for name, node in marts.items() if node["config"]["materialized"] == "incremental"}
             if base.table_format == ICEBERG:
-                restore(spark, base, kept)
-            else:
-                copy_marts(spark, base, self.prefix, kept)
+                restore(spark, base, days)
+            if not self._goes_on_in:
+                copy_marts(spark, base, self.prefix, days)
         if copied := copy_lake(settings):
             tell(f"{size(copied)} of the lake copied to {shown_uri(settings.lake)}")
         built_through = base.built_through if base else -1
@@ -93,8 +98,15 @@ class ClusterBuild:
             spark.run(statement)
         pinned = snapshots(spark, self.prefix, marts) if settings.spark_table_format == ICEBERG else {}
         brought = bring_marts(settings, spark, self.prefix, pinned, marts)
-        erased_at = read_registry(settings.home).erased_at
-        note_built(settings.home, ShownBuild(self.prefix, pinned, self._plan.through_batch, self._plan.fingerprint, erased_at))
+        noted = ShownBuild(
+            prefix=self.prefix,
+            snapshots=pinned,
+            built_through=self._plan.through_batch,
+            fingerprint=self._plan.fingerprint,
+            erased_at=read_registry(settings.home).erased_at,
+            added=self._goes_on_in.added + 1 if self._goes_on_in else 0,
+        )
+        note_built(settings.home, noted)
         Dbt(settings).operate("describe_marts")
         if brought.days:
             tell("days brought back: " + ", ".join(f"{name} {days}" for name, days in brought.days.items()))

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -168,16 +169,24 @@ def test_a_home_that_moves_to_the_cluster_publishes_what_it_did(tmp_path: Path) 
 def test_runs_that_add_to_what_is_there_publish_what_duckdb_does(tmp_path: Path, table_format: str, seed: int) -> None:
     scenario = build_scenario(seed, "Europe/Berlin", "usd", "created", "2026-06-03T15:00:00+00:00")
     settings = {"as_of": "2026-06-03T15:00:00+00:00", "reporting_timezone": "Europe/Berlin", "max_reject_ratio": "1"}
+    # In one of them every other run begins with a copy.
+    settings |= {"spark_copy_every": 1} if seed == 23 else {}
     # Rates that land later would ask for a build of everything.
     files = sorted((file for batch in scenario.batches for file in batch), key=lambda file: file.folder != "prices")
     quarters = [files[len(files) * quarter // 4 : len(files) * (quarter + 1) // 4] for quarter in range(4)]
-    said = []
+    said, built = [], []
     for quarter in quarters:
         for home in ("duck", "spark"):
             land(tmp_path / home, quarter)
         said.append(beside_each_other(tmp_path / "duck", tmp_path / "spark", "session", table_format, settings))
+        built.append(shown_builds(Home(tmp_path / "spark"))[0])
     assert ["new batches since the last build" in words for words in said] == [False, True, True, True]
-    assert ["days brought back" in words for words in said] == [False, *[table_format == "iceberg"] * 3]
+    in_place = {("iceberg", 7): [True, True, True], ("iceberg", 23): [True, False, True]}.get((table_format, seed), [False] * 3)
+    assert ["days brought back" in words for words in said] == [False, *in_place]
+    assert [one.prefix == before.prefix for before, one in pairwise(built)] == in_place
+    # What was neither shown nor had been until then when the last run began is gone.
+    folders = (tmp_path / "spark" / "spark" / "warehouse").glob("run_*_marts.db")
+    assert {folder.name.removesuffix("marts.db") for folder in folders} == {one.prefix for one in built[1:]}
 
 
 @on_spark
@@ -455,13 +464,20 @@ def test_builds_that_nobody_is_shown_are_dropped(tmp_path: Path) -> None:
     assert spark.told == [f"drop schema if exists {schema} cascade" for schema in ("acme_run_aa_marts", "acme_run_cc_raw")]
 
 
-def test_a_build_on_parquet_begins_with_tables_of_its_own() -> None:
+def test_a_build_may_begin_with_tables_of_its_own() -> None:
     spark: Any = Recorder([], {})
-    copy_marts(spark, ShownBuild("run_aa_", {}, 3, "f"), "run_bb_", ["fct_user_days"])
+    copy_marts(spark, ShownBuild("run_aa_", {}, 3, "f"), "run_bb_", {"fct_user_days": "date_day"})
     assert spark.told == [
         "create schema if not exists run_bb_marts",
         "create table run_bb_marts.fct_user_days like run_aa_marts.fct_user_days",
         "insert into run_bb_marts.fct_user_days select * from run_aa_marts.fct_user_days",
+    ]
+    spark.told.clear()
+    # Tables of Iceberg's as they are shown, whatever has been built in them since.
+    copy_marts(spark, ShownBuild("run_aa_", {"fct_user_days": 7}, 3, "f"), "run_bb_", {"fct_user_days": "date_day"})
+    assert spark.told[1:] == [
+        "create table run_bb_marts.fct_user_days using iceberg partitioned by (date_day) as"
+        " select * from run_aa_marts.fct_user_days version as of 7"
     ]
 
 
