@@ -1,7 +1,7 @@
 """Marts from a build on the cluster into the build file: whole, or only the days that changed since they came last.
 
-Which days did, Iceberg tells: those whose files are others than in the snapshot that came then. Nothing that a build says of itself is
-believed, so that whatever went wrong between two runs, what is in the build file afterwards is what is on the cluster.
+Which days did, Iceberg tells: those whose files are others than in the snapshot that came then, whatever a build says of itself. The build
+file notes that snapshot with the rows, at once; who changes rows there by other means than runs is not found out.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ import duckdb
 
 from exports.aside import Aside, written_aside
 from exports.spark_books import Spark
+from exports.spark_publish import ShownBuild, day_of
 from paywall_warehouse.build_file import ARRIVED, ON_CLUSTER
 from paywall_warehouse.quoting import quoted
 from paywall_warehouse.settings import Settings
@@ -32,13 +33,8 @@ class Brought:
     """Of each mart that did not come whole: the days that came."""
 
 
-def bring_marts(
-    settings: Settings, spark: Spark, prefix: str, snapshots: Mapping[str, int], nodes: Mapping[str, Mapping[str, Any]]
-) -> Brought:
-    """Make the marts of the build file those of a build.
-
-    `snapshots` are those of its tables where they are Iceberg's; `nodes` are the models of dbt's manifest, by name.
-    """
+def bring_marts(settings: Settings, spark: Spark, build: ShownBuild, nodes: Mapping[str, Mapping[str, Any]]) -> Brought:
+    """Make the marts of the build file those of a build; `nodes` are the models of dbt's manifest, by name."""
     brought = Brought({}, [], {})
     with (
         written_aside(settings) as aside,
@@ -46,38 +42,41 @@ def bring_marts(
     ):
         connection.execute("set TimeZone = 'UTC'")
         connection.execute("create schema if not exists marts")
-        connection.execute(f"drop schema if exists {ON_CLUSTER} cascade")
+        # While it is there, a build of DuckDB's does not add to this file, whose marts are of different builds until all have come.
+        connection.execute(f"create schema if not exists {ON_CLUSTER}")
         connection.execute(ARRIVALS)
         for name, node in nodes.items():
-            mart = _Mart(name, f"{prefix}marts.{name}", node)
-            [(rows,)] = spark.ask(f"select count(*) from {mart.table}").fetchall()
+            mart = _Mart(name, build, node)
+            [(rows,)] = spark.ask(f"select count(*) from {build.mart(name)}").fetchall()
             connection.begin()
-            days = _days_that_changed(connection, spark, mart, prefix, snapshots.get(name))
-            connection.execute(f"delete from {ARRIVED} where mart = ?", [name])
+            connection.execute(f"drop table if exists {mart.described}")
             if rows > settings.spark_publish_max_rows:
                 _leave(connection, mart)
                 brought.left.append(name)
             else:
+                days = _days_that_changed(connection, spark, mart)
                 _bring(connection, spark, aside, mart, days)
                 [(arrived,)] = connection.execute(f"select count(*) from {mart.here}").fetchall()
                 if arrived != rows:
                     raise RuntimeError(
-                        f"{mart.table} has {rows} rows on the cluster, {arrived} of them came: is LAKE_URI this home's lake?"
+                        f"{build.mart(name)} has {rows} rows on the cluster, {arrived} of them came: is LAKE_URI this home's lake?"
                     )
                 brought.rows[name] = rows
                 if days is not None:
                     brought.days[name] = len(days)
-                if name in snapshots:
-                    connection.execute(f"insert into {ARRIVED} values (?, ?, ?)", [name, prefix, snapshots[name]])
+            connection.execute(f"delete from {ARRIVED} where mart = ?", [name])
+            if name in brought.rows and name in build.snapshots:
+                connection.execute(f"insert into {ARRIVED} values (?, ?, ?)", [name, build.prefix, build.snapshots[name]])
             connection.commit()
+        if not brought.left:
+            connection.execute(f"drop schema {ON_CLUSTER}")
     return brought
 
 
 @dataclass(frozen=True)
 class _Mart:
     name: str
-    table: str
-    """On the cluster."""
+    build: ShownBuild
     node: Mapping[str, Any]
 
     @property
@@ -85,10 +84,9 @@ class _Mart:
         return f"marts.{quoted(self.name)}"
 
     @property
-    def day(self) -> str | None:
-        """The column by which its table is cut into partitions."""
-        day: str | None = self.node["config"].get("partition_by")
-        return day
+    def described(self) -> str:
+        """The empty table that stands for it where its rows stay on the cluster."""
+        return f"{ON_CLUSTER}.{quoted(self.name)}"
 
     @property
     def columns(self) -> str:
@@ -97,8 +95,7 @@ class _Mart:
 
 def _leave(connection: duckdb.DuckDBPyConnection, mart: _Mart) -> None:
     connection.execute(f"drop table if exists {mart.here}")
-    connection.execute(f"create schema if not exists {ON_CLUSTER}")
-    connection.execute(f"create table {ON_CLUSTER}.{quoted(mart.name)} ({mart.columns})")
+    connection.execute(f"create table {mart.described} ({mart.columns})")
 
 
 def _bring(connection: duckdb.DuckDBPyConnection, spark: Spark, aside: Aside, mart: _Mart, days: list[date] | None) -> None:
@@ -110,25 +107,25 @@ def _bring(connection: duckdb.DuckDBPyConnection, spark: Spark, aside: Aside, ma
         connection.execute(f"create table {mart.here} ({mart.columns})")
     else:
         listed = ", ".join(f"date '{day}'" for day in days)
-        where = f" where {mart.day} in ({listed})"
+        where = f" where {day_of(mart.node)} in ({listed})"
         connection.execute(f"delete from {mart.here}{where}")
-    spark.run(f"insert overwrite directory '{aside.location(mart.name)}' using parquet select * from {mart.table}{where}")
+    spark.run(f"insert overwrite directory '{aside.location(mart.name)}' using parquet select * from {mart.build.mart(mart.name)}{where}")
     connection.execute(f"insert into {mart.here} by name select * from {aside.parquet(mart.name)}")
     aside.forget(mart.name)
 
 
-def _days_that_changed(
-    connection: duckdb.DuckDBPyConnection, spark: Spark, mart: _Mart, prefix: str, snapshot: int | None
-) -> list[date] | None:
+def _days_that_changed(connection: duckdb.DuckDBPyConnection, spark: Spark, mart: _Mart) -> list[date] | None:
     """Days that are not as they were when the mart came last; None where that is not known, or it has no days."""
-    if mart.day is None or snapshot is None:
+    day, snapshot = day_of(mart.node), mart.build.snapshots.get(mart.name)
+    if day is None or snapshot is None:
         return None
-    known = connection.execute(f"select snapshot from {ARRIVED} where mart = ? and prefix = ?", [mart.name, prefix]).fetchone()
+    table = f"{mart.build.prefix}marts.{mart.name}"
+    known = connection.execute(f"select snapshot from {ARRIVED} where mart = ? and prefix = ?", [mart.name, mart.build.prefix]).fetchone()
     # A cluster may forget snapshots by itself.
-    if known is None or not spark.ask(f"select 1 from {mart.table}.snapshots where snapshot_id = {known[0]}").fetchall():
+    if known is None or not spark.ask(f"select 1 from {table}.snapshots where snapshot_id = {known[0]}").fetchall():
         return None
     files = " union all ".join(
-        f"select partition.{mart.day} as day, file_path from {mart.table}.files version as of {one}" for one in (known[0], snapshot)
+        f"select partition.{day} as day, file_path from {table}.files version as of {one}" for one in (known[0], snapshot)
     )
     once = f"select day, file_path from ({files}) group by day, file_path having count(*) = 1"
     return [day for (day,) in spark.ask(f"select distinct day from ({once}) order by day").fetchall()]

@@ -61,6 +61,12 @@ def prefix_of(settings: Settings, run_id: str) -> str:
     return f"{settings.spark_schema_prefix}run_{run_id.replace('-', '')[:12]}_"
 
 
+def day_of(node: Mapping[str, Any]) -> str | None:
+    """The column by which the table of a model of dbt's manifest is cut into partitions on a cluster."""
+    day: str | None = node["config"].get("meta", {}).get("day")
+    return day
+
+
 def snapshots(spark: Spark, prefix: str, marts: Iterable[str]) -> dict[str, int]:
     """The present snapshots of Iceberg's tables."""
     found = {name: spark.ask(f"select snapshot_id from {prefix}marts.{name}.refs where name = 'main'").fetchone() for name in marts}
@@ -110,12 +116,15 @@ def copy_marts(spark: Spark, build: ShownBuild, prefix: str, days: Mapping[str, 
         spark.run(f"insert into {prefix}marts.{name} select * from {build.mart(name)}")
 
 
-def drop_old_builds(settings: Settings, spark: Spark, prefix: str) -> None:
+def drop_old_builds(settings: Settings, spark: Spark, prefix: str, before: Iterable[ShownBuild] = ()) -> None:
     """Drop the schemas of builds that are neither this one, nor shown, nor were until the last.
 
-    Those of killed and refused builds, and of calls of dbt by hand, too.
+    Those of killed and refused builds, and of calls of dbt by hand, too; and those of `before`, whatever their names begin with.
     """
     kept = {prefix, *(build.prefix for build in shown_builds(settings.home))}
+    for gone in {build.prefix for build in before} - kept:
+        for layer in LAYERS:
+            spark.run(f"drop schema if exists {gone}{layer} cascade")
     ours = re.compile(f"({re.escape(settings.spark_schema_prefix)}(?:run_[0-9a-f]+|{TRIED})_)({'|'.join(LAYERS)})")
     for name, *_ in spark.ask("show schemas").fetchall():
         found = ours.fullmatch(name)
@@ -126,6 +135,12 @@ def drop_old_builds(settings: Settings, spark: Spark, prefix: str) -> None:
 def shown_builds(home: Home) -> list[ShownBuild]:
     """What the cluster's `marts` show, and showed before: the latest first."""
     return _noted(home, SHOWN)
+
+
+def builds_before_erasure(home: Home, erased_at: str | None) -> list[str]:
+    """What the names of the schemas begin with of builds that are known, from before the last erasure."""
+    known = [*shown_builds(home), *_noted(home, BUILT)]
+    return sorted({build.prefix for build in known if build.erased_at != erased_at})
 
 
 def note_built(home: Home, build: ShownBuild) -> None:

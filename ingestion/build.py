@@ -74,9 +74,11 @@ def prepare_build(settings: Settings, code_version: str, *, full_refresh: bool =
         home.tmp.mkdir(parents=True, exist_ok=True)
         lake = Lake(home)
         manifests = resolved_batches(lake)
+        # A build that did not become what is published, perhaps of the same batches under other rates, is to be done again.
+        is_left = home.build_file.exists()
         published, copied, built = _base(settings, lake, published_state(home))
         today = reporting_today(settings)
-        build = _decide(settings, today, manifests, built, published, code_version, full_refresh)
+        build = _decide(settings, today, manifests, built, published, code_version, full_refresh, is_left)
         if not (build.needed or always):
             drop_copy_ahead(home)
         else:
@@ -273,6 +275,7 @@ def _decide(
     published: PublishedState | None,
     code_version: str,
     asked: bool,
+    is_left: bool,
 ) -> Build:
     through = max((manifest.batch_seq for manifest in manifests), default=-1)
     reason = None
@@ -299,7 +302,7 @@ def _decide(
     fingerprint = hashlib.sha256(repr(shown).encode()).hexdigest()
     new = sum(manifest.batch_seq > built.through_batch for manifest in manifests)
     return Build(
-        needed=reason is not None or published is None or published.fingerprint != fingerprint,
+        needed=reason is not None or is_left or published is None or published.fingerprint != fingerprint,
         full_refresh=reason is not None,
         why=f"full refresh: {reason}" if reason else f"{new} new batches since the last build",
         through_batch=through,

@@ -4,6 +4,7 @@ What workers write, and what is committed, is on this home's disk, which knows h
 change, so that a copy is made once and is complete when each file has its size. An erasure does change them: after it all are copied again.
 """
 
+import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,8 +16,9 @@ from ingestion.erasure.registry import read_registry
 from ingestion.lake import Lake
 from ingestion.tables import LAKE_TABLES
 from paywall_warehouse.files import replace_text
+from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
-from paywall_warehouse.uris import UPLOADS_AT_ONCE, open_filesystem, put_file
+from paywall_warehouse.uris import UPLOADS_AT_ONCE, open_filesystem, put_file, shown_uri
 
 
 def copy_lake(settings: Settings) -> int:
@@ -49,11 +51,30 @@ def copy_lake(settings: Settings) -> int:
 
 def _forget_erased(settings: Settings, filesystem: AbstractFileSystem, root: str) -> None:
     """Remove a copy that was made before somebody was erased: files that were written anew may have the size that they had."""
-    note = settings.home.root / "state" / "lake_copy.json"
-    noted = json.dumps({"lake": settings.lake, "erased_at": read_registry(settings.home).erased_at})
-    if note.exists() and note.read_text(encoding="utf-8") == noted:
+    # By its digest: a URL may hold a password.
+    name, copies = hashlib.sha256(settings.lake.encode()).hexdigest(), _copies(settings.home)
+    present = {"shown": shown_uri(settings.lake), "erased_at": read_registry(settings.home).erased_at}
+    if copies.get(name) == present:
         return
     for table in LAKE_TABLES:
         with suppress(FileNotFoundError):
             filesystem.rm(f"{root}/{table}", recursive=True)
-    replace_text(note, noted)
+    replace_text(_note(settings.home), json.dumps(copies | {name: present}))
+
+
+def copies_before_erasure(home: Home) -> list[str]:
+    """Where copies of the lake lie, passwords left out, that were made before the last person was erased from it."""
+    erased_at = read_registry(home).erased_at
+    return [str(one["shown"]) for one in _copies(home).values() if one["erased_at"] != erased_at]
+
+
+def _copies(home: Home) -> dict[str, dict[str, str | None]]:
+    """Every copy that was made of this home's lake."""
+    with suppress(FileNotFoundError):
+        copies: dict[str, dict[str, str | None]] = json.loads(_note(home).read_text(encoding="utf-8"))
+        return copies
+    return {}
+
+
+def _note(home: Home) -> Path:
+    return home.root / "state" / "lake_copies.json"

@@ -4,6 +4,7 @@
 builds, it builds anew.
 """
 
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -22,6 +23,7 @@ from exports.spark_publish import (
     ShownBuild,
     built,
     copy_marts,
+    day_of,
     drop_old_builds,
     note_built,
     prefix_of,
@@ -36,6 +38,7 @@ from ingestion.erasure.registry import read_registry
 from ingestion.lake_copy import copy_lake
 from ingestion.price_book import resolve_price_book
 from orchestration.dbt import Dbt, DbtBuild, DbtError, build_command
+from orchestration.warehouse import exclusive
 from paywall_warehouse.build_file import published_state
 from paywall_warehouse.settings import Settings, load_settings
 from paywall_warehouse.sizes import size
@@ -56,8 +59,9 @@ class ClusterBuild:
         published = published_state(self._settings.home)
         if self._plan.full_refresh or published is None:
             return None
-        known = (one for one in shown_builds(self._settings.home) if one.table_format == self._settings.spark_table_format)
-        return next((one for one in known if one.fingerprint == published.fingerprint), None)
+        # The latest first: another one may have come from the same lake on the same day, with other rates.
+        base = next((one for one in shown_builds(self._settings.home) if one.fingerprint == published.fingerprint), None)
+        return base if base and base.table_format == self._settings.spark_table_format else None
 
     @property
     def _goes_on_in(self) -> ShownBuild | None:
@@ -79,9 +83,11 @@ class ClusterBuild:
         settings, base, marts = self._settings, self._base, mart_nodes(manifest)
         self._dbt.operate("prepare_cluster", questions=[calendar_question(settings)], statements=[])
         spark = Spark(settings)
-        drop_old_builds(settings, spark, self.prefix)
+        # Where it is not known what is shown, such as in a home that came back from a backup, that is found out when this build is.
+        if shown_builds(settings.home):
+            drop_old_builds(settings, spark, self.prefix)
         if base:
-            days = {name: node["config"]["partition_by"] for name, node in marts.items() if node["config"]["materialized"] == "incremental"}
+            days = {name: day for name, node in marts.items() if (day := day_of(node))}
             if base.table_format == ICEBERG:
                 restore(spark, base, days)
             if not self._goes_on_in:
@@ -97,8 +103,7 @@ class ClusterBuild:
         for statement in state_statements(self.prefix, self._plan.through_batch, full_refresh=base is None):
             spark.run(statement)
         pinned = snapshots(spark, self.prefix, marts) if settings.spark_table_format == ICEBERG else {}
-        brought = bring_marts(settings, spark, self.prefix, pinned, marts)
-        noted = ShownBuild(
+        build = ShownBuild(
             prefix=self.prefix,
             snapshots=pinned,
             built_through=self._plan.through_batch,
@@ -106,7 +111,8 @@ class ClusterBuild:
             erased_at=read_registry(settings.home).erased_at,
             added=self._goes_on_in.added + 1 if self._goes_on_in else 0,
         )
-        note_built(settings.home, noted)
+        brought = bring_marts(settings, spark, build, marts)
+        note_built(settings.home, build)
         Dbt(settings).operate("describe_marts")
         if brought.days:
             tell("days brought back: " + ", ".join(f"{name} {days}" for name, days in brought.days.items()))
@@ -121,20 +127,23 @@ class ClusterPublication:
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._build = settings, built(settings.home)
+        with duckdb.connect(str(settings.home.build_file), config=settings.duckdb_config()) as connection:
+            [(fingerprint,)] = connection.execute("select fingerprint from ops.build_state").fetchall()
+        if fingerprint != self._build.fingerprint:
+            raise NotPublishedError("The build file is not what came from the cluster last, but DuckDB's: run the job `refresh`.")
         self._spark = _connected(settings, self._build.prefix)
 
     @property
     def books(self) -> SparkBooks:
-        """What the checks before publication ask."""
-        return SparkBooks(self._spark, self._build.prefix)
+        """What the checks before publication ask: what is going to be shown, whatever is written there meanwhile."""
+        return SparkBooks(self._spark, self._build.prefix, self._build.snapshots)
 
     def show(self) -> None:
         """Let the cluster's `marts` show the build; none stays there that still names an erased person."""
         marts = mart_nodes(Dbt(self._settings).prepare_manifest())
         before = shown_builds(self._settings.home)
         show_build(self._settings, self._spark, self._build, marts)
-        if any(one.erased_at != self._build.erased_at for one in before):
-            drop_old_builds(self._settings, self._spark, self._build.prefix)
+        drop_old_builds(self._settings, self._spark, self._build.prefix, before)
 
 
 def mart_on_cluster(settings: Settings, connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> ClusterMart | None:
@@ -166,10 +175,15 @@ def mart_nodes(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def main() -> None:
-    """A call of dbt on the cluster that the settings name."""
+    """A call of dbt on the cluster that the settings name; runs wait for its end, and the next one drops what it built."""
     settings = load_settings()
     if settings.warehouse_target != SPARK:
         sys.exit("Set WAREHOUSE_TARGET=spark to build on a cluster.")
+    with exclusive(settings.home, "dbt by hand", None, logging.getLogger(__name__)):
+        _called_by_hand(settings)
+
+
+def _called_by_hand(settings: Settings) -> None:
     prefix = f"{settings.spark_schema_prefix}{TRIED}_"
     tried = Dbt(settings, target=SPARK, schema_prefix=prefix)
     try:

@@ -3,13 +3,15 @@
 import logging
 from collections.abc import Callable
 
-from exports.spark_publish import shown_builds
+from exports.aside import Aside
+from exports.spark_publish import builds_before_erasure
 from ingestion.erasure.erase import Erased, UnknownUserError, erase, files_naming, rewrite_landed
 from ingestion.erasure.landed import Naming
+from ingestion.erasure.registry import read_registry
+from ingestion.lake_copy import copies_before_erasure
 from ingestion.landing import Landing
 from ingestion.load import landed_files
 from ingestion.receiver.segments import seal_local
-from orchestration.cluster import SPARK
 from orchestration.instance import open_instance
 from orchestration.run import GOOD, NOT_PUBLISHED, run_once
 from orchestration.warehouse import exclusive
@@ -28,13 +30,16 @@ def erase_user(settings: Settings, user: str, *, rewrite_landing: bool, tell: Ca
                 tell(f"Nothing that was loaded names {user!r}: `user_id` in marts.dim_users is what to give. Nothing was changed.")
                 return NOT_PUBLISHED
             tell(f"{erased.rows:,} rows of the lake now name {erased.pseudonym} instead.")
+            # Of a run that was killed while a cluster gave its marts.
+            Aside(settings).forget()
             _handle_landed(settings, user, erased, rewrite_landing, tell)
         code = run_once(settings, instance)
     if code != GOOD:
         tell(f"{home.published_file} and the exports still name the person: mend what stopped this run, and run again.")
-    if settings.warehouse_target != SPARK and shown_builds(home):
-        schemas = ", ".join(f"{build.prefix}marts" for build in shown_builds(home))
-        tell(f"What this home has built on a cluster still names the person: a run with WAREHOUSE_TARGET=spark drops it ({schemas}).")
+    for copy in copies_before_erasure(home):
+        tell(f"The copy of the lake at {copy} still names the person: a run with WAREHOUSE_TARGET=spark and that LAKE_URI makes it anew.")
+    for prefix in builds_before_erasure(home, read_registry(home).erased_at):
+        tell(f"The schemas {prefix}* on a cluster still name the person: a run with WAREHOUSE_TARGET=spark drops them there.")
     return code
 
 

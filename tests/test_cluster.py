@@ -29,7 +29,16 @@ from exports.datasets import DATASETS
 from exports.publication import NotPublishedError
 from exports.query import SliceRequest, write_slice
 from exports.spark_books import SparkAnswer, in_spark
-from exports.spark_publish import ShownBuild, copy_marts, drop_old_builds, restore, show_build, shown_builds, snapshots
+from exports.spark_publish import (
+    ShownBuild,
+    builds_before_erasure,
+    copy_marts,
+    drop_old_builds,
+    restore,
+    show_build,
+    shown_builds,
+    snapshots,
+)
 from ingestion.cluster_build import lake_table, small_table
 from orchestration.cli import land_sample_data
 from paywall_warehouse.build_file import note_publication
@@ -485,12 +494,19 @@ def test_no_build_stays_that_names_an_erased_person(tmp_path: Path) -> None:
     settings = load_settings(_env_file=None, warehouse_home=tmp_path)
     spark: Any = Recorder(["run_aa_marts", "run_bb_marts", "run_cc_marts", "try_marts"], {})
     erased = "2026-10-05T12:00:00+00:00"
-    for prefix, erased_at in (("run_aa_", None), ("run_bb_", None), ("run_cc_", erased)):
+    for prefix, erased_at in (("old_run_99_", None), ("run_aa_", None), ("run_bb_", None), ("run_cc_", erased)):
+        before = shown_builds(settings.home)
         show_build(settings, spark, ShownBuild(prefix, {}, 1, prefix, erased_at), MARTS)
     assert [build.prefix for build in shown_builds(settings.home)] == ["run_cc_"]
+    assert builds_before_erasure(settings.home, None) == ["run_cc_"]
+    assert builds_before_erasure(settings.home, erased) == []
     spark.told.clear()
     drop_old_builds(settings, spark, "run_cc_")
     assert spark.told == [f"drop schema if exists {schema} cascade" for schema in ("run_aa_marts", "run_bb_marts", "try_marts")]
+    spark.told.clear()
+    # Those that were shown go whatever SPARK_SCHEMA_PREFIX is now.
+    drop_old_builds(settings, spark, "run_cc_", [ShownBuild("old_run_99_", {}, 1, "f"), *before])
+    assert "drop schema if exists old_run_99_marts cascade" in spark.told
 
 
 def test_a_view_names_the_snapshot_that_was_checked(tmp_path: Path) -> None:

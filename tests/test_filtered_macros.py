@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import localcontext
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -388,6 +389,19 @@ def test_where_the_ledger_is_on_a_cluster_the_macros_refuse_what_needs_entries(
     assert books.rows(f"from marts.{call}")
     with pytest.raises(duckdb.InvalidInputException, match=r"marts\.fct_ledger_entries is on the cluster.*: ask there"):
         without_ledger.execute(f"from marts.{call}").fetchall()
+
+
+def test_without_another_of_the_large_marts_there_are_no_macros(without_ledger: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    """Those of the build before would read what is not there."""
+    settings = load_settings(_env_file=None, warehouse_home=tmp_path)
+    ((file,),) = without_ledger.execute("select path from duckdb_databases() where not internal").fetchall()
+    with duckdb.connect(shutil.copy(file, settings.home.build_file)) as db:
+        db.execute("drop table marts.fct_user_days")
+    Dbt(settings).operate("describe_marts")
+    with duckdb.connect(str(settings.home.build_file), read_only=True) as db:
+        assert (
+            db.execute("select function_name from duckdb_functions() where function_type = 'table_macro' and not internal").fetchall() == []
+        )
 
 
 MARTS = (

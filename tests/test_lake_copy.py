@@ -11,7 +11,7 @@ import pytest
 from exports.aside import written_aside
 from ingestion.erasure.erase import erase
 from ingestion.lake import Lake
-from ingestion.lake_copy import copy_lake
+from ingestion.lake_copy import copies_before_erasure, copy_lake
 from ingestion.price_book import resolve_price_book
 from paywall_warehouse.settings import Settings, load_settings
 from tests.builders import charge, deposit, land, ledger_file
@@ -84,6 +84,21 @@ def test_after_an_erasure_the_copy_is_made_anew(home: Path, tmp_path: Path) -> N
     assert copied(settings)[entries] != before[entries]
     book = sum(file.stat().st_size for file in Lake(settings.home).price_book.glob("*.parquet"))
     assert copy_lake(settings) == book, "once"
+
+
+def test_copies_that_still_name_an_erased_person_are_known(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    places = [f"memory://{uuid.uuid4().hex}/lake" for _ in range(2)]
+    one, other = (load_settings(_env_file=None, warehouse_home=tmp_path, lake_uri=place) for place in places)
+    copy_lake(one)
+    copy_lake(other)
+    assert copies_before_erasure(one.home) == []
+    erase(one, "alice")
+    # Other tests have made copies, too.
+    assert set(copies_before_erasure(one.home)) >= set(places)
+    resolve_price_book(other)
+    copy_lake(other)
+    assert set(copies_before_erasure(one.home)) & set(places) == {places[0]}
 
 
 def test_the_lake_itself_is_not_copied(home: Path, tmp_path: Path) -> None:

@@ -10,17 +10,24 @@ import pytest
 
 from exports.spark_arrival import bring_marts
 from exports.spark_books import SparkAnswer
+from exports.spark_publish import ShownBuild, day_of
 from ingestion.build import prepare_build
 from ingestion.price_book import resolve_price_book
+from orchestration.cluster import mart_nodes
+from orchestration.dbt import PROJECT, Dbt
 from paywall_warehouse.settings import Settings, load_settings
 
 MARTS: dict[str, dict[str, Any]] = {
     "fct_user_days": {
         "columns": {"user_id": {"data_type": "varchar"}, "date_day": {"data_type": "date"}, "usage": {"data_type": "decimal(38, 12)"}},
-        "config": {"partition_by": "date_day"},
+        "config": {"meta": {"day": "date_day"}},
     },
-    "dim_users": {"columns": {"user_id": {"data_type": "varchar"}}, "config": {"partition_by": None}},
+    "dim_users": {"columns": {"user_id": {"data_type": "varchar"}}, "config": {}},
 }
+
+
+# Every read of a mart names the snapshot that is going to be shown.
+OF_SNAPSHOT = re.compile(r"(run_aa_marts\.\w+) version as of \d+")
 
 
 class Cluster:
@@ -49,12 +56,14 @@ class Cluster:
         written = re.fullmatch(r"insert overwrite directory '(.+)' using parquet (.+)", statement)
         assert written
         Path(written[1]).mkdir(parents=True)
-        self.tables.execute(f"copy ({written[2]}) to '{written[1]}/part.parquet'")
-        self.written.append(written[2])
+        query = OF_SNAPSHOT.sub(r"\1", written[2])
+        self.tables.execute(f"copy ({query}) to '{written[1]}/part.parquet'")
+        self.written.append(query)
 
     def ask(self, query: str) -> SparkAnswer:
         query = query.replace("partition.date_day", "day")
         query = re.sub(r"run_aa_marts\.fct_user_days\.files version as of (\d+)", r"(from days_of_snapshots where snapshot = \1)", query)
+        query = OF_SNAPSHOT.sub(r"\1", query)
         query = query.replace("run_aa_marts.fct_user_days.snapshots", "(select snapshot as snapshot_id from days_of_snapshots)")
         found = self.tables.execute(query)
         return SparkAnswer([name for name, *_ in found.description], found.fetchall())
@@ -82,9 +91,13 @@ def cluster(settings: Settings) -> Iterator[Cluster]:
     cluster.tables.close()
 
 
+def build_of(snapshots: dict[str, int]) -> ShownBuild:
+    return ShownBuild("run_aa_", snapshots, 0, "f")
+
+
 def brought(settings: Settings, cluster: Any, snapshots: dict[str, int]) -> dict[str, int]:
     """Bring, and see that what is here is what is there; how many days came of which mart."""
-    said = bring_marts(settings, cluster, "run_aa_", snapshots, MARTS)
+    said = bring_marts(settings, cluster, build_of(snapshots), MARTS)
     rows = cluster.tables.execute("select user_id, date_day, usage from run_aa_marts.fct_user_days order by all").fetchall()
     with duckdb.connect(str(settings.home.build_file), read_only=True) as here:
         assert here.execute("from marts.fct_user_days order by all").fetchall() == rows
@@ -92,6 +105,36 @@ def brought(settings: Settings, cluster: Any, snapshots: dict[str, int]) -> dict
     assert said.rows == {"fct_user_days": len(rows), "dim_users": 1}
     assert said.left == []
     return said.days
+
+
+def test_the_models_say_by_which_days_their_tables_are_cut(settings: Settings) -> None:
+    """Also as dbt parses them for DuckDB, which knows no partitions."""
+    days = {name: day_of(node) for name, node in mart_nodes(Dbt(settings).prepare_manifest()).items()}
+    assert {name: day for name, day in days.items() if day} == {
+        "fct_daily_revenue": "date_day",
+        "fct_ledger_entries": "entry_date",
+        "fct_user_days": "date_day",
+        "fct_user_months": "month_start",
+        "fct_wallet_days": "date_day",
+    }
+    models = (PROJECT / "models" / "marts").glob("*.sql")
+    cut = {file.stem: re.findall(r"partition_by=day_partition\('(\w+)'\)", file.read_text(encoding="utf-8")) for file in models}
+    assert {name: columns[0] for name, columns in cut.items() if columns} == {name: day for name, day in days.items() if day}
+
+
+def test_a_file_of_which_half_has_come_is_not_added_to_by_duckdb(settings: Settings, cluster: Cluster) -> None:
+    cluster.set_day("2026-10-02", ("ada", "2"), ("eve", "1"))
+    cluster.tables.execute("drop table run_aa_marts.dim_users")
+    spark: Any = cluster
+    with pytest.raises(duckdb.CatalogException):
+        bring_marts(settings, spark, build_of(cluster.snapshot(2, d1="a", d2="e", d3="c")), MARTS)
+    with duckdb.connect(str(settings.home.build_file)) as here:
+        # As of a build that has ended.
+        here.execute("update ops.build_state set meaning = ?, code_version = '1'", [settings.meaning()])
+        here.execute("create or replace table ops.built_models as select model, model_id from raw.models")
+        here.execute("create or replace table ops.built_rates as select * exclude (source) from raw.model_rates")
+    assert not prepare_build(settings, "1", always=True).full_refresh
+    assert prepare_build(settings.model_copy(update={"warehouse_target": "duckdb"}), "1", always=True).full_refresh
 
 
 def test_only_days_with_other_files_come_again(settings: Settings, cluster: Cluster) -> None:
@@ -127,7 +170,7 @@ def test_all_comes_where_duckdb_has_built_since(settings: Settings, cluster: Clu
 def test_all_comes_where_it_stayed_on_the_cluster(settings: Settings, cluster: Cluster) -> None:
     few = settings.model_copy(update={"spark_publish_max_rows": 1})
     spark: Any = cluster
-    said = bring_marts(few, spark, "run_aa_", cluster.snapshot(1), MARTS)
+    said = bring_marts(few, spark, build_of(cluster.snapshot(1)), MARTS)
     assert (said.rows, said.left) == ({"dim_users": 1}, ["fct_user_days"])
     cluster.written.clear()
     brought(settings, cluster, cluster.snapshot(1))
@@ -139,7 +182,7 @@ def test_rows_that_did_not_come_stop_the_run(settings: Settings, cluster: Cluste
     cluster.set_day("2026-10-02", ("ada", "2"), ("eve", "1"))
     spark: Any = cluster
     with pytest.raises(RuntimeError, match="has 5 rows on the cluster, 4 of them came"):
-        bring_marts(settings, spark, "run_aa_", cluster.snapshot(2, d1="a", d2="b", d3="c"), MARTS)
+        bring_marts(settings, spark, build_of(cluster.snapshot(2, d1="a", d2="b", d3="c")), MARTS)
     brought(settings, cluster, cluster.snapshot(3, d1="a", d2="g", d3="c"))
     assert cluster.written == [
         "select * from run_aa_marts.fct_user_days where date_day in (date '2026-10-02')",

@@ -11,7 +11,10 @@
         {%- endfor -%}
     {%- endfor -%}
     {%- set macros = create_table_macros() -%}
-    {%- if macros | trim -%}{%- do run_query(macros) -%}{%- endif -%}
+    {%- set forgotten -%}
+        {%- for name in ('kpis', 'usage', 'cohorts', 'balances') %}drop macro table if exists marts.{{ name }}; {% endfor -%}
+    {%- endset -%}
+    {%- do run_query(macros if macros | trim else forgotten) -%}
     {#- Looking for relations has begun a transaction. -#}
     {%- do run_query('commit') -%}
 {%- endmacro %}

@@ -2,6 +2,7 @@
     config(
         materialized='incremental',
         incremental_strategy='replace_touched',
+        meta={'day': 'entry_date'},
         partition_by=day_partition('entry_date'),
         touched_rows='touched_entries',
         touched_match='present.entry_id = touched.entry_id',

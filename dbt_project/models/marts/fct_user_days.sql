@@ -2,6 +2,7 @@
     config(
         materialized='incremental',
         incremental_strategy='replace_touched',
+        meta={'day': 'date_day'},
         partition_by=day_partition('date_day'),
         touched_rows='touched_user_days',
         touched_match='present.date_day = touched.entry_date and present.user_id = touched.user_id',

@@ -2,6 +2,7 @@
     config(
         materialized='incremental',
         incremental_strategy='replace_touched',
+        meta={'day': 'month_start'},
         partition_by=day_partition('month_start'),
         touched_rows='touched_user_months',
         touched_match='present.month_start = touched.month_start and present.user_id = touched.user_id',

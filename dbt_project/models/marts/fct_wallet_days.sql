@@ -2,6 +2,7 @@
     config(
         materialized='incremental',
         incremental_strategy='replace_touched',
+        meta={'day': 'date_day'},
         partition_by=day_partition('date_day'),
         touched_rows='touched_wallets',
         touched_match='present.user_id = touched.user_id and present.paywall_id = touched.paywall_id and present.currency = touched.currency'
