@@ -165,10 +165,18 @@ def test_readers_see_old_numbers_until_new_ones_are_checked(home: Path, tmp_path
     assert values[0] == Decimal("1.250000000001")
 
 
+def test_a_build_that_was_not_published_is_done_again(home: Path) -> None:
+    """Of the same batches and day, so that nothing but the file tells: a check may have failed after rates had changed."""
+    settings = load_settings(warehouse_home=home, as_of=AS_OF)
+    assert prepare_build(settings, code_version()).needed
+    settings.home.build_file.unlink()
+    assert not prepare_build(settings, code_version()).needed
+
+
 def test_a_rebuild_that_was_cut_short_is_followed_by_another(home: Path) -> None:
     """Else some tables would be in the one time zone and some in the other."""
     utc = load_settings(warehouse_home=home, as_of=AS_OF)
     berlin = load_settings(warehouse_home=home, as_of=AS_OF, reporting_timezone="Europe/Berlin")
-    assert not prepare_build(utc, code_version()).needed
+    assert not prepare_build(utc, code_version()).full_refresh
     assert prepare_build(berlin, code_version()).full_refresh  # and here the process is killed
     assert prepare_build(utc, code_version()).full_refresh
