@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     spark_table_format: Literal["parquet", "iceberg"] = "parquet"
     spark_schema_prefix: str = Field(default="", pattern=r"^([a-z][a-z0-9_]*)?$")
     spark_publish_max_rows: int = Field(default=100_000_000, ge=0)
-    spark_copy_every: int = Field(default=30, ge=0)
+    spark_copy_every: int = Field(default=10, ge=0)
 
     @field_validator("warehouse_home")
     @classmethod
