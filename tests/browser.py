@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -180,14 +180,15 @@ class Screen:
         wanted = self.page.get_by_role("option", name=option, exact=True)
         field.click()
         self.page.get_by_role("option").first.wait_for()
-        field.press_sequentially(option)
-        try:
-            wanted.click(timeout=TIMEOUT_MS / 4)
-        except PlaywrightTimeoutError:
-            # A busy machine loses keys; a person would see that and type again.
+        for pause in (0, 30, 100, 300):
+            # A busy machine loses keys; a person would see that, and type again, slower.
             field.fill("")
-            field.press_sequentially(option)
-            wanted.click()
+            field.press_sequentially(option, delay=pause)
+            with suppress(PlaywrightTimeoutError):
+                wanted.click(timeout=TIMEOUT_MS / 4)
+                break
+        else:
+            raise AssertionError(f"{label} offers no {option}")
         self.page.keyboard.press("Escape")  # a list from which several are chosen stays open
 
     def switch(self, label: str) -> None:
