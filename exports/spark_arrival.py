@@ -13,7 +13,7 @@ import duckdb
 
 from exports.aside import Aside, written_aside
 from exports.spark_books import Spark
-from exports.spark_publish import ShownBuild, day_of
+from exports.spark_publish import ShownBuild, day_of, is_one_of
 from paywall_warehouse.build_file import ARRIVED, ON_CLUSTER
 from paywall_warehouse.quoting import quoted
 from paywall_warehouse.settings import Settings
@@ -101,13 +101,13 @@ def _leave(connection: duckdb.DuckDBPyConnection, mart: _Mart) -> None:
 def _bring(connection: duckdb.DuckDBPyConnection, spark: Spark, aside: Aside, mart: _Mart, days: list[date] | None) -> None:
     if days == []:
         return
-    if days is None:
+    day = day_of(mart.node)
+    if days is None or day is None:
         where = ""
         connection.execute(f"drop table if exists {mart.here}")
         connection.execute(f"create table {mart.here} ({mart.columns})")
     else:
-        listed = ", ".join(f"date '{day}'" for day in days)
-        where = f" where {day_of(mart.node)} in ({listed})"
+        where = f" where {is_one_of(day, days)}"
         connection.execute(f"delete from {mart.here}{where}")
     spark.run(f"insert overwrite directory '{aside.location(mart.name)}' using parquet select * from {mart.build.mart(mart.name)}{where}")
     connection.execute(f"insert into {mart.here} by name select * from {aside.parquet(mart.name)}")

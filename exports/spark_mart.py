@@ -11,7 +11,7 @@ from exports.aside import written_aside
 from exports.contents import Contents, read_contents
 from exports.datasets import Dataset, Table
 from exports.spark_books import Spark, SparkBooks
-from exports.spark_publish import ShownBuild
+from exports.spark_publish import ShownBuild, is_one_of
 from paywall_warehouse.quoting import quoted
 from paywall_warehouse.settings import Settings
 
@@ -37,9 +37,8 @@ class ClusterMart:
         name, day = self._dataset.mart, self._dataset.day
         where, order = "true" if days else "false", ""
         if day and days:
-            listed = ", ".join(f"date '{one}'" for one in days)
             # In order within each file, so that DuckDB passes over the other days; without moving rows, of which a hot day may have many.
-            where, order = f"{day} in ({listed})", f" sort by {day}"
+            where, order = is_one_of(day, days), f" sort by {day}"
         with written_aside(self._settings) as aside:
             query = f"select * from {self._build.mart(name)} where {where}{order}"
             self._spark.run(f"insert overwrite directory '{aside.location(name)}' using parquet {query}")

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,12 @@ def day_of(node: Mapping[str, Any]) -> str | None:
     """The column by which the table of a model of dbt's manifest is cut into partitions on a cluster."""
     day: str | None = node["config"].get("meta", {}).get("day")
     return day
+
+
+def is_one_of(day: str, days: Iterable[date | None]) -> str:
+    """A condition, in the words of Spark and of DuckDB: the column holds one of some days, of which there is one at least."""
+    listed = ", ".join(f"date '{one}'" for one in days)
+    return f"{day} in ({listed})"
 
 
 def snapshots(spark: Spark, prefix: str, marts: Iterable[str]) -> dict[str, int]:
