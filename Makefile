@@ -37,7 +37,7 @@ endef
 run: $(if $(filter spark,$(WAREHOUSE_TARGET)),$(SPARK)/.installed,$(INSTALLED))
 	$(<D)/bin/paywall-warehouse run --sample
 
-# Side by side what leaves a core idle: types for most of a minute; Spark, and installing it, for a third of their time.
+# Side by side what leaves a core idle: types for most of a minute, Spark for a third of its time.
 test: $(INSTALLED)
 	$(MAKE) --jobs 2 lint types
 	$(MAKE) --jobs 2 parity unit
