@@ -36,6 +36,10 @@ BREAKS = {
         "A dispute is open or lost, and the credit is still there.",
         "Take the credit back now, or when the dispute is lost. One that is won closes the break by itself.",
     ),
+    "over_clawed_back": BreakWords(
+        "More credit was taken back than money went back to the customer.",
+        "Give the difference back: a positive adjustment that has the deposit as related_id, or a later version of the entry that took too much.",
+    ),
     "refund_not_clawed_back": BreakWords(
         "Money went back to the customer, and the credit is still there in full or in part.",
         "Book a refund of the deposit, a withdrawal or a negative adjustment with the deposit as related_id.",

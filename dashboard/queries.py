@@ -417,7 +417,7 @@ def case_history(snapshot: Snapshot, case_id: str) -> list[Row]:
 
 def sources(snapshot: Snapshot) -> list[Row]:
     """Whether each processor's data are there, and how far they reach."""
-    return snapshot.rows("select * from marts.rpt_reconciliation_sources order by rail, source")
+    return snapshot.rows("select * from marts.rpt_reconciliation_sources order by rail, source, account_id")
 
 
 def rollforward(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]:

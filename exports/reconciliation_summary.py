@@ -39,18 +39,32 @@ class Break:
 
 @dataclass(frozen=True)
 class SourceState:
-    """A source that the reconciliation needs, with its verdict: `complete`, `missing`, `stale` or `gaps`."""
+    """A source that the reconciliation needs, with its verdict: `complete`, `missing`, `stale`, `gaps` or `partial`."""
 
     rail: str
     source: str
+    account: str
+    """The Stripe account; `default` where files name none, and for other rails."""
     data_until: datetime | None
+    missing_currencies: list[str]
+    """Currencies of credits that no file of the account covers."""
     verdict: str
 
-    def told(self) -> str:
-        """The state in words; instants are UTC."""
+    def describe(self) -> str:
+        """Return the state in a sentence; instants are UTC."""
         until = f", its data end {self.data_until:%Y-%m-%d %H:%M} UTC" if self.data_until and self.verdict != "missing" else ""
+        if self.rail == "unknown":
+            if self.verdict == "missing":
+                return "no payments were landed, so that deposits which name no payment were compared with nothing"
+            return f"a source of payments is stale for deposits that name no payment{until}"
         name = self.source if self.rail == "stripe" else f"{self.source} of {self.rail}"
-        return f"{name} {'has gaps' if self.verdict == 'gaps' else f'is {self.verdict}'}{until}"
+        if self.account != "default":
+            name += f" of {self.account}"
+        if self.verdict == "gaps":
+            return f"{name} has gaps{until}"
+        if self.verdict == "partial":
+            return f"{name} covers no {', '.join(currency.upper() for currency in self.missing_currencies)}{until}"
+        return f"{name} is {self.verdict}{until}"
 
 
 @dataclass(frozen=True)
@@ -96,7 +110,8 @@ def reconciliation(path: Path) -> Reconciliation:
             group by all order by priority, count(*) desc, break_type, rail, currency"""
         ).fetchall()
         sources = connection.execute(
-            "select rail, source, data_until, verdict from marts.rpt_reconciliation_sources order by rail <> 'stripe', rail, source"
+            """select rail, source, account_id, data_until, missing_currencies, verdict from marts.rpt_reconciliation_sources
+            order by rail <> 'stripe', rail, source, account_id"""
         ).fetchall()
     return Reconciliation(cases, matched, pending, [OpenBreaks(*row) for row in breaks], [SourceState(*row) for row in sources])
 

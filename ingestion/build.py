@@ -17,6 +17,7 @@ import pyarrow as pa
 from ingestion.erasure.registry import read_registry
 from ingestion.lake import Lake, Manifest
 from ingestion.price_book import resolved_batches
+from ingestion.stripe.coverage import named_currency
 from ingestion.tables import BREAKS, LAKE_TABLES, LOADED_FILES, SETTINGS, TOUCHED_KEYS, defined, shown_name, typed
 from paywall_warehouse.build_file import (
     ARRIVED,
@@ -146,6 +147,8 @@ def loaded_files(manifests: Iterable[Manifest]) -> list[dict[str, Any]]:
         {
             **{name: value for name, value in asdict(file).items() if name not in ("fingerprint", "facts")},
             **{name: (file.facts or {}).get(name) for name in FACTS},
+            # Batches of earlier versions do not have it among their facts.
+            "covered_currency": file.facts.get("covered_currency", named_currency(file.path)) if file.facts else None,
             "batch_seq": manifest.batch_seq,
             "loaded_at": manifest.loaded_at,
         }

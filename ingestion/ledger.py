@@ -48,9 +48,9 @@ STATUSES = {
 
 # What later stages need out of the metadata, under each name that the product's documentation writes it with.
 METADATA_KEYS = {
-    "payment_intent_id": ("payment_intent", "paymentIntent"),
-    "charge_id": ("charge",),
-    "checkout_session_id": ("checkout_session", "checkoutSession", "checkoutSessionId"),
+    "payment_intent_id": ("payment_intent", "payment_intent_id", "paymentIntent", "paymentIntentId"),
+    "charge_id": ("charge", "charge_id", "chargeId"),
+    "checkout_session_id": ("checkout_session", "checkout_session_id", "checkoutSession", "checkoutSessionId"),
     "payment_id": ("payment_id", "paymentId"),
     "rail": ("rail",),
     "funding": ("funding",),

@@ -197,6 +197,7 @@ LOADED_FILES: Final = {
     "livemode": "boolean",
     "covered_from": "timestamptz",
     "covered_until": "timestamptz",
+    "covered_currency": "varchar",
 }
 
 SETTINGS: Final = {

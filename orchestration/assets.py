@@ -464,7 +464,7 @@ def publication_metadata(publication: Publication) -> dict[str, Any]:
     rows = "\n".join(f"| {name} | {count:,} |" for name, count in publication.row_counts.items())
     state = reconciliation(publication.path)
     if state.is_needed:
-        metadata["reconciliation"] = dg.MetadataValue.md("\n".join([state.headline, "", *(f"- {gap.told()}" for gap in state.gaps)]))
+        metadata["reconciliation"] = dg.MetadataValue.md("\n".join([state.headline, "", *(f"- {gap.describe()}" for gap in state.gaps)]))
     if state.breaks:
         metadata["open breaks"] = dg.MetadataValue.md(report.breaks_by_type(state))
         metadata["first breaks"] = dg.MetadataValue.md(report.break_table(open_breaks(publication.path, BREAKS_SHOWN)))

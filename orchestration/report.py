@@ -81,7 +81,7 @@ def reconciliation_lines(state: Reconciliation) -> list[str]:
     """The verdict, what makes it incomplete, and the open breaks by type; nothing where there is nothing to reconcile."""
     if not state.is_needed:
         return []
-    lines = [state.headline, *(f"  ! {gap.told()}" for gap in state.gaps)]
+    lines = [state.headline, *(f"  ! {gap.describe()}" for gap in state.gaps)]
     rows = [
         (
             f"  {group.cases:,} ×",

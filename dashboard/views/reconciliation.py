@@ -33,6 +33,7 @@ def _sources(context: Context) -> None:
         columns = [
             text_column("rail", "Rail"),
             text_column("source", "Source"),
+            text_column("account_id", "Account"),
             count_column("records", "Records"),
             instant_column("data_until", "Data reach until", context.timezone),
             text_column("verdict", "Verdict"),

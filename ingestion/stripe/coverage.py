@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
+from babel.numbers import list_currencies
 from pydantic import TypeAdapter
 
 from ingestion.landing import Landing, LandingFile
@@ -23,6 +24,8 @@ SIDECAR: Final = ".run.json"
 MAX_SIDECAR_BYTES: Final = 64 << 10
 # As the Dashboard names its downloads: Balance_Summary_USD_2026-10-01_to_2026-10-31_America-Toronto.csv, both days included.
 DAYS_IN_NAME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})_to_(\d{4}-\d{2}-\d{2})(?:_([A-Za-z][A-Za-z0-9+_-]*))?")
+# In front of the days, where only the rows of one balance were asked for.
+CURRENCY_IN_NAME: Final = re.compile(r"(?:^|[_ -])([A-Z]{3})_\d{4}-\d{2}-\d{2}_to_")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class FileFacts:
     covered_until: datetime | None
     timezone: str
     """IANA name of the zone of times that are not marked as UTC."""
+    covered_currency: str | None = None
+    """The only currency whose rows the file has; None where it was made for all."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +97,27 @@ def facts_of(landing: Landing, file: LandingFile) -> FileFacts:
     timezone: str
     span: Span | tuple[None, None]
     timezone, span = _named_span(posixpath.basename(file.path))
+    currency = named_currency(file.path)
     folder, name = posixpath.split(file.location)
     if sidecar := read_sidecar(landing, f"{folder}/{sidecar_name(name)}"):
         account, livemode, span = sidecar.account or account, sidecar.livemode, sidecar.span
         timezone = str(sidecar.parameters.get("timezone", "UTC"))
+        currency = sidecar.parameters.get("currency")
     if timezone not in available_timezones():
         timezone = "UTC"
-    return FileFacts(report_folder(file.path), account, livemode, span[0], span[1], timezone)
+    return FileFacts(
+        report_folder(file.path), account, livemode, span[0], span[1], timezone, str(currency).lower() if currency else None
+    )
+
+
+def named_currency(path: str) -> str | None:
+    """Return the currency that a Dashboard download's name states, in lower case; None where it states none.
+
+    Only a currency of ISO 4217 counts: `Report_NEW_2026-…` is no file of one currency. `ALL` is no lek there, since Stripe holds no
+    balances in it.
+    """
+    found = CURRENCY_IN_NAME.search(posixpath.basename(path))
+    return found[1].lower() if found and found[1] != "ALL" and found[1] in list_currencies() else None
 
 
 def _named_span(name: str) -> tuple[str, Span | tuple[None, None]]:

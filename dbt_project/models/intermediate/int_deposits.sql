@@ -4,19 +4,23 @@ entries as (select * from {{ ref('fct_ledger_entries') }} where status = 'settle
 
 deposits as (select * from entries where entry_type = 'deposit' and funding = 'paid'),
 
--- Contract 5: what takes a credit back names its deposit. In another currency it takes back something else.
-takers as (
+-- Contract 5: what takes a credit back, or gives it again, names its deposit. Only what moves the deposit's own wallet counts.
+movements as (
 
     select
-        related_entry_id as entry_id,
-        currency,
-        sum(case when entry_type = 'adjustment' then -amount else amount end) as clawed_back_amount,
-        max(occurred_at) as clawed_back_at
-    from entries
-    where
-        related_entry_id is not null
-        and (entry_type in ('refund', 'withdrawal') or entry_type = 'adjustment' and amount < 0)
-    group by related_entry_id, currency
+        deposits.entry_id,
+        -sum(entries.balance_effect) as clawed_back_amount,
+        max(case when entries.balance_effect < 0 then entries.occurred_at end) as clawed_back_at,
+        max(case when entries.balance_effect > 0 then entries.occurred_at end) as restored_at
+    from deposits
+    inner join entries
+        on
+            deposits.entry_id = entries.related_entry_id
+            and deposits.user_id = entries.user_id
+            and deposits.paywall_id = entries.paywall_id
+            and deposits.currency = entries.currency
+    where entries.entry_type in ('refund', 'withdrawal', 'adjustment')
+    group by deposits.entry_id
 
 )
 
@@ -34,10 +38,11 @@ select
     ---------- money
     deposits.currency,
     deposits.amount,
-    {{ money('takers.clawed_back_amount') }} as clawed_back_amount,
+    greatest({{ money('movements.clawed_back_amount') }}, {{ money('0') }}) as clawed_back_amount,
 
     ---------- time
     deposits.occurred_at,
-    takers.clawed_back_at
+    movements.clawed_back_at,
+    movements.restored_at
 from deposits
-left join takers on deposits.entry_id = takers.entry_id and deposits.currency = takers.currency
+left join movements on deposits.entry_id = movements.entry_id

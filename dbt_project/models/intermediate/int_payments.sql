@@ -49,6 +49,8 @@ select
     cast(stripe_payments.paid_amount as decimal(38, 12)) as paid_amount,
     cast(stripe_payments.refunded_amount as decimal(38, 12)) as refunded_amount,
     cast(stripe_payments.disputed_amount as decimal(38, 12)) as disputed_amount,
+    stripe_payments.has_unknown_refund,
+    stripe_payments.has_unknown_dispute,
 
     ---------- money, as it was settled
     stripe_payments.settlement_currency,
@@ -81,6 +83,8 @@ select
     amount as paid_amount,
     cast(returned_amount as decimal(38, 12)) as refunded_amount,
     cast(case when status = 'disputed' then amount - returned_amount else 0 end as decimal(38, 12)) as disputed_amount,
+    false as has_unknown_refund,
+    false as has_unknown_dispute,
 
     ---------- money, as it was settled; a fee that nobody states is unknown, and so is the net
     currency as settlement_currency,

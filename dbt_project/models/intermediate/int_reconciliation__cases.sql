@@ -6,6 +6,8 @@ deposits as (select * from {{ ref('int_deposits') }}),
 
 matches as (select * from {{ ref('int_deposits__matched') }}),
 
+reach as (select * from {{ ref('int_reconciliation__reach') }}),
+
 credits as (
 
     select
@@ -21,39 +23,52 @@ credits as (
 
 ),
 
-credited as (
+-- Currencies are never added: each has its own sums.
+credited_by_currency as (
 
     select
         payment_key,
-        {{ sorted_list('entry_id') }} as deposit_entry_ids,
-        count(*) as deposits,
-        min_by(match_method, rank) as match_method,
-        min(user_id) as user_id,
-        min(checkout_session_id) as checkout_session_id,
-        min(payment_id) as payment_id,
-        -- Currencies are never added: what was credited in the currency that was paid, and else in the first one.
-        coalesce(bool_or(is_in_paid_currency), false) as has_paid_currency,
-        coalesce(bool_or(not is_in_paid_currency), false) as has_other_currency,
-        coalesce(min(paid_currency) filter (where is_in_paid_currency), min(currency)) as ledger_currency,
-        sum(amount) filter (where is_in_paid_currency) as amount_in_paid_currency,
-        sum(clawed_back_amount) filter (where is_in_paid_currency) as clawed_back_in_paid_currency,
-        min(occurred_at) as first_credited_at,
-        max(occurred_at) as last_credited_at,
-        max(clawed_back_at) as clawed_back_at
+        currency,
+        is_in_paid_currency,
+        sum(amount) as amount,
+        sum(clawed_back_amount) as clawed_back_amount
     from credits
-    group by payment_key
+    group by payment_key, currency, is_in_paid_currency
 
 ),
 
-credited_otherwise as (
+-- What was credited in the currency that was paid is shown, and else what was credited in the first of the others.
+shown_currencies as (
+
+    select
+        *,
+        row_number() over (partition by payment_key order by is_in_paid_currency desc nulls last, currency) as position,
+        bool_or(not coalesce(is_in_paid_currency, false) and amount <> clawed_back_amount) over (partition by payment_key) as has_net_in_other_currency
+    from credited_by_currency
+
+),
+
+credited as (
 
     select
         credits.payment_key,
-        sum(credits.amount) as amount,
-        sum(credits.clawed_back_amount) as clawed_back_amount
+        {{ sorted_list('credits.entry_id') }} as deposit_entry_ids,
+        count(*) as deposits,
+        min_by(credits.match_method, credits.rank) as match_method,
+        min(credits.user_id) as user_id,
+        min(credits.checkout_session_id) as checkout_session_id,
+        min(credits.payment_id) as payment_id,
+        coalesce(bool_or(not credits.is_in_paid_currency), false) as has_other_currency,
+        bool_or(shown.has_net_in_other_currency) as has_net_in_other_currency,
+        min(shown.currency) as ledger_currency,
+        min(shown.amount) as amount,
+        min(shown.clawed_back_amount) as clawed_back_amount,
+        min(credits.occurred_at) as first_credited_at,
+        max(credits.occurred_at) as last_credited_at,
+        max(credits.clawed_back_at) as clawed_back_at,
+        max(credits.restored_at) as restored_at
     from credits
-    inner join credited on credits.payment_key = credited.payment_key and credits.currency = credited.ledger_currency
-    where not credited.has_paid_currency
+    inner join shown_currencies as shown on credits.payment_key = shown.payment_key and shown.position = 1
     group by credits.payment_key
 
 ),
@@ -73,11 +88,10 @@ of_payments as (
         true as has_payment,
         credited.match_method,
         coalesce(credited.has_other_currency, false) as has_other_currency,
+        coalesce(credited.has_net_in_other_currency, false) as has_net_in_other_currency,
         credited.ledger_currency,
-        case when credited.has_paid_currency then credited.amount_in_paid_currency else credited_otherwise.amount end as ledger_amount,
-        case
-            when credited.has_paid_currency then credited.clawed_back_in_paid_currency else credited_otherwise.clawed_back_amount
-        end as clawed_back_amount,
+        credited.amount as ledger_amount,
+        credited.clawed_back_amount,
         payments.paid_currency,
         payments.paid_amount,
         payments.settlement_currency,
@@ -86,16 +100,20 @@ of_payments as (
         payments.settled_net,
         payments.refunded_amount,
         payments.disputed_amount,
+        payments.has_unknown_refund,
+        payments.has_unknown_dispute,
         payments.paid_at,
         payments.refunded_at,
         payments.disputed_at,
         credited.first_credited_at,
         credited.last_credited_at,
         payments.last_event_at,
-        credited.clawed_back_at
+        credited.clawed_back_at,
+        credited.restored_at,
+        cast(null as {{ instant_type() }}) as data_until,
+        false as has_no_source
     from payments
     left join credited on payments.payment_key = credited.payment_key
-    left join credited_otherwise on payments.payment_key = credited_otherwise.payment_key
 
 ),
 
@@ -114,6 +132,7 @@ of_lone_deposits as (
         false as has_payment,
         cast(null as {{ text_type() }}) as match_method,
         false as has_other_currency,
+        false as has_net_in_other_currency,
         deposits.currency as ledger_currency,
         deposits.amount as ledger_amount,
         deposits.clawed_back_amount,
@@ -125,15 +144,21 @@ of_lone_deposits as (
         cast(null as decimal(38, 12)) as settled_net,
         cast(null as decimal(38, 12)) as refunded_amount,
         cast(null as decimal(38, 12)) as disputed_amount,
+        false as has_unknown_refund,
+        false as has_unknown_dispute,
         cast(null as {{ instant_type() }}) as paid_at,
         cast(null as {{ instant_type() }}) as refunded_at,
         cast(null as {{ instant_type() }}) as disputed_at,
         deposits.occurred_at as first_credited_at,
         deposits.occurred_at as last_credited_at,
         cast(null as {{ instant_type() }}) as last_event_at,
-        deposits.clawed_back_at
+        deposits.clawed_back_at,
+        deposits.restored_at,
+        reach.data_until,
+        coalesce(reach.has_no_source, false) as has_no_source
     from deposits
     anti join matches on deposits.entry_id = matches.entry_id
+    left join reach on deposits.entry_id = reach.entry_id
 
 )
 

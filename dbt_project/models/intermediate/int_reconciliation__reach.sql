@@ -1,50 +1,46 @@
 with
 
-transactions as (select * from {{ ref('int_stripe__transactions') }}),
+deposits as (select * from {{ ref('int_deposits') }}),
 
-coverage as (select * from {{ ref('int_stripe__coverage') }} where source = 'stripe/balance_change_from_activity.itemized'),
+matches as (select * from {{ ref('int_deposits__matched') }}),
 
-files as (select * from {{ source('raw', 'loaded_files') }}),
+accounts as (select distinct account_id from {{ ref('int_stripe__accounts') }}),
 
-mode as (select * from {{ ref('stg_stripe__mode') }}),
+stripe_reach as (select * from {{ ref('int_stripe__reach') }}),
+
+sessions as (select * from {{ ref('int_stripe__sessions') }} where payment_intent_id is not null),
+
+session_lists as (select * from {{ ref('int_stripe__session_lists') }}),
 
 rail_payments as (select * from {{ ref('stg_rails__payments') }}),
 
--- Files that do not say what they cover: then the last row tells.
-spanless as (
-
-    select count(*) as files
-    from files
-    inner join mode on files.livemode = mode.livemode
-    where files.status = 'loaded' and files.report_type like 'balance_change_from_activity.%' and files.covered_until is null
-
-),
-
-stripe_reach as (
-
-    select max(transactions.created_at) as data_until
-    from transactions
-    cross join spanless
-    where spanless.files > 0
-
-    union all
-
-    -- A month that is missing hides whatever happened in it: the data reach to the first gap.
-    select max(coverage.covered_until) as data_until
-    from coverage
-    cross join spanless
-    where coverage.piece = 1 or spanless.files > 0
-
-),
-
-by_rail as (
+lone_deposits as (
 
     select
-        'stripe' as rail,
-        max(data_until) as data_until
-    from stripe_reach
+        deposits.entry_id,
+        deposits.rail,
+        deposits.currency,
+        -- Nothing but its session ties it to a payment, and nobody has said yet which payment that is.
+        coalesce(deposits.payment_intent_id, deposits.charge_id) is null
+        and deposits.checkout_session_id is not null
+        and sessions.checkout_session_id is null as waits_for_session
+    from deposits
+    anti join matches on deposits.entry_id = matches.entry_id
+    left join sessions on deposits.checkout_session_id = sessions.checkout_session_id
 
-    union all
+),
+
+kinds as (
+
+    select distinct
+        rail,
+        currency,
+        waits_for_session
+    from lone_deposits
+
+),
+
+rails as (
 
     select
         rail,
@@ -52,19 +48,61 @@ by_rail as (
     from rail_payments
     group by rail
 
+),
+
+-- Every source that could hold the payment of a kind of deposit: all accounts of Stripe, its rail, and all of them where it names no rail.
+candidates as (
+
+    select
+        kinds.rail,
+        kinds.currency,
+        kinds.waits_for_session,
+        case
+            when not kinds.waits_for_session then stripe_reach.data_until
+            when stripe_reach.data_until < session_lists.looked_at then stripe_reach.data_until
+            when stripe_reach.data_until is not null then session_lists.looked_at
+        end as data_until
+    from kinds
+    cross join accounts
+    left join stripe_reach on accounts.account_id = stripe_reach.account_id and kinds.currency = stripe_reach.paid_currency
+    left join session_lists on accounts.account_id = session_lists.account_id
+    where kinds.rail in ('stripe', 'unknown')
+
+    union all
+
+    select
+        kinds.rail,
+        kinds.currency,
+        kinds.waits_for_session,
+        rails.data_until
+    from kinds
+    inner join rails on kinds.rail = rails.rail or kinds.rail = 'unknown'
+
+),
+
+reached as (
+
+    select
+        rail,
+        currency,
+        waits_for_session,
+        -- One source that does not reach is enough: the payment may be in it.
+        case when count(*) = count(data_until) then min(data_until) end as data_until
+    from candidates
+    group by rail, currency, waits_for_session
+
 )
 
 select
-    rail,
-    data_until
-from by_rail
-where data_until is not null
-
-union all
-
--- Money of which nobody says how it came may have come on any rail.
-select
-    'unknown' as rail,
-    max(data_until) as data_until
-from by_rail
-having max(data_until) is not null
+    lone_deposits.entry_id,
+    lone_deposits.rail,
+    lone_deposits.currency,
+    lone_deposits.waits_for_session,
+    reached.data_until,
+    lone_deposits.rail = 'unknown' and reached.rail is null as has_no_source
+from lone_deposits
+left join reached
+    on
+        lone_deposits.rail = reached.rail
+        and lone_deposits.currency = reached.currency
+        and lone_deposits.waits_for_session = reached.waits_for_session

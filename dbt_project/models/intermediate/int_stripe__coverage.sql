@@ -8,6 +8,7 @@ spans as (
     select
         files.account_id,
         files.source,
+        files.covered_currency,
         files.covered_from,
         least(files.covered_until, files.loaded_at) as covered_until
     from {{ source('raw', 'loaded_files') }} as files
@@ -16,38 +17,40 @@ spans as (
 
 ),
 
--- A span that begins after all before it have ended begins a new piece.
-reached as (
+-- A file of one currency says nothing of the others; a file of all of them says something of each.
+currencies as (
 
-    select
-        *,
-        max(covered_until) over (
-            partition by account_id, source
-            order by covered_from, covered_until
-            rows between unbounded preceding and 1 preceding
-        ) as reached_before
+    select distinct
+        account_id,
+        source,
+        covered_currency as currency
+    from spans
+
+    union
+
+    select distinct
+        account_id,
+        source,
+        cast(null as {{ text_type() }}) as currency
     from spans
 
 ),
 
-numbered as (
+spans_by_currency as (
 
     select
-        *,
-        sum(case when reached_before is null or covered_from > reached_before then 1 else 0 end) over (
-            partition by account_id, source
-            order by covered_from, covered_until
-            rows between unbounded preceding and current row
-        ) as piece
-    from reached
+        currencies.account_id,
+        currencies.source,
+        currencies.currency,
+        spans.covered_from,
+        spans.covered_until
+    from currencies
+    inner join spans
+        on
+            currencies.account_id = spans.account_id
+            and currencies.source = spans.source
+            and (spans.covered_currency is null or spans.covered_currency = currencies.currency)
 
 )
 
-select
-    account_id,
-    source,
-    cast(piece as bigint) as piece,
-    min(covered_from) as covered_from,
-    max(covered_until) as covered_until
-from numbered
-group by account_id, source, piece
+{{ gapless_pieces('spans_by_currency', ['account_id', 'source', 'currency']) }}

@@ -24,7 +24,60 @@ paid as (
 
 ),
 
+-- Stripe may state the customer's amount on some rows only. What a row states in settlement currency alone is left out of the sums in
+-- the customer's currency; it does not make the stated amounts unknown.
+returns as (
+
+    select
+        transactions.*,
+        paid.paid_currency,
+        paid.settled_gross as paid_gross,
+        coalesce(transactions.presentment_currency = paid.paid_currency, false) as is_stated
+    from transactions
+    inner join paid on transactions.payment_key = paid.payment_key
+    where transactions.movement in ('refund', 'dispute')
+
+),
+
 -- Money that went back. A refund that failed, or a dispute that was won, brings it in again.
+movements as (
+
+    select
+        payment_key,
+        movement,
+        max(payment_intent_id) as payment_intent_id,
+        min(charge_id) as charge_id,
+        max(user_id) as user_id,
+        -sum(presentment_amount) filter (where is_stated) as stated_amount,
+        -sum(gross) >= max(paid_gross) as is_whole,
+        -- What came in again has another rate than what went out: where not all is stated, rows are counted instead.
+        sum(case when gross < 0 then 1 when gross > 0 then -1 else 0 end) <= 0 as is_undone,
+        coalesce(sum(case when gross < 0 then 1 when gross > 0 then -1 else 0 end) filter (where not is_stated), 0) as unstated_rows,
+        bool_and(is_stated) as is_stated,
+        max(created_at) as last_event_at,
+        min(created_at) as first_event_at
+    from returns
+    group by payment_key, movement
+
+),
+
+amounts as (
+
+    select
+        movements.*,
+        case
+            when movements.is_stated then movements.stated_amount
+            when movements.is_undone then 0
+            when movements.is_whole then paid.paid_amount
+            -- Less came in again than is stated, or more went out: what is stated is a part of what is gone, or none of it is known.
+            when movements.unstated_rows >= 0 then movements.stated_amount
+        end as amount,
+        not movements.is_stated and not movements.is_undone and not movements.is_whole and movements.unstated_rows <> 0 as has_unknown_part
+    from movements
+    inner join paid on movements.payment_key = paid.payment_key
+
+),
+
 returned as (
 
     select
@@ -32,86 +85,43 @@ returned as (
         max(payment_intent_id) as payment_intent_id,
         min(charge_id) as charge_id,
         max(user_id) as user_id,
-        min(presentment_currency) as returned_currency,
-        max(presentment_currency) as other_returned_currency,
-        -sum(presentment_amount) filter (where movement = 'refund') as refunded_amount,
-        -sum(gross) filter (where movement = 'refund') as refunded_gross,
-        -sum(presentment_amount) filter (where movement = 'dispute') as disputed_amount,
-        -sum(gross) filter (where movement = 'dispute') as disputed_gross,
-        count(*) filter (where movement = 'refund' and gross < 0) <= count(*) filter (where movement = 'refund' and gross > 0) as is_refund_undone,
-        count(*) filter (where movement = 'dispute' and gross < 0) <= count(*) filter (where movement = 'dispute' and gross > 0) as is_dispute_undone,
-        max(created_at) as last_event_at,
-        min(created_at) filter (where movement = 'refund') as refunded_at,
-        min(created_at) filter (where movement = 'dispute') as disputed_at
-    from transactions
-    where movement in ('refund', 'dispute')
+        max(amount) filter (where movement = 'refund') as refunded_amount,
+        max(amount) filter (where movement = 'dispute') as disputed_amount,
+        coalesce(bool_or(has_unknown_part) filter (where movement = 'refund'), false) as has_unknown_refund,
+        coalesce(bool_or(has_unknown_part) filter (where movement = 'dispute'), false) as has_unknown_dispute,
+        max(last_event_at) as last_event_at,
+        min(first_event_at) filter (where movement = 'refund') as refunded_at,
+        min(first_event_at) filter (where movement = 'dispute') as disputed_at
+    from amounts
     group by payment_key
-
-),
-
-joined as (
-
-    select
-        paid.payment_key,
-        coalesce(paid.payment_intent_id, returned.payment_intent_id) as payment_intent_id,
-        coalesce(paid.charge_id, returned.charge_id) as charge_id,
-        coalesce(paid.user_id, returned.user_id) as user_id,
-        paid.paid_currency,
-        paid.paid_amount,
-        paid.settlement_currency,
-        paid.settled_gross,
-        paid.settled_fee,
-        paid.settled_net,
-        greatest(coalesce(returned.refunded_amount, 0), 0) as refunded_amount,
-        greatest(coalesce(returned.refunded_gross, 0), 0) as refunded_gross,
-        greatest(coalesce(returned.disputed_amount, 0), 0) as disputed_amount,
-        greatest(coalesce(returned.disputed_gross, 0), 0) as disputed_gross,
-        -- Stripe may state the customer's amount on charges only: then what went back is known in settlement currency.
-        coalesce(
-            paid.paid_currency <> returned.returned_currency or paid.paid_currency <> returned.other_returned_currency, false
-        ) as is_returned_converted,
-        -- What came in again has another rate than what went out.
-        coalesce(returned.is_refund_undone, true) as is_refund_undone,
-        coalesce(returned.is_dispute_undone, true) as is_dispute_undone,
-        paid.paid_at,
-        coalesce(greatest(paid.last_event_at, returned.last_event_at), paid.last_event_at) as last_event_at,
-        returned.refunded_at,
-        returned.disputed_at
-    from paid
-    left join returned on paid.payment_key = returned.payment_key
 
 )
 
 select
     ---------- ids
-    payment_key,
-    payment_intent_id,
-    charge_id,
-    user_id,
+    paid.payment_key,
+    coalesce(paid.payment_intent_id, returned.payment_intent_id) as payment_intent_id,
+    coalesce(paid.charge_id, returned.charge_id) as charge_id,
+    coalesce(paid.user_id, returned.user_id) as user_id,
 
     ---------- money, as the customer sees it
-    paid_currency,
-    paid_amount,
-    case
-        when not is_returned_converted then refunded_amount
-        when refunded_gross = 0 or is_refund_undone then 0
-        when refunded_gross >= settled_gross then paid_amount
-    end as refunded_amount,
-    case
-        when not is_returned_converted then disputed_amount
-        when disputed_gross = 0 or is_dispute_undone then 0
-        when disputed_gross >= settled_gross then paid_amount
-    end as disputed_amount,
+    paid.paid_currency,
+    paid.paid_amount,
+    case when returned.refunded_at is null or returned.refunded_amount < 0 then 0 else returned.refunded_amount end as refunded_amount,
+    case when returned.disputed_at is null or returned.disputed_amount < 0 then 0 else returned.disputed_amount end as disputed_amount,
+    coalesce(returned.has_unknown_refund, false) as has_unknown_refund,
+    coalesce(returned.has_unknown_dispute, false) as has_unknown_dispute,
 
     ---------- money, in the currency of the account's balance
-    settlement_currency,
-    settled_gross,
-    settled_fee,
-    settled_net,
+    paid.settlement_currency,
+    paid.settled_gross,
+    paid.settled_fee,
+    paid.settled_net,
 
     ---------- time
-    paid_at,
-    last_event_at,
-    refunded_at,
-    disputed_at
-from joined
+    paid.paid_at,
+    coalesce(greatest(paid.last_event_at, returned.last_event_at), paid.last_event_at) as last_event_at,
+    returned.refunded_at,
+    returned.disputed_at
+from paid
+left join returned on paid.payment_key = returned.payment_key

@@ -136,7 +136,7 @@ payout_sums as (
 -- Which itemised reports reach over the whole span of a summary. A file that does not say what it covers is taken to do so.
 compared as (
 
-    select
+    select distinct
         balances.account_id,
         balances.path,
         balances.currency,
@@ -147,6 +147,7 @@ compared as (
         on
             sources.account_id = coverage.account_id
             and sources.source = coverage.source
+            and (coverage.currency is null or balances.currency = coverage.currency)
             and balances.covered_from >= coverage.covered_from
             and balances.covered_until <= coverage.covered_until
     where balances.is_all_there_is or sources.is_unknown and balances.covered_until is not null or coverage.piece is not null

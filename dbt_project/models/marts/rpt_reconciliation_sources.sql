@@ -6,8 +6,6 @@ with
 
 deposits as (select * from {{ ref('int_deposits') }}),
 
-matches as (select * from {{ ref('int_deposits__matched') }}),
-
 mode as (select * from {{ ref('stg_stripe__mode') }}),
 
 -- Sessions of both modes tie ids together.
@@ -22,11 +20,13 @@ files as (
 
 rail_payments as (select * from {{ ref('stg_rails__payments') }}),
 
-reach as (select * from {{ ref('int_reconciliation__reach') }}),
+accounts as (select * from {{ ref('int_stripe__accounts') }}),
 
-coverage as (select * from {{ ref('int_stripe__coverage') }}),
+stripe_reach as (select * from {{ ref('int_stripe__reach') }}),
 
-sessions as (select * from {{ ref('int_stripe__sessions') }} where payment_intent_id is not null),
+session_lists as (select * from {{ ref('int_stripe__session_lists') }}),
+
+lone_deposits as (select * from {{ ref('int_reconciliation__reach') }}),
 
 settings as (select * from {{ ref('stg_run__settings') }}),
 
@@ -44,60 +44,81 @@ stripe_sources as (
 
 ),
 
-accepted as (
+-- Once Stripe is in use it has an account, of which nothing may have been landed.
+stripe_accounts as (
 
-    select
-        source,
-        sum(accepted) as records
-    from files
-    group by source
+    select distinct account_id
+    from accounts
+
+    union all
+
+    select 'default' as account_id
+    where
+        not exists (select 1 as one from accounts)
+        and (
+            exists (select 1 as one from deposits where rail = 'stripe')
+            or exists (select 1 as one from files)
+        )
 
 ),
 
--- How far a source reaches, and how long ago somebody last looked: a file that does not say what it covers says when it was landed.
+-- How far a source of an account reaches, and how long ago somebody last looked: a file that does not say what it covers says when it was landed.
 reached as (
 
     select
-        source,
-        max(least(covered_until, loaded_at)) filter (where covered_until is not null) as data_until,
-        max(case when covered_until is null then loaded_at else least(covered_until, loaded_at) end) as looked_at
+        coalesce(accounts.account_id, files.account_id) as account_id,
+        files.source,
+        sum(files.accepted) as records,
+        max(least(files.covered_until, files.loaded_at)) filter (where files.covered_until is not null) as data_until,
+        max(case when files.covered_until is null then files.loaded_at else least(files.covered_until, files.loaded_at) end) as looked_at
     from files
-    group by source
+    left join accounts on files.account_id = accounts.stated_account_id
+    group by coalesce(accounts.account_id, files.account_id), files.source
 
 ),
 
-gaps as (
-
-    select count(*) as pieces
-    from coverage
-    where source = 'stripe/balance_change_from_activity.itemized' and piece > 1
-
-),
-
--- Deposits that only a session ties to their payment; those whose session nobody has heard of, and could have by now.
-session_deposits as (
+-- Deposits without a payment that are older than the grace.
+overdue_deposits as (
 
     select
-        count(*) as deposits,
-        count(*) filter (where sessions.checkout_session_id is null) as untied,
-        count(*) filter (
-            where sessions.checkout_session_id is null
-            and deposits.occurred_at > reached.looked_at
-            and {{ later_by_days('deposits.occurred_at', 'settings.recon_grace_days') }} <= settings.as_of
-        ) as unreached
-    from deposits
+        lone_deposits.entry_id,
+        lone_deposits.rail,
+        lone_deposits.currency,
+        deposits.occurred_at
+    from lone_deposits
+    inner join deposits on lone_deposits.entry_id = deposits.entry_id
     cross join settings
-    left join reached on reached.source = 'stripe/checkout_sessions'
-    left join sessions on deposits.checkout_session_id = sessions.checkout_session_id
-    where deposits.checkout_session_id is not null and deposits.payment_intent_id is null and deposits.charge_id is null
+    where {{ later_by_days('deposits.occurred_at', 'settings.recon_grace_days') }} <= settings.as_of
 
 ),
 
-stripe_use as (
+unheard_sessions as (
 
     select
-        exists (select 1 as one from deposits where rail = 'stripe')
-        or exists (select 1 as one from files where source like 'stripe/%') as is_used
+        stripe_accounts.account_id,
+        count(*) as deposits,
+        count(*) filter (where overdue_deposits.occurred_at > session_lists.looked_at) as unreached
+    from stripe_accounts
+    cross join lone_deposits
+    left join overdue_deposits on lone_deposits.entry_id = overdue_deposits.entry_id
+    left join session_lists on stripe_accounts.account_id = session_lists.account_id
+    where lone_deposits.waits_for_session
+    group by stripe_accounts.account_id
+
+),
+
+-- Currencies of credits that wait for a payment of which no file of the account could tell.
+uncovered_currencies as (
+
+    select
+        stripe_accounts.account_id,
+        {{ sorted_list('currencies.currency') }} as currencies
+    from stripe_accounts
+    cross join (select distinct currency from overdue_deposits where rail in ('stripe', 'unknown')) as currencies
+    inner join stripe_reach as whole on stripe_accounts.account_id = whole.account_id and whole.paid_currency is null
+    left join stripe_reach on stripe_accounts.account_id = stripe_reach.account_id and currencies.currency = stripe_reach.paid_currency
+    where whole.data_until is not null and stripe_reach.data_until is null
+    group by stripe_accounts.account_id
 
 ),
 
@@ -106,23 +127,30 @@ stripe_rows as (
     select
         'stripe' as rail,
         stripe_sources.source,
-        coalesce(accepted.records, 0) as records,
-        case when stripe_sources.source = 'stripe/balance_change_from_activity.itemized' then reach.data_until else reached.data_until end as data_until,
+        stripe_accounts.account_id,
+        coalesce(reached.records, 0) as records,
         case
-            when stripe_sources.source = 'stripe/checkout_sessions' and session_deposits.deposits = 0 then 'complete'
-            when stripe_sources.source = 'stripe/checkout_sessions' and session_deposits.unreached > 0 and reached.source is not null then 'stale'
-            when
-                stripe_sources.source = 'stripe/checkout_sessions'
-                and session_deposits.untied = session_deposits.deposits and reached.source is null
-                then 'missing'
+            when stripe_sources.source = 'stripe/balance_change_from_activity.itemized' then stripe_reach.data_until
+            else reached.data_until
+        end as data_until,
+        case
+            when stripe_sources.source = 'stripe/balance_change_from_activity.itemized' then uncovered_currencies.currencies
+        end as missing_currencies,
+        case
+            when stripe_sources.source = 'stripe/checkout_sessions' and coalesce(unheard_sessions.deposits, 0) = 0 then 'complete'
+            when stripe_sources.source = 'stripe/checkout_sessions' and reached.source is null then 'missing'
+            when stripe_sources.source = 'stripe/checkout_sessions' and unheard_sessions.unreached > 0 then 'stale'
             when stripe_sources.source = 'stripe/checkout_sessions' then 'complete'
             -- A report that was landed may say that there was nothing.
-            when not exists (select 1 as one from files where files.source = stripe_sources.source) then 'missing'
-            when stripe_sources.source = 'stripe/balance_change_from_activity.itemized' and gaps.pieces > 0 then 'gaps'
+            when reached.source is null then 'missing'
+            when stripe_sources.source = 'stripe/balance_change_from_activity.itemized' and stripe_reach.has_gaps then 'gaps'
             when
                 stripe_sources.source = 'stripe/balance_change_from_activity.itemized'
-                and coalesce({{ later_by_days('reach.data_until', 'greatest(settings.recon_grace_days, ' ~ freshest_days ~ ')') }} < settings.as_of, true)
+                and coalesce(
+                    {{ later_by_days('stripe_reach.data_until', 'greatest(settings.recon_grace_days, ' ~ freshest_days ~ ')') }} < settings.as_of, true
+                )
                 then 'stale'
+            when stripe_sources.source = 'stripe/balance_change_from_activity.itemized' and uncovered_currencies.account_id is not null then 'partial'
             when stripe_sources.source = 'stripe/payouts.itemized' and reached.data_until < summarized.data_until then 'stale'
             when
                 stripe_sources.source <> 'stripe/balance_change_from_activity.itemized'
@@ -131,14 +159,13 @@ stripe_rows as (
             else 'complete'
         end as verdict
     from stripe_sources
+    cross join stripe_accounts
     cross join settings
-    cross join session_deposits
-    cross join gaps
-    inner join stripe_use on stripe_use.is_used
-    left join accepted on stripe_sources.source = accepted.source
-    left join reached on stripe_sources.source = reached.source
-    left join reached as summarized on summarized.source = 'stripe/balance.summary'
-    left join reach on reach.rail = 'stripe'
+    left join reached on stripe_sources.source = reached.source and stripe_accounts.account_id = reached.account_id
+    left join reached as summarized on summarized.source = 'stripe/balance.summary' and stripe_accounts.account_id = summarized.account_id
+    left join stripe_reach on stripe_accounts.account_id = stripe_reach.account_id and stripe_reach.paid_currency is null
+    left join unheard_sessions on stripe_accounts.account_id = unheard_sessions.account_id
+    left join uncovered_currencies on stripe_accounts.account_id = uncovered_currencies.account_id
 
 ),
 
@@ -157,7 +184,8 @@ payments_by_rail as (
 
     select
         rail,
-        count(*) as records
+        count(*) as records,
+        max(paid_at) as data_until
     from rail_payments
     group by rail
 
@@ -167,14 +195,12 @@ payments_by_rail as (
 unreached as (
 
     select
-        deposits.rail,
+        overdue_deposits.rail,
         count(*) as deposits
-    from deposits
-    cross join settings
-    inner join reach on deposits.rail = reach.rail
-    anti join matches on deposits.entry_id = matches.entry_id
-    where deposits.occurred_at > reach.data_until and {{ later_by_days('deposits.occurred_at', 'settings.recon_grace_days') }} <= settings.as_of
-    group by deposits.rail
+    from overdue_deposits
+    inner join payments_by_rail on overdue_deposits.rail = payments_by_rail.rail
+    where overdue_deposits.occurred_at > payments_by_rail.data_until
+    group by overdue_deposits.rail
 
 ),
 
@@ -183,33 +209,71 @@ rail_rows as (
     select
         other_rails.rail,
         'payments' as source,
+        'default' as account_id,
         coalesce(payments_by_rail.records, 0) as records,
-        reach.data_until,
+        payments_by_rail.data_until,
         case
             when payments_by_rail.rail is null then 'missing'
             when unreached.rail is not null then 'stale'
             else 'complete'
         end as verdict
     from other_rails
-    cross join settings
     left join payments_by_rail on other_rails.rail = payments_by_rail.rail
-    left join reach on other_rails.rail = reach.rail
     left join unreached on other_rails.rail = unreached.rail
+
+),
+
+-- Credits that name no rail are compared with every source. Where there is none, or where one ends before them, nothing was compared.
+unknown_rows as (
+
+    select
+        'unknown' as rail,
+        'payments' as source,
+        'default' as account_id,
+        0 as records,
+        min(lone_deposits.data_until) as data_until,
+        case
+            when bool_or(lone_deposits.has_no_source) then 'missing'
+            when bool_or(coalesce(overdue_deposits.occurred_at > lone_deposits.data_until, overdue_deposits.entry_id is not null)) then 'stale'
+            else 'complete'
+        end as verdict
+    from lone_deposits
+    left join overdue_deposits on lone_deposits.entry_id = overdue_deposits.entry_id
+    where lone_deposits.rail = 'unknown'
+    having count(*) > 0
 
 )
 
 select
     rail,
     source,
+    account_id,
     {{ whole('records') }} as records,
     data_until,
+    coalesce(missing_currencies, {{ no_texts() }}) as missing_currencies,
     verdict
 from stripe_rows
+
 union all
+
 select
     rail,
     source,
+    account_id,
     {{ whole('records') }} as records,
     data_until,
+    {{ no_texts() }} as missing_currencies,
     verdict
 from rail_rows
+
+union all
+
+select
+    rail,
+    source,
+    account_id,
+    {{ whole('records') }} as records,
+    data_until,
+    {{ no_texts() }} as missing_currencies,
+    verdict
+from unknown_rows

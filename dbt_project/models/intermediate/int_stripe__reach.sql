@@ -1,0 +1,201 @@
+with
+
+accounts as (select * from {{ ref('int_stripe__accounts') }}),
+
+coverage as (select * from {{ ref('int_stripe__coverage') }} where source = 'stripe/balance_change_from_activity.itemized'),
+
+mode as (select * from {{ ref('stg_stripe__mode') }}),
+
+transactions as (
+
+    select
+        accounts.account_id,
+        transactions.movement,
+        transactions.currency,
+        transactions.presentment_currency,
+        transactions.created_at
+    from {{ ref('int_stripe__transactions') }} as transactions
+    inner join accounts on transactions.account_id = accounts.stated_account_id
+
+),
+
+deposit_currencies as (select distinct currency from {{ ref('int_deposits') }} where rail in ('stripe', 'unknown')),
+
+named_accounts as (select distinct account_id from accounts),
+
+-- Files that do not say what they cover: then the last row tells.
+spanless as (
+
+    select distinct accounts.account_id
+    from {{ source('raw', 'loaded_files') }} as files
+    inner join mode on files.livemode = mode.livemode
+    inner join accounts on files.account_id = accounts.stated_account_id
+    where
+        files.status = 'loaded'
+        and files.source = 'stripe/balance_change_from_activity.itemized'
+        and files.covered_until is null
+
+),
+
+last_rows as (
+
+    select
+        transactions.account_id,
+        max(transactions.created_at) as data_until
+    from transactions
+    inner join spanless on transactions.account_id = spanless.account_id
+    group by transactions.account_id
+
+),
+
+-- The same account may have files under its name and without one: their spans together have the gaps that count.
+spans as (
+
+    select
+        accounts.account_id,
+        coverage.currency,
+        coverage.covered_from,
+        coverage.covered_until
+    from coverage
+    inner join accounts on coverage.account_id = accounts.stated_account_id
+
+),
+
+-- A balance that no file is of alone is NULL, as in int_stripe__coverage.
+scopes as (
+
+    select
+        account_id,
+        cast(null as {{ text_type() }}) as currency
+    from named_accounts
+
+    union
+
+    select
+        account_id,
+        currency
+    from spans
+
+),
+
+spans_of_scopes as (
+
+    select
+        scopes.account_id,
+        scopes.currency,
+        spans.covered_from,
+        spans.covered_until
+    from scopes
+    inner join spans on scopes.account_id = spans.account_id and (spans.currency is null or spans.currency = scopes.currency)
+
+),
+
+pieces as (
+
+    {{ gapless_pieces('spans_of_scopes', ['account_id', 'currency']) }}
+
+),
+
+-- A month that is missing hides whatever happened in it: the data reach to the first gap.
+reached as (
+
+    select
+        scopes.account_id,
+        scopes.currency,
+        greatest(
+            max(case when pieces.piece = 1 or last_rows.account_id is not null then pieces.covered_until end), max(last_rows.data_until)
+        ) as data_until,
+        coalesce(max(pieces.piece) > 1, false) and max(spanless.account_id) is null as has_gaps
+    from scopes
+    left join spanless on scopes.account_id = spanless.account_id
+    left join last_rows on scopes.account_id = last_rows.account_id
+    left join pieces on scopes.account_id = pieces.account_id and scopes.currency is not distinct from pieces.currency
+    group by scopes.account_id, scopes.currency
+
+),
+
+-- Which balances an account is known to have, and into which of them payments in other currencies went.
+balances as (
+
+    select
+        account_id,
+        currency
+    from scopes
+    where currency is not null
+
+    union
+
+    select
+        account_id,
+        currency
+    from transactions
+
+),
+
+conversions as (
+
+    select distinct
+        account_id,
+        presentment_currency as paid_currency,
+        currency
+    from transactions
+    where movement = 'payment'
+
+),
+
+-- Where a payment in the currency of a deposit would be: in the balances that such payments went into, and in the balance of the currency itself,
+-- unless the account has none and such payments are known to go elsewhere.
+candidates as (
+
+    select
+        account_id,
+        paid_currency,
+        currency
+    from conversions
+
+    union
+
+    select
+        named_accounts.account_id,
+        deposit_currencies.currency as paid_currency,
+        deposit_currencies.currency
+    from named_accounts
+    cross join deposit_currencies
+    left join balances on named_accounts.account_id = balances.account_id and deposit_currencies.currency = balances.currency
+    left join conversions
+        on named_accounts.account_id = conversions.account_id and deposit_currencies.currency = conversions.paid_currency
+    where balances.currency is not null or conversions.currency is null
+
+    union
+
+    -- The account as a whole.
+    select
+        named_accounts.account_id,
+        cast(null as {{ text_type() }}) as paid_currency,
+        balances.currency
+    from named_accounts
+    left join balances on named_accounts.account_id = balances.account_id
+
+),
+
+-- A balance of which no file is alone is reached by the files of all balances.
+reached_candidates as (
+
+    select
+        candidates.account_id,
+        candidates.paid_currency,
+        case when of_one.account_id is not null then of_one.data_until else of_all.data_until end as data_until,
+        case when of_one.account_id is not null then of_one.has_gaps else of_all.has_gaps end as has_gaps
+    from candidates
+    inner join reached as of_all on candidates.account_id = of_all.account_id and of_all.currency is null
+    left join reached as of_one on candidates.account_id = of_one.account_id and candidates.currency = of_one.currency
+
+)
+
+select
+    account_id,
+    paid_currency,
+    case when count(*) = count(data_until) then min(data_until) end as data_until,
+    bool_or(has_gaps) as has_gaps
+from reached_candidates
+group by account_id, paid_currency
