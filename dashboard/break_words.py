@@ -38,7 +38,8 @@ BREAKS = {
     ),
     "over_clawed_back": BreakWords(
         "More credit was taken back than money went back to the customer.",
-        "Give the difference back: a positive adjustment that has the deposit as related_id, or a later version of the entry that took too much.",
+        "Give the difference back with a positive adjustment that has the deposit as related_id, "
+        "or state a later version of the entry that took too much.",
     ),
     "refund_not_clawed_back": BreakWords(
         "Money went back to the customer, and the credit is still there in full or in part.",

@@ -44,7 +44,7 @@ class FileRecord:
     entry_records: int
     """Accepted records that state a ledger entry."""
     facts: dict[str, Any] | None = None
-    """Of a Stripe file: report_type, account_id, livemode, timezone, covered_from, covered_until (instants as ISO 8601 text or None), covered_currency."""
+    """Of a Stripe file, as `FileFacts` has them; instants are ISO 8601 text."""
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ PRIORITIES = {
     "currency_mismatch": 2,
     "amount_mismatch": 2,
     "dispute_not_clawed_back": 2,
+    "over_clawed_back": 2,
     "refund_not_clawed_back": 3,
 }
 METHODS = ("payment_intent", "charge", "checkout_session", "payment_id")
@@ -65,7 +66,9 @@ class Landed:
     sessions: list[Row] = field(default_factory=list)
     payments: list[Row] = field(default_factory=list)
     covered: list[Row] = field(default_factory=list)
-    """Ends (exclusive) of the intervals that activity files cover, each with its mode."""
+    """Ends (exclusive) of the intervals that activity files cover, each with its account and mode."""
+    accounts: list[Row] = field(default_factory=list)
+    """The accounts whose files were landed, each with its mode, and whether a list of sessions was among them."""
     wallets_of_sessions: dict[str, str] = field(default_factory=dict)
     """Whose checkout a webhook says it was."""
 
@@ -150,6 +153,7 @@ def read_landed(files: Iterable[LandedFile]) -> Landed:
         account = next((part for part in rest[1:] if part.startswith("acct_")), "default")
         mode = "test" if "test" in rest[1:] else "live"
         rows = [{"account": account, "mode": mode} | stripe_row(record) for record in records_of(file)]
+        found.accounts.append({"account": account, "mode": mode, "has_sessions": family == "sessions"})
         if family == "sessions":
             for row in rows:
                 # choice: a session says itself whether it is live
@@ -157,7 +161,7 @@ def read_landed(files: Iterable[LandedFile]) -> Landed:
         getattr(found, family).extend(rows)
         if family == "activity":
             end = covered_until(file, sidecars.get((file.folder, f".{file.name}.run.json")))
-            found.covered += [{"mode": mode, "until": end}] if end else []
+            found.covered += [{"account": account, "mode": mode, "until": end}] if end else []
     events = unique_events(list(webhook_events(files)))
     owners = wallet_owners([one for one in events if one["event_type"] in MEANINGFUL_EVENTS])
     for one in sorted(events, key=lambda row: (row["occurred_at"], row["event_id"])):
@@ -192,7 +196,7 @@ def without_test_rows(found: Landed) -> Landed:
     """
     reports = ("activity", "payouts", "payout_items", "summary")
     if any(row["mode"] == "live" for name in reports for row in getattr(found, name)):
-        for name in (*reports, "sessions", "covered"):
+        for name in (*reports, "sessions", "covered", "accounts"):
             setattr(found, name, [row for row in getattr(found, name) if row["mode"] == "live"])
     return found
 
@@ -321,18 +325,44 @@ def rail_payments(landed: Landed) -> list[Payment]:
     return payments
 
 
-def data_ends(landed: Landed) -> dict[str, datetime]:
-    """How far the processors' data reach, by rail."""
-    ends: dict[str, datetime] = {}
-    moments = [("stripe", utc_time(row["created_utc"])) for row in landed.activity]
-    moments += [("stripe", one["until"]) for one in landed.covered]
-    # choice: a failed payment shows as well how far the data reach
-    moments += [(row["rail"], as_instant(row["paid_at"], "paid_at") or LATEST) for row in landed.payments]
-    for rail, moment in moments:
-        ends[rail] = max(moment, ends.get(rail, moment))
-    if ends:
-        ends.setdefault("unknown", max(ends.values()))
+def account_ends(landed: Landed) -> dict[str, datetime | None]:
+    """How far the activity of each account reaches; None where none was landed."""
+    ends: dict[str, datetime | None] = {one["account"]: None for one in landed.accounts}
+    moments = [(row["account"], utc_time(row["created_utc"])) for row in landed.activity]
+    for account, moment in moments + [(one["account"], one["until"]) for one in landed.covered]:
+        ends[account] = max(moment, ends.get(account) or moment)
     return ends
+
+
+def rail_ends(landed: Landed) -> dict[str, datetime | None]:
+    """How far the payments of each other rail reach."""
+    ends: dict[str, datetime | None] = {}
+    # choice: a failed payment shows as well how far the data reach
+    for row in landed.payments:
+        moment = as_instant(row["paid_at"], "paid_at") or LATEST
+        ends[row["rail"]] = max(moment, ends.get(row["rail"]) or moment)
+    return ends
+
+
+def is_reached(deposit: Row, landed: Landed, grace: timedelta) -> bool:
+    """Whether every source that could hold the payment of a deposit reaches past it by more than the grace."""
+    accounts, rails = account_ends(landed), rail_ends(landed)
+    ends: list[datetime | None] = []
+    if deposit["rail"] in ("stripe", "unknown"):
+        ends += accounts.values()
+    if deposit["rail"] == "unknown":
+        ends += rails.values()
+        if not ends:
+            return True  # nothing was landed that could be waited for
+    elif deposit["rail"] != "stripe":
+        ends.append(rails.get(deposit["rail"]))
+    tied = {row["id"] for row in landed.sessions if row.get("payment_intent")}
+    session = deposit["checkout_session_id"]
+    if session and session not in tied and not deposit["payment_intent_id"] and not deposit["charge_id"]:
+        # choice: only a list of sessions ties a session to its payment; those of these tests are newer than every deposit
+        with_list = {one["account"] for one in landed.accounts if one["has_sessions"]}
+        ends += [None] if set(accounts) - with_list else []
+    return bool(ends) and all(end is not None and end - deposit["occurred_at"] > grace for end in ends)
 
 
 # ------------------------------------------------------------------------------------------------------ cases
@@ -377,37 +407,50 @@ def suggestions(payments: list[Payment], deposits: list[Row]) -> dict[str, Row]:
     return found
 
 
-def claw_backs_of(deposits: list[Row], entries: list[Row]) -> list[Row]:
-    """Settled entries that take the credit of these deposits back."""
-    ids = {deposit["entry_id"] for deposit in deposits}
+def movements_of(deposit: Row, entries: list[Row]) -> list[Row]:
+    """Settled entries that name the deposit and move its own wallet, other than by usage."""
+    wallet = ("user_id", "paywall_id", "currency")
     return [
         one
         for one in entries
         if one["status"] == "settled"
-        and one["related_entry_id"] in ids
-        and (one["entry_type"] in ("refund", "withdrawal") or (one["entry_type"] == "adjustment" and one["amount"] < 0))
+        and one["related_entry_id"] == deposit["entry_id"]
+        and one["entry_type"] in ("refund", "withdrawal", "adjustment")
+        and all(one[name] == deposit[name] for name in wallet)
     ]
 
 
-def two_sided_break(payment: Payment, deposits: list[Row], clawed_back: Decimal) -> str | Either | None:
-    """The first rule that holds for a payment that was credited."""
+def taken_back(deposit: Row, entries: list[Row]) -> Decimal:
+    """What they took out of the wallet on balance, never below 0."""
+    moved = total(one["amount"] if one["entry_type"] == "adjustment" else -one["amount"] for one in movements_of(deposit, entries))
+    return max(-moved, ZERO)
+
+
+def two_sided_break(payment: Payment, deposits: list[Row], back: Decimal) -> str | Either | None:
+    """The first rule that holds for a payment that was credited: net credit against net payment."""
     credited, currency = total(one["amount"] for one in deposits), deposits[0]["currency"]
-    # An over-credit that has been taken back, beyond what is owed back anyway, is none.
-    over = credited - payment.paid
-    undone = over > 0 and clawed_back - min(clawed_back, payment.returned) >= over
-    if len(deposits) > 1 and currency != payment.currency:
-        # choice: whether several credits in another currency are above what was paid is not to be told without a rate
-        return Either(("duplicate_deposit", "currency_mismatch"))
-    if len(deposits) > 1 and over > 0 and not undone:
-        return "duplicate_deposit"
     if currency != payment.currency:
-        return "currency_mismatch"
-    if over != 0 and not undone:
-        return "amount_mismatch"
-    if clawed_back >= min(payment.returned, credited):
+        if credited == back and payment.paid == payment.returned:
+            return None  # choice: nothing is left on either side
+        # choice: whether several credits in another currency are above what was paid is not to be told without a rate
+        return Either(("duplicate_deposit", "currency_mismatch")) if len(deposits) > 1 else "currency_mismatch"
+    if credited - back == payment.paid - payment.returned:
         return None
-    for_the_dispute = clawed_back >= payment.disputed and clawed_back != payment.refunded
-    return "dispute_not_clawed_back" if payment.disputed > 0 and not for_the_dispute else "refund_not_clawed_back"
+    if credited - back > payment.paid:
+        return "duplicate_deposit" if len(deposits) > 1 else "amount_mismatch"
+    # choice: what was not credited is owed to the customer until as much went back
+    if payment.paid - payment.returned > credited:
+        return "amount_mismatch"
+    # What was taken back beyond an over-credit answers what went back beyond an under-credit.
+    excess, shortfall = max(credited - payment.paid, ZERO), max(payment.paid - credited, ZERO)
+    answered, owed = back - excess, payment.returned - shortfall
+    if answered > owed:
+        return "over_clawed_back"
+    if answered >= min(credited, payment.paid):
+        return None  # choice: all of the credit is gone; more cannot be taken back
+    refund = max(payment.refunded - shortfall, ZERO)
+    for_the_dispute = answered >= owed - refund and answered != refund
+    return "dispute_not_clawed_back" if owed > refund and not for_the_dispute else "refund_not_clawed_back"
 
 
 def one_of(texts: list[str]) -> Any:
@@ -416,14 +459,15 @@ def one_of(texts: list[str]) -> Any:
 
 def case_row(payment: Payment | None, deposits: list[Row], method: Any, entries: list[Row], as_of: datetime) -> Row:
     """Everything but the verdict."""
-    claw_backs = claw_backs_of(deposits, entries)
+    movements = [one for deposit in deposits for one in movements_of(deposit, entries)]
+    back = total(taken_back(deposit, entries) for deposit in deposits)
     deposits = sorted(deposits, key=lambda one: (one["occurred_at"], one["entry_id"]))
     currencies = {one["currency"] for one in deposits}
     assert len(currencies) < 2, "credits of one payment in several currencies: the contract does not say what their sum is"
     stated = {name: first_text(*(one[name] for one in deposits)) for name in ("payment_intent_id", "charge_id", "checkout_session_id")}
     ledger_amount = total(one["amount"] for one in deposits) if deposits else None
     ledger_currency = deposits[0]["currency"] if deposits else None
-    moments = [one["occurred_at"] for one in [*deposits, *claw_backs]] + (payment.moments if payment else [])
+    moments = [one["occurred_at"] for one in [*deposits, *movements]] + (payment.moments if payment else [])
     row: Row = {
         "rail": payment.rail if payment else deposits[0]["rail"],
         "user_id": deposits[0]["user_id"] if deposits else payment.user if payment else None,
@@ -432,7 +476,8 @@ def case_row(payment: Payment | None, deposits: list[Row], method: Any, entries:
         "match_method": method,
         "ledger_amount": ledger_amount,
         "ledger_currency": ledger_currency,
-        "clawed_back_amount": total(abs(one["amount"]) for one in claw_backs),
+        "clawed_back_amount": back,
+        "net_credit": ledger_amount - back if ledger_amount is not None else None,
         "first_event_at": min(moments),
         "last_event_at": max(moments),
         "age_days": max((as_of - min(moments)) // timedelta(days=1), 0),
@@ -440,9 +485,9 @@ def case_row(payment: Payment | None, deposits: list[Row], method: Any, entries:
     if payment is None:
         nothing = ("paid_amount", "paid_currency", "settled_gross", "settled_fee", "settled_net", "settlement_currency")
         # choice: what a payment that is not there gave back is unknown, or nothing
-        return row | stated | dict.fromkeys(nothing) | dict.fromkeys(("refunded_amount", "disputed_amount"), Either((ZERO, None))) | {
-            "difference": ledger_amount,
-        }  # fmt: skip
+        either = dict.fromkeys(("refunded_amount", "disputed_amount"), Either((ZERO, None)))
+        told = {"net_payment": None, "difference": ledger_amount, "has_unknown_return": False}
+        return row | stated | dict.fromkeys(nothing) | either | told
     own = {
         "payment_intent_id": payment.intent,
         # choice: of several charges any may be shown
@@ -461,6 +506,8 @@ def case_row(payment: Payment | None, deposits: list[Row], method: Any, entries:
         "settlement_currency": payment.settlement_currency,
         "refunded_amount": payment.refunded,
         "disputed_amount": payment.disputed,
+        "net_payment": payment.paid - payment.returned,
+        "has_unknown_return": False,
         "difference": (ledger_amount or ZERO) - payment.paid if comparable else None,
     }
 
@@ -479,7 +526,7 @@ def is_credit(entry: Row) -> bool:
 
 def reconcile(entries: list[Row], landed: Landed, as_of: datetime, grace_days: int = 3) -> Rows:
     """Every case by its id."""
-    grace, ends = timedelta(days=grace_days), data_ends(landed)
+    grace = timedelta(days=grace_days)
     payments = stripe_payments(landed) + rail_payments(landed)
     deposits_paid = [one for one in entries if is_credit(one)]
     named: dict[str, list[tuple[str, Row]]] = defaultdict(list)
@@ -512,14 +559,16 @@ def reconcile(entries: list[Row], landed: Landed, as_of: datetime, grace_days: i
     for deposit in without_payment:
         if deposit["entry_id"] in suggested_ids:
             continue
-        end, at = ends.get(deposit["rail"]), deposit["occurred_at"]
-        overdue = end is not None and end - at > grace and as_of - at >= grace
+        overdue = as_of - deposit["occurred_at"] >= grace and is_reached(deposit, landed, grace)
         row = case_row(None, [deposit], None, entries, as_of)
         # choice: a credit that was taken back in full owes nothing, like a payment that went back in full
-        if row["clawed_back_amount"] >= row["ledger_amount"]:
-            rows[(f"deposit:{deposit['entry_id']}",)] = row | verdict("matched")
-            continue
-        rows[(f"deposit:{deposit['entry_id']}",)] = row | (verdict("break", "ledger_only") if overdue else verdict("pending"))
+        if row["net_credit"] == 0:
+            outcome = verdict("matched")
+        elif not overdue:
+            outcome = verdict("pending")
+        else:
+            outcome = verdict("break", "ledger_only" if row["net_credit"] > 0 else "over_clawed_back")
+        rows[(f"deposit:{deposit['entry_id']}",)] = row | outcome
     return rows
 
 

@@ -42,7 +42,7 @@ shown_currencies as (
 
     select
         *,
-        row_number() over (partition by payment_key order by is_in_paid_currency desc nulls last, currency) as position,
+        row_number() over (partition by payment_key order by is_in_paid_currency desc, currency asc) as position,
         bool_or(not coalesce(is_in_paid_currency, false) and amount <> clawed_back_amount) over (partition by payment_key) as has_net_in_other_currency
     from credited_by_currency
 

@@ -4,7 +4,14 @@ with
 
 mode as (select * from {{ ref('stg_stripe__mode') }}),
 
-coverage as (select * from {{ ref('int_stripe__coverage') }} where source = 'stripe/balance_change_from_activity.itemized'),
+files as (
+
+    select files.*
+    from {{ source('raw', 'loaded_files') }} as files
+    inner join mode on files.livemode = mode.livemode
+    where files.status = 'loaded' and files.source like 'stripe/%'
+
+),
 
 statements as (
 
@@ -17,12 +24,37 @@ statements as (
 
 ),
 
-stated as (
+stated as (select distinct account_id from files),
 
-    select distinct files.account_id
-    from {{ source('raw', 'loaded_files') }} as files
-    inner join mode on files.livemode = mode.livemode
-    where files.status = 'loaded' and files.source like 'stripe/%'
+-- Files that do not say what they cover reach from their first row to their last.
+spanless as (
+
+    select distinct account_id
+    from files
+    where source = 'stripe/balance_change_from_activity.itemized' and covered_until is null
+
+),
+
+spans as (
+
+    select
+        account_id,
+        currency,
+        covered_from,
+        covered_until
+    from {{ ref('int_stripe__coverage') }}
+    where source = 'stripe/balance_change_from_activity.itemized'
+
+    union all
+
+    select
+        statements.account_id,
+        cast(null as {{ text_type() }}) as currency,
+        min(statements.created_at) as covered_from,
+        max(statements.created_at) as covered_until
+    from statements
+    inner join spanless on statements.account_id = spanless.account_id
+    group by statements.account_id
 
 ),
 
@@ -41,17 +73,18 @@ contradictions as (
     select count(*) as statements
     from statements
     cross join only_named
-    inner join coverage
+    inner join spans
         on
-            coverage.account_id <> statements.account_id
-            and coverage.account_id in (only_named.account_id, {{ unnamed }})
-            and statements.account_id in (only_named.account_id, {{ unnamed }})
-            and (coverage.currency is null or coverage.currency = statements.currency)
-            and statements.created_at >= coverage.covered_from
-            and statements.created_at < coverage.covered_until
+            statements.account_id <> spans.account_id
+            and (spans.currency is null or statements.currency = spans.currency)
+            and statements.created_at >= spans.covered_from
+            and statements.created_at < spans.covered_until
     left join statements as restated
-        on coverage.account_id = restated.account_id and statements.balance_transaction_id = restated.balance_transaction_id
-    where restated.balance_transaction_id is null
+        on spans.account_id = restated.account_id and statements.balance_transaction_id = restated.balance_transaction_id
+    where
+        statements.account_id in (only_named.account_id, {{ unnamed }})
+        and spans.account_id in (only_named.account_id, {{ unnamed }})
+        and restated.balance_transaction_id is null
 
 )
 

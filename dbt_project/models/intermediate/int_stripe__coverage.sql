@@ -49,7 +49,7 @@ spans_by_currency as (
         on
             currencies.account_id = spans.account_id
             and currencies.source = spans.source
-            and (spans.covered_currency is null or spans.covered_currency = currencies.currency)
+            and (spans.covered_currency is null or currencies.currency = spans.covered_currency)
 
 )
 

@@ -86,7 +86,7 @@ spans_of_scopes as (
         spans.covered_from,
         spans.covered_until
     from scopes
-    inner join spans on scopes.account_id = spans.account_id and (spans.currency is null or spans.currency = scopes.currency)
+    inner join spans on scopes.account_id = spans.account_id and (spans.currency is null or scopes.currency = spans.currency)
 
 ),
 

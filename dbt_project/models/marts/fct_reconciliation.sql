@@ -33,7 +33,7 @@ netted as (
         case when not is_refund_unknown and not is_dispute_unknown then paid_amount - refunded_amount - disputed_amount end as net_payment,
         case when over_credit > 0 then clawed_back_amount - over_credit else clawed_back_amount end as taken_for_returns,
         case when over_credit < 0 then known_refund + known_dispute + over_credit else known_refund + known_dispute end as returned_beyond,
-        case when over_credit < 0 and known_refund + over_credit > 0 then known_refund + over_credit when over_credit < 0 then 0 else known_refund end as refund_beyond,
+        case when over_credit < 0 then greatest(known_refund + over_credit, 0) else known_refund end as refund_beyond,
         least(ledger_amount, paid_amount) as paid_and_credited
     from compared
 

@@ -107,6 +107,8 @@ unheard_sessions as (
 
 ),
 
+overdue_currencies as (select distinct currency from overdue_deposits where rail in ('stripe', 'unknown')),
+
 -- Currencies of credits that wait for a payment of which no file of the account could tell.
 uncovered_currencies as (
 
@@ -114,7 +116,7 @@ uncovered_currencies as (
         stripe_accounts.account_id,
         {{ sorted_list('currencies.currency') }} as currencies
     from stripe_accounts
-    cross join (select distinct currency from overdue_deposits where rail in ('stripe', 'unknown')) as currencies
+    cross join overdue_currencies as currencies
     inner join stripe_reach as whole on stripe_accounts.account_id = whole.account_id and whole.paid_currency is null
     left join stripe_reach on stripe_accounts.account_id = stripe_reach.account_id and currencies.currency = stripe_reach.paid_currency
     where whole.data_until is not null and stripe_reach.data_until is null
