@@ -9,6 +9,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
+from exports import deposit_keys
 from exports.checks import ERROR, WARN, Books, Invariant, invariant, none_of, number
 from paywall_warehouse.settings import Settings
 
@@ -22,6 +23,7 @@ PAYMENT_INVARIANTS: Final = {
     "deposits_and_payments_are_in_one_case": "Every settled paid deposit and every payment is in exactly one reconciliation case.",
     "stripe_presentment_is_the_settlement": "Without a conversion the customer paid, and got back, what the account's balance shows.",
     "stripe_returns_have_a_payment": "Every refund and dispute of Stripe's belongs to a payment that was landed.",
+    deposit_keys.NAME: deposit_keys.WORDS,
     "priority_1_breaks": "At most MAX_PRIORITY_1_BREAKS open breaks of priority 1: money without credit, credit without money.",
 }
 ROWS_TOLD: Final = 20
@@ -122,6 +124,7 @@ def check_payments(books: Books, settings: Settings) -> list[Invariant]:
         none_of(books, "deposits_and_payments_are_in_one_case", "all", NOT_IN_ONE_CASE),
         *_no_rows(books, "stripe_presentment_is_the_settlement", PRESENTMENT_THAT_DIFFERS),
         *(replace(one, severity=WARN) for one in _no_rows(books, "stripe_returns_have_a_payment", RETURNS_WITHOUT_PAYMENT)),
+        *deposit_keys.check_deposit_keys(books),
         _priority_1(books, settings),
     ]
 

@@ -13,9 +13,18 @@ import pytest
 
 from orchestration.status import status_lines
 from paywall_warehouse.settings import load_settings
-from tests.builders import land, landed, ledger_file
+from tests.builders import event, events_file, land, landed, ledger_file
 from tests.harness import RunResult, run_pipeline
-from tests.payment_builders import activity_file, charge_row, covering, credit, refund_row, summary_file
+from tests.payment_builders import (
+    activity_file,
+    charge_row,
+    covering,
+    credit,
+    refund_row,
+    session_row,
+    sessions_file,
+    summary_file,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -87,6 +96,112 @@ def test_a_month_that_is_missing_makes_no_false_breaks_and_is_told(tmp_path: Pat
     result = run(tmp_path)
     assert "! stripe/balance_change_from_activity.itemized has gaps, its data end 2026-10-01 00:00 UTC" in result.output
     assert query(tmp_path, "select status from marts.fct_reconciliation where case_id = 'deposit:d2'") == [("pending",)]
+
+
+def test_data_of_one_account_do_not_speak_for_another(tmp_path: Path) -> None:
+    """Account A reaches 20 September, B 1 September: only B can know a payment of the 5th that A does not."""
+    of_a = charge_row("txn_a", "2026-08-10T10:00:00Z", "10.00", "0.59", intent="pi_a", charge="ch_a")
+    of_b = charge_row("txn_b", "2026-08-11T10:00:00Z", "20.00", "0.88", intent="pi_b", charge="ch_b")
+    stated = [
+        credit("a", "2026-08-10T10:00:30Z", "10", intent="pi_a"),
+        credit("b", "2026-08-11T10:00:30Z", "20", intent="pi_b"),
+        credit("only B can know", "2026-09-05T10:00:00Z", "30", intent="pi_of_b"),
+    ]
+    land(
+        tmp_path,
+        [
+            ledger_file("l.jsonl", stated),
+            activity_file(covering("2026-08-01", "2026-09-19"), [of_a], account="acct_A"),
+            activity_file(covering("2026-08-01", "2026-08-31"), [of_b], account="acct_B"),
+        ],
+    )
+    result = run(tmp_path, as_of="2026-09-20T12:00:00Z")
+    cases = dict(query(tmp_path, "select case_id, status from marts.fct_reconciliation"))
+    assert cases == {"stripe:pi_a": "matched", "stripe:pi_b": "matched", "deposit:only B can know": "pending"}
+    activity = "from marts.rpt_reconciliation_sources where source like '%activity%' order by account_id"
+    assert query(tmp_path, f"select account_id, verdict, data_until {activity}") == [
+        ("acct_A", "complete", *instants("2026-09-20")),
+        ("acct_B", "stale", *instants("2026-09-01")),
+    ]
+    assert "Reconciliation: incomplete. 3 cases: 2 matched, 0 breaks, 1 pending." in result.output
+    assert "! stripe/balance_change_from_activity.itemized of acct_B is stale, its data end 2026-09-01 00:00 UTC" in result.output
+    # The rest of B's September arrives: now every account that could hold the payment reaches past the credit.
+    land(tmp_path, [activity_file(covering("2026-09-01", "2026-09-19"), [], account="acct_B")])
+    run(tmp_path, as_of="2026-09-20T12:00:00Z")
+    assert query(tmp_path, "select break_type from marts.fct_reconciliation where status = 'break'") == [("ledger_only",)]
+
+
+def test_files_of_one_currency_do_not_speak_for_another(tmp_path: Path) -> None:
+    dollars = [activity_file(covering("2026-10-01", "2026-11-09", stem="Itemized_activity_USD"), [PAID])]
+    stated = [
+        credit("d1", "2026-10-05T10:00:30Z", "10", intent="pi_1"),
+        credit("d2", "2026-10-06T10:00:00Z", "20", intent="pi_2", currency="eur"),
+    ]
+    land(tmp_path, [ledger_file("l.jsonl", stated), *dollars])
+    result = run(tmp_path)
+    assert query(tmp_path, "select case_id, status from marts.fct_reconciliation order by case_id") == [
+        ("deposit:d2", "pending"), ("stripe:pi_1", "matched"),
+    ]  # fmt: skip
+    assert "! stripe/balance_change_from_activity.itemized covers no EUR, its data end 2026-11-10 00:00 UTC" in result.output
+    land(tmp_path, [activity_file(covering("2026-10-01", "2026-11-09", stem="Itemized_activity_EUR"), [])])
+    run(tmp_path)
+    assert query(tmp_path, "select break_type from marts.fct_reconciliation where status = 'break'") == [("ledger_only",)]
+
+
+def test_where_nothing_was_compared_nothing_is_complete(tmp_path: Path) -> None:
+    """Deposits 79 and 110 days old that name no payment in any way that is understood, one of yesterday, and no payments at all."""
+    stated = [
+        credit("old", "2026-08-23T10:00:00Z", "10", metadata={"stripe_ref": "pi_3AbC", "invoice": "in_1"}),
+        credit("older", "2026-07-23T10:00:00Z", "20", metadata={"refs": {"stripe_ref": "ch_3AbC"}}),
+        credit("young", "2026-11-09T10:00:00Z", "30", metadata={"note": "by hand"}),
+    ]
+    land(tmp_path, [ledger_file("l.jsonl", stated)])
+    result = run(tmp_path)
+    assert result.exit_code == 0, result
+    assert "Reconciliation: incomplete. 3 cases: 0 matched, 2 breaks, 1 pending." in result.output
+    assert "! no payments were landed, so that deposits which name no payment were compared with nothing" in result.output
+    assert query(tmp_path, "select case_id, status, break_type, age_days from marts.fct_reconciliation order by age_days") == [
+        ("deposit:young", "pending", None, 1), ("deposit:old", "break", "ledger_only", 79), ("deposit:older", "break", "ledger_only", 110),
+    ]  # fmt: skip
+    found = query(tmp_path, "select scope, actual, passed from ops.invariants where name = 'deposit_keys_are_read'")
+    assert [(scope, int(actual), passed) for scope, actual, passed in found] == [("metadata key stripe_ref", 2, False)]
+    assert "deposit_keys_are_read (metadata key stripe_ref)" in result.output
+
+
+KEYS = {
+    "pi_1": ("payment_intent", "payment_intent_id", "paymentIntent", "paymentIntentId"),
+    "ch_1": ("charge", "charge_id", "chargeId"),
+    "cs_1": ("checkout_session", "checkout_session_id", "checkoutSession", "checkoutSessionId"),
+}
+
+
+def test_every_spelling_of_a_key_ties_a_deposit_to_its_payment(tmp_path: Path) -> None:
+    """Eleven spellings, each of a deposit of a part of one payment of 11, and by webhook as well."""
+    spellings = [(key, name) for key, names in KEYS.items() for name in names]
+    stated = [credit(name, "2026-10-05T10:00:30Z", "1", metadata={name: key}) for key, name in spellings]
+    paid = charge_row("txn_1", "2026-10-05T10:00:00Z", "22.00", "0.59", intent="pi_1", charge="ch_1")
+    hooks = [
+        event(f"evt_{name}", "balance.deposit.created", "2026-10-05T10:00:30Z", metadata={name: key}, activityId=f"hook {name}", amount="1",
+              currency="usd", walletUserId="w", externalUserId="alice")
+        for key, name in spellings
+    ]  # fmt: skip
+    sessions = sessions_file("s.jsonl", [session_row("cs_1", "pi_1")])
+    land(tmp_path, [ledger_file("l.jsonl", stated), events_file("e.jsonl", hooks), activity_file(OCTOBER, [paid]), sessions])
+    assert run(tmp_path).exit_code == 0
+    cases = query(tmp_path, "select case_id, status, len(deposit_entry_ids) from marts.fct_reconciliation")
+    assert cases == [("stripe:pi_1", "matched", 22)]
+
+
+def test_downloads_without_an_account_and_a_pull_of_the_same_account_are_one(tmp_path: Path) -> None:
+    """By hand until September, with a key from then on: the older files do not go stale."""
+    september = charge_row("txn_0", "2026-09-05T10:00:00Z", "5.00", "0.45", intent="pi_0", charge="ch_0")
+    files = [activity_file(covering("2026-09-01", "2026-09-30"), [september]), activity_file(OCTOBER, [PAID], account="acct_1")]
+    files.append(activity_file(TO_NOVEMBER, [], account="acct_1"))
+    land(tmp_path, [ledger_file("l.jsonl", [credit("d9", "2026-09-06T10:00:00Z", "7", intent="pi_9")]), *files])
+    run(tmp_path)
+    assert query(tmp_path, "select break_type from marts.fct_reconciliation where case_id = 'deposit:d9'") == [("ledger_only",)]
+    activity = "from marts.rpt_reconciliation_sources where source like '%activity%'"
+    assert query(tmp_path, f"select account_id, records, verdict {activity}") == [("acct_1", 2, "complete")]
 
 
 def test_breaks_open_close_and_open_again(tmp_path: Path) -> None:
