@@ -41,6 +41,7 @@ RECONCILIATION_CURRENCIES = {
     "paid_amount": ("paid_currency",),
     "refunded_amount": ("paid_currency",),
     "disputed_amount": ("paid_currency",),
+    "net_payment": ("paid_currency",),
     "settled_gross": ("settlement_currency",),
     "settled_fee": ("settlement_currency",),
     "settled_net": ("settlement_currency",),

@@ -169,6 +169,7 @@ def test_a_partition_says_its_rows_and_exact_sums(published: Path) -> None:
 OWN_CURRENCY = {
     "reconciliation": {
         "ledger_amount": "ledger_currency", "clawed_back_amount": "ledger_currency", "difference": "ledger_currency",
+        "net_credit": "ledger_currency", "net_payment": "paid_currency",
         "paid_amount": "paid_currency", "refunded_amount": "paid_currency", "disputed_amount": "paid_currency",
         "settled_gross": "settlement_currency", "settled_fee": "settlement_currency", "settled_net": "settlement_currency",
     },

@@ -10,8 +10,8 @@ from dashboard.snapshot import Row
 from dashboard.subject import subject
 from dashboard.tables import fields, instant_column, table, text_column
 
-LEDGER = ("ledger_amount", "clawed_back_amount")
-PAID = ("paid_amount", "refunded_amount", "disputed_amount")
+LEDGER = ("ledger_amount", "clawed_back_amount", "net_credit")
+PAID = ("paid_amount", "refunded_amount", "disputed_amount", "net_payment")
 SETTLED = ("settled_gross", "settled_fee", "settled_net")
 KEYS = ("rail", "payment_intent_id", "charge_id", "checkout_session_id", "payment_id")
 
@@ -33,6 +33,10 @@ def show(context: Context) -> None:
         sides = [(name, formats.with_currency(row[name], row["paid_currency"])) for name in PAID]
         sides += [(name, formats.with_currency(row[name], row["settlement_currency"])) for name in SETTLED]
         fields([*((name, formats.text(row[name])) for name in KEYS), *sides], alt="The processor's side")
+        if row["has_unknown_return"]:
+            st.caption(
+                "Some of what went back is stated in settlement currency only: refunded and disputed are the stated part, or unknown."
+            )
     st.markdown("**Deposits of the case, and what was booked about them**")
     entries = queries.case_entries(context.snapshot, row["deposit_entry_ids"] or [])
     payment = [text_column(name, name) for name in ("funding", "rail", *KEYS[1:])]

@@ -105,9 +105,7 @@ def facts_of(landing: Landing, file: LandingFile) -> FileFacts:
         currency = sidecar.parameters.get("currency")
     if timezone not in available_timezones():
         timezone = "UTC"
-    return FileFacts(
-        report_folder(file.path), account, livemode, span[0], span[1], timezone, str(currency).lower() if currency else None
-    )
+    return FileFacts(report_folder(file.path), account, livemode, span[0], span[1], timezone, str(currency).lower() if currency else None)
 
 
 def named_currency(path: str) -> str | None:
