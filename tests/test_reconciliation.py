@@ -660,7 +660,12 @@ story.credited("taken for nothing")
 back("taken for nothing", "2.5")
 
 
+refunded("taken with a fraction", "9.63")
+back("taken with a fraction", "9.639")
+
+
 def test_more_taken_back_than_went_back_is_a_break(told: Reconciled) -> None:
+    is_matched(told, "stripe:pi_taken with a fraction")
     is_broken(told, "over_clawed_back", 2, "stripe:pi_taken twice", "stripe:pi_taken for nothing")
     check(told.cases, "stripe:pi_taken twice", net_credit="-10", net_payment="0", clawed_back_amount="20", refunded_amount="10")
     check(told.cases, "stripe:pi_taken for nothing", net_credit="7.5", net_payment="10")

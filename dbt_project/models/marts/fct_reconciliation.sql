@@ -34,7 +34,8 @@ netted as (
         case when over_credit > 0 then clawed_back_amount - over_credit else clawed_back_amount end as taken_for_returns,
         case when over_credit < 0 then known_refund + known_dispute + over_credit else known_refund + known_dispute end as returned_beyond,
         case when over_credit < 0 then greatest(known_refund + over_credit, 0) else known_refund end as refund_beyond,
-        least(ledger_amount, paid_amount) as paid_and_credited
+        least(ledger_amount, paid_amount) as paid_and_credited,
+        {{ smallest_unit('ledger_currency') }} as smallest_unit
     from compared
 
 ),
@@ -59,7 +60,8 @@ judged as (
             and (taken_for_returns < returned_beyond or (is_refund_unknown or is_dispute_unknown) and taken_for_returns = returned_beyond),
             false
         ) as is_short,
-        coalesce(taken_for_returns > returned_beyond and not is_refund_unknown and not is_dispute_unknown, false) as is_over,
+        -- A ledger takes back fractions of a cent, which nobody can pay out: less than can be paid is not too much.
+        coalesce(taken_for_returns - returned_beyond >= smallest_unit and not is_refund_unknown and not is_dispute_unknown, false) as is_over,
         -- A refund and a dispute, and only one of them was taken back: whichever has the amount.
         not is_dispute_unknown
         and (
@@ -80,7 +82,7 @@ waiting as (
     select
         *,
         case
-            when not has_payment and net_credit = 0 then 'settled'
+            when not has_payment and net_credit <= 0 and -net_credit < smallest_unit then 'settled'
             when not has_payment and not is_credit_overdue then 'pending'
             when not has_payment and net_credit < 0 then 'over_clawed_back'
             when not has_payment then 'ledger_only'
