@@ -274,7 +274,7 @@ class Settings(BaseSettings):
             return value
         _check_year(value)
         # Loads DuckDB, which most commands that read settings do without.
-        from paywall_warehouse.reporting_days import last_instant
+        from paywall_warehouse.reporting_days import last_instant  # noqa: PLC0415
 
         zone = info.data.get("reporting_timezone", "UTC")
         if (instant := last_instant(value, zone, datetime.now(UTC))) is None:
