@@ -279,7 +279,7 @@ class Settings(BaseSettings):
         zone = info.data.get("reporting_timezone", "UTC")
         if (instant := last_instant(value, zone, datetime.now(UTC))) is None:
             raise ValueError(f"{zone} never had that day")
-        return instant.astimezone(UTC)
+        return instant
 
     @field_validator("as_of")
     @classmethod
