@@ -1,10 +1,11 @@
 """What must hold before anything is published: the books of the build, added up in different ways, agree to the last unit."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
-from exports.checks import EXACT, Books, Invariant, invariant, none_of, number
+from exports.checks import EXACT, WARN, Books, Invariant, invariant, none_of, number
 from exports.payment_invariants import PAYMENT_INVARIANTS, check_payments
 from paywall_warehouse.settings import Settings
 
@@ -38,6 +39,12 @@ LEDGER_INVARIANTS: Final = {
     "rollforward_equals_wallets": "On every day the liability roll-forward shows the movements and the closing of all wallets.",
     "rollforward_has_no_gaps": "The roll-forward has a row for every day and currency.",
     "all_time_kpis_equal_entries": "The KPIs of all_time add up to the entries through today, per currency and measure.",
+    "cached_tokens_are_part_of_prompt_tokens": (
+        "No entry has more cached_tokens than prompt_tokens. Where one has, its cost is not estimated."
+        " Count cached tokens in prompt_tokens too (Anthropic states them apart: prompt_tokens = input_tokens"
+        " + cache_creation_input_tokens + cache_read_input_tokens), or state provider_cost, and land the entries again"
+        " with a later updated_at."
+    ),
     "reject_ratio": "Of the records that are not yet published at most MAX_REJECT_RATIO were rejected.",
 }
 INVARIANTS: Final = {**LEDGER_INVARIANTS, **PAYMENT_INVARIANTS}
@@ -52,8 +59,10 @@ COMPARED_MARTS: Final = {
     "all_time_kpis_equal_entries": "fct_period_kpis",
 }
 
+MORE_CACHED = "cached_tokens > coalesce(prompt_tokens, 0)"
+
 # One pass over the entries, those through today apart; contract 4.1 and 4.2.
-ENTRY_TOTALS = """
+ENTRY_TOTALS = f"""
 select currency, entry_date <= (select today from raw.settings) as through_today,
     count(*) filter (where entry_type = 'charge' and status = 'settled') as charges,
     sum(prompt_tokens) filter (where entry_type = 'charge' and status = 'settled') as prompt_tokens,
@@ -67,7 +76,8 @@ select currency, entry_date <= (select today from raw.settings) as through_today
         as charges_without_cost,
     sum(amount) filter (where entry_type = 'deposit' and status = 'settled' and funding = 'paid') as deposits,
     sum(amount) filter (where entry_type = 'deposit' and status = 'settled' and funding = 'promo') as promo_deposits,
-    sum(balance_effect) as balance_effect
+    sum(balance_effect) as balance_effect,
+    count(*) filter (where {MORE_CACHED}) as more_cached_than_prompt
 from marts.fct_ledger_entries
 group by all
 """
@@ -128,6 +138,7 @@ def check_invariants(books: Books, settings: Settings) -> list[Invariant]:
         none_of(books, "rollforward_equals_wallets", "all", BROKEN_ROLLFORWARD_DAYS),
         *_gaps(books),
         *_all_time(books, through_today),
+        _cached_tokens(entries),
         _reject_ratio(books, settings.max_reject_ratio),
         *check_payments(books, settings),
     ]
@@ -198,6 +209,15 @@ def _entry_totals(books: Books) -> tuple[dict[str, dict[str, Any]], dict[str, di
 def _all_time(books: Books, expected: Mapping[str, Mapping[str, Any]]) -> Iterator[Invariant]:
     kpis = _by_currency(books, f"select currency, {', '.join(KPI_MEASURES)} from marts.fct_period_kpis where period = 'all_time'")
     yield from _equal("all_time_kpis_equal_entries", expected, kpis, KPI_MEASURES)
+
+
+def _cached_tokens(entries: Mapping[str, Mapping[str, Any]]) -> Invariant:
+    found = sum(sums["more_cached_than_prompt"] for sums in entries.values())
+    query = (
+        "select entry_id, model_id, prompt_tokens, cached_tokens, provider_cost_basis from marts.fct_ledger_entries"
+        f" where {MORE_CACHED} order by entry_id"
+    )
+    return replace(invariant("cached_tokens_are_part_of_prompt_tokens", "all", 0, found, query), severity=WARN)
 
 
 def _reject_ratio(books: Books, limit: float) -> Invariant:

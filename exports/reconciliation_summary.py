@@ -7,6 +7,9 @@ from pathlib import Path
 
 import duckdb
 
+from exports.checks import exact_text
+from exports.invariants import INVARIANTS
+
 COMPLETE = "complete"
 
 
@@ -117,14 +120,21 @@ def reconciliation(path: Path) -> Reconciliation:
 
 
 def warnings_of(path: Path) -> list[str]:
-    """The checks that warned before a warehouse was published, each with its scope; open breaks are told on their own."""
+    """Return the checks that warned before a warehouse was published, with scope and values; of each name the first says what to do.
+
+    Open breaks are reported on their own.
+    """
     with duckdb.connect(str(path), read_only=True) as connection:
         rows = connection.execute(
-            """select name, scope from ops.invariants
+            """select name, scope, expected, actual from ops.invariants
             where not passed and name <> 'priority_1_breaks' and run_id = (select run_id from ops.invariants order by rowid desc limit 1)
             order by name, scope"""
         ).fetchall()
-    return [f"{name} ({scope})" for name, scope in rows]
+    words = dict(INVARIANTS)
+    return [
+        f"{name} ({scope}): expected {exact_text(expected)}, actual {exact_text(actual)}. {words.pop(name, '')}".rstrip()
+        for name, scope, expected, actual in rows
+    ]
 
 
 def open_breaks(path: Path, limit: int) -> list[Break]:

@@ -69,9 +69,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Rate:
-    """Rates a token (fee a request) of one model, for reporting days `[effective_from, effective_to)` and a range of prompt tokens.
+    """Rates a token (fee a request) of one model in one currency.
 
-    A missing bound is open; `cached_prompt_rate` None means that cached tokens cost what others do.
+    They hold for reporting days `[effective_from, effective_to)` and a range of prompt tokens; a missing bound is open.
+    A rate of None is unknown, never 0. Cached tokens without a rate of their own cost `prompt_rate`: they are part of the prompt.
     """
 
     model_id: str
@@ -79,8 +80,8 @@ class Rate:
     effective_to: date | None
     min_prompt_tokens: int
     max_prompt_tokens: int | None
-    prompt_rate: Decimal
-    completion_rate: Decimal
+    prompt_rate: Decimal | None
+    completion_rate: Decimal | None
     cached_prompt_rate: Decimal | None
     request_fee: Decimal
     currency: str
@@ -115,13 +116,16 @@ def resolved_batches(lake: Lake) -> list[Manifest]:
 
 
 def resolve(texts: Iterable[str], overrides: list[Rate]) -> tuple[list[Model], list[Rate]]:
-    """The meaning of each text, and the rates of each model id that one of them means, without overlaps."""
+    """Return the meaning of each text, and the rates of each model id that one of them means.
+
+    Rates of one model and currency do not overlap.
+    """
     models, rates = [], {}
     for text in texts:
         model_id, provider, name = model_identity(text)
         if model_id not in rates:
             own = [override for override in overrides if override.model_id.lower() == model_id.lower()]
-            rates[model_id] = _merge(model_id, own, list(_built_in_rates(model_id, text)))
+            rates[model_id] = _merge_by_currency(model_id, own, list(_built_in_rates(model_id, text)))
         models.append(Model(text, model_id, provider, name, bool(rates[model_id])))
     return models, [rate for model_id in sorted(rates) for rate in rates[model_id]]
 
@@ -179,9 +183,9 @@ def _rates_of(price: book.ModelPrice, model_id: str, start: date | None, end: da
             effective_to=end,
             min_prompt_tokens=low,
             max_prompt_tokens=high,
-            prompt_rate=per_token(prompt or Decimal(0)),
-            completion_rate=per_token(completion or Decimal(0)),
-            cached_prompt_rate=None if cached is None else per_token(cached),
+            prompt_rate=_stated_per_token(prompt),
+            completion_rate=_stated_per_token(completion),
+            cached_prompt_rate=_stated_per_token(cached),
             request_fee=((requests or Decimal(0)) / 1000).quantize(FEE_QUANTUM, ROUND_HALF_UP),
             currency="usd",
             source=f"genai-prices {genai_prices.__version__}",
@@ -198,6 +202,10 @@ def _at(value: Any, prompt_tokens: int) -> Decimal | None:
 def per_token(per_million: Decimal) -> Decimal:
     """A rate a token from a rate a million tokens, to 15 decimals."""
     return per_million.scaleb(-MILLION_PLACES).quantize(RATE_QUANTUM, ROUND_HALF_UP)
+
+
+def _stated_per_token(per_million: Decimal | None) -> Decimal | None:
+    return None if per_million is None else per_token(per_million)
 
 
 def _overrides(lake: Lake, settings: Settings) -> list[Rate]:
@@ -228,17 +236,29 @@ def _override(
         effective_to=effective_to,
         min_prompt_tokens=0,
         max_prompt_tokens=None,
-        prompt_rate=per_token(prompt or Decimal(0)),
-        completion_rate=per_token(completion or Decimal(0)),
-        cached_prompt_rate=None if cached is None else per_token(cached),
+        prompt_rate=_stated_per_token(prompt),
+        completion_rate=_stated_per_token(completion),
+        cached_prompt_rate=_stated_per_token(cached),
         request_fee=request or Decimal(0),
         currency=currency or default_currency,
         source="prices/",
     )
 
 
+def _merge_by_currency(model_id: str, overrides: list[Rate], built_in: list[Rate]) -> list[Rate]:
+    """Return the rates of one model. Each currency has its own: a rate in another one neither hides nor replaces them."""
+    merged = []
+    for currency in sorted({rate.currency for rate in (*overrides, *built_in)}):
+        own, known = ([rate for rate in rates if rate.currency == currency] for rates in (overrides, built_in))
+        merged += _merge(model_id, own, known)
+    return merged
+
+
 def _merge(model_id: str, overrides: list[Rate], built_in: list[Rate]) -> list[Rate]:
-    """The built-in rates, and over them the overrides: of several for a day the one with the latest start, then the last landed."""
+    """Return the rates of one model and currency: the built-in ones, and over them the overrides.
+
+    Of several overrides for a day the one with the latest start holds, then the last landed.
+    """
     bounds: set[date | None] = {None}
     for rate in (*overrides, *built_in):
         bounds |= {rate.effective_from, rate.effective_to}

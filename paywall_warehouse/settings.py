@@ -48,6 +48,22 @@ def _words(value: Any) -> Any:
     return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
 
 
+def _as_date(text: str) -> date | str:
+    if not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        # Pydantic takes 20261101 for seconds since 1970.
+        raise ValueError("it is neither a date nor an instant")
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return text
+
+
+def _check_year(value: date) -> None:
+    """Refuse what has no neighbouring days, or years, within Python's calendar."""
+    if not date.min.year + 1 < value.year < date.max.year - 1:
+        raise ValueError("the year is out of range")
+
+
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 
@@ -250,10 +266,26 @@ class Settings(BaseSettings):
 
     @field_validator("as_of", mode="before")
     @classmethod
-    def _start_of_day(cls, value: Any) -> Any:
-        """A bare date means its midnight in UTC, so that `AS_OF=2026-11-01` works."""
-        if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
-            return f"{value}T00:00:00Z"
+    def _end_of_day(cls, value: Any, info: ValidationInfo) -> Any:
+        """Take a bare date for its last instant in `REPORTING_TIMEZONE`: all of that reporting day has happened, nothing later."""
+        if isinstance(value, str):
+            value = _as_date(value.strip())
+        if not isinstance(value, date) or isinstance(value, datetime):
+            return value
+        _check_year(value)
+        # Loads DuckDB, which most commands that read settings do without.
+        from paywall_warehouse.reporting_days import last_instant  # noqa: PLC0415
+
+        zone = info.data.get("reporting_timezone", "UTC")
+        if (instant := last_instant(value, zone, datetime.now(UTC))) is None:
+            raise ValueError(f"{zone} never had that day")
+        return instant
+
+    @field_validator("as_of")
+    @classmethod
+    def _in_the_calendar(cls, value: datetime | None) -> datetime | None:
+        if value is not None:
+            _check_year(value)
         return value
 
     @field_validator("duckdb_memory_limit")
@@ -375,7 +407,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 HINTS = {
-    "AS_OF": "; allowed: a date such as 2026-11-01, or an instant with offset such as 2026-11-01T06:00:00Z",
+    "AS_OF": "; allowed: a date such as 2026-11-01 (that reporting day), or an instant with offset such as 2026-11-01T06:00:00Z",
     "RECON_GRACE_DAYS": "; allowed: a whole number of days, such as 3",
     "LOW_BALANCE": "; allowed: a decimal of 0 or more, such as 1 or 0.50",
 }

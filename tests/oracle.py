@@ -512,7 +512,8 @@ def webhook_entries(events: list[Row], owners: dict[str, str], settings: OracleS
 # ------------------------------------------------------------------------------------------------- price book
 
 
-def read_rates(files: Iterable[LandedFile], expected: Expected) -> dict[str, list[Row]]:
+def read_rates(files: Iterable[LandedFile], expected: Expected, default_currency: str) -> dict[str, list[Row]]:
+    """Rates by model, in landing order."""
     rates: dict[str, list[Row]] = defaultdict(list)
     for _, _, record in read_files(files, "prices", expected):
         per_million = {name: as_money(record.get(f"{name}_per_million"), name) for name in ("prompt", "completion", "cached_prompt")}
@@ -520,7 +521,7 @@ def read_rates(files: Iterable[LandedFile], expected: Expected) -> dict[str, lis
             {
                 "from": date.fromisoformat(record["effective_from"]) if record.get("effective_from") else date.min,
                 "to": date.fromisoformat(record["effective_to"]) if record.get("effective_to") else date.max,
-                "currency": record.get("currency", "usd").lower(),
+                "currency": record.get("currency", default_currency).lower(),
                 "per_request": as_money(record.get("per_request"), "per_request") or ZERO,
                 **per_million,
             }
@@ -529,20 +530,34 @@ def read_rates(files: Iterable[LandedFile], expected: Expected) -> dict[str, lis
 
 
 def estimated_cost(entry: Row, rates: dict[str, list[Row]]) -> Decimal | None:
-    """Tokens times the rate of the day, in the entry's own currency; unknown without tokens or without a rate."""
-    prompt, completion = entry["prompt_tokens"], entry["completion_tokens"]
-    if prompt is None and completion is None:
+    """Tokens times the rate of the day, in the entry's own currency; unknown without tokens, or where a kind of them has no rate.
+
+    Of several rates for a day and currency the one with the latest start holds, then the last landed.
+    choice: cached tokens without a rate of their own are prompt tokens as any others.
+    """
+    if entry["prompt_tokens"] is None and entry["completion_tokens"] is None:
         return None
-    for rate in rates.get(entry["model_id"].lower(), []):
-        if rate["from"] <= entry["entry_date"] < rate["to"] and rate["currency"] == entry["currency"]:
-            cached = min(entry["cached_tokens"] or 0, prompt or 0)
-            prompt_rate = rate["prompt"] or ZERO
-            cached_rate = prompt_rate if rate["cached_prompt"] is None else rate["cached_prompt"]
-            millions = ((prompt or 0) - cached) * prompt_rate + cached * cached_rate + (completion or 0) * (rate["completion"] or ZERO)
-            cost: Decimal = millions.scaleb(-6) + rate["per_request"]
-            with localcontext(Context(prec=200)):
-                return cost.quantize(LAST_UNIT, ROUND_HALF_UP)
-    return None
+    prompt, completion, cached = entry["prompt_tokens"] or 0, entry["completion_tokens"] or 0, entry["cached_tokens"] or 0
+    if cached > prompt:  # no part of the prompt: what the numbers mean is unknown
+        return None
+    held = [
+        rate
+        for rate in rates.get(entry["model_id"].lower(), [])
+        if rate["from"] <= entry["entry_date"] < rate["to"] and rate["currency"] == entry["currency"]
+    ]
+    if not held:
+        return None
+    latest = max(rate["from"] for rate in held)
+    rate = [rate for rate in held if rate["from"] == latest][-1]
+    cached_rate = rate["prompt"] if rate["cached_prompt"] is None else rate["cached_prompt"]
+    millions = ZERO
+    for tokens, price in ((prompt - cached, rate["prompt"]), (cached, cached_rate), (completion, rate["completion"])):
+        if tokens and price is None:
+            return None
+        millions += tokens * (price or ZERO)
+    cost: Decimal = millions.scaleb(-6) + rate["per_request"]
+    with localcontext(Context(prec=200)):
+        return cost.quantize(LAST_UNIT, ROUND_HALF_UP)
 
 
 # ---------------------------------------------------------------------------------------------- entries' meaning
@@ -988,7 +1003,7 @@ def _expected(files: list[LandedFile], settings: OracleSettings) -> Expected:
             deliveries.append(webhook_event(record))
         except RejectedError as error:
             reject(result, file, line, str(error))
-    rates = read_rates(files, result)
+    rates = read_rates(files, result, settings.default_currency)
 
     events = [one for one in unique_events(deliveries) if one["event_type"] in MEANINGFUL_EVENTS]
     owners = wallet_owners(events)

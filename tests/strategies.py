@@ -147,6 +147,21 @@ RATES = (
     ("acme/alpha-1", "2026-02-20", "", "1", "0.333333", "0", "", "usd"),
     ("acme/beta-2", "2025-01-01", "", "0.000001", "3", "", "0.000000000001", "eur"),
     ("zorble-9", "2025-01-01", "2026-03-01", "400", "1200.5", "40", "", "usd"),
+    # Beside the dollar's, never instead of them; their starts lie within its spans.
+    ("Acme/Alpha-1", "2025-11-20", "2026-01-15", "2.2", "9", "", "", "eur"),
+    ("acme/alpha-1", "2025-12-20", "2026-01-05", "2", "8", "0.1", "", "eur"),
+    # No rate for a kind of tokens: completions, prompts, all of them.
+    ("acme/beta-2", "2025-01-01", "", "3", "", "0.3", "", "usd"),
+    ("nimbus/β-x", "2025-01-01", "2026-01-20", "", "12", "0.5", "", "usd"),
+    ("zorble-9", "2025-01-01", "", "", "", "", "0.25", "jpy"),
+    # In the default currency.
+    ("Quarkling-7", "2025-12-01", "", "0.7", "1.9", "", "", ""),
+)
+# In a file of their own, before or after the others: no two of a model and currency start on one day.
+OTHER_RATES = (
+    ("acme/alpha-1", "2026-02-25", "", "1.1", "0.4", "", "", "usd"),
+    ("zorble-9", "2025-01-01", "", "410", "1100", "", "", "eur"),
+    ("acme/beta-2", "2025-11-01", "2026-02-01", "0.5", "2", "", "", "eur"),
 )
 START, DAYS = datetime(2025, 10, 20, tzinfo=UTC), 165
 # The clocks change in Berlin, New York and Auckland: days of 23 and 25 hours.
@@ -320,6 +335,8 @@ class World:
             record |= {"prompt_tokens": prompt, "completion_tokens": completion}
             if self.chance(0.3):
                 record["cached_tokens"] = self.random.randrange(prompt + 1)
+                if self.chance(0.1):  # counted beside the prompt, as Anthropic does
+                    record["cached_tokens"] += prompt
             if self.chance(0.2):
                 record["reasoning_tokens"] = self.random.randrange(completion + 1)
             if self.chance(0.2):
@@ -501,7 +518,8 @@ def build_scenario(seed: int, timezone: str, default_currency: str, settles_on: 
                 record["related_id"] = world.random.choice(world.activity_ids)
     event_units = [[world.shape(body)] for body in bodies]
     ledger_slots, event_slots = world.spread(units, 3, 3), world.spread(event_units, 3, 2)
-    price_batch, spoiled = world.random.randrange(3), dict[str, str]()
+    price_batch, other_price_batch = world.random.choices(range(3), k=2)
+    spoiled = dict[str, str]()
     endings = list(LEDGER_ENDINGS)
     world.random.shuffle(endings)
     batches = []
@@ -519,6 +537,8 @@ def build_scenario(seed: int, timezone: str, default_currency: str, settles_on: 
             files.append(events_file(name, records, ascii_only=world.chance(0.5)))
         if batch == price_batch:
             files.append(prices_file("rates.csv", RATES))
+        if batch == other_price_batch:
+            files.append(prices_file("other rates.csv", OTHER_RATES))
         batches.append(tuple(files))
     settings = OracleSettings(
         as_of=datetime.fromisoformat(as_of),

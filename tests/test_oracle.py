@@ -179,6 +179,9 @@ def test_reporting_days_of_23_and_25_hours() -> None:
 RATES = (
     ("acme/a", "2026-01-01", "2026-03-10", "2", "10", "0.5", "0.001", "usd"),
     ("acme/a", "2026-03-10", "", "4", "10", "", "", "usd"),
+    ("acme/a", "2026-03-01", "", "5", "11", "", "", "eur"),
+    ("acme/a", "2026-03-01", "", "3", "12", "", "", "eur"),
+    ("acme/a", "2026-03-01", "", "6", "", "", "", "jpy"),
 )
 
 
@@ -191,7 +194,16 @@ RATES = (
         (charge("c", NOON, cached_tokens=400), D("0.0045"), "estimated"),
         (charge("c", NOON, provider_cost="0.7"), D("0.7"), "reported"),
         (charge("c", NOON, provider_cost="0"), D(0), "reported"),
-        (charge("c", NOON, currency="eur"), None, "unknown"),
+        (charge("c", NOON, currency="gbp"), None, "unknown"),
+        # 1000 * 3 + 50 * 12 = 3600 per million: of the euro's rates the last landed, whatever the dollar's are
+        (charge("c", NOON, currency="eur"), D("0.0036"), "estimated"),
+        # 1000 * 6 per million; a rate of completions is missing only where there are some
+        (charge("c", NOON, currency="jpy", completion_tokens=0, total_tokens=1050), D("0.006"), "estimated"),
+        (charge("c", NOON, currency="jpy"), None, "unknown"),
+        # all of the prompt, and more than that
+        (charge("c", "2026-03-09T23:59:59Z", cached_tokens=1000), D("0.002"), "estimated"),
+        (charge("c", "2026-03-09T23:59:59Z", cached_tokens=1001), None, "unknown"),
+        (charge("c", NOON, cached_tokens=1001, provider_cost="0.7"), D("0.7"), "reported"),
         (charge("c", "2025-12-31T23:00:00Z"), None, "unknown"),
     ],
 )

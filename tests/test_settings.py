@@ -1,7 +1,10 @@
 """Settings are refused before anything starts, by name and with what is allowed."""
 
+from datetime import UTC, datetime
+
 import pytest
 
+from ingestion.build import reporting_today
 from paywall_warehouse.settings import SettingsError, load_settings
 
 
@@ -15,6 +18,10 @@ from paywall_warehouse.settings import SettingsError, load_settings
         ("DEFAULT_CURRENCY", "dollars", "allowed: a currency code of 3 to 5 letters"),
         ("LOW_BALANCE", "NaN", "finite number"),
         ("AS_OF", "2026-11-01T00:00:00", "timezone"),
+        ("AS_OF", "20261101", "such as 2026-11-01"),
+        ("AS_OF", "2026-02-30", "such as 2026-11-01"),
+        ("AS_OF", "9999-12-31", "year is out of range"),
+        ("AS_OF", "9999-12-31T23:59:59-12:00", "year is out of range"),
         ("DUCKDB_MEMORY_LIMIT", "plenty", "allowed: a size such as"),
         ("DASHBOARD_TRUSTED_HEADER", "X User", "such as X-Forwarded-User"),
         ("DASHBOARD_TRUSTED_HEADER", "authorization", "that only the proxy sets"),
@@ -85,3 +92,40 @@ def test_a_password_that_is_not_allowed_is_not_told(monkeypatch: pytest.MonkeyPa
 )
 def test_a_link_has_the_user_behind_the_host(link: str) -> None:
     assert load_settings(_env_file=None, authorization_link=link).authorization_link == link
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "last"),
+    [
+        ("UTC", "2026-10-01", "2026-10-01T23:59:59.999999+00:00"),
+        ("Europe/Berlin", "2026-10-01", "2026-10-01T21:59:59.999999+00:00"),  # UTC+2
+        ("America/Los_Angeles", "2026-10-01", "2026-10-02T06:59:59.999999+00:00"),  # UTC-7
+        ("Pacific/Auckland", "2026-10-01", "2026-10-01T10:59:59.999999+00:00"),  # UTC+13
+        ("Europe/Berlin", "2026-10-25", "2026-10-25T22:59:59.999999+00:00"),  # 25 hours, UTC+1 at their end
+        ("America/Havana", "2025-11-01", "2025-11-02T03:59:59.999999+00:00"),  # the clock strikes the next midnight twice
+        ("America/Sao_Paulo", "2018-02-17", "2018-02-18T02:59:59.999999+00:00"),  # at midnight the clock goes back into this day
+    ],
+)
+def test_a_bare_date_is_that_reporting_day_to_its_end(zone: str, day: str, last: str) -> None:
+    settings = load_settings(_env_file=None, as_of=day, reporting_timezone=zone)
+    assert settings.now().isoformat() == last
+    assert str(reporting_today(settings)) == day
+    assert str(settings.reporting_day(settings.now())) == day
+
+
+def test_a_bare_date_of_the_present_day_is_the_present_instant() -> None:
+    before = datetime.now(UTC)
+    settings = load_settings(_env_file=None, as_of=before.date(), reporting_timezone="UTC")
+    after = datetime.now(UTC)
+    assert before.date() < after.date() or before <= settings.now() <= after
+
+
+def test_an_instant_is_taken_as_it_is() -> None:
+    settings = load_settings(_env_file=None, as_of="2026-10-01T06:00:00+02:00", reporting_timezone="America/Los_Angeles")
+    assert settings.now() == datetime(2026, 10, 1, 4, tzinfo=UTC)
+
+
+def test_a_day_that_a_zone_left_out_is_refused() -> None:
+    """Samoa went from the 29th to the 31st, to the other side of the date line."""
+    with pytest.raises(SettingsError, match="AS_OF is not allowed: Pacific/Apia never had that day"):
+        load_settings(_env_file=None, as_of="2011-12-30", reporting_timezone="Pacific/Apia")

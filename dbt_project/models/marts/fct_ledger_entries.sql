@@ -68,10 +68,12 @@ resolved as (
             when
                 entries.entry_type = 'charge' and entries.provider_cost is null
                 and (entries.prompt_tokens is not null or entries.completion_tokens is not null)
+                -- Cached tokens are part of the prompt: where there are more of them, nobody knows what was meant.
+                and coalesce(entries.cached_tokens, 0) <= coalesce(entries.prompt_tokens, 0)
                 then models.model_id
         end as estimate_with,
         coalesce(entries.prompt_tokens, 0) as known_prompt_tokens,
-        least(coalesce(entries.cached_tokens, 0), coalesce(entries.prompt_tokens, 0)) as known_cached_tokens,
+        coalesce(entries.cached_tokens, 0) as known_cached_tokens,
         coalesce(entries.completion_tokens, 0) as known_completion_tokens,
         coalesce(entries.payment_intent_id, entries.charge_id, entries.checkout_session_id) is not null as has_stripe_key,
         array_contains(settings.promo_reasons, entries.reason) as has_promo_reason
@@ -82,18 +84,21 @@ resolved as (
 
 ),
 
--- Tokens and rates are multiplied while they are narrow, so that the product keeps every digit; it is rounded once.
+-- Rounded once, after all is added up.
 priced as (
 
     select
         resolved.*,
-        cast(
-            try_cast(resolved.known_prompt_tokens - resolved.known_cached_tokens as decimal(18, 0)) * rates.prompt_rate
-            + try_cast(resolved.known_cached_tokens as decimal(18, 0)) * coalesce(rates.cached_prompt_rate, rates.prompt_rate)
-            + try_cast(resolved.known_completion_tokens as decimal(18, 0)) * coalesce(rates.completion_rate, cast(0 as decimal(18, 15)))
-            + coalesce(rates.request_fee, cast(0 as decimal(18, 12)))
-            as decimal(38, 12)
-        ) as estimated_cost
+        case
+            when rates.model_id is not null
+                then cast(
+                    {{ cost_of_tokens('resolved.known_prompt_tokens - resolved.known_cached_tokens', 'rates.prompt_rate') }}
+                    + {{ cost_of_tokens('resolved.known_cached_tokens', 'coalesce(rates.cached_prompt_rate, rates.prompt_rate)') }}
+                    + {{ cost_of_tokens('resolved.known_completion_tokens', 'rates.completion_rate') }}
+                    + coalesce(rates.request_fee, cast(0 as decimal(18, 12)))
+                    as decimal(38, 12)
+                )
+        end as estimated_cost
     from resolved
     left join rates
         on
