@@ -297,9 +297,9 @@ def _write_batch(settings: Settings, source: Source, found: _Found, aside: Path,
                 counted = _counts(connection, parquet)
                 if source.stripe is not None and (unknown := _in_unknown_zone(connection, parquet)):
                     parquet.unlink()
-                    for file in (file for file in files if file.file_no in unknown):
-                        found.refuse(file.file, dict(found.readable)[file], unknown_time_zone(source.stripe))
-                    if known := [file for file in files if file.file_no not in unknown]:
+                    for local in (local for local in files if local.file_no in unknown):
+                        found.refuse(local.file, dict(found.readable)[local], unknown_time_zone(source.stripe))
+                    if known := [local for local in files if local.file_no not in unknown]:
                         portions.appendleft(known)
                     continue
                 if any(rejected for _, rejected, _ in counted.values()):
