@@ -2,15 +2,27 @@
 {%- set pulled_name = '%/________T______Z-________T______Z%' -%}
 with
 
--- A payout that came back has the opposite sign of a payout.
+-- A payout that came back has the opposite sign of a payout. It has a vote only where there is no payout beside it: some files state it
+-- with the sign of the payout.
 landed as (
 
     select
         payouts.*,
         files.path,
-        case when payouts.reporting_category = 'payout' then payouts.gross else -payouts.gross end as gross_as_payout
+        case when payouts.reporting_category = 'payout' then payouts.gross else -payouts.gross end as gross_as_payout,
+        max(case when payouts.reporting_category = 'payout' then 1 else 0 end)
+            over (partition by payouts.batch_seq, payouts.file_no, payouts.account_id, payouts.currency) as has_payouts
     from {{ ref('stg_stripe__payouts') }} as payouts
     inner join {{ source('raw', 'loaded_files') }} as files on payouts.batch_seq = files.batch_seq and payouts.file_no = files.file_no
+
+),
+
+voting as (
+
+    select
+        *,
+        reporting_category = 'payout' or has_payouts = 0 as has_vote
+    from landed
 
 ),
 
@@ -33,15 +45,15 @@ paid_out as (
 told as (
 
     select
-        landed.*,
+        voting.*,
         case
-            when landed.gross_as_payout = 0 then null
-            when landed.gross_as_payout = -items.items_net or landed.gross_as_payout = -paid_out.net then -1
-            when landed.gross_as_payout = items.items_net or landed.gross_as_payout = paid_out.net then 1
+            when not voting.has_vote or voting.gross_as_payout = 0 then null
+            when voting.gross_as_payout = -items.items_net or voting.gross_as_payout = -paid_out.net then -1
+            when voting.gross_as_payout = items.items_net or voting.gross_as_payout = paid_out.net then 1
         end as sign_of_row
-    from landed
-    left join items on landed.payout_id = items.payout_id
-    left join paid_out on landed.payout_id = paid_out.payout_id
+    from voting
+    left join items on voting.payout_id = items.payout_id
+    left join paid_out on voting.payout_id = paid_out.payout_id
 
 ),
 
@@ -52,9 +64,9 @@ grouped as (
         *,
         min(sign_of_row) over (partition by batch_seq, file_no, account_id, currency) as lowest_sign,
         max(sign_of_row) over (partition by batch_seq, file_no, account_id, currency) as highest_sign,
-        min(gross_as_payout) over (partition by batch_seq, file_no, account_id, currency) as lowest_gross,
-        max(gross_as_payout) over (partition by batch_seq, file_no, account_id, currency) as highest_gross,
-        max(case when sign_of_row = -1 or sign_of_row is null and gross_as_payout < 0 then 1 else 0 end)
+        min(case when has_vote then gross_as_payout end) over (partition by batch_seq, file_no, account_id, currency) as lowest_gross,
+        max(case when has_vote then gross_as_payout end) over (partition by batch_seq, file_no, account_id, currency) as highest_gross,
+        max(case when sign_of_row = -1 or sign_of_row is null and has_vote and gross_as_payout < 0 then 1 else 0 end)
             over (partition by batch_seq, file_no) as has_stripes_sign
     from told
 
