@@ -17,6 +17,11 @@ PAYMENT_INVARIANTS: Final = {
     "stripe_rows_add_up": "net = gross − fee on every row of Stripe's itemised reports.",
     "stripe_rows_are_confirmed": "Where downloads of a balance transaction differ in its money, another one confirms the last.",
     "stripe_reports_agree": "A balance transaction has the same money in the activity and in the payout reconciliation.",
+    "stripe_payouts_have_one_sign": (
+        "Every payout of an account, currency and file is signed in one way: below zero as Stripe does, or above zero as what was paid out."
+        " Here rows are signed in both, and which of them take money from the bank cannot be told. Land the payout reconciliation of these"
+        " payouts, or the payouts as Stripe writes them (STRIPE_API_KEY pulls both)."
+    ),
     "stripe_balances_close": "opening + activity − payouts = closing in every balance summary, which opens as the one before it closed.",
     "stripe_activity_equals_summary": "The itemised activity adds up to the balance summary of its span.",
     "stripe_payouts_equal_summary": "The itemised payouts add up to the balance summary of their span.",
@@ -69,6 +74,18 @@ where items.gross <> activity.gross or items.fee <> activity.fee or items.net <>
 order by files.path, items.line
 """
 
+# A later landed row of the same payout puts it right.
+PAYOUTS_OF_MIXED_SIGNS: Final = """
+select rows.path, min(rows.line) as line, rows.account_id || ' ' || rows.currency as id, 0 as expected, count(*) as actual
+from (
+    select * from intermediate.int_stripe__payouts
+    qualify row_number() over (partition by payout_id, reporting_category order by batch_seq desc, file_no desc, line desc) = 1
+) as rows
+where rows.has_mixed_signs
+group by rows.path, rows.account_id, rows.currency
+order by rows.path, rows.account_id, rows.currency
+"""
+
 BALANCES: Final = """
 select path, line || '-' || last_line as line, account_id || ' ' || currency as id, {expected} as expected, {actual} as actual
 from marts.fct_stripe_balances
@@ -118,6 +135,7 @@ def check_payments(books: Books, settings: Settings) -> list[Invariant]:
         *_no_rows(books, "stripe_rows_add_up", ROWS_THAT_DO_NOT_ADD_UP),
         *_no_rows(books, "stripe_rows_are_confirmed", UNCONFIRMED_ROWS),
         *_no_rows(books, "stripe_reports_agree", ROWS_THAT_DISAGREE),
+        *_no_rows(books, "stripe_payouts_have_one_sign", PAYOUTS_OF_MIXED_SIGNS),
         *_no_rows(books, "stripe_balances_close", f"(from ({closes})) union all (from ({follows}))"),
         *_no_rows(books, "stripe_activity_equals_summary", BALANCES.format(expected="itemized_activity", actual="activity")),
         *_no_rows(books, "stripe_payouts_equal_summary", BALANCES.format(expected="itemized_payouts", actual="payouts")),

@@ -40,6 +40,7 @@ create or replace table ops.rejected_records as
     from raw.rejected_records order by first_seen_at, path, line;
 -- The settings that the numbers come from; none of them is a secret.
 create or replace table ops.settings as select * from raw.settings;
+create or replace table ops.failed_pulls as select * from raw.failed_pulls order by source;
 create or replace table ops.erasures as select * from raw.erasures order by erased_at, pseudonym;
 create or replace table ops.runs (
     run_id varchar, started_at timestamptz, finished_at timestamptz, as_of timestamptz, status varchar, new_records bigint,

@@ -1,6 +1,6 @@
 """What a published warehouse says of its payments in a few lines: how many cases tie, which breaks are open, what is not known."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -52,9 +52,19 @@ class SourceState:
     missing_currencies: list[str]
     """Currencies of credits that no file of the account covers."""
     verdict: str
+    failure: str | None = None
+    """Why the last run could not pull it."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is missing, as far as the source itself and the last pull tell."""
+        return self.verdict == COMPLETE and self.failure is None
 
     def describe(self) -> str:
         """Return the state in a sentence; instants are UTC."""
+        if self.failure is not None:
+            state = "" if self.verdict == COMPLETE else f"{replace(self, failure=None).describe()}; it "
+            return f"{state or f'{self.source} '}could not be pulled: {self.failure}"
         until = f", its data end {self.data_until:%Y-%m-%d %H:%M} UTC" if self.data_until and self.verdict != "missing" else ""
         if self.rail == "unknown":
             if self.verdict == "missing":
@@ -83,7 +93,7 @@ class Reconciliation:
     @property
     def gaps(self) -> list[SourceState]:
         """The sources that make the reconciliation incomplete."""
-        return [source for source in self.sources if source.verdict != COMPLETE]
+        return [source for source in self.sources if not source.is_complete]
 
     @property
     def is_needed(self) -> bool:
@@ -116,7 +126,20 @@ def reconciliation(path: Path) -> Reconciliation:
             """select rail, source, account_id, data_until, missing_currencies, verdict from marts.rpt_reconciliation_sources
             order by rail <> 'stripe', rail, source, account_id"""
         ).fetchall()
-    return Reconciliation(cases, matched, pending, [OpenBreaks(*row) for row in breaks], [SourceState(*row) for row in sources])
+        failures = _failed_pulls(connection)
+    states = [replace(SourceState(*row), failure=failures.get(row[1])) for row in sources]
+    # Stripe may be asked where nothing shows yet that it is used.
+    unknown = failures.keys() - {state.source for state in states}
+    states += [SourceState("stripe", source, "default", None, [], "missing", failures[source]) for source in sorted(unknown)]
+    return Reconciliation(cases, matched, pending, [OpenBreaks(*row) for row in breaks], states)
+
+
+def _failed_pulls(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Return why sources could not be pulled; a file of an earlier version does not tell."""
+    try:
+        return dict(connection.execute("select source, reason from ops.failed_pulls").fetchall())
+    except duckdb.CatalogException:
+        return {}
 
 
 def warnings_of(path: Path) -> list[str]:

@@ -18,7 +18,8 @@ from ingestion.erasure.registry import read_registry
 from ingestion.lake import Lake, Manifest
 from ingestion.price_book import resolved_batches
 from ingestion.stripe.coverage import named_currency
-from ingestion.tables import BREAKS, LAKE_TABLES, LOADED_FILES, SETTINGS, TOUCHED_KEYS, defined, shown_name, typed
+from ingestion.stripe.failures import failed_pulls
+from ingestion.tables import BREAKS, FAILED_PULLS, LAKE_TABLES, LOADED_FILES, SETTINGS, TOUCHED_KEYS, defined, shown_name, typed
 from paywall_warehouse.build_file import (
     ARRIVED,
     ON_CLUSTER,
@@ -98,6 +99,7 @@ def prepare_build(settings: Settings, code_version: str, *, full_refresh: bool =
                 _show_lake(connection, lake, manifests)
                 _show_settings(connection, settings, today)
                 _show_erasures(connection, settings)
+                _show_failed_pulls(connection, settings)
                 _show_published_breaks(connection, settings)
                 if build.full_refresh:
                     _forget_what_was_built(connection)
@@ -197,6 +199,12 @@ def _show_erasures(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
     for erasure in read_registry(settings.home).erasures:
         if erasure.erased_at is not None:
             connection.execute("insert into raw.erasures values (?, ?)", [erasure.pseudonym, erasure.erased_at])
+
+
+def _show_failed_pulls(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    connection.execute(f"create or replace table raw.failed_pulls ({defined(FAILED_PULLS)})")
+    for failure in failed_pulls(settings.home):
+        connection.execute("insert into raw.failed_pulls values (?, ?, ?)", [failure.source, failure.failed_at, failure.reason])
 
 
 def _show_published_breaks(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
@@ -301,6 +309,8 @@ def _decide(
         settings.recon_grace_days,
         code_version,
         settings.warehouse_target,
+        # Readers hear of a source that could not be pulled, and that it was pulled again.
+        *(failure.source for failure in failed_pulls(settings.home)),
     ]
     fingerprint = hashlib.sha256(repr(shown).encode()).hexdigest()
     new = sum(manifest.batch_seq > built.through_batch for manifest in manifests)

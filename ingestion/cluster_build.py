@@ -6,6 +6,7 @@ Each build has schemas of its own, whose names begin with its prefix.
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -14,7 +15,8 @@ import duckdb
 from ingestion.build import loaded_files, reporting_today, settings_row
 from ingestion.lake import Lake, Manifest
 from ingestion.price_book import resolved_batches
-from ingestion.tables import BREAKS, LAKE_TABLES, LOADED_FILES, SETTINGS, TOUCHED_KEYS, shown_name
+from ingestion.stripe.failures import failed_pulls
+from ingestion.tables import BREAKS, FAILED_PULLS, LAKE_TABLES, LOADED_FILES, SETTINGS, TOUCHED_KEYS, shown_name
 from paywall_warehouse.build_file import published_state
 from paywall_warehouse.settings import Settings
 
@@ -37,6 +39,7 @@ def cluster_statements(settings: Settings, prefix: str, built_through: int = -1,
         ),
         *small_table(f"{prefix}raw.settings", SETTINGS, [settings_row(settings, reporting_today(settings))]),
         *small_table(f"{prefix}raw.loaded_files", LOADED_FILES, loaded_files(manifests)),
+        *small_table(f"{prefix}raw.failed_pulls", FAILED_PULLS, [asdict(failure) for failure in failed_pulls(settings.home)]),
         *small_table(f"{prefix}raw.published_breaks", BREAKS, _published_breaks(settings)),
         *small_table(f"{prefix}build.touched_keys", TOUCHED_KEYS, []),
         *small_table(f"{prefix}build.published", {"through": "bigint"}, [{"through": published.built_through if published else -1}]),

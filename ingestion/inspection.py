@@ -168,15 +168,20 @@ def check_columns(found: Sequence[str], layout: Layout) -> None:
     alternatives = [(needed,) if isinstance(needed, str) else needed for needed in layout.required]
     missing = [" or ".join(f'"{name}"' for name in names) for names in alternatives if not set(names) & set(found)]
     if missing:
+        # All of them: whoever mends the file mends it once.
+        subject = f"column {missing[0]} is" if len(missing) == 1 else f"columns {', '.join(missing)} are"
         raise UnreadableFileError(
             reasons.MISSING_COLUMN,
-            f"column {missing[0]} is missing (found: {', '.join(found)[:500]}). Rename the column or see docs/inputs.md",
+            f"{subject} missing (found: {', '.join(found)[:500]}). Rename the column{'s' * (len(missing) > 1)} or see docs/inputs.md",
         )
     refuse_repeated(found)
 
 
 def refuse_repeated(names: Sequence[str]) -> None:
-    """Raise `UnreadableFileError` where a name stands in a header twice."""
+    """Raise `UnreadableFileError` with every name that stands in a header twice."""
     repeated = sorted(name for name, count in Counter(names).items() if count > 1)
-    if repeated:
+    if len(repeated) == 1:
         raise UnreadableFileError(reasons.DUPLICATE_COLUMN, f'column "{repeated[0]}" stands in the header more than once; keep one of them')
+    if repeated:
+        listed = ", ".join(f'"{name}"' for name in repeated)
+        raise UnreadableFileError(reasons.DUPLICATE_COLUMN, f"columns {listed} stand in the header more than once; keep one of each")

@@ -25,7 +25,7 @@ from ingestion.receiver.segments import seal_local
 from ingestion.sources import LocalFile, record_texts, usual_keys
 from ingestion.sql import define_macros
 from ingestion.stripe import records as stripe_records
-from ingestion.stripe.coverage import FileFacts, facts_of
+from ingestion.stripe.coverage import FileFacts, facts_of, unknown_time_zone
 from ingestion.stripe.families import FAMILIES, FOLDER, Family, check_report_type, owner_of
 from ingestion.tables import LAKE_TABLES, typed
 from paywall_warehouse.build_file import copy_ahead
@@ -295,6 +295,13 @@ def _write_batch(settings: Settings, source: Source, found: _Found, aside: Path,
             try:
                 _judge(connection, source, files, batch_seq, parquet, groups)
                 counted = _counts(connection, parquet)
+                if source.stripe is not None and (unknown := _in_unknown_zone(connection, parquet)):
+                    parquet.unlink()
+                    for local in (local for local in files if local.file_no in unknown):
+                        found.refuse(local.file, dict(found.readable)[local], unknown_time_zone(source.stripe))
+                    if known := [local for local in files if local.file_no not in unknown]:
+                        portions.appendleft(known)
+                    continue
                 if any(rejected for _, rejected, _ in counted.values()):
                     _set_rejects_apart(connection, parquet, groups)
             except BEYOND_DUCKDB as error:
@@ -383,6 +390,14 @@ def _counts(connection: duckdb.DuckDBPyConnection, parquet: Path) -> dict[int, t
         from {_rows(parquet)} group by file_no"""
     ).fetchall()
     return {file_no: (records, rejected, entries) for file_no, records, rejected, entries in rows}
+
+
+def _in_unknown_zone(connection: duckdb.DuckDBPyConnection, parquet: Path) -> set[int]:
+    """Return the numbers of the files that count by local times of an unknown zone: they are refused whole, not row by row."""
+    rows = connection.execute(
+        f"select distinct file_no from {_rows(parquet)} where reject_code = {literal(reasons.UNKNOWN_TIME_ZONE)}"
+    ).fetchall()
+    return {file_no for (file_no,) in rows}
 
 
 def _loaded(local: LocalFile, digest: str, counts: dict[int, tuple[int, int, int]], facts: FileFacts | None) -> FileRecord:

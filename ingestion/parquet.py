@@ -99,11 +99,17 @@ def _check_schema(schema: pa.Schema, layout: Layout) -> None:
         raise UnreadableFileError(reasons.MISSING_COLUMN, "a column has no name; give it one")
     # DuckDB's names know no case, and this one it adds itself.
     refuse_repeated([name.lower() for name in schema.names] + [ROW_NUMBER])
-    for field in schema:
-        _check_type(field, layout)
+    wrong = [
+        f'column "{field.name}" has the type {field.type}; it must be {wanted}'
+        for field in schema
+        if (wanted := _wanted_type(field, layout))
+    ]
+    if wrong:
+        raise UnreadableFileError(reasons.WRONG_COLUMN_TYPE, f"{'. '.join(wrong)}. Write the file again")
 
 
-def _check_type(field: pa.Field, layout: Layout) -> None:
+def _wanted_type(field: pa.Field, layout: Layout) -> str:
+    """Return what a column must be that cannot be read as it is, else nothing."""
     kind = field.type
     wanted = ""
     if field.name in layout.money and not (
@@ -116,11 +122,7 @@ def _check_type(field: pa.Field, layout: Layout) -> None:
         wanted = "text (RFC 3339) or a timestamp with a time zone: a time without one is not an instant"
     elif field.name in layout.columns and (pa.types.is_binary(kind) or (pa.types.is_nested(kind) and field.name not in layout.json)):
         wanted = "text or a number"
-    if wanted:
-        raise UnreadableFileError(
-            reasons.WRONG_COLUMN_TYPE,
-            f'column "{field.name}" has the type {kind}; it must be {wanted}. Write the file again',
-        )
+    return wanted
 
 
 def _is_exact_decimal(kind: pa.DataType) -> bool:

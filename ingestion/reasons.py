@@ -19,6 +19,7 @@ TOO_MANY_COLUMNS: Final = "too_many_columns"
 WRONG_COLUMN_TYPE: Final = "wrong_column_type"
 UNKNOWN_REPORT_TYPE: Final = "unknown_report_type"
 UNKNOWN_REPORT_VERSION: Final = "unknown_report_version"
+UNKNOWN_TIME_ZONE: Final = "unknown_time_zone"
 
 # the text of a record
 INVALID_UTF8: Final = "invalid_utf8"

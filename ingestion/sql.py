@@ -89,10 +89,13 @@ create or replace temp macro time_problem(t) as case
 end;
 
 -- As Stripe's reports write times: without an offset, in a zone that the file's facts or the column's name tell; or Unix seconds.
+create or replace temp macro local_time(t) as case
+    when regexp_full_match(t, '[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?') then try_cast(t as timestamp)
+end;
+-- NULL for a local time whose zone is NULL.
 create or replace temp macro stripe_time(t, zone) as case
     when is_time(t) then exact_time(t)
-    when regexp_full_match(t, '[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?')
-        then timezone(zone, try_cast(t as timestamp))
+    when local_time(t) is not null then timezone(zone, local_time(t))
     when regexp_full_match(t, '[0-9]{9,10}') then make_timestamptz(cast(t as bigint) * 1000000)
 end;
 

@@ -211,6 +211,8 @@ SETTINGS: Final = {
     "recon_grace_days": "integer",
 }
 
+FAILED_PULLS: Final = {"source": "varchar", "failed_at": "timestamptz", "reason": "varchar"}
+
 # A row of the history of breaks, as published and as noted down beside it.
 BREAKS: Final = {
     "case_id": "varchar",

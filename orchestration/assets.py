@@ -19,12 +19,14 @@ from ingestion.build import Build, finish_build, prepare_build
 from ingestion.lake import LOADED, Lake
 from ingestion.load import SOURCES, LoadResult, load
 from ingestion.price_book import resolve_price_book
+from ingestion.stripe.failures import FailedPull, forget_failure
 from ingestion.stripe.families import FAMILIES, FOLDER, Family
-from ingestion.stripe.pull import Pulled, pull
+from ingestion.stripe.pull import Pulled
 from orchestration import report
 from orchestration.cluster import SPARK, ClusterBuild, ClusterPublication
 from orchestration.dbt import Dbt, DbtBuild, build_command
 from orchestration.retries import retried
+from orchestration.stripe_pull import pull_or_go_on
 from orchestration.warehouse import OWNER, WRITER_POOL, Warehouse
 from paywall_warehouse.settings import Settings
 
@@ -126,13 +128,18 @@ def stripe_asset(family: Family) -> dg.AssetsDefinition:
         pool=WRITER_POOL,
     )
     def pull_new_reports(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult[None]:
+        report_type = report_type_of(warehouse.settings, family)
+        if warehouse.stripe is None or report_type is None:
+            forget_failure(warehouse.settings.home, family)
         if warehouse.stripe is None:
             return dg.MaterializeResult(metadata={"pull": "no STRIPE_API_KEY: files in the landing area are all there is"})
-        report_type = report_type_of(warehouse.settings, family)
         if report_type is None:
             return dg.MaterializeResult(metadata={"pull": "not among STRIPE_REPORT_TYPES"})
+        # Faults of Stripe are waited out in there; those of the landing area's store are not.
         with retried(context):
-            pulled = pull(warehouse.settings, warehouse.stripe, report_type, context.log.info)
+            pulled = pull_or_go_on(warehouse, family, report_type, context.log.info, context.log.warning)
+        if isinstance(pulled, FailedPull):
+            return dg.MaterializeResult(metadata={"report type": report_type, "pull failed": pulled.reason})
         if pulled.left:
             context.log.warning(f"{pulled.report_type}: {pulled.left}")
         context.log.info(pulled_in_words(pulled))

@@ -58,6 +58,8 @@ def run(
 ) -> None:
     """Load what landed, build, check and publish. Exit code 0: published, or nothing was new; 1: not published."""
     settings = ready_settings(builds=True)
+    from orchestration.news import nothing_landed
+
     if sample and not settings.stripe_api_key and nothing_landed(settings):
         _say("The landing area is empty: landing the sample data first.")
         _say(land_sample_data(settings))
@@ -338,20 +340,6 @@ def usable(path: Path) -> Iterator[None]:
     except OSError as error:
         fault = error.strerror or error
         raise WrongUsageError(f"WAREHOUSE_HOME '{path}' cannot be used: {fault}. Choose a folder that this user may write to.") from error
-
-
-def nothing_landed(settings: Settings) -> bool:
-    """Whether no finished file of any kind is in the landing area, and none has ever been loaded."""
-    from ingestion.lake import Lake
-    from ingestion.landing import Landing
-    from ingestion.load import landed_files
-    from ingestion.receiver.segments import seal_local
-
-    if Lake(settings.home).manifests():
-        return False
-    landing = Landing.of(settings)
-    seal_local(landing)
-    return next(landed_files(landing), None) is None
 
 
 def land_sample_data(settings: Settings) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from ingestion.lake import FileRecord, Lake
 from ingestion.landing import Landing, LandingFile
 from ingestion.load import landed_files
+from ingestion.receiver.segments import seal_local
 from paywall_warehouse.settings import Settings
 
 
@@ -32,3 +33,12 @@ def run_key(files: Iterable[LandingFile]) -> str:
     """The same for the same files: what a run could not or need not load does not start another."""
     names = sorted(f"{file.path}\0{file.fingerprint}" for file in files)
     return hashlib.sha256("\0".join(names).encode()).hexdigest()
+
+
+def nothing_landed(settings: Settings) -> bool:
+    """Whether no finished file of any kind is in the landing area, and none has ever been loaded."""
+    if Lake(settings.home).manifests():
+        return False
+    landing = Landing.of(settings)
+    seal_local(landing)
+    return next(landed_files(landing), None) is None

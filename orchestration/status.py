@@ -16,7 +16,7 @@ from ingestion.landing import Landing
 from ingestion.load import SOURCES
 from orchestration import report
 from orchestration.news import unknown_files
-from orchestration.summary import reject_lines, reject_reasons_of
+from orchestration.summary import failed_pull_lines, reject_lines, reject_reasons_of
 from paywall_warehouse.files import sha256
 from paywall_warehouse.settings import Settings
 
@@ -80,6 +80,7 @@ def _sources(settings: Settings) -> Iterator[str]:
         last = _instant(max(manifest.loaded_at for manifest in own)) if own else "never"
         rows.append((source, f"{records:,}", last, str(waiting.count(source))))
     yield from report.columns(rows, right=(1, 3))
+    yield from failed_pull_lines(settings)
 
 
 def _reconciliation(settings: Settings) -> Iterator[str]:

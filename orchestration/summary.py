@@ -9,6 +9,7 @@ from exports.reconciliation_summary import reconciliation, warnings_of
 from exports.runs import last_published
 from exports.summary import RejectReason, period_kpis, reject_reasons
 from ingestion.lake import Lake, Manifest
+from ingestion.stripe.failures import failed_pulls
 from orchestration import report
 from paywall_warehouse.settings import Settings
 
@@ -46,6 +47,7 @@ def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest
         run = last_published(settings.home)
         when = f", published {run.finished_at:%Y-%m-%d %H:%M} UTC" if run else ""
         yield f"Nothing new: {path} stays as it is{when}."
+        yield from failed_pull_lines(settings)
         yield from _exported(settings, outcome)
         return
     records, rejected = sum(batch.records for batch in batches), sum(batch.rejected for batch in batches)
@@ -67,6 +69,12 @@ def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest
     yield ""
     yield f"Published: {path}"
     yield from _exported(settings, outcome)
+
+
+def failed_pull_lines(settings: Settings) -> Iterator[str]:
+    """Sources of which Stripe gave nothing when it was last asked."""
+    for failure in failed_pulls(settings.home):
+        yield f"  ! {failure.source} could not be pulled on {failure.failed_at:%Y-%m-%d %H:%M} UTC: {failure.reason}"
 
 
 def _exported(settings: Settings, outcome: Outcome) -> Iterator[str]:

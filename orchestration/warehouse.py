@@ -42,6 +42,8 @@ class Warehouse:
     full_refresh: bool
     stripe: StripeApi | None = None
     """None without a key. One for all pulls of a run: they share its budget of reads."""
+    stripe_given_up: list[str] = field(default_factory=list)
+    """The report type for which Stripe was waited for in vain: the pulls after it need not wait again."""
     unreachable: list[str] = field(default_factory=list)
     """Why the place of the exports could not be written to: one export has waited for it, the others need not."""
 

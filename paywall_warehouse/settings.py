@@ -89,6 +89,7 @@ class Settings(BaseSettings):
     stripe_report_types: Words = STRIPE_REPORT_TYPES
     stripe_look_back_days: int = Field(default=35, ge=0, le=366)
     stripe_deadline_seconds: float = Field(default=600, ge=0, allow_inf_nan=False)
+    stripe_required: bool = False
     stripe_read_budget: int = Field(default=5000, ge=1)
     max_priority_1_breaks: int = Field(default=0, ge=0)
     priority_1_breaks: Literal["warn", "fail"] = "warn"
@@ -409,6 +410,7 @@ def load_settings(**overrides: Any) -> Settings:
 HINTS = {
     "AS_OF": "; allowed: a date such as 2026-11-01 (that reporting day), or an instant with offset such as 2026-11-01T06:00:00Z",
     "RECON_GRACE_DAYS": "; allowed: a whole number of days, such as 3",
+    "STRIPE_REQUIRED": "; allowed: true or false",
     "LOW_BALANCE": "; allowed: a decimal of 0 or more, such as 1 or 0.50",
 }
 

@@ -61,6 +61,7 @@ CHECKS = (
     payment_invariants.ROWS_THAT_DO_NOT_ADD_UP,
     payment_invariants.UNCONFIRMED_ROWS,
     payment_invariants.ROWS_THAT_DISAGREE,
+    payment_invariants.PAYOUTS_OF_MIXED_SIGNS,
     payment_invariants.PRESENTMENT_THAT_DIFFERS,
     payment_invariants.RETURNS_WITHOUT_PAYMENT,
     payment_invariants.NOT_IN_ONE_CASE,

@@ -201,7 +201,7 @@ def test_a_reason_is_told_without_what_steers_a_terminal(settings: Settings) -> 
     at(settings, "ledger/b.csv").write_bytes(b"id,\x1b[2J\n")
     load(settings, "ledger")
     assert rejects(settings, "reason") == [
-        (r'column "timestamp" is missing (found: id, \x1b[2J). Rename the column or see docs/inputs.md',),
+        (r'columns "timestamp", "type", "paywall", "amount" are missing (found: id, \x1b[2J). Rename the columns or see docs/inputs.md',),
         ('field "amount" is not a decimal number: �[2J1',),
     ]
 

@@ -264,6 +264,52 @@ def test_a_name_that_looks_like_a_pattern_is_one_file(settings: Settings, name: 
     assert lake(settings, "ledger_entries", "entry_id") == [("itself",), ("neighbour",)]
 
 
+@pytest.mark.parametrize(
+    ("source", "folder", "missing"),
+    [
+        ("ledger", "ledger", '"timestamp", "type", "paywall", "amount"'),
+        ("events", "events", '"type", "createdAt", "data"'),
+        ("payments", "payments", '"rail", "payment_id", "paid_at", "amount", "currency", "status"'),
+        ("prices", "prices", '"model", "effective_from"'),
+        (
+            "stripe/payouts.itemized",
+            "stripe/payouts.itemized.5",
+            '"payout_id" or "payout" or "source_id", "effective_at_utc" or "effective_at" or "created_utc" or "created" or "created_at",'
+            ' "currency", "gross" or "gross_amount", "fee" or "fees", "net" or "net_amount"',
+        ),
+        ("stripe/balance.summary", "stripe/balance.summary.1", '"category", "currency", "net_amount" or "net"'),
+        ("stripe/checkout_sessions", "stripe/checkout_sessions", '"payment_intent" or "payment_intent_id"'),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_all_missing_columns_are_named_at_once(settings: Settings, source: str, folder: str, missing: str, kind: str) -> None:
+    content = b"id\n1\n" if kind == "csv" else parquet_table(pa.table({"id": ["1"]}))
+    land(settings, f"{folder}/a.{kind}", content)
+    load(settings, source)
+    subject, plural = (f"columns {missing} are", "s") if ", " in missing else (f"column {missing} is", "")
+    assert lake(settings, "rejects", "reason_code, reason") == [
+        ("missing_column", f"{subject} missing (found: id). Rename the column{plural} or see docs/inputs.md")
+    ]
+
+
+def test_all_repeated_columns_are_named_at_once(settings: Settings) -> None:
+    land(settings, "ledger/a.csv", b"id,timestamp,type,paywall,amount,amount,id,user\n")
+    load(settings, "ledger")
+    assert lake(settings, "rejects", "reason") == [('columns "amount", "id" stand in the header more than once; keep one of each',)]
+
+
+def test_all_columns_of_a_wrong_type_are_named_at_once(settings: Settings) -> None:
+    floats = {"amount": [1.5], "provider_cost": [0.1]}
+    table = pa.table({name: ["x"] for name in ("id", "type", "user", "paywall")} | {"timestamp": [NOON]} | floats)
+    land(settings, "ledger/a.parquet", parquet_table(table))
+    load(settings, "ledger")
+    ((reason,),) = lake(settings, "rejects", "reason")
+    assert reason.count("has the type double; it must be text, a decimal") == 2
+    assert reason.startswith('column "amount" has')
+    assert '. column "provider_cost" has' in reason
+    assert reason.endswith(". Write the file again")
+
+
 def test_decimals_that_duckdb_would_make_doubles_are_refused(settings: Settings) -> None:
     table = pa.table({name: ["x"] for name in ("id", "type", "user", "paywall")} | {"timestamp": [NOON]})
     amount = pa.array([Decimal("12345678901234567.123456789012")], pa.decimal256(50, 12))

@@ -140,7 +140,7 @@ class Story:
             ledger_file("story.jsonl", self.ledger),
             events_file("story.jsonl", self.events),
             activity_file(covering(FIRST, LAST, stem="A"), every[0], bom=True, newline="\r\n", shuffled=1, extra_columns=True),
-            activity_file("b.csv.gz", every[1], plain_times=True, decimals_of_yen=True),
+            activity_file("b_UTC.csv.gz", every[1], plain_times=True, decimals_of_yen=True),
             activity_file("c.jsonl", every[2], extra_columns=True),
             activity_file("d.parquet", every[3], shuffled=4),
             activity_file("e again.csv", later, shuffled=5, decimals_of_yen=True),
@@ -149,7 +149,7 @@ class Story:
             payments_file("1.csv", self.payments),
             payments_file("2.jsonl", self.later_payments),
             payouts_file("1.csv", self.payouts, newline="\r\n", bom=True),
-            payouts_file("2.csv", self.later_payouts, plain_times=True),
+            payouts_file("2_UTC.csv", self.later_payouts, plain_times=True),
             payout_items_file("1.csv", self.payout_items),
             payout_items_file("2.csv", self.payout_items[1:], shuffled=2),
             summary_file(covering(FIRST, LAST), summary),
@@ -1297,10 +1297,12 @@ class Books:
 
     # --------------------------------------------------------------------------------------- files
 
-    def name(self, stem: str) -> str:
+    def name(self, stem: str, *, states_zone: bool) -> str:
         ending = self.random.choice(ENDINGS)
         last = self.random.choice(("2026-11-05", "2026-11-09"))
-        return covering("2026-10-01", last, ending, stem) if self.chance(0.15) else f"{stem}.{ending}"
+        if self.chance(0.15):
+            return covering("2026-10-01", last, ending, stem)
+        return f"{stem}_UTC.{ending}" if states_zone else f"{stem}.{ending}"
 
     def files_of(self, number: int, slot: dict[Any, list[Any]]) -> Iterator[LandedFile]:
         for kind in sorted(slot, key=str):
@@ -1324,7 +1326,7 @@ class Books:
                     "extra_columns": self.chance(0.4),
                     "shuffled": self.random.randrange(99) if self.chance(0.6) else None,
                 }
-                name = self.name(stem)
+                name = self.name(stem, states_zone=how["plain_times"])
                 if ".csv" in name:
                     how["bom"] = self.chance(0.5)
                 file = REPORTS[report.removeprefix("test ")](name, rows, **how)

@@ -320,7 +320,7 @@ def test_an_unknown_version_is_told_and_nothing_private_reaches_lake_or_rejects(
     land(
         tmp_path,
         [
-            landed(f"stripe/{ACTIVITY}", "october.csv", text),
+            landed(f"stripe/{ACTIVITY}", "october_UTC.csv", text),
             landed("stripe/balance_change_from_activity.itemized.8", "november.csv", text + good.encode()),
         ],
     )
@@ -328,13 +328,13 @@ def test_an_unknown_version_is_told_and_nothing_private_reaches_lake_or_rejects(
     rejects = query(tmp_path, "select path, line, reason_code, raw from ops.rejected_records order by path, line")
     seven, eight = (f"stripe/balance_change_from_activity.itemized.{version}" for version in (7, 8))
     assert [reject[:3] for reject in rejects] == [
-        (f"{seven}/october.csv", 3, "bad_amount"),
-        (f"{seven}/october.csv", 4, "too_few_fields"),
+        (f"{seven}/october_UTC.csv", 3, "bad_amount"),
+        (f"{seven}/october_UTC.csv", 4, "too_few_fields"),
         (f"{eight}/november.csv", None, "unknown_report_version"),
     ]
     assert '"balance_transaction_id":"txn_2"' in rejects[0][3]
     holders = [path for path in tmp_path.rglob("*") if path.is_file() and b"jenny@" in path.read_bytes()]
-    assert {path.name for path in holders} == {"october.csv", "november.csv"}, "the landing area alone"
+    assert {path.name for path in holders} == {"october_UTC.csv", "november.csv"}, "the landing area alone"
 
 
 @pytest.mark.soak

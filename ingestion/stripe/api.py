@@ -1,8 +1,11 @@
 """Stripe's API as the pull uses it: the SDK, with the waiting, the limits and the discretion that it leaves to its users.
 
-The SDK repeats requests after 409, 5xx and lost connections, but not after 429 (`sources/stripe.md`, tried with 16.1).
+The SDK repeats requests after 409, 5xx and lost connections, but not after 429 (`sources/stripe.md`, tried with 16.1), and it
+knows of no time by which a caller has to be done. So its repetition is off, and all waiting is here.
 """
 
+import itertools
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -23,8 +26,10 @@ FILES_BASE: Final = "https://files.stripe.com"
 PAGE: Final = 100
 CHUNK_BYTES: Final = 1 << 20
 RATE_LIMIT_TRIES: Final = 8
-CUT_ANSWER_TRIES: Final = 3
+TRIES: Final = 3
 DOWNLOAD_TRIES: Final = 4
+# Past the deadline a request that is needed all the same, such as one that picks up a finished report, gets so many seconds.
+LEAST_TIMEOUT: Final = 5
 
 
 class StripeRefusedError(Exception):
@@ -37,6 +42,17 @@ class StripeRefusedError(Exception):
 
 class StripeUnavailableError(ConnectionError):
     """Stripe cannot be reached, or does not answer as it should; the next try may help."""
+
+
+class _BoundedSession(requests.Session):
+    """A session that asks before every request how long it may take; the SDK's clients have one timeout for ever."""
+
+    def __init__(self, timeout: Callable[[], float]) -> None:
+        super().__init__()
+        self._seconds = timeout
+
+    def send(self, request: requests.PreparedRequest, **more: Any) -> requests.Response:
+        return super().send(request, **(more | {"timeout": self._seconds()}))
 
 
 class ReadBudgetSpentError(Exception):
@@ -63,6 +79,8 @@ class StripeApi:
     settings: Settings
     pace: Pace = field(default_factory=Pace)
     requests_made: int = 0
+    deadline: float = math.inf
+    """Until when a fault is waited out, by the monotonic clock."""
     _asked_at: float = 0
 
     def __post_init__(self) -> None:
@@ -75,8 +93,8 @@ class StripeApi:
         self._client = stripe.StripeClient(
             self._key,
             base_addresses={"api": base.rstrip("/"), "files": base.rstrip("/")} if base else {},
-            max_network_retries=2,
-            http_client=stripe.new_default_http_client(timeout=self.pace.timeout),
+            max_network_retries=0,
+            http_client=stripe.RequestsClient(session=_BoundedSession(self._timeout)),
         )
         self._account: str | None = None
 
@@ -141,8 +159,10 @@ class StripeApi:
                 problem = f"{received} bytes of {file.size} arrived"
             if problem is None:
                 return
-            if attempt + 1 < DOWNLOAD_TRIES:
-                self._wait(self._backoff(attempt))
+            wait = self._backoff(attempt)
+            if attempt + 1 >= DOWNLOAD_TRIES or not self._has_time(wait):
+                break
+            self._wait(wait)
         raise StripeUnavailableError(self.discreet(f"file {file.id} of Stripe could not be downloaded: {problem}"))
 
     def _fetch(self, url: str, path: Path) -> tuple[int, str | None]:
@@ -150,13 +170,14 @@ class StripeApi:
         self._spend()
         received = 0
         try:
-            with requests.get(url, auth=self._authorized, stream=True, timeout=self.pace.timeout) as response, path.open("wb") as file:
+            with requests.get(url, auth=self._authorized, stream=True, timeout=self._timeout()) as response, path.open("wb") as file:
                 if response.status_code in (401, 403, 404):
                     words = f"Stripe refuses {urlsplit(url).path}: HTTP {response.status_code}"
                     raise StripeRefusedError(self.discreet(words), response.status_code)
                 if response.status_code != 200:
-                    if response.status_code == 429:
-                        self._wait(self._asked_to_wait(response.headers) or 0)
+                    wait = self._asked_to_wait(response.headers) or 0
+                    if response.status_code == 429 and self._has_time(wait):
+                        self._wait(wait)
                     return 0, f"HTTP {response.status_code}"
                 for block in response.iter_content(CHUNK_BYTES):
                     received += file.write(block)
@@ -170,27 +191,42 @@ class StripeApi:
         return request
 
     def _call(self, ask: Callable[[], T]) -> T:
-        for attempt in range(RATE_LIMIT_TRIES):
+        """Return the answer to a request, made again where that can help, as often as the fault is worth and until the deadline."""
+        for attempt in itertools.count():
             self._spend()
+            wait, tries = self._backoff(attempt), TRIES
+            fault: StripeUnavailableError | StripeRefusedError
             try:
                 return ask()
             except stripe.RateLimitError as error:
-                wait = self._asked_to_wait(error.headers or {}) or self._backoff(attempt)
-                if attempt + 1 < RATE_LIMIT_TRIES:
-                    self._wait(wait)
+                wait, tries = self._asked_to_wait(error.headers or {}) or wait, RATE_LIMIT_TRIES
+                fault = StripeUnavailableError(f"Stripe asked {attempt + 1} times for fewer requests (HTTP 429)")
             except stripe.APIConnectionError as error:
-                # An answer that was cut short is the one lost connection that the SDK does not try again.
-                if error.should_retry or attempt + 1 >= CUT_ANSWER_TRIES:
-                    raise StripeUnavailableError(self.discreet(f"Stripe cannot be reached: {error}")) from None
-                self._wait(self._backoff(attempt))
+                fault = StripeUnavailableError(self.discreet(f"Stripe cannot be reached: {' '.join(str(error).split())}"))
             except stripe.StripeError as error:
-                status = error.http_status or 0
-                # An answer that the SDK could not read is in its text, whole: it may hold customers' data.
-                said = "its answer cannot be read" if str(error.user_message).startswith("Invalid response") else str(error)
-                if not 400 <= status < 500:
-                    raise StripeUnavailableError(self.discreet(f"Stripe answers HTTP {status}: {said}")) from None
-                raise StripeRefusedError(self.discreet(f"Stripe refuses, HTTP {status}: {said}"), status) from None
-        raise StripeUnavailableError(f"Stripe asked {RATE_LIMIT_TRIES} times for fewer requests (HTTP 429)")
+                fault = self._fault_of(error)
+                if not _may_pass(error):
+                    raise fault from None
+            if attempt + 1 >= tries or not self._has_time(wait):
+                raise fault
+            self._wait(wait)
+        raise AssertionError("tries are counted above")
+
+    def _fault_of(self, error: stripe.StripeError) -> StripeUnavailableError | StripeRefusedError:
+        status = error.http_status or 0
+        # An answer that the SDK could not read is in its text, whole: it may hold customers' data.
+        said = "its answer cannot be read" if str(error.user_message).startswith("Invalid response") else str(error)
+        if 400 <= status < 500:
+            return StripeRefusedError(self.discreet(f"Stripe refuses, HTTP {status}: {said}"), status)
+        return StripeUnavailableError(self.discreet(f"Stripe answers HTTP {status}: {said}"))
+
+    def _timeout(self) -> float:
+        """Return how many seconds the next request may take."""
+        return min(self.pace.timeout, max(self.deadline - time.monotonic(), LEAST_TIMEOUT))
+
+    def _has_time(self, wait: float) -> bool:
+        """Return whether the deadline leaves time for another try after a wait."""
+        return time.monotonic() + wait < self.deadline
 
     def _spend(self) -> None:
         if self.requests_made >= self.settings.stripe_read_budget:
@@ -224,3 +260,10 @@ class StripeApi:
     def discreet(self, words: str) -> str:
         """Words that may be shown: without the key, whoever wrote it into them."""
         return words.replace(self._key, "***")
+
+
+def _may_pass(error: stripe.StripeError) -> bool:
+    """Return whether Stripe may answer the same request otherwise in a moment, by its own words or, as the SDK does, by the status."""
+    advice = {name.lower(): value for name, value in (error.headers or {}).items()}.get("stripe-should-retry")
+    status = error.http_status or 0
+    return advice == "true" or (advice != "false" and (status == 409 or not 400 <= status < 500))

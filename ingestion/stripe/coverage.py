@@ -14,8 +14,10 @@ from zoneinfo import ZoneInfo, available_timezones
 from babel.numbers import list_currencies
 from pydantic import TypeAdapter
 
+from ingestion import reasons
+from ingestion.inspection import UnreadableFileError
 from ingestion.landing import Landing, LandingFile
-from ingestion.stripe.families import report_folder
+from ingestion.stripe.families import BALANCE_SUMMARY, Family, owner_of, report_folder
 from ingestion.stripe.windows import Span
 
 DEFAULT_ACCOUNT: Final = "default"
@@ -23,9 +25,17 @@ SIDECAR: Final = ".run.json"
 # One of ours has less than 2 kB.
 MAX_SIDECAR_BYTES: Final = 64 << 10
 # As the Dashboard names its downloads: Balance_Summary_USD_2026-10-01_to_2026-10-31_America-Toronto.csv, both days included.
+# What is cut off, or put behind the zone, leaves the days without one.
 DAYS_IN_NAME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})_to_(\d{4}-\d{2}-\d{2})(?:_([A-Za-z][A-Za-z0-9+_-]*))?")
 # In front of the days, where only the rows of one balance were asked for.
 CURRENCY_IN_NAME: Final = re.compile(r"(?:^|[_ -])([A-Z]{3})_\d{4}-\d{2}-\d{2}_to_")
+ENDING: Final = re.compile(r"\.(jsonl|csv|parquet)(\.(gz|zst))?$", re.IGNORECASE)
+# As our own pull names a file, whose spans and times are in UTC.
+PULLED: Final = re.compile(r"\d{8}T\d{6}Z-\d{8}T\d{6}Z(-frr_\w+)?\.csv")
+STATE_THE_ZONE: Final = (
+    "keep the name that Stripe gives the file (…_2026-10-01_to_2026-10-31_Europe-Berlin.csv), or end the name with the zone,"
+    " such as october_UTC.csv or october_Europe-Berlin.csv"
+)
 
 
 @dataclass(frozen=True)
@@ -37,8 +47,8 @@ class FileFacts:
     livemode: bool
     covered_from: datetime | None
     covered_until: datetime | None
-    timezone: str
-    """IANA name of the zone of times that are not marked as UTC."""
+    timezone: str | None
+    """IANA name of the zone of times that are not marked as UTC; None where nobody says."""
     covered_currency: str | None = None
     """The only currency whose rows the file has; None where it was made for all."""
 
@@ -90,22 +100,30 @@ def read_sidecar(landing: Landing, location: str) -> Sidecar | None:
 
 
 def facts_of(landing: Landing, file: LandingFile) -> FileFacts:
-    """Sidecar first, then the names of folders and file."""
+    """Return what the sidecar says of a file, else what the names of its folders and the file itself say.
+
+    Raises `UnreadableFileError` for a balance summary whose name states days of an unknown zone: it says nothing without its span.
+    """
     folders = file.path.split("/")[2:-1]
     account = next((name for name in folders if name.startswith("acct_")), DEFAULT_ACCOUNT)
     livemode = "test" not in folders
-    timezone: str
-    span: Span | tuple[None, None]
-    timezone, span = _named_span(posixpath.basename(file.path))
+    family = owner_of(file.path)
+    span: Span | None
     currency = named_currency(file.path)
     folder, name = posixpath.split(file.location)
     if sidecar := read_sidecar(landing, f"{folder}/{sidecar_name(name)}"):
         account, livemode, span = sidecar.account or account, sidecar.livemode, sidecar.span
-        timezone = str(sidecar.parameters.get("timezone", "UTC"))
+        timezone = _known_zone(str(sidecar.parameters.get("timezone", "UTC")))
         currency = sidecar.parameters.get("currency")
-    if timezone not in available_timezones():
-        timezone = "UTC"
-    return FileFacts(report_folder(file.path), account, livemode, span[0], span[1], timezone, str(currency).lower() if currency else None)
+    else:
+        timezone = _named_zone(file.path) if family.is_report else "UTC"
+        span = _named_span(file.path, timezone)
+        if family is BALANCE_SUMMARY and timezone is None and DAYS_IN_NAME.search(file.path):
+            raise UnreadableFileError(
+                reasons.UNKNOWN_TIME_ZONE, f"its name states the days that it sums up, in no known time zone; {STATE_THE_ZONE}"
+            )
+    start, end = span or (None, None)
+    return FileFacts(report_folder(file.path), account, livemode, start, end, timezone, str(currency).lower() if currency else None)
 
 
 def named_currency(path: str) -> str | None:
@@ -118,18 +136,45 @@ def named_currency(path: str) -> str | None:
     return found[1].lower() if found and found[1] != "ALL" and found[1] in list_currencies() else None
 
 
-def _named_span(name: str) -> tuple[str, Span | tuple[None, None]]:
-    """The zone and the span that a file's name states."""
-    found = DAYS_IN_NAME.search(name)
-    if found is None:
-        return "UTC", (None, None)
-    # Slashes are dashes there: America-Argentina-Buenos_Aires, Etc-GMT-1. What is no zone says nothing about one.
-    stated = found[3] or "UTC"
+def unknown_time_zone(family: Family) -> UnreadableFileError:
+    """Return why a file is refused whose deciding times are stated in an unknown zone."""
+    (column,) = (column for column in family.columns if column.decides)
+    stated = " or ".join(f'"{name}"' for name in column.stated_as if name not in column.utc_names)
+    requested = " or ".join(f'"{name}"' for name in column.utc_names)
+    return UnreadableFileError(
+        reasons.UNKNOWN_TIME_ZONE,
+        f"its times ({stated}) are in a zone that neither its name nor a sidecar states;"
+        f" request the column {requested}, or {STATE_THE_ZONE}",
+    )
+
+
+def _named_zone(path: str) -> str | None:
+    """Return the zone that a file's name states: behind its days, or at its end."""
+    name = posixpath.basename(path)
+    if PULLED.fullmatch(name):
+        return "UTC"
+    if (found := DAYS_IN_NAME.search(name)) and found[3]:
+        return _known_zone(found[3])
+    stem = ENDING.sub("", name)
+    at_end = (_known_zone(stem[place + 1 :]) for place, letter in enumerate(stem) if letter == "_")
+    # A zone without a place, such as GB or CET, may mean anything else in a name that somebody gave a file.
+    return next((zone for zone in at_end if zone is not None and ("/" in zone or zone == "UTC")), None)
+
+
+def _known_zone(stated: str) -> str | None:
+    """Return the IANA name; in names of files slashes are dashes: America-Argentina-Buenos_Aires, Etc-GMT-1."""
     spellings = (stated.replace("-", "/"), stated.replace("-", "/", 1), stated)
-    zone = next((name for name in spellings if name in available_timezones()), "UTC")
+    return next((name for name in spellings if name in available_timezones()), None)
+
+
+def _named_span(path: str, timezone: str | None) -> Span | None:
+    """Return the span of the days in a file's name; None without days, or where nobody says in which zone they are counted."""
+    found = DAYS_IN_NAME.search(posixpath.basename(path))
+    if found is None or timezone is None:
+        return None
     try:
-        first, last = (datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(zone)) for day in found.group(1, 2))
+        first, last = (datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(timezone)) for day in found.group(1, 2))
         # Days are counted on the calendar of the zone: one of them may have 23 hours.
-        return zone, (first.astimezone(UTC), (last + timedelta(days=1)).astimezone(UTC))
+        return first.astimezone(UTC), (last + timedelta(days=1)).astimezone(UTC)
     except (ValueError, OverflowError):  # such as 2026-02-31, or the end of 9999-12-31
-        return zone, (None, None)
+        return None

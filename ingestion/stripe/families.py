@@ -7,7 +7,7 @@ hold customers' names, e-mail addresses and card data.
 
 import re
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from ingestion import reasons
 from ingestion.inspection import Layout, UnreadableFileError
@@ -35,16 +35,21 @@ class Column:
     """The file has the column; rows may leave it empty."""
     requested_as: tuple[str, ...] = ()
     """What our pull asks Stripe for, where that is not the first of the names."""
+    decides: bool = False
+    """Days, spans or ages are counted by this time: it is worth nothing where its zone is not known."""
+
+    @property
+    def utc_names(self) -> tuple[str, ...]:
+        """The names of a time under which reports state it in UTC."""
+        return tuple(name for name in self.stated_as if name.endswith("_utc"))
 
     def place(self, alternative: int) -> str:
         """The name of the field that holds one of the alternatives while a record is judged."""
         return f"{self.name}_{alternative}"
 
 
-def _column(
-    name: str, kind: Kind, *stated_as: str, required: bool = False, in_header: bool = False, requested_as: tuple[str, ...] = ()
-) -> Column:
-    return Column(name, kind, stated_as or (name,), required, in_header, requested_as)
+def _column(name: str, kind: Kind, *stated_as: str, **more: Any) -> Column:
+    return Column(name, kind, stated_as or (name,), **more)
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class Family:
     """Whether Stripe may be asked for columns. The default ones hold no join key, and may hold what must stay out."""
     looks_back: bool = True
     """Whether what a past span says may change: rows become available, payouts arrive or fail."""
+    is_report: bool = True
+    """Whether Stripe makes it as a report, whose times may be in a zone that somebody chose. All else states UTC."""
 
     @property
     def requested(self) -> list[str]:
@@ -103,7 +110,7 @@ ACTIVITY: Final = Family(
     ITEMIZED_VERSIONS,
     (
         _column("balance_transaction_id", "text", "balance_transaction_id", "balance_transaction", required=True),
-        _column("created_at", "time", *_CREATED, required=True),
+        _column("created_at", "time", *_CREATED, required=True, decides=True),
         _column("available_at", "time", *_AVAILABLE),
         _column("currency", "currency", required=True),
         *_GROSS_FEE_NET,
@@ -126,7 +133,12 @@ PAYOUTS: Final = Family(
         _column("payout_status", "word", "payout_status", "status"),
         _column("arrival_date", "day", "payout_expected_arrival_date", "arrival_date"),
         # Not every version knows the one in UTC; without a time zone among its parameters a report is in UTC anyway.
-        _column("effective_at", "time", "effective_at_utc", "effective_at", *_CREATED, required=True, requested_as=("effective_at",)),
+        _column(
+            *("effective_at", "time", "effective_at_utc", "effective_at", *_CREATED),
+            required=True,
+            requested_as=("effective_at",),
+            decides=True,
+        ),
         _column("balance_transaction_id", "text", "balance_transaction_id", "balance_transaction"),
         _column("currency", "currency", required=True),
         *_GROSS_FEE_NET,
@@ -173,6 +185,7 @@ SESSIONS: Final = Family(
         _column("payment_status", "word"),
         _column("created_at", "time", *_CREATED),
     ),
+    is_report=False,
 )
 FAMILIES: Final = (ACTIVITY, PAYOUTS, PAYOUT_RECONCILIATION, BALANCE_SUMMARY, SESSIONS)
 

@@ -70,12 +70,14 @@ class Intent:
         return datetime.fromtimestamp(self.start, UTC), datetime.fromtimestamp(self.end, UTC)
 
 
-def pull(settings: Settings, api: StripeApi, report_type: str, tell: Tell = lambda _: None) -> Pulled:
+def pull(settings: Settings, api: StripeApi, report_type: str, tell: Tell = lambda _: None, *, deadline: float | None = None) -> Pulled:
     """Land whatever Stripe has of a report type (or of `checkout_sessions`) that the landing area does not cover yet.
 
     Raises `StripeRefusedError` and `ReportFailedError` with Stripe's words, `StripeUnavailableError` where trying again may
     help. A run that is not ready within STRIPE_DEADLINE_SECONDS, and what the read budget leaves, is left to the next pull.
+    A caller that tries again gives the `deadline` (of the monotonic clock) of its first try.
     """
+    api.deadline = time.monotonic() + settings.stripe_deadline_seconds if deadline is None else deadline
     landing = Landing.of(settings)
     done = Pulled(report_type)
     try:
@@ -123,15 +125,14 @@ def _pull_reports(settings: Settings, api: StripeApi, landing: Landing, done: Pu
     if family is None:
         raise ValueError(f"{done.report_type} is no report type that is read")
     intents = Intents(settings, api, done.report_type)
-    deadline = time.monotonic() + settings.stripe_deadline_seconds
     # What an earlier pull asked for comes first: only then is it known what is still missing.
-    _finish(api, landing, intents, [_resumed(api, intents, one, family, done) for one in intents.read()], deadline, done, tell)
+    _finish(api, landing, intents, [_resumed(api, intents, one, family, done) for one in intents.read()], done, tell)
     if done.left:
         return
     available = api.available(done.report_type)
     missing = _missing(settings, api, landing, done, available, looks_back=family.looks_back)
     wanted = [intents.write(span, available[1]) for span in missing]
-    _finish(api, landing, intents, [_created(api, intents, one, family, done) for one in wanted], deadline, done, tell)
+    _finish(api, landing, intents, [_created(api, intents, one, family, done) for one in wanted], done, tell)
 
 
 def _resumed(api: StripeApi, intents: "Intents", intent: Intent, family: Family, done: Pulled) -> Intent:
@@ -175,7 +176,7 @@ def _parameters(intent: Intent, family: Family) -> dict[str, Any]:
     return {"interval_start": intent.start, "interval_end": intent.end, **columns}
 
 
-def _finish(api: StripeApi, landing: Landing, intents: "Intents", waiting: list[Intent], deadline: float, done: Pulled, tell: Tell) -> None:
+def _finish(api: StripeApi, landing: Landing, intents: "Intents", waiting: list[Intent], done: Pulled, tell: Tell) -> None:
     """Land every report that has been asked for, as soon as Stripe has made it."""
     wait = api.pace.first_poll
     while waiting:
@@ -200,11 +201,11 @@ def _finish(api: StripeApi, landing: Landing, intents: "Intents", waiting: list[
             tell(f"{intent.report_type}: {_shown(intent.span)} landed")
             intents.forget(intent)
         waiting = still
-        if waiting and time.monotonic() >= deadline:
+        if waiting and time.monotonic() >= api.deadline:
             done.left = f"{len(waiting)} reports are not ready yet; the next run picks them up"
             return
         if waiting:
-            time.sleep(min(wait, max(deadline - time.monotonic(), 0)))
+            time.sleep(min(wait, max(api.deadline - time.monotonic(), 0)))
             wait = min(wait * 1.5, api.pace.longest_poll)
 
 

@@ -1,5 +1,6 @@
 """Rows of Stripe's reports: which rules they obey and what the lake keeps of them. One set of SQL for all families."""
 
+from ingestion import reasons
 from ingestion.records import stated_fields
 from ingestion.sql import (
     RULES_OF_FORM,
@@ -27,10 +28,25 @@ def rules_of(family: Family) -> tuple[Rule, ...]:
     """What every row of the family obeys, in the order in which faults are told."""
     return (
         *RULES_OF_FORM,
+        *(zone_is_known(column) for column in family.columns if column.decides),
         *(required(column.name) for column in family.columns if column.required),
         *(at_most(column.name, 255) for column in family.columns if column.kind in ("text", "word")),
         *(rule for column in family.columns for rule in _rules_of_kind(column)),
     )
+
+
+def zone_is_known(column: Column) -> Rule:
+    """Return the rule that a load reads to refuse the whole file: one row of it is as good as another."""
+    return Rule(
+        _is_in_unknown_zone(column),
+        literal(reasons.UNKNOWN_TIME_ZONE),
+        f"""'field "{column.stated_as[0]}" is a local time of an unknown zone: ' || shown(f_{column.name})""",
+    )
+
+
+def _is_in_unknown_zone(column: Column) -> str:
+    """SQL: whether the time is local and nobody says in which zone."""
+    return f"({_zone(column)}) is null and local_time(f_{column.name}) is not null"
 
 
 def _rules_of_kind(column: Column) -> list[Rule]:
@@ -39,7 +55,10 @@ def _rules_of_kind(column: Column) -> list[Rule]:
     if column.kind == "currency":
         return [currency(column.name)]
     if column.kind in ("time", "day"):
-        fault = f"v_{column.name} is null" + (f" or not is_plausible(v_{column.name})" if column.kind == "time" else "")
+        fault = f"v_{column.name} is null"
+        if column.kind == "time":
+            # A time that is only shown is unknown where its zone is.
+            fault = f"v_{column.name} is null and not ({_is_in_unknown_zone(column)}) or not is_plausible(v_{column.name})"
         words = "is no time such as 2026-10-01 09:30:00 between 1970 and 2100" if column.kind == "time" else "is no date such as 2026-10-01"
         return [
             Rule(
@@ -98,17 +117,17 @@ def _first_stated(column: Column) -> str:
 
 def _stated_as_utc(family: Family) -> str:
     """SQL: for every time, whether the column that states it is one of those that Stripe writes in UTC."""
-    flags = [
-        f"coalesce({', '.join(f'f_{column.place(place)}' for place in utc)}) is not null as is_utc_{column.name}"
-        for column in family.columns
-        if column.kind == "time" and (utc := [place for place, name in enumerate(column.stated_as) if name.endswith("_utc")])
-    ]
+    flags = [_is_utc(column) for column in family.columns if column.kind == "time" and column.utc_names]
     return ", ".join(flags or ["true as is_utc"])
 
 
+def _is_utc(column: Column) -> str:
+    places = [(f"f_{column.place(place)}", str(name in column.utc_names).lower()) for place, name in enumerate(column.stated_as)]
+    return f"case {' '.join(f'when {field} is not null then {is_utc}' for field, is_utc in places)} else false end as is_utc_{column.name}"
+
+
 def _zone(column: Column) -> str:
-    marked = any(name.endswith("_utc") for name in column.stated_as)
-    return f"case when is_utc_{column.name} then 'UTC' else timezone end" if marked else "timezone"
+    return f"case when is_utc_{column.name} then 'UTC' else timezone end" if column.utc_names else "timezone"
 
 
 def _value(column: Column) -> str:

@@ -5,11 +5,9 @@ landed as (
     select
         *,
         row_number() over (partition by payout_id order by batch_seq, file_no, line) as position
-    from {{ ref('stg_stripe__payouts') }}
+    from {{ ref('int_stripe__payouts') }}
 
 ),
-
-payout_signs as (select * from {{ ref('int_stripe__payout_signs') }}),
 
 payouts as (
 
@@ -18,7 +16,7 @@ payouts as (
         max_by(account_id, position) as account_id,
         max_by(currency, position) as currency,
         -- The bank gets the gross; a fee for an instant payout leaves the balance beside it.
-        max_by(gross, position) filter (where reporting_category = 'payout') as gross,
+        max_by(paid_gross, position) filter (where reporting_category = 'payout') as amount,
         max_by(payout_status, position) filter (where payout_status is not null) as payout_status,
         bool_or(reporting_category <> 'payout') as came_back,
         max_by(arrival_date, position) filter (where arrival_date is not null) as arrival_date,
@@ -28,43 +26,7 @@ payouts as (
 
 ),
 
-landed_items as (
-
-    select
-        *,
-        row_number() over (partition by payout_id, balance_transaction_id order by batch_seq desc, file_no desc, line desc) as recency
-    from {{ ref('stg_stripe__payout_items') }}
-    where payout_id is not null
-
-),
-
-own_transactions as (
-
-    select distinct
-        payout_id,
-        balance_transaction_id
-    from landed
-    where balance_transaction_id is not null
-
-),
-
-items as (
-
-    select
-        landed_items.payout_id,
-        min(landed_items.account_id) as account_id,
-        min(landed_items.currency) as currency,
-        count(*) as items,
-        sum(landed_items.net) as items_net,
-        min(landed_items.payout_effective_at) as effective_at
-    from landed_items
-    -- The report may list the payout, or its coming back, beside what it paid out; what came back is an item of the next payout.
-    anti join own_transactions
-        on landed_items.payout_id = own_transactions.payout_id and landed_items.balance_transaction_id = own_transactions.balance_transaction_id
-    where landed_items.recency = 1 and landed_items.reporting_category <> 'payout'
-    group by landed_items.payout_id
-
-),
+items as (select * from {{ ref('int_stripe__payout_items') }}),
 
 joined as (
 
@@ -72,7 +34,7 @@ joined as (
         coalesce(payouts.payout_id, items.payout_id) as payout_id,
         coalesce(payouts.account_id, items.account_id) as account_id,
         coalesce(payouts.currency, items.currency) as currency,
-        payouts.gross * coalesce(payout_signs.sign, -1) as amount,
+        payouts.amount,
         coalesce(payouts.payout_status, case when payouts.came_back then 'failed' else 'unknown' end) as status,
         coalesce(payouts.arrival_date, cast(coalesce(payouts.effective_at, items.effective_at) as date)) as arrival_date,
         coalesce(payouts.effective_at, items.effective_at) as effective_at,
@@ -80,7 +42,6 @@ joined as (
         items.items_net
     from payouts
     full outer join items on payouts.payout_id = items.payout_id
-    left join payout_signs on payouts.account_id = payout_signs.account_id
 
 )
 

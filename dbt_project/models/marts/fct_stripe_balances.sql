@@ -20,13 +20,11 @@ landed_payouts as (
     select
         *,
         row_number() over (partition by account_id, payout_id, reporting_category order by batch_seq desc, file_no desc, line desc) as recency
-    from {{ ref('stg_stripe__payouts') }}
+    from {{ ref('int_stripe__payouts') }}
 
 ),
 
 payout_rows as (select * from landed_payouts where recency = 1),
-
-payout_signs as (select * from {{ ref('int_stripe__payout_signs') }}),
 
 coverage as (select * from {{ ref('int_stripe__coverage') }}),
 
@@ -123,11 +121,10 @@ payout_sums as (
         balances.account_id,
         balances.currency,
         balances.path,
-        sum(payout_rows.net * payout_signs.sign) as paid_out
+        sum(payout_rows.paid_net) as paid_out
     from balances
     inner join payout_rows
         on balances.account_id = payout_rows.account_id and balances.currency = payout_rows.currency
-    inner join payout_signs on payout_rows.account_id = payout_signs.account_id
     where balances.is_all_there_is or payout_rows.effective_at >= balances.covered_from and payout_rows.effective_at < balances.covered_until
     group by balances.account_id, balances.currency, balances.path
 
