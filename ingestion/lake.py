@@ -57,6 +57,10 @@ class Manifest:
     files: list[FileRecord]
     models: list[str] = field(default_factory=list)
     """The distinct model texts of the batch, for the price book."""
+    limits: str = ""
+    """The digest of the limits that rows outside were counted by; empty in batches of earlier versions."""
+    outside: int = 0
+    """Rows in the batch's files that these limits keep out of the warehouse; each is among the rejected records."""
     writer: str = ""
     """Of a worker without the writer lock: what keeps its folders apart from those of others that try for the same number."""
 
@@ -75,6 +79,10 @@ class Manifest:
         """New records that broke a rule."""
         return sum(file.rejected for file in self.files)
 
+    def has_rows_outside(self, limits: str) -> bool:
+        """Return whether some rows may be outside of the limits with this digest."""
+        return self.limits != limits or self.outside > 0
+
     def as_json(self) -> str:
         """The manifest's text."""
         return json.dumps({**asdict(self), "loaded_at": self.loaded_at.isoformat()}, ensure_ascii=False, indent=1)
@@ -89,6 +97,8 @@ class Manifest:
             loaded_at=datetime.fromisoformat(stated["loaded_at"]),
             files=[FileRecord(**file) for file in stated["files"]],
             models=stated["models"],
+            limits=stated.get("limits", ""),
+            outside=stated.get("outside", 0),
             writer=stated.get("writer", ""),
         )
 
