@@ -36,7 +36,7 @@ from exports.manifest import (
 )
 from exports.marts import Mart, PublishedMart
 from exports.parts import Part, write_parts
-from exports.publication import Published, erasure_times, published_warehouse, read_published
+from exports.publication import Published, erasure_times, ledger_days, published_warehouse, read_published
 from paywall_warehouse.files import sha256_of
 from paywall_warehouse.settings import Settings
 
@@ -56,6 +56,8 @@ class Exported:
     """Where the manifest is, for people."""
     changed: tuple[Partition, ...]
     """The partitions with a new revision."""
+    gone: tuple[date, ...]
+    """The days that are no partitions any more, since the ledger does not reach them."""
     files_written: int
     bytes_written: int
     is_manifest_new: bool
@@ -107,7 +109,8 @@ def export_dataset(
     before, stored = stored_manifest(destination, dataset.name) or (None, None)
     schema = schema_after(before.columns_schema if before else None, table.columns)
     contents = mart.contents()
-    plans = list(_plans(contents, before, schema, formats, destination.files(dataset_folder(dataset.name)), dataset))
+    days = ledger_days(connection) if before and dataset.day else None
+    plans = list(_plans(contents, before, schema, formats, destination.files(dataset_folder(dataset.name)), dataset, days))
     partitions: dict[date | None, Partition] = {plan.date: plan.kept for plan in plans if plan.kept is not None}
     changed: list[Partition] = []
     writer = _Writer(destination, dataset, published, formats)
@@ -152,6 +155,7 @@ def export_dataset(
         manifest_sha256=sha256_of(content),
         location=destination.location(manifest_path(dataset.name)),
         changed=tuple(changed),
+        gone=tuple(one.date for one in before.partitions if one.date and one.date not in partitions) if before else (),
         files_written=len(writer.written),
         bytes_written=sum(file.bytes for file in writer.written),
         is_manifest_new=is_new,
@@ -217,12 +221,15 @@ def _plans(
     formats: Sequence[Format],
     stored: Mapping[str, int],
     dataset: Dataset,
+    days: tuple[date, date] | None,
 ) -> Iterator[_Plan]:
-    """Every partition there is or ever was, in order of the days."""
+    """Yield every partition there is, in order of the days, and those without rows any more that lie within the ledger's days."""
     known = manifest.by_date if manifest else {}
     same_schema = manifest is not None and manifest.columns_schema.fingerprint == schema.fingerprint
     folder = dataset_folder(dataset.name)
     for day in sorted({*contents, *known}, key=lambda key: key or date.min):
+        if day and days and day not in contents and not days[0] <= day <= days[1]:
+            continue
         now, before = contents.get(day, NOTHING), known.get(day)
         if before is None:
             yield _Plan(date=day, now=now, before=None, formats=tuple(formats))

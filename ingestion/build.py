@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from ingestion.erasure.registry import read_registry
 from ingestion.lake import Lake, Manifest
-from ingestion.limits import Limits
 from ingestion.price_book import resolved_batches
 from ingestion.recount import apply_limits
+from ingestion.row_limits import RowLimits
 from ingestion.tables import BREAKS, LAKE_TABLES, LOADED_FILES, SETTINGS, TOUCHED_KEYS, defined, shown_name, typed
 from paywall_warehouse.build_file import (
     ARRIVED,
@@ -96,7 +96,7 @@ def prepare_build(settings: Settings, code_version: str, *, full_refresh: bool =
                 )
                 if copied:
                     connection.execute("insert into build.published_breaks by name from marts.fct_reconciliation_history")
-                _show_lake(connection, lake, manifests, Limits.of(settings))
+                _show_lake(connection, lake, manifests, RowLimits.of(settings))
                 _show_settings(connection, settings, today)
                 _show_erasures(connection, settings)
                 _show_published_breaks(connection, settings)
@@ -126,7 +126,7 @@ def _forget_what_was_built(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"drop schema if exists {schema} cascade")
 
 
-def _show_lake(connection: duckdb.DuckDBPyConnection, lake: Lake, manifests: list[Manifest], limits: Limits) -> None:
+def _show_lake(connection: duckdb.DuckDBPyConnection, lake: Lake, manifests: list[Manifest], limits: RowLimits) -> None:
     for table, columns in LAKE_TABLES.items():
         limited = [manifest for manifest in manifests if table == manifest.table and manifest.has_rows_outside(limits.digest)]
         inside = [manifest for manifest in manifests if manifest not in limited]

@@ -13,8 +13,8 @@ import duckdb
 
 from ingestion.build import loaded_files, reporting_today, settings_row
 from ingestion.lake import Lake, Manifest
-from ingestion.limits import Limits
 from ingestion.price_book import resolved_batches
+from ingestion.row_limits import RowLimits
 from ingestion.tables import BREAKS, LAKE_TABLES, LOADED_FILES, SETTINGS, TOUCHED_KEYS, shown_name
 from paywall_warehouse.build_file import published_state
 from paywall_warehouse.settings import Settings
@@ -27,7 +27,7 @@ def cluster_statements(settings: Settings, prefix: str, built_through: int = -1,
 
     Batches after `through_batch` were committed by workers since the build was planned.
     """
-    lake, published, limits = Lake(settings.home), published_state(settings.home), Limits.of(settings)
+    lake, published, limits = Lake(settings.home), published_state(settings.home), RowLimits.of(settings)
     manifests = [one for one in resolved_batches(lake) if through_batch is None or one.batch_seq <= through_batch]
     return [
         *(f"create schema if not exists {prefix}{schema}" for schema in ("raw", "build", "ops")),
@@ -117,7 +117,7 @@ def _batches(lake: Lake, table: str, manifests: Iterable[Manifest]) -> dict[int,
     return {manifest.batch_seq: manifest.folder for manifest in manifests if lake.batch_folder(table, manifest).is_dir()}
 
 
-def _inside(table: str, manifests: Iterable[Manifest], limits: Limits) -> str:
+def _inside(table: str, manifests: Iterable[Manifest], limits: RowLimits) -> str:
     """Return the clause that leaves out rows outside of the limits; nothing where there are none."""
     batches = [str(one.batch_seq) for one in manifests if one.table == table and one.has_rows_outside(limits.digest)]
     return f" where not (batch_seq in ({', '.join(batches)}) and ({limits.broken(table, 'timestamp')}))" if batches else ""

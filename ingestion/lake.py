@@ -9,6 +9,7 @@ seen all below it, and two processes that commit at once need no lock.
 """
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from paywall_warehouse.home import Home
 
 LOADED = "loaded"
 UNREADABLE = "unreadable"
+MANIFEST = re.compile(r"[0-9]{8,}\.json")
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ class Lake:
 
     def next_batch(self) -> int:
         """The number of the batch that is committed next; numbers are never used twice."""
-        numbers = [int(file.stem) for file in (self._root / "_manifests").glob("*.json")]
+        # What an editor or another system leaves beside manifests is none.
+        numbers = [int(file.stem) for file in (self._root / "_manifests").glob("*.json") if MANIFEST.fullmatch(file.name)]
         return max(numbers, default=-1) + 1
 
     def batch_folder(self, table: str, manifest: Manifest) -> Path:
@@ -128,7 +131,8 @@ class Lake:
     def parquet_files(self, table: str, manifests: Sequence[Manifest]) -> list[Path]:
         """The Parquet files of one table in committed batches."""
         folders = (self.batch_folder(table, manifest) for manifest in manifests)
-        return [file for folder in folders for file in sorted(folder.glob("*.parquet"))]
+        # Nobody but a stranger puts a pipe there, which DuckDB would wait for.
+        return [file for folder in folders for file in sorted(folder.glob("*.parquet")) if file.is_file()]
 
     @property
     def price_book(self) -> Path:
@@ -173,10 +177,11 @@ class Lake:
 
         The caller holds the writer lock and keeps workers out: what they are about to commit looks just like it.
         """
-        prepared = [folder for folder in self._tmp.glob("prepared-*") if folder.stat().st_mtime < time.time() - keep_prepared]
+        prepared = [folder for folder in self._tmp.glob("prepared-*") if folder.lstat().st_mtime < time.time() - keep_prepared]
         left = [folder for pattern in ("batch-*", "landing", "spill*") for folder in self._tmp.glob(pattern)]
         for folder in (*self._uncommitted(), *prepared):
-            shutil.rmtree(folder)
+            if folder.is_dir() and not folder.is_symlink():
+                shutil.rmtree(folder)
         for folder in left:
             shutil.rmtree(folder, ignore_errors=True)
 

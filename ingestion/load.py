@@ -20,10 +20,10 @@ from ingestion.erasure.registry import read_registry
 from ingestion.inspection import Layout, UnreadableFileError, check_openable, check_readable, damaged
 from ingestion.lake import LOADED, UNREADABLE, FileRecord, Lake, Manifest
 from ingestion.landing import Landing, LandingFile
-from ingestion.limits import Limits
 from ingestion.parquet import check_parquet
 from ingestion.receiver.segments import seal_local
 from ingestion.rejects import OUTSIDE, REJECTS, create_rejects, write_rejects
+from ingestion.row_limits import RowLimits
 from ingestion.sources import LocalFile, record_texts, usual_keys
 from ingestion.sql import define_macros
 from ingestion.stripe import records as stripe_records
@@ -123,17 +123,18 @@ def load(settings: Settings, source_name: str) -> LoadResult:
                 lake.remove_orphans(keep_prepared=PREPARED_SECONDS)
         finish_erasures(settings)
         landing = Landing.of(settings)
+        warnings: list[str] = []
         if source.name == "events":
             # What the receiver has acknowledged until now belongs to this run.
-            seal_local(landing)
+            seal_local(landing, warnings.append)
         while True:
             with lake.writing_aside() as aside:
                 # Where anything is new a build will follow.
                 made = make_batch(settings, source, source.files(landing), aside, begin=lambda: copy_ahead(settings.home))
                 if made.manifest is None:
-                    return LoadResult(source.name, warnings=made.warnings)
+                    return LoadResult(source.name, warnings=warnings + made.warnings)
                 if committed := commit(settings, made.manifest, made.seen_through, aside):
-                    return loaded(source, committed, made.warnings)
+                    return loaded(source, committed, warnings + made.warnings)
 
 
 def loaded(source: Source, manifest: Manifest, warnings: list[str]) -> LoadResult:
@@ -278,7 +279,7 @@ def _digest(file: LandingFile, path: Path) -> str:
 
 
 def _write_batch(settings: Settings, source: Source, found: _Found, aside: Path, batch_seq: int) -> Manifest:
-    loaded_at, limits = datetime.now(UTC), Limits.of(settings)
+    loaded_at, limits = datetime.now(UTC), RowLimits.of(settings)
     data, rejects = aside / source.table, aside / "rejects"
     counts: dict[int, _Counts] = {}
     models: set[str] = set()
@@ -346,7 +347,7 @@ def in_portions(files: Iterable[One], bytes_of: Callable[[One], int], limit: int
 def _judge(
     connection: duckdb.DuckDBPyConnection,
     source: Source,
-    limits: Limits,
+    limits: RowLimits,
     files: Sequence[LocalFile],
     batch_seq: int,
     parquet: Path,
@@ -415,7 +416,7 @@ def _counts(connection: duckdb.DuckDBPyConnection, parquet: Path, source: Source
     """Return what was found in each file, by its number."""
     rows = connection.execute(
         f"""select file_no, count(*), count(reject_code), count(*) filter (where is_outside),
-            count(*) filter (where reject_code is null and not is_outside and {Limits.states_entry(source.table)})
+            count(*) filter (where reject_code is null and not is_outside and {RowLimits.states_entry(source.table)})
         from {_rows(parquet)} group by file_no"""
     ).fetchall()
     return {file_no: _Counts(*counts) for file_no, *counts in rows}

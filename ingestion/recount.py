@@ -6,8 +6,8 @@ from dataclasses import replace
 import duckdb
 
 from ingestion.lake import LOADED, FileRecord, Lake, Manifest
-from ingestion.limits import Limits
 from ingestion.rejects import OUTSIDE, create_rejects, write_rejects
+from ingestion.row_limits import RowLimits
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.quoting import file_literal
 from paywall_warehouse.settings import Settings
@@ -18,7 +18,7 @@ def apply_limits(settings: Settings, lake: Lake, manifests: Sequence[Manifest]) 
 
     The caller holds the writer lock. A process that is killed leaves batches that the next one counts again.
     """
-    limits = Limits.of(settings)
+    limits = RowLimits.of(settings)
     stale = [manifest for manifest in manifests if manifest.limits != limits.digest]
     counted: dict[int, Manifest] = {}
     if stale:
@@ -36,7 +36,7 @@ def apply_limits(settings: Settings, lake: Lake, manifests: Sequence[Manifest]) 
 _Counts = dict[tuple[int, int], tuple[int, int, int]]
 
 
-def _counts(connection: duckdb.DuckDBPyConnection, lake: Lake, limits: Limits, table: str, manifests: Sequence[Manifest]) -> _Counts:
+def _counts(connection: duckdb.DuckDBPyConnection, lake: Lake, limits: RowLimits, table: str, manifests: Sequence[Manifest]) -> _Counts:
     if not (rows := _rows(lake, table, manifests)):
         return {}
     broken = limits.broken(table)
@@ -48,7 +48,7 @@ def _counts(connection: duckdb.DuckDBPyConnection, lake: Lake, limits: Limits, t
     return {(batch, file): (accepted, entries, outside) for batch, file, accepted, entries, outside in found}
 
 
-def _counted(connection: duckdb.DuckDBPyConnection, lake: Lake, limits: Limits, manifest: Manifest, counts: _Counts) -> Manifest:
+def _counted(connection: duckdb.DuckDBPyConnection, lake: Lake, limits: RowLimits, manifest: Manifest, counts: _Counts) -> Manifest:
     files = [_file(file, *counts.get((manifest.batch_seq, file.file_no), (0, 0, 0))[:2]) for file in manifest.files]
     outside = sum(counts.get((manifest.batch_seq, file.file_no), (0, 0, 0))[2] for file in manifest.files)
     counted = replace(manifest, files=files, limits=limits.digest, outside=outside)

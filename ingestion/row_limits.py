@@ -44,7 +44,7 @@ class _Limited:
 LIMITED: Final[Mapping[str, _Limited]] = {
     "ledger_entries": _Limited({"occurred_at": "timestamp", "updated_at": "updated_at"}, states_entry="true"),
     "webhook_events": _Limited({"occurred_at": "createdAt"}, where=COUNTS, states_entry=ENTRY),
-    "rail_payments": _Limited({"paid_at": "paid_at"}),
+    "rail_payments": _Limited({"paid_at": "paid_at"}, keeps_text=False),
     "provider_rates": _Limited(),
 }
 
@@ -62,7 +62,7 @@ class _Limit:
 
 
 @dataclass(frozen=True)
-class Limits:
+class RowLimits:
     """What rows are compared with."""
 
     earliest: datetime
@@ -71,7 +71,7 @@ class Limits:
     currencies: tuple[str, ...]
 
     @classmethod
-    def of(cls, settings: Settings) -> "Limits":
+    def of(cls, settings: Settings) -> "RowLimits":
         """Return the limits that the settings state."""
         return cls(settings.earliest_instant, settings.earliest_entry.isoformat(), known_currencies(settings.extra_currencies))
 
