@@ -341,6 +341,26 @@ def test_a_ledger_of_long_metadata_is_loaded_within_the_memory_limit(settings: S
     assert load(settings, "ledger").accepted == 15_001
 
 
+@pytest.mark.parametrize("placeholder", [b"nameXX", b"amount"])
+def test_a_parquet_column_whose_name_is_not_utf8_is_one_reject(settings: Settings, placeholder: bytes) -> None:
+    table = pa.table({name: [value] for name, value in CONSTANT.items()} | {"nameXX": ["x"]})
+    written = io.BytesIO()
+    pq.write_table(table, written)
+    at(settings, "ledger/a.parquet").write_bytes(written.getvalue().replace(placeholder, b"\xff\xfe" + placeholder[2:]))
+    assert_refused(settings, "ledger/a.parquet", "unreadable_file")
+    assert "not UTF-8" in rejects(settings, "reason")[0][0]
+
+
+def test_strangers_in_the_lake_end_no_load(settings: Settings) -> None:
+    load(settings, "ledger")
+    manifests = settings.home.lake / "_manifests"
+    (manifests / "00000000 copy.json").write_text("{}")
+    (manifests / "._00000000.json").write_bytes(b"\0")
+    (settings.home.lake / "ledger_entries" / "batch=00000009").write_text("no folder")
+    at(settings, "ledger/b.jsonl").write_bytes(jsonl([charge("b", NOON)]))
+    assert load(settings, "ledger").accepted == 1
+
+
 # ---------------------------------------------------------------------------------------------------- odd content
 
 
