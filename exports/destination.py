@@ -9,6 +9,7 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ class LocalFolder(Destination):
     def files(self, folder: str) -> dict[str, int]:
         """See `Destination`."""
         found = (Path(place) / name for place, _, names in os.walk(self._root / folder) for name in names)
-        return {file.relative_to(self._root).as_posix(): file.stat().st_size for file in found}
+        return {file.relative_to(self._root).as_posix(): _size(file) for file in found}
 
     def digest(self, path: str) -> str | None:
         """See `Destination`."""
@@ -108,10 +109,21 @@ class LocalFolder(Destination):
         """See `Destination`."""
         for path in paths:
             (self._root / path).unlink(missing_ok=True)
+            # A partition that is gone leaves no folder.
+            with suppress(OSError):
+                (self._root / path).parent.rmdir()
 
     def location(self, path: str) -> str:
         """See `Destination`."""
         return str(self._root / path)
+
+
+def _size(file: Path) -> int:
+    """Return the size of a file, or of a link that leads nowhere."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return file.lstat().st_size
 
 
 class ObjectStore(Destination):

@@ -118,6 +118,13 @@ class Manifest(_Stated):
     columns_schema: Annotated[Schema, Field(alias="schema")]
     partitions: list[Partition]
     operations: Annotated[list[Operation], Field(description="What was done to the data as a whole, the latest last.")] = []
+    retired: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="The highest part number and revision of days that went. Days that come later, or come back, start above it.",
+        ),
+    ] = 0
 
     @property
     def files(self) -> list[File]:

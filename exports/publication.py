@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
@@ -91,3 +91,12 @@ def published_run(settings: Settings) -> str | None:
             return read_published(connection).run_id
     except NotPublishedError:
         return None
+
+
+def ledger_days(connection: duckdb.DuckDBPyConnection) -> tuple[date, date] | None:
+    """Return the first and the last reporting day that the ledger has, today included; None where the file does not tell."""
+    try:
+        first, last = connection.execute("select min(date_day), max(date_day) from marts.dim_dates").fetchall()[0]
+    except duckdb.CatalogException:  # of an earlier version
+        return None
+    return (first, last) if first else None

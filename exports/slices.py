@@ -36,7 +36,7 @@ from exports.manifest import (
 )
 from exports.marts import Mart, PublishedMart
 from exports.parts import Part, write_parts
-from exports.publication import Published, erasure_times, published_warehouse, read_published
+from exports.publication import Published, erasure_times, ledger_days, published_warehouse, read_published
 from paywall_warehouse.files import sha256_of
 from paywall_warehouse.settings import Settings
 
@@ -56,6 +56,8 @@ class Exported:
     """Where the manifest is, for people."""
     changed: tuple[Partition, ...]
     """The partitions with a new revision."""
+    gone: tuple[date, ...]
+    """The days that are no partitions any more, since the ledger does not reach them."""
     files_written: int
     bytes_written: int
     is_manifest_new: bool
@@ -107,10 +109,13 @@ def export_dataset(
     before, stored = stored_manifest(destination, dataset.name) or (None, None)
     schema = schema_after(before.columns_schema if before else None, table.columns)
     contents = mart.contents()
-    plans = list(_plans(contents, before, schema, formats, destination.files(dataset_folder(dataset.name)), dataset))
+    days = ledger_days(connection) if before and dataset.day else None
+    plans = list(_plans(contents, before, schema, formats, destination.files(dataset_folder(dataset.name)), dataset, days))
     partitions: dict[date | None, Partition] = {plan.date: plan.kept for plan in plans if plan.kept is not None}
     changed: list[Partition] = []
-    writer = _Writer(destination, dataset, published, formats)
+    gone = tuple(one for one in before.partitions if one.date not in {plan.date for plan in plans}) if before else ()
+    retired = max([before.retired if before else 0, *(max(one.next_part, one.revision) for one in gone)])
+    writer = _Writer(destination, dataset, published, formats, retired)
     todo = [plan for plan in plans if plan.kept is None]
     done = 0
     with mart.rows([plan.date for plan in todo if plan.now.rows]) if todo else nullcontext("") as relation:
@@ -138,6 +143,7 @@ def export_dataset(
         columns_schema=schema,
         partitions=[partitions[plan.date] for plan in plans],
         operations=_operations(erasure_times(connection), before, [partition.date for partition in changed]),
+        retired=retired,
     )
     checks = check_export(manifest, contents, destination, dataset_folder(dataset.name), writer.written)
     content = to_bytes(manifest)
@@ -152,6 +158,7 @@ def export_dataset(
         manifest_sha256=sha256_of(content),
         location=destination.location(manifest_path(dataset.name)),
         changed=tuple(changed),
+        gone=tuple(one.date for one in gone if one.date),
         files_written=len(writer.written),
         bytes_written=sum(file.bytes for file in writer.written),
         is_manifest_new=is_new,
@@ -217,12 +224,15 @@ def _plans(
     formats: Sequence[Format],
     stored: Mapping[str, int],
     dataset: Dataset,
+    days: tuple[date, date] | None,
 ) -> Iterator[_Plan]:
-    """Every partition there is or ever was, in order of the days."""
+    """Yield every partition there is, in order of the days, and those without rows any more that lie within the ledger's days."""
     known = manifest.by_date if manifest else {}
     same_schema = manifest is not None and manifest.columns_schema.fingerprint == schema.fingerprint
     folder = dataset_folder(dataset.name)
     for day in sorted({*contents, *known}, key=lambda key: key or date.min):
+        if day and days and day not in contents and not days[0] <= day <= days[1]:
+            continue
         now, before = contents.get(day, NOTHING), known.get(day)
         if before is None:
             yield _Plan(date=day, now=now, before=None, formats=tuple(formats))
@@ -268,6 +278,7 @@ class _Writer:
     dataset: Dataset
     published: Published
     formats: Sequence[Format]
+    retired: int
     written: list[File] = field(default_factory=list)
     waiting: list[tuple[Path, str]] = field(default_factory=list)
 
@@ -286,7 +297,7 @@ class _Writer:
         is_restated = before is None or plan.schema_changed or (plan.rows_changed and plan.same_engine)
         # Another engine, or version of DuckDB, has other fingerprints, and may write other bytes, of the same rows.
         is_restated |= (plan.rows_changed or bool(replaced)) and not repeated
-        start = 0 if before is None else before.next_part
+        start = self.retired if before is None else before.next_part
         files: list[File] = []
         for one in self.formats:
             if one not in prepared:
@@ -297,7 +308,7 @@ class _Writer:
                 files += [self._put(part, part_path(plan.date, start + part.number, one)) for part in prepared[one]]
         return Partition(
             date=plan.date,
-            revision=1 if before is None else before.revision + is_restated,
+            revision=self.retired + 1 if before is None else before.revision + is_restated,
             changed_at=self.published.published_at if before is None or is_restated else before.changed_at,
             rows=plan.now.rows,
             totals=told_totals(plan.now.totals),

@@ -17,6 +17,8 @@ import pyarrow as pa
 from ingestion.erasure.registry import read_registry
 from ingestion.lake import Lake, Manifest
 from ingestion.price_book import resolved_batches
+from ingestion.recount import apply_limits
+from ingestion.row_limits import RowLimits
 from ingestion.stripe.coverage import named_currency
 from ingestion.stripe.failures import failed_pulls
 from ingestion.tables import BREAKS, FAILED_PULLS, LAKE_TABLES, LOADED_FILES, SETTINGS, TOUCHED_KEYS, defined, shown_name, typed
@@ -75,7 +77,7 @@ def prepare_build(settings: Settings, code_version: str, *, full_refresh: bool =
     with home.writing():
         home.tmp.mkdir(parents=True, exist_ok=True)
         lake = Lake(home)
-        manifests = resolved_batches(lake)
+        manifests = apply_limits(settings, lake, resolved_batches(lake))
         # A build that did not become what is published, perhaps of the same batches under other rates, is to be done again.
         is_left = home.build_file.exists()
         published, copied, built = _base(settings, lake, published_state(home))
@@ -96,7 +98,7 @@ def prepare_build(settings: Settings, code_version: str, *, full_refresh: bool =
                 )
                 if copied:
                     connection.execute("insert into build.published_breaks by name from marts.fct_reconciliation_history")
-                _show_lake(connection, lake, manifests)
+                _show_lake(connection, lake, manifests, RowLimits.of(settings))
                 _show_settings(connection, settings, today)
                 _show_erasures(connection, settings)
                 _show_failed_pulls(connection, settings)
@@ -127,13 +129,17 @@ def _forget_what_was_built(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"drop schema if exists {schema} cascade")
 
 
-def _show_lake(connection: duckdb.DuckDBPyConnection, lake: Lake, manifests: list[Manifest]) -> None:
+def _show_lake(connection: duckdb.DuckDBPyConnection, lake: Lake, manifests: list[Manifest], limits: RowLimits) -> None:
     for table, columns in LAKE_TABLES.items():
-        files = ", ".join(file_literal(str(file)) for file in lake.parquet_files(table, manifests))
-        nothing = ", ".join(f"null as {name}" for name in columns)
-        written = f"read_parquet([{files}], union_by_name = true, hive_partitioning = false)"
-        rows = f"from {written}" if files else f"from (select {nothing}) where false"
-        connection.execute(f"create or replace view raw.{shown_name(table)} as select {typed(columns)} {rows}")
+        limited = [manifest for manifest in manifests if table == manifest.table and manifest.has_rows_outside(limits.digest)]
+        inside = [manifest for manifest in manifests if manifest not in limited]
+        nothing = f"select {typed(columns)} from (select {', '.join(f'null as {name}' for name in columns)}) where false"
+        selects = [
+            f"select {typed(columns)} from read_parquet([{files}], union_by_name = true, hive_partitioning = false){where}"
+            for batches, where in ((inside, ""), (limited, f" where not ({limits.broken(table)})"))
+            if (files := ", ".join(file_literal(str(file)) for file in lake.parquet_files(table, batches)))
+        ]
+        connection.execute(f"create or replace view raw.{shown_name(table)} as {' union all '.join(selects or [nothing])}")
     for table in ("models", "model_rates"):
         connection.execute(f"create or replace view raw.{table} as select * from {_price_book(lake, table)}")
     connection.execute(f"create or replace table raw.loaded_files ({defined(LOADED_FILES)})")

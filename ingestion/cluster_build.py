@@ -15,6 +15,7 @@ import duckdb
 from ingestion.build import loaded_files, reporting_today, settings_row
 from ingestion.lake import Lake, Manifest
 from ingestion.price_book import resolved_batches
+from ingestion.row_limits import RowLimits
 from ingestion.stripe.failures import failed_pulls
 from ingestion.tables import BREAKS, FAILED_PULLS, LAKE_TABLES, LOADED_FILES, SETTINGS, TOUCHED_KEYS, shown_name
 from paywall_warehouse.build_file import published_state
@@ -28,11 +29,17 @@ def cluster_statements(settings: Settings, prefix: str, built_through: int = -1,
 
     Batches after `through_batch` were committed by workers since the build was planned.
     """
-    lake, published = Lake(settings.home), published_state(settings.home)
+    lake, published, limits = Lake(settings.home), published_state(settings.home), RowLimits.of(settings)
     manifests = [one for one in resolved_batches(lake) if through_batch is None or one.batch_seq <= through_batch]
     return [
         *(f"create schema if not exists {prefix}{schema}" for schema in ("raw", "build", "ops")),
-        *(statement for table in LAKE_TABLES for statement in lake_table(table, settings.lake, _batches(lake, table, manifests), prefix)),
+        *(
+            statement
+            for table in LAKE_TABLES
+            for statement in lake_table(
+                table, settings.lake, _batches(lake, table, manifests), prefix, where=_inside(table, manifests, limits)
+            )
+        ),
         *(
             f"create or replace view {prefix}raw.{table} as select * from parquet.`{settings.lake}/price_book/{table}.parquet`"
             for table in ("models", "model_rates")
@@ -77,8 +84,11 @@ def calendar_question(settings: Settings) -> dict[str, str]:
     }
 
 
-def lake_table(table: str, location: str, batches: Mapping[int, str], prefix: str = "") -> list[str]:
-    """A table of the lake as a view of its committed batches, each with its folder a partition: one that no manifest names is not read."""
+def lake_table(table: str, location: str, batches: Mapping[int, str], prefix: str = "", where: str = "") -> list[str]:
+    """A table of the lake as a view of its committed batches, each with its folder a partition: one that no manifest names is not read.
+
+    `where` is the clause that leaves rows out, if there are any.
+    """
     columns = {name: kind for name, kind in LAKE_TABLES[table].items() if name != "batch_seq"}
     partitions = " ".join(
         f"partition (batch_seq = {batch}) location {_text(f'{location}/{table}/{folder}')}" for batch, folder in batches.items()
@@ -88,7 +98,8 @@ def lake_table(table: str, location: str, batches: Mapping[int, str], prefix: st
         f"create table {prefix}raw.lake_{table} ({_defined(columns)}, batch_seq bigint) using parquet partitioned by (batch_seq)"
         f" location {_text(f'{location}/{table}')}",
         *([f"alter table {prefix}raw.lake_{table} add {partitions}"] if batches else []),
-        f"create or replace view {prefix}raw.{shown_name(table)} as select {', '.join(LAKE_TABLES[table])} from {prefix}raw.lake_{table}",
+        f"create or replace view {prefix}raw.{shown_name(table)}"
+        f" as select {', '.join(LAKE_TABLES[table])} from {prefix}raw.lake_{table}{where}",
     ]
 
 
@@ -107,6 +118,12 @@ def small_table(name: str, columns: Mapping[str, str], rows: Iterable[Mapping[st
 
 def _batches(lake: Lake, table: str, manifests: Iterable[Manifest]) -> dict[int, str]:
     return {manifest.batch_seq: manifest.folder for manifest in manifests if lake.batch_folder(table, manifest).is_dir()}
+
+
+def _inside(table: str, manifests: Iterable[Manifest], limits: RowLimits) -> str:
+    """Return the clause that leaves out rows outside of the limits; nothing where there are none."""
+    batches = [str(one.batch_seq) for one in manifests if one.table == table and one.has_rows_outside(limits.digest)]
+    return f" where not (batch_seq in ({', '.join(batches)}) and ({limits.broken(table, 'timestamp')}))" if batches else ""
 
 
 def _published_breaks(settings: Settings) -> list[dict[str, Any]]:

@@ -95,13 +95,14 @@ OTHER_EVENTS = (
     "stripe.checkout.session.completed",
 )
 
-_COUNTS = "event_type in (" + ", ".join(literal(name) for name in (*ENTRY_EVENTS, *OTHER_EVENTS)) + ")"
-_ENTRY = "event_type in (" + ", ".join(literal(name) for name in ENTRY_EVENTS) + ")"
+# SQL: the events that the warehouse uses, and those of them that state an entry.
+COUNTS = "event_type in (" + ", ".join(literal(name) for name in (*ENTRY_EVENTS, *OTHER_EVENTS)) + ")"
+ENTRY = "event_type in (" + ", ".join(literal(name) for name in ENTRY_EVENTS) + ")"
 
 
 def _only_where_it_counts(rule: Rule) -> Rule:
     """An event that changes nothing is kept whatever its data look like."""
-    return replace(rule, when=f"{_COUNTS} and ({rule.when})")
+    return replace(rule, when=f"{COUNTS} and ({rule.when})")
 
 
 def _missing(field: str, when: str) -> Rule:
@@ -115,9 +116,9 @@ RULES = (
     required("type"),
     required("createdAt"),
     _missing("paywallId", "paywall_id is null"),
-    _missing("data.activityId", f"{_ENTRY} and f_activityId is null"),
+    _missing("data.activityId", f"{ENTRY} and f_activityId is null"),
     *(_missing(f"data.{field}", f"event_type = {literal(name)} and f_{field} is null") for name, field in ENTRY_EVENTS.items() if field),
-    _missing("data.walletUserId", f"{_ENTRY} and event_type <> 'balance.charge.completed' and user_id is null"),
+    _missing("data.walletUserId", f"{ENTRY} and event_type <> 'balance.charge.completed' and user_id is null"),
     at_most("id", 255),
     at_most("activityId", 255),
     at_most("wallet", 255),
@@ -142,7 +143,7 @@ RULES = (
 
 
 def records_sql(texts: str) -> str:
-    """SQL: every delivery of `texts`, typed, with `reject_code`, `reject_words` and `reject_raw` where a rule is broken, NULL otherwise."""
+    """SQL: every delivery of `texts`, typed, with its text as `raw`, and `reject_code` and `reject_words` where a rule is broken."""
     stated = stated_fields(
         texts,
         fields=PATHS,
@@ -176,10 +177,10 @@ def records_sql(texts: str) -> str:
         v_requestedAmount as requested_amount, v_availableBalance as available_balance,
         case when broken is null then {with_extra("o_metadata", "data_extra")} end as metadata,
         case when broken is null then without_line_end(raw) end as body,
-        coalesce({_ENTRY}, false) as states_entry,
+        coalesce({ENTRY}, false) as states_entry,
         {told(RULES, "code")} as reject_code,
         {told(RULES, "words")} as reject_words,
-        case when broken is not null then without_line_end(raw) end as reject_raw
+        raw
     from (
         select *, {first_broken(RULES)} as broken,
             nullif(case when starts_with(o_data, '{{') then cast(json_merge_patch(o_data, {removal}) as varchar) end, '{{}}') as data_extra,

@@ -9,6 +9,7 @@ seen all below it, and two processes that commit at once need no lock.
 """
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from paywall_warehouse.home import Home
 
 LOADED = "loaded"
 UNREADABLE = "unreadable"
+MANIFEST = re.compile(r"[0-9]{8,}\.json")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,10 @@ class Manifest:
     files: list[FileRecord]
     models: list[str] = field(default_factory=list)
     """The distinct model texts of the batch, for the price book."""
+    limits: str = ""
+    """The digest of the limits that rows outside were counted by; empty in batches of earlier versions."""
+    outside: int = 0
+    """Rows in the batch's files that these limits keep out of the warehouse; each is among the rejected records."""
     writer: str = ""
     """Of a worker without the writer lock: what keeps its folders apart from those of others that try for the same number."""
 
@@ -75,6 +81,10 @@ class Manifest:
         """New records that broke a rule."""
         return sum(file.rejected for file in self.files)
 
+    def has_rows_outside(self, limits: str) -> bool:
+        """Return whether some rows may be outside of the limits with this digest."""
+        return self.limits != limits or self.outside > 0
+
     def as_json(self) -> str:
         """The manifest's text."""
         return json.dumps({**asdict(self), "loaded_at": self.loaded_at.isoformat()}, ensure_ascii=False, indent=1)
@@ -89,6 +99,8 @@ class Manifest:
             loaded_at=datetime.fromisoformat(stated["loaded_at"]),
             files=[FileRecord(**file) for file in stated["files"]],
             models=stated["models"],
+            limits=stated.get("limits", ""),
+            outside=stated.get("outside", 0),
             writer=stated.get("writer", ""),
         )
 
@@ -108,7 +120,8 @@ class Lake:
 
     def next_batch(self) -> int:
         """The number of the batch that is committed next; numbers are never used twice."""
-        numbers = [int(file.stem) for file in (self._root / "_manifests").glob("*.json")]
+        # What an editor or another system leaves beside manifests is none.
+        numbers = [int(file.stem) for file in (self._root / "_manifests").glob("*.json") if MANIFEST.fullmatch(file.name)]
         return max(numbers, default=-1) + 1
 
     def batch_folder(self, table: str, manifest: Manifest) -> Path:
@@ -118,7 +131,8 @@ class Lake:
     def parquet_files(self, table: str, manifests: Sequence[Manifest]) -> list[Path]:
         """The Parquet files of one table in committed batches."""
         folders = (self.batch_folder(table, manifest) for manifest in manifests)
-        return [file for folder in folders for file in sorted(folder.glob("*.parquet"))]
+        # Nobody but a stranger puts a pipe there, which DuckDB would wait for.
+        return [file for folder in folders for file in sorted(folder.glob("*.parquet")) if file.is_file()]
 
     @property
     def price_book(self) -> Path:
@@ -163,10 +177,11 @@ class Lake:
 
         The caller holds the writer lock and keeps workers out: what they are about to commit looks just like it.
         """
-        prepared = [folder for folder in self._tmp.glob("prepared-*") if folder.stat().st_mtime < time.time() - keep_prepared]
+        prepared = [folder for folder in self._tmp.glob("prepared-*") if folder.lstat().st_mtime < time.time() - keep_prepared]
         left = [folder for pattern in ("batch-*", "landing", "spill*") for folder in self._tmp.glob(pattern)]
         for folder in (*self._uncommitted(), *prepared):
-            shutil.rmtree(folder)
+            if folder.is_dir() and not folder.is_symlink():
+                shutil.rmtree(folder)
         for folder in left:
             shutil.rmtree(folder, ignore_errors=True)
 

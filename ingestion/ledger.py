@@ -115,7 +115,7 @@ RULES = (
 
 
 def records_sql(texts: str) -> str:
-    """SQL: every record of `texts`, typed, with `reject_code`, `reject_words` and `reject_raw` where a rule is broken, NULL otherwise."""
+    """SQL: every record of `texts`, typed, with its text as `raw`, and `reject_code` and `reject_words` where a rule is broken."""
     stated = stated_fields(
         texts,
         fields={name: f"$.{name}" for name in SCALARS},
@@ -150,7 +150,7 @@ def records_sql(texts: str) -> str:
         {metadata},
         {told(RULES, "code")} as reject_code,
         {told(RULES, "words")} as reject_words,
-        case when broken is not null then without_line_end(raw) end as reject_raw
+        raw
     from (
         select *, {first_broken(RULES)} as broken,
             case when starts_with(ltrim(o_metadata), '{{') and json_problem(o_metadata) is null

@@ -22,6 +22,8 @@ from ingestion.lake import LOADED, UNREADABLE, FileRecord, Lake, Manifest
 from ingestion.landing import Landing, LandingFile
 from ingestion.parquet import check_parquet
 from ingestion.receiver.segments import seal_local
+from ingestion.rejects import OUTSIDE, REJECTS, create_rejects, write_rejects
+from ingestion.row_limits import RowLimits
 from ingestion.sources import LocalFile, record_texts, usual_keys
 from ingestion.sql import define_macros
 from ingestion.stripe import records as stripe_records
@@ -54,8 +56,6 @@ class Source:
     table: str
     layout: Layout
     records_sql: Callable[[str], str]
-    states_entry: str = "false"
-    """SQL: whether an accepted record states a ledger entry."""
     has_models: bool = False
     stripe: Family | None = None
     """Of Stripe's folder only the files of this family."""
@@ -76,8 +76,8 @@ def _stripe_source(family: Family) -> Source:
 SOURCES = {
     source.name: source
     for source in (
-        Source("ledger", "ledger", "ledger_entries", ledger.LAYOUT, ledger.records_sql, states_entry="true", has_models=True),
-        Source("events", "events", "webhook_events", events.LAYOUT, events.records_sql, states_entry="states_entry", has_models=True),
+        Source("ledger", "ledger", "ledger_entries", ledger.LAYOUT, ledger.records_sql, has_models=True),
+        Source("events", "events", "webhook_events", events.LAYOUT, events.records_sql, has_models=True),
         Source("prices", "prices", "provider_rates", prices.LAYOUT, prices.records_sql),
         Source("payments", "payments", "rail_payments", payments.LAYOUT, payments.records_sql),
         *map(_stripe_source, FAMILIES),
@@ -123,17 +123,18 @@ def load(settings: Settings, source_name: str) -> LoadResult:
                 lake.remove_orphans(keep_prepared=PREPARED_SECONDS)
         finish_erasures(settings)
         landing = Landing.of(settings)
+        warnings: list[str] = []
         if source.name == "events":
             # What the receiver has acknowledged until now belongs to this run.
-            seal_local(landing)
+            seal_local(landing, warnings.append)
         while True:
             with lake.writing_aside() as aside:
                 # Where anything is new a build will follow.
                 made = make_batch(settings, source, source.files(landing), aside, begin=lambda: copy_ahead(settings.home))
                 if made.manifest is None:
-                    return LoadResult(source.name, warnings=made.warnings)
+                    return LoadResult(source.name, warnings=warnings + made.warnings)
                 if committed := commit(settings, made.manifest, made.seen_through, aside):
-                    return loaded(source, committed, made.warnings)
+                    return loaded(source, committed, warnings + made.warnings)
 
 
 def loaded(source: Source, manifest: Manifest, warnings: list[str]) -> LoadResult:
@@ -278,13 +279,14 @@ def _digest(file: LandingFile, path: Path) -> str:
 
 
 def _write_batch(settings: Settings, source: Source, found: _Found, aside: Path, batch_seq: int) -> Manifest:
-    loaded_at = datetime.now(UTC)
+    loaded_at, limits = datetime.now(UTC), RowLimits.of(settings)
     data, rejects = aside / source.table, aside / "rejects"
-    counts: dict[int, tuple[int, int, int]] = {}
+    counts: dict[int, _Counts] = {}
     models: set[str] = set()
     with duckdb.connect(config=settings.duckdb_config()) as connection:
         define_macros(connection)
-        _create_rejects(connection)
+        for table in ("rejects", "outside"):
+            create_rejects(connection, table)
         _create_facts(connection, found.facts)
         portions = deque(in_portions([file for file, _ in found.readable], lambda one: one.file.bytes, PORTION_BYTES))
         part, groups = 0, ""
@@ -293,8 +295,8 @@ def _write_batch(settings: Settings, source: Source, found: _Found, aside: Path,
             data.mkdir(exist_ok=True)
             parquet = data / f"part-{part:05d}.parquet"
             try:
-                _judge(connection, source, files, batch_seq, parquet, groups)
-                counted = _counts(connection, parquet)
+                _judge(connection, source, limits, files, batch_seq, parquet, groups)
+                counted = _counts(connection, parquet, source)
                 if source.stripe is not None and (unknown := _in_unknown_zone(connection, parquet)):
                     parquet.unlink()
                     for local in (local for local in files if local.file_no in unknown):
@@ -302,8 +304,10 @@ def _write_batch(settings: Settings, source: Source, found: _Found, aside: Path,
                     if known := [local for local in files if local.file_no not in unknown]:
                         portions.appendleft(known)
                     continue
-                if any(rejected for _, rejected, _ in counted.values()):
+                if any(one.rejected for one in counted.values()):
                     _set_rejects_apart(connection, parquet, groups)
+                if any(one.outside for one in counted.values()):
+                    limits.write_rejects(connection, source.table, f"(from {_rows(parquet)} where is_outside)", "outside")
             except BEYOND_DUCKDB as error:
                 parquet.unlink(missing_ok=True)
                 if isinstance(error, duckdb.OutOfMemoryException) and not groups:
@@ -326,8 +330,11 @@ def _write_batch(settings: Settings, source: Source, found: _Found, aside: Path,
         for number, (file, digest, problem) in zip(numbers, found.unreadable, strict=False):
             records.append(_unreadable(number, file, digest))
             connection.execute("insert into rejects values (?, null, ?, ?, null)", [number, problem.code, problem.words])
-        _write_rejects(connection, source, batch_seq, records, loaded_at, rejects)
-    return Manifest(batch_seq=batch_seq, table=source.table, loaded_at=loaded_at, files=records, models=sorted(models))
+        outside = sum(one.outside for one in counts.values())
+        manifest = Manifest(batch_seq, source.table, loaded_at, records, sorted(models), limits.digest, outside)
+        write_rejects(connection, manifest, "rejects", rejects / REJECTS)
+        write_rejects(connection, manifest, "outside", rejects / OUTSIDE)
+    return manifest
 
 
 def in_portions(files: Iterable[One], bytes_of: Callable[[One], int], limit: int) -> Iterator[list[One]]:
@@ -345,13 +352,33 @@ def in_portions(files: Iterable[One], bytes_of: Callable[[One], int], limit: int
 
 
 def _judge(
-    connection: duckdb.DuckDBPyConnection, source: Source, files: Sequence[LocalFile], batch_seq: int, parquet: Path, groups: str
+    connection: duckdb.DuckDBPyConnection,
+    source: Source,
+    limits: RowLimits,
+    files: Sequence[LocalFile],
+    batch_seq: int,
+    parquet: Path,
+    groups: str,
 ) -> None:
-    """Write every record of some files to Parquet, in one pass over their text: the lake's columns, and why a record is rejected."""
+    """Write every record of some files to Parquet, in one pass over their text: the lake's columns, and why a record is rejected.
+
+    A record that only a setting keeps out (`is_outside`) is typed like an accepted one: the setting may change.
+    """
     connection.execute(f"set variable usual_keys = {usual_keys(files, source.layout)}")
     judged = source.records_sql(record_texts(connection, files, source.layout))
-    columns = f"{typed(LAKE_TABLES[source.table])}, reject_code, reject_words, reject_raw, {source.states_entry} as states_entry"
-    _write(connection, f"select {columns} from (select *, {batch_seq}::bigint as batch_seq from ({judged}))", parquet, groups)
+    shown = "reject_code is not null or is_outside" if limits.keeps_text(source.table) else "reject_code is not null"
+    _write(
+        connection,
+        f"""select {typed(LAKE_TABLES[source.table])}, reject_code, reject_words, is_outside,
+            case when {shown} then without_line_end(raw) end as reject_raw
+        from (
+            select *, {batch_seq}::bigint as batch_seq,
+                case when reject_code is null then {limits.settings_broken(source.table)} else false end as is_outside
+            from ({judged})
+        )""",
+        parquet,
+        groups,
+    )
 
 
 def _set_rejects_apart(connection: duckdb.DuckDBPyConnection, parquet: Path, groups: str) -> None:
@@ -371,10 +398,6 @@ def _write(connection: duckdb.DuckDBPyConnection, query: str, parquet: Path, gro
     connection.execute(f"copy ({query}) to {literal(str(parquet))} (format parquet, compression zstd{groups})")
 
 
-def _create_rejects(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute("create temp table rejects (file_no bigint, line bigint, reason_code varchar, reason varchar, raw varchar)")
-
-
 def _create_facts(connection: duckdb.DuckDBPyConnection, facts: dict[int, FileFacts]) -> None:
     """The table `file_facts` that rows of Stripe's are joined with."""
     connection.execute("create temp table file_facts (file_no bigint, account_id varchar, livemode boolean, timezone varchar)")
@@ -383,13 +406,27 @@ def _create_facts(connection: duckdb.DuckDBPyConnection, facts: dict[int, FileFa
         connection.executemany("insert into file_facts values (?, ?, ?, ?)", rows)
 
 
-def _counts(connection: duckdb.DuckDBPyConnection, parquet: Path) -> dict[int, tuple[int, int, int]]:
-    """Records, rejected records and records that state an entry, by the file's number."""
+@dataclass(frozen=True)
+class _Counts:
+    """The records of a file."""
+
+    records: int = 0
+    rejected: int = 0
+    """By a rule that no setting changes."""
+    outside: int = 0
+    """Rejected by a setting."""
+    entries: int = 0
+    """Accepted ones that state an entry."""
+
+
+def _counts(connection: duckdb.DuckDBPyConnection, parquet: Path, source: Source) -> dict[int, _Counts]:
+    """Return what was found in each file, by its number."""
     rows = connection.execute(
-        f"""select file_no, count(*), count(reject_code), count(*) filter (where reject_code is null and states_entry)
+        f"""select file_no, count(*), count(reject_code), count(*) filter (where is_outside),
+            count(*) filter (where reject_code is null and not is_outside and {RowLimits.states_entry(source.table)})
         from {_rows(parquet)} group by file_no"""
     ).fetchall()
-    return {file_no: (records, rejected, entries) for file_no, records, rejected, entries in rows}
+    return {file_no: _Counts(*counts) for file_no, *counts in rows}
 
 
 def _in_unknown_zone(connection: duckdb.DuckDBPyConnection, parquet: Path) -> set[int]:
@@ -400,8 +437,9 @@ def _in_unknown_zone(connection: duckdb.DuckDBPyConnection, parquet: Path) -> se
     return {file_no for (file_no,) in rows}
 
 
-def _loaded(local: LocalFile, digest: str, counts: dict[int, tuple[int, int, int]], facts: FileFacts | None) -> FileRecord:
-    records, rejected, entries = counts.get(local.file_no, (0, 0, 0))
+def _loaded(local: LocalFile, digest: str, counts: dict[int, _Counts], facts: FileFacts | None) -> FileRecord:
+    counted = counts.get(local.file_no, _Counts())
+    rejected = counted.rejected + counted.outside
     return FileRecord(
         file_no=local.file_no,
         source=local.file.source,
@@ -410,10 +448,10 @@ def _loaded(local: LocalFile, digest: str, counts: dict[int, tuple[int, int, int
         fingerprint=local.file.fingerprint,
         bytes=local.file.bytes,
         status=LOADED,
-        records=records,
-        accepted=records - rejected,
+        records=counted.records,
+        accepted=counted.records - rejected,
         rejected=rejected,
-        entry_records=entries,
+        entry_records=counted.entries,
         facts=_facts_json(facts),
     )
 
@@ -438,26 +476,4 @@ def _unreadable(file_no: int, file: LandingFile, digest: str | None) -> FileReco
         accepted=0,
         rejected=1,
         entry_records=0,
-    )
-
-
-def _write_rejects(
-    connection: duckdb.DuckDBPyConnection,
-    source: Source,
-    batch_seq: int,
-    files: Sequence[FileRecord],
-    loaded_at: datetime,
-    folder: Path,
-) -> None:
-    if connection.execute("from rejects limit 1").fetchone() is None:
-        return
-    folder.mkdir()
-    connection.execute("create temp table paths (file_no bigint, path varchar)")
-    connection.executemany("insert into paths values (?, ?)", [[file.file_no, file.path] for file in files])
-    connection.execute(
-        f"""copy (
-            select {batch_seq}::bigint as batch_seq, {literal(source.name)} as source, path, line, reason_code, reason, raw,
-                {literal(loaded_at.isoformat())}::timestamptz as first_seen_at
-            from rejects join paths using (file_no) order by path, line
-        ) to {literal(str(folder / "part-00000.parquet"))} (format parquet, compression zstd)"""
     )

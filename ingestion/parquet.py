@@ -14,6 +14,8 @@ from paywall_warehouse.quoting import file_literal, literal, quoted
 # The number of a row in its Parquet file, as DuckDB names it.
 ROW_NUMBER = "file_row_number"
 MAX_DECIMAL_DIGITS = 38
+# What the libraries raise over bytes that are no Parquet.
+UNDECODABLE = (OSError, ValueError, OverflowError, MemoryError, pa.ArrowException, duckdb.Error)
 # What is shown of each field of a row that is too long.
 SHOWN_CHARACTERS = 100
 
@@ -33,7 +35,10 @@ def check_parquet(connection: duckdb.DuckDBPyConnection, path: Path, layout: Lay
         # Decoding every page is the only way to know that none is damaged, and that DuckDB, which reads it later, can.
         (unfolded,) = connection.execute(f"select sum({_row_bytes(schema)}) from {_rows(path)}").fetchone() or (None,)
         check_expansion(unfolded or 0, about.num_rows, stored)
-    except (OSError, pa.ArrowException, duckdb.Error) as error:
+    except UnicodeDecodeError:
+        words = "the name of a column is not UTF-8; write the file again, with names in UTF-8"
+        raise UnreadableFileError(reasons.UNREADABLE_FILE, words) from None
+    except UNDECODABLE as error:
         raise damaged(error) from None
 
 

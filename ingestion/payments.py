@@ -65,7 +65,7 @@ RULES = (
 
 
 def records_sql(texts: str) -> str:
-    """SQL: every payment of `texts`, typed, with `reject_code`, `reject_words` and `reject_raw` where a rule is broken, NULL otherwise."""
+    """SQL: every payment of `texts`, typed, with its text as `raw`, and `reject_code` and `reject_words` where a rule is broken."""
     stated = stated_fields(
         texts,
         fields={name: f"$.{name}" for name in SCALARS},
@@ -82,7 +82,7 @@ def records_sql(texts: str) -> str:
             then list_filter(json_extract_string(o_metadata, [{users}]), lambda user: nullif(user, '') is not null)[1] end as user_id,
         {told(RULES, "code")} as reject_code,
         {told(RULES, "words")} as reject_words,
-        case when broken is not null then without_line_end(raw) end as reject_raw
+        raw
     from (
         select *, {first_broken(RULES)} as broken
         from (

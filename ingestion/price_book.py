@@ -20,6 +20,7 @@ from genai_prices.data_snapshot import get_snapshot
 
 from ingestion.lake import Lake, Manifest
 from ingestion.prices import MAX_RATE_DECIMALS
+from ingestion.row_limits import RowLimits
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.settings import Settings
 
@@ -212,8 +213,9 @@ def _overrides(lake: Lake, settings: Settings) -> list[Rate]:
     files = lake.parquet_files("provider_rates", lake.manifests())
     if not files:
         return []
-    query = """select model, effective_from, effective_to, prompt_per_million, completion_per_million, cached_prompt_per_million,
-            per_request, currency from read_parquet($files, hive_partitioning = false) order by effective_from, batch_seq, file_no, line"""
+    query = f"""select model, effective_from, effective_to, prompt_per_million, completion_per_million, cached_prompt_per_million,
+            per_request, currency from read_parquet($files, hive_partitioning = false)
+        where not ({RowLimits.of(settings).broken("provider_rates")}) order by effective_from, batch_seq, file_no, line"""
     with duckdb.connect() as connection:
         rows = connection.execute(query, {"files": [str(file) for file in files]}).fetchall()
     return [_override(settings.default_currency, *row) for row in rows]

@@ -67,7 +67,7 @@ RULES = (
 
 
 def records_sql(texts: str) -> str:
-    """SQL: every rate of `texts`, typed, with `reject_code`, `reject_words` and `reject_raw` where a rule is broken, NULL otherwise."""
+    """SQL: every rate of `texts`, typed, with its text as `raw`, and `reject_code` and `reject_words` where a rule is broken."""
     stated = stated_fields(texts, fields={name: f"$.{name}" for name in FIELDS}, scalars=("model", "currency"), objects={}, known=FIELDS)
     dates = ", ".join(
         f"case when regexp_full_match(f_{name}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') then try_cast(f_{name} as date) end as v_{name}"
@@ -79,5 +79,5 @@ def records_sql(texts: str) -> str:
         {", ".join(f"v_{name} as {name}" for name in RATES)}, lower(f_currency) as currency,
         {told(RULES, "code")} as reject_code,
         {told(RULES, "words")} as reject_words,
-        case when broken is not null then without_line_end(raw) end as reject_raw
+        raw
     from (select *, {first_broken(RULES)} as broken from (select *, {dates}, {rates} from ({stated})))"""

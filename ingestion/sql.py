@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import duckdb
 
 from paywall_warehouse.quoting import literal
+from paywall_warehouse.settings import EARLIEST, LATEST
 
-EARLIEST = "1970-01-01 00:00:00+00"
-LATEST = "2100-01-01 00:00:00+00"
+# Sums of a hundred million amounts below 10^18 fit DECIMAL(38,12), and sums of nine million counts fit BIGINT: no one record stops a build.
+MAX_AMOUNT_DIGITS = 18
+MAX_COUNT = 10**12
 
 MACROS = r"""
 -- What needs a closer look: a run of 16 digits and points (a number that a DOUBLE may not hold), a comma before a closing bracket,
@@ -41,7 +43,7 @@ create or replace temp macro json_problem(t) as case
     when not starts_with(ltrim(t), '{') then 'not_an_object'
 end;
 
-create or replace temp macro is_plain_decimal(t) as regexp_full_match(t, '-?[0-9]{1,26}(\.[0-9]{1,12})?');
+create or replace temp macro is_plain_decimal(t) as regexp_full_match(t, '-?[0-9]{1,{MAX_AMOUNT_DIGITS}}(\.[0-9]{1,12})?');
 create or replace temp macro is_decimal(t) as regexp_full_match(t, '[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?');
 create or replace temp macro decimal_digits(t) as
     regexp_extract(t, '^[+-]?([0-9]*)\.?([0-9]*)', 1) || regexp_extract(t, '^[+-]?([0-9]*)\.?([0-9]*)', 2);
@@ -60,7 +62,7 @@ create or replace temp macro money_problem(t) as case
     when is_plain_decimal(t) then null
     when not is_decimal(t) then 'bad_amount'
     when significant_digits(t) = '' then null
-    when digits_before_point(t) > 26 then 'amount_too_large'
+    when digits_before_point(t) > {MAX_AMOUNT_DIGITS} then 'amount_too_large'
     when length(significant_digits(t)) - digits_before_point(t) > 12 then 'too_many_decimals'
 end;
 create or replace temp macro written_out(t) as case
@@ -100,7 +102,9 @@ create or replace temp macro stripe_time(t, zone) as case
 end;
 
 create or replace temp macro count_problem(t) as case
-    when regexp_full_match(t, '[0-9]{1,15}(\.0+)?') then null
+    when regexp_full_match(t, '[0-9]{1,{MAX_COUNT_ZEROS}}(\.0+)?') then null
+    when regexp_full_match(t, '0*([0-9]{1,{MAX_COUNT_ZEROS}}|10{{MAX_COUNT_ZEROS}})(\.0+)?') then null
+    when regexp_full_match(t, '[0-9]+(\.0+)?') then 'count_too_large'
     when regexp_full_match(t, '-[0-9]+(\.[0-9]+)?') then 'negative_count'
     else 'bad_count'
 end;
@@ -112,7 +116,13 @@ create or replace temp macro shown(t) as regexp_replace(
     case when length(t) > 60 then left(t, 60) || '…' else t end,
     '[\x00-\x1f\x7f-\x{9f}\x{2028}\x{2029}\x{202a}-\x{202e}\x{2066}-\x{2069}]', '�', 'g'
 );
-""".replace("{EARLIEST}", EARLIEST).replace("{LATEST}", LATEST)
+"""
+MACROS = (
+    MACROS.replace("{EARLIEST}", EARLIEST.isoformat())
+    .replace("{LATEST}", LATEST.isoformat())
+    .replace("{MAX_AMOUNT_DIGITS}", str(MAX_AMOUNT_DIGITS))
+    .replace("{MAX_COUNT_ZEROS}", str(len(str(MAX_COUNT)) - 1))
+)
 
 
 def define_macros(connection: duckdb.DuckDBPyConnection) -> None:
@@ -195,10 +205,10 @@ def at_most(field: str, characters: int) -> Rule:
 
 
 def money(field: str, *, signed: str = "false") -> list[Rule]:
-    """The field is a decimal that `DECIMAL(38,12)` holds exactly, and not below zero unless `signed` (SQL) holds."""
+    """The field is a decimal below 10^18 that `DECIMAL(38,12)` holds exactly, and not below zero unless `signed` (SQL) holds."""
     words = {
         "bad_amount": "is not a decimal number",
-        "amount_too_large": "has more than 26 digits before the point",
+        "amount_too_large": f"is 10^{MAX_AMOUNT_DIGITS} or more; amounts are in major units, such as dollars",
         "too_many_decimals": "has more than 12 decimals that are not 0",
     }
     cases = " ".join(f"when {literal(code)} then {literal(text)}" for code, text in words.items())
@@ -227,12 +237,13 @@ def instant(field: str) -> Rule:
 
 
 def whole_number(field: str) -> Rule:
-    """The field is an integer of at most 15 digits, not below zero: sums of thousands of them still fit a BIGINT."""
+    """The field is an integer of at most `MAX_COUNT`, not below zero."""
     return Rule(
         f"f_{field} is not null and v_{field} is null",
         f"count_problem(f_{field})",
         f"""'field "{field}" ' || case count_problem(f_{field}) when 'negative_count' then 'is below zero'
-            else 'is no whole number of at most 15 digits' end || ': ' || shown(f_{field})""",
+            when 'count_too_large' then 'is more than {MAX_COUNT:,}; no request has so many tokens'
+            else 'is no whole number' end || ': ' || shown(f_{field})""",
     )
 
 

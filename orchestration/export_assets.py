@@ -113,7 +113,8 @@ def exported_in_words(exported: Exported) -> str:
     files = f"{exported.files_written:,} files, {size(exported.bytes_written)}"
     if exported.dataset.day is None:
         return f"changed, {files}" if exported.changed else f"described anew, {files}"
-    return f"{report.days([one.date for one in exported.changed if one.date])} changed, {files}"
+    gone = f", {report.days(exported.gone)} gone" if exported.gone else ""
+    return f"{report.days([one.date for one in exported.changed if one.date])} changed{gone}, {files}"
 
 
 def finished_in_words(finished: Finished) -> str:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import tempfile
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from socket import gethostname
@@ -17,6 +17,7 @@ import fsspec
 from pydantic import AwareDatetime, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from paywall_warehouse.currencies import known_currencies, nearest_currencies
 from paywall_warehouse.home import Home
 from paywall_warehouse.uris import shown_uri
 
@@ -37,6 +38,9 @@ PROMO_REASONS = ("signup_bonus", "trial", "promo", "goodwill")
 STRIPE_REPORT_TYPES = (
     "balance_change_from_activity.itemized.7", "payouts.itemized.5", "payout_reconciliation.itemized.7", "balance.summary.1",
 )  # fmt: skip
+CURRENCY_CODE = re.compile(r"[A-Za-z]{3,5}")
+# Instants outside are no instants of a ledger, whatever EARLIEST_ENTRY says.
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 STRIPE_REPORT_TYPE = re.compile(r"((balance_change_from_activity|payouts|payout_reconciliation)\.itemized\.[1-7]|balance\.summary\.1)")
 
 
@@ -67,6 +71,19 @@ def _check_year(value: date) -> None:
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 
+def _day_or_instant(value: Any) -> Any:
+    """Tell a date from an instant by how it is written: pydantic would take midnight for a date."""
+    if not isinstance(value, str):
+        return value
+    try:
+        parsed = date.fromisoformat(value) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) else datetime.fromisoformat(value)
+    except ValueError:
+        parsed = None
+    if parsed is None or (isinstance(parsed, datetime) and parsed.tzinfo is None):
+        raise ValueError("allowed: a date such as 2015-01-01, or an instant with offset such as 2015-01-01T00:00:00Z")
+    return parsed
+
+
 class Settings(BaseSettings):
     """Every setting of `contract.md` section 7; field names are the lower-case names of the variables."""
 
@@ -77,6 +94,9 @@ class Settings(BaseSettings):
     export_uri: str | None = None
     export_formats: Words = EXPORT_FORMATS
     reporting_timezone: str = "UTC"
+    earliest_entry: Annotated[date | datetime, BeforeValidator(_day_or_instant)] = date(2015, 1, 1)
+    extra_currencies: Words = ()
+    # Behind the currencies that it may be one of.
     default_currency: str = "usd"
     as_of: AwareDatetime | None = None
     max_reject_ratio: float = Field(default=0.01, ge=0, le=1, allow_inf_nan=False)
@@ -258,11 +278,33 @@ class Settings(BaseSettings):
             raise ValueError("allowed: an IANA time zone name, such as UTC or Europe/Berlin")
         return value
 
+    @field_validator("earliest_entry")
+    @classmethod
+    def _plausible(cls, value: date | datetime) -> date | datetime:
+        if not EARLIEST.date() <= (value.date() if isinstance(value, datetime) else value) < LATEST.date():
+            raise ValueError("allowed: a date or an instant between 1970 and 2100, such as 2015-01-01")
+        return value
+
+    @field_validator("extra_currencies")
+    @classmethod
+    def _codes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [code for code in value if not CURRENCY_CODE.fullmatch(code)]:
+            raise ValueError(f"{wrong[0]!r} is no currency code; allowed: codes of 3 to 5 letters, comma-separated, such as gems,coins")
+        return tuple(sorted({code.lower() for code in value} - set(known_currencies())))
+
     @field_validator("default_currency")
     @classmethod
-    def _currency(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z]{3,5}", value):
+    def _currency(cls, value: str, info: ValidationInfo) -> str:
+        if not CURRENCY_CODE.fullmatch(value):
             raise ValueError("allowed: a currency code of 3 to 5 letters")
+        known = known_currencies(info.data.get("extra_currencies", ()))
+        # Where EXTRA_CURRENCIES is refused, that alone is reported.
+        if value.lower() not in known and "extra_currencies" in info.data:
+            nearest = nearest_currencies([value], known)[value]
+            raise ValueError(
+                f"it is no known currency, the nearest one is {nearest}; allowed: a code of ISO 4217, a common token such as usdc,"
+                " or one of EXTRA_CURRENCIES"
+            )
         return value.lower()
 
     @field_validator("as_of", mode="before")
@@ -355,10 +397,18 @@ class Settings(BaseSettings):
         """The calendar day of an instant in reporting time."""
         return instant.astimezone(ZoneInfo(self.reporting_timezone)).date()
 
+    @property
+    def earliest_instant(self) -> datetime:
+        """`EARLIEST_ENTRY` in UTC; a date means the start of that reporting day."""
+        if isinstance(self.earliest_entry, datetime):
+            return self.earliest_entry.astimezone(UTC)
+        return datetime.combine(self.earliest_entry, time.min, ZoneInfo(self.reporting_timezone)).astimezone(UTC)
+
     def meaning(self) -> str:
         """A digest of the settings that change what already loaded records mean; when it changes, all is rebuilt."""
         parts = [
             self.reporting_timezone, self.default_currency, self.manual_charge_settles_on, sorted(self.promo_reasons),
+            self.earliest_instant.isoformat(), self.extra_currencies,
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

@@ -33,7 +33,7 @@ def exact(text: str) -> Decimal | None:
     places = int(exponent) + len(digits) - len(number)
     if not number:
         return Decimal(0)
-    if -places > 12 or len(number.lstrip("0")) + places > 26:
+    if -places > 12 or len(number.lstrip("0")) + places > 18:
         return None
     return Decimal(text)
 
@@ -62,7 +62,7 @@ def test_money_is_exact_or_refused(sql: duckdb.DuckDBPyConnection, text: str) ->
         ("", "bad_amount"),
         ("0.0000000000001", "too_many_decimals"),
         ("1e-13", "too_many_decimals"),
-        ("100000000000000000000000000", "amount_too_large"),
+        ("1000000000000000000", "amount_too_large"),
         ("1e400", "amount_too_large"),
         ("1e99999999999", "amount_too_large"),
     ],

@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import random
 import socket
 import subprocess
 import threading
@@ -340,6 +341,26 @@ def test_a_ledger_of_long_metadata_is_loaded_within_the_memory_limit(settings: S
     assert load(settings, "ledger").accepted == 15_001
 
 
+@pytest.mark.parametrize("placeholder", [b"nameXX", b"amount"])
+def test_a_parquet_column_whose_name_is_not_utf8_is_one_reject(settings: Settings, placeholder: bytes) -> None:
+    table = pa.table({name: [value] for name, value in CONSTANT.items()} | {"nameXX": ["x"]})
+    written = io.BytesIO()
+    pq.write_table(table, written)
+    at(settings, "ledger/a.parquet").write_bytes(written.getvalue().replace(placeholder, b"\xff\xfe" + placeholder[2:]))
+    assert_refused(settings, "ledger/a.parquet", "unreadable_file")
+    assert "not UTF-8" in rejects(settings, "reason")[0][0]
+
+
+def test_strangers_in_the_lake_end_no_load(settings: Settings) -> None:
+    load(settings, "ledger")
+    manifests = settings.home.lake / "_manifests"
+    (manifests / "00000000 copy.json").write_text("{}")
+    (manifests / "._00000000.json").write_bytes(b"\0")
+    (settings.home.lake / "ledger_entries" / "batch=00000009").write_text("no folder")
+    at(settings, "ledger/b.jsonl").write_bytes(jsonl([charge("b", NOON)]))
+    assert load(settings, "ledger").accepted == 1
+
+
 # ---------------------------------------------------------------------------------------------------- odd content
 
 
@@ -485,4 +506,20 @@ def test_what_the_fuzzer_found_keeps_every_promise(name: str) -> None:
     fuzzed = target(name)
     for path in corpus_of(name):
         fuzzed.take(path.read_bytes())
+    fuzzed.flush()
+
+
+def test_damaged_parquet_is_refused_or_read_whole() -> None:
+    """Bytes of good and odd files are changed, most of them in the footer: the same ones in every run."""
+    chance = random.Random(24)
+    seeds = [content for path in corpus_of("ledger_parquet") if len(content := path.read_bytes()) > 100]
+    fuzzed = target("ledger_parquet")
+    for content in seeds:
+        for _ in range(8):
+            changed = bytearray(content)
+            for _ in range(chance.choice([1, 2, 5])):
+                changed[chance.randrange(max(4, len(changed) - 700), len(changed) - 8)] = chance.choice(
+                    [0, 0x80, 0xFF, chance.randrange(256)]
+                )
+            fuzzed.take(bytes(changed))
     fuzzed.flush()

@@ -389,6 +389,31 @@ def test_half_a_line_is_cut_off_before_the_segment_is_sealed(landing: Path) -> N
     assert sorted(file.name for file in folder.iterdir()) == ["long.jsonl", "torn.jsonl"]
 
 
+def test_what_only_looks_like_a_segment_ends_no_run_and_no_receiver(landing: Path, tmp_path: Path) -> None:
+    folder = landing / segments.FOLDER / "2026-10-01"
+    (folder / "folder.jsonl.part").mkdir(parents=True)
+    os.mkfifo(folder / "pipe.jsonl.part")
+    (folder / "nowhere.jsonl.part").symlink_to("nothing")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "theirs.jsonl.part").write_bytes(usage(9) + b"\n")
+    (folder / "link.jsonl.part").symlink_to(elsewhere / "theirs.jsonl.part")
+    folder.with_name("linked").symlink_to(elsewhere)
+    (folder / "twice.jsonl").write_bytes(usage(1) + b"\n")
+    (folder / "twice.jsonl.part").write_bytes(usage(2) + b"\n")
+    (folder / "good.jsonl.part").write_bytes(usage(3) + b"\n")
+    warnings: list[str] = []
+    assert [file.name for file in seal_open_segments(landing, warnings.append)] == ["good.jsonl"]
+    assert [warning.split(" cannot be sealed")[0].rpartition("/")[2] for warning in warnings] == [
+        *(f"{name}.jsonl.part" for name in ("folder", "link", "nowhere", "pipe", "twice")),
+        "theirs.jsonl.part",
+    ]
+    assert (folder / "twice.jsonl").read_bytes() == usage(1) + b"\n", "acknowledged deliveries are never written over"
+    assert (elsewhere / "theirs.jsonl.part").exists()
+    result = load(load_settings(_env_file=None, warehouse_home=tmp_path / "home", landing_uri=str(landing)), "events")
+    assert len([warning for warning in result.warnings if "cannot be sealed" in warning]) == 6
+
+
 def test_a_segment_is_not_sealed_while_it_is_written(landing: Path) -> None:
     part = landing / segments.FOLDER / "2026-10-01" / "busy.jsonl.part"
     part.parent.mkdir(parents=True)

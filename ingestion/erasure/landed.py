@@ -20,6 +20,7 @@ from ingestion.erasure.texts import NAMES_A_USER, Person
 from ingestion.inspection import DAMAGE
 from ingestion.lake import Lake
 from ingestion.landing import FORMATS, Landing, LandingFile
+from ingestion.parquet import UNDECODABLE
 from ingestion.streams import csv_records, open_text
 from ingestion.stripe.coverage import sidecar_name
 from paywall_warehouse.files import sha256
@@ -98,7 +99,7 @@ def _read(landing: Landing, file: LandingFile, person: Person, target: Path | No
             if not _may_name(file, path, person):
                 return None
             records = _parquet(path, person, target) if file.format == ".parquet" else _text(file, path, person, target)
-    except (*DAMAGE, pa.ArrowException, UnicodeError) as error:
+    except (*DAMAGE, *UNDECODABLE) as error:
         return Naming(file, 0, f"it cannot be read ({error}); delete it where it names the person")
     return Naming(file, records) if records else None
 

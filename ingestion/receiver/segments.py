@@ -4,10 +4,13 @@ A segment that is being written ends in `.part`, which no load reads. Whoever ho
 writes it, a run that begins, the next receiver after a crash. The system frees the lock of a process that dies.
 """
 
+import errno
 import fcntl
+import logging
 import os
+import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +19,9 @@ from uuid import uuid4
 from ingestion.landing import Landing
 from ingestion.receiver.deliveries import Delivery
 from paywall_warehouse.files import fsync_path, private
+from paywall_warehouse.quoting import printable
+
+log = logging.getLogger(__name__)
 
 FOLDER = "events/received"
 OPEN = ".jsonl.part"
@@ -162,30 +168,43 @@ class _Segment:
         self._file.close()
 
 
-def seal_open_segments(landing: Path) -> list[Path]:
+def seal_open_segments(landing: Path, warn: Callable[[str], None] = log.warning) -> list[Path]:
     """Seal every segment of a landing area, also one that a receiver is at work on: it goes on with another.
 
-    Everything that was acknowledged until now is then in files that a load reads. Returns those files.
+    Everything that was acknowledged until now is then in files that a load reads. Return those files. What only looks like
+    a segment, or cannot be sealed, stays as it is: `warn` is called with what and why.
     """
     sealed = []
     for path in sorted((landing / FOLDER).glob(f"*/*{OPEN}")):
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+            if final := _seal_left(path):
+                sealed.append(final)
         except FileNotFoundError:  # sealed by its receiver just now
             continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if _names(path, descriptor) and (final := _seal(path, descriptor)):
-                sealed.append(final)
-        finally:
-            os.close(descriptor)
+        except OSError as error:
+            shown = printable(os.fsencode(path.relative_to(landing)).decode(errors="backslashreplace"))
+            why = error.strerror or str(error)
+            warn(f"{shown} cannot be sealed ({why}) and is not read: mend that, or move it away if the receiver did not write it")
     return sealed
 
 
-def seal_local(landing: Landing) -> None:
+def _seal_left(path: Path) -> Path | None:
+    """Seal a segment that somebody else has begun; return None where it is gone meanwhile, or no line is left."""
+    # A pipe or a device is not even opened; through a link to a folder the segments of another landing area would be sealed.
+    if path.parent.is_symlink() or not stat.S_ISREG(os.lstat(path).st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return _seal(path, descriptor) if _names(path, descriptor) else None
+    finally:
+        os.close(descriptor)
+
+
+def seal_local(landing: Landing, warn: Callable[[str], None] = log.warning) -> None:
     """`seal_open_segments`, where the landing area is on this machine: elsewhere there are none."""
     if landing.is_local:
-        seal_open_segments(Path(landing.root))
+        seal_open_segments(Path(landing.root), warn)
 
 
 def _seal(path: Path, descriptor: int) -> Path | None:
@@ -197,6 +216,9 @@ def _seal(path: Path, descriptor: int) -> Path | None:
         return None
     os.fsync(descriptor)
     final = path.with_name(path.name.removesuffix(".part"))
+    if os.path.lexists(final):
+        # The receiver never uses a name twice. What is there may be all there is of other deliveries.
+        raise FileExistsError(errno.EEXIST, f"{final.name} is there already")
     os.rename(path, final)
     fsync_path(final.parent)
     return final

@@ -72,9 +72,9 @@ def _rules_of_kind(column: Column) -> list[Rule]:
 
 def records_sql(family: Family, texts: str) -> str:
     """SQL: every row of `texts`, typed, with the facts of its file (table `file_facts`), and `reject_code`, `reject_words` and
-    `reject_raw` where a rule is broken, NULL otherwise.
+    `raw` where a rule is broken, NULL otherwise.
 
-    `reject_raw` shows the columns that the lake may know, not the row as it stands: that may hold an e-mail address.
+    `raw` shows the columns that the lake may know, not the row as it stands: that may hold an e-mail address.
     """
     rules = rules_of(family)
     alternatives = [(column, place, name) for column in family.columns for place, name in enumerate(column.stated_as)]
@@ -97,7 +97,7 @@ def records_sql(family: Family, texts: str) -> str:
         {told(rules, "code")} as reject_code,
         {told(rules, "words")} as reject_words,
         case when broken is not null and problem is null
-            then cast(json_merge_patch('{{}}', json_object({shown})) as varchar) end as reject_raw
+            then cast(json_merge_patch('{{}}', json_object({shown})) as varchar) end as raw
     from (
         select *, {first_broken(rules)} as broken
         from (

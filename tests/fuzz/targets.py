@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Protocol
 
 import duckdb
+import pyarrow.parquet as pq
 
-from ingestion.inspection import UnreadableFileError, check_readable
+from ingestion.inspection import UnreadableFileError, check_readable, damaged
 from ingestion.landing import LandingFile
-from ingestion.load import SOURCES
+from ingestion.load import BEYOND_DUCKDB, SOURCES
+from ingestion.parquet import check_parquet
 from ingestion.sources import LocalFile, record_texts, usual_keys
 from ingestion.sql import define_macros
 from ingestion.streams import BOM, csv_records, csv_rows, json_lines, open_text
@@ -22,6 +24,7 @@ from paywall_warehouse.settings import Settings, SettingsError, load_settings
 CORPUS = Path(__file__).parent / "corpus"
 # To plan the SQL of a source takes up to a second, however many files it reads.
 FILES_AT_ONCE = 200
+LITTLE: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "1GB", "threads": 1}
 # What an accepted record has, whatever it was read from; of Stripe's the columns that the family requires.
 NEVER_NULL = {
     "ledger": ("entry_id", "occurred_at", "updated_at", "entry_type", "status", "paywall_id", "amount"),
@@ -48,6 +51,7 @@ class LandedFiles:
         self._source, self._form = SOURCES[source_name], form
         self._folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
         self._files: list[LocalFile] = []
+        self._connection = duckdb.connect(config=LITTLE)
 
     def take(self, content: bytes) -> None:
         path = self._folder / f"{len(self._files)}{self._form}"
@@ -55,19 +59,21 @@ class LandedFiles:
         file = LandingFile(self._source.name, f"{self._source.folder}/{path.name}", str(path), len(content), 0.0, "")
         try:
             check_readable(file, path, self._source.layout)
+            if self._form == ".parquet":
+                check_parquet(self._connection, path, self._source.layout)
         except UnreadableFileError as error:
             refused = error
         else:
             refused = None
         if refused is not None:
-            assert refused.code
-            assert printable(refused.words) == refused.words
+            _check_refusal(refused)
             return
-        with open_text(path, "") as stream:
-            # The judging SQL reads them again; here the fuzzer sees which branches an input takes.
-            batches = json_lines(stream, 0) if self._form == ".jsonl" else csv_rows(stream, 0, self._source.layout.columns)
-            for batch in batches:
-                batch.validate(full=True)
+        if self._form != ".parquet":
+            with open_text(path, "") as stream:
+                # The judging SQL reads them again; here the fuzzer sees which branches an input takes.
+                batches = json_lines(stream, 0) if self._form == ".jsonl" else csv_rows(stream, 0, self._source.layout.columns)
+                for batch in batches:
+                    batch.validate(full=True)
         self._files.append(LocalFile(len(self._files), file, path))
         if len(self._files) == FILES_AT_ONCE:
             self.flush()
@@ -77,6 +83,15 @@ class LandedFiles:
         try:
             if files:
                 self._judge(files)
+        except BEYOND_DUCKDB as error:
+            # As a load does: one file is to blame, and alone each shows which.
+            if self._form != ".parquet":
+                raise
+            if len(files) == 1:
+                _check_refusal(damaged(error))
+            for file in files if len(files) > 1 else []:
+                self._files = [file]
+                self.flush()
         except Exception as error:
             if len(files) == 1:
                 content = files[0].path.read_bytes()
@@ -86,10 +101,10 @@ class LandedFiles:
             raise
         finally:
             for file in files:
-                file.path.unlink()
+                file.path.unlink(missing_ok=True)
 
     def _judge(self, files: list[LocalFile]) -> None:
-        with duckdb.connect(config={"memory_limit": "1GB", "threads": 1}) as connection:
+        with duckdb.connect(config=LITTLE) as connection:
             define_macros(connection)
             facts = "select unnest(range($1)) as file_no, 'default' as account_id, true as livemode, 'UTC' as timezone"
             connection.execute(f"create temp table file_facts as {facts}", [FILES_AT_ONCE])
@@ -104,9 +119,14 @@ class LandedFiles:
                 assert record["reject_words"], record
         for file in files:
             lines, content = by_file[file.file_no], file.path.read_bytes()
-            stated = _stated_lines(content) if self._form == ".jsonl" else _stated_rows(content)
+            stated = STATED[self._form](content)
             assert len(lines) == len(set(lines)), f"a record of {content!r} counts more than once"
             assert stated <= set(lines), f"lines {stated - set(lines)} of {content!r} are lost"
+
+
+def _check_refusal(refused: UnreadableFileError) -> None:
+    assert refused.code
+    assert printable(refused.words) == refused.words
 
 
 def _stated_lines(content: bytes) -> set[int]:
@@ -121,6 +141,14 @@ def _stated_rows(content: bytes) -> set[int]:
     lines = content.removeprefix(BOM).split(b"\n")
     assert {number for number, line in enumerate(lines, 1) if line.strip(b"\r")} <= covered, f"a line of {content!r} is lost"
     return {record.line for record in records[1:]}
+
+
+def _parquet_rows(content: bytes) -> set[int]:
+    with pq.ParquetFile(io.BytesIO(content)) as parquet:
+        return set(range(1, parquet.metadata.num_rows + 1))
+
+
+STATED = {".jsonl": _stated_lines, ".csv": _stated_rows, ".parquet": _parquet_rows}
 
 
 class StripeFiles:
@@ -172,7 +200,7 @@ def target(name: str) -> Target:
     return LandedFiles(name.partition("_")[0], f".{name.partition('_')[2]}")
 
 
-TARGETS = ("ledger_jsonl", "ledger_csv", "events_jsonl", "events_csv", "payments_csv", "prices_csv", "stripe", "settings")
+TARGETS = ("ledger_jsonl", "ledger_csv", "ledger_parquet", "events_jsonl", "events_csv", "payments_csv", "prices_csv", "stripe", "settings")
 
 
 def corpus_of(name: str) -> Iterable[Path]:
