@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
-from babel.numbers import list_currencies
 from pydantic import TypeAdapter
 
 from ingestion import reasons
@@ -19,6 +18,7 @@ from ingestion.inspection import UnreadableFileError
 from ingestion.landing import Landing, LandingFile
 from ingestion.stripe.families import BALANCE_SUMMARY, Family, owner_of, report_folder
 from ingestion.stripe.windows import Span
+from paywall_warehouse.currencies import iso_4217
 
 DEFAULT_ACCOUNT: Final = "default"
 SIDECAR: Final = ".run.json"
@@ -133,7 +133,7 @@ def named_currency(path: str) -> str | None:
     balances in it.
     """
     found = CURRENCY_IN_NAME.search(posixpath.basename(path))
-    return found[1].lower() if found and found[1] != "ALL" and found[1] in list_currencies() else None
+    return found[1].lower() if found and found[1] != "ALL" and found[1].lower() in iso_4217() else None
 
 
 def unknown_time_zone(family: Family) -> UnreadableFileError:
