@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,20 @@ class FileRecord:
 
 
 @dataclass(frozen=True)
+class DiscardedFile:
+    """A landed file whose records were dropped from the batch (`ingestion.discard`).
+
+    Where it still lies in the landing area it is not loaded again while it stays as it is.
+    """
+
+    source: str
+    path: str
+    sha256: str | None
+    fingerprint: str | None
+    """Of the file as it lay there when it was discarded; None where it was gone."""
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What one batch brought."""
 
@@ -58,7 +72,9 @@ class Manifest:
     models: list[str] = field(default_factory=list)
     """The distinct model texts of the batch, for the price book."""
     writer: str = ""
-    """Of a worker without the writer lock: what keeps its folders apart from those of others that try for the same number."""
+    """What keeps the batch's folders apart from others of the same number: those of workers that try for it without the writer lock,
+    and those that the batch had before a file of it was discarded."""
+    discarded: list[DiscardedFile] = field(default_factory=list)
 
     @property
     def folder(self) -> str:
@@ -90,6 +106,7 @@ class Manifest:
             files=[FileRecord(**file) for file in stated["files"]],
             models=stated["models"],
             writer=stated.get("writer", ""),
+            discarded=[DiscardedFile(**file) for file in stated.get("discarded", [])],
         )
 
 
@@ -150,6 +167,20 @@ class Lake:
         for folder, place in folders:
             place.rename(folder)
         return False
+
+    def replace(self, manifest: Manifest, staging: Path) -> None:
+        """Give a committed batch the manifest and the finished folders in `staging`, one for each of its tables.
+
+        The new folders get names of their own, so that the manifest changes all at once: a killed process leaves the batch as it was
+        or as it shall be, and folders that `remove_orphans` knows by their names. Nor does a copy of the lake take new files for old ones.
+        """
+        changed = replace(manifest, writer=uuid4().hex[:12])
+        before = [folder for folder in self._root.glob(f"*/batch={manifest.batch_seq:08d}*") if folder.is_dir()]
+        for folder in sorted(path for path in staging.iterdir() if path.is_dir()):
+            move_folder(folder, self.batch_folder(folder.name, changed))
+        self.restate(changed)
+        for folder in before:
+            shutil.rmtree(folder)
 
     def restate(self, manifest: Manifest) -> None:
         """Write the manifest of a committed batch anew."""

@@ -13,13 +13,16 @@ def unknown_files(settings: Settings) -> list[LandingFile]:
     """Landed files that no batch knows under this name and with this content."""
     landing = Landing.of(settings)
     known: dict[str, list[tuple[FileRecord, float]]] = {}
+    discarded: set[tuple[str, str | None]] = set()
     for manifest in Lake(settings.home).manifests():
+        discarded |= {(file.path, file.fingerprint) for file in manifest.discarded}
         for file in manifest.files:
             known.setdefault(file.path, []).append((file, manifest.loaded_at.timestamp()))
     return [
         file
         for file in landed_files(landing)
-        if not any(is_known(file, record, loaded_at) for record, loaded_at in known.get(file.path, []))
+        if (file.path, file.fingerprint) not in discarded
+        and not any(is_known(file, record, loaded_at) for record, loaded_at in known.get(file.path, []))
     ]
 
 
