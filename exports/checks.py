@@ -44,6 +44,8 @@ class Invariant:
     query: str
     severity: str = ERROR
     """`error`: where it does not hold nothing is published; `warn`: it is told, and that is all."""
+    details: str = ""
+    """Lines for people: what fails, one by one, and what to do. In no table."""
 
     @property
     def blocks(self) -> bool:
@@ -86,6 +88,7 @@ def exact_text(value: Decimal) -> str:
 
 
 def told(one: Invariant, words: Mapping[str, str]) -> str:
-    """A failure in words: the check, both values, what it means (`words`, by name), and where to look further."""
+    """Return a failure in words: the check, both values, what it means (`words`, by name), where to look further, and its details."""
     values = f"expected {exact_text(one.expected)}, actual {exact_text(one.actual)}"
-    return f"{one.name} ({one.scope}): {values}. {words[one.name]} To look further: {one.query}"
+    further = f"\n{one.details}" if one.details else ""
+    return f"{one.name} ({one.scope}): {values}. {words[one.name]} To look further: {one.query}{further}"

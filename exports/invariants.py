@@ -7,9 +7,8 @@ from typing import Any, Final
 
 from exports.checks import EXACT, WARN, Books, Invariant, invariant, none_of, number
 from exports.payment_invariants import PAYMENT_INVARIANTS, check_payments
+from exports.rejects import check_rejects
 from paywall_warehouse.settings import Settings
-
-UNITS = Decimal(1).scaleb(-12)
 
 MONTHLY_MEASURES = ("charges", "revenue", "refunds", "provider_cost", "platform_fees", "charges_without_cost", "deposits", "balance_effect")
 
@@ -45,7 +44,7 @@ LEDGER_INVARIANTS: Final = {
         " + cache_creation_input_tokens + cache_read_input_tokens), or state provider_cost, and land the entries again"
         " with a later updated_at."
     ),
-    "reject_ratio": "Of the records that are not yet published at most MAX_REJECT_RATIO were rejected.",
+    "reject_ratio": "Of the records that are not published yet at most MAX_REJECT_RATIO were rejected, but for files put right or removed.",
 }
 INVARIANTS: Final = {**LEDGER_INVARIANTS, **PAYMENT_INVARIANTS}
 
@@ -139,7 +138,7 @@ def check_invariants(books: Books, settings: Settings) -> list[Invariant]:
         *_gaps(books),
         *_all_time(books, through_today),
         _cached_tokens(entries),
-        _reject_ratio(books, settings.max_reject_ratio),
+        check_rejects(books, settings),
         *check_payments(books, settings),
     ]
 
@@ -218,25 +217,6 @@ def _cached_tokens(entries: Mapping[str, Mapping[str, Any]]) -> Invariant:
         f" where {MORE_CACHED} order by entry_id"
     )
     return replace(invariant("cached_tokens_are_part_of_prompt_tokens", "all", 0, found, query), severity=WARN)
-
-
-def _reject_ratio(books: Books, limit: float) -> Invariant:
-    """Over all records that no publication has shown yet, so that a refused batch stays refused in the next run too."""
-    records, rejected = books.execute(
-        """select coalesce(sum(records), 0), coalesce(sum(rejected), 0) from raw.loaded_files
-        where batch_seq > (select through from build.published)"""
-    ).fetchall()[0]
-    ratio = Decimal(rejected) / Decimal(records) if records else Decimal(0)
-    allowed = Decimal(repr(limit))
-    return Invariant(
-        name="reject_ratio",
-        scope="all",
-        expected=allowed.quantize(UNITS),
-        actual=ratio.quantize(UNITS),
-        passed=ratio <= allowed,
-        query="select path, line, reason_code, reason from raw.rejected_records order by batch_seq desc, path, line;"
-        f" {rejected} of {records} new records were rejected; mend and land them again, or set MAX_REJECT_RATIO",
-    )
 
 
 def _totals(books: Books, mart: str, measures: Iterable[str]) -> dict[str, dict[str, Any]]:

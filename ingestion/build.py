@@ -15,10 +15,11 @@ import duckdb
 import pyarrow as pa
 
 from ingestion.erasure.registry import read_registry
-from ingestion.lake import Lake, Manifest
+from ingestion.lake import FileRecord, Lake, Manifest
 from ingestion.price_book import resolved_batches
 from ingestion.recount import apply_limits
 from ingestion.row_limits import RowLimits
+from ingestion.standing import LandedNow
 from ingestion.stripe.coverage import named_currency
 from ingestion.stripe.failures import failed_pulls
 from ingestion.tables import BREAKS, FAILED_PULLS, LAKE_TABLES, LOADED_FILES, SETTINGS, TOUCHED_KEYS, defined, shown_name, typed
@@ -31,8 +32,11 @@ from paywall_warehouse.build_file import (
     drop_build_file,
     drop_copy_ahead,
     is_held,
+    noted_through,
     published_state,
+    published_through,
 )
+from paywall_warehouse.home import Home
 from paywall_warehouse.quoting import file_literal, literal
 from paywall_warehouse.settings import Settings
 
@@ -86,6 +90,7 @@ def prepare_build(settings: Settings, code_version: str, *, full_refresh: bool =
         if not (build.needed or always):
             drop_copy_ahead(home)
         else:
+            shown_through = shown_to_readers(home)
             copied |= bring_build_file(home, published)
             with duckdb.connect(str(home.build_file), config=settings.duckdb_config()) as connection:
                 connection.execute("set TimeZone = 'UTC'")
@@ -93,12 +98,10 @@ def prepare_build(settings: Settings, code_version: str, *, full_refresh: bool =
                 if settings.warehouse_target == "duckdb":
                     # From here on marts are no longer as they came from a cluster.
                     connection.execute(f"drop table if exists {ARRIVED}")
-                connection.execute(
-                    f"create or replace table build.published as select {published.built_through if published else -1} as through"
-                )
+                connection.execute(f"create or replace table build.published as select {shown_through} as through")
                 if copied:
                     connection.execute("insert into build.published_breaks by name from marts.fct_reconciliation_history")
-                _show_lake(connection, lake, manifests, RowLimits.of(settings))
+                _show_lake(connection, settings, lake, manifests, shown_through, RowLimits.of(settings))
                 _show_settings(connection, settings, today)
                 _show_erasures(connection, settings)
                 _show_failed_pulls(connection, settings)
@@ -106,6 +109,14 @@ def prepare_build(settings: Settings, code_version: str, *, full_refresh: bool =
                 if build.full_refresh:
                     _forget_what_was_built(connection)
         return build
+
+
+def shown_to_readers(home: Home) -> int:
+    """Return the last batch that readers have seen, as far as that can be told."""
+    try:
+        return published_through(home)
+    except duckdb.Error:  # held by somebody, damaged, or of an earlier version
+        return noted_through(home)
 
 
 def finish_build(settings: Settings, build: Build) -> None:
@@ -129,7 +140,14 @@ def _forget_what_was_built(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"drop schema if exists {schema} cascade")
 
 
-def _show_lake(connection: duckdb.DuckDBPyConnection, lake: Lake, manifests: list[Manifest], limits: RowLimits) -> None:
+def _show_lake(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    lake: Lake,
+    manifests: list[Manifest],
+    published_through: int,
+    limits: RowLimits,
+) -> None:
     for table, columns in LAKE_TABLES.items():
         limited = [manifest for manifest in manifests if table == manifest.table and manifest.has_rows_outside(limits.digest)]
         inside = [manifest for manifest in manifests if manifest not in limited]
@@ -143,26 +161,38 @@ def _show_lake(connection: duckdb.DuckDBPyConnection, lake: Lake, manifests: lis
     for table in ("models", "model_rates"):
         connection.execute(f"create or replace view raw.{table} as select * from {_price_book(lake, table)}")
     connection.execute(f"create or replace table raw.loaded_files ({defined(LOADED_FILES)})")
-    if loaded := loaded_files(manifests):
+    if loaded := loaded_files(settings, manifests, published_through):
         connection.register("manifests", pa.Table.from_pylist(loaded))
         connection.execute("insert into raw.loaded_files by name select * from manifests")
         connection.unregister("manifests")
 
 
-def loaded_files(manifests: Iterable[Manifest]) -> list[dict[str, Any]]:
-    """The files that the batches were made of, as `raw.loaded_files` shows them."""
+def loaded_files(settings: Settings, manifests: Iterable[Manifest], published_through: int) -> list[dict[str, Any]]:
+    """Return the files that the batches were made of, as `raw.loaded_files` shows them.
+
+    Batches behind `published_through` are seen by no reader yet: of their files with rejects it is told where they lie now.
+    """
+    manifests = list(manifests)
+    now = LandedNow(settings, manifests)
     return [
         {
             **{name: value for name, value in asdict(file).items() if name not in ("fingerprint", "facts")},
             **{name: (file.facts or {}).get(name) for name in FACTS},
             # Batches of earlier versions do not have it among their facts.
             "covered_currency": file.facts.get("covered_currency", named_currency(file.path)) if file.facts else None,
+            "standing_path": _standing_path(now, file) if manifest.batch_seq > published_through else None,
             "batch_seq": manifest.batch_seq,
             "loaded_at": manifest.loaded_at,
         }
         for manifest in manifests
         for file in manifest.files
     ]
+
+
+def _standing_path(now: LandedNow, file: FileRecord) -> str | None:
+    """Where a file with rejects lies as it was landed; to look for the others would be work for nothing."""
+    place = next(now.places(file), None) if file.rejected else None
+    return place.path if place else None
 
 
 def _price_book(lake: Lake, table: str) -> str:

@@ -12,13 +12,12 @@ from typing import Any, Final
 
 import duckdb
 
-from ingestion.build import loaded_files, reporting_today, settings_row
+from ingestion.build import loaded_files, reporting_today, settings_row, shown_to_readers
 from ingestion.lake import Lake, Manifest
 from ingestion.price_book import resolved_batches
 from ingestion.row_limits import RowLimits
 from ingestion.stripe.failures import failed_pulls
 from ingestion.tables import BREAKS, FAILED_PULLS, LAKE_TABLES, LOADED_FILES, SETTINGS, TOUCHED_KEYS, shown_name
-from paywall_warehouse.build_file import published_state
 from paywall_warehouse.settings import Settings
 
 SPARK_TYPES: Final = {"varchar": "string", "varchar[]": "array<string>", "timestamptz": "timestamp"}
@@ -29,7 +28,8 @@ def cluster_statements(settings: Settings, prefix: str, built_through: int = -1,
 
     Batches after `through_batch` were committed by workers since the build was planned.
     """
-    lake, published, limits = Lake(settings.home), published_state(settings.home), RowLimits.of(settings)
+    lake, shown_through = Lake(settings.home), shown_to_readers(settings.home)
+    limits = RowLimits.of(settings)
     manifests = [one for one in resolved_batches(lake) if through_batch is None or one.batch_seq <= through_batch]
     return [
         *(f"create schema if not exists {prefix}{schema}" for schema in ("raw", "build", "ops")),
@@ -45,11 +45,11 @@ def cluster_statements(settings: Settings, prefix: str, built_through: int = -1,
             for table in ("models", "model_rates")
         ),
         *small_table(f"{prefix}raw.settings", SETTINGS, [settings_row(settings, reporting_today(settings))]),
-        *small_table(f"{prefix}raw.loaded_files", LOADED_FILES, loaded_files(manifests)),
+        *small_table(f"{prefix}raw.loaded_files", LOADED_FILES, loaded_files(settings, manifests, shown_through)),
         *small_table(f"{prefix}raw.failed_pulls", FAILED_PULLS, [asdict(failure) for failure in failed_pulls(settings.home)]),
         *small_table(f"{prefix}raw.published_breaks", BREAKS, _published_breaks(settings)),
         *small_table(f"{prefix}build.touched_keys", TOUCHED_KEYS, []),
-        *small_table(f"{prefix}build.published", {"through": "bigint"}, [{"through": published.built_through if published else -1}]),
+        *small_table(f"{prefix}build.published", {"through": "bigint"}, [{"through": shown_through}]),
         *state_statements(prefix, built_through, full_refresh=built_through < 0),
     ]
 

@@ -40,8 +40,11 @@ def stated(facts: Mapping[str, object] | None) -> frozenset[tuple[str, object]]:
 
 def _is_loaded(manifest: Manifest, others: Iterable[Manifest]) -> bool:
     """Whether others have loaded a file of the batch, or a content of it under any name."""
+    others = list(others)
     files = [file for other in others for file in other.files]
     paths = {(file.source, file.path) for file in files}
+    # What was loaded and discarded meanwhile does not come back this way.
+    paths |= {(file.source, file.path) for other in others for file in other.discarded}
     contents = {(file.source, file.sha256, stated(file.facts)) for file in files if file.status == LOADED}
     return any((own.source, own.path) in paths or (own.source, own.sha256, stated(own.facts)) in contents for own in manifest.files)
 
@@ -49,14 +52,18 @@ def _is_loaded(manifest: Manifest, others: Iterable[Manifest]) -> bool:
 def _renumber(settings: Settings, aside: Path, number: int) -> None:
     """Write the rows of a batch with another number: a fifth of the time that reading and judging them took."""
     for parquet in sorted(aside.rglob("*.parquet")):
-        groups = pq.read_metadata(parquet)
-        # As many rows a group as there were, by one thread where there were few: records may be so large that no more fit into memory.
-        most = max((groups.row_group(place).num_rows for place in range(groups.num_row_groups)), default=0)
-        config = settings.duckdb_config() | ({"threads": "1"} if most < USUAL_GROUP_ROWS else {})
-        rows = f"read_parquet({file_literal(str(parquet))}, hive_partitioning = false)"
-        query = f"select * replace ({number}::bigint as batch_seq) from {rows}"
-        options = f"format parquet, compression zstd, row_group_size {max(most, FEWEST_GROUP_ROWS)}"
         written = parquet.with_name(f"{parquet.name}.renumbered")
-        with duckdb.connect(config=config) as connection:
-            connection.execute(f"copy ({query}) to {literal(str(written))} ({options})")
+        write_rows(settings, parquet, f"select * replace ({number}::bigint as batch_seq)", "true", written)
         written.replace(parquet)
+
+
+def write_rows(settings: Settings, parquet: Path, select: str, condition: str, target: Path) -> None:
+    """Write those rows of a Parquet file of the lake that meet a condition to another file, none of them is fine, too."""
+    groups = pq.read_metadata(parquet)
+    # As many rows a group as there were, by one thread where there were few: records may be so large that no more fit into memory.
+    most = max((groups.row_group(place).num_rows for place in range(groups.num_row_groups)), default=0)
+    config = settings.duckdb_config() | ({"threads": "1"} if most < USUAL_GROUP_ROWS else {})
+    rows = f"read_parquet({file_literal(str(parquet))}, hive_partitioning = false)"
+    options = f"format parquet, compression zstd, row_group_size {max(most, FEWEST_GROUP_ROWS)}"
+    with duckdb.connect(config=config) as connection:
+        connection.execute(f"copy ({select} from {rows} where {condition}) to {literal(str(target))} ({options})")

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +20,15 @@ class Found:
     """Why it is not to be opened: a code of `reasons`, and words."""
 
 
-def files_below(folder: str, root: str) -> Iterator[Found]:
-    """All that lies below a folder. Links to folders are not followed; links to files, where they lead to one below `root`."""
+def files_below(folder: str, root: str, passed_over: Collection[str] = ()) -> Iterator[Found]:
+    """Yield all that lies below a folder, but for what lies in some folders.
+
+    Links to folders are not followed; links to files, where they lead to one below `root`.
+    """
     folders = [folder]
     while folders:
         here = folders.pop()
-        if os.path.islink(here) and (hindrance := _hindrance(here, root, stat.S_ISDIR)):
+        if here != root and os.path.islink(here) and (hindrance := _hindrance(here, root, stat.S_ISDIR)):
             yield Found(here, told(here), hindrance)
             continue
         try:
@@ -37,6 +40,8 @@ def files_below(folder: str, root: str) -> Iterator[Found]:
             yield Found(here, told(here), _unopenable(error))
             continue
         for entry in inside:
+            if entry.path in passed_over:
+                continue
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.path)
                 continue

@@ -45,7 +45,10 @@ def plan_groups(settings: Settings, group_bytes: int = GROUP_BYTES) -> list[Grou
     lake, landing = Lake(settings.home), Landing.of(settings)
     # What the receiver has acknowledged until now belongs to this ingestion.
     seal_local(landing)
-    known = {(file.source, file.path, file.fingerprint) for manifest in lake.manifests() for file in manifest.files}
+    manifests = lake.manifests()
+    known: set[tuple[str, str, str | None]]
+    known = {(file.source, file.path, file.fingerprint) for manifest in manifests for file in manifest.files}
+    known |= {(file.source, file.path, file.fingerprint) for manifest in manifests for file in manifest.discarded}
     runs = []
     for source in SOURCES.values():
         files = [file for file in source.files(landing) if (source.name, file.path, file.fingerprint) not in known]

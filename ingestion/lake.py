@@ -14,7 +14,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,20 @@ class FileRecord:
 
 
 @dataclass(frozen=True)
+class DiscardedFile:
+    """A landed file whose records were dropped from the batch (`ingestion.discard`).
+
+    Where it still lies in the landing area it is not loaded again while it stays as it is.
+    """
+
+    source: str
+    path: str
+    sha256: str | None
+    fingerprint: str | None
+    """Of the file as it lay there when it was discarded; None where it was gone."""
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What one batch brought."""
 
@@ -64,7 +78,9 @@ class Manifest:
     outside: int = 0
     """Rows in the batch's files that these limits keep out of the warehouse; each is among the rejected records."""
     writer: str = ""
-    """Of a worker without the writer lock: what keeps its folders apart from those of others that try for the same number."""
+    """What keeps the batch's folders apart from others of the same number: those of workers that try for it without the writer lock,
+    and those that the batch had before a file of it was discarded."""
+    discarded: list[DiscardedFile] = field(default_factory=list)
 
     @property
     def folder(self) -> str:
@@ -102,6 +118,7 @@ class Manifest:
             limits=stated.get("limits", ""),
             outside=stated.get("outside", 0),
             writer=stated.get("writer", ""),
+            discarded=[DiscardedFile(**file) for file in stated.get("discarded", [])],
         )
 
 
@@ -164,6 +181,20 @@ class Lake:
         for folder, place in folders:
             place.rename(folder)
         return False
+
+    def replace(self, manifest: Manifest, staging: Path) -> None:
+        """Give a committed batch the manifest and the finished folders in `staging`, one for each of its tables.
+
+        The new folders get names of their own, so that the manifest changes all at once: a killed process leaves the batch as it was
+        or as it shall be, and folders that `remove_orphans` knows by their names. Nor does a copy of the lake take new files for old ones.
+        """
+        changed = replace(manifest, writer=uuid4().hex[:12])
+        before = [folder for folder in self._root.glob(f"*/batch={manifest.batch_seq:08d}*") if folder.is_dir()]
+        for folder in sorted(path for path in staging.iterdir() if path.is_dir()):
+            move_folder(folder, self.batch_folder(folder.name, changed))
+        self.restate(changed)
+        for folder in before:
+            shutil.rmtree(folder)
 
     def restate(self, manifest: Manifest) -> None:
         """Write the manifest of a committed batch anew."""

@@ -2,10 +2,12 @@
 
 What workers write, and what is committed, is on this home's disk, which knows hard links and locks. The files of a committed batch never
 change, so that a copy is made once and is complete when each file has its size. An erasure does change them: after it all are copied again.
+Where a file is discarded its batch gets other files, under other names.
 """
 
 import hashlib
 import json
+from collections.abc import Container, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -46,7 +48,18 @@ def copy_lake(settings: Settings) -> int:
 
     with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
         # The price book is a snapshot, which is replaced.
-        return sum(pool.map(put, [*missing, *sorted(lake.price_book.glob("*.parquet"))]))
+        written = sum(pool.map(put, [*missing, *sorted(lake.price_book.glob("*.parquet"))]))
+    _forget_discarded(filesystem, root, there, {target(file).lstrip("/") for file in batches})
+    return written
+
+
+def _forget_discarded(filesystem: AbstractFileSystem, root: str, there: Iterable[str], present: Container[str]) -> None:
+    """Remove what batches consisted of before a file of theirs was discarded; no table of a later build names it."""
+    tables = tuple(f"{root}/{table}/batch=".lstrip("/") for table in LAKE_TABLES)
+    for path in there:
+        if path.startswith(tables) and path not in present:
+            with suppress(FileNotFoundError):
+                filesystem.rm_file(f"{'/' if root.startswith('/') else ''}{path}")
 
 
 def _forget_erased(settings: Settings, filesystem: AbstractFileSystem, root: str) -> None:

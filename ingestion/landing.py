@@ -4,7 +4,7 @@ import os
 import posixpath
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +89,31 @@ class Landing:
         else:
             files = []
         return sorted((file for file in files if _is_finished(file.path)), key=lambda file: (file.landed_at, file.path))
+
+    def files_outside(self, folders: Collection[str]) -> list[LandingFile]:
+        """Return every finished file that lies in none of these folders at the top, in the order of their paths."""
+        below = [f"{self.root}/{folder}" for folder in folders]
+        if self.is_local:
+            found = [self._file("", one.location, one.info) for one in files_below(self.root, self.root, below)]
+        elif self._exists(self.root):
+            found = list(self._found_outside(folders))
+        else:
+            found = []
+        # The top of a disk has this folder of the file system's own.
+        own = (file for file in found if _is_finished(file.path) and not file.path.startswith("lost+found"))
+        return sorted(own, key=lambda file: file.path)
+
+    def _found_outside(self, folders: Collection[str]) -> Iterator[LandingFile]:
+        """Of a store only the top is listed, and folders that are not known: the others may have millions of files."""
+        for info in self.filesystem.ls(self.root, detail=True):
+            location = info["name"].rstrip("/")
+            if not self.relative(location):
+                continue  # the mark of the folder itself, which some stores list
+            if info["type"] != "directory":
+                yield self._file("", location, _listed(info))
+            elif self.relative(location) not in folders:
+                inside = self.filesystem.find(location, detail=True)
+                yield from (self._file("", one, _listed(about)) for one, about in inside.items())
 
     def _exists(self, folder: str) -> bool:
         self.filesystem.invalidate_cache(folder)

@@ -176,11 +176,14 @@ def make_batch(
     """
     lake, landing = Lake(settings.home), Landing.of(settings)
     seen_through = lake.next_batch() - 1
-    known = [file for manifest in lake.manifests() for file in manifest.files if file.source == source.name]
+    manifests = lake.manifests()
+    known = [file for manifest in manifests for file in manifest.files if file.source == source.name]
     seen = {(file.path, file.fingerprint) for file in known if file.status == LOADED}
-    fresh = [file for file in files if (file.path, file.fingerprint) not in seen]
+    discarded = {(file.path, file.fingerprint) for manifest in manifests for file in manifest.discarded}
+    fresh = [file for file in files if (file.path, file.fingerprint) not in seen | discarded]
     with _all_unchanged(landing, fresh), ExitStack() as copies:
         found = _find_new(settings, known, fresh, landing, source, copies)
+        found.warnings += [_passed_over(file) for file in files if (file.path, file.fingerprint) in discarded]
         if not found.readable and not found.unreadable:
             return Made(None, seen_through, found.warnings)
         begin()
@@ -190,6 +193,10 @@ def make_batch(
         return Made(None, seen_through, found.warnings)
     pseudonymise(settings, read_registry(settings.home), aside.rglob("*.parquet"))
     return Made(manifest, seen_through, found.warnings)
+
+
+def _passed_over(file: LandingFile) -> str:
+    return f"{file.path} was discarded and is not loaded while it stays as it is; remove it, put it right, or land it again to load it"
 
 
 @contextmanager

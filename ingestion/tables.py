@@ -192,6 +192,7 @@ LOADED_FILES: Final = {
     "entry_records": "bigint",
     "loaded_at": "timestamptz",
     "status": "varchar",
+    "standing_path": "varchar",
     "report_type": "varchar",
     "account_id": "varchar",
     "livemode": "boolean",

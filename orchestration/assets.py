@@ -22,6 +22,7 @@ from ingestion.price_book import resolve_price_book
 from ingestion.stripe.failures import FailedPull, forget_failure
 from ingestion.stripe.families import FAMILIES, FOLDER, Family
 from ingestion.stripe.pull import Pulled
+from ingestion.unread import unread_warnings
 from orchestration import report
 from orchestration.cluster import SPARK, ClusterBuild, ClusterPublication
 from orchestration.dbt import Dbt, DbtBuild, build_command
@@ -263,14 +264,18 @@ def build_plan(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Wa
 
     Where the published warehouse already shows everything there is no plan, and Dagster skips all that follows.
     """
+    unread = unread_warnings(warehouse.settings)
+    for warning in unread:
+        context.log.warning(warning)
     build = plan_build(warehouse)
     if not build.needed:
         context.log.info("nothing new: the published warehouse stays as it is")
         return
     context.log.info(build.why)
-    yield dg.MaterializeResult(
-        metadata={"why": build.why, "full refresh": build.full_refresh, "through batch": build.through_batch},
-    )
+    metadata: dict[str, Any] = {"why": build.why, "full refresh": build.full_refresh, "through batch": build.through_batch}
+    if unread:
+        metadata["files that nothing reads"] = dg.MetadataValue.md("\n".join(f"- {warning}" for warning in unread))
+    yield dg.MaterializeResult(metadata=metadata)
 
 
 SOURCE_KEYS = {
@@ -380,7 +385,7 @@ def published_warehouse(models: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     )
     def published(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
         """One DuckDB file for every reader, replaced whole and only after every check has passed."""
-        if not warehouse.is_finished:
+        if not warehouse.is_finished or not warehouse.settings.home.build_file.exists():
             raise dg.Failure("Nothing is published: the last build did not come to its end. Run the job `refresh`.", allow_retries=False)
         settings = warehouse.settings
         cluster = ClusterPublication(settings) if settings.warehouse_target == SPARK else None
@@ -444,7 +449,9 @@ def check_results(key: dg.AssetKey, checks: Mapping[str, str], invariants: Seque
 def failed_checks(consequence: str, checks: Mapping[str, str], failures: Sequence[Invariant]) -> str:
     """Which checks do not hold, with expected, actual and where to look further."""
     count = Counter(one.name for one in failures)
-    shown = "\n".join(told(one, checks) for one in failures[:FAILURES_SHOWN])
+    # Failures that say what to do come first: they are never among those that are cut off.
+    first = sorted(failures, key=lambda one: not one.details)[:FAILURES_SHOWN]
+    shown = "\n".join(told(one, checks) for one in first)
     more = f"\n… and {len(failures) - FAILURES_SHOWN} more" if len(failures) > FAILURES_SHOWN else ""
     return f"{consequence}: {len(count)} checks do not hold ({', '.join(count)}).\n{shown}{more}"
 

@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from paywall_warehouse.settings import Settings, SettingsError, load_settings
+from paywall_warehouse.quoting import printable
+from paywall_warehouse.settings import Settings, SettingsError, load_settings, settings_warnings
 
 NOT_PUBLISHED, WRONG_USAGE = 1, 2
 UI_PORT, RECEIVER_PORT, DASHBOARD_PORT = 3000, 8080, 8501
@@ -89,6 +90,28 @@ def erase(
 
 
 @app.command()
+def discard(
+    paths: Annotated[
+        list[str],
+        typer.Argument(help="Files as messages show them, such as ledger/a.jsonl, or as on the disk; patterns in quotes.", metavar="PATH…"),
+    ],
+) -> None:
+    """Drop from the lake what landed files brought that was never published: a bad file that is to go, or to be loaded anew."""
+    from ingestion.discard import DiscardError
+    from orchestration.discard import discard_files
+
+    home = load_settings().home
+    if not home.lake.is_dir():
+        raise WrongUsageError(f"WAREHOUSE_HOME '{home.root}' has loaded nothing: there is nothing to discard. Is it the right home?")
+    try:
+        lines = discard_files(ready_settings(), paths)
+    except DiscardError as error:
+        raise WrongUsageError(f"{error}\nNothing was changed.") from error
+    for line in lines:
+        typer.echo(printable(line))
+
+
+@app.command()
 def sample() -> None:
     """Land the sample data: real requests, and an invented business around them."""
     typer.echo(land_sample_data(ready_settings()))
@@ -100,7 +123,7 @@ def status() -> None:
     """Show the last run, how fresh each source is, open breaks of payments, failed checks and rejected records."""
     from orchestration.status import status_lines
 
-    for line in status_lines(load_settings()):
+    for line in status_lines(own_settings()):
         typer.echo(line)
 
 
@@ -170,7 +193,7 @@ def dashboard(
     host: Annotated[str, typer.Option(help="The address to listen on; another than this machine's own lets others in.")] = LOOPBACK[0],
 ) -> None:
     """Start the web dashboard: what is published, read-only, on this machine."""
-    settings = load_settings()
+    settings = own_settings()
     with listen_on(host, port) as listener, suppress(KeyboardInterrupt):
         import logging
 
@@ -219,7 +242,7 @@ def export(
 
     request = SliceRequest(dataset, None if columns is None else [name.strip() for name in columns.split(",")], since, until, where or [])
     try:
-        write_to(load_settings(), request, encoding, output, _say)
+        write_to(own_settings(), request, encoding, output, _say)
     except WrongSliceError as error:
         raise WrongUsageError(str(error)) from error
     except (NotPublishedError, OSError, duckdb.Error) as error:
@@ -291,9 +314,17 @@ def warn_of_exposure(host: str, consequence: str) -> None:
         _say(f"Warning: listening on {host}, which other machines may reach. {consequence}")
 
 
+def own_settings() -> Settings:
+    """Return the settings of a command, and warn of names that were probably meant for some."""
+    settings = load_settings()
+    for warning in settings_warnings():
+        _say(f"Warning: {warning}")
+    return settings
+
+
 def ready_settings(*, builds: bool = False) -> Settings:
     """The settings of a command that works on a home: checked, and the home is there to write to."""
-    settings = load_settings()
+    settings = own_settings()
     if builds and settings.warehouse_target == "spark" and find_spec("dbt.adapters.spark") is None:
         raise WrongUsageError(
             "WAREHOUSE_TARGET 'spark' needs the extra `spark`, which is not installed here: `make run` sees to that (docs/scale.md)."

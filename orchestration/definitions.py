@@ -1,5 +1,6 @@
 """Everything that Dagster knows of the warehouse, composed in one function."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from orchestration.dbt import PROJECT, Dbt
 from orchestration.export_assets import export_assets
 from orchestration.ingestion import ingest_job, ingested_sensor
 from orchestration.warehouse import warehouse_resource
-from paywall_warehouse.settings import Settings, load_settings
+from paywall_warehouse.settings import Settings, load_settings, settings_warnings
 
 
 def build_defs(
@@ -60,4 +61,6 @@ def build_defs(
 @dg.definitions
 def defs() -> dg.Definitions:
     """What `dagster dev` loads."""
+    for warning in settings_warnings():
+        logging.getLogger(__name__).warning(warning)
     return build_defs()

@@ -8,6 +8,7 @@ import dagster as dg
 from ingestion.groups import GROUP_BYTES, Group, Prepared, commit_groups, plan_groups, prepare
 from ingestion.lake import Lake
 from ingestion.load import SOURCES
+from ingestion.unread import unread_warnings
 from orchestration.assets import load_metadata, loaded_in_words
 from orchestration.automation import refresh_job
 from orchestration.retries import retried
@@ -27,7 +28,9 @@ def ingest_job(settings: Settings, executor: dg.ExecutorDefinition) -> dg.JobDef
     """The job on an executor; its steps need nothing of each other but the home and Dagster's storage of outputs."""
 
     @dg.op(out=dg.DynamicOut(), description="Files that no batch knows, in groups: runs of files in the order in which they landed.")
-    def plan_ingestion(config: Grouping) -> Iterator[dg.DynamicOutput[Group]]:
+    def plan_ingestion(context: dg.OpExecutionContext, config: Grouping) -> Iterator[dg.DynamicOutput[Group]]:
+        for warning in unread_warnings(settings):
+            context.log.warning(warning)
         groups = plan_groups(settings, config.group_bytes)
         for group in groups:
             yield dg.DynamicOutput(group, mapping_key=f"batch_{group.number:08d}", metadata={"files": [file.path for file in group.files]})

@@ -7,6 +7,7 @@ from ingestion.lake import FileRecord, Lake
 from ingestion.landing import Landing, LandingFile
 from ingestion.load import landed_files
 from ingestion.receiver.segments import seal_local
+from ingestion.unread import unread_folders
 from paywall_warehouse.settings import Settings
 
 
@@ -14,13 +15,16 @@ def unknown_files(settings: Settings) -> list[LandingFile]:
     """Landed files that no batch knows under this name and with this content."""
     landing = Landing.of(settings)
     known: dict[str, list[tuple[FileRecord, float]]] = {}
+    discarded: set[tuple[str, str | None]] = set()
     for manifest in Lake(settings.home).manifests():
+        discarded |= {(file.path, file.fingerprint) for file in manifest.discarded}
         for file in manifest.files:
             known.setdefault(file.path, []).append((file, manifest.loaded_at.timestamp()))
     return [
         file
         for file in landed_files(landing)
-        if not any(is_known(file, record, loaded_at) for record, loaded_at in known.get(file.path, []))
+        if (file.path, file.fingerprint) not in discarded
+        and not any(is_known(file, record, loaded_at) for record, loaded_at in known.get(file.path, []))
     ]
 
 
@@ -36,9 +40,9 @@ def run_key(files: Iterable[LandingFile]) -> str:
 
 
 def nothing_landed(settings: Settings) -> bool:
-    """Whether no finished file of any kind is in the landing area, and none has ever been loaded."""
+    """Whether no finished file of any kind is in the landing area, in whatever folder, and none has ever been loaded."""
     if Lake(settings.home).manifests():
         return False
     landing = Landing.of(settings)
     seal_local(landing)
-    return next(landed_files(landing), None) is None
+    return next(landed_files(landing), None) is None and not unread_folders(landing)

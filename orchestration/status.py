@@ -10,13 +10,14 @@ from filelock import Timeout
 from exports.checks import WARN, exact_text
 from exports.exported import is_exported
 from exports.reconciliation_summary import reconciliation
+from exports.rejects import refusal
 from exports.runs import last_published, read_runs
 from ingestion.lake import Lake
 from ingestion.landing import Landing
 from ingestion.load import SOURCES
 from orchestration import report
 from orchestration.news import unknown_files
-from orchestration.summary import failed_pull_lines, reject_lines, reject_reasons_of
+from orchestration.summary import failed_pull_lines, reject_lines, reject_reasons_of, unread_lines
 from paywall_warehouse.files import sha256
 from paywall_warehouse.settings import Settings
 
@@ -28,6 +29,7 @@ def status_lines(settings: Settings) -> Iterator[str]:
     yield from _runs(settings)
     yield ""
     yield from _sources(settings)
+    yield from unread_lines(settings)
     yield ""
     yield from _reconciliation(settings)
     yield from _failed_checks(settings)
@@ -113,8 +115,10 @@ def _failed_checks(settings: Settings) -> Iterator[str]:
                 """select name, scope, expected, actual, severity from ops.invariants
                 where not passed and run_id = (select run_id from ops.invariants order by rowid desc limit 1) order by name, scope"""
             ).fetchall()
+            is_refused = any(name == "reject_ratio" for name, *_ in rows)
+            refused = list(refusal(connection, settings)) if is_refused and file == home.build_file else []
     except (duckdb.CatalogException, duckdb.BinderException):  # never checked yet, or by an earlier version
-        rows = []
+        rows, refused = [], []
     except (Timeout, duckdb.IOException):
         yield "Failed checks: a run is at work"
         return
@@ -122,3 +126,4 @@ def _failed_checks(settings: Settings) -> Iterator[str]:
     yield f"Failed checks: {failed or 'none'}" + (f", warnings: {len(rows) - failed}" if failed < len(rows) else "")
     for name, scope, expected, actual, severity in rows:
         yield f"  {'warning: ' if severity == WARN else ''}{name} ({scope}): expected {exact_text(expected)}, actual {exact_text(actual)}"
+    yield from (f"  {line}" for line in refused)

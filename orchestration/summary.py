@@ -1,6 +1,6 @@
 """What a run says at its end. Knows neither Dagster nor dbt, so that `status` starts quickly."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import duckdb
@@ -10,6 +10,7 @@ from exports.runs import last_published
 from exports.summary import RejectReason, period_kpis, reject_reasons
 from ingestion.lake import Lake, Manifest
 from ingestion.stripe.failures import failed_pulls
+from ingestion.unread import unread_warnings
 from orchestration import report
 from paywall_warehouse.settings import Settings
 
@@ -33,6 +34,8 @@ class Outcome:
 def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest]) -> Iterator[str]:
     """New and rejected records, the main KPIs against the period before, where the file is."""
     path = settings.home.published_file
+    if outcome.job == REFRESH:
+        yield from unread_lines(settings)
     if not outcome.success:
         yield from outcome.errors
         yield ""
@@ -65,7 +68,7 @@ def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest
         yield "`paywall-warehouse sample` lands sample data."
     if payments := report.reconciliation_lines(reconciliation(path)):
         yield from ("", *payments)
-    yield from (f"  warning: {warning}" for warning in warnings_of(path)[:REASONS_SHOWN])
+    yield from warning_lines(warnings_of(path)[:REASONS_SHOWN])
     yield ""
     yield f"Published: {path}"
     yield from _exported(settings, outcome)
@@ -75,6 +78,20 @@ def failed_pull_lines(settings: Settings) -> Iterator[str]:
     """Sources of which Stripe gave nothing when it was last asked."""
     for failure in failed_pulls(settings.home):
         yield f"  ! {failure.source} could not be pulled on {failure.failed_at:%Y-%m-%d %H:%M} UTC: {failure.reason}"
+
+
+def warning_lines(warnings: Iterable[str]) -> Iterator[str]:
+    """Yield warnings as the summary and `status` show them."""
+    yield from (f"  warning: {warning}" for warning in warnings)
+
+
+def unread_lines(settings: Settings) -> Iterator[str]:
+    """Yield which landed files nothing reads; nothing where the landing area cannot be listed, which a load says better."""
+    try:
+        warnings = unread_warnings(settings)
+    except Exception:  # of whichever store
+        return
+    yield from warning_lines(warnings)
 
 
 def _exported(settings: Settings, outcome: Outcome) -> Iterator[str]:

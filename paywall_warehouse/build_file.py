@@ -43,6 +43,27 @@ def published_state(home: Home) -> PublishedState | None:
     return next((state for state in _noted(home) if _is_intact(home.published_file, state)), None)
 
 
+def published_through(home: Home) -> int:
+    """Return the last batch that readers have seen, -1 where they have seen none.
+
+    Of a file that is not as publication left it that is asked itself: a file that was touched, or from which somebody was erased, still
+    shows what it showed. Raises `duckdb.Error` where it cannot be read.
+    """
+    if state := published_state(home):
+        return state.built_through
+    if not home.published_file.exists():
+        # It may have been deleted; what readers have seen they have seen.
+        return noted_through(home)
+    with duckdb.connect(str(home.published_file), read_only=True) as connection:
+        row = connection.execute("select max(built_through) from ops.build_state").fetchone()
+    return int(row[0]) if row and row[0] is not None else -1
+
+
+def noted_through(home: Home) -> int:
+    """Return the last batch that was about to be seen when a publication was last noted down."""
+    return max((state.built_through for state in _noted(home)), default=-1)
+
+
 def note_publication(home: Home, file: Path, fingerprint: str, built_through: int) -> None:
     """Remember how the file is that is about to be published, beside the one that is published until then."""
     known = file.stat()

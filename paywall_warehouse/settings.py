@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +18,7 @@ import fsspec
 from pydantic import AwareDatetime, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from paywall_warehouse import env_file
 from paywall_warehouse.currencies import known_currencies, nearest_currencies
 from paywall_warehouse.home import Home
 from paywall_warehouse.uris import shown_uri
@@ -42,6 +44,9 @@ CURRENCY_CODE = re.compile(r"[A-Za-z]{3,5}")
 # Instants outside are no instants of a ledger, whatever EARLIEST_ENTRY says.
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 STRIPE_REPORT_TYPE = re.compile(r"((balance_change_from_activity|payouts|payout_reconciliation)\.itemized\.[1-7]|balance\.summary\.1)")
+
+
+ENV_FILE = ".env"
 
 
 class SettingsError(Exception):
@@ -87,7 +92,9 @@ def _day_or_instant(value: Any) -> Any:
 class Settings(BaseSettings):
     """Every setting of `contract.md` section 7; field names are the lower-case names of the variables."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILE, env_file_encoding=env_file.ENCODING, extra="ignore", frozen=True, env_ignore_empty=True
+    )
 
     warehouse_home: Path = Path("data")
     landing_uri: str | None = None
@@ -446,15 +453,33 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Settings of this process; raises `SettingsError` with one line for each value that is not allowed."""
+    """Return the settings of this process; raises `SettingsError` with one line for each value that is not allowed.
+
+    `_env_file` names another file than `.env`, or is None for none.
+    """
     for name in map(str.upper, Settings.model_fields):
         # Bytes that are no UTF-8 come as halves of characters, over which pydantic fails without naming the setting.
         if any("\ud800" <= character <= "\udfff" for character in os.environ.get(name, "")):
             raise SettingsError(f"{name} is not allowed: allowed: UTF-8 text")
+    path = overrides.get("_env_file", ENV_FILE)
+    stated = _stated_in(Path(path)) if path is not None else {}
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
+        raise SettingsError("\n".join(_explain(problem, stated, path) for problem in error.errors())) from None
+
+
+def settings_warnings() -> list[str]:
+    """Return what was probably meant for a setting: names in `.env` that are none, and variables misspelt by a letter."""
+    known, path = [name.upper() for name in Settings.model_fields], Path(ENV_FILE)
+    return [*env_file.unknown_names(path, _stated_in(path), known), *env_file.misspelt_variables(known)]
+
+
+def _stated_in(path: Path) -> dict[str, int]:
+    try:
+        return env_file.read_env_file(path)
+    except env_file.EnvFileError as error:
+        raise SettingsError(str(error)) from None
 
 
 HINTS = {
@@ -465,11 +490,13 @@ HINTS = {
 }
 
 
-def _explain(problem: Any) -> str:
+def _explain(problem: Any, stated: Mapping[str, int], path: object) -> str:
     name = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
     field = Settings.model_fields.get(name.lower())
     secret = field is not None and SecretStr in get_args(field.annotation)
     hidden = secret or "@" in os.environ.get(name, "")
     value = "" if hidden or name not in os.environ else f" {os.environ[name]!r}"
     words = problem["msg"].removeprefix("Value error, ") + HINTS.get(name, "")
-    return f"{name}{value} is not allowed: {words}"
+    # The environment holds over the file.
+    where = f" ({path}, line {stated[name]})" if name in stated and not os.environ.get(name) else ""
+    return f"{name}{value}{where} is not allowed: {words}"

@@ -1,11 +1,12 @@
 """Settings are refused before anything starts, by name and with what is allowed."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from ingestion.build import reporting_today
-from paywall_warehouse.settings import SettingsError, load_settings
+from paywall_warehouse.settings import SettingsError, load_settings, settings_warnings
 
 
 @pytest.mark.parametrize(
@@ -129,3 +130,91 @@ def test_a_day_that_a_zone_left_out_is_refused() -> None:
     """Samoa went from the 29th to the 31st, to the other side of the date line."""
     with pytest.raises(SettingsError, match="AS_OF is not allowed: Pacific/Apia never had that day"):
         load_settings(_env_file=None, as_of="2011-12-30", reporting_timezone="Pacific/Apia")
+
+
+# ------------------------------------------------------------------------------------------------------------ .env
+
+
+@pytest.fixture
+def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REPORTING_TIMEZONE", raising=False)
+    return tmp_path / ".env"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"LOW_BALANCE=2\n\nREPORTING_TIMEZONE: Europe/Berlin\n", ".env, line 3: it cannot be read. Write NAME=value"),
+        (b"# note\nSTRIPE_API_KEY='rk_live_secret\n", ".env, line 2: it cannot be read"),
+        (b"LOW_BALANCE=2\nREPORTING_TIMEZONE\n", ".env, line 2: REPORTING_TIMEZONE has no value"),
+        ("REPORTING_TIMEZONE=Europe/Berlin\n".encode("utf-16"), ".env is UTF-16"),
+        ("REPORTING_TIMEZONE=Europe/Berlin\n".encode("utf-16-le"), ".env is UTF-16"),
+        (b"LOW_BALANCE=2\nDASHBOARD_PASSWORD=schl\xfcssel-secret\n", ".env, line 2: it is not UTF-8 text"),
+        (b"LOW_BALANCE=2\nMAX_REJECT_RATIO=2\n", "MAX_REJECT_RATIO (.env, line 2) is not allowed"),
+    ],
+)
+def test_what_cannot_be_read_in_an_env_file_is_refused_with_its_line(env_file: Path, content: bytes, words: str) -> None:
+    env_file.write_bytes(content)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert words in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_all_faults_of_an_env_file_are_named_at_once(env_file: Path) -> None:
+    env_file.write_bytes(b"A: 1\nLOW_BALANCE=2\nB: 1\n")
+    with pytest.raises(SettingsError, match=r"(?s)line 1: .*\n\.env, line 3: "):
+        load_settings()
+
+
+def test_a_folder_in_the_place_of_an_env_file_is_refused(env_file: Path) -> None:
+    env_file.mkdir()
+    with pytest.raises(SettingsError, match=r"\.env cannot be read: Is a directory"):
+        load_settings()
+
+
+def test_an_env_file_with_a_mark_of_utf_8_says_what_it_says(env_file: Path) -> None:
+    """The first name had an invisible letter before it, and was passed over."""
+    env_file.write_bytes(b"\xef\xbb\xbfREPORTING_TIMEZONE=Europe/Berlin\n")
+    assert load_settings().reporting_timezone == "Europe/Berlin"
+    assert settings_warnings() == []
+
+
+def test_a_name_in_an_env_file_that_is_no_setting_is_warned_about(env_file: Path) -> None:
+    env_file.write_text("LOW_BALANCE=2\nREPORTING_TIMEZON=Europe/Berlin\n\nexport TIMEZONE=x\nAWS_REGION=y\nDAGSTER_HOME=/z\n")
+    assert [line for line in settings_warnings() if line.startswith(".env")] == [
+        ".env, line 2: REPORTING_TIMEZON is no setting and is passed over. Did you mean REPORTING_TIMEZONE?",
+        ".env, line 4: TIMEZONE is no setting and is passed over. Did you mean REPORTING_TIMEZONE?",
+        ".env, line 5: AWS_REGION is no setting and is passed over. docs/operations.md lists all settings.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("REPORTING_TIMEZON", "REPORTING_TIMEZONE"),
+        ("WAREHOUSE_HOM", "WAREHOUSE_HOME"),
+        ("WAREHOUSE_HOMES", "WAREHOUSE_HOME"),
+        ("WAREHOUSEHOME", "WAREHOUSE_HOME"),
+        ("WAREHOSUE_HOME", "WAREHOUSE_HOME"),
+        ("EXPORT_URL", "EXPORT_URI"),
+        ("REPORTING_TIMEZOEN", "REPORTING_TIMEZONE"),
+    ],
+)
+def test_a_variable_misspelt_by_a_letter_is_warned_about(env_file: Path, monkeypatch: pytest.MonkeyPatch, name: str, meant: str) -> None:
+    monkeypatch.setenv(name, "x")
+    assert settings_warnings() == [f"The environment variable {name} is no setting and is passed over. Did you mean {meant}?"]
+
+
+@pytest.mark.parametrize("name", ["SPARK_HOME", "AS_OFF", "HOME", "STRIPE_SECRET_KEY", "DAGSTER_HOME", "TIMEZONE", "warehouse_home"])
+def test_a_variable_of_another_program_is_not(env_file: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "/somewhere")
+    assert settings_warnings() == []
+
+
+def test_a_name_next_to_the_right_one_is_not_warned_about(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are set: somebody knows what he does."""
+    monkeypatch.setenv("EXPORT_URI", "/exports")
+    monkeypatch.setenv("EXPORT_URL", "https://example.com")
+    assert settings_warnings() == []

@@ -68,8 +68,12 @@ def write_anew(landing: Landing, lake: Lake, found: Naming, person: Person) -> N
             else one
             for one in manifest.files
         ]
-        if known != manifest.files:
-            lake.restate(replace(manifest, files=known))
+        discarded = [
+            replace(one, sha256=after, fingerprint=now.fingerprint) if (one.path, one.sha256) == (found.file.path, before) else one
+            for one in manifest.discarded
+        ]
+        if known != manifest.files or discarded != manifest.discarded:
+            lake.restate(replace(manifest, files=known, discarded=discarded))
 
 
 def _place(landing: Landing, file: LandingFile) -> str:
