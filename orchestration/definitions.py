@@ -1,5 +1,6 @@
 """Everything that Dagster knows of the warehouse, composed in one function."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -59,5 +60,9 @@ def build_defs(
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What `dagster dev` loads."""
-    return build_defs()
+    """Return what Dagster's servers load."""
+    settings = load_settings()
+    settings.home.make()
+    if exposure := settings.home.exposure():
+        logging.getLogger(__name__).warning("%s", exposure)
+    return build_defs(settings)
