@@ -22,6 +22,7 @@ from tests.harness import run_pipeline
 from tests.shared import read_only
 
 pytestmark = pytest.mark.slow
+AGO = re.compile(r", (just now|\d+ \w+ ago)")
 
 
 def test_run_lands_the_sample_where_nothing_landed_and_publishes(first_run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -220,7 +221,8 @@ def test_status_on_a_home_that_can_only_be_read_says_what_it_can(
     writable = command(home, "status")
     with read_only(home):
         done = command(home, "status")
-        assert (done.returncode, done.stderr, done.stdout) == (0, "", writable.stdout)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert AGO.sub("", done.stdout) == AGO.sub("", writable.stdout)
     # A run that did not publish left a build file, of which the checks are told.
     shutil.copy(home / "published" / "warehouse.duckdb", home / "warehouse.duckdb")
     (home / ".run.lock").unlink()
