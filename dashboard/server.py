@@ -1,4 +1,4 @@
-"""The dashboard behind uvicorn: Streamlit's application, downloads beside it, and a door before both."""
+"""The dashboard's application: Streamlit's, downloads beside it, and a door before both."""
 
 import gc
 import logging
@@ -8,23 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import streamlit
-import uvicorn
 from starlette.routing import Route
 from starlette.types import ASGIApp
 from streamlit.starlette import App
 from streamlit.web import bootstrap
 
-from dashboard.access import Access, Guard
+from dashboard.access import access_of
 from dashboard.charts import bars
 from dashboard.downloads import Downloads
 from paywall_warehouse.quoting import printable_lines
 from paywall_warehouse.settings import Settings
+from paywall_warehouse.web.guard import Guard
+from paywall_warehouse.web.server import MESSAGE_MEGABYTES
 
 SCRIPT = Path(__file__).with_name("app.py")
-HEADER_BYTES = 65_536
-# A browser sends clicks and filters.
-MESSAGE_MEGABYTES = 4
-CONNECTIONS, IDLE_SECONDS, STOP_SECONDS = 500, 30, 5
 # Whatever a `config.toml` in the user's or the working folder says.
 STREAMLIT_OPTIONS: dict[str, Any] = {
     "browser.gatherUsageStats": False,
@@ -66,30 +63,7 @@ def application(settings: Settings, host: str, script: Path = SCRIPT) -> ASGIApp
     gc.collect()
     gc.freeze()
     downloads = Route("/download/{name}", Downloads(settings))
-    return Guard(App(script, routes=[downloads], on_script_error=_apologise), Access.of(settings, host))
-
-
-def server_of(app: ASGIApp) -> uvicorn.Server:
-    """The server; at SIGTERM or SIGINT it ends what is under way, for as long as that takes 5 seconds."""
-    config = uvicorn.Config(
-        app,
-        # h11 bounds the size of the headers, which the faster parser does not.
-        http="h11",
-        h11_max_incomplete_event_size=HEADER_BYTES,
-        ws="websockets-sansio",
-        ws_max_size=MESSAGE_MEGABYTES << 20,
-        ws_per_message_deflate=False,
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        # The address of the other end decides whether a header is believed.
-        proxy_headers=False,
-        server_header=False,
-        limit_concurrency=CONNECTIONS,
-        timeout_keep_alive=IDLE_SECONDS,
-        timeout_graceful_shutdown=STOP_SECONDS,
-    )
-    return uvicorn.Server(config)
+    return Guard(App(script, routes=[downloads], on_script_error=_apologise), access_of(settings, host))
 
 
 class Hidden(logging.Filter):

@@ -31,7 +31,7 @@ class Run:
 
 def append_run(home: Home, run: Run) -> None:
     """Add a finished run to the log."""
-    home.runs_file.parent.mkdir(parents=True, exist_ok=True)
+    home.make()
     stated = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(run).items()}
     with home.runs_file.open("ab+") as log:
         # A line that a power cut left half-written must not spoil this one.

@@ -79,7 +79,6 @@ def prepare_build(settings: Settings, code_version: str, *, full_refresh: bool =
     """
     home = settings.home
     with home.writing():
-        home.tmp.mkdir(parents=True, exist_ok=True)
         lake = Lake(home)
         manifests = apply_limits(settings, lake, resolved_batches(lake))
         # A build that did not become what is published, perhaps of the same batches under other rates, is to be done again.

@@ -129,23 +129,37 @@ def status() -> None:
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option(help="The port on this machine.", min=1, max=65535)] = UI_PORT,
+    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)] = UI_PORT,
     host: Annotated[str, typer.Option(help="The address to listen on; another than this machine's own lets others in.")] = LOOPBACK[0],
+    workspace: Annotated[
+        Path | None,
+        typer.Option(help="Serve the code locations of this workspace file, without a daemon, on the instance of DAGSTER_HOME."),
+    ] = None,
 ) -> None:
     """Start Dagster's web server and daemon on this machine: lineage, schedule, sensor, runs."""
-    settings = ready_settings(builds=True)
-    from orchestration.dbt import Dbt
-    from orchestration.instance import open_instance, prepare_dagster_home
+    settings = ready_settings(builds=True) if workspace is None else load_settings()
+    # A shell that starts this in the background leaves SIGINT ignored; SIGTERM would end this process without its children.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    with listen_on(host, port) as listener, suppress(KeyboardInterrupt):
+        address = web_address(host, listener.getsockname()[1])
+        warn_of_exposure(host, "Dagster's UI asks for no password: whoever reaches it can start runs and read every number.")
+        _say(f"{address}  (Ctrl-C ends it)")
+        from orchestration.ui import serve_ui, serve_web
 
-    with open_instance(settings.home):
-        workspace = prepare_dagster_home(settings.home)
-    Dbt(settings).prepare_manifest()
-    warn_of_exposure(host, "Dagster's UI asks for no password: whoever reaches it can start runs and read every number.")
-    _say(f"{web_address(host, port)}  (Ctrl-C ends it)")
-    os.environ.update(settings.tool_environment())
-    # A shell that starts this in the background leaves SIGINT ignored, and Dagster would then ignore SIGTERM as well.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.execv(sys.executable, [sys.executable, "-m", "dagster", *ui_arguments(workspace, host, port)])  # noqa: S606  our own program
+        if workspace is not None:
+            serve_web(settings, workspace, listener, host)
+        else:
+            from orchestration.dbt import Dbt
+            from orchestration.instance import open_instance, prepare_dagster_home
+
+            with open_instance(settings.home):
+                own_workspace = prepare_dagster_home(settings.home)
+            Dbt(settings).prepare_manifest()
+            os.environ.update(settings.tool_environment())
+            serve_ui(settings, own_workspace, listener, host)
+        _say("Dagster's web server or its daemon ended by itself: the lines above say why.")
+        raise typer.Exit(NOT_PUBLISHED)
 
 
 @app.command()
@@ -197,7 +211,8 @@ def dashboard(
     with listen_on(host, port) as listener, suppress(KeyboardInterrupt):
         import logging
 
-        from dashboard.server import application, server_of
+        from dashboard.server import application
+        from paywall_warehouse.web.server import server_of
 
         logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
         server = server_of(application(settings, host))
@@ -286,11 +301,6 @@ def pull(
         raise typer.Exit(WRONG_USAGE if fault.is_wrong_usage else NOT_PUBLISHED)
 
 
-def ui_arguments(workspace: Path, host: str, port: int) -> list[str]:
-    """The arguments of `dagster dev`."""
-    return ["dev", "-w", str(workspace), "-h", host, "-p", str(port)]
-
-
 def web_address(host: str, port: int) -> str:
     """What a browser on this machine opens."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -298,7 +308,7 @@ def web_address(host: str, port: int) -> str:
 
 def listen_on(host: str, port: int) -> socket.socket:
     """The socket of a server; raises `WrongUsageError` where its address cannot be used."""
-    from paywall_warehouse.listening import listen
+    from paywall_warehouse.web.server import listen
 
     try:
         return listen(host, port)
@@ -330,8 +340,7 @@ def ready_settings(*, builds: bool = False) -> Settings:
             "WAREHOUSE_TARGET 'spark' needs the extra `spark`, which is not installed here: `make run` sees to that (docs/scale.md)."
         )
     with usable(settings.home.root):
-        for folder in settings.home.private_folders:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings.home.make()
         check_exports(settings)
         if settings.landing_uri is not None:
             check_landing(settings)
@@ -340,6 +349,8 @@ def ready_settings(*, builds: bool = False) -> Settings:
 
             for source in SOURCES.values():
                 (settings.home.landing / source.folder).mkdir(parents=True, exist_ok=True)
+    if exposure := settings.home.exposure():
+        _say(f"Warning: {exposure}")
     return settings
 
 
@@ -375,6 +386,8 @@ def usable(path: Path) -> Iterator[None]:
 
 def land_sample_data(settings: Settings) -> str:
     """Land the sample and describe it."""
+    from filelock import FileLock
+
     from ingestion.landing import Landing
     from ingestion.sample import describe, land_sample
 
@@ -383,7 +396,9 @@ def land_sample_data(settings: Settings) -> str:
         raise WrongUsageError(f"LANDING_URI '{settings.landing_shown}' is not a local folder: the sample is landed in local folders only.")
     zone = ZoneInfo(settings.reporting_timezone)
     try:
-        return describe(land_sample(Path(landing.root), settings.reporting_day(settings.now()), zone))
+        # Two samples with different last days must not be landed side by side.
+        with FileLock(settings.home.root / ".sample.lock"):
+            return describe(land_sample(Path(landing.root), settings.reporting_day(settings.now()), zone))
     except FileExistsError as error:
         raise WrongUsageError(str(error)) from error
 

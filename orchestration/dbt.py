@@ -147,6 +147,7 @@ class Dbt:
     def prepare_manifest(self) -> dict[str, Any]:
         """dbt's `manifest.json`, parsed again only when a file of the project has changed."""
         manifest, stamp = self.home.dbt_target / "manifest.json", self.home.dbt_target / "project.sha256"
+        self.home.make()
         self.home.dbt_target.mkdir(parents=True, exist_ok=True)
         with FileLock(self.home.dbt_target / ".manifest.lock"):
             digest = self._digest()

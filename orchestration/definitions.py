@@ -60,7 +60,10 @@ def build_defs(
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What `dagster dev` loads."""
-    for warning in settings_warnings():
-        logging.getLogger(__name__).warning(warning)
-    return build_defs()
+    """Return what Dagster's servers load."""
+    settings = load_settings()
+    settings.home.make()
+    log = logging.getLogger(__name__)
+    for warning in filter(None, [settings.home.exposure(), *settings_warnings()]):
+        log.warning("%s", warning)
+    return build_defs(settings)

@@ -6,6 +6,7 @@ for each file. Only `paywall-warehouse run` uses it; Dagster's UI and daemon rea
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Self
 
 from dagster import DagsterInstance
@@ -15,6 +16,8 @@ from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage, _event_logs_directory
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, create_engine
+
+from orchestration.history import check_history
 
 
 class KeptEventLog(SqliteEventLogStorage):
@@ -65,5 +68,6 @@ def open_with_kept_event_log(folder: str) -> DagsterInstance:
     ref = InstanceRef.from_dir(folder)
     storage = ref.storage_data
     if storage is not None and storage.class_name == DagsterSqliteStorage.__name__:
+        check_history(Path(folder))
         ref = ref._replace(storage_data=storage._replace(module_name=SqliteStorage.__module__, class_name=SqliteStorage.__name__))
     return DagsterInstance.from_ref(ref)

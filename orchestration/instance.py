@@ -1,11 +1,18 @@
 """`DAGSTER_HOME`: written once, then the operator's to change."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from dagster import DagsterInstance
+from alembic.util import CommandError
+from dagster import DagsterInstance, DagsterInvalidConfigError
+from filelock import FileLock
+from sqlalchemy.exc import DatabaseError, OperationalError
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from orchestration.event_log import open_with_kept_event_log
-from orchestration.faults import told
+from orchestration.faults import first_line, told
+from orchestration.history import DamagedHistoryError
 from orchestration.warehouse import WRITER_POOL, settle_dead_runs
 from paywall_warehouse.files import replace_text
 from paywall_warehouse.home import Home
@@ -44,7 +51,7 @@ load_from:
 
 def prepare_dagster_home(home: Home) -> Path:
     """Make `DAGSTER_HOME` and its `dagster.yaml`; returns the workspace file, which names the code location."""
-    home.dagster.mkdir(parents=True, exist_ok=True)
+    home.make()
     settings_file = home.dagster / "dagster.yaml"
     if not settings_file.exists():
         replace_text(settings_file, DAGSTER_YAML)
@@ -55,9 +62,32 @@ def prepare_dagster_home(home: Home) -> Path:
 
 
 def open_instance(home: Home) -> DagsterInstance:
-    """The instance of a home, with the last run settled where its process died."""
-    with told(home.root):
-        prepare_dagster_home(home)
-        instance = open_with_kept_event_log(str(home.dagster))
+    """Return the instance of a home, with the last run settled where its process died.
+
+    A fault of the machine, a damaged history and settings that Dagster does not take end the program in words.
+    """
+    with told(home.root), _readable(home.dagster):
+        home.make()
+        # Dagster's own files are not made for several processes that make them at once.
+        with FileLock(home.dagster / ".opening.lock"):
+            prepare_dagster_home(home)
+            instance = open_with_kept_event_log(str(home.dagster))
         settle_dead_runs(home, instance)
     return instance
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """End the program in words where Dagster cannot work with what is in `DAGSTER_HOME`."""
+    try:
+        yield
+    except DamagedHistoryError as error:
+        raise SystemExit(str(error)) from error
+    except OperationalError:  # the machine's, of which `told` knows
+        raise
+    except (DatabaseError, CommandError) as error:
+        raise SystemExit(str(DamagedHistoryError(folder, first_line(error)))) from error
+    except (DagsterInvalidConfigError, YAMLError) as error:
+        raise SystemExit(
+            f"{folder / 'dagster.yaml'} is not allowed: {error}\nCorrect it, or delete it: the next command writes it anew."
+        ) from error

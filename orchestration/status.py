@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
-from filelock import Timeout
 
 from exports.checks import WARN, exact_text
 from exports.exported import is_exported
@@ -16,6 +16,7 @@ from ingestion.lake import Lake
 from ingestion.landing import Landing
 from ingestion.load import SOURCES
 from orchestration import report
+from orchestration.faults import first_line
 from orchestration.news import unknown_files
 from orchestration.summary import failed_pull_lines, reject_lines, reject_reasons_of, unread_lines
 from paywall_warehouse.files import sha256
@@ -23,20 +24,28 @@ from paywall_warehouse.settings import Settings
 
 
 def status_lines(settings: Settings) -> Iterator[str]:
-    """Last run, published file, sources, reconciliation, failed checks, rejects."""
-    yield f"Home: {settings.home.root}"
+    """Yield last run, published file, sources, reconciliation, failed checks, rejects; what cannot be read is said in a line."""
+    home = settings.home
+    yield f"Home: {home.root}"
+    if exposure := home.exposure():
+        yield f"Warning: {exposure}"
     yield ""
-    yield from _runs(settings)
+    yield from _readable("Runs", _runs(settings))
     yield ""
-    yield from _sources(settings)
+    yield from _readable("Sources", _sources(settings))
     yield from unread_lines(settings)
     yield ""
-    yield from _reconciliation(settings)
-    yield from _failed_checks(settings)
-    manifests = Lake(settings.home).manifests()
-    rejected = sum(manifest.rejected for manifest in manifests)
-    yield f"Rejected records: {rejected:,}" if rejected else "Rejected records: none"
-    yield from reject_lines(reject_reasons_of(settings, manifests))
+    yield from _readable("Reconciliation", _reconciliation(settings))
+    yield from _readable("Failed checks", _failed_checks(settings))
+    yield from _readable("Rejected records", _rejects(settings))
+
+
+def _readable(section: str, lines: Iterator[str]) -> Iterator[str]:
+    """Yield the lines of a section, as far as this user may read what they are made from."""
+    try:
+        yield from lines
+    except (OSError, duckdb.IOException) as error:
+        yield f"{section}: cannot be read: {first_line(error)}"
 
 
 def ago(instant: datetime) -> str:
@@ -98,6 +107,13 @@ def _reconciliation(settings: Settings) -> Iterator[str]:
         yield ""
 
 
+def _rejects(settings: Settings) -> Iterator[str]:
+    manifests = Lake(settings.home).manifests()
+    rejected = sum(manifest.rejected for manifest in manifests)
+    yield f"Rejected records: {rejected:,}" if rejected else "Rejected records: none"
+    yield from reject_lines(reject_reasons_of(settings, manifests))
+
+
 def _failed_checks(settings: Settings) -> Iterator[str]:
     """The checks of the last run that reached them; where it did not publish they are in the build file, which a run may hold."""
     home = settings.home
@@ -107,23 +123,32 @@ def _failed_checks(settings: Settings) -> Iterator[str]:
         return
     try:
         # An open build file would stop a run that wants to write it.
-        with (
-            home.run_lock.acquire(blocking=False),
-            duckdb.connect(str(file), read_only=True) as connection,
-        ):
-            rows = connection.execute(
-                """select name, scope, expected, actual, severity from ops.invariants
-                where not passed and run_id = (select run_id from ops.invariants order by rowid desc limit 1) order by name, scope"""
-            ).fetchall()
-            is_refused = any(name == "reject_ratio" for name, *_ in rows)
-            refused = list(refusal(connection, settings)) if is_refused and file == home.build_file else []
-    except (duckdb.CatalogException, duckdb.BinderException):  # never checked yet, or by an earlier version
-        rows, refused = [], []
-    except (Timeout, duckdb.IOException):
+        with home.between_runs() as is_free:
+            found = _failed(settings, file) if is_free else None
+    except duckdb.IOException as error:
+        if "lock on file" not in str(error):
+            raise
+        found = None
+    if found is None:
         yield "Failed checks: a run is at work"
         return
+    rows, refused = found
     failed = sum(severity != WARN for *_, severity in rows)
     yield f"Failed checks: {failed or 'none'}" + (f", warnings: {len(rows) - failed}" if failed < len(rows) else "")
     for name, scope, expected, actual, severity in rows:
         yield f"  {'warning: ' if severity == WARN else ''}{name} ({scope}): expected {exact_text(expected)}, actual {exact_text(actual)}"
     yield from (f"  {line}" for line in refused)
+
+
+def _failed(settings: Settings, file: Path) -> tuple[list[tuple[Any, ...]], list[str]]:
+    """Return the checks that did not pass in the last run that a warehouse file knows, and what a refusal says of files and ways out."""
+    try:
+        with duckdb.connect(str(file), read_only=True) as connection:
+            rows = connection.execute(
+                """select name, scope, expected, actual, severity from ops.invariants
+                where not passed and run_id = (select run_id from ops.invariants order by rowid desc limit 1) order by name, scope"""
+            ).fetchall()
+            is_refused = file == settings.home.build_file and any(name == "reject_ratio" for name, *_ in rows)
+            return rows, list(refusal(connection, settings)) if is_refused else []
+    except (duckdb.CatalogException, duckdb.BinderException):  # never checked yet, or by an earlier version
+        return [], []

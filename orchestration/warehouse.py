@@ -132,7 +132,7 @@ def exclusive(home: Home, run_id: str, instance: dg.DagsterInstance | None, log:
     The operating system releases the lock of a process that dies. The file beside it then still names that run, and
     whoever gets the lock settles it.
     """
-    home.root.mkdir(parents=True, exist_ok=True)
+    home.make()
     lock = home.run_lock
     try:
         lock.acquire(blocking=False)

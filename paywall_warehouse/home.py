@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +41,24 @@ class Home:
     def private_folders(self) -> tuple[Path, ...]:
         """Folders that nobody but the owner may look into: the home, which its owner may open, and those that are for no reader."""
         return (self.root, self.lake, self.root / "state", self.dagster, self.root / "dbt", self.tmp)
+
+    def make(self) -> None:
+        """Make the home and its private folders, with mode 700, where they do not exist yet."""
+        for folder in self.private_folders:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def exposure(self) -> str | None:
+        """Return a warning where other users of the machine may list the home or look into a private folder."""
+        mode = _mode(self.root)
+        if not mode & 0o077:
+            return None
+        inside = [folder for folder in self.private_folders if folder != self.root and _mode(folder) & 0o077]
+        faults = [f"chmod go-rw {self.root}"] if mode & 0o066 else []
+        if mode & 0o011 and inside:
+            faults.append(f"chmod go= {' '.join(map(str, inside))}")
+        if not faults:
+            return None
+        return f"other users of this machine may look into {self.root} (mode {mode:o}). To close it: {' && '.join(faults)}"
 
     @property
     def published_state_file(self) -> Path:
@@ -87,13 +106,26 @@ class Home:
         return FileLock(self.root / ".run.lock", mode=0o644)
 
     @contextmanager
+    def between_runs(self) -> Iterator[bool]:
+        """Keep runs from starting and yield True; yield False where one is at work. Needs no right to write to the home."""
+        try:
+            descriptor = os.open(self.root / ".run.lock", os.O_RDONLY)
+        except FileNotFoundError:  # no run has ever started
+            yield True
+            return
+        try:
+            yield _is_locked(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the home's writer lock: one process at a time changes lake, build file or published file.
 
         Within a process the lock may be taken again by whoever holds it. The operating system releases the lock of a
         process that dies.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.make()
         with FileLock(self.root / ".writer.lock", is_singleton=True):
             yield
 
@@ -115,12 +147,20 @@ class Home:
     @contextmanager
     def _workers(self, operation: int) -> Iterator[bool]:
         """A lock of the file system: `FileLock` has none that many can share."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.make()
         descriptor = os.open(self.root / ".workers.lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             yield _is_locked(descriptor, operation)
         finally:
             os.close(descriptor)
+
+
+def _mode(folder: Path) -> int:
+    """Return the permissions of a folder; none where it does not exist or may not be looked at."""
+    try:
+        return stat.S_IMODE(folder.stat().st_mode)
+    except OSError:
+        return 0
 
 
 def _is_locked(descriptor: int, operation: int) -> bool:

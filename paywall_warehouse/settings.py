@@ -28,7 +28,7 @@ NO_USER_HEADERS = {
     "accept", "accept-encoding", "accept-language", "authorization", "connection", "content-length", "content-type", "cookie", "forwarded",
     "host", "origin", "referer", "upgrade", "user-agent", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip",
 }  # fmt: skip
-SHORTEST_PASSWORD = 8
+SHORTEST_PASSWORD, SHORTEST_SECRET = 8, 8
 WEB_ADDRESS = re.compile(r"https?://[^/@?#\s]+(/[^?#\s]*)?")
 MEMORY_SIZE = re.compile(r"[0-9]+(\.[0-9]+)?\s*([KMGT]i?)?B", re.IGNORECASE)
 EXPORT_FORMATS = ("parquet", "csv")
@@ -125,9 +125,11 @@ class Settings(BaseSettings):
     dashboard_password: SecretStr | None = None
     dashboard_trusted_header: str | None = None
     dashboard_trusted_proxies: Words = ("127.0.0.1", "::1")
+    dashboard_hosts: Words = ()
     authorization_link: str | None = None
     top_up_link: str | None = None
     dagster_ui_url: str = "http://127.0.0.1:3000"
+    dagster_ui_hosts: Words = ()
     duckdb_memory_limit: str = "2GB"
     duckdb_threads: int | None = Field(default=None, ge=1)
     warehouse_target: Literal["duckdb", "spark"] = "duckdb"
@@ -196,6 +198,16 @@ class Settings(BaseSettings):
             raise ValueError("allowed: a text without spaces and line feeds")
         return SecretStr(text) if text else None
 
+    @field_validator("paywalls_webhook_secret")
+    @classmethod
+    def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
+        """Check each of the secrets: an empty or short one would let anybody sign a delivery."""
+        if value is not None and any(len(part) < SHORTEST_SECRET for part in value.get_secret_value().split(",")):
+            raise ValueError(
+                f"allowed: the secret of the webhook's subscription, {SHORTEST_SECRET} characters or more; several are separated by commas"
+            )
+        return value
+
     @field_validator("spark_cluster", "spark_token")
     @classmethod
     def _there_for_http(cls, value: Any, info: ValidationInfo) -> Any:
@@ -235,6 +247,14 @@ class Settings(BaseSettings):
             networks = []
         if not networks or any(network.prefixlen == 0 for network in networks):
             raise ValueError("allowed: addresses or networks, comma-separated, such as 127.0.0.1,::1 or 10.0.3.0/24")
+        return value
+
+    @field_validator("dashboard_hosts", "dagster_ui_hosts")
+    @classmethod
+    def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Check names without ports, as the address bar of a browser has them."""
+        if not all(re.fullmatch(r"[A-Za-z0-9._-]+|[0-9a-fA-F:]+", name) for name in value):
+            raise ValueError("allowed: names of hosts without ports, comma-separated, such as warehouse.example.com")
         return value
 
     @field_validator("authorization_link", "top_up_link")

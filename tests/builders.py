@@ -231,6 +231,7 @@ def prices_file(name: str, rows: Sequence[Sequence[str]]) -> LandedFile:
 
 
 def land(home: Path, files: Iterable[LandedFile]) -> None:
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     for file in files:
         path = home / "landing" / file.folder / file.name
         path.parent.mkdir(parents=True, exist_ok=True)

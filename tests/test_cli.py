@@ -4,11 +4,7 @@ import importlib.util
 import re
 import shutil
 import signal
-import socket
 import subprocess
-import time
-import urllib.error
-import urllib.request
 from datetime import date
 from pathlib import Path
 
@@ -16,13 +12,17 @@ import duckdb
 import pytest
 
 from ingestion.sample import land_sample
-from orchestration.cli import ui_arguments, warn_of_exposure
+from orchestration.cli import warn_of_exposure
+from orchestration.definitions import build_defs
 from paywall_warehouse.home import Home
+from paywall_warehouse.settings import load_settings
 from tests.builders import charge, land, ledger_file
 from tests.command import COMMAND, command, environment
 from tests.harness import run_pipeline
+from tests.shared import read_only
 
 pytestmark = pytest.mark.slow
+AGO = re.compile(r", (just now|\d+ \w+ ago)")
 
 
 def test_run_lands_the_sample_where_nothing_landed_and_publishes(first_run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -168,61 +168,6 @@ def test_an_interrupted_run_publishes_nothing_and_the_next_one_does(tmp_path: Pa
     assert (then.exit_code, "1,000 new records" in then.output) == (0, True), then
 
 
-def test_the_ui_listens_on_this_machine_only(tmp_path: Path) -> None:
-    assert ui_arguments(tmp_path / "workspace.yaml", "127.0.0.1", 3000) == [
-        "dev",
-        "-w",
-        f"{tmp_path}/workspace.yaml",
-        "-h",
-        "127.0.0.1",
-        "-p",
-        "3000",
-    ]
-
-
-def test_the_ui_starts_from_any_folder_serves_and_ends(first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
-    home = Path(shutil.copytree(first_run[0], tmp_path / "home"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (tmp_path / "elsewhere").mkdir()
-    with (tmp_path / "log").open("w", encoding="utf-8") as log:
-        serving = subprocess.Popen(
-            [COMMAND, "ui", "--port", str(port)],
-            env=environment(home),
-            cwd=tmp_path / "elsewhere",
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            names = asset_names(port, patience=120)
-        finally:
-            serving.terminate()
-            ended = serving.wait(60)
-    assert "published" in names
-    assert "fct_ledger_entries" in names
-    assert ended == 0, (tmp_path / "log").read_text(encoding="utf-8")
-
-
-def asset_names(port: int, patience: float) -> str:
-    """What the web server tells about assets, once its code location is loaded."""
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/graphql", b'{"query": "{assetNodes {assetKey {path}}}"}', {"Content-Type": "application/json"}
-    )
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            with urllib.request.urlopen(request) as answer:
-                names = answer.read().decode()
-            if "path" in names:
-                return str(names)
-        except (urllib.error.URLError, ConnectionError):
-            pass
-        assert time.monotonic() < deadline, "the web server does not answer"
-        time.sleep(0.5)
-
-
 def test_a_home_is_its_owners_alone_and_stays_so_inside_where_the_owner_opens_it(
     first_run: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
@@ -230,6 +175,79 @@ def test_a_home_is_its_owners_alone_and_stays_so_inside_where_the_owner_opens_it
     modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (home, *home.iterdir()) if path.is_dir()}
     assert modes.pop("landing") == modes.pop("published") == modes.pop("exports") == "0o755"
     assert modes == dict.fromkeys((home.name, "lake", "state", "dagster", "dbt", "tmp"), "0o700")
+
+
+@pytest.mark.parametrize("words", [["sample"], ["receive", "--host", "192.0.2.1"], ["ui", "--host", "192.0.2.1"]])
+def test_whichever_command_comes_first_makes_the_home_its_owners_alone(tmp_path: Path, words: list[str]) -> None:
+    home = tmp_path / "some" / "home"
+    command(home, *words, cwd=tmp_path, PAYWALLS_WEBHOOK_SECRET="whsec_0123456789abcdef")
+    assert modes_of(home) == {0o700}
+
+
+def test_dagster_and_runs_of_the_library_make_the_home_its_owners_alone(tmp_path: Path) -> None:
+    settings = load_settings(_env_file=None, warehouse_home=tmp_path / "served" / "home")
+    build_defs(settings)
+    assert modes_of(settings.home.root) == {0o700}
+    for number, hold in enumerate((Home.writing, Home.working)):
+        home = Home(tmp_path / str(number) / "home")
+        with hold(home):
+            assert modes_of(home.root) == {0o700}
+
+
+def modes_of(home: Path) -> set[int]:
+    """The permissions of the home and of what is in it for nobody else."""
+    return {folder.stat().st_mode & 0o777 for folder in Home(home).private_folders}
+
+
+def test_a_home_that_others_may_look_into_is_warned_about(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "landing" / "ledger").mkdir(parents=True)
+    home.chmod(0o755)
+    warning = f"Warning: other users of this machine may look into {home} (mode 755). To close it: chmod go-rw {home}\n"
+    assert warning in command(home, "sample").stderr
+    assert warning in command(home, "status").stdout
+    home.chmod(0o701)  # as the docs say, for readers of what is published
+    assert "Warning" not in command(home, "status").stdout
+    (home / "lake").chmod(0o755)
+    assert f"(mode 701). To close it: chmod go= {home}/lake\n" in command(home, "status").stdout
+    home.chmod(0o700)
+    assert "Warning" not in command(home, "status").stdout
+
+
+def test_status_on_a_home_that_can_only_be_read_says_what_it_can(
+    first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    home = Path(shutil.copytree(first_run[0], tmp_path / "home"))
+    writable = command(home, "status")
+    with read_only(home):
+        done = command(home, "status")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert AGO.sub("", done.stdout) == AGO.sub("", writable.stdout)
+    # A run that did not publish left a build file, of which the checks are told.
+    shutil.copy(home / "published" / "warehouse.duckdb", home / "warehouse.duckdb")
+    (home / ".run.lock").unlink()
+    with read_only(home):
+        done = command(home, "status")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Failed checks: none" in done.stdout
+        assert not (home / ".run.lock").exists()
+
+
+def test_status_says_which_part_of_a_home_it_cannot_read(first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    home = Path(shutil.copytree(first_run[0], tmp_path / "home"))
+    (home / "published" / "warehouse.duckdb").write_bytes(b"half a file")
+    shutil.rmtree(home / "lake" / "_manifests")
+    (home / "lake" / "_manifests").write_text("no folder", encoding="utf-8")
+    done = command(home, "status")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Last run: published" in done.stdout
+    assert re.search(r"^Failed checks: cannot be read: .*not a valid DuckDB", done.stdout, re.MULTILINE)
+
+
+def test_a_status_while_a_run_is_at_work_does_not_wait(first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    home = Path(shutil.copytree(first_run[0], tmp_path / "home"))
+    with Home(home).run_lock:
+        assert "Failed checks: a run is at work" in command(home, "status").stdout
 
 
 def test_a_second_run_is_refused_at_once_or_waits_as_asked(first_run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -20,7 +20,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
-from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
@@ -31,24 +30,14 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from dashboard.access import (
-    COOKIE,
-    LONGEST_PAUSE,
-    SECURITY_HEADERS,
-    SESSION_SECONDS,
-    WAITING,
-    Access,
-    Guard,
-    Sessions,
-    TooManyError,
-    Tries,
-    local_address,
-)
+from dashboard.access import access_of
 from dashboard.downloads import UNDER_WAY, Downloads, WrongDownloadError, download_address
 from dashboard.filters import Filters
 from exports.query import SliceRequest
 from orchestration.slice import write_to
 from paywall_warehouse.settings import Settings, load_settings
+from paywall_warehouse.web.guard import COOKIE, SECURITY_HEADERS, Guard, local_address
+from paywall_warehouse.web.login import PAUSE_SECONDS, SESSION_SECONDS, WAITING, Sessions, TooManyError, Tries
 from tests.command import COMMAND, environment
 
 PASSWORD = "correct horse battery"
@@ -80,12 +69,19 @@ class Recorded:
         self.pauses.append(seconds)
 
 
-def guarded(*, peer: str = "127.0.0.1", host: str = "localhost:8501", sessions: Sessions | None = None, **access: Any) -> TestClient:
+def guarded(
+    *,
+    peer: str = "127.0.0.1",
+    host: str = "localhost:8501",
+    listens_on: str = "127.0.0.1",
+    sessions: Sessions | None = None,
+    **settings: Any,
+) -> TestClient:
     """A browser before a door with something behind it; wrong passwords cost no time."""
-    app = Starlette(routes=[WebSocketRoute("/_stcore/stream", _stream), Route("/{path:path}", _said)])
-    password = access.get("password")
+    app = Starlette(routes=[WebSocketRoute("/_stcore/stream", _stream), Route("/{path:path}", _said, methods=["GET", "POST", "PUT"])])
+    password = settings.get("dashboard_password")
     tries = Tries(password, Recorded()) if password else None
-    door = Guard(app, Access(**(access | {"password": SecretStr(password) if password else None})), tries, sessions)
+    door = Guard(app, access_of(load_settings(_env_file=None, **settings), listens_on), tries, sessions)
     return TestClient(door, f"http://{host}", client=(peer, 50000), follow_redirects=False)
 
 
@@ -112,7 +108,11 @@ def logged_in(client: TestClient, **headers: str) -> TestClient:
 
 
 ALL, NONE, HEALTH_ONLY = [True] * 5, [False] * 5, [False, False, False, True, False]
-PROXY = {"header": "X-Forwarded-User", "proxies": ("127.0.0.1", "::1", "10.0.3.0/24")}
+PROXY = {
+    "dashboard_trusted_header": "X-Forwarded-User",
+    "dashboard_trusted_proxies": ("127.0.0.1", "::1", "10.0.3.0/24"),
+    "dashboard_hosts": ("warehouse.example",),
+}
 KNOWN = {"X-Forwarded-User": "ann"}
 
 
@@ -130,16 +130,25 @@ def test_a_name_that_is_not_the_servers_gets_nothing() -> None:
         assert seen(guarded(), Host=header) == NONE
 
 
-def test_the_address_that_is_listened_on_is_a_name_and_a_wildcard_is_any() -> None:
-    settings = load_settings(_env_file=None)
-    assert seen(guarded(host="192.168.1.5:8501", hosts=Access.of(settings, "192.168.1.5").hosts)) == ALL
-    assert seen(guarded(host="evil.example", hosts=Access.of(settings, "192.168.1.5").hosts)) == NONE
-    for wildcard in ("0.0.0.0", "::"):
-        assert seen(guarded(host="warehouse.lan", hosts=Access.of(settings, wildcard).hosts)) == ALL
+def test_the_address_that_is_listened_on_is_a_name() -> None:
+    assert seen(guarded(host="192.168.1.5:8501", listens_on="192.168.1.5")) == ALL
+    assert seen(guarded(host="evil.example", listens_on="192.168.1.5")) == NONE
+    assert seen(guarded(host="192.168.1.6", listens_on="192.168.1.5")) == NONE
+
+
+@pytest.mark.parametrize("wildcard", ["0.0.0.0", "::"])
+def test_on_all_addresses_any_address_is_a_name_and_others_have_to_be_stated(wildcard: str) -> None:
+    """A page elsewhere that gives its own name this machine's address still names itself."""
+    for host in ("192.168.1.5:8501", "[2001:db8::1]:8501", "localhost:8501"):
+        assert seen(guarded(host=host, listens_on=wildcard)) == ALL
+    client = guarded(host="warehouse.lan", listens_on=wildcard)
+    assert seen(client) == NONE
+    assert "DASHBOARD_HOSTS" in client.get("/").text
+    assert seen(guarded(host="Warehouse.lan:8501", listens_on=wildcard, dashboard_hosts="other.lan, warehouse.LAN")) == ALL
 
 
 def test_a_password_opens_everything_and_nothing_is_open_without() -> None:
-    client = guarded(host="warehouse.example", password=PASSWORD)
+    client = guarded(host="warehouse.example", dashboard_password=PASSWORD)
     assert seen(client) == HEALTH_ONLY
     assert seen(logged_in(client)) == ALL
 
@@ -157,9 +166,22 @@ def test_the_proxys_header_opens_everything_from_the_proxy_only() -> None:
     assert client.get("/login").status_code == 403
 
 
+def test_the_proxys_header_counts_for_the_servers_names_only() -> None:
+    """A page elsewhere that gives its own name this machine's address could state the header: its requests come from this machine."""
+    for host in ("localhost:8501", "127.0.0.1:8501", "warehouse.example", "WAREHOUSE.example:443"):
+        assert seen(guarded(host=host, **PROXY), **KNOWN) == ALL
+    for host in ("evil.example:8501", "warehouse.example.evil.example", "10.0.3.9"):
+        client = guarded(host=host, **PROXY)
+        assert seen(client, **KNOWN) == HEALTH_ONLY
+        assert "DASHBOARD_HOSTS" in client.get("/", headers=KNOWN).text
+    with_password = guarded(host="evil.example", dashboard_password=PASSWORD, **PROXY)
+    assert with_password.get(STATIC, headers=KNOWN).status_code == 401
+    assert with_password.get(PAGE, headers=KNOWN | BROWSER).headers["location"].startswith("/login?")
+
+
 def test_of_both_either_is_enough() -> None:
-    assert seen(guarded(password=PASSWORD, **PROXY), **KNOWN) == ALL
-    client = guarded(peer="10.9.9.9", password=PASSWORD, **PROXY)
+    assert seen(guarded(dashboard_password=PASSWORD, **PROXY), **KNOWN) == ALL
+    client = guarded(peer="10.9.9.9", dashboard_password=PASSWORD, **PROXY)
     assert seen(client, **KNOWN) == HEALTH_ONLY
     assert seen(logged_in(client)) == ALL
 
@@ -169,11 +191,47 @@ def test_a_page_of_another_origin_opens_no_websocket() -> None:
     assert streamed(client, Origin="http://localhost:8501")
     for origin in ("http://localhost:9999", "http://evil.example", "null", "https://localhost", ""):
         assert not streamed(client, Origin=origin)
-    assert not streamed(logged_in(guarded(password=PASSWORD)), Origin="http://localhost:9999")
+    assert not streamed(logged_in(guarded(dashboard_password=PASSWORD)), Origin="http://localhost:9999")
+
+
+OWN = "http://localhost:8501"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Origin": OWN}, 200),
+        ({"Origin": OWN, "Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://localhost:9999"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": ""}, 403),
+        ({"Origin": "file://localhost:8501"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+    ],
+)
+def test_a_page_of_another_origin_sends_nothing_but_plain_reads(headers: dict[str, str], status: int) -> None:
+    client = guarded()
+    assert client.post(PAGE, headers=headers).status_code == status
+    assert client.put(PAGE, headers=headers).status_code == status
+    assert client.get(PAGE, headers=headers).status_code == 200
+    right = urlencode({"password": PASSWORD})
+    logging_in = guarded(dashboard_password=PASSWORD).post("/login", content=right, headers=FORM | headers)
+    assert logging_in.status_code == (303 if status == 200 else 403)
+
+
+def test_two_origins_or_two_hosts_are_none() -> None:
+    client = guarded()
+    assert client.post(PAGE, headers=[("Origin", OWN), ("Origin", "http://evil.example")]).status_code == 403
+    assert client.get(PAGE, headers=[("Host", "localhost"), ("Host", "evil.example")]).status_code == 403
 
 
 def test_health_is_open_to_look_at_only() -> None:
-    client = guarded(password=PASSWORD)
+    client = guarded(dashboard_password=PASSWORD)
     assert client.post(HEALTH).status_code == 401
     assert client.get("/_stcore/health/").status_code == 401
     assert client.get("/_stcore/metrics").status_code == 401
@@ -183,7 +241,7 @@ def test_health_is_open_to_look_at_only() -> None:
 
 
 def test_a_browser_is_led_to_the_login_and_back() -> None:
-    client = guarded(password=PASSWORD)
+    client = guarded(dashboard_password=PASSWORD)
     led = client.get(PAGE, headers=BROWSER)
     assert (led.status_code, led.headers["cache-control"]) == (303, "no-store")
     assert parse_qs(urlsplit(led.headers["location"]).query) == {"next": [PAGE]}
@@ -204,18 +262,18 @@ def test_a_browser_is_led_to_the_login_and_back() -> None:
 )  # fmt: skip
 def test_the_login_leads_nowhere_else(wanted: str) -> None:
     assert local_address(wanted) == "/"
-    client = guarded(password=PASSWORD)
+    client = guarded(dashboard_password=PASSWORD)
     answer = client.post("/login", content=urlencode({"password": PASSWORD, "next": wanted}), headers=FORM)
     assert answer.headers["location"] == "/"
     assert 'name="next" type="hidden" value="/"' in client.get("/login", params={"next": wanted}).text
 
 
 def test_the_login_page_escapes_what_it_is_given() -> None:
-    assert "<b>" not in guarded(password=PASSWORD).get('/login?next=/"><b>&x=1').text
+    assert "<b>" not in guarded(dashboard_password=PASSWORD).get('/login?next=/"><b>&x=1').text
 
 
 def test_the_cookie_is_for_this_server_alone_and_secure_behind_https() -> None:
-    client = guarded(password=PASSWORD)
+    client = guarded(dashboard_password=PASSWORD)
     plain = client.post("/login", content=urlencode({"password": PASSWORD}), headers=FORM).headers["set-cookie"]
     assert re.fullmatch(rf"{COOKIE}=\d+\.\w{{32}}\.\w{{64}}; HttpOnly; Max-Age=43200; Path=/; SameSite=lax", plain)
     by_https = client.post("/login", content=urlencode({"password": PASSWORD}), headers=FORM | {"X-Forwarded-Proto": "https"})
@@ -225,7 +283,7 @@ def test_the_cookie_is_for_this_server_alone_and_secure_behind_https() -> None:
 def test_a_forged_an_expired_and_a_logged_out_cookie_open_nothing() -> None:
     now = 1_000_000.0
     sessions = Sessions(lambda: now)
-    client = guarded(password=PASSWORD, sessions=sessions)
+    client = guarded(dashboard_password=PASSWORD, sessions=sessions)
     cookie = sessions.new()
     end, name, signature = cookie.split(".")
     forged = [
@@ -254,7 +312,7 @@ def test_a_forged_an_expired_and_a_logged_out_cookie_open_nothing() -> None:
 
 
 def test_a_wrong_password_is_told_and_neither_it_nor_the_right_one_is_repeated(caplog: pytest.LogCaptureFixture) -> None:
-    client = guarded(password=PASSWORD)
+    client = guarded(dashboard_password=PASSWORD)
     answer = client.post("/login", content=urlencode({"password": "hunter2<b>", "next": "/users"}), headers=FORM)
     assert answer.status_code == 401
     assert '<p role="alert" id="fault">This is not the password.</p>' in answer.text
@@ -268,7 +326,7 @@ def test_a_wrong_password_is_told_and_neither_it_nor_the_right_one_is_repeated(c
 
 
 def test_what_is_no_form_of_the_login_is_refused() -> None:
-    client = guarded(password=PASSWORD)
+    client = guarded(dashboard_password=PASSWORD)
     right = urlencode({"password": PASSWORD})
     assert client.post("/login", content=right, headers={"Content-Type": "text/plain"}).status_code == 400
     assert client.post("/login", content=right + "&x=" + "y" * 20_000, headers=FORM).status_code == 400
@@ -277,15 +335,8 @@ def test_what_is_no_form_of_the_login_is_refused() -> None:
     assert client.put("/login", content=right, headers=FORM).status_code == 405
 
 
-def test_guesses_take_turns_and_longer_and_longer() -> None:
-    async def guess() -> None:
-        pause = Recorded()
-        tries = Tries(PASSWORD, pause)
-        assert not any([await tries.is_right(f"guess {number}") for number in range(6)])
-        assert pause.pauses == [0.5, 1, 2, 4, LONGEST_PAUSE, LONGEST_PAUSE]
-        assert await tries.is_right(PASSWORD)
-        assert not await tries.is_right("another")
-        assert pause.pauses[6:] == [0.5]
+def test_guesses_take_turns() -> None:
+    """Two a second, over however many connections."""
 
     async def crowd() -> None:
         held = asyncio.Event()
@@ -296,23 +347,105 @@ def test_guesses_take_turns_and_longer_and_longer() -> None:
             await held.wait()
 
         tries = Tries(PASSWORD, pause)
-        tasks = [asyncio.create_task(tries.is_right(f"guess {number}")) for number in range(WAITING)]
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert len(begun) == 1
-        for _ in range(100):
-            with pytest.raises(TooManyError):
-                await tries.is_right(PASSWORD)
+        tasks = [asyncio.create_task(tries.is_right(f"guess {number}")) for number in range(20)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert begun == [PAUSE_SECONDS] == [0.5]
         held.set()
-        assert await asyncio.gather(*tasks) == [False] * WAITING
+        assert await asyncio.gather(*tasks) == [False] * 20
+        assert begun == [0.5] * 20
         assert await tries.is_right(PASSWORD)
 
-    asyncio.run(guess())
     asyncio.run(crowd())
 
 
+async def after(guesses: int, address: str, *, wait_for: str) -> int:
+    """After how many more pauses somebody gets in who knows the password, while others guess from `address` again and again."""
+    pauses = 0
+
+    async def pause(_: float) -> None:
+        nonlocal pauses
+        pauses += 1
+        await asyncio.sleep(0)
+
+    tries = Tries(PASSWORD, pause)
+
+    async def guess_on() -> None:
+        while True:
+            with suppress(TooManyError):
+                await tries.is_right("guess", address)
+            await asyncio.sleep(0)
+
+    guessing = [asyncio.create_task(guess_on()) for _ in range(guesses)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    before = pauses
+    assert await tries.is_right(PASSWORD, wait_for)
+    waited = pauses - before
+    for task in guessing:
+        task.cancel()
+    await asyncio.gather(*guessing, return_exceptions=True)
+    return waited
+
+
+def test_eight_who_guess_do_not_lock_out_the_ninth_who_knows_the_password() -> None:
+    """Through a proxy all come from one address: the ninth waits for those before it, 4 s, and no longer."""
+    assert asyncio.run(after(8, "127.0.0.1", wait_for="127.0.0.1")) <= 8
+
+
+def test_a_crowd_at_one_address_keeps_nobody_elsewhere_waiting() -> None:
+    assert asyncio.run(after(3 * WAITING, "10.0.0.1", wait_for="10.0.0.2")) <= 2
+
+
+def test_who_gives_up_waiting_keeps_nobody_waiting() -> None:
+    async def give_up() -> None:
+        held = asyncio.Event()
+
+        async def pause(_: float) -> None:
+            await held.wait()
+
+        tries = Tries(PASSWORD, pause)
+        tasks = [asyncio.create_task(tries.is_right("guess")) for _ in range(3)]
+        await asyncio.sleep(0)
+        knows = asyncio.create_task(tries.is_right(PASSWORD))
+        await asyncio.sleep(0)
+        for task in tasks[1:]:
+            task.cancel()
+        tasks[0].cancel()
+        assert await asyncio.wait_for(knows, 5)
+        assert await asyncio.wait_for(tries.is_right(PASSWORD), 5)
+
+    asyncio.run(give_up())
+
+
+def test_more_than_can_be_heard_in_a_minute_are_told_to_come_again() -> None:
+    async def crowd() -> None:
+        held = asyncio.Event()
+
+        async def pause(_: float) -> None:
+            await held.wait()
+
+        tries = Tries(PASSWORD, pause)
+        tasks = [asyncio.create_task(tries.is_right("guess", "10.0.0.1")) for _ in range(WAITING + 1)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        with pytest.raises(TooManyError):
+            await tries.is_right(PASSWORD, "10.0.0.1")
+        held.set()
+        assert await asyncio.gather(*tasks) == [False] * (WAITING + 1)
+
+    asyncio.run(crowd())
+
+
+def test_a_trusted_proxy_says_who_guesses(caplog: pytest.LogCaptureFixture) -> None:
+    wrong = urlencode({"password": "no such password"})
+    for peer, forwarded in (("127.0.0.1", "10.9.9.9, 192.168.1.7"), ("10.1.1.1", "192.168.1.8"), ("127.0.0.1", "ann\x1b[31m")):
+        guarded(peer=peer, dashboard_password=PASSWORD).post("/login", content=wrong, headers=FORM | {"X-Forwarded-For": forwarded})
+    assert caplog.messages == [f"A wrong password was tried from {address}." for address in ("192.168.1.7", "10.1.1.1", "127.0.0.1")]
+
+
 def test_every_answer_has_the_security_headers() -> None:
-    client = guarded(password=PASSWORD)
+    client = guarded(dashboard_password=PASSWORD)
     for answer in (
         client.get("/login"),
         client.get(STATIC),
@@ -533,9 +666,9 @@ enableAgentApi = true
 SERVER = """
 import logging, sys
 from pathlib import Path
-from dashboard.server import application, server_of
-from paywall_warehouse.listening import listen
+from dashboard.server import application
 from paywall_warehouse.settings import load_settings
+from paywall_warehouse.web.server import listen, server_of
 logging.basicConfig(level=logging.WARNING)
 with listen("127.0.0.1", 0) as listener:
     print(listener.getsockname()[1], file=sys.stderr, flush=True)

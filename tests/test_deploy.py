@@ -75,7 +75,7 @@ def test_every_variable_is_explained() -> None:
     # What the launchers that are commented out hand on.
     named |= set(re.findall(r"^#       - (\w+)$", text_of("dagster.yaml"), re.MULTILINE))
     docs = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("operations.md", "scale.md"))
-    assert len(named) == 7
+    assert len(named) == 8
     assert [name for name in sorted(named) if f"`{name}`" not in docs] == []
 
 
@@ -83,9 +83,14 @@ def test_the_services_get_the_variables_that_the_settings_name() -> None:
     services = yaml_of("compose.yaml")["services"]
     postgres, server = (set(re.findall(r"\{env: (\w+)\}", text_of(file))) for file in ("dagster.yaml", "workspace.yaml"))
     assert set(services["code-server"]["environment"]) == postgres
-    for name in ("webserver", "daemon"):
-        assert set(services[name]["environment"]) == postgres | server
+    assert set(services["daemon"]["environment"]) == postgres | server
+    assert set(services["webserver"]["environment"]) == postgres | server | {"DAGSTER_UI_HOSTS"}
     assert {one["command"][0] for one in services.values() if "command" in one} == set(services_of_the_entrypoint())
+
+
+def test_no_service_starts_dagsters_web_server_without_the_guard() -> None:
+    assert services_of_the_entrypoint()["webserver"].startswith("paywall-warehouse ui --workspace ")
+    assert "dagster-webserver" not in text_of("entrypoint")
 
 
 def test_the_containerfile_copies_what_is_there_and_all_of_the_code() -> None:

@@ -1,6 +1,5 @@
 """Faults of the machine in the middle of a run: a full disk, a home that is not ours to write, a clock that jumps back."""
 
-import os
 import re
 import resource
 import shutil
@@ -31,6 +30,7 @@ from tests.builders import charge, deposit, land, ledger_file
 from tests.command import COMMAND, environment
 from tests.crash_drill import differences, faults_of_readers, left_overs, outcome, undisturbed
 from tests.harness import RunResult, run_pipeline
+from tests.shared import read_only
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]
 
@@ -167,24 +167,6 @@ def test_a_full_disk_fails_the_run_in_words_and_the_next_one_makes_up_for_it(
 
 
 # -------------------------------------------------------------------------------------------------- not ours to write
-
-
-@contextmanager
-def read_only(folder: Path) -> Iterator[None]:
-    """A folder that nobody may write to: for root, whom no permission stops, a mount."""
-    if os.geteuid():
-        folder.chmod(0o555)
-        yield
-        folder.chmod(0o755)
-        return
-    for arguments in (["--bind", str(folder)], ["-o", "remount,bind,ro"]):
-        mounted = subprocess.run(["mount", *arguments, str(folder)], capture_output=True, text=True, check=False)
-        if mounted.returncode:
-            pytest.skip(f"nothing can be mounted here: {mounted.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_a_home_that_cannot_be_written_is_told_in_a_sentence(published: Path, tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ from ingestion.receiver.app import Receiver
 from ingestion.receiver.limits import Limits
 from ingestion.receiver.segments import seal_open_segments
 from ingestion.receiver.server import server_of
-from paywall_warehouse.listening import listen
 from paywall_warehouse.settings import load_settings
+from paywall_warehouse.web.server import listen
 from tests.builders import delivered, event
 from tests.command import COMMAND, environment
 from tests.harness import run_pipeline
@@ -152,9 +152,14 @@ def test_a_delivery_is_on_the_disk_when_it_is_acknowledged(landing: Path, port: 
 
 
 def test_any_path_is_taken_because_a_proxy_may_leave_any(port: int) -> None:
-    for number, path in enumerate(("/hooks/paywalls?x=1", "http://h/hook", "*", "/a%0Ab", "//", "/health/")):
+    for number, path in enumerate(("/hooks/paywalls?x=1", "http://h/hook", "*", "/a%0Ab", "//", "/health/", "/health")):
         assert post(port, usage(number), path=path).status == 200
     assert post(port, usage(9), Content_Encoding="Identity").status == 200
+
+
+def test_headers_are_bounded_also_where_they_arrive_in_one_piece(port: int) -> None:
+    assert post(port, usage(1), X_More="a" * 30_000).status == 200
+    assert post(port, usage(2), X_More="a" * 33_000).status == 400
 
 
 def test_what_is_signed_and_no_event_is_kept_and_rejected_by_the_load_with_its_text(landing: Path, port: int) -> None:

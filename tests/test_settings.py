@@ -34,6 +34,9 @@ from paywall_warehouse.settings import SettingsError, load_settings, settings_wa
         ("TOP_UP_LINK", "https://example.com/{user_id}/{token}", "with {user_id}"),
         ("TOP_UP_LINK", "https://example.com/{user_id}}", "with {user_id}"),
         ("DAGSTER_UI_URL", "localhost:3000", "allowed: an http or https address"),
+        ("DASHBOARD_HOSTS", "https://warehouse.example.com", "names of hosts without ports"),
+        ("DAGSTER_UI_HOSTS", "warehouse.example.com:443", "names of hosts without ports"),
+        ("DAGSTER_UI_HOSTS", "*", "names of hosts without ports"),
         ("DUCKDB_THREADS", "0", "greater than or equal to 1"),
     ],
 )
@@ -49,6 +52,23 @@ def test_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIPE_API_KEY", "rk_live_very_secret")
     assert "very_secret" not in repr(load_settings())
     assert "very_secret" not in str(load_settings().tool_environment())
+
+
+SECRET = "whsec_0123456789abcdef"
+
+
+@pytest.mark.parametrize("secret", [",", ",,", "x", "1234567", f"{SECRET},", f",{SECRET}", f"{SECRET},x", f"a,{SECRET}"])
+def test_a_webhook_secret_that_anybody_could_guess_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    monkeypatch.setenv("PAYWALLS_WEBHOOK_SECRET", secret)
+    with pytest.raises(SettingsError, match=r"PAYWALLS_WEBHOOK_SECRET is not allowed: .* 8 characters or more") as refused:
+        load_settings()
+    assert SECRET not in str(refused.value)
+
+
+def test_several_webhook_secrets_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    for secret in ("12345678", "whsec_0123456789abcdef,whsec_of_another"):
+        monkeypatch.setenv("PAYWALLS_WEBHOOK_SECRET", secret)
+        assert load_settings().paywalls_webhook_secret is not None
 
 
 def test_a_cluster_over_https_has_a_name_and_a_token(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ingestion.receiver.deliveries import delivery
@@ -25,6 +24,7 @@ from ingestion.receiver.limits import Limits
 from ingestion.receiver.segments import SegmentWriter, seal_open_segments
 from ingestion.receiver.signatures import SIGNATURE, TIMESTAMP, is_signed, is_too_old, keys_of
 
+HEALTH = "/health"
 RETRY_AFTER_SECONDS = "30"
 # One line for each kind of refusal in so many seconds: whoever floods the receiver does not fill the log.
 TELL_EVERY_SECONDS = 60.0
@@ -57,15 +57,23 @@ class Receiver:
 
     def application(self) -> Starlette:
         """The application, for any ASGI server."""
-        application = Starlette(routes=[Route("/health", self._health, methods=["GET"])], lifespan=self._lifespan)
-        # Whatever path a proxy leaves, in whatever form: a delivery that is answered 404 would be lost.
+        application = Starlette(lifespan=self._lifespan)
+        # Whatever path a proxy leaves, `/health` included: a delivery that is answered 404 would be lost.
         application.router.default = self._anywhere
         application.router.redirect_slashes = False
         return application
 
     async def _anywhere(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        response = await self._receive(request) if request.method == "POST" else _answer(405, "deliveries are posted")
+        if sum(len(name) + len(value) for name, value in request.headers.raw) > self._limits.header_bytes:
+            # What arrives in one piece is longer than the server's own bound.
+            response = _answer(400, f"the headers have more than {self._limits.header_bytes} bytes")
+        elif request.method == "POST":
+            response = await self._receive(request)
+        elif request.method in ("GET", "HEAD") and request.url.path == HEALTH:
+            response = self._health()
+        else:
+            response = _answer(405, "deliveries are posted", {"Allow": "POST"})
         await response(scope, receive, send)
 
     @asynccontextmanager
@@ -77,7 +85,7 @@ class Receiver:
         self._journal.end()
         await writing
 
-    async def _health(self, _: Request) -> Response:
+    def _health(self) -> Response:
         """200 while deliveries can be stored; 503 where the last ones could not."""
         is_well = self._journal.fault is None
         state = {"status": "ok" if is_well else "cannot write", "held_bytes": self._held_bytes, **self._counts}
@@ -137,6 +145,7 @@ class Receiver:
         return _answer(refusal.status, refusal.words)
 
 
-def _answer(status: int, words: str) -> Response:
-    comes_again = status == 429 or status >= 500
-    return JSONResponse({"stored": False, "reason": words}, status, {"Retry-After": RETRY_AFTER_SECONDS} if comes_again else {})
+def _answer(status: int, words: str, headers: dict[str, str] | None = None) -> Response:
+    if status == 429 or status >= 500:
+        headers = {"Retry-After": RETRY_AFTER_SECONDS}
+    return JSONResponse({"stored": False, "reason": words}, status, headers)
