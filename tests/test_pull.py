@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,15 @@ def states(everything: State, tmp_path_factory: pytest.TempPathFactory) -> dict[
         # The same as `emptied`, but by an exporter that knows of nothing before: every revision is 1, and paths are used again.
         anew = exported(copied(emptied.home, folder / "anew"))
         wider = later(emptied, folder / "wider", "alter table marts.fct_ledger_entries add column note varchar default 'n'")
-    return {"first": first, "restated": restated, "emptied": emptied, "anew": anew, "wider": wider}
+        # As `erase` leaves it: under a pseudonym, and noted.
+        erased = later(
+            restated,
+            folder / "erased",
+            *(f"update marts.{MARTS[name]} set user_id = 'erased-1' where user_id = 'alice'" for name in TWO),
+            "insert into ops.erasures select * replace ('erased-1' as pseudonym, timestamptz '2026-12-01 00:00:00+00' as erased_at)"
+            " from (select null::varchar as pseudonym, null::timestamptz as erased_at)",
+        )
+    return {"first": first, "restated": restated, "emptied": emptied, "anew": anew, "wider": wider, "erased": erased}
 
 
 @pytest.fixture
@@ -1140,6 +1149,98 @@ def test_a_view_in_the_way_is_said_in_words(source: Path, mirror: Path, tables: 
     pull(str(source), mirror, datasets=["ledger"])
     with pytest.raises(PullError, match=r"(?s)ledger cannot be loaded: .*View"):
         list(load_into(mirror, tables))
+
+
+# ---------------------------------------------------------------------------------------------- a person who was erased
+
+
+OWN = """
+create table notes (id integer primary key, words varchar default 'n');
+insert into notes values (1, 'mine');
+create index by_words on notes (words);
+create view spent as select user_id, sum(revenue) as revenue from ledger group by 1;
+create macro twice(x) as 2 * x;
+create schema s; create table s.t as select 1.5::decimal(38, 12) as d;
+"""
+
+
+def erased_id_is_in(file: Path) -> bool:
+    """Whether any page of the file says `alice`, used or free; no other text of the two datasets does."""
+    return b"alice" in file.read_bytes()
+
+
+@pytest.mark.parametrize("pieces", [[TWO], [("ledger",), ("users",)]], ids=["at once", "one by one"])
+def test_a_file_is_written_anew_when_a_person_was_erased(
+    states: dict[str, State], source: Path, mirror: Path, tables: Path, pieces: list[tuple[str, ...]]
+) -> None:
+    become(source, states["restated"])
+    brought(source, mirror, tables)
+    with duckdb.connect(str(tables)) as connection:
+        connection.execute(OWN)
+    assert erased_id_is_in(tables)
+    become(source, states["erased"])
+    for piece in pieces:
+        pull(str(source), mirror, datasets=piece)
+        lines = list(load_into(mirror, tables, datasets=piece))
+        assert lines[-1] == f"{tables}: written anew, without what was erased"
+    assert not erased_id_is_in(tables)
+    assert sorted(one.name for one in tables.parent.iterdir()) == ["mirror", "source", "tables.duckdb"]
+    for name in TWO:
+        assert_table_is_mart(tables, states["erased"].home, name)
+    with duckdb.connect(str(tables)) as connection:
+        assert connection.execute("select twice(id), words, d from notes, s.t").fetchall() == [(2, "mine", Decimal("1.5"))]
+        assert ("erased-1",) in connection.execute("select user_id from spent").fetchall()
+        with pytest.raises(duckdb.ConstraintException):
+            connection.execute("insert into notes values (1, 'twice')")
+    # Another time there is nothing to do.
+    inode = tables.stat().st_ino
+    assert brought(source, mirror, tables) == {"ledger": "unchanged", "users": "unchanged"}
+    assert tables.stat().st_ino == inode
+
+
+def test_a_new_file_is_not_written_twice_for_an_erasure_before_it(
+    states: dict[str, State], source: Path, mirror: Path, tables: Path
+) -> None:
+    become(source, states["erased"])
+    pull(str(source), mirror)
+    assert [line.split(": ")[1] for line in load_into(mirror, tables)] == ["ledger", "users"]
+
+
+def test_a_file_of_a_version_that_knew_of_no_erasures_is_written_anew(
+    states: dict[str, State], source: Path, mirror: Path, tables: Path
+) -> None:
+    become(source, states["restated"])
+    brought(source, mirror, tables)
+    with duckdb.connect(str(tables)) as connection:
+        for column in ("erased_at", "file_erased_at"):
+            connection.execute(f"alter table paywall_pull.datasets drop column {column}")
+    become(source, states["erased"])
+    brought_lines = [pull(str(source), mirror), *load_into(mirror, tables)]
+    assert str(brought_lines[-1]).endswith("written anew, without what was erased")
+    assert not erased_id_is_in(tables)
+
+
+def test_a_rewrite_that_was_cut_short_is_made_up_for(
+    states: dict[str, State], source: Path, mirror: Path, tables: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become(source, states["restated"])
+    brought(source, mirror, tables)
+    become(source, states["erased"])
+    pull(str(source), mirror)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(into.shutil, "copymode", full)
+        with pytest.raises(PullError, match="may still hold the id of a person who was erased"):
+            list(load_into(mirror, tables))
+    assert_table_is_mart(tables, states["erased"].home, "ledger")
+    assert erased_id_is_in(tables)
+    assert [line.split(": ", 1)[1] for line in load_into(mirror, tables)] == [
+        "ledger: unchanged", "users: unchanged", "written anew, without what was erased",
+    ]  # fmt: skip
+    assert not erased_id_is_in(tables)
 
 
 def test_csv_alone_cannot_be_loaded(source: Path, mirror: Path, tables: Path) -> None:
