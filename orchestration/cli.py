@@ -236,6 +236,9 @@ def pull(
     into: Annotated[
         Path | None, typer.Option("--into", help="A DuckDB file, of which a table for each dataset is kept up to date.", metavar="FILE")
     ] = None,
+    trust_sizes: Annotated[
+        bool, typer.Option("--trust-sizes", help="Do not read the files of the folder again: the right size is enough.")
+    ] = False,
 ) -> None:
     """Mirror an export: fetch the files that changed, verify them, and say what changed."""
     from exports.client import PullError, told
@@ -244,7 +247,7 @@ def pull(
 
     fault: PullError | None = None
     try:
-        done = mirror(uri, folder, datasets=datasets, formats=encodings, tell=_say)
+        done = mirror(uri, folder, datasets=datasets, formats=encodings, trust_sizes=trust_sizes, tell=_say)
     except PullError as error:
         fault, done = error, error.pulled
     for pulled in done:

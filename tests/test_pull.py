@@ -140,9 +140,9 @@ def on_fetch(monkeypatch: pytest.MonkeyPatch, do: Callable[[str], object]) -> No
     """Have something happen before each file that is fetched."""
     fetch = client._Source.fetch
 
-    def told_before(self: client._Source, path: str, partial: Path) -> None:
+    def told_before(self: client._Source, path: str, partial: Path, length: int) -> None:
         do(path)
-        fetch(self, path, partial)
+        fetch(self, path, partial, length)
 
     monkeypatch.setattr(client._Source, "fetch", told_before)
 
@@ -302,6 +302,40 @@ def test_a_file_of_the_mirror_that_somebody_spoiled_is_fetched_again(
     pull(str(source), mirror)
     assert fetched == [OLD]
     assert files(mirror) == contents(source)
+
+
+def test_a_file_of_the_mirror_that_is_damaged_and_has_its_size_is_fetched_again(source: Path, mirror: Path, fetched: list[str]) -> None:
+    pull(str(source), mirror)
+    damaged = mirror / "v1" / OLD
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    fetched.clear()
+    # Who trusts sizes does not read the file.
+    assert [one.files for one in pull(str(source), mirror, trust_sizes=True)] == [0, 0]
+    assert fetched == []
+    assert damaged.read_bytes() == content
+    assert [one.files for one in pull(str(source), mirror)] == [1, 0]
+    assert fetched == [OLD]
+    assert files(mirror) == contents(source)
+
+
+def test_sizes_are_trusted_of_files_that_the_manifest_of_the_mirror_names(states: dict[str, State], source: Path, mirror: Path) -> None:
+    pull(str(source), mirror)
+    become(source, states["anew"])
+    # The third day has other rows, in a file of the same name: the digest that was verified is another one.
+    pull(str(source), mirror, trust_sizes=True)
+    assert files(mirror) == contents(source)
+
+
+def test_what_the_disk_cannot_hold_is_not_begun(source: Path, mirror: Path, fetched: list[str]) -> None:
+    def edit(manifest: dict[str, Any]) -> None:
+        manifest["partitions"][1]["files"][0]["bytes"] = 10**18
+
+    rewrite(source, "ledger", edit)
+    with pytest.raises(PullError, match=rf"^{mirror}/v1/ledger needs .*, and the disk has .* left\. Make room"):
+        pull(str(source), mirror)
+    assert fetched == [path for path in fetched if path.startswith("users/")]
 
 
 def test_a_spoiled_manifest_of_the_mirror_is_replaced_and_no_file_fetched(source: Path, mirror: Path, fetched: list[str]) -> None:
@@ -551,11 +585,11 @@ def test_a_network_fault_while_a_file_is_continued_loses_nothing_of_it(
     left = left_over(source, mirror, OLD, whole[:-1])
     continue_, faults = client._Source._continue, itertools.count()
 
-    def faulty(self: client._Source, path: str, partial: Path) -> None:
+    def faulty(self: client._Source, path: str, partial: Path, length: int) -> None:
         if next(faults) < 2:
             raise ConnectionResetError("reset by peer")
         assert left.stat().st_size == len(whole) - 1
-        continue_(self, path, partial)
+        continue_(self, path, partial, length)
 
     monkeypatch.setattr(client._Source, "_continue", faulty)
     pull(str(source), mirror)
@@ -679,10 +713,10 @@ SLOWLY = """
 import sys, time
 from exports import client
 fetch = client._Source.fetch
-def slowly(self, path, partial):
+def slowly(self, path, partial, length):
     print(path, flush=True)
     time.sleep(0.05)
-    fetch(self, path, partial)
+    fetch(self, path, partial, length)
 client._Source.fetch = slowly
 client.DOWNLOADS_AT_ONCE = 2
 client.pull(sys.argv[1], sys.argv[2])
@@ -735,7 +769,7 @@ def test_whenever_an_export_happens_the_mirror_is_of_one_publication(
                 become(source, states["restated"])
 
     read = client._Source.read
-    monkeypatch.setattr(client._Source, "read", lambda self, path: (on_read(), read(self, path))[1])
+    monkeypatch.setattr(client._Source, "read", lambda self, path, limit: (on_read(), read(self, path, limit))[1])
     on_fetch(monkeypatch, on_read)
     ends = []
     for when in range(len(contents(source)) + 1):
