@@ -167,6 +167,8 @@ def pull(
     from. Files of the mirror are verified by their SHA-256; `trust_sizes` looks at the sizes of those that its manifest names. `tell` hears
     of progress. Raises `PullError`.
     """
+    if "://" in str(folder):
+        raise PullError(f"{shown_uri(str(folder))} is no folder on this machine, which a mirror is", is_wrong_usage=True)
     source, mirror = _Source.of(uri), Path(folder) / ROOT
     options = _Options(formats or None, trust_sizes, tell)
     done: dict[str, Pulled] = {}

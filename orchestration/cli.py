@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from paywall_warehouse.errors import is_from_outside, words_of
 from paywall_warehouse.settings import Settings, SettingsError, load_settings
 
 NOT_PUBLISHED, WRONG_USAGE = 1, 2
@@ -42,6 +43,11 @@ def main() -> None:
         sys.exit(WRONG_USAGE)
     except KeyboardInterrupt:
         _say("Interrupted.")
+        sys.exit(NOT_PUBLISHED)
+    except Exception as error:
+        if not is_from_outside(error):
+            raise
+        _say(words_of(error))
         sys.exit(NOT_PUBLISHED)
 
 
@@ -197,14 +203,16 @@ def export(
     where: Annotated[
         list[str] | None,
         typer.Option(
-            "--where", help="column=value, column>=value, column<value or 'column in a,b'; all have to hold.", metavar="CONDITION"
+            "--where",
+            help="column=value, with != > >= < <= in place of =, or 'column in a,b'; all have to hold.",
+            metavar="CONDITION",
         ),
     ] = None,
     encoding: Annotated[
         str | None, typer.Option("--format", help="csv, parquet or jsonl; else what the name of the file says, else csv.", metavar="FORMAT")
     ] = None,
     output: Annotated[
-        str, typer.Option("--output", help="A file, compressed if its name ends in .gz, or - for stdout.", metavar="FILE|-")
+        str, typer.Option("--output", help="A file, compressed if its name ends in .gz or .zst, or - for stdout.", metavar="FILE|-")
     ] = "-",
 ) -> None:
     """Write one slice of the published warehouse to a file or to standard output, sorted as the dataset is."""
@@ -221,7 +229,7 @@ def export(
     except WrongSliceError as error:
         raise WrongUsageError(str(error)) from error
     except (NotPublishedError, OSError, duckdb.Error) as error:
-        _say(f"{request.dataset} was not exported: {error}")
+        _say(f"{request.dataset} was not exported: {words_of(error)}")
         raise typer.Exit(NOT_PUBLISHED) from error
 
 

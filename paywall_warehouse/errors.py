@@ -30,3 +30,14 @@ def words_of(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """Return an exception as a line: SQLAlchemy adds the statement and a link, DuckDB the statement."""
     return words_of(error).partition("\n")[0]
+
+
+# Libraries whose errors tell of a disk, a network or a store; and those of DuckDB's that tell of a mistake in SQL, which is ours.
+OUTSIDE = {"adlfs", "aiobotocore", "aiohttp", "azure", "botocore", "duckdb", "fsspec", "gcsfs", "google", "requests", "s3fs", "sqlalchemy"}
+OUR_SQL = {"BinderException", "CatalogException", "InternalException", "NotImplementedException", "ParserException", "SyntaxException"}
+
+
+def is_from_outside(error: BaseException) -> bool:
+    """Return whether an exception tells of the machine or of a store, not of a mistake in this program."""
+    kind = type(error)
+    return isinstance(error, OSError) or (kind.__module__.partition(".")[0] in OUTSIDE and kind.__name__ not in OUR_SQL)

@@ -432,6 +432,20 @@ def test_a_place_without_an_export_is_wrong_usage(tmp_path: Path, mirror: Path) 
     assert error.value.is_wrong_usage
 
 
+@pytest.mark.parametrize("uri", ["s3:/bucket", "s3:bucket", "gs:/bucket/exports", "s3//bucket", "file:/srv"])
+def test_a_url_that_lacks_a_slash_is_wrong_usage(mirror: Path, uri: str) -> None:
+    with pytest.raises(PullError, match=rf"^{uri} cannot be opened: allowed: a URL, (s3|gs|file):// and what follows") as error:
+        pull(uri, mirror)
+    assert error.value.is_wrong_usage
+    assert not mirror.exists()
+
+
+def test_a_mirror_is_on_this_machine(source: Path) -> None:
+    with pytest.raises(PullError, match=r"^s3://bucket/mirror is no folder on this machine") as error:
+        pull(str(source), "s3://bucket/mirror")
+    assert error.value.is_wrong_usage
+
+
 def test_a_mirror_that_cannot_be_written_is_said_in_words(source: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(PullError, match=rf"^{tmp_path}/file cannot be written: .*Not a directory") as error:
