@@ -38,7 +38,8 @@ def test_a_value_that_is_not_allowed_is_refused_by_name(monkeypatch: pytest.Monk
 
 
 BROKEN_URLS = [
-    "s3:/bucket", "s3:bucket", "s3//bucket/x", "s3:///bucket", "gs:/bucket", "gs:bucket", "abfs:/c", "S3:/bucket", "file:/srv/x", " s3:/b", "s3:",
+    "s3:/bucket", "s3:bucket", "s3//bucket/x", "s3:///bucket", "gs:/bucket", "gs:bucket", "abfs:/c", "S3:/bucket", "file:/srv/x",
+    " s3:/b", "s3:",
 ]  # fmt: skip
 
 
@@ -61,7 +62,7 @@ def test_paths_and_urls_stay_what_they_are(monkeypatch: pytest.MonkeyPatch, uri:
 
 def test_the_home_is_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAREHOUSE_HOME", "s3://bucket/home")
-    with pytest.raises(SettingsError, match="WAREHOUSE_HOME .*: allowed: a folder on this machine"):
+    with pytest.raises(SettingsError, match=r"WAREHOUSE_HOME .*: allowed: a folder on this machine"):
         load_settings(_env_file=None)
 
 
