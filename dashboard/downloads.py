@@ -27,6 +27,7 @@ from dashboard.filters import (
     of_chosen_users,
     user_conditions,
 )
+from exports.compression import Compression
 from exports.encoding import Encoding
 from exports.filters import Filter, WrongSliceError
 from exports.publication import NotPublishedError
@@ -189,7 +190,8 @@ class Downloads:
         await answer(scope, receive, send)
 
     def _write(self, download: Download, file: Path) -> None:
-        write_slice(self._settings, download.request, download.encoding, file, compress=download.compress, spill=file.with_name("spill"))
+        compression: Compression | None = ".gz" if download.compress else None
+        write_slice(self._settings, download.request, download.encoding, file, compression=compression, spill=file.with_name("spill"))
 
 
 async def _send_file(file: Path, download: Download, send: Send) -> None:

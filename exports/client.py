@@ -4,8 +4,9 @@
     for pulled in pull("s3://bucket/exports", "mirror", datasets=["ledger"], formats=["parquet"]):
         print(pulled.dataset, pulled.changed)
 
-Only files of which the manifest says something new are fetched; size, SHA-256 and rows of each are verified before it gets its name;
-the manifest follows when all of its files are there. What was fetched before an interruption is not fetched again.
+Only files that are not there as the manifest says are fetched; size, SHA-256 and rows of each are verified before it gets its name;
+the manifest follows when all of its files are there. What was fetched before an interruption is not fetched again. The source may be
+damaged or hostile: nothing is read beyond what it states, nor waited for without end.
 """
 
 import errno
@@ -14,7 +15,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -24,6 +25,7 @@ from typing import Any, TypeVar, get_args
 import duckdb
 from filelock import FileLock, Timeout
 
+from exports import transfer
 from exports.datasets import Column
 from exports.encoding import reader
 from exports.manifest import (
@@ -43,6 +45,7 @@ from exports.manifest import (
     read_manifest,
     to_bytes,
 )
+from exports.transfer import StalledError, TooLargeError
 from paywall_warehouse.files import put_in_place, replace_bytes, sha256, sha256_of
 from paywall_warehouse.sizes import size
 from paywall_warehouse.uris import open_filesystem, shown_uri
@@ -54,6 +57,8 @@ DAYS_SHOWN = 5
 DOWNLOADS_AT_ONCE = 8
 DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 Result = TypeVar("Result")
+# A dataset takes 500 bytes of the catalog, a day in two formats 1 to 2 kB of a manifest: these are thousands, and a century.
+CATALOG_BYTES, MANIFEST_BYTES = 4 << 20, 64 << 20
 NOT_UNDERSTOOD = "It was written by a later version (update this program), or is damaged."
 
 
@@ -110,41 +115,40 @@ class _Source:
         """For people."""
         return f"{shown_uri(self.uri).rstrip('/').removesuffix(f'/{ROOT}')}/{ROOT}/{path}"
 
-    def read(self, path: str) -> bytes:
-        """A small file; raises `FileNotFoundError`, and `PullError` where the store cannot be read."""
-        return self._tried(path, lambda: bytes(self.filesystem.cat_file(f"{self.root}/{path}")))
+    def read(self, path: str, limit: int) -> bytes:
+        """Return a small file. Raises `FileNotFoundError`, `TooLargeError`, and `PullError` where the store cannot be read."""
+        return self._tried(path, lambda: transfer.read_bytes(self.filesystem, f"{self.root}/{path}", limit))
 
-    def fetch(self, path: str, partial: Path) -> None:
-        """Complete what an interrupted pull left in `partial`, or fetch all of a file."""
-        self._tried(path, lambda: self._fetch(path, partial))
+    def fetch(self, path: str, partial: Path, length: int) -> None:
+        """Complete what an interrupted pull left in `partial`, or fetch all of a file that has so many bytes."""
+        self._tried(path, lambda: self._fetch(path, partial, length))
 
-    def _fetch(self, path: str, partial: Path) -> None:
+    def _fetch(self, path: str, partial: Path, length: int) -> None:
         if partial.exists():
             try:
-                self._continue(path, partial)
+                self._continue(path, partial, length)
                 return
             except (ValueError, NotImplementedError):  # a web server without ranges, for one
                 partial.unlink()
-        self.filesystem.get_file(f"{self.root}/{path}", str(partial))
+        transfer.fetch(self.filesystem, f"{self.root}/{path}", partial, length)
 
-    def _continue(self, path: str, partial: Path) -> None:
-        with self.filesystem.open(f"{self.root}/{path}", "rb") as source, partial.open("ab") as target:
-            source.seek(target.tell())
-            shutil.copyfileobj(source, target)
+    def _continue(self, path: str, partial: Path, length: int) -> None:
+        transfer.fetch(self.filesystem, f"{self.root}/{path}", partial, length)
 
     def _tried(self, path: str, do: Callable[[], Result]) -> Result:
         tries = 0
         while True:
             try:
                 return do()
-            except FileNotFoundError:
+            except (FileNotFoundError, TooLargeError):
                 raise
             except Exception as error:  # every store has errors of its own; their words are all that can be said of them
                 tries += 1
                 if isinstance(error, OSError) and error.errno in DISK_FAULTS:
                     raise
                 if tries == TRIES or isinstance(error, PermissionError):
-                    raise PullError(f"{self.place(path)} cannot be read: {type(error).__name__}: {error}. Pull again.") from error
+                    kind = "" if isinstance(error, StalledError) else f"{type(error).__name__}: "
+                    raise PullError(f"{self.place(path)} cannot be read: {kind}{error}. Pull again.") from error
                 time.sleep(FIRST_WAIT_SECONDS * 3 ** (tries - 1))
 
 
@@ -154,51 +158,58 @@ def pull(
     *,
     datasets: Sequence[str] | None = None,
     formats: Sequence[str] | None = None,
+    trust_sizes: bool = False,
     tell: Callable[[str], None] = lambda words: None,
 ) -> list[Pulled]:
     """Bring `folder` up to what the export at `uri` (a path or any fsspec URL) says; returns what changed, a line a dataset.
 
     `datasets` and `formats` narrow the mirror down; None or nothing means all. The mirror has the layout of an export and can be pulled
-    from. `tell` hears of progress. Raises `PullError`.
+    from. Files of the mirror are verified by their SHA-256; `trust_sizes` looks at the sizes of those that its manifest names. `tell` hears
+    of progress. Raises `PullError`.
     """
-    source, mirror, formats = _Source.of(uri), Path(folder) / ROOT, formats or None
+    if "://" in str(folder):
+        raise PullError(f"{shown_uri(str(folder))} is no folder on this machine, which a mirror is", is_wrong_usage=True)
+    source, mirror = _Source.of(uri), Path(folder) / ROOT
+    options = _Options(formats or None, trust_sizes, tell)
     done: dict[str, Pulled] = {}
     try:
         with _written(folder, mirror, tell):
-            _follow(source, mirror, datasets, formats, done, tell)
+            _follow(source, mirror, datasets, options, done)
     except PullError as error:
         error.pulled = list(done.values())
         raise
     return list(done.values())
 
 
-def _follow(
-    source: _Source,
-    mirror: Path,
-    datasets: Sequence[str] | None,
-    formats: Sequence[str] | None,
-    done: dict[str, Pulled],
-    tell: Callable[[str], None],
-) -> None:
+@dataclass(frozen=True)
+class _Options:
+    """How somebody wants to pull."""
+
+    formats: Sequence[str] | None
+    trust_sizes: bool
+    tell: Callable[[str], None]
+
+
+def _follow(source: _Source, mirror: Path, datasets: Sequence[str] | None, options: _Options, done: dict[str, Pulled]) -> None:
     """Mirror until the catalog names the manifests that are there; gives up when it waits and nothing comes any more."""
     waits = 0
     while waits < ROUNDS:
         if waits:
-            tell("the export is being written; looking again")
+            options.tell("the export is being written; looking again")
             time.sleep(SECONDS_BETWEEN_ROUNDS)
         fetched = sum(one.files for one in done.values())
         catalog = _read_catalog(source)
-        wanted = _wanted(catalog, datasets, formats)
+        wanted = _wanted(catalog, datasets, options.formats)
         settled, faults = [], []
         for one in wanted:
             try:
-                settled.append(_pull_dataset(source, mirror, one, formats, done, tell))
+                settled.append(_pull_dataset(source, mirror, one, options, done))
             except _DatasetError as error:
                 faults.append(error)
         if faults:
             raise faults[0]
         if all(settled):
-            _place(mirror / CATALOG, _own_catalog(catalog, mirror, wanted, formats))
+            _place(mirror / CATALOG, _own_catalog(catalog, mirror, wanted, options.formats))
             return
         waits = 1 if sum(one.files for one in done.values()) > fetched else waits + 1
     raise PullError(
@@ -255,12 +266,14 @@ def _written(folder: str | Path, mirror: Path, tell: Callable[[str], None]) -> I
 
 def _read_catalog(source: _Source) -> Catalog:
     try:
-        return read_catalog(source.read(CATALOG), source.place(CATALOG))
+        return read_catalog(source.read(CATALOG, CATALOG_BYTES), source.place(CATALOG))
     except FileNotFoundError:
         raise PullError(
             f"{source.place(CATALOG)} does not exist: nothing has been exported there yet, or the URI is not what EXPORT_URI names there.",
             is_wrong_usage=True,
         ) from None
+    except TooLargeError as error:
+        raise PullError(f"{source.place(CATALOG)} {error}, which no catalog has. {NOT_UNDERSTOOD}") from None
     except ManifestError as error:
         raise PullError(f"{error}. {NOT_UNDERSTOOD}") from error
 
@@ -273,27 +286,20 @@ def _wanted(catalog: Catalog, datasets: Sequence[str] | None, formats: Sequence[
     return [known[name] for name in dict.fromkeys(datasets)] if datasets else catalog.datasets
 
 
-def _pull_dataset(
-    source: _Source,
-    mirror: Path,
-    stated: CatalogDataset,
-    formats: Sequence[str] | None,
-    done: dict[str, Pulled],
-    tell: Callable[[str], None],
-) -> bool:
+def _pull_dataset(source: _Source, mirror: Path, stated: CatalogDataset, options: _Options, done: dict[str, Pulled]) -> bool:
     """Mirror one dataset as its manifest says now; whether that is the manifest that the catalog means."""
     content = _manifest_bytes(source, stated)
     for _ in range(ROUNDS):
         manifest = _understood(content, source.place(stated.manifest), stated)
         try:
-            pulled = _mirror(source, mirror / stated.name, manifest, content, formats, tell)
+            pulled = _mirror(source, mirror / stated.name, manifest, content, options)
         except _ChangedError as error:
             before, content = content, _manifest_bytes(source, stated)
             if content == before:
                 if isinstance(error.__cause__, PullError):
                     raise error.__cause__ from None
                 raise _DatasetError(f"{error}. The export is damaged: remove that file there; the next run puts it back.") from None
-            tell(f"{stated.name}: the manifest has changed meanwhile; reading it again")
+            options.tell(f"{stated.name}: the manifest has changed meanwhile; reading it again")
             continue
         earlier = done.get(stated.name)
         done[stated.name] = _together(earlier, pulled) if earlier else pulled
@@ -303,7 +309,9 @@ def _pull_dataset(
 
 def _manifest_bytes(source: _Source, stated: CatalogDataset) -> bytes:
     try:
-        return source.read(stated.manifest)
+        return source.read(stated.manifest, MANIFEST_BYTES)
+    except TooLargeError as error:
+        raise _DatasetError(f"{source.place(stated.manifest)} {error}, which no manifest has. {NOT_UNDERSTOOD}") from None
     except FileNotFoundError:
         raise _DatasetError(f"{source.place(stated.manifest)} does not exist, though the catalog names it. Pull again.") from None
 
@@ -322,34 +330,57 @@ def _understood(content: bytes, place: str, stated: CatalogDataset) -> Manifest:
     return manifest
 
 
-def _mirror(
-    source: _Source, folder: Path, manifest: Manifest, content: bytes, formats: Sequence[str] | None, tell: Callable[[str], None]
-) -> Pulled:
+def _mirror(source: _Source, folder: Path, manifest: Manifest, content: bytes, options: _Options) -> Pulled:
     """Fetch what is missing of a manifest's files, then let the manifest and nothing else remain."""
     before = local_manifest(folder.parents[1], folder.name)
-    trusted = {file.path: file for file in before.files} if before else {}
-    own = _narrowed(manifest, formats)
-    missing = [file for file in own.files if not _is_there(folder / file.path, file, trusted.get(file.path))]
-    total, come = sum(file.bytes for file in missing), 0
-    told_at = time.monotonic()
-    # A store takes its time for each file, however small.
+    own = _narrowed(manifest, options.formats)
+    trusted = {file.path: file.sha256 for file in before.files} if before and options.trust_sizes else {}
+    progress = _Progress(manifest.dataset, options.tell)
+    # A store takes its time for each file, however small; digests take a processor each.
     with duckdb.connect() as connection, ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
-        fetched = [pool.submit(_fetch, source, folder, manifest, file, connection.cursor()) for file in missing]
         try:
-            for number, (done, file) in enumerate(zip(fetched, missing, strict=True), start=1):
-                done.result()
-                come += file.bytes
-                if time.monotonic() > told_at + SECONDS_BETWEEN_ROUNDS:
-                    told_at = time.monotonic()
-                    tell(f"{manifest.dataset}: {number:,} of {len(missing):,} files, {size(come)} of {size(total)}")
+            there = [pool.submit(_is_there, folder / file.path, file, trusted.get(file.path)) for file in own.files]
+            missing = [file for file, is_there in zip(own.files, progress.watch(there, own.files, "verified"), strict=True) if not is_there]
+            _check_room(folder, missing)
+            fetched = [pool.submit(_fetch, source, folder, manifest, file, connection.cursor()) for file in missing]
+            list(progress.watch(fetched, missing, "fetched"))
         finally:
             pool.shutdown(cancel_futures=True)
+    total = sum(file.bytes for file in missing)
     _place(folder / MANIFEST, content if own is manifest else to_bytes(own))
     _remove_superseded(folder, {file.path for file in own.files})
     known, stated = before.by_date if before else {}, own.by_date
     changed = tuple(one for day, one in stated.items() if day not in known or _has_changed(known[day], one))
     gone = tuple(day for day in known if day not in stated)
     return Pulled(manifest.dataset, changed, gone, len(missing), total)
+
+
+@dataclass
+class _Progress:
+    """How far the files of a dataset are, reported now and then."""
+
+    dataset: str
+    tell: Callable[[str], None]
+    told_at: float = field(default_factory=time.monotonic)
+
+    def watch(self, futures: Sequence[Future[Result]], files: Sequence[File], what: str) -> Iterator[Result]:
+        """Yield the results of some futures, one for each file."""
+        total, come = sum(file.bytes for file in files), 0
+        for number, (done, file) in enumerate(zip(futures, files, strict=True), start=1):
+            yield done.result()
+            come += file.bytes
+            if time.monotonic() > self.told_at + SECONDS_BETWEEN_ROUNDS:
+                self.told_at = time.monotonic()
+                self.tell(f"{self.dataset}: {number:,} of {len(files):,} files, {size(come)} of {size(total)} {what}")
+
+
+def _check_room(folder: Path, missing: Sequence[File]) -> None:
+    """Raise `_DatasetError` where the disk cannot hold what the manifest states."""
+    folder.mkdir(parents=True, exist_ok=True)
+    begun = sum(one.stat().st_size for file in missing if (one := _partial(folder, file)).exists())
+    wanted, free = sum(file.bytes for file in missing) - begun, shutil.disk_usage(folder).free
+    if wanted > free:
+        raise _DatasetError(f"{folder} needs {size(wanted)}, and the disk has {size(free)} left. Make room, or choose another folder.")
 
 
 def _has_changed(before: Partition, now: Partition) -> bool:
@@ -364,26 +395,34 @@ def _narrowed(manifest: Manifest, formats: Sequence[str] | None) -> Manifest:
     return manifest.model_copy(update={"partitions": [one.narrowed(formats) for one in manifest.partitions]})
 
 
-def _is_there(place: Path, file: File, trusted: File | None) -> bool:
-    """Whether a file of the mirror is the one that the manifest means; one that the mirror's own manifest names was verified before."""
+def _is_there(place: Path, file: File, trusted: str | None) -> bool:
+    """Return whether a file of the mirror is the one that the manifest means; `trusted` is a digest that is taken for granted."""
     try:
         if place.stat().st_size != file.bytes:
             return False
     except FileNotFoundError:
         return False
-    return (trusted is not None and trusted.sha256 == file.sha256) or sha256(place) == file.sha256
+    return trusted == file.sha256 or sha256(place) == file.sha256
+
+
+def _partial(folder: Path, file: File) -> Path:
+    """Return where a file grows. The digest in the name: what is left of another revision is never continued."""
+    target = folder / file.path
+    return target.with_name(f".{target.name}.{file.sha256[:16]}.partial")
 
 
 def _fetch(source: _Source, folder: Path, manifest: Manifest, file: File, connection: duckdb.DuckDBPyConnection) -> None:
     """Fetch a file, verify it, and only then give it its name."""
     target = folder / file.path
     target.parent.mkdir(parents=True, exist_ok=True)
-    # The digest in the name: what is left of another revision is never continued.
-    partial = target.with_name(f".{target.name}.{file.sha256[:16]}.partial")
+    partial = _partial(folder, file)
     path = f"{manifest.dataset}/{file.path}"
     for attempt in range(2):
         try:
-            source.fetch(path, partial)
+            source.fetch(path, partial, file.bytes)
+        except TooLargeError as error:
+            partial.unlink(missing_ok=True)
+            raise _ChangedError(f"{source.place(path)} {error}") from None
         except FileNotFoundError:
             raise _ChangedError(f"{source.place(path)} does not exist, though the manifest names it") from None
         except PullError as error:

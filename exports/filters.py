@@ -1,13 +1,18 @@
-"""Conditions on single columns, as `--where` takes them: `column=value`, `column>=value`, `column<value`, `column in a,b`."""
+"""Conditions on single columns, as `--where` takes them: `column=value`, `column!=value`, `column>=value`, `column in a,b`, …
+
+Comparisons are exact and in the column's type. As in SQL, a row without a value in the column meets no condition on it.
+"""
 
 import csv
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
+
+import duckdb
 
 from exports.checks import EXACT
 from exports.datasets import MONEY, Column
@@ -15,8 +20,11 @@ from paywall_warehouse.quoting import quoted
 
 CONDITION = re.compile(r"\s*(\w++)(\s*)(>=|<=|<>|!=|=|<|>|\b(?i:in)\b|\S+)(.*)", re.DOTALL)
 UNIT, LIMIT = Decimal(1).scaleb(-12), Decimal(10) ** 26
-OPERATORS = ("=", ">=", "<", "in")
-HOW = "allowed: column=value, column>=value, column<value, column in value,value"
+# As SQL writes them.
+OPERATORS = {"=": "=", "!=": "<>", "<>": "<>", ">": ">", ">=": ">=", "<": "<", "<=": "<=", "in": "in"}
+HOW = "allowed: column=value, and with != > >= < <= in place of =; column in value,value"
+# Values are compared one by one with what is there; more of them come from a program, not from somebody who may have mistyped one.
+MOST_LOOKED_UP, SHOWN = 20, 10
 
 
 class WrongSliceError(Exception):
@@ -29,6 +37,8 @@ class Filter:
 
     sql: str
     values: tuple[Any, ...]
+    column: Column | None = None
+    """The column whose values should occur, where the condition names some of them."""
 
 
 def joined(conditions: Sequence[Filter]) -> tuple[str, list[Any]]:
@@ -56,7 +66,38 @@ def parse_filter(text: str, columns: Mapping[str, Column]) -> Filter:
     values = _listed(rest) if operator == "in" else [rest.removeprefix(" ") if space else rest]
     typed = tuple(typed_value(value, column) for value in values)
     holes = ", ".join("?" for _ in typed)
-    return Filter(f"{quoted(name)} {operator} {f'({holes})' if operator == 'in' else holes}", typed)
+    names_values = OPERATORS[operator] in ("=", "<>", "in")
+    sql = f"{quoted(name)} {OPERATORS[operator]} {f'({holes})' if operator == 'in' else holes}"
+    return Filter(sql, typed, column if names_values else None)
+
+
+def missing_values(connection: duckdb.DuckDBPyConnection, relation: str, conditions: Sequence[Filter]) -> Iterator[str]:
+    """Yield a warning for each value that conditions name and that occurs nowhere in the column of `relation` (SQL)."""
+    for condition in conditions:
+        if (column := condition.column) is None:
+            continue
+        name = quoted(column.name)
+        for value in dict.fromkeys(condition.values[:MOST_LOOKED_UP]):
+            if not connection.execute(f"select 1 from {relation} where {name} = ? limit 1", [value]).fetchall():
+                yield f"no row has the {column.name} {_said(value)}{_alternatives(connection, relation, column, value)}"
+
+
+def _alternatives(connection: duckdb.DuckDBPyConnection, relation: str, column: Column, value: Any) -> str:
+    if column.type != "VARCHAR":
+        return ""
+    name = quoted(column.name)
+    alike = connection.execute(f"select {name} from {relation} where lower({name}) = lower(?) limit 1", [value]).fetchall()
+    if alike:
+        return f"; there is {alike[0][0]!r}"
+    query = f"select distinct {name} from {relation} where {name} is not null order by 1 limit {SHOWN + 1}"
+    there = [one for (one,) in connection.execute(query).fetchall()]
+    return f"; there are: {', '.join(map(repr, there))}" if 0 < len(there) <= SHOWN else ""
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return repr(value) if isinstance(value, str) else format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
 def typed_value(text: str, column: Column) -> Any:

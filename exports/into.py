@@ -1,6 +1,8 @@
 """Tables in a DuckDB file that are kept like a mirror: days that were restated are replaced, whole and in one transaction."""
 
+import glob
 import hashlib
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -10,7 +12,8 @@ import duckdb
 
 from exports.client import PullError, local_manifest
 from exports.manifest import CATALOG, ROOT, Manifest, ManifestError, Partition, read_catalog
-from paywall_warehouse.files import sha256
+from paywall_warehouse.errors import first_line
+from paywall_warehouse.files import put_in_place, sha256
 from paywall_warehouse.quoting import file_literal, literal, quoted
 
 STORAGE_VERSION = "v1.5.0"
@@ -19,18 +22,22 @@ STATE = """
 create schema if not exists paywall_pull;
 create table if not exists paywall_pull.datasets (dataset varchar, schema_fingerprint varchar, run_id varchar, as_of timestamptz);
 create table if not exists paywall_pull.partitions (dataset varchar, date date, revision integer, digest varchar);
+-- The last erasure that the rows show, and the last one that the pages of the file show.
+alter table paywall_pull.datasets add column if not exists erased_at timestamptz;
+alter table paywall_pull.datasets add column if not exists file_erased_at timestamptz;
 """
+PENDING = "erased_at is not null and erased_at is distinct from file_erased_at"
 
 
 def load_into(folder: str | Path, file: str | Path, *, datasets: Sequence[str] | None = None) -> Iterator[str]:
     """Bring one table for each dataset in `file` up to the mirror in `folder`; yields a line for each dataset.
 
     A dataset changes in one transaction. Needs the mirror's Parquet files: CSV has lost types, and texts that look like formulas.
-    Raises `PullError`.
+    DuckDB leaves deleted rows on free pages, so the file is written anew after a person was erased. Raises `PullError`.
     """
-    folder = Path(folder)
+    folder, file = Path(folder), Path(file)
     names = datasets or _mirrored(folder)
-    with _opened(Path(file)) as connection:
+    with _opened(file) as connection:
         for name in names:
             manifest = local_manifest(folder, name)
             if manifest is None:
@@ -40,12 +47,41 @@ def load_into(folder: str | Path, file: str | Path, *, datasets: Sequence[str] |
             replaced = _load(connection, folder / ROOT / name, manifest)
             what = f"{replaced:,} {'partition' if replaced == 1 else 'partitions'} replaced" if replaced else "unchanged"
             yield f"{file}: {name}: {what}"
+        rebuilt = _rebuilt(connection, file)
+    if rebuilt is not None:
+        put_in_place(rebuilt, file.resolve())
+        # What a killed process spilled may hold the same rows.
+        shutil.rmtree(_spill(file), ignore_errors=True)
+        yield f"{file}: written anew, without what was erased"
+
+
+def _rebuilt(connection: duckdb.DuckDBPyConnection, file: Path) -> Path | None:
+    """A copy of the file without its free pages, beside it; None where no page can hold what was erased."""
+    if connection.execute(f"select 1 from paywall_pull.datasets where {PENDING}").fetchone() is None:
+        return None
+    place = file.resolve()
+    partial = place.with_name(f".{place.name}.partial")
+    for left_over in place.parent.glob(f"{glob.escape(partial.name)}*"):
+        left_over.unlink()
+    try:
+        connection.execute(f"attach {literal(str(partial))} as rebuilt (storage_version '{STORAGE_VERSION}')")
+        connection.execute("copy from database target to rebuilt")
+        connection.execute(f"update rebuilt.paywall_pull.datasets set file_erased_at = erased_at where {PENDING}")
+        connection.execute("checkpoint rebuilt")
+        connection.execute("detach rebuilt")
+        shutil.copymode(place, partial)
+    except (duckdb.Error, OSError) as error:
+        raise PullError(
+            f"{file} cannot be written anew: {first_line(error)}. Its tables are up to date, but free pages may still hold the id of a"
+            " person who was erased: make room, or delete the file and pull again."
+        ) from error
+    return partial
 
 
 @contextmanager
 def _opened(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     # Under a name of our own: `paywall_pull.duckdb` would make a catalog that is called like the schema.
-    with duckdb.connect(config={"temp_directory": f"{file}.tmp"}) as connection:
+    with duckdb.connect(config={"temp_directory": str(_spill(file))}) as connection:
         try:
             # A new file in the format that DuckDB 1.5 reads too; of an existing one it cannot be asked.
             version = "" if file.exists() else f" (storage_version '{STORAGE_VERSION}')"
@@ -56,6 +92,10 @@ def _opened(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         except duckdb.Error as error:
             raise PullError(f"--into {file} cannot be opened: {error}. Close what has it open, or choose another file.") from error
         yield connection
+
+
+def _spill(file: Path) -> Path:
+    return file.with_name(f"{file.name}.tmp")
 
 
 def _mirrored(folder: Path) -> list[str]:
@@ -101,9 +141,21 @@ def _replace(connection: duckdb.DuckDBPyConnection, folder: Path, manifest: Mani
         _forget(connection, table, manifest, day)
     if changed:
         _insert(connection, table, folder, manifest, changed)
-    connection.execute("delete from paywall_pull.datasets where dataset = ?", [name])
-    connection.execute("insert into paywall_pull.datasets values (?, ?, ?, ?)", [name, fingerprint, manifest.run_id, manifest.as_of])
+    _note(connection, manifest, is_new=loaded is None)
     return len(changed) + len(gone)
+
+
+def _note(connection: duckdb.DuckDBPyConnection, manifest: Manifest, *, is_new: bool) -> None:
+    """Note what has been loaded. A table that is new has had no rows that its erasures concern."""
+    name, erased_at = manifest.dataset, max((one.at for one in manifest.operations if one.kind == "erasure"), default=None)
+    query = "select erased_at, file_erased_at from paywall_pull.datasets where dataset = ?"
+    before, shown = connection.execute(query, [name]).fetchone() or (None, None)
+    connection.execute("delete from paywall_pull.datasets where dataset = ?", [name])
+    connection.execute(
+        "insert into paywall_pull.datasets by name select ? as dataset, ? as schema_fingerprint, ? as run_id, ? as as_of,"
+        " greatest(?::timestamptz, ?::timestamptz) as erased_at, ?::timestamptz as file_erased_at",
+        [name, manifest.columns_schema.fingerprint, manifest.run_id, manifest.as_of, before, erased_at, erased_at if is_new else shown],
+    )
 
 
 def _exists(connection: duckdb.DuckDBPyConnection, name: str) -> bool:

@@ -1,14 +1,14 @@
 """An ad-hoc slice of one dataset: some columns, some days, some rows, in one file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from exports.compression import compress_in_place
+from exports.compression import Compression, compress_in_place
 from exports.datasets import DATASETS, Column, Dataset, table_with_rows
 from exports.encoding import Encoding, copy_statement, encoded
-from exports.filters import Filter, WrongSliceError, joined, parse_filter, typed_value
+from exports.filters import Filter, WrongSliceError, joined, missing_values, parse_filter, typed_value
 from exports.publication import published_warehouse
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.quoting import quoted
@@ -33,24 +33,36 @@ class SliceRequest:
 
 
 def write_slice(
-    settings: Settings, request: SliceRequest, encoding: Encoding, file: Path, *, compress: bool = False, spill: Path | None = None
+    settings: Settings,
+    request: SliceRequest,
+    encoding: Encoding,
+    file: Path,
+    *,
+    compression: Compression | None = None,
+    spill: Path | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> int:
     """Write a slice of the published warehouse to a file, which appears whole; returns the number of rows.
 
-    Rows come in the order of the dataset. What DuckDB cannot keep in memory goes to `spill`, else into the home. Raises
+    Rows come in the order of the dataset. What DuckDB cannot keep in memory goes to `spill`, else into the home. `tell` hears of values in
+    conditions that occur nowhere, where it is given. Raises
     `WrongSliceError` for what cannot be asked for, before anything is written, and `NotPublishedError`.
     """
     dataset = known_dataset(request.dataset)
     with published_warehouse(settings, spill) as connection:
         columns = {column.name: column for column in table_with_rows(connection, dataset).columns}
         query, values = slice_query(dataset, columns, request, encoding)
+        if tell is not None:
+            asked = [parse_filter(text, columns) for text in request.where]
+            for warning in missing_values(connection, f"marts.{dataset.mart}", asked):
+                tell(f"Warning: --where: {warning}.")
         rows = 0
 
         def write(partial: Path) -> None:
             nonlocal rows
             rows = connection.execute(copy_statement(query, str(partial), encoding), values).fetchall()[0][0]
-            if compress:
-                compress_in_place(partial)
+            if compression is not None:
+                compress_in_place(partial, compression)
 
         replace_file(file, write)
     return rows

@@ -191,7 +191,7 @@ def make_batch(
         _check_unchanged(landing, fresh)
     if not manifest.files:
         return Made(None, seen_through, found.warnings)
-    pseudonymise(settings, read_registry(settings.home), aside.rglob("*.parquet"))
+    manifest = pseudonymise(settings, read_registry(settings.home), aside.rglob("*.parquet"), manifest)
     return Made(manifest, seen_through, found.warnings)
 
 

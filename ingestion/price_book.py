@@ -145,6 +145,16 @@ def model_identity(text: str) -> tuple[str, str | None, str]:
     return f"{found[0].id}/{text.lower()}", found[0].id, text.lower()
 
 
+def priced_alike(one: str, other: str) -> bool:
+    """Whether the built-in book knows two model texts as the same model, or neither of them nor its provider."""
+    known = {provider.id for provider in get_snapshot().providers}
+    meanings = set()
+    for text in (one, other):
+        found, provider = _look_up(text), text.partition("/")[0].lower()
+        meanings.add((found and (found[0].id, found[1].id), provider if provider in known else None))
+    return len(meanings) == 1
+
+
 def _look_up(text: str) -> tuple[book.Provider, book.ModelInfo] | None:
     provider, slash, name = text.partition("/")
     try:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from paywall_warehouse.errors import is_from_outside, words_of
 from paywall_warehouse.quoting import printable
 from paywall_warehouse.settings import Settings, SettingsError, load_settings, settings_warnings
 
@@ -43,6 +44,11 @@ def main() -> None:
         sys.exit(WRONG_USAGE)
     except KeyboardInterrupt:
         _say("Interrupted.")
+        sys.exit(NOT_PUBLISHED)
+    except Exception as error:
+        if not is_from_outside(error):
+            raise
+        _say(words_of(error))
         sys.exit(NOT_PUBLISHED)
 
 
@@ -237,14 +243,16 @@ def export(
     where: Annotated[
         list[str] | None,
         typer.Option(
-            "--where", help="column=value, column>=value, column<value or 'column in a,b'; all have to hold.", metavar="CONDITION"
+            "--where",
+            help="column=value, with != > >= < <= in place of =, or 'column in a,b'; all have to hold.",
+            metavar="CONDITION",
         ),
     ] = None,
     encoding: Annotated[
         str | None, typer.Option("--format", help="csv, parquet or jsonl; else what the name of the file says, else csv.", metavar="FORMAT")
     ] = None,
     output: Annotated[
-        str, typer.Option("--output", help="A file, compressed if its name ends in .gz, or - for stdout.", metavar="FILE|-")
+        str, typer.Option("--output", help="A file, compressed if its name ends in .gz or .zst, or - for stdout.", metavar="FILE|-")
     ] = "-",
 ) -> None:
     """Write one slice of the published warehouse to a file or to standard output, sorted as the dataset is."""
@@ -261,7 +269,7 @@ def export(
     except WrongSliceError as error:
         raise WrongUsageError(str(error)) from error
     except (NotPublishedError, OSError, duckdb.Error) as error:
-        _say(f"{request.dataset} was not exported: {error}")
+        _say(f"{request.dataset} was not exported: {words_of(error)}")
         raise typer.Exit(NOT_PUBLISHED) from error
 
 
@@ -276,6 +284,9 @@ def pull(
     into: Annotated[
         Path | None, typer.Option("--into", help="A DuckDB file, of which a table for each dataset is kept up to date.", metavar="FILE")
     ] = None,
+    trust_sizes: Annotated[
+        bool, typer.Option("--trust-sizes", help="Do not read the files of the folder again: the right size is enough.")
+    ] = False,
 ) -> None:
     """Mirror an export: fetch the files that changed, verify them, and say what changed."""
     from exports.client import PullError, told
@@ -284,7 +295,7 @@ def pull(
 
     fault: PullError | None = None
     try:
-        done = mirror(uri, folder, datasets=datasets, formats=encodings, tell=_say)
+        done = mirror(uri, folder, datasets=datasets, formats=encodings, trust_sizes=trust_sizes, tell=_say)
     except PullError as error:
         fault, done = error, error.pulled
     for pulled in done:

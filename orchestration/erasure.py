@@ -30,6 +30,9 @@ def erase_user(settings: Settings, user: str, *, rewrite_landing: bool, tell: Ca
                 tell(f"Nothing that was loaded names {user!r}: `user_id` in marts.dim_users is what to give. Nothing was changed.")
                 return NOT_PUBLISHED
             tell(f"{erased.rows:,} rows of the lake now name {erased.pseudonym} instead.")
+            if erased.keys:
+                columns = ", ".join(f"{name} ({rows:,} rows)" for name, rows in erased.keys.items())
+                tell(f"Keys that contain the id stay as they are, and so do the tables and exports that show them: {columns}.")
             # Of a run that was killed while a cluster gave its marts.
             Aside(settings).forget()
             _handle_landed(settings, user, erased, rewrite_landing, tell)

@@ -17,6 +17,7 @@ from orchestration.assets import PUBLISHED, check_results, check_specs, failed_c
 from orchestration.cluster import SPARK, mart_on_cluster
 from orchestration.retries import passes_by_itself, patiently
 from orchestration.warehouse import OWNER, WRITER_POOL, Warehouse
+from paywall_warehouse.errors import first_line
 from paywall_warehouse.sizes import size
 
 GROUP = "exports"
@@ -59,7 +60,7 @@ def dataset_asset(dataset: Dataset) -> dg.AssetsDefinition:
             exported = patiently(lambda: export_published(warehouse.settings, dataset, context.log.info, **more), context.log.warning)
         except Exception as error:
             if isinstance(error, OSError) or passes_by_itself(error):
-                warehouse.unreachable.append(f"{type(error).__name__}: {error}")
+                warehouse.unreachable.append(first_line(error))
             raise
         yield from check_results(key, EXPORT_CHECKS, exported.checks)
         refuse(EXPORT_CHECKS, exported.checks, "The manifest stays as it was")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from sqlalchemy.exc import OperationalError
 
+from paywall_warehouse.errors import first_line
+
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 # As DuckDB, SQLite and the operating system say it; SQLite has no words of its own for a log that it cannot make longer.
@@ -41,11 +43,6 @@ def told(place: Path) -> Iterator[None]:
         if (advice := remedy(words, place)) is None:
             raise
         raise SystemExit(f"{words}\n{advice}") from error
-
-
-def first_line(error: BaseException) -> str:
-    """An error as a line: SQLAlchemy adds the statement and a link."""
-    return str(error).strip().partition("\n")[0]
 
 
 def _existing(place: Path) -> Path:

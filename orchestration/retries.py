@@ -9,6 +9,7 @@ from typing import TypeVar
 import dagster as dg
 
 from ingestion.load import LandingFileChangedError
+from paywall_warehouse.errors import first_line
 
 MAX_RETRIES = 4
 FIRST_WAIT_SECONDS = 5
@@ -49,7 +50,7 @@ def retried(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterat
     except Exception as error:
         if not passes_by_itself(error):
             raise
-        context.log.warning("%s: %s; trying again later", type(error).__name__, error)
+        context.log.warning("%s; trying again later", first_line(error))
         step = context if isinstance(context, dg.OpExecutionContext) else context.op_execution_context
         wait = seconds_to_wait(step.retry_number)
         raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=wait) from error
@@ -63,6 +64,6 @@ def patiently(do: Callable[[], Result], warn: Callable[[str], None]) -> Result:
         except Exception as error:
             if not passes_by_itself(error):
                 raise
-            warn(f"{type(error).__name__}: {error}; trying again in {seconds_to_wait(retry)} s")
+            warn(f"{first_line(error)}; trying again in {seconds_to_wait(retry)} s")
             time.sleep(seconds_to_wait(retry))
     return do()

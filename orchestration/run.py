@@ -15,11 +15,12 @@ from ingestion.lake import Lake
 from orchestration import assets
 from orchestration.definitions import build_defs
 from orchestration.export_assets import CATALOG
-from orchestration.faults import first_line, remedy
+from orchestration.faults import remedy
 from orchestration.progress import terminal_logger
 from orchestration.summary import EXPORT, REFRESH, Outcome, closing_summary
 from orchestration.warehouse import own_tags
 from paywall_warehouse.build_file import published_state
+from paywall_warehouse.errors import first_line, without_class
 from paywall_warehouse.quoting import printable_lines
 from paywall_warehouse.settings import Settings
 
@@ -87,4 +88,4 @@ def _errors(result: dg.ExecuteInProcessResult) -> Iterator[str]:
 def _first_cause(error: Any) -> str:
     while error is not None and error.cause is not None:
         error = error.cause
-    return error.message.strip() if error is not None else "The run was interrupted."
+    return without_class(error.message) if error is not None else "The run was interrupted."

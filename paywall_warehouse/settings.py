@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from paywall_warehouse import env_file
 from paywall_warehouse.currencies import known_currencies, nearest_currencies
 from paywall_warehouse.home import Home
-from paywall_warehouse.uris import shown_uri
+from paywall_warehouse.uris import check_uri, shown_uri
 
 # What a proxy could pass on as the browser sent it, and what says nothing of a person.
 NO_USER_HEADERS = {
@@ -147,6 +147,15 @@ class Settings(BaseSettings):
     spark_publish_max_rows: int = Field(default=100_000_000, ge=0)
     spark_copy_every: int = Field(default=10, ge=0)
 
+    @field_validator("warehouse_home", mode="before")
+    @classmethod
+    def _on_this_machine(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            check_uri(value)
+            if "://" in value:
+                raise ValueError("allowed: a folder on this machine; LANDING_URI and EXPORT_URI may be URLs")
+        return value
+
     @field_validator("warehouse_home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
@@ -154,6 +163,13 @@ class Settings(BaseSettings):
         if set(str(path)) & set("#?*["):
             raise ValueError("allowed: a folder whose path has none of # ? * [, which the tools take for something else")
         return path
+
+    @field_validator("landing_uri", "export_uri", "lake_uri")
+    @classmethod
+    def _a_path_or_a_url(cls, value: str | None) -> str | None:
+        if value:
+            check_uri(value)
+        return value
 
     @field_validator("landing_uri", "export_uri")
     @classmethod

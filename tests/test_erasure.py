@@ -19,9 +19,11 @@ from ingestion.erasure import erase as erase_module
 from ingestion.erasure import parquet_files
 from ingestion.erasure.erase import UnknownUserError, erase, files_naming, rewrite_landed
 from ingestion.erasure.registry import ended, read_registry
-from ingestion.erasure.texts import Person, words_of
+from ingestion.erasure.texts import KEYS, Person, words_of
 from ingestion.landing import Landing
+from ingestion.ledger import METADATA_KEYS
 from ingestion.load import load
+from ingestion.tables import LAKE_TABLES
 from orchestration.erasure import erase_user
 from paywall_warehouse.settings import load_settings
 from tests.builders import Raw, charge, csv_text, delivered, deposit, event, events_file, jsonl, land, landed, ledger_file, parquet_table
@@ -246,6 +248,168 @@ def test_landed_files_are_written_anew_where_that_is_asked_for(erased: tuple[Pat
     assert files_naming(settings_of(home), files, ALICE, pseudonym_of(home)) == []
 
 
+# ------------------------------------------------------------------------------------- columns that were taken out of a record
+
+# Where each text column of the lake comes from: a field of the record, or a key of its metadata.
+LEDGER_PATHS = {
+    "entry_id": ("id",), "entry_type": ("type",), "status": ("status",), "paywall_id": ("paywall",), "currency": ("currency",),
+    "request_id": ("request_id",), "model": ("model",), "related_entry_id": ("related_id",),
+    **{name: ("metadata", keys[0]) for name, keys in METADATA_KEYS.items() if name != "request_id"},
+}  # fmt: skip
+EVENT_PATHS = {
+    "event_id": ("id",), "event_type": ("type",), "paywall_id": ("paywallId",), "activity_id": ("data", "activityId"),
+    "currency": ("data", "currency"), "model": ("data", "model"), "request_id": ("data", "requestId"),
+    "error_code": ("data", "errorCode"), "reason": ("data", "reason"), "source": ("data", "source"),
+    "checkout_session_id": ("data", "checkoutSessionId"),
+    **{name: ("metadata", keys[0]) for name, keys in METADATA_KEYS.items() if name not in ("request_id", "reason", "checkout_session_id")},
+    "metadata_reason": ("metadata", "reason"),
+}  # fmt: skip
+# Tables without JSON: ids of processors, and words of formats.
+KEYS_OF_OTHERS = {
+    "provider_rates": {"currency"},
+    "rail_payments": {"rail", "payment_id", "currency", "status"},
+    "rejects": {"source", "path", "reason_code"},
+    **{
+        table: {name for name, kind in columns.items() if kind == "varchar"} - {*parquet_files.ID_COLUMNS}
+        for table, columns in LAKE_TABLES.items()
+        if table.startswith("stripe_")
+    },
+}
+ALL_TEXTS = {*parquet_files.ID_COLUMNS, *parquet_files.JSON_COLUMNS, *parquet_files.EXTRACTED}
+
+
+def test_every_text_column_of_the_lake_is_a_user_a_text_or_a_key() -> None:
+    """A new column fails here until somebody has said which it is, and where in a record it comes from."""
+    paths = {"ledger_entries": LEDGER_PATHS, "webhook_events": EVENT_PATHS}
+    for table, columns in LAKE_TABLES.items():
+        texts = {name for name, kind in columns.items() if kind == "varchar"}
+        if table in paths:
+            assert texts - {*parquet_files.ID_COLUMNS, *parquet_files.JSON_COLUMNS} == set(paths[table]), table
+            assert {name for name, path in paths[table].items() if path not in KEYS} == texts & set(parquet_files.EXTRACTED), table
+        else:
+            known = ALL_TEXTS if table != "rejects" else {*parquet_files.ROW_COLUMNS}
+            assert texts - known == KEYS_OF_OTHERS[table] - known, table
+
+
+@pytest.mark.parametrize("said", [ALICE, f"for {ALICE}, thanks", f"{ALICE}\nand more"], ids=["whole", "sentence", "line"])
+@pytest.mark.parametrize(("source", "paths"), [("ledger", LEDGER_PATHS), ("events", EVENT_PATHS)])
+def test_a_column_that_was_taken_out_of_a_record_is_treated_like_its_field(
+    tmp_path: Path, source: str, paths: dict[str, tuple[str, ...]], said: str
+) -> None:
+    home = tmp_path / "home"
+    # What decides whether a record is one stays what it is.
+    fixed = {"entry_id", "event_id", "entry_type", "event_type", "status", "currency"}
+    if source == "ledger":
+        record: dict[str, Any] = charge("c1", NOON, user=ALICE, metadata={})
+    else:
+        record = event("e1", "usage.charge.created", NOON, walletUserId="w1", externalUserId=ALICE, cost=1, metadata={})
+    for column, (*within, name) in paths.items():
+        if column not in fixed:
+            (record[within[0]] if within else record)[name] = said
+    land(home, [ledger_file("a.jsonl", [record]) if source == "ledger" else events_file("a.jsonl", [record])])
+    assert load(settings_of(home), source).rejected == 0
+    done = erase(settings_of(home), ALICE)
+    found = files_naming(settings_of(home), Landing.of(settings_of(home)).files(source), ALICE, done.pseudonym)
+    rewrite_landed(settings_of(home), found, ALICE, done.pseudonym)
+    landed_now = json.loads((home / "landing" / source / "a.jsonl").read_text())
+    [file] = (home / "lake").glob("*/batch=*/*.parquet")
+    [row] = pq.ParquetFile(file).read().to_pylist()
+    body = json.loads(row["body"]) if source == "events" else {"metadata": json.loads(row["metadata"])}
+    for column, (*within, name) in paths.items():
+        for place in (landed_now, body):
+            stated = place[within[0]] if within else place
+            if name in stated and column not in fixed:
+                assert row[column] == stated[name], column
+        if column in parquet_files.EXTRACTED:
+            assert row[column] == said.replace(ALICE, done.pseudonym)
+    # A home that is made anew of the rewritten files has the same rows.
+    again = tmp_path / "again"
+    shutil.copytree(home / "landing", again / "landing")
+    load(settings_of(again), source)
+    assert list(map(_of_the_record, _lake_rows(again))) == list(map(_of_the_record, _lake_rows(home)))
+
+
+TUNED = f"ft-small:{ALICE}"
+TEXTS_OF_ALICE = [
+    ledger_file("a.jsonl", [
+        deposit("d1", "2026-10-01T08:00:00Z", "20", user=ALICE, metadata={"reason": ALICE}),
+        charge("c1", "2026-10-01T09:00:00Z", "1.25", user=ALICE, model=TUNED, prompt_tokens=1000, completion_tokens=100),
+        charge("c2", "2026-10-01T10:00:00Z", "2", user="bob", model=TUNED, prompt_tokens=500, completion_tokens=0),
+    ]),
+    events_file("e.jsonl", [
+        event("e1", "request.blocked", "2026-10-01T11:00:00Z", walletUserId="w1", externalUserId=ALICE, model=f"own/{ALICE}",
+              errorCode=f"quota of {ALICE}", reason=ALICE),
+        event("e2", "balance.deposit.created", "2026-10-01T12:00:00Z", walletUserId="w1", externalUserId=ALICE, activityId="a1",
+              amount=5, currency="usd", source=f"stripe: {ALICE}", metadata={"reason": f"gift of {ALICE}"}),
+    ]),
+    landed("prices", "own.csv", csv_text([
+        {"model": TUNED, "effective_from": "2026-01-01", "prompt_per_million": "2", "completion_per_million": "10", "currency": "usd"},
+    ])),
+]  # fmt: skip
+
+
+def test_texts_of_the_persons_own_rows_are_published_nowhere_and_cost_what_they_cost(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    land(home, TEXTS_OF_ALICE)
+    run(home)
+    before, columns = marts(home), "select error_code, model_id from marts.fct_usage_errors"
+    assert published(home, columns) == [(f"quota of {ALICE}", f"own/{ALICE}")]
+    assert erase_user(settings_of(home), ALICE, rewrite_landing=False, tell=lambda words: None) == 0
+    pseudonym = pseudonym_of(home)
+    assert {name.split("/")[0] for name in naming_alice(home)} == {"landing"}
+    assert marts(home) == under_the_pseudonym(before, pseudonym)
+    assert published(home, columns) == [(f"quota of {pseudonym}", f"own/{pseudonym}")]
+    # 1000 × 2 + 100 × 10 and 500 × 2 millionths: the operator's rates still name the model.
+    costs = published(home, "select entry_id, provider_cost, rail from marts.fct_ledger_entries where entry_id <> 'd1'")
+    assert sorted(costs) == [("a1", None, "stripe"), ("c1", Decimal("0.003"), None), ("c2", Decimal("0.001"), None)]
+    # What lands later is treated alike.
+    land(home, [ledger_file("late.jsonl", [charge("c9", "2026-10-02T09:00:00Z", "1", user="bob", model=TUNED, prompt_tokens=1)])])
+    run(home)
+    assert published(home, "select provider_cost from marts.fct_ledger_entries where entry_id = 'c9'") == [(Decimal("0.000002"),)]
+    assert {name.split("/")[0] for name in naming_alice(home)} == {"landing"}
+
+
+def test_keys_that_contain_the_id_are_reported(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    land(
+        home,
+        [
+            ledger_file(
+                f"{ALICE}.jsonl", [charge(f"{ALICE}-1", NOON, user=ALICE, request_id=f"r-{ALICE}"), charge("x", NOON, "?", user=ALICE)]
+            )
+        ],
+    )
+    load(settings_of(home), "ledger")
+    assert erase(settings_of(home), ALICE).keys == {"entry_id": 1, "request_id": 1, "path": 1}
+
+
+def published(home: Path, query: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as db:
+        return db.execute(query).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("user", "name", "before", "after"),
+    [
+        # A model that the price book knows costs what it costs, whoever is called like its maker.
+        ("openai", "model", "openai/gpt-4o", "openai/gpt-4o"),
+        ("gpt-4o", "model", "gpt-4o", "gpt-4o"),
+        ("openai", "model", "openai/unheard-of", "openai/unheard-of"),
+        ("anna", "model", "anna/llama-tuned", "P/llama-tuned"),
+        ("anna", "model", "nobody/anna", "nobody/P"),
+        # A reason that makes a deposit a gift stays one.
+        ("goodwill", "reason", "goodwill", "goodwill"),
+        ("anna", "reason", "goodwill", "goodwill"),
+        ("anna", "reason", "anna", "P"),
+        # By this a webhook's deposit is Stripe's.
+        ("stripe-7", "source", "stripe-7", "stripe-7"),
+        ("anna", "source", "stripe of anna", "stripe of P"),
+    ],
+)
+def test_a_text_that_decides_a_number_stays(user: str, name: str, before: str, after: str) -> None:
+    assert Person(user, "P", ("goodwill",)).in_text(name, before, is_about=True) == after
+
+
 REFERRED = [charge("s1", NOON, user="bob", metadata={"referred_by": ALICE, "deep": [{"by": f"\\u0061{ALICE[1:]}"}]})]
 CHANNELS = {
     "somebody else's metadata": ledger_file("one.jsonl", REFERRED),
@@ -438,6 +602,18 @@ def test_the_registry_is_its_owners_alone_and_its_key_is_needed_to_recognise(era
         ("zoë/1", '{"user": "zo\\u00eb\\/1"}', '{"user": "P"}'),
         ("zoë/1", '{"user": "zo\\u00EB/1"}', '{"user": "P"}'),
         ('a"b\\', '{"user": "a\\"b\\\\", "n": 1.10}', '{"user": "P", "n": 1.10}'),
+        ("anna", '{"user": "anna", "note": "Dear\\nanna,\\n\\u00e9"}', '{"user": "P", "note": "Dear\\nP,\\n\\u00e9"}'),
+        ("anna", '{"id": "anna", "user": "anna", "by": {"id": "anna"}}', '{"id": "anna", "user": "P", "by": {"id": "P"}}'),
+        (
+            "anna",
+            '{"event": {"id": "anna", "data": {"model": "anna", "source": "anna"}}}',
+            '{"event": {"id": "anna", "data": {"model": "P", "source": "P"}}}',
+        ),
+        (
+            "anna",
+            '{"charge": "anna", "metadata": {"status": "anna", "charge": "anna", "tags": [1, {"type": "anna"}, "anna"]}}',
+            '{"charge": "P", "metadata": {"status": "P", "charge": "anna", "tags": [1, {"type": "P"}, "P"]}}',
+        ),
         ("42", '{"user": 42, "amount": 42, "prompt_tokens": "42"}', '{"user": "P", "amount": 42, "prompt_tokens": "42"}'),
         ("42", '{"walletUserId":"42","data":{"cost":"42"},"n":142}', '{"walletUserId":"P","data":{"cost":"42"},"n":142}'),
     ],

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from exports.datasets import DATASETS
 from tests.builders import charge, deposit, land, ledger_file
@@ -73,6 +74,23 @@ def test_filters_hold_all_at_once(home: Path) -> None:
         ("currency = eur", ["c4"]),
         ("amount=2.0000000000000", ["c4"]),
         ("user_id=", []),
+        # At the last digit of the largest and the smallest amount; no float tells them from their neighbours.
+        ("amount>12345678901234567890.123456789011", ["c2"]),
+        ("amount>12345678901234567890.123456789012", []),
+        ("amount>=12345678901234567890.123456789012", ["c2"]),
+        ("amount<=0.000000000001", ["c3"]),
+        ("amount<0.000000000001", []),
+        ("amount!=2", ["c1", "d1", "c2", "c3"]),
+        ("amount <> 2.00", ["c1", "d1", "c2", "c3"]),
+        ("entry_date>2026-10-01", ["c2", "c3", "c4"]),
+        ("entry_date<=2026-10-01", ["c1", "d1"]),
+        ("occurred_at>2026-10-02T23:59:59.999998Z", ["c2", "c4"]),
+        ("occurred_at>2026-10-02T23:59:59.999999Z", ["c4"]),
+        ("occurred_at<=2026-10-03T01:59:59.999999+02:00", ["c1", "d1", "c2", "c3"]),
+        ("user_id>bob", ["c2", "c4"]),
+        ("user_id != bob", ["c1", "d1", "c2", "c4"]),
+        # Entries without a model meet no condition on it.
+        ("model_id!=x", ["c1", "c2", "c3", "c4"]),
     ],
 )
 def test_a_value_is_a_value_whatever_it_looks_like(home: Path, condition: str, found: list[str]) -> None:
@@ -120,6 +138,69 @@ def test_every_dataset_can_be_had(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ("currency=USD", "no row has the currency 'USD'; there is 'usd'."),
+        ("currency in usd,gbp", "no row has the currency 'gbp'; there are: 'eur', 'usd'."),
+        ("entry_type!=chrage", "no row has the entry_type 'chrage'; there are: 'charge', 'deposit'."),
+        ("amount=1.26", "no row has the amount 1.260000000000."),
+        ("entry_date=2026-10-09", "no row has the entry_date 2026-10-09."),
+    ],
+)
+def test_a_value_that_occurs_nowhere_is_warned_of(home: Path, condition: str, words: str) -> None:
+    done = export(home, "ledger", "--where", condition)
+    assert done.returncode == 0
+    assert f"Warning: --where: {words}\n" in done.stderr
+    assert "Warning" not in done.stdout
+
+
+def test_a_value_that_occurs_on_other_days_only_is_not_warned_of(home: Path) -> None:
+    done = export(home, "ledger", "--from", "2026-10-03", "--where", "entry_type=deposit", "--where", "amount<5")
+    assert (rows(done), "Warning" in done.stderr) == ([], False)
+
+
+def test_files_are_compressed_as_their_names_say(home: Path, tmp_path: Path) -> None:
+    for name in ("a.csv.zst", "a.jsonl.zst", "a.csv.gz", "a.JSONL.GZ", "a.ndjson", "a", "b.txt.zst"):
+        assert export(home, "users", "--output", str(tmp_path / name)).returncode == 0, name
+        content = (tmp_path / name).read_bytes()
+        if name.endswith(".zst"):
+            content = zstandard.ZstdDecompressor().stream_reader(content).read()
+        elif name.lower().endswith(".gz"):
+            content = gzip.decompress(content)
+        encoding = "jsonl" if "json" in name.lower() else "csv"
+        assert content.decode() == export(home, "users", "--format", encoding).stdout, name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ("a.xlsx",),
+            "the name says xlsx, which is not what is written; allowed: a name that ends in .csv or .jsonl (each also with .gz or",
+        ),
+        (("a.tsv",), "the name says tsv"),
+        (("a.TSV.gz",), "the name says tsv"),
+        (("a.xlsx", "--format", "csv"), "the name says xlsx"),
+        (("a.csv.bz2",), "the name says bz2"),
+        (("a.json", "--format", "jsonl"), "the name says json,"),
+        (("a.csv", "--format", "parquet"), "the name says csv"),
+        (("a.parquet", "--format", "csv"), "the name says parquet"),
+        (("a.parquet.zst",), "Parquet is compressed by itself; choose a name without .zst"),
+        (("a.dat",), "no format is known by the ending .dat; give --format, or allowed: "),
+    ],
+)
+def test_a_name_that_contradicts_the_format_is_refused(home: Path, tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    done = export(home, "users", "--output", str(tmp_path / arguments[0]), *arguments[1:])
+    assert (done.returncode, done.stdout, list(tmp_path.iterdir())) == (2, "", [])
+    assert words in done.stderr
+
+
+def test_a_name_that_says_nothing_takes_the_format_that_is_given(home: Path, tmp_path: Path) -> None:
+    assert export(home, "users", "--output", str(tmp_path / "a.dat"), "--format", "csv").returncode == 0
+    assert (tmp_path / "a.dat").read_text(encoding="utf-8").startswith("user_id,")
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("ledgers",), f"allowed: {', '.join(DATASETS)}"),
@@ -127,9 +208,9 @@ def test_every_dataset_can_be_had(home: Path) -> None:
         (("ledger", "--columns", ""), "--columns: there is no column ''"),
         (("ledger", "--columns", "amount,amount"), "named twice"),
         (("ledger", "--where", "user_id in a\rb"), "no values are given"),
-        (("ledger", "--where", "amount<=5"), "the operator '<=' is not known; allowed: column=value, column>=value"),
-        (("ledger", "--where", "amount > 5"), "the operator '>' is not known"),
-        (("ledger", "--where", "amount like 5"), "the operator 'like' is not known"),
+        (("ledger", "--where", "amount like 5"), "the operator 'like' is not known; allowed: column=value, and with != > >= < <= in place"),
+        (("ledger", "--where", "amount=>5"), "'>5' is not allowed; allowed: a decimal such as 12.50"),
+        (("ledger", "--where", "prompt_tokens>1.5"), "allowed: a whole number"),
         (("ledger", "--where", "amount"), "is not understood; allowed: column=value"),
         (("ledger", "--where", "1=1"), "there is no column '1'"),
         (("ledger", "--where", "amount=1.5x"), "'1.5x' is not allowed; allowed: a decimal such as 12.50"),

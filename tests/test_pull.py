@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,15 @@ def states(everything: State, tmp_path_factory: pytest.TempPathFactory) -> dict[
         # The same as `emptied`, but by an exporter that knows of nothing before: every revision is 1, and paths are used again.
         anew = exported(copied(emptied.home, folder / "anew"))
         wider = later(emptied, folder / "wider", "alter table marts.fct_ledger_entries add column note varchar default 'n'")
-    return {"first": first, "restated": restated, "emptied": emptied, "anew": anew, "wider": wider}
+        # As `erase` leaves it: under a pseudonym, and noted.
+        erased = later(
+            restated,
+            folder / "erased",
+            *(f"update marts.{MARTS[name]} set user_id = 'erased-1' where user_id = 'alice'" for name in TWO),
+            "insert into ops.erasures select * replace ('erased-1' as pseudonym, timestamptz '2026-12-01 00:00:00+00' as erased_at)"
+            " from (select null::varchar as pseudonym, null::timestamptz as erased_at)",
+        )
+    return {"first": first, "restated": restated, "emptied": emptied, "anew": anew, "wider": wider, "erased": erased}
 
 
 @pytest.fixture
@@ -131,9 +140,9 @@ def on_fetch(monkeypatch: pytest.MonkeyPatch, do: Callable[[str], object]) -> No
     """Have something happen before each file that is fetched."""
     fetch = client._Source.fetch
 
-    def told_before(self: client._Source, path: str, partial: Path) -> None:
+    def told_before(self: client._Source, path: str, partial: Path, length: int) -> None:
         do(path)
-        fetch(self, path, partial)
+        fetch(self, path, partial, length)
 
     monkeypatch.setattr(client._Source, "fetch", told_before)
 
@@ -295,6 +304,40 @@ def test_a_file_of_the_mirror_that_somebody_spoiled_is_fetched_again(
     assert files(mirror) == contents(source)
 
 
+def test_a_file_of_the_mirror_that_is_damaged_and_has_its_size_is_fetched_again(source: Path, mirror: Path, fetched: list[str]) -> None:
+    pull(str(source), mirror)
+    damaged = mirror / "v1" / OLD
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    fetched.clear()
+    # Who trusts sizes does not read the file.
+    assert [one.files for one in pull(str(source), mirror, trust_sizes=True)] == [0, 0]
+    assert fetched == []
+    assert damaged.read_bytes() == content
+    assert [one.files for one in pull(str(source), mirror)] == [1, 0]
+    assert fetched == [OLD]
+    assert files(mirror) == contents(source)
+
+
+def test_sizes_are_trusted_of_files_that_the_manifest_of_the_mirror_names(states: dict[str, State], source: Path, mirror: Path) -> None:
+    pull(str(source), mirror)
+    become(source, states["anew"])
+    # The third day has other rows, in a file of the same name: the digest that was verified is another one.
+    pull(str(source), mirror, trust_sizes=True)
+    assert files(mirror) == contents(source)
+
+
+def test_what_the_disk_cannot_hold_is_not_begun(source: Path, mirror: Path, fetched: list[str]) -> None:
+    def edit(manifest: dict[str, Any]) -> None:
+        manifest["partitions"][1]["files"][0]["bytes"] = 10**18
+
+    rewrite(source, "ledger", edit)
+    with pytest.raises(PullError, match=rf"^{mirror}/v1/ledger needs .*, and the disk has .* left\. Make room"):
+        pull(str(source), mirror)
+    assert fetched == [path for path in fetched if path.startswith("users/")]
+
+
 def test_a_spoiled_manifest_of_the_mirror_is_replaced_and_no_file_fetched(source: Path, mirror: Path, fetched: list[str]) -> None:
     pull(str(source), mirror)
     fetched.clear()
@@ -386,6 +429,20 @@ def test_what_the_export_does_not_have_is_said_with_what_it_has(source: Path, mi
 def test_a_place_without_an_export_is_wrong_usage(tmp_path: Path, mirror: Path) -> None:
     with pytest.raises(PullError, match=rf"^{tmp_path}/v1/catalog\.json does not exist: nothing has been exported there yet") as error:
         pull(str(tmp_path), mirror)
+    assert error.value.is_wrong_usage
+
+
+@pytest.mark.parametrize("uri", ["s3:/bucket", "s3:bucket", "gs:/bucket/exports", "s3//bucket", "file:/srv"])
+def test_a_url_that_lacks_a_slash_is_wrong_usage(mirror: Path, uri: str) -> None:
+    with pytest.raises(PullError, match=rf"^{uri} cannot be opened: allowed: a URL, (s3|gs|file):// and what follows") as error:
+        pull(uri, mirror)
+    assert error.value.is_wrong_usage
+    assert not mirror.exists()
+
+
+def test_a_mirror_is_on_this_machine(source: Path) -> None:
+    with pytest.raises(PullError, match=r"^s3://bucket/mirror is no folder on this machine") as error:
+        pull(str(source), "s3://bucket/mirror")
     assert error.value.is_wrong_usage
 
 
@@ -542,11 +599,11 @@ def test_a_network_fault_while_a_file_is_continued_loses_nothing_of_it(
     left = left_over(source, mirror, OLD, whole[:-1])
     continue_, faults = client._Source._continue, itertools.count()
 
-    def faulty(self: client._Source, path: str, partial: Path) -> None:
+    def faulty(self: client._Source, path: str, partial: Path, length: int) -> None:
         if next(faults) < 2:
             raise ConnectionResetError("reset by peer")
         assert left.stat().st_size == len(whole) - 1
-        continue_(self, path, partial)
+        continue_(self, path, partial, length)
 
     monkeypatch.setattr(client._Source, "_continue", faulty)
     pull(str(source), mirror)
@@ -670,10 +727,10 @@ SLOWLY = """
 import sys, time
 from exports import client
 fetch = client._Source.fetch
-def slowly(self, path, partial):
+def slowly(self, path, partial, length):
     print(path, flush=True)
     time.sleep(0.05)
-    fetch(self, path, partial)
+    fetch(self, path, partial, length)
 client._Source.fetch = slowly
 client.DOWNLOADS_AT_ONCE = 2
 client.pull(sys.argv[1], sys.argv[2])
@@ -726,7 +783,7 @@ def test_whenever_an_export_happens_the_mirror_is_of_one_publication(
                 become(source, states["restated"])
 
     read = client._Source.read
-    monkeypatch.setattr(client._Source, "read", lambda self, path: (on_read(), read(self, path))[1])
+    monkeypatch.setattr(client._Source, "read", lambda self, path, limit: (on_read(), read(self, path, limit))[1])
     on_fetch(monkeypatch, on_read)
     ends = []
     for when in range(len(contents(source)) + 1):
@@ -1140,6 +1197,98 @@ def test_a_view_in_the_way_is_said_in_words(source: Path, mirror: Path, tables: 
     pull(str(source), mirror, datasets=["ledger"])
     with pytest.raises(PullError, match=r"(?s)ledger cannot be loaded: .*View"):
         list(load_into(mirror, tables))
+
+
+# ---------------------------------------------------------------------------------------------- a person who was erased
+
+
+OWN = """
+create table notes (id integer primary key, words varchar default 'n');
+insert into notes values (1, 'mine');
+create index by_words on notes (words);
+create view spent as select user_id, sum(revenue) as revenue from ledger group by 1;
+create macro twice(x) as 2 * x;
+create schema s; create table s.t as select 1.5::decimal(38, 12) as d;
+"""
+
+
+def erased_id_is_in(file: Path) -> bool:
+    """Whether any page of the file says `alice`, used or free; no other text of the two datasets does."""
+    return b"alice" in file.read_bytes()
+
+
+@pytest.mark.parametrize("pieces", [[TWO], [("ledger",), ("users",)]], ids=["at once", "one by one"])
+def test_a_file_is_written_anew_when_a_person_was_erased(
+    states: dict[str, State], source: Path, mirror: Path, tables: Path, pieces: list[tuple[str, ...]]
+) -> None:
+    become(source, states["restated"])
+    brought(source, mirror, tables)
+    with duckdb.connect(str(tables)) as connection:
+        connection.execute(OWN)
+    assert erased_id_is_in(tables)
+    become(source, states["erased"])
+    for piece in pieces:
+        pull(str(source), mirror, datasets=piece)
+        lines = list(load_into(mirror, tables, datasets=piece))
+        assert lines[-1] == f"{tables}: written anew, without what was erased"
+    assert not erased_id_is_in(tables)
+    assert sorted(one.name for one in tables.parent.iterdir()) == ["mirror", "source", "tables.duckdb"]
+    for name in TWO:
+        assert_table_is_mart(tables, states["erased"].home, name)
+    with duckdb.connect(str(tables)) as connection:
+        assert connection.execute("select twice(id), words, d from notes, s.t").fetchall() == [(2, "mine", Decimal("1.5"))]
+        assert ("erased-1",) in connection.execute("select user_id from spent").fetchall()
+        with pytest.raises(duckdb.ConstraintException):
+            connection.execute("insert into notes values (1, 'twice')")
+    # Another time there is nothing to do.
+    inode = tables.stat().st_ino
+    assert brought(source, mirror, tables) == {"ledger": "unchanged", "users": "unchanged"}
+    assert tables.stat().st_ino == inode
+
+
+def test_a_new_file_is_not_written_twice_for_an_erasure_before_it(
+    states: dict[str, State], source: Path, mirror: Path, tables: Path
+) -> None:
+    become(source, states["erased"])
+    pull(str(source), mirror)
+    assert [line.split(": ")[1] for line in load_into(mirror, tables)] == ["ledger", "users"]
+
+
+def test_a_file_of_a_version_that_knew_of_no_erasures_is_written_anew(
+    states: dict[str, State], source: Path, mirror: Path, tables: Path
+) -> None:
+    become(source, states["restated"])
+    brought(source, mirror, tables)
+    with duckdb.connect(str(tables)) as connection:
+        for column in ("erased_at", "file_erased_at"):
+            connection.execute(f"alter table paywall_pull.datasets drop column {column}")
+    become(source, states["erased"])
+    brought_lines = [pull(str(source), mirror), *load_into(mirror, tables)]
+    assert str(brought_lines[-1]).endswith("written anew, without what was erased")
+    assert not erased_id_is_in(tables)
+
+
+def test_a_rewrite_that_was_cut_short_is_made_up_for(
+    states: dict[str, State], source: Path, mirror: Path, tables: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become(source, states["restated"])
+    brought(source, mirror, tables)
+    become(source, states["erased"])
+    pull(str(source), mirror)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(into.shutil, "copymode", full)
+        with pytest.raises(PullError, match="may still hold the id of a person who was erased"):
+            list(load_into(mirror, tables))
+    assert_table_is_mart(tables, states["erased"].home, "ledger")
+    assert erased_id_is_in(tables)
+    assert [line.split(": ", 1)[1] for line in load_into(mirror, tables)] == [
+        "ledger: unchanged", "users: unchanged", "written anew, without what was erased",
+    ]  # fmt: skip
+    assert not erased_id_is_in(tables)
 
 
 def test_csv_alone_cannot_be_loaded(source: Path, mirror: Path, tables: Path) -> None:

@@ -48,6 +48,35 @@ def test_a_value_that_is_not_allowed_is_refused_by_name(monkeypatch: pytest.Monk
     assert words in str(refused.value)
 
 
+BROKEN_URLS = [
+    "s3:/bucket", "s3:bucket", "s3//bucket/x", "s3:///bucket", "gs:/bucket", "gs:bucket", "abfs:/c", "S3:/bucket", "file:/srv/x",
+    " s3:/b", "s3:",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("uri", BROKEN_URLS)
+@pytest.mark.parametrize("name", ["EXPORT_URI", "LANDING_URI", "LAKE_URI", "WAREHOUSE_HOME"])
+def test_a_url_that_lacks_a_slash_is_no_folder(monkeypatch: pytest.MonkeyPatch, name: str, uri: str) -> None:
+    monkeypatch.setenv(name, uri)
+    with pytest.raises(SettingsError, match=rf"^{name} .* is not allowed: allowed: a URL, [a-z0-9]+:// and what follows, or a path"):
+        load_settings(_env_file=None)
+
+
+@pytest.mark.parametrize(
+    "uri", ["/srv/exports", "exports", "./s3:/bucket", "/srv/s3:/x", "s3", "s3/x", "a:b/c", "s3://bucket/x", "memory://x"]
+)
+def test_paths_and_urls_stay_what_they_are(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    for name in ("EXPORT_URI", "LANDING_URI"):
+        monkeypatch.setenv(name, uri)
+    assert load_settings(_env_file=None).landing_uri == uri
+
+
+def test_the_home_is_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE_HOME", "s3://bucket/home")
+    with pytest.raises(SettingsError, match=r"WAREHOUSE_HOME .*: allowed: a folder on this machine"):
+        load_settings(_env_file=None)
+
+
 def test_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIPE_API_KEY", "rk_live_very_secret")
     assert "very_secret" not in repr(load_settings())

@@ -4,17 +4,19 @@ The id gives way to a pseudonym in every row, so that no sum changes. Each step 
 id, and the next load takes the erasure up again before it reads anything.
 """
 
-from collections.abc import Iterable
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
 
 from ingestion.erasure.landed import Naming, naming, write_anew
-from ingestion.erasure.parquet_files import ids_in, linked_wallets, named_rows, rewrite
+from ingestion.erasure.parquet_files import ids_in, linked_wallets, named_rows, naming_keys, rewrite
 from ingestion.erasure.registry import Registry, ended, read_registry, write_registry
-from ingestion.erasure.texts import Person
-from ingestion.lake import Lake
+from ingestion.erasure.texts import SHORTEST_WORD, Person
+from ingestion.lake import Lake, Manifest
 from ingestion.landing import Landing, LandingFile
 from ingestion.tables import LAKE_TABLES
 from paywall_warehouse.build_file import drop_build_file
@@ -34,6 +36,8 @@ class Erased:
     """Of the lake, that named the person."""
     linked_wallets: list[str] = field(default_factory=list)
     """Wallet ids that webhooks give to the same person: ids of their own, which an erasure of theirs replaces."""
+    keys: Mapping[str, int] = field(default_factory=dict)
+    """Rows of the lake whose keys contain the id, by column: they stay as they are."""
 
 
 def erase(settings: Settings, user: str) -> Erased:
@@ -49,7 +53,7 @@ def erase(settings: Settings, user: str) -> Erased:
         known = registry.of(user)
         erasure = known or registry.begun(user)
         with duckdb.connect(config=settings.duckdb_config()) as connection:
-            person, files = Person(user, erasure.pseudonym), _files(lake)
+            person, files = _person(settings, user, erasure.pseudonym), _files(lake, lake.manifests())
             rows = sum(named_rows(connection, file, [person]) for file in files)
             wallets = sorted({wallet for file in files for wallet in linked_wallets(connection, file, user)})
         if not rows and known is None:
@@ -59,7 +63,8 @@ def erase(settings: Settings, user: str) -> Erased:
             registry = registry.with_erasure(replace(erasure, user=user))
             write_registry(settings.home, registry)
             _finish(settings, lake, registry)
-    return Erased(erasure.pseudonym, rows, wallets)
+        keys = _naming_keys(settings, lake, person) if len(user) >= SHORTEST_WORD and not person.is_ambiguous else {}
+    return Erased(erasure.pseudonym, rows, wallets, keys)
 
 
 def finish_erasures(settings: Settings) -> Registry:
@@ -71,27 +76,29 @@ def finish_erasures(settings: Settings) -> Registry:
     return registry
 
 
-def pseudonymise(settings: Settings, registry: Registry, files: Iterable[Path]) -> None:
-    """Replace the ids of erased persons that have come back in files that are not in the lake yet."""
+def pseudonymise(settings: Settings, registry: Registry, files: Iterable[Path], manifest: Manifest) -> Manifest:
+    """Replace the ids of erased persons that have come back in the files of a batch that is not in the lake yet."""
     if not registry.erasures:
-        return
+        return manifest
     files = list(files)
     pseudonyms = {erasure.recognised_by: erasure.pseudonym for erasure in registry.erasures}
     with duckdb.connect(config=settings.duckdb_config()) as connection:
         ids = {one for file in files for one in ids_in(connection, file)}
-        people = [Person(one, pseudonyms[digest]) for one in sorted(ids) if (digest := registry.digest(one)) in pseudonyms]
+        named = [(one, pseudonyms[digest]) for one in sorted(ids) if (digest := registry.digest(one)) in pseudonyms]
+        people = [_person(settings, user, pseudonym) for user, pseudonym in named]
         for file in files if people else []:
             rewrite(connection, file, people)
+    return _without(manifest, people)
 
 
 def files_naming(settings: Settings, files: Iterable[LandingFile], user: str, pseudonym: str) -> list[Naming]:
     """The landed files that name the person."""
-    return list(naming(Landing.of(settings), files, Person(user, pseudonym)))
+    return list(naming(Landing.of(settings), files, _person(settings, user, pseudonym)))
 
 
 def rewrite_landed(settings: Settings, found: Iterable[Naming], user: str, pseudonym: str) -> None:
     """Write landed files anew, without the id; those that cannot be read stay."""
-    landing, lake, person = Landing.of(settings), Lake(settings.home), Person(user, pseudonym)
+    landing, lake, person = Landing.of(settings), Lake(settings.home), _person(settings, user, pseudonym)
     with settings.home.writing(), settings.home.without_workers():
         for one in found:
             if one.fault is None:
@@ -104,15 +111,41 @@ def _finish(settings: Settings, lake: Lake, registry: Registry) -> None:
     # its free pages, so that the next one starts empty.
     drop_build_file(settings.home)
     settings.home.published_state_file.unlink(missing_ok=True)
-    people = [Person(erasure.user, erasure.pseudonym) for erasure in registry.unfinished if erasure.user is not None]
+    people = [_person(settings, erasure.user, erasure.pseudonym) for erasure in registry.unfinished if erasure.user is not None]
+    manifests = lake.manifests()
     with duckdb.connect(config=settings.duckdb_config()) as connection:
-        for file in _files(lake):
+        for file in _files(lake, manifests):
             rewrite(connection, file, people)
+    changed = [without for manifest in manifests if (without := _without(manifest, people)) != manifest]
+    if changed:
+        # It repeats every model text of the manifests; the next run resolves them anew.
+        shutil.rmtree(lake.price_book, ignore_errors=True)
+    for without in changed:
+        lake.restate(without)
     for erasure in registry.unfinished:
         registry = registry.with_erasure(ended(erasure))
     write_registry(settings.home, registry)
 
 
-def _files(lake: Lake) -> list[Path]:
-    manifests = lake.manifests()
+def _naming_keys(settings: Settings, lake: Lake, person: Person) -> Mapping[str, int]:
+    manifests, found = lake.manifests(), Counter[str]()
+    with duckdb.connect(config=settings.duckdb_config()) as connection:
+        for file in _files(lake, manifests):
+            found += naming_keys(connection, file, person.user)
+    return found
+
+
+def _person(settings: Settings, user: str, pseudonym: str) -> Person:
+    return Person(user, pseudonym, settings.promo_reasons)
+
+
+def _without(manifest: Manifest, people: Iterable[Person]) -> Manifest:
+    """A manifest whose model texts are those of its files."""
+    models = manifest.models
+    for person in people:
+        models = sorted({person.in_text("model", model) for model in models})
+    return replace(manifest, models=models)
+
+
+def _files(lake: Lake, manifests: Sequence[Manifest]) -> list[Path]:
     return [file for table in LAKE_TABLES for file in lake.parquet_files(table, manifests)]

@@ -169,7 +169,7 @@ def _csv_lines(stream: BinaryIO, person: Person) -> Iterator[tuple[bytes, bytes]
         elif record.problem is not None or len(record.fields) != len(header):
             after = person.in_row(before)
         else:
-            fields = [person.in_field(name, value) for name, value in zip(header, record.fields, strict=True)]
+            fields = [person.in_field((name,), value) for name, value in zip(header, record.fields, strict=True)]
             if fields != record.fields:
                 line = io.StringIO()
                 csv.writer(line, lineterminator="\n").writerow(fields)
@@ -217,7 +217,7 @@ def _column(name: str, column: pa.Array, person: Person) -> tuple[pa.Array, list
     if not (pa.types.is_nested(column.type) or _holds_text(column.type)):
         return column, []
     before = column.to_pylist()
-    after = [_without(name, value, person) for value in before]
+    after = [_without((name,), value, person) for value in before]
     places = [place for place, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]
     return (pa.array(after, column.type) if places else column), places
 
@@ -227,16 +227,16 @@ def _holds_text(kind: pa.DataType) -> bool:
     return any(getattr(pa.types, test)(kind) for test in tests)
 
 
-def _without(name: str, value: Any, person: Person) -> Any:
-    """A value of any shape without the id."""
+def _without(path: tuple[str, ...], value: Any, person: Person) -> Any:
+    """A value of any shape, at some place of its record, without the id."""
     if isinstance(value, str):
-        return person.in_field(name, value) if person.may_be_in(value) else value
+        return person.in_field(path, value) if person.may_be_in(value) else value
     if isinstance(value, bytes):
-        return _without(name, value.decode(errors="surrogateescape"), person).encode(errors="surrogateescape")
+        return _without(path, value.decode(errors="surrogateescape"), person).encode(errors="surrogateescape")
     if isinstance(value, dict):
-        return {key: _without(key, one, person) for key, one in value.items()}
+        return {key: _without((*path, key), one, person) for key, one in value.items()}
     if isinstance(value, list):
-        return [_without(name, one, person) for one in value]
+        return [_without((*path, ""), one, person) for one in value]
     if isinstance(value, tuple):  # a member of a map
-        return value[0], _without(str(value[0]), value[1], person)
+        return value[0], _without((*path, str(value[0])), value[1], person)
     return value

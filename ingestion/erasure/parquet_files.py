@@ -1,5 +1,6 @@
 """Parquet files of the lake without the ids of erased persons; every other value stays as it is."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +10,18 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingestion.erasure.texts import Person, texts_of, words_of
+from ingestion.erasure.texts import METADATA, Person, texts_of, words_of
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.quoting import file_literal, literal
 
 # Columns of the lake that hold an id, and those that hold texts in which one may stand.
 ID_COLUMNS: Final = ("user_id", "wallet_user_id", "external_user_id")
-JSON_COLUMNS: Final = ("metadata", "body")
+# With the place of the text in its record.
+JSON_COLUMNS: Final = {"metadata": METADATA, "body": ()}
 ROW_COLUMNS: Final = ("raw", "reason", "reject_raw", "reject_words")
-# `reason` of a webhook event or an entry is a word of its own, that of a reject quotes the record.
+# Texts that were taken out of a record, with the name of their field: they are treated like the JSON that they came from.
+EXTRACTED: Final = {"model": "model", "reason": "reason", "metadata_reason": "reason", "error_code": "errorCode", "source": "source"}
+# `reason` of a webhook event or an entry is a word of its own, that of a reject quotes the record. What a reject calls `source` is ours.
 QUOTING: Final = "reason_code"
 JSON_TEXTS: Final = r'"(?:[^"\\]|\\.)*"'
 
@@ -28,11 +32,12 @@ class _Columns:
 
     ids: list[str]
     json: list[str]
+    extracted: list[str]
     rows: list[str]
 
     @property
     def texts(self) -> list[str]:
-        return self.json + self.rows
+        return self.json + self.extracted + self.rows
 
 
 def ids_in(connection: duckdb.DuckDBPyConnection, parquet: Path) -> Iterator[str]:
@@ -46,8 +51,8 @@ def ids_in(connection: duckdb.DuckDBPyConnection, parquet: Path) -> Iterator[str
         texts = f"select distinct unnest(regexp_extract_all({name}, {literal(JSON_TEXTS)})) from {_rows(parquet)}"
         for (token,) in connection.execute(texts).fetchall():
             yield from texts_of(token)
-    for name in columns.rows:
-        for (text,) in connection.execute(f"select {name} from {_rows(parquet)} where {name} is not null").fetchall():
+    for name in (*columns.extracted, *columns.rows):
+        for (text,) in connection.execute(f"select distinct {name} from {_rows(parquet)} where {name} is not null").fetchall():
             yield from words_of(text)
 
 
@@ -58,6 +63,17 @@ def linked_wallets(connection: duckdb.DuckDBPyConnection, parquet: Path, user: s
     query = f"""select distinct wallet_user_id from {_rows(parquet)}
         where external_user_id = $user and wallet_user_id is distinct from external_user_id and wallet_user_id is not null"""
     return [wallet for (wallet,) in connection.execute(query, {"user": user}).fetchall()]
+
+
+def naming_keys(connection: duckdb.DuckDBPyConnection, parquet: Path, user: str) -> Counter[str]:
+    """The number of rows of a file whose keys contain an id, by column: keys are never changed."""
+    schema, columns = pq.read_schema(parquet), _columns(parquet)
+    keys = [one.name for one in schema if pa.types.is_string(one.type) and one.name not in (*columns.ids, *columns.texts)]
+    if not keys:
+        return Counter()
+    counts = ", ".join(f"count(*) filter (where contains({name}, $user))" for name in keys)
+    found = connection.execute(f"select {counts} from {_rows(parquet)}", {"user": user}).fetchall()[0]
+    return Counter({name: rows for name, rows in zip(keys, found, strict=True) if rows})
 
 
 def named_rows(connection: duckdb.DuckDBPyConnection, parquet: Path, people: Sequence[Person]) -> int:
@@ -124,7 +140,8 @@ def _changed_texts(
             from {_rows(parquet)} where {" or ".join([*spelt, *escaped])}"""
         for place, is_about, *texts in connection.execute(query, {"user": person.user, **spellings}).fetchall():
             before = changed.get(place) or dict(zip(columns.texts, texts, strict=True))
-            after = {name: _without(person, columns, name, text, is_about=bool(is_about)) for name, text in before.items()}
+            about = bool(is_about) or any(person.is_said_in(before[name] or "") for name in columns.json)
+            after = {name: _without(person, columns, name, text, is_about=about) for name, text in before.items()}
             if after != before:
                 changed[place] = after
     return changed
@@ -134,7 +151,9 @@ def _without(person: Person, columns: _Columns, name: str, text: str | None, *, 
     if text is None:
         return None
     if name in columns.json:
-        return person.in_json(text, is_about=is_about)
+        return person.in_json(text, is_about=is_about, within=JSON_COLUMNS[name])
+    if name in columns.extracted:
+        return person.in_text(EXTRACTED[name], text, is_about=is_about)
     return person.in_row(person.in_json(text))
 
 
@@ -146,8 +165,8 @@ def _table(changed: Mapping[int, Mapping[str, str | None]], texts: Sequence[str]
 
 def _columns(parquet: Path) -> _Columns:
     names = pq.read_schema(parquet).names
-    ids, json_columns, rows = ([name for name in wanted if name in names] for wanted in (ID_COLUMNS, JSON_COLUMNS, ROW_COLUMNS))
-    return _Columns(ids, json_columns, rows if QUOTING in names else [name for name in rows if name != "reason"])
+    extracted, rows = ((), ROW_COLUMNS) if QUOTING in names else (EXTRACTED, [name for name in ROW_COLUMNS if name != "reason"])
+    return _Columns(*([name for name in wanted if name in names] for wanted in (ID_COLUMNS, JSON_COLUMNS, extracted, rows)))
 
 
 def _rows(parquet: Path) -> str:
