@@ -16,9 +16,9 @@ from ingestion.lake import Lake
 from ingestion.landing import Landing
 from ingestion.load import SOURCES
 from orchestration import report
-from orchestration.faults import first_line
 from orchestration.news import unknown_files
 from orchestration.summary import failed_pull_lines, reject_lines, reject_reasons_of, unread_lines
+from paywall_warehouse.errors import first_line
 from paywall_warehouse.files import sha256
 from paywall_warehouse.settings import Settings
 
