@@ -11,9 +11,10 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from orchestration.event_log import open_with_kept_event_log
-from orchestration.faults import first_line, told
+from orchestration.faults import told
 from orchestration.history import DamagedHistoryError
 from orchestration.warehouse import WRITER_POOL, settle_dead_runs
+from paywall_warehouse.errors import first_line
 from paywall_warehouse.files import replace_text
 from paywall_warehouse.home import Home
 
