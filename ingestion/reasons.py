@@ -27,3 +27,6 @@ RECORD_TOO_LONG: Final = "record_too_long"
 BAD_QUOTING: Final = "bad_quoting"
 TOO_MANY_FIELDS: Final = "too_many_fields"
 TOO_FEW_FIELDS: Final = "too_few_fields"
+
+# a limit that a setting moves
+UNKNOWN_CURRENCY: Final = "unknown_currency"

@@ -14,6 +14,7 @@ from typing import Final
 
 import duckdb
 
+from ingestion import reasons
 from ingestion.events import COUNTS, ENTRY
 from ingestion.sql import MAX_AMOUNT_DIGITS, MAX_COUNT
 from ingestion.tables import LAKE_TABLES, MONEY, ORIGIN
@@ -135,7 +136,7 @@ class RowLimits:
         if table in LIMITED:
             yield _Limit(
                 f"(({limited.where}) and {_unknown(self.currencies)})",
-                "'unknown_currency'",
+                literal(reasons.UNKNOWN_CURRENCY),
                 """'field "currency" is no known currency: ' || currency || coalesce('; the nearest known code is ' || nearest, '')
                     || '. Put it right and land it again, or, if it is yours, add it to EXTRA_CURRENCIES'""",
             )
