@@ -416,8 +416,12 @@ def case_history(snapshot: Snapshot, case_id: str) -> list[Row]:
 
 
 def sources(snapshot: Snapshot) -> list[Row]:
-    """Whether each processor's data are there, and how far they reach."""
-    return snapshot.rows("select * from marts.rpt_reconciliation_sources order by rail, source, account_id")
+    """Return whether each processor's data are there, how far they reach, and which of them the last run could not pull."""
+    return snapshot.rows(
+        """select coalesce(rail, 'stripe') as rail, source, coalesce(account_id, 'default') as account_id, coalesce(records, 0) as records,
+            data_until, case when reason is null then verdict else 'not pulled: ' || reason end as verdict
+        from marts.rpt_reconciliation_sources full join ops.failed_pulls using (source) order by rail, source, account_id"""
+    )
 
 
 def rollforward(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]:
