@@ -263,7 +263,7 @@ class World:
             return self.random.choice(("1e-7", "2.5E-3", "1e2", "1.5000000000000000", "0.000000000001"))
         if kind < 0.15 and self.big_left:
             self.big_left -= 1
-            return f"{self.random.randrange(10**24, 10**25)}.{self.random.randrange(10**12):012d}"
+            return f"{self.random.randrange(10**16, 10**17)}.{self.random.randrange(10**12):012d}"
         if kind < 0.5:
             return f"0.{self.random.randrange(10**6):06d}"
         return f"{self.random.randrange(60)}.{self.random.randrange(100):02d}"

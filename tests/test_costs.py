@@ -85,6 +85,7 @@ def test_each_currency_has_its_own_rates(home: Path) -> None:
     assert rows(home, "select model_id, in_price_book from marts.dim_models") == [("openai/gpt-4o", True)]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("batches", [[[DOLLARS, EUROS]], [[DOLLARS], [EUROS]]], ids=["at once", "the other way round"])
 def test_rates_that_land_later_change_what_they_would_have_changed_at_once(home: Path, tmp_path: Path, batches: Sequence[Any]) -> None:
     land(tmp_path, [ledger_file("a.jsonl", CHARGES)])
@@ -96,6 +97,7 @@ def test_rates_that_land_later_change_what_they_would_have_changed_at_once(home:
     assert rows(tmp_path, sums) == rows(home, sums)
 
 
+@pytest.mark.soak
 def test_more_cached_tokens_than_prompt_tokens_are_counted_and_the_remedy_is_told(tmp_path: Path) -> None:
     model = {"model": "claude-sonnet-4-5", **BEYOND_THE_PROMPT}
     ledger = [

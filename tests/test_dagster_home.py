@@ -64,6 +64,7 @@ def test_four_that_make_a_home_at_once_make_one_that_works(tmp_path: Path) -> No
             opener.communicate()
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_first_commands_on_a_home_may_come_at_once(tmp_path: Path) -> None:

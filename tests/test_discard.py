@@ -135,6 +135,7 @@ def test_the_refusal_names_file_reason_line_and_the_ways_out(refused_once: tuple
         assert words in result.output
 
 
+@pytest.mark.soak
 def test_dagster_shows_what_the_command_shows(refused: Path) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         result = run(refused, instance=instance)
@@ -164,6 +165,7 @@ def test_a_file_put_right_under_its_name_is_published(refused: Path) -> None:
     assert numbers(refused, "select sum(revenue)::varchar from marts.fct_ledger_entries") == [("27.750000000000",)]
 
 
+@pytest.mark.soak
 def test_a_file_put_right_only_in_part_counts_as_what_it_is_now(refused: Path) -> None:
     put(refused, "ledger/bad.jsonl", jsonl([*BAD[:2], BAD[3]]))
     load(settings_of(refused), "ledger")
@@ -171,6 +173,7 @@ def test_a_file_put_right_only_in_part_counts_as_what_it_is_now(refused: Path) -
     assert standing(refused) == [("ledger/bad.jsonl", 4, None), ("ledger/bad.jsonl", 3, "ledger/bad.jsonl")]
 
 
+@pytest.mark.soak
 def test_a_content_that_came_back_counts_once(refused: Path) -> None:
     for content in (RIGHT, BAD):
         put(refused, "ledger/bad.jsonl", jsonl(content))
@@ -223,6 +226,7 @@ def test_a_file_that_may_not_be_opened_counts_until_it_may(refused: Path) -> Non
     assert ("ledger/link.jsonl", 1, None) in standing(refused)
 
 
+@pytest.mark.soak
 def test_what_was_published_counts_no_longer_though_the_published_file_was_touched(refused: Path) -> None:
     """Nor after an erasure, which makes the next run start from nothing."""
     assert run(refused, max_reject_ratio="1").exit_code == 0
@@ -236,7 +240,7 @@ def test_what_was_published_counts_no_longer_though_the_published_file_was_touch
 # -------------------------------------------------------------------------------------------------------- discarded
 
 
-@pytest.mark.parametrize("is_removed", [True, False])
+@pytest.mark.parametrize("is_removed", [pytest.param(True, marks=pytest.mark.soak), False])
 def test_after_a_discard_the_home_is_as_if_it_had_never_seen_the_file(
     refused: Path, never_saw: dict[str, list[str]], is_removed: bool
 ) -> None:
@@ -346,6 +350,7 @@ def test_a_new_version_of_a_published_file_goes_and_the_published_one_stays(refu
     assert kept == [("ledger/good.jsonl", 2), ("ledger/bad.jsonl", 4), ("ledger/fine.jsonl", 1)]
 
 
+@pytest.mark.soak
 def test_acknowledged_webhooks_are_not_discarded(tmp_path: Path) -> None:
     segment = put(tmp_path, "events/received/2026-10-02/20261002T090000.000000Z-0123abcd.jsonl", b'{"id": 1, "type": {}}\n')
     result = run(tmp_path)
@@ -356,6 +361,7 @@ def test_acknowledged_webhooks_are_not_discarded(tmp_path: Path) -> None:
         drop(tmp_path, str(segment))
 
 
+@pytest.mark.soak
 def test_own_rates_that_are_discarded_price_nothing(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     rates = [("acme/model", "2026-01-01", "", "1", "1", "", "", "usd"), ("acme/other", "never", "", "1", "1", "", "", "usd")]

@@ -24,7 +24,7 @@ RECORDS = [
     deposit("d1", "2026-10-01T08:00:00Z", "20", user="=1+1"),
     charge("c1", "2026-10-01T09:00:00Z", "1.25", user="=1+1", model="m", provider_cost="1.1"),
     charge("c3", "2026-10-02T09:00:00Z", "0.000000000001", user="bob"),
-    charge("c2", "2026-10-02T23:59:59.999999Z", "12345678901234567890.123456789012", user=EVIL),
+    charge("c2", "2026-10-02T23:59:59.999999Z", "123456789012345678.123456789012", user=EVIL),
     charge("c4", "2026-10-03T00:00:00Z", "2", user="bob, the second", currency="eur"),
 ]
 
@@ -50,7 +50,7 @@ def rows(done: subprocess.CompletedProcess[str]) -> list[dict[str, str]]:
 def test_columns_and_half_open_days_go_to_standard_output_in_the_datasets_order(home: Path) -> None:
     done = export(home, "ledger", "--columns", "amount,entry_id", "--from", "2026-10-01", "--to", "2026-10-03")
     assert done.stdout == (
-        "amount,entry_id\n1.250000000000,c1\n20.000000000000,d1\n12345678901234567890.123456789012,c2\n0.000000000001,c3\n"
+        "amount,entry_id\n1.250000000000,c1\n20.000000000000,d1\n123456789012345678.123456789012,c2\n0.000000000001,c3\n"
     )
     assert "4 rows" in done.stderr
 
@@ -69,15 +69,15 @@ def test_filters_hold_all_at_once(home: Path) -> None:
         ('user_id in ("bob, the second",nobody)', ["c4"]),
         ("entry_date in 2026-10-01, 2026-10-03", ["c1", "d1", "c4"]),
         ("occurred_at>=2026-10-03T02:00:00+02:00", ["c4"]),
-        ("amount=12345678901234567890.123456789012", ["c2"]),
+        ("amount=123456789012345678.123456789012", ["c2"]),
         ("prompt_tokens<1", []),
         ("currency = eur", ["c4"]),
         ("amount=2.0000000000000", ["c4"]),
         ("user_id=", []),
         # At the last digit of the largest and the smallest amount; no float tells them from their neighbours.
-        ("amount>12345678901234567890.123456789011", ["c2"]),
-        ("amount>12345678901234567890.123456789012", []),
-        ("amount>=12345678901234567890.123456789012", ["c2"]),
+        ("amount>123456789012345678.123456789011", ["c2"]),
+        ("amount>123456789012345678.123456789012", []),
+        ("amount>=123456789012345678.123456789012", ["c2"]),
         ("amount<=0.000000000001", ["c3"]),
         ("amount<0.000000000001", []),
         ("amount!=2", ["c1", "d1", "c2", "c3"]),
@@ -112,7 +112,7 @@ def test_parquet_keeps_the_types_of_the_mart(home: Path, tmp_path: Path) -> None
     assert table.schema.field("amount").type == pa.decimal128(38, 12)
     assert table.schema.field("occurred_at").type == pa.timestamp("us", tz="UTC")
     # Python's own context keeps 28 digits.
-    assert sum(map(Fraction, table["amount"].to_pylist())) == Fraction("12345678901234567911.373456789013")
+    assert sum(map(Fraction, table["amount"].to_pylist())) == Fraction("123456789012345699.373456789013")
 
 
 def test_the_name_of_the_file_says_format_and_compression(home: Path, tmp_path: Path) -> None:

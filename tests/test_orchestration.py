@@ -197,7 +197,8 @@ def test_an_invariant_that_does_not_hold_publishes_nothing(home: Path) -> None:
         records = instance.event_log_storage.get_logs_for_run(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
         evaluations = [record.dagster_event.asset_check_evaluation_data for record in records if record.dagster_event]
         own = {one.check_name: one.passed for one in evaluations if one.asset_key == PUBLISHED}
-    assert own == {name: name != "reject_ratio" for name in INVARIANTS}
+    # The deposit names no payment, and none was landed: an open break, which only warns.
+    assert own == {name: name not in ("reject_ratio", "priority_1_breaks") for name in INVARIANTS}
     assert published_bytes(home) == before
     assert run_pipeline(home, as_of=AS_OF, max_reject_ratio="0.5").exit_code == 0
     assert published_bytes(home) != before

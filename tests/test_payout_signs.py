@@ -63,6 +63,7 @@ def test_one_currency_does_not_turn_the_payouts_of_another(tmp_path: Path) -> No
     assert sums == [("jpy", -10000, -10000), ("usd", 100, 100)]
 
 
+@pytest.mark.soak
 def test_each_file_of_an_account_may_sign_payouts_its_own_way(tmp_path: Path) -> None:
     land(
         tmp_path,
@@ -77,6 +78,7 @@ def test_each_file_of_an_account_may_sign_payouts_its_own_way(tmp_path: Path) ->
     assert amounts(tmp_path) == {"po_1": Decimal(100), "po_2": Decimal(400)}
 
 
+@pytest.mark.soak
 def test_signs_that_contradict_each_other_are_refused_until_something_tells(tmp_path: Path) -> None:
     rows = [payout_row("po_out", OUT, "100.00"), payout_row("po_debit", OUT, "-50.00"), payout_row("po_eur", OUT, "7.00", currency="eur")]
     land(tmp_path, [payouts_file("october.csv", rows, account="acct_1")])

@@ -125,7 +125,8 @@ def test_the_published_file_holds_marts_and_ops_only(home: Path) -> None:
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
         schemas = connection.execute("select distinct table_schema from information_schema.tables order by 1").fetchall()
         runs = connection.execute("select status, new_records, rejected_records from ops.runs").fetchall()
-        checks = connection.execute("select count(*), bool_and(passed) from ops.invariants").fetchall()
+        # The deposit names no payment, and none was landed: an open break, which warns.
+        checks = connection.execute("select count(*), bool_and(passed = (name <> 'priority_1_breaks')) from ops.invariants").fetchall()
     assert schemas == [("marts",), ("ops",)]
     assert runs == [("published", 6, 0)]
     assert checks[0][0] > 20

@@ -131,6 +131,7 @@ def test_data_of_one_account_do_not_speak_for_another(tmp_path: Path) -> None:
     assert query(tmp_path, "select break_type from marts.fct_reconciliation where status = 'break'") == [("ledger_only",)]
 
 
+@pytest.mark.soak
 def test_files_of_one_currency_do_not_speak_for_another(tmp_path: Path) -> None:
     dollars = [activity_file(covering("2026-10-01", "2026-11-09", stem="Itemized_activity_USD"), [PAID])]
     stated = [
@@ -175,6 +176,7 @@ KEYS = {
 }
 
 
+@pytest.mark.soak
 def test_every_spelling_of_a_key_ties_a_deposit_to_its_payment(tmp_path: Path) -> None:
     """Eleven spellings, each of a deposit of a part of one payment of 11, and by webhook as well."""
     spellings = [(key, name) for key, names in KEYS.items() for name in names]
@@ -192,6 +194,7 @@ def test_every_spelling_of_a_key_ties_a_deposit_to_its_payment(tmp_path: Path) -
     assert cases == [("stripe:pi_1", "matched", 22)]
 
 
+@pytest.mark.soak
 def test_downloads_without_an_account_and_a_pull_of_the_same_account_are_one(tmp_path: Path) -> None:
     """By hand until September, with a key from then on: the older files do not go stale."""
     september = charge_row("txn_0", "2026-09-05T10:00:00Z", "5.00", "0.45", intent="pi_0", charge="ch_0")

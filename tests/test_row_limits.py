@@ -156,6 +156,7 @@ def test_a_bank_s_text_does_not_stay_in_a_row_that_may_be_let_in(tmp_path: Path)
 # --------------------------------------------------------------------------------------------------- whole runs
 
 
+@pytest.mark.soak
 def test_a_setting_that_changes_moves_rows_in_and_out_and_old_days_leave_the_exports(tmp_path: Path) -> None:
     good = [charge(f"c{number}", NOON, "2") for number in range(2)]
     odd = [charge("old", "2026-09-28T12:00:00Z", "3"), charge("gems", NOON, "5", currency="gems"), deposit("nines", NOON, "9" * 26)]

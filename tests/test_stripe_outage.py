@@ -156,6 +156,7 @@ def test_a_dead_stripe_does_not_stop_the_ledger_and_a_living_one_is_heard_of_aga
     assert KEY not in result.output
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.timeout(0)
 def test_one_report_that_stripe_cannot_make_makes_the_answer_incomplete(tmp_path: Path, server: StripeServer) -> None:
