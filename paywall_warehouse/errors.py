@@ -34,7 +34,8 @@ def first_line(error: BaseException) -> str:
 
 # Libraries whose errors tell of a disk, a network or a store; and those of DuckDB's that tell of a mistake in SQL, which is ours.
 OUTSIDE = {
-    "_duckdb", "adlfs", "aiobotocore", "aiohttp", "azure", "botocore", "duckdb", "fsspec", "gcsfs", "google", "requests", "s3fs", "sqlalchemy",
+    "_duckdb", "adlfs", "aiobotocore", "aiohttp", "azure", "botocore", "duckdb", "fsspec", "gcsfs", "google", "requests", "s3fs",
+    "sqlalchemy",
 }  # fmt: skip
 OUR_SQL = {"BinderException", "CatalogException", "InternalException", "NotImplementedException", "ParserException", "SyntaxException"}
 
