@@ -109,7 +109,9 @@ class RowLimits:
         connection.execute(f"create or replace temp table outside_rows as from {rows} where {_any_of(limits)}")
         connection.execute("create or replace temp table nearest_currencies (currency varchar, nearest varchar)")
         if table in LIMITED:
-            stated = f"select distinct currency from outside_rows where {_unknown(self.currencies)} order by currency limit {HINTS}"
+            # The shortest first: a typing error has as many letters as what was meant, whatever else comes with it.
+            stated = f"""select currency from outside_rows where {_unknown(self.currencies)}
+                group by currency order by length(currency), currency limit {HINTS}"""
             hints = nearest_currencies([code for (code,) in connection.execute(stated).fetchall()], self.currencies)
             if hints:
                 connection.executemany("insert into nearest_currencies values (?, ?)", [list(one) for one in hints.items()])

@@ -227,10 +227,11 @@ def land_and_forget_limits(home: Path) -> None:
 def test_thousands_of_made_up_currencies_make_no_wallets(tmp_path: Path) -> None:
     letters = "abcdefghijklmno"
     made_up = [f"q{a}{b}{c}" for a in letters for b in letters for c in letters][:3000]
-    records = [charge("good", NOON), *(charge(code, NOON, currency=code) for code in made_up)]
-    assert (landed(tmp_path, "ledger/a.jsonl", records).accepted, len(rejects(tmp_path))) == (1, 3000)
+    records = [charge("good", NOON), charge("typed", NOON, currency="uds"), *(charge(code, NOON, currency=code) for code in made_up)]
+    assert (landed(tmp_path, "ledger/a.jsonl", records).accepted, len(rejects(tmp_path))) == (1, 3001)
     named = [reason for code, reason in rejects(tmp_path) if "the nearest known code is" in reason]
     assert len(named) == 1000, "where there are more, nobody typed them"
+    assert any("uds; the nearest known code is usd" in reason for reason in named), "a typing error among them is still named"
 
 
 def test_spark_leaves_out_the_same_rows(tmp_path: Path) -> None:
