@@ -214,6 +214,7 @@ rail_rows as (
         'default' as account_id,
         coalesce(payments_by_rail.records, 0) as records,
         payments_by_rail.data_until,
+        {{ no_texts() }} as missing_currencies,
         case
             when payments_by_rail.rail is null then 'missing'
             when unreached.rail is not null then 'stale'
@@ -234,6 +235,7 @@ unknown_rows as (
         'default' as account_id,
         0 as records,
         min(lone_deposits.data_until) as data_until,
+        {{ no_texts() }} as missing_currencies,
         case
             when bool_or(lone_deposits.has_no_source) then 'missing'
             when bool_or(coalesce(overdue_deposits.occurred_at > lone_deposits.data_until, overdue_deposits.entry_id is not null)) then 'stale'
@@ -243,6 +245,16 @@ unknown_rows as (
     left join overdue_deposits on lone_deposits.entry_id = overdue_deposits.entry_id
     where lone_deposits.rail = 'unknown'
     having count(*) > 0
+
+),
+
+all_rows as (
+
+    select * from stripe_rows
+    union all
+    select * from rail_rows
+    union all
+    select * from unknown_rows
 
 )
 
@@ -254,28 +266,4 @@ select
     data_until,
     coalesce(missing_currencies, {{ no_texts() }}) as missing_currencies,
     verdict
-from stripe_rows
-
-union all
-
-select
-    rail,
-    source,
-    account_id,
-    {{ whole('records') }} as records,
-    data_until,
-    {{ no_texts() }} as missing_currencies,
-    verdict
-from rail_rows
-
-union all
-
-select
-    rail,
-    source,
-    account_id,
-    {{ whole('records') }} as records,
-    data_until,
-    {{ no_texts() }} as missing_currencies,
-    verdict
-from unknown_rows
+from all_rows
