@@ -147,7 +147,9 @@ def ui(
     # A shell that starts this in the background leaves SIGINT ignored; SIGTERM would end this process without its children.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    with listen_on(host, port) as listener, suppress(KeyboardInterrupt):
+    from orchestration.children import no_child_survives
+
+    with listen_on(host, port) as listener, suppress(KeyboardInterrupt), no_child_survives():
         address = web_address(host, listener.getsockname()[1])
         warn_of_exposure(host, "Dagster's UI asks for no password: whoever reaches it can start runs and read every number.")
         _say(f"{address}  (Ctrl-C ends it)")

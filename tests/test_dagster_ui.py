@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -373,6 +374,29 @@ def test_ctrl_c_ends_it_also_while_it_starts(tmp_path: Path) -> None:
         ui.process.send_signal(signal.SIGINT)
         assert ui.process.wait(90) == 0, (tmp_path / "ui.log").read_text(encoding="utf-8")
         assert psutil.wait_procs(children, timeout=30)[1] == []
+
+
+LEAVES_CHILDREN = """
+import subprocess, sys
+from orchestration import children
+
+children.END_SECONDS = 1
+stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
+with children.no_child_survives():
+    obedient = subprocess.Popen(["sleep", "60"])
+    other = subprocess.Popen([sys.executable, "-c", stubborn], stdout=subprocess.PIPE)
+    other.stdout.readline()
+    print(obedient.pid, other.pid, flush=True)
+    raise KeyboardInterrupt
+"""
+
+
+def test_an_interrupted_command_leaves_no_child_behind_not_even_one_that_ignores_sigterm() -> None:
+    ended = subprocess.run([sys.executable, "-c", LEAVES_CHILDREN], check=False, capture_output=True, text=True, timeout=60)
+    assert "KeyboardInterrupt" in ended.stderr
+    children = [int(number) for number in ended.stdout.split()]
+    assert len(children) == 2
+    assert [child for child in children if psutil.pid_exists(child)] == []
 
 
 @pytest.mark.soak
