@@ -89,7 +89,7 @@ dashboard: $(INSTALLED)
 
 # The pictures of the README; needs Chromium.
 screenshots: $(INSTALLED)
-	$(BIN)/python -m tests.screenshots
+	$(BIN)/python -m tests.support.screenshots
 
 # About an hour and 30 GB of disk; docs/benchmarks.md says how to measure less.
 bench: $(INSTALLED) $(PEERS)/.installed
@@ -97,10 +97,10 @@ bench: $(INSTALLED) $(PEERS)/.installed
 
 # A master, two workers and the Thrift server on loopback, with Java 17; docs/scale.md says what to do with them.
 spark-up: $(SPARK)/.installed
-	$(SPARK)/bin/python -m cluster.local up
+	$(SPARK)/bin/python -m warehouse.spark.local_cluster up
 
 spark-down: $(SPARK)/.installed
-	$(SPARK)/bin/python -m cluster.local down
+	$(SPARK)/bin/python -m warehouse.spark.local_cluster down
 
 # About an hour: each of its runs starts Spark and takes minutes on two cores.
 test-spark: $(SPARK)/.installed

@@ -4,9 +4,9 @@
                                [--exports 1000000] [--deliveries 500] [--dashboard 1000000 10000000] [--repeat 3]
                                [--results benchmarks/results]
 
-First runs beside hand-written SQL, nights on histories, peers, exports, webhooks, the dashboard. Each writes its own file to the results;
-`promised.md` is all that was promised beside what was measured. `--histories 0`, `--peers 0 0`, `--exports 0`, `--deliveries 0` or
-`--dashboard 0` leave one out.
+First runs beside hand-written SQL, nights on histories, peers, exports, webhooks, the dashboard. Each writes
+its own file to the results; `promised.md` is all that was promised beside what was measured. `--histories 0`,
+`--peers 0 0`, `--exports 0`, `--deliveries 0` or `--dashboard 0` leave one out.
 """
 
 import argparse
@@ -24,7 +24,9 @@ KEPT_LANDING = 10_000_000
 
 def main() -> None:
     """Measure everything and write the files."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--entries", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--histories", type=int, nargs="+", default=[10_000_000, 30_000_000])
     parser.add_argument("--peers", type=int, nargs=2, default=[200_000, 1_000_000], metavar=("ALL", "LARGE"))
@@ -32,7 +34,12 @@ def main() -> None:
     parser.add_argument("--deliveries", type=int, default=receive.RATE, help="webhooks a second")
     parser.add_argument("--dashboard", type=int, nargs="+", default=list(dashboard.PROMISED))
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--same", type=int, default=growth.SAME, help="entries of the nights that are the same on all histories")
+    parser.add_argument(
+        "--same",
+        type=int,
+        default=growth.SAME,
+        help="entries of the nights that are the same on all histories",
+    )
     parser.add_argument("--results", type=Path, default=RESULTS)
     asked = parser.parse_args()
     if any(asked.peers):

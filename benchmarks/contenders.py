@@ -62,7 +62,12 @@ def floor(landing: Path, out: Path) -> Measurement:
 
 def pipeline(landing: Path, home: Path, as_of: datetime, **settings: str) -> Run:
     """The real command on a home."""
-    fixed = {"WAREHOUSE_HOME": str(home), "LANDING_URI": str(landing), "EXPORT_FORMATS": "parquet", "AS_OF": as_of.isoformat()}
+    fixed = {
+        "WAREHOUSE_HOME": str(home),
+        "LANDING_URI": str(landing),
+        "EXPORT_FORMATS": "parquet",
+        "AS_OF": as_of.isoformat(),
+    }
     measured = measure([COMMAND, "run"], home, {**fixed, **settings})
     return Run(measured, recorded_steps(home, measured.began_at))
 

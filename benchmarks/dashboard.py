@@ -1,10 +1,12 @@
-"""The dashboard in a real browser: how long pages and changes of a filter take, and how much memory its process holds.
+"""The dashboard in a real browser: how long pages and changes of a filter take, and how much memory its
+process holds.
 
     python -m benchmarks.dashboard [--entries 1000000 10000000] [--home A_HOME_THAT_HAS_PUBLISHED] [--results benchmarks/results]
 
-Debian's Chromium and the dashboard share the machine's cores. A page is up when the script has ended and nothing on it is a placeholder
-or of the page before. All is done three times, each with a dashboard that has just been started: no page asks what another one has asked
-with the same filters, so that nothing is answered from memory.
+Debian's Chromium and the dashboard share the machine's cores. A page is up when the script has ended and
+nothing on it is a placeholder or of the page before. All is done three times, each with a dashboard that has
+just been started: no page asks what another one has asked with the same filters, so that nothing is answered
+from memory.
 """
 
 import argparse
@@ -70,7 +72,8 @@ def change(page: Page, label: str, option: str) -> float:
     """Choose an option of a filter in the sidebar; the seconds until the page is up again."""
     before = page.locator(CAPTION).first.inner_text()
     widget = page.locator(
-        f"[data-testid=stSidebar] :is([data-testid=stSelectbox], [data-testid=stMultiSelect]):has(label:has-text('{label}'))"
+        "[data-testid=stSidebar] :is([data-testid=stSelectbox],"
+        f" [data-testid=stMultiSelect]):has(label:has-text('{label}'))"
     )
     # By keyboard: a click while the list before is still closing opens nothing.
     widget.locator("input").focus()
@@ -108,11 +111,14 @@ def dashboard(home: Path, peak: list[int]) -> Iterator[str]:
 
 
 def walk(home: Path) -> tuple[dict[tuple[str, bool], float], float]:
-    """Every page, then changes of filters on the pages that numbers depend on: seconds by (what, is a change); the peak in MB."""
+    """Every page, then changes of filters on the pages that numbers depend on: seconds by (what, is a
+    change); the peak in MB.
+    """
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
         [(user, entry, model)] = connection.execute(
             """select user_id, entry_id, model_id from marts.fct_ledger_entries
-            where entry_type = 'charge' and user_id = (select user_id from marts.rpt_users order by total_spend desc limit 1) limit 1"""
+            where entry_type = 'charge' and user_id = (select user_id from marts.rpt_users
+                order by total_spend desc limit 1) limit 1"""
         ).fetchall()
     pages = {
         "Overview": "",
@@ -134,7 +140,9 @@ def walk(home: Path) -> tuple[dict[tuple[str, bool], float], float]:
     timed: dict[tuple[str, bool], float] = {}
     peak = [0]
     with dashboard(home, peak) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
         # The first page of a process pays for its imports.
         open_page(browser, f"{address}/runs")
         for name, path in pages.items():
@@ -145,7 +153,8 @@ def walk(home: Path) -> tuple[dict[tuple[str, bool], float], float]:
             separator = "&" if "?" in pages[name] else "?"
             # Open the list of further filters by an address that sets one which changes nothing.
             page, _ = open_page(
-                browser, f"{address}/{pages[name]}{separator}status=unknown&status=connected&status=requested&period=Last+7+days"
+                browser,
+                f"{address}/{pages[name]}{separator}status=unknown&status=connected&status=requested&period=Last+7+days",
             )
             for label, option in changes:
                 timed[f"{name}, {label.lower()}", True] = change(page, label, option)
@@ -161,20 +170,35 @@ def benchmark(entries: int, home: Path | None, results: Path) -> list[Target]:
         if home is None:
             pipeline(ledger.make(), built, ledger.as_of)
         rounds, peaks = zip(*(walk(home or built) for _ in range(ROUNDS)), strict=True)
-    timed = [Timed(what, is_change, tuple(one[what, is_change] for one in rounds)) for what, is_change in rounds[0]]
+    timed = [
+        Timed(what, is_change, tuple(one[what, is_change] for one in rounds)) for what, is_change in rounds[0]
+    ]
     peak_mb = max(peaks)
     rows = [[one.what, "filter" if one.is_change else "page", spread(one.rounds, 2)] for one in timed]
     targets = []
     if entries in PROMISED:
         page, filters = PROMISED[entries]
         slowest = {
-            is_change: max((one for one in timed if one.is_change is is_change), key=lambda one: one.seconds) for is_change in (False, True)
+            is_change: max((one for one in timed if one.is_change is is_change), key=lambda one: one.seconds)
+            for is_change in (False, True)
         }
         size = f"{entries:,} entries"
         targets = [
             Target(f"slowest page, {size}", page, slowest[False].seconds, "s", how=slowest[False].what),
-            Target(f"slowest change of a filter, {size}", filters, slowest[True].seconds, "s", how=slowest[True].what),
-            Target(f"memory of the dashboard, {size}", MEMORY_MB, peak_mb, "MB", how="highest resident set while all pages were looked at"),
+            Target(
+                f"slowest change of a filter, {size}",
+                filters,
+                slowest[True].seconds,
+                "s",
+                how=slowest[True].what,
+            ),
+            Target(
+                f"memory of the dashboard, {size}",
+                MEMORY_MB,
+                peak_mb,
+                "MB",
+                how="highest resident set while all pages were looked at",
+            ),
         ]
     lines = [
         *head(f"The dashboard on {entries:,} entries"),
@@ -188,7 +212,9 @@ def benchmark(entries: int, home: Path | None, results: Path) -> list[Target]:
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--entries", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--home", type=Path, help="a home that has published as many entries as are named")
     parser.add_argument("--results", type=Path, default=RESULTS)

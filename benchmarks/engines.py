@@ -4,8 +4,9 @@
     .venv-spark/bin/python -m benchmarks.engines [--entries 1000000 10000000 30000000] [--spark 1000000 10000000 30000000]
                                                  [--results benchmarks/results]
 
-For each size a full run and a night of 1 % in DuckDB; then the same on master, two workers of one core each and Thrift, with tables of
-Iceberg's. What Spark's tasks did is from its own event log: CPU, bytes shuffled, bytes spilled.
+For each size a full run and a night of 1 % in DuckDB; then the same on master, two workers of one core each
+and Thrift, with tables of Iceberg's. What Spark's tasks did is from its own event log: CPU, bytes shuffled,
+bytes spilled.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from benchmarks.measure import disk_mb, scratch
 from benchmarks.spark_events import Tasks, tasks_of
 from benchmarks.stages import CHECKS, DBT, EXPORTS, INGEST, PUBLISH
 from benchmarks.tables import RESULTS, head, table, write
-from cluster.local import LocalCluster
+from warehouse.spark.local_cluster import LocalCluster
 
 # Other ports than `make spark-up`, which may be running.
 PORT, MASTER_PORT, METASTORE_PORT = 10_027, 7_127, 9_127
@@ -53,7 +54,11 @@ def cluster(folder: Path) -> Iterator[LocalCluster]:
     """A cluster that writes down what its tasks do."""
     events = folder / "events"
     events.mkdir(parents=True)
-    settings = {"spark.eventLog.enabled": "true", "spark.eventLog.dir": events.as_uri(), "spark.eventLog.compress": "false"}
+    settings = {
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.dir": events.as_uri(),
+        "spark.eventLog.compress": "false",
+    }
     started = LocalCluster(
         folder,
         port=PORT,
@@ -71,18 +76,29 @@ def cluster(folder: Path) -> Iterator[LocalCluster]:
         started.down()
 
 
-def both_runs(ledger: Ledger, engine: str, work: Path, note: Callable[[Measured], None], running: LocalCluster | None) -> None:
+def both_runs(
+    ledger: Ledger, engine: str, work: Path, note: Callable[[Measured], None], running: LocalCluster | None
+) -> None:
     """A full run, then a night, on a home of its own."""
     home, landing = work / "home", work / "landing"
     home.mkdir()
     ledger.link(landing)
-    settings = {"WAREHOUSE_TARGET": "spark", "SPARK_PORT": str(PORT), "SPARK_TABLE_FORMAT": "iceberg"} if running else {}
+    settings = (
+        {"WAREHOUSE_TARGET": "spark", "SPARK_PORT": str(PORT), "SPARK_TABLE_FORMAT": "iceberg"}
+        if running
+        else {}
+    )
     night = None
     done = Tasks()
     for kind in (FULL, NIGHT):
         if kind == NIGHT:
             night = ledger.land_night(landing, ledger.entries, round(ledger.entries * SHARE), LATE_DAYS)
-        measured = Measured(ledger.entries, engine, kind, pipeline(landing, home, night.as_of if night else ledger.as_of, **settings))
+        measured = Measured(
+            ledger.entries,
+            engine,
+            kind,
+            pipeline(landing, home, night.as_of if night else ledger.as_of, **settings),
+        )
         if running:
             so_far = tasks_of(running.folder / "events")
             measured.tasks, done = so_far.since(done), so_far
@@ -97,7 +113,10 @@ def benchmark(duckdb: Sequence[int], spark: Sequence[int], results: Path) -> Non
 
     def note(one: Measured) -> None:
         measured.append(one)
-        print(f"{one.entries:,} entries, {one.engine}, {one.kind}: {one.run.measured.seconds:.0f} s", file=sys.stderr)
+        print(
+            f"{one.entries:,} entries, {one.engine}, {one.kind}: {one.run.measured.seconds:.0f} s",
+            file=sys.stderr,
+        )
         write(results, "engines", lines(measured))
 
     for entries in sorted({*duckdb, *spark}):
@@ -113,12 +132,23 @@ def lines(measured: Sequence[Measured]) -> list[str]:
     """The result file."""
     return [
         *head("Both engines on the same ledgers"),
-        f"Spark: master, two workers of one core and {WORKER_MEMORY} each, a Thrift server with {DRIVER_MEMORY}, on the machine that"
-        f" measures; Iceberg, {SHUFFLE_PARTITIONS} shuffle partitions. One run each. CPU of DuckDB is that of the command; of Spark that of"
-        " its tasks, without the Thrift server's planning and the command itself.",
+        (
+            f"Spark: master, two workers of one core and {WORKER_MEMORY} each, a Thrift server with"
+            f" {DRIVER_MEMORY}, on the machine that measures; Iceberg, {SHUFFLE_PARTITIONS} shuffle"
+            " partitions. One run each. CPU of DuckDB is that of the command; of Spark that of its tasks,"
+            " without the Thrift server's planning and the command itself."
+        ),
         "",
         *table(
-            ("entries", "engine", "run", "wall s", *(f"{stage} s" for stage in MEASURED), "CPU s", "peak of the command MB"),
+            (
+                "entries",
+                "engine",
+                "run",
+                "wall s",
+                *(f"{stage} s" for stage in MEASURED),
+                "CPU s",
+                "peak of the command MB",
+            ),
             [
                 [
                     f"{one.entries:,}",
@@ -162,7 +192,10 @@ def lines(measured: Sequence[Measured]) -> list[str]:
                 [
                     f"{one.entries:,}",
                     one.kind,
-                    ", ".join(f"{node} {seconds:.0f}" for node, seconds in one.tasks.cpu_by_node.most_common(LARGEST)),
+                    ", ".join(
+                        f"{node} {seconds:.0f}"
+                        for node, seconds in one.tasks.cpu_by_node.most_common(LARGEST)
+                    ),
                 ]
                 for one in measured
                 if one.engine == SPARK
@@ -173,7 +206,10 @@ def lines(measured: Sequence[Measured]) -> list[str]:
         "",
         "Seconds that each further million entries takes, between one size and the next.",
         "",
-        *table(("from", "to", "engine", "run", "wall s", *(f"{stage} s" for stage in MEASURED)), list(slopes(measured))),
+        *table(
+            ("from", "to", "engine", "run", "wall s", *(f"{stage} s" for stage in MEASURED)),
+            list(slopes(measured)),
+        ),
     ]
 
 
@@ -185,7 +221,10 @@ def slopes(measured: Sequence[Measured]) -> Iterator[list[str]]:
             for small, large in pairwise(own):
                 millions = (large.entries - small.entries) / 1e6
                 wall = (large.run.measured.seconds - small.run.measured.seconds) / millions
-                stages = [(large.run.stages.get(stage, 0) - small.run.stages.get(stage, 0)) / millions for stage in MEASURED]
+                stages = [
+                    (large.run.stages.get(stage, 0) - small.run.stages.get(stage, 0)) / millions
+                    for stage in MEASURED
+                ]
                 yield [
                     f"{small.entries:,}",
                     f"{large.entries:,}",
@@ -198,7 +237,9 @@ def slopes(measured: Sequence[Measured]) -> Iterator[list[str]]:
 
 def main() -> None:
     """Measure and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--entries", type=int, nargs="+", default=[1_000_000, 10_000_000, 30_000_000])
     parser.add_argument("--spark", type=int, nargs="*", default=[1_000_000, 10_000_000, 30_000_000])
     parser.add_argument("--results", type=Path, default=RESULTS)

@@ -1,9 +1,10 @@
-"""A full first export beside DuckDB's own `COPY` of the same rows to the same partitions, and one day out of the ledger.
+"""A full first export beside DuckDB's own `COPY` of the same rows to the same partitions, and one day out of
+the ledger.
 
     python -m benchmarks.exports [--entries 1000000] [--repeat 3] [--home A_HOME_THAT_HAS_PUBLISHED] [--results benchmarks/results]
 
-Both write Parquet with zstd from the same published file, in turn. `COPY` neither sorts, nor checks, nor describes what it writes.
-The table goes to standard output and to the results.
+Both write Parquet with zstd from the same published file, in turn. `COPY` neither sorts, nor checks, nor
+describes what it writes. The table goes to standard output and to the results.
 """
 
 import argparse
@@ -18,26 +19,36 @@ from benchmarks.ledgers import Ledger
 from benchmarks.measure import Measurement, measure, scratch
 from benchmarks.tables import RESULTS, head, spread, table, write
 from exports.datasets import DATASETS
-from exports.slices import export_published
+from exports.export import export_published
 from paywall_warehouse.settings import load_settings
 
 ROOT = Path(__file__).parents[1]
-FLOOR, OURS, SLICE = "DuckDB's COPY", "export of all datasets", "paywall-warehouse export, one day of four columns"
+FLOOR, OURS, SLICE = (
+    "DuckDB's COPY",
+    "export of all datasets",
+    "paywall-warehouse export, one day of four columns",
+)
 
 
 def copy(home: Path, out: Path) -> None:
     """The floor: one `COPY` a mart, by the same days."""
-    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True, config={"memory_limit": "2GB"}) as connection:
+    with duckdb.connect(
+        str(home / "published" / "warehouse.duckdb"), read_only=True, config={"memory_limit": "2GB"}
+    ) as connection:
         connection.execute("set TimeZone = 'UTC'; set preserve_insertion_order = false")
         for dataset in DATASETS.values():
             by = f", partition_by ({dataset.day}), write_partition_columns true" if dataset.day else ""
             target = out / dataset.name if dataset.day else out / f"{dataset.name}.parquet"
-            connection.execute(f"copy marts.{dataset.mart} to '{target}' (format parquet, compression zstd{by})")
+            connection.execute(
+                f"copy marts.{dataset.mart} to '{target}' (format parquet, compression zstd{by})"
+            )
 
 
 def export(home: Path, out: Path) -> None:
     """All datasets as a run exports them."""
-    settings = load_settings(_env_file=None, warehouse_home=home, export_uri=str(out), export_formats="parquet")
+    settings = load_settings(
+        _env_file=None, warehouse_home=home, export_uri=str(out), export_formats="parquet"
+    )
     for dataset in DATASETS.values():
         export_published(settings, dataset, lambda words: None)
 
@@ -45,10 +56,24 @@ def export(home: Path, out: Path) -> None:
 def one_day(home: Path, out: Path) -> list[str]:
     """The command for a day in the middle of the ledger."""
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
-        days = connection.execute("select distinct entry_date from marts.fct_ledger_entries order by 1").fetchall()
+        days = connection.execute(
+            "select distinct entry_date from marts.fct_ledger_entries order by 1"
+        ).fetchall()
     since, until = days[len(days) // 2][0], days[len(days) // 2 + 1][0]
     columns = "entry_id,user_id,amount,occurred_at"
-    return [COMMAND, "export", "ledger", "--from", f"{since}", "--to", f"{until}", "--columns", columns, "--output", str(out / "day.csv")]
+    return [
+        COMMAND,
+        "export",
+        "ledger",
+        "--from",
+        f"{since}",
+        "--to",
+        f"{until}",
+        "--columns",
+        columns,
+        "--output",
+        str(out / "day.csv"),
+    ]
 
 
 def benchmark(entries: int, repeat: int, home: Path | None, results: Path) -> None:
@@ -62,22 +87,42 @@ def benchmark(entries: int, repeat: int, home: Path | None, results: Path) -> No
         for number in range(repeat):
             for name, measured in runs.items():
                 with scratch() as out:
-                    only = [sys.executable, "-m", "benchmarks.exports", "--home", str(home), "--out", str(out), "--only"]
-                    command = {FLOOR: [*only, "copy"], OURS: [*only, "export"], SLICE: one_day(home, out)}[name]
-                    measured.append(measure(command, out, {"WAREHOUSE_HOME": str(home), "PYTHONPATH": str(ROOT)}))
+                    only = [
+                        sys.executable,
+                        "-m",
+                        "benchmarks.exports",
+                        "--home",
+                        str(home),
+                        "--out",
+                        str(out),
+                        "--only",
+                    ]
+                    command = {FLOOR: [*only, "copy"], OURS: [*only, "export"], SLICE: one_day(home, out)}[
+                        name
+                    ]
+                    measured.append(
+                        measure(command, out, {"WAREHOUSE_HOME": str(home), "PYTHONPATH": str(ROOT)})
+                    )
                 print(f"{number + 1} of {repeat}: {name} {measured[-1].seconds:.1f} s", file=sys.stderr)
     base = statistics.median(one.seconds for one in runs[FLOOR])
     rows = []
     for name, measured in runs.items():
-        cells = [spread([getattr(one, field) for one in measured]) for field in ("seconds", "cpu_seconds", "peak_mb", "disk_mb")]
-        rows.append([name, cells[0], f"{statistics.median(one.seconds for one in measured) / base:.2f} ×", *cells[1:]])
+        cells = [
+            spread([getattr(one, field) for one in measured])
+            for field in ("seconds", "cpu_seconds", "peak_mb", "disk_mb")
+        ]
+        rows.append(
+            [name, cells[0], f"{statistics.median(one.seconds for one in measured) / base:.2f} ×", *cells[1:]]
+        )
     header = ("what", "wall s", "beside COPY", "CPU s", "peak memory MB", "disk MB")
     write(results, f"exports-{entries}", [*head(f"Exports of {entries:,} entries"), *table(header, rows)])
 
 
 def main() -> None:
     """Measure and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--home", type=Path)

@@ -2,8 +2,9 @@
 
     python -m benchmarks.full [--entries 1000000] [--repeat 3] [--results benchmarks/results]
 
-Each repetition runs `limit.py`, then `paywall-warehouse run` from an empty home to published and exported as Parquet, then the same with
-a ledger of 100 entries of one day: what a run costs whatever its size, dbt's and Dagster's own overhead included.
+Each repetition runs `limit.py`, then `paywall-warehouse run` from an empty home to published and exported as
+Parquet, then the same with a ledger of 100 entries of one day: what a run costs whatever its size, dbt's and
+Dagster's own overhead included.
 """
 
 import argparse
@@ -13,7 +14,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.contenders import FLOOR_LEDGER, PIPELINE_LEDGER, Run, floor, home_parts, median_wall, pipeline, stages_of
+from benchmarks.contenders import (
+    FLOOR_LEDGER,
+    PIPELINE_LEDGER,
+    Run,
+    floor,
+    home_parts,
+    median_wall,
+    pipeline,
+    stages_of,
+)
 from benchmarks.ledgers import Ledger
 from benchmarks.measure import Measurement, disk_mb, scratch
 from benchmarks.stages import START_UP
@@ -33,7 +43,9 @@ class Full:
     tiny: list[Run] = field(default_factory=list)
     floor_ledger_mb: float = 0
     ledger_mb: float = 0
-    """The Parquet of the entries alone: as `limit.py` writes it, and as the pipeline exports it with all its columns."""
+    """The Parquet of the entries alone: as `limit.py` writes it, and as the pipeline exports it with all its
+    columns.
+    """
     home: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -55,7 +67,8 @@ class Full:
             self.tiny.append(pipeline(TINY.make(), home, TINY.as_of))
         measured = self.floors[-1].seconds, self.runs[-1].measured.seconds, self.tiny[-1].measured.seconds
         print(
-            f"{self.entries:,} entries, {number} of {of}: limit.py {measured[0]:.1f} s, run {measured[1]:.1f} s, tiny {measured[2]:.1f} s",
+            f"{self.entries:,} entries, {number} of {of}: limit.py {measured[0]:.1f} s, run {measured[1]:.1f}"
+            f" s, tiny {measured[2]:.1f} s",
             file=sys.stderr,
         )
 
@@ -66,7 +79,8 @@ class Full:
             tiny = median_wall(self.tiny)
             outside = statistics.median(one.stages[START_UP] for one in self.runs)
             how = (
-                f"a whole first run of {TINY.entries} entries of one day, so dbt's own overhead is in it; outside all steps {outside:.1f} s"
+                f"a whole first run of {TINY.entries} entries of one day, so dbt's own overhead is in it;"
+                f" outside all steps {outside:.1f} s"
             )
             return [
                 Target("first run of 1 M entries", 60, wall, "s"),
@@ -75,11 +89,26 @@ class Full:
         if self.entries == 10_000_000:
             peak = max(one.measured.peak_mb for one in self.runs) / 1e3
             disk = statistics.median(one.measured.disk_mb for one in self.runs)
-            beside = f"the home beside the pipeline's export of the ledger; beside `limit.py`'s Parquet {disk / self.floor_ledger_mb:.2f} ×"
+            beside = (
+                "the home beside the pipeline's export of the ledger; beside `limit.py`'s Parquet"
+                f" {disk / self.floor_ledger_mb:.2f} ×"
+            )
             return [
-                Target("first run of 10 M entries beside `limit.py`", 1.5, self.ratio, "×", how="medians of the walls"),
+                Target(
+                    "first run of 10 M entries beside `limit.py`",
+                    1.5,
+                    self.ratio,
+                    "×",
+                    how="medians of the walls",
+                ),
                 Target("peak memory of the full run at 10 M", 4, peak, "GB", how="the highest of all runs"),
-                Target("disk of the home without landing, beside the Parquet of the entries", 9, disk / self.ledger_mb, "×", how=beside),
+                Target(
+                    "disk of the home without landing, beside the Parquet of the entries",
+                    9,
+                    disk / self.ledger_mb,
+                    "×",
+                    how=beside,
+                ),
             ]
         return []
 
@@ -90,7 +119,12 @@ class Full:
         tiny_name = f"the same, {TINY.entries} entries of one day"
         rows = [
             ["`limit.py`", spread([one.seconds for one in self.floors]), "1.00 ×", *_cells(self.floors)],
-            ["`paywall-warehouse run`", spread([one.seconds for one in measured]), f"{self.ratio:.2f} ×", *_cells(measured)],
+            [
+                "`paywall-warehouse run`",
+                spread([one.seconds for one in measured]),
+                f"{self.ratio:.2f} ×",
+                *_cells(measured),
+            ],
             [tiny_name, spread([one.seconds for one in tiny]), "", *_cells(tiny)],
         ]
         disk = statistics.median(one.disk_mb for one in measured)
@@ -103,15 +137,20 @@ class Full:
             "",
             *stage_table({"run": self.runs, f"{TINY.entries} entries": self.tiny}),
             "",
-            f"In ingest, the step that loads the ledger: {spread([one.ledger_seconds for one in self.runs])} s. "
-            f"In start-up, before the first step: {spread([one.before_first_step for one in self.runs])} s.",
+            (
+                "In ingest, the step that loads the ledger:"
+                f" {spread([one.ledger_seconds for one in self.runs])} s. In start-up, before the first step:"
+                f" {spread([one.before_first_step for one in self.runs])} s."
+            ),
             "",
             "## Disk",
             "",
-            f"The home without landing {disk:,.1f} MB: {parts}. "
-            f"It is {disk / self.ledger_mb:.2f} × the pipeline's own Parquet of the entries "
-            f"(`{PIPELINE_LEDGER}`, {self.ledger_mb:,.1f} MB), "
-            f"{disk / self.floor_ledger_mb:.2f} × that of `limit.py` ({self.floor_ledger_mb:,.1f} MB, fewer columns).",
+            (
+                f"The home without landing {disk:,.1f} MB: {parts}. It is {disk / self.ledger_mb:.2f} × the"
+                f" pipeline's own Parquet of the entries (`{PIPELINE_LEDGER}`, {self.ledger_mb:,.1f} MB),"
+                f" {disk / self.floor_ledger_mb:.2f} × that of `limit.py` ({self.floor_ledger_mb:,.1f} MB,"
+                " fewer columns)."
+            ),
             *target_table(self.targets()),
         ]
 
@@ -122,7 +161,10 @@ def _cells(measured: Sequence[Measurement]) -> list[str]:
 
 def stage_table(runs: dict[str, list[Run]]) -> list[str]:
     """A row a stage, a column a kind of run; the stages add up to the wall."""
-    rows = [[stage, *(spread([one.stages.get(stage, 0.0) for one in several]) for several in runs.values())] for stage in stages_of(runs)]
+    rows = [
+        [stage, *(spread([one.stages.get(stage, 0.0) for one in several]) for several in runs.values())]
+        for stage in stages_of(runs)
+    ]
     return table(("stage", *runs), rows)
 
 
@@ -137,7 +179,9 @@ def benchmark(entries: int, repeat: int, results: Path) -> list[Target]:
 
 def main() -> None:
     """Measure and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--entries", type=int, nargs="+", default=[1_000_000])
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--results", type=Path, default=RESULTS)

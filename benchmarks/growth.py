@@ -3,9 +3,10 @@
     python -m benchmarks.growth [--entries 10000000 30000000] [--share 0.01] [--same 100000] [--repeat 3] [--days 365] [--late-days 30]
                                 [--discard-landing] [--results benchmarks/results]
 
-For each history, on one home: a full run, a night with 1 % new entries, runs with nothing new, then nights of the same number of entries
-on all histories, and runs with nothing new again. 2 % of a night's entries are late versions of entries of the last 30 days. Then one
-user's ledger of the last 30 days is asked for in fresh processes. `--discard-landing` deletes a history's files once they are loaded.
+For each history, on one home: a full run, a night with 1 % new entries, runs with nothing new, then nights of
+the same number of entries on all histories, and runs with nothing new again. 2 % of a night's entries are
+late versions of entries of the last 30 days. Then one user's ledger of the last 30 days is asked for in fresh
+processes. `--discard-landing` deletes a history's files once they are loaded.
 """
 
 import argparse
@@ -61,7 +62,11 @@ class Growth:
         """The runs by what was new."""
         share = f"night of {self.nights[0].entries:,}" if self.nights else "night"
         # Of 10 M entries 1 % are as many as the same number.
-        same_name = f"nights of {same:,}" if self.nights and same != self.nights[0].entries else f"more nights of {same:,}"
+        same_name = (
+            f"nights of {same:,}"
+            if self.nights and same != self.nights[0].entries
+            else f"more nights of {same:,}"
+        )
         named = {"full": self.full, share: self.share, same_name: self.same, "nothing new": self.idle}
         return {name: runs for name, runs in named.items() if runs}
 
@@ -118,23 +123,57 @@ def targets(histories: Sequence[Growth], same: int) -> list[Target]:
     for one in histories:
         if limit := FULL_SHARES.get(one.ledger.entries):
             millions = one.ledger.entries // 1_000_000
-            promised.append(Target(f"a run with 1 % new entries on {millions} M of history, beside its full run", limit, one.ratio, "×"))
+            promised.append(
+                Target(
+                    f"a run with 1 % new entries on {millions} M of history, beside its full run",
+                    limit,
+                    one.ratio,
+                    "×",
+                )
+            )
             how = f"median; the slowest {max(run.measured.seconds for run in one.idle):.1f} s"
-            promised.append(Target(f"a run with nothing new, on {millions} M", 15, median_wall(one.idle), "s", how=how))
+            promised.append(
+                Target(f"a run with nothing new, on {millions} M", 15, median_wall(one.idle), "s", how=how)
+            )
     by_entries = {one.ledger.entries: one for one in histories}
     small, large = by_entries.get(10_000_000), by_entries.get(30_000_000)
     if large:
         slowest = max(one.query_seconds for one in large.look_ups)
         how = f"median of {len(large.look_ups)} users; the slowest {slowest:.2f} s"
         promised.append(
-            Target("one user's ledger of the last 30 days out of 30 M entries", 0.3, median_query(large.look_ups), "s", how=how)
+            Target(
+                "one user's ledger of the last 30 days out of 30 M entries",
+                0.3,
+                median_query(large.look_ups),
+                "s",
+                how=how,
+            )
         )
     if small and large:
-        how = f"nights of {same:,} entries, seconds within steps: {large.same_seconds:.1f} s beside {small.same_seconds:.1f} s"
+        how = (
+            f"nights of {same:,} entries, seconds within steps: {large.same_seconds:.1f} s beside"
+            f" {small.same_seconds:.1f} s"
+        )
         ratio = large.same_seconds / small.same_seconds
-        promised.append(Target("the same number of new entries on 30 M beside 10 M, without start-up", 1.3, ratio, "×", how=how))
+        promised.append(
+            Target(
+                "the same number of new entries on 30 M beside 10 M, without start-up",
+                1.3,
+                ratio,
+                "×",
+                how=how,
+            )
+        )
         how = f"{large.peak_gb:.2f} GB beside {small.peak_gb:.2f} GB"
-        promised.append(Target("peak memory of the full run at 30 M beside 10 M", 1.3, large.peak_gb / small.peak_gb, "×", how=how))
+        promised.append(
+            Target(
+                "peak memory of the full run at 30 M beside 10 M",
+                1.3,
+                large.peak_gb / small.peak_gb,
+                "×",
+                how=how,
+            )
+        )
     return promised
 
 
@@ -142,12 +181,24 @@ def lines(histories: Sequence[Growth], asked: Asked) -> list[str]:
     """The result file."""
     text = [
         *head("Growth"),
-        f"Histories of {histories[0].ledger.days} days. Of a night's entries 2 % are late versions: entries of the last {asked.late_days} "
-        "days before the night, evenly spread, half of them stated anew as failed, half with another amount. The nights follow one another "
-        "on one home, at the pace of the history, so that the same number of entries covers fewer days of a larger one.",
+        (
+            f"Histories of {histories[0].ledger.days} days. Of a night's entries 2 % are late versions:"
+            f" entries of the last {asked.late_days} days before the night, evenly spread, half of them"
+            " stated anew as failed, half with another amount. The nights follow one another on one home, at"
+            " the pace of the history, so that the same number of entries covers fewer days of a larger one."
+        ),
     ]
     for one in histories:
-        text += ["", f"## {one.ledger.entries:,} entries of history", "", *_runs(one, asked), "", *_stages(one, asked), "", *_look_ups(one)]
+        text += [
+            "",
+            f"## {one.ledger.entries:,} entries of history",
+            "",
+            *_runs(one, asked),
+            "",
+            *_stages(one, asked),
+            "",
+            *_look_ups(one),
+        ]
     return [*text, *target_table(targets(histories, asked.same))]
 
 
@@ -155,11 +206,36 @@ def _runs(one: Growth, asked: Asked) -> list[str]:
     rows = []
     for name, runs in one.kinds(asked.same).items():
         measured = [run.measured for run in runs]
-        cells = [spread([getattr(each, field) for each in measured]) for field in ("seconds", "cpu_seconds", "peak_mb")]
+        cells = [
+            spread([getattr(each, field) for each in measured])
+            for field in ("seconds", "cpu_seconds", "peak_mb")
+        ]
         disk = f"{measured[-1].disk_mb:,.1f}"
         inside = spread([run.without_start_up for run in runs])
-        rows.append([name, str(len(runs)), cells[0], f"{median_wall(runs) / median_wall(one.full):.3f} ×", inside, *cells[1:], disk])
-    return table(("run", "runs", "wall s", "beside full", "within steps s", "CPU s", "peak memory MB", "home MB, after the last"), rows)
+        rows.append(
+            [
+                name,
+                str(len(runs)),
+                cells[0],
+                f"{median_wall(runs) / median_wall(one.full):.3f} ×",
+                inside,
+                *cells[1:],
+                disk,
+            ]
+        )
+    return table(
+        (
+            "run",
+            "runs",
+            "wall s",
+            "beside full",
+            "within steps s",
+            "CPU s",
+            "peak memory MB",
+            "home MB, after the last",
+        ),
+        rows,
+    )
 
 
 def _stages(one: Growth, asked: Asked) -> list[str]:
@@ -174,17 +250,24 @@ def _stages(one: Growth, asked: Asked) -> list[str]:
 
 
 def _look_ups(one: Growth) -> list[str]:
-    rows = [[f"`{found.user}`", f"{found.rows:,}", f"{found.query_seconds:.3f}", f"{found.connect_seconds:.3f}"] for found in one.look_ups]
+    rows = [
+        [f"`{found.user}`", f"{found.rows:,}", f"{found.query_seconds:.3f}", f"{found.connect_seconds:.3f}"]
+        for found in one.look_ups
+    ]
     return [
-        "One user's ledger of the last 30 days, all columns, in order, out of the published file into an Arrow table, each user in a fresh "
-        "process. Query: everything after the connection is open. Python's imports are in neither column. The system's cache is as the run "
-        "left it.",
+        (
+            "One user's ledger of the last 30 days, all columns, in order, out of the published file into an"
+            " Arrow table, each user in a fresh process. Query: everything after the connection is open."
+            " Python's imports are in neither column. The system's cache is as the run left it."
+        ),
         "",
         *table(("user, from the busiest", "rows", "query s", "connect s"), rows),
     ]
 
 
-def benchmark(entries: Sequence[int], days: int, asked: Asked, results: Path, discard_above: int | None = None) -> list[Target]:
+def benchmark(
+    entries: Sequence[int], days: int, asked: Asked, results: Path, discard_above: int | None = None
+) -> list[Target]:
     """Measure the histories one after another, write the file, and return what it says about the promises.
 
     The landed files of histories above `discard_above` entries are deleted once they are loaded.
@@ -192,7 +275,9 @@ def benchmark(entries: Sequence[int], days: int, asked: Asked, results: Path, di
     histories = []
     for number in entries:
         discard = asked.discard_landing or (discard_above is not None and number > discard_above)
-        histories.append(grow(Ledger(number, days), Asked(asked.share, asked.same, asked.repeat, asked.late_days, discard)))
+        histories.append(
+            grow(Ledger(number, days), Asked(asked.share, asked.same, asked.repeat, asked.late_days, discard))
+        )
         # An hour's work is not lost with the next history.
         write(results, "growth" if len(entries) > 1 else f"growth-{number}", lines(histories, asked))
     return targets(histories, asked.same)
@@ -200,7 +285,9 @@ def benchmark(entries: Sequence[int], days: int, asked: Asked, results: Path, di
 
 def main() -> None:
     """Measure and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--entries", type=int, nargs="+", default=[10_000_000, 30_000_000])
     parser.add_argument("--share", type=float, default=SHARE)
     parser.add_argument("--same", type=int, default=SAME)

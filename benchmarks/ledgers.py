@@ -25,7 +25,8 @@ numbered as (select *, row_number() over (order by id) as n from latest)
 select * exclude (n) replace (
     strftime(timestamp '{at}' + to_microseconds(n), '%Y-%m-%dT%H:%M:%S.%fZ') as updated_at,
     case n % 2 when 0 then 'failed' else status end as status,
-    case n % 2 when 1 then cast(cast(amount as decimal(38,12)) + 0.000001 as varchar) else amount end as amount
+    case n % 2 when 1 then cast(cast(amount as decimal(38,12)) + 0.000001 as varchar) else amount end
+        as amount
 )
 from numbered order by id
 """
@@ -74,14 +75,23 @@ class Ledger:
 
     def _make_ledger(self, folder: Path, *arguments: str) -> None:
         # `--total`, so that what comes later continues the time axis instead of stretching it anew.
-        axis = ["--days", str(self.days), "--start", f"{self.starts_at:%Y-%m-%d}", "--total", str(self.entries), "--users", str(USERS)]
+        axis = [
+            "--days",
+            str(self.days),
+            "--start",
+            f"{self.starts_at:%Y-%m-%d}",
+            "--total",
+            str(self.entries),
+            "--users",
+            str(USERS),
+        ]
         subprocess.run([sys.executable, str(MAKE_LEDGER), str(folder), *axis, *arguments], check=True)
 
     def land_night(self, landing: Path, offset: int, entries: int, late_days: int) -> "Night":
         """Land a night's entries behind the first `offset` ones of this ledger.
 
-        Of them 2 % are late versions: entries of the last `late_days` days before the night, evenly spread, stated anew at its end, every
-        second one as failed, the others with another amount.
+        Of them 2 % are late versions: entries of the last `late_days` days before the night, evenly spread,
+        stated anew at its end, every second one as failed, the others with another amount.
         """
         late = round(entries * LATE_SHARE)
         night = Night(offset, entries - late, late, self.instant(offset + entries - late))
@@ -100,7 +110,9 @@ class Ledger:
         last = first + stride * night.late
         step = self.days * 86_400_000_000 / self.entries
         # `{hi}` ends DuckDB's `range(lo, hi)`; with a stride it makes no more rows than are wanted.
-        entries = SQL.format(lo=first, hi=f"{last}, {stride}", start=f"{self.starts_at:%Y-%m-%d}", step=step, users=USERS)
+        entries = SQL.format(
+            lo=first, hi=f"{last}, {stride}", start=f"{self.starts_at:%Y-%m-%d}", step=step, users=USERS
+        )
         return LATE_SQL.format(entries=entries, at=f"{night.ends_at:%Y-%m-%d %H:%M:%S.%f}")
 
 

@@ -63,7 +63,7 @@ def look_ups(published: Path, day: date) -> list[Lookup]:
         with scratch() as folder:
             command = [sys.executable, "-m", "benchmarks.lookup", str(published), user, day.isoformat()]
             done = measure(command, folder, {"PYTHONPATH": str(Path(__file__).parents[1])})
-        found.append(Lookup(**done.told()))
+        found.append(Lookup(**done.as_dict()))
     return found
 
 

@@ -17,9 +17,11 @@ import psutil
 from paywall_warehouse.settings import Settings
 
 DATA = Path(__file__).parent / "data"
-# A look at the tree takes 1 ms of CPU on a machine with 66 processes, so that ten a second take 1 % of a core.
+# A look at the tree takes 1 ms of CPU on a machine with 66 processes, so that ten a second take 1 % of a
+# core.
 SAMPLE_SECONDS = 0.1
-# Whoever measures with less memory or fewer threads sets these two; any other setting would measure something else.
+# Whoever measures with less memory or fewer threads sets these two; any other setting would measure something
+# else.
 KEPT_SETTINGS = {"DUCKDB_MEMORY_LIMIT", "DUCKDB_THREADS"}
 
 
@@ -37,7 +39,7 @@ class Measurement:
     disk_mb: float
     output: str
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """The JSON that the process ended with."""
         said: dict[str, Any] = json.loads(self.output.strip().splitlines()[-1])
         return said
@@ -52,7 +54,12 @@ def measure(command: Sequence[str], written_to: Path, environment: Mapping[str, 
         before = os.times()
         began_at, begin = time.time(), time.perf_counter()
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=written_to, env=clean_environment(environment)
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=written_to,
+            env=clean_environment(environment),
         )
         peak = [0]
         watcher = threading.Thread(target=watch, args=(process, peak))
@@ -70,7 +77,9 @@ def measure(command: Sequence[str], written_to: Path, environment: Mapping[str, 
 
 
 def watch(process: "subprocess.Popen[Any]", peak: list[int]) -> None:
-    """Note the highest sum of the resident sets of a process and its children, in bytes, until it has ended."""
+    """Note the highest sum of the resident sets of a process and its children, in bytes, until it has
+    ended.
+    """
     root = psutil.Process(process.pid)
     while process.poll() is None:
         try:
@@ -94,7 +103,9 @@ def disk_mb(folder: Path) -> float:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """An empty folder beside the ledgers: `/tmp` may be memory, and landed files can be linked instead of copied."""
+    """An empty folder beside the ledgers: `/tmp` may be memory, and landed files can be linked instead of
+    copied.
+    """
     DATA.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".scratch-", dir=DATA) as folder:
         yield Path(folder)

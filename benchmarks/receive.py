@@ -1,8 +1,10 @@
-"""The webhook receiver under load: `locust` delivers on loopback, at a fixed rate and as fast as the answers come.
+"""The webhook receiver under load: `locust` delivers on loopback, at a fixed rate and as fast as the answers
+come.
 
     python -m benchmarks.receive [--seconds 20] [--senders 50] [--rate 500] [--results benchmarks/results]
 
-Receiver and load generator share the machine's cores. Afterwards every acknowledged delivery is counted in the landing area.
+Receiver and load generator share the machine's cores. Afterwards every acknowledged delivery is counted in
+the landing area.
 """
 
 import argparse
@@ -43,9 +45,17 @@ class Load:
 def load(name: str, senders: int, seconds: int, each_per_second: float) -> Load:
     """Start a receiver, deliver, stop it, count."""
     with scratch() as home:
-        settings = {"WAREHOUSE_HOME": str(home), "PAYWALLS_WEBHOOK_SECRET": SECRET, "DELIVERIES_EACH_PER_SECOND": str(each_per_second)}
+        settings = {
+            "WAREHOUSE_HOME": str(home),
+            "PAYWALLS_WEBHOOK_SECRET": SECRET,
+            "DELIVERIES_EACH_PER_SECOND": str(each_per_second),
+        }
         receiver = subprocess.Popen(
-            [COMMAND, "receive", "--port", "0"], cwd=home, env=clean_environment(settings), stderr=subprocess.PIPE, text=True
+            [COMMAND, "receive", "--port", "0"],
+            cwd=home,
+            env=clean_environment(settings),
+            stderr=subprocess.PIPE,
+            text=True,
         )
         if receiver.stderr is None:
             raise RuntimeError("the receiver has no standard error")
@@ -54,10 +64,30 @@ def load(name: str, senders: int, seconds: int, each_per_second: float) -> Load:
         watcher = threading.Thread(target=watch, args=(receiver, peak), daemon=True)
         watcher.start()
         told = home / "locust"
-        duration = ["--headless", "--users", str(senders), "--spawn-rate", str(senders), "--run-time", f"{seconds}s"]
+        duration = [
+            "--headless",
+            "--users",
+            str(senders),
+            "--spawn-rate",
+            str(senders),
+            "--run-time",
+            f"{seconds}s",
+        ]
         script = str(ROOT / "benchmarks" / "peers" / "deliveries.py")
         subprocess.run(
-            [str(LOCUST), "-f", script, *duration, "--host", address, "--csv", str(told), "--only-summary", "--exit-code-on-error", "0"],
+            [
+                str(LOCUST),
+                "-f",
+                script,
+                *duration,
+                "--host",
+                address,
+                "--csv",
+                str(told),
+                "--only-summary",
+                "--exit-code-on-error",
+                "0",
+            ],
             env={**os.environ, **settings},
             check=True,
             capture_output=True,
@@ -68,7 +98,15 @@ def load(name: str, senders: int, seconds: int, each_per_second: float) -> Load:
         with told.with_name("locust_stats.csv").open(newline="") as file:
             [total] = [row for row in csv.DictReader(file) if row["Name"] == "Aggregated"]
     requests, failed = int(total["Request Count"]), int(total["Failure Count"])
-    return Load(name, requests - failed, failed, float(total["Requests/s"]), [total[one] for one in PERCENTILES], peak[0] / 1e6, stored)
+    return Load(
+        name,
+        requests - failed,
+        failed,
+        float(total["Requests/s"]),
+        [total[one] for one in PERCENTILES],
+        peak[0] / 1e6,
+        stored,
+    )
 
 
 def benchmark(senders: int, seconds: int, rate: int, results: Path) -> None:
@@ -77,7 +115,15 @@ def benchmark(senders: int, seconds: int, rate: int, results: Path) -> None:
         load(f"{rate} a second", senders, seconds, rate / senders),
         load(f"{senders} senders, as fast as they are answered", senders, seconds, 0),
     ]
-    header = ("load", "acknowledged", "failed", "a second", *(f"{one} ms" for one in PERCENTILES), "peak MB", "in the landing area")
+    header = (
+        "load",
+        "acknowledged",
+        "failed",
+        "a second",
+        *(f"{one} ms" for one in PERCENTILES),
+        "peak MB",
+        "in the landing area",
+    )
     rows = [
         [
             one.name,
@@ -90,7 +136,13 @@ def benchmark(senders: int, seconds: int, rate: int, results: Path) -> None:
         ]
         for one in loads
     ]
-    lines = [f"{seconds} s each, bodies of 330 bytes; every answer comes after an fsync, which the deliveries that wait share.", ""]
+    lines = [
+        (
+            f"{seconds} s each, bodies of 330 bytes; every answer comes after an fsync, which the deliveries"
+            " that wait share."
+        ),
+        "",
+    ]
     write(results, "receive", [*head("Webhooks under load"), *lines, *table(header, rows)])
     lost = [one for one in loads if one.stored < one.acknowledged]
     if lost:
@@ -99,7 +151,9 @@ def benchmark(senders: int, seconds: int, rate: int, results: Path) -> None:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=int, default=SECONDS)
     parser.add_argument("--senders", type=int, default=SENDERS)
     parser.add_argument("--rate", type=int, default=RATE)

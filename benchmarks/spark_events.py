@@ -46,7 +46,10 @@ def tasks_of(events: Path) -> Tasks:
         for event in _events(log):
             if event["Event"] == JOB_START:
                 # Thrift gives the jobs of a statement its text.
-                nodes |= dict.fromkeys(event["Stage IDs"], _asked_by(event.get("Properties", {}).get("spark.job.description", "")))
+                nodes |= dict.fromkeys(
+                    event["Stage IDs"],
+                    _asked_by(event.get("Properties", {}).get("spark.job.description", "")),
+                )
             else:
                 done = event.get("Task Metrics") or {}
                 seconds = done.get("Executor CPU Time", 0) / 1e9

@@ -25,7 +25,9 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Steps:
-    """What Dagster recorded of one call of the command: the intervals of its steps, in seconds since the epoch."""
+    """What Dagster recorded of one call of the command: the intervals of its steps, in seconds since the
+    epoch.
+    """
 
     intervals: Mapping[str, Interval]
     check_seconds: float | None = None
@@ -59,21 +61,32 @@ def covered(intervals: Iterable[Interval]) -> float:
 def stage_seconds(steps: Steps, wall: float) -> dict[str, float]:
     """Wall seconds by stage. Start-up is what no step covers: before the first, between them, after the last.
 
-    Where the published asset tells its checks from its publication, what is left of that step (its page in Dagster) is no stage of its own.
+    Where the published asset tells its checks from its publication, what is left of that step (its page in
+    Dagster) is no stage of its own.
     """
     by_stage: dict[str, list[Interval]] = {}
     for step, interval in steps.intervals.items():
         by_stage.setdefault(stage_of(step), []).append(interval)
     seconds = {stage: covered(by_stage[stage]) for stage in STAGES if stage in by_stage}
-    if CHECKS_AND_PUBLISH in seconds and steps.check_seconds is not None and steps.publish_seconds is not None:
+    if (
+        CHECKS_AND_PUBLISH in seconds
+        and steps.check_seconds is not None
+        and steps.publish_seconds is not None
+    ):
         rest = seconds.pop(CHECKS_AND_PUBLISH) - steps.check_seconds - steps.publish_seconds
-        seconds |= {CHECKS: steps.check_seconds, PUBLISH: steps.publish_seconds, OTHER: seconds.get(OTHER, 0.0) + rest}
+        seconds |= {
+            CHECKS: steps.check_seconds,
+            PUBLISH: steps.publish_seconds,
+            OTHER: seconds.get(OTHER, 0.0) + rest,
+        }
     seconds[START_UP] = wall - covered(steps.intervals.values())
     return {stage: seconds[stage] for stage in STAGES if stage in seconds}
 
 
 def recorded_steps(home: Path, began_at: float) -> Steps:
-    """The steps of all jobs that began on a home since an instant: `run` starts a second job where only exports are left."""
+    """The steps of all jobs that began on a home since an instant: `run` starts a second job where only
+    exports are left.
+    """
     intervals: dict[str, Interval] = {}
     told: dict[str, float] = {}
     with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
@@ -90,10 +103,16 @@ def recorded_steps(home: Path, began_at: float) -> Steps:
 
 def _published_seconds(instance: dg.DagsterInstance, run_id: str) -> dict[str, float]:
     told: dict[str, float] = {}
-    for record in instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records:
+    for record in instance.get_records_for_run(
+        run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
+    ).records:
         event = record.event_log_entry.dagster_event
         if event is None or event.step_key != PUBLISHED_STEP:
             continue
         metadata = event.step_materialization_data.materialization.metadata
-        told |= {name: float(str(metadata[name].value)) for name in (CHECK_SECONDS, PUBLISH_SECONDS) if name in metadata}
+        told |= {
+            name: float(str(metadata[name].value))
+            for name in (CHECK_SECONDS, PUBLISH_SECONDS)
+            if name in metadata
+        }
     return told

@@ -1,4 +1,6 @@
-"""Results as Markdown: the machine, medians with their spread, and what was promised beside what was measured."""
+"""Results as Markdown: the machine, medians with their spread, and what was promised beside what was
+measured.
+"""
 
 import os
 import platform
@@ -92,7 +94,9 @@ def _commit() -> str:
 def spread(values: Sequence[float], digits: int = 1) -> str:
     """Median, with lowest and highest where there is more than one value."""
     middle = f"{statistics.median(values):,.{digits}f}"
-    return middle if len(values) == 1 else f"{middle} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
+    return (
+        middle if len(values) == 1 else f"{middle} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
+    )
 
 
 def write(results: Path, name: str, lines: Sequence[str]) -> Path:

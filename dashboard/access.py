@@ -11,7 +11,10 @@ def access_of(settings: Settings, host: str) -> Access:
     """Return what the settings say, for a dashboard that listens on `host`."""
     return Access(
         name="This dashboard",
-        remedy="To let others in, set DASHBOARD_PASSWORD, or name the hosts by which they reach it in DASHBOARD_HOSTS.",
+        remedy=(
+            "To let others in, set DASHBOARD_PASSWORD, or name the hosts by which they reach it in"
+            " DASHBOARD_HOSTS."
+        ),
         hosts=Hosts.of(host, settings.dashboard_hosts),
         password=settings.dashboard_password,
         header=settings.dashboard_trusted_header,

@@ -1,4 +1,6 @@
-"""The dashboard's script, which Streamlit runs from top to bottom for every page and every change of a filter."""
+"""The dashboard's script, which Streamlit runs from top to bottom for every page and every change of a
+filter.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -57,12 +59,28 @@ def main() -> None:
     st.session_state["shown"] = identity
     context: Context
 
-    def page(show: Callable[[Context], None], name: str, title: str, icon: str, visibility: Literal["visible", "hidden"]) -> Page:
+    def page(
+        show: Callable[[Context], None],
+        name: str,
+        title: str,
+        icon: str,
+        visibility: Literal["visible", "hidden"],
+    ) -> Page:
         symbol, first = f":material/{icon}:", name == "overview"
-        return st.Page(lambda: show(context), title=title, icon=symbol, url_path=name, default=first, visibility=visibility)
+        return st.Page(
+            lambda: show(context),
+            title=title,
+            icon=symbol,
+            url_path=name,
+            default=first,
+            visibility=visibility,
+        )
 
     # Before anything is known to be published, too: else the address would lose its page.
-    pages = [*(page(*known, "visible") for known in PAGES), *(page(*known, "hidden") for known in PAGES_OF_ONE_THING)]
+    pages = [
+        *(page(*known, "visible") for known in PAGES),
+        *(page(*known, "hidden") for known in PAGES_OF_ONE_THING),
+    ]
     chosen = st.navigation(pages, position="top")
     # A fragment runs with the script too: where nothing can be shown, that would begin anew without end.
     st.session_state["watching"] = False
@@ -96,12 +114,19 @@ def _published() -> tuple[Snapshot | None, UnreadableError | None]:
 
 def _nothing_to_show(fault: UnreadableError | None, *, has_file: bool) -> None:
     if fault is not None:
-        st.error("The published file cannot be read. It is tried again every few seconds.", icon=":material/error:")
+        st.error(
+            "The published file cannot be read. It is tried again every few seconds.", icon=":material/error:"
+        )
         st.text(str(fault))
     elif has_file:
-        st.info("The published ledger has no entries yet. Land some, and run `paywall-warehouse run`.", icon=":material/inbox:")
+        st.info(
+            "The published ledger has no entries yet. Land some, and run `paywall-warehouse run`.",
+            icon=":material/inbox:",
+        )
     else:
-        words = "Nothing has been published yet. `paywall-warehouse run` publishes; this page notices by itself."
+        words = (
+            "Nothing has been published yet. `paywall-warehouse run` publishes; this page notices by itself."
+        )
         st.info(words, icon=":material/hourglass_empty:")
         st.text(f"Looked for: {settings().home.published_file}")
 

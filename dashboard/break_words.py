@@ -1,4 +1,6 @@
-"""What open breaks mean and what a person does about them, in a sentence each; docs/reconciliation.md has the whole of it."""
+"""What open breaks mean and what a person does about them, in a sentence each; docs/reconciliation.md has the
+whole of it.
+"""
 
 from dataclasses import dataclass
 
@@ -14,23 +16,27 @@ class BreakWords:
 BREAKS = {
     "processor_only": BreakWords(
         "A customer paid and got no credit.",
-        "Credit the user with a deposit that names the payment, or refund it. If a deposit is suggested and right, "
-        "state a later version of it with the payment's id.",
+        "Credit the user with a deposit that names the payment, or refund it. If a deposit is suggested and"
+        " right, state a later version of it with the payment's id.",
     ),
     "ledger_only": BreakWords(
         "A user was credited, and the processor knows no such payment.",
-        "Find out who made the entry. Without money behind it reverse it; a gift is stated as metadata.funding = promo.",
+        "Find out who made the entry. Without money behind it reverse it; a gift is stated as"
+        " metadata.funding = promo.",
     ),
     "duplicate_deposit": BreakWords(
         "More than one deposit for one payment, together above what was paid.",
-        "Reverse the surplus deposit, or take it back with a refund or negative adjustment that has the deposit as related_id.",
+        "Reverse the surplus deposit, or take it back with a refund or negative adjustment that has the"
+        " deposit as related_id.",
     ),
     "currency_mismatch": BreakWords(
-        "Paid in one currency, credited in another.", "Correct the deposit's currency and amount; check how the checkout converts."
+        "Paid in one currency, credited in another.",
+        "Correct the deposit's currency and amount; check how the checkout converts.",
     ),
     "amount_mismatch": BreakWords(
         "Credited is not what the customer paid.",
-        "Too little: credit the rest with a second deposit that names the payment. Too much: take it back with the deposit as related_id.",
+        "Too little: credit the rest with a second deposit that names the payment. Too much: take it back"
+        " with the deposit as related_id.",
     ),
     "dispute_not_clawed_back": BreakWords(
         "A dispute is open or lost, and the credit is still there.",

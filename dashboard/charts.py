@@ -1,7 +1,7 @@
 """Charts: the marks show a value's place, the words beside them its exact text.
 
-Places are drawn by the browser, whose numbers are floats; that is the only use of a float for money, and none is shown.
-Series differ in colour, dash and shape, so that nothing depends on telling colours apart.
+Places are drawn by the browser, whose numbers are floats; that is the only use of a float for money, and none
+is shown. Series differ in colour, dash and shape, so that nothing depends on telling colours apart.
 """
 
 from collections.abc import Sequence
@@ -52,10 +52,16 @@ def money_points(rows: Sequence[Row], measures: dict[str, str], currency: str) -
     ]
 
 
-def lines(points: Sequence[Point], title: str, *, interpolate: Literal["linear", "step-after"] = "linear") -> alt.Chart:
+def lines(
+    points: Sequence[Point], title: str, *, interpolate: Literal["linear", "step-after"] = "linear"
+) -> alt.Chart:
     """One line a series over time; `title` names the unit."""
     return _lines(
-        points, alt.X("at:T", title=None, axis=alt.Axis(labelOverlap=True)), title, alt.Tooltip("day:N", title="From"), interpolate
+        points,
+        alt.X("at:T", title=None, axis=alt.Axis(labelOverlap=True)),
+        title,
+        alt.Tooltip("day:N", title="From"),
+        interpolate,
     )
 
 
@@ -66,20 +72,31 @@ def by_number(points: Sequence[Point], across: str, title: str) -> alt.Chart:
 
 
 def _chart(values: Sequence[Point]) -> alt.Chart:
-    # As a table: Altair would compare every value of a list with its schema, which takes longer than the query.
+    # As a table: Altair would compare every value of a list with its schema, which takes longer than the
+    # query.
     return alt.Chart(pa.Table.from_pylist(list(values)))
 
 
-def _lines(points: Sequence[Point], x: alt.X, title: str, place: alt.Tooltip, interpolate: Literal["linear", "step-after"]) -> alt.Chart:
+def _lines(
+    points: Sequence[Point],
+    x: alt.X,
+    title: str,
+    place: alt.Tooltip,
+    interpolate: Literal["linear", "step-after"],
+) -> alt.Chart:
     series = list(dict.fromkeys(one["series"] for one in points))
     points_too = len({one["at"] for one in points}) <= MOST_POINTS
     # Symbols of points have no edge: dashed as the lines are, they would be rags.
     edge = 0 if points_too else alt.Undefined
     legend = (
-        alt.Legend(orient="top", symbolLimit=0, labelLimit=300, columns=LEGEND_COLUMNS, symbolStrokeWidth=edge) if len(series) > 1 else None
+        alt.Legend(
+            orient="top", symbolLimit=0, labelLimit=300, columns=LEGEND_COLUMNS, symbolStrokeWidth=edge
+        )
+        if len(series) > 1
+        else None
     )
 
-    def told_apart_by(kind: type[Any], kinds: Sequence[Any], legend: alt.Legend | None) -> Any:
+    def encoded_by(kind: type[Any], kinds: Sequence[Any], legend: alt.Legend | None) -> Any:
         scale = alt.Scale(domain=series, range=[kinds[number % len(kinds)] for number in range(len(series))])
         return kind("series:N", title=None, sort=series, scale=scale, legend=legend)
 
@@ -89,9 +106,9 @@ def _lines(points: Sequence[Point], x: alt.X, title: str, place: alt.Tooltip, in
         .encode(
             x=x,
             y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=True)),
-            color=told_apart_by(alt.Color, COLOURS, legend),
-            strokeDash=told_apart_by(alt.StrokeDash, DASHES, None),
-            **({"shape": told_apart_by(alt.Shape, SHAPES, legend)} if points_too else {}),
+            color=encoded_by(alt.Color, COLOURS, legend),
+            strokeDash=encoded_by(alt.StrokeDash, DASHES, None),
+            **({"shape": encoded_by(alt.Shape, SHAPES, legend)} if points_too else {}),
             tooltip=[place, alt.Tooltip("series:N", title="What"), alt.Tooltip("words:N", title="Value")],
         )
         .properties(height=HEIGHT)
@@ -107,7 +124,12 @@ def bars(rows: Sequence[tuple[str, Decimal | int, str]], title: str) -> alt.Char
         .mark_bar(color=COLOURS[0])
         .encode(
             x=alt.X("value:Q", title=title),
-            y=alt.Y("name:N", title=None, sort=[name for name, _, _ in rows], axis=alt.Axis(labelLimit=260, labelOverlap=False)),
+            y=alt.Y(
+                "name:N",
+                title=None,
+                sort=[name for name, _, _ in rows],
+                axis=alt.Axis(labelLimit=260, labelOverlap=False),
+            ),
             tooltip=[alt.Tooltip("name:N", title="What"), alt.Tooltip("words:N", title="Value")],
         )
         .properties(height=max(60, 26 * len(values)))
@@ -131,10 +153,15 @@ def heat_map(cells: Sequence[Row], title: str) -> alt.LayerChart | alt.FacetChar
     )
     # One hue from pale to dark: it reads the same with any sense of colour, and on either theme.
     rectangles = base.mark_rect(stroke="#888", strokeWidth=0.5).encode(
-        color=alt.Color("value:Q", title=title, scale=alt.Scale(range=["#e8f1fa", "#08306b"], domain=[0, highest])),
+        color=alt.Color(
+            "value:Q", title=title, scale=alt.Scale(range=["#e8f1fa", "#08306b"], domain=[0, highest])
+        ),
     )
     words = base.mark_text(fontSize=11).encode(
-        text="short:N", color=alt.condition(alt.datum.value > highest * DARK_FROM, alt.value("#ffffff"), alt.value("#111111"))
+        text="short:N",
+        color=alt.condition(
+            alt.datum.value > highest * DARK_FROM, alt.value("#ffffff"), alt.value("#111111")
+        ),
     )
     rows = len({cell["row"] for cell in cells})
     return alt.layer(rectangles, words).properties(height=max(120, 30 * rows + 60))

@@ -45,7 +45,10 @@ def follow() -> None:
     """Go where a callback of before wants to: as a click on a link, so that the way back leads here."""
     if NEXT in st.session_state:
         link = _anchor(st.session_state.pop(NEXT), "Open")
-        st.html(f'<span id="next">{link}</span><script>document.querySelector("#next a").click()</script>', unsafe_allow_javascript=True)
+        st.html(
+            f'<span id="next">{link}</span><script>document.querySelector("#next a").click()</script>',
+            unsafe_allow_javascript=True,
+        )
 
 
 def link_to(page: str, label: str, **parameters: str) -> None:
@@ -64,12 +67,15 @@ def link_to_log_out() -> None:
 
 
 def address(page: str, **parameters: str) -> str:
-    """The address of a page that keeps the filters of this one. Relative, for a proxy may put the dashboard below any path."""
+    """The address of a page that keeps the filters of this one. Relative, for a proxy may put the dashboard
+    below any path.
+    """
     kept = {name: st.query_params.get_all(name) for name in KEPT if name in st.query_params}
     return f"{page}?{urlencode(kept | {name: [value] for name, value in parameters.items()}, doseq=True, errors='replace')}"
 
 
-# Not Streamlit's own links: those to the same page leave the address as it is, `st.switch_page` takes no parameter that belongs to a
-# widget and leaves an address of neither page on the way back, and the button for addresses opens another window.
+# Not Streamlit's own links: those to the same page leave the address as it is, `st.switch_page` takes no
+# parameter that belongs to a widget and leaves an address of neither page on the way back, and the button for
+# addresses opens another window.
 def _anchor(address: str, label: str) -> str:
     return f'<a class="way" href="{escape(address)}" target="_self">{escape(label)}</a>'

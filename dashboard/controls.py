@@ -36,15 +36,26 @@ def filters_from_sidebar(snapshot: Snapshot, about: About) -> Filters:
     """Draw the filters, and say what they are set to."""
     with st.sidebar:
         period = st.selectbox(
-            "Period", list(PERIODS), list(PERIODS).index(FIRST_PERIOD), format_func=PERIODS.__getitem__, key="period", bind="query-params"
+            "Period",
+            list(PERIODS),
+            list(PERIODS).index(FIRST_PERIOD),
+            format_func=PERIODS.__getitem__,
+            key="period",
+            bind="query-params",
         )
         periods = queries.periods(snapshot)
         since, until, before = _custom(about) if period == CUSTOM else _named(periods[period])
         compare = st.toggle(
-            "Compare with the period before", True, key="compare", bind="query-params", help="The equally long period just before; of a "
+            "Compare with the period before",
+            True,
+            key="compare",
+            bind="query-params",
+            help="The equally long period just before; of a "
             "month to date, the same days of the month before.",
-        )  # fmt: skip
-        currency = st.selectbox("Currency", about.currencies, format_func=str.upper, key="currency", bind="query-params")
+        )
+        currency = st.selectbox(
+            "Currency", about.currencies, format_func=str.upper, key="currency", bind="query-params"
+        )
         is_limited = any(st.query_params.get(name) for name, *_ in (*OF_ENTRIES, *OF_USERS))
         # With a key, like all that folds: without one a change of a filter may fold it up again.
         with st.expander("More filters", expanded=is_limited, key="more_filters"):
@@ -52,27 +63,52 @@ def filters_from_sidebar(snapshot: Snapshot, about: About) -> Filters:
             models = _several("Model", queries.known_models(snapshot), "model")
             entry_types = _several("Event type", ENTRY_TYPES, "type", help="Kinds of ledger entries.")
             st.caption("Users")
-            statuses = _several("Status", USER_STATUSES, "status", help="Of the user's authorization, by the last event about it.")
+            statuses = _several(
+                "Status",
+                USER_STATUSES,
+                "status",
+                help="Of the user's authorization, by the last event about it.",
+            )
             bands = _several("Balance", BALANCE_BANDS, "band", help="Low is below LOW_BALANCE.")
             payers = _several(
-                "New or returning", PAYER_TYPES, "payer", help="New: first payment within the last 30 days. None: no payment in them."
+                "New or returning",
+                PAYER_TYPES,
+                "payer",
+                help="New: first payment within the last 30 days. None: no payment in them.",
             )
         if st.query_params:
             link_without_filters()
     return Filters(
-        since, until, currency, before if compare else None, paywalls, models, entry_types, statuses, bands, payers
-    )  # fmt: skip
+        since,
+        until,
+        currency,
+        before if compare else None,
+        paywalls,
+        models,
+        entry_types,
+        statuses,
+        bands,
+        payers,
+    )
 
 
 def described(filters: Filters) -> str:
     """The filters in words, as Markdown."""
     days = (filters.until - filters.since).days
-    span = formats.day(filters.since) if days == 1 else f"{formats.day(filters.since)} to {formats.day(filters.last_day)}"
+    span = (
+        formats.day(filters.since)
+        if days == 1
+        else f"{formats.day(filters.since)} to {formats.day(filters.last_day)}"
+    )
     words = [f"**{span}** ({days} {'day' if days == 1 else 'days'})", f"**{filters.currency.upper()}**"]
     lists = (
-        ("paywall", filters.paywalls), ("model", filters.models), ("type", filters.entry_types), ("status", filters.user_statuses),
-        ("balance", filters.balance_bands), ("payer", filters.payer_types),
-    )  # fmt: skip
+        ("paywall", filters.paywalls),
+        ("model", filters.models),
+        ("type", filters.entry_types),
+        ("status", filters.user_statuses),
+        ("balance", filters.balance_bands),
+        ("payer", filters.payer_types),
+    )
     words += [f"{name}: {', '.join(map(formats.plain, chosen))}" for name, chosen in lists if chosen]
     if filters.before:
         since, until = filters.before
@@ -115,7 +151,9 @@ def _custom(about: About) -> tuple[date, date, tuple[date, date] | None]:
     )
     # While the second day is being chosen there is only one.
     days = [one for one in (chosen if isinstance(chosen, tuple) else (chosen,)) if one is not None]
-    since, until = (days[0], days[-1] + timedelta(days=1)) if days else (about.today, about.today + timedelta(days=1))
+    since, until = (
+        (days[0], days[-1] + timedelta(days=1)) if days else (about.today, about.today + timedelta(days=1))
+    )
     return since, until, (since - (until - since), since)
 
 
@@ -123,5 +161,7 @@ def grain(filters: Filters) -> Grain:
     """Day, week or month, by choice; at first what gives a readable number of steps."""
     days = (filters.until - filters.since).days
     readable: Grain = "day" if days <= MOST_STEPS else "week" if days <= MOST_STEPS * 7 else "month"
-    chosen = st.segmented_control("By", GRAINS, default=readable, key="by", bind="query-params", required=True)
+    chosen = st.segmented_control(
+        "By", GRAINS, default=readable, key="by", bind="query-params", required=True
+    )
     return next(one for one in GRAINS if one == chosen)

@@ -8,20 +8,34 @@ from dashboard.downloads import download_address
 from exports.datasets import DATASETS
 
 FORMATS = {
-    "csv": "CSV", "csv.gz": "CSV, compressed", "parquet": "Parquet", "jsonl": "JSON lines", "jsonl.gz": "JSON lines, compressed",
-}  # fmt: skip
+    "csv": "CSV",
+    "csv.gz": "CSV, compressed",
+    "parquet": "Parquet",
+    "jsonl": "JSON lines",
+    "jsonl.gz": "JSON lines, compressed",
+}
 
 
 def download_panel(context: Context, dataset: str, rows: str, **more: str | list[str]) -> None:
-    """Offer a dataset as a file; `rows` says which rows it has, `more` are further parameters of the address."""
-    with st.expander(f"Download {DATASETS[dataset].name.replace('_', ' ')}", icon=":material/download:", key=f"download-{dataset}"):
+    """Offer a dataset as a file; `rows` says which rows it has, `more` are further parameters of the
+    address.
+    """
+    with st.expander(
+        f"Download {DATASETS[dataset].name.replace('_', ' ')}",
+        icon=":material/download:",
+        key=f"download-{dataset}",
+    ):
         st.markdown(rows)
         columns = queries.dataset_columns(context.snapshot, dataset)
         left, right = st.columns([1, 4])
         with left:
-            chosen_format = st.selectbox("Format", list(FORMATS), format_func=FORMATS.__getitem__, key=f"format-{dataset}")
+            chosen_format = st.selectbox(
+                "Format", list(FORMATS), format_func=FORMATS.__getitem__, key=f"format-{dataset}"
+            )
         with right:
-            chosen = st.multiselect("Columns", columns, key=f"columns-{dataset}", placeholder="All columns, in their order")
+            chosen = st.multiselect(
+                "Columns", columns, key=f"columns-{dataset}", placeholder="All columns, in their order"
+            )
         address = download_address(dataset, chosen_format or "csv", context.filters, chosen, **more)
         st.link_button("Download", address, icon=":material/download:", type="primary")
         st.caption(

@@ -27,13 +27,13 @@ from dashboard.filters import (
     of_chosen_users,
     user_conditions,
 )
+from exports.ad_hoc import SliceRequest, write_slice
 from exports.compression import Compression
 from exports.encoding import Encoding
 from exports.filters import Filter, WrongSliceError
-from exports.publication import NotPublishedError
-from exports.query import SliceRequest, write_slice
 from paywall_warehouse.quoting import printable_lines
 from paywall_warehouse.settings import Settings
+from warehouse.published import NotPublishedError
 
 GZIP = ".gz"
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
@@ -47,8 +47,9 @@ LISTS = tuple(parameter for parameter, _, _ in (*OF_ENTRIES, *OF_USERS))
 MORE: dict[str, tuple[str, ...]] = {"ledger": ("user", "entry_status"), "users": ("search",), "user_days": ()}
 SINGLE = ("from", "to", "currency", "search")
 VALUES = 1000
-# As much as the pages have. With two threads DuckDB needs more for its CSV than that; with one it writes 10 M entries in 67 s, and with
-# half of the memory in more than 250 s. So one is written at a time, and the others wait; who finds so many under way comes again.
+# As much as the pages have. With two threads DuckDB needs more for its CSV than that; with one it writes 10 M
+# entries in 67 s, and with half of the memory in more than 250 s. So one is written at a time, and the others
+# wait; who finds so many under way comes again.
 MEMORY_LIMIT, THREADS, WRITERS, UNDER_WAY = "400MB", 1, 1, 8
 PIECE, PIECE_SECONDS = 1 << 18, 60
 
@@ -70,12 +71,18 @@ class Download:
 
 
 def download_address(
-    dataset: str, encoding: str, filters: Filters, columns: Sequence[str] | None = None, **more: str | Sequence[str]
+    dataset: str,
+    encoding: str,
+    filters: Filters,
+    columns: Sequence[str] | None = None,
+    **more: str | Sequence[str],
 ) -> str:
-    """The address of a download, for a link on a page: `download_address("ledger", "csv.gz", filters, user="u1")`.
+    """The address of a download, for a link on a page: `download_address("ledger", "csv.gz", filters,
+    user="u1")`.
 
-    `more` is, for the ledger, `user` (exact) and `entry_status`, for users `search`; empty texts and lists are left out. The days of
-    `filters` limit ledger and user_days, the lists of entries the ledger, of them paywalls user_days too, the lists of users all.
+    `more` is, for the ledger, `user` (exact) and `entry_status`, for users `search`; empty texts and lists
+    are left out. The days of `filters` limit ledger and user_days, the lists of entries the ledger, of them
+    paywalls user_days too, the lists of users all.
     """
     parameters = [*filters.address(), *(("column", column) for column in columns or ())]
     for name, value in more.items():
@@ -86,7 +93,9 @@ def download_address(
 
 
 def download_of(name: str, query: str) -> Download:
-    """What an address asks for. Raises `LookupError` for a name that is none, `WrongDownloadError` for parameters that are none."""
+    """What an address asks for. Raises `LookupError` for a name that is none, `WrongDownloadError` for
+    parameters that are none.
+    """
     named = NAME.fullmatch(name)
     if named is None or named["dataset"] not in MORE or (named["encoding"] == "parquet" and named["gzip"]):
         datasets, encodings = ", ".join(MORE), ", ".join(("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet"))
@@ -100,7 +109,12 @@ def download_of(name: str, query: str) -> Download:
     if filters.since >= filters.until:
         raise WrongDownloadError("The period is empty: `to` is the day after the last.")
     request = SliceRequest(dataset, parameters.get("column"), also=CONDITIONS[dataset](filters, parameters))
-    return Download(request, encoding, bool(named["gzip"]), _file_name(dataset, filters, parameters, f"{encoding}{named['gzip'] or ''}"))
+    return Download(
+        request,
+        encoding,
+        bool(named["gzip"]),
+        _file_name(dataset, filters, parameters, f"{encoding}{named['gzip'] or ''}"),
+    )
 
 
 def _parameters(query: str, allowed: Sequence[str]) -> dict[str, list[str]]:
@@ -121,7 +135,10 @@ def _parameters(query: str, allowed: Sequence[str]) -> dict[str, list[str]]:
 
 def _ledger(filters: Filters, parameters: Mapping[str, Sequence[str]]) -> list[Filter]:
     columns = {"user": "user_id", "entry_status": "status"}
-    return [*entry_conditions(filters), *(any_of(columns[name], parameters[name]) for name in MORE["ledger"] if name in parameters)]
+    return [
+        *entry_conditions(filters),
+        *(any_of(columns[name], parameters[name]) for name in MORE["ledger"] if name in parameters),
+    ]
 
 
 def _users(filters: Filters, parameters: Mapping[str, Sequence[str]]) -> list[Filter]:
@@ -138,7 +155,9 @@ CONDITIONS = {"ledger": _ledger, "users": _users, "user_days": _user_days}
 
 
 def _file_name(dataset: str, filters: Filters, parameters: Mapping[str, Sequence[str]], suffix: str) -> str:
-    """`ledger-2026-10-01-to-2026-10-31-usd.csv`; what comes from the address loses what a file name cannot have."""
+    """`ledger-2026-10-01-to-2026-10-31-usd.csv`; what comes from the address loses what a file name cannot
+    have.
+    """
     days = [] if dataset == "users" else [f"{filters.since}-to-{filters.until - timedelta(days=1)}"]
     told = [*parameters.get("user", ())[:1], *parameters.get("search", ()), filters.currency]
     words = [re.sub(r"[^A-Za-z0-9_]+", "-", word)[:40].strip("-") for word in told]
@@ -146,10 +165,14 @@ def _file_name(dataset: str, filters: Filters, parameters: Mapping[str, Sequence
 
 
 class Downloads:
-    """`GET /download/{name}`: writes a slice to a temporary file, sends it and removes it, whatever becomes of the client."""
+    """`GET /download/{name}`: writes a slice to a temporary file, sends it and removes it, whatever becomes
+    of the client.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings.model_copy(update={"duckdb_memory_limit": MEMORY_LIMIT, "duckdb_threads": THREADS})
+        self._settings = settings.model_copy(
+            update={"duckdb_memory_limit": MEMORY_LIMIT, "duckdb_threads": THREADS}
+        )
         self._writers = anyio.CapacityLimiter(WRITERS)
         self._under_way = 0
 
@@ -170,7 +193,9 @@ class Downloads:
         answer: PlainTextResponse
         try:
             download = download_of(scope["path_params"]["name"], scope["query_string"].decode("latin-1"))
-            with tempfile.TemporaryDirectory(prefix="download-", dir=self._settings.dashboard_temporary) as folder:
+            with tempfile.TemporaryDirectory(
+                prefix="download-", dir=self._settings.dashboard_temporary
+            ) as folder:
                 file = Path(folder) / "slice"
                 await anyio.to_thread.run_sync(self._write, download, file, limiter=self._writers)
                 await _send_file(file, download, send)
@@ -191,7 +216,14 @@ class Downloads:
 
     def _write(self, download: Download, file: Path) -> None:
         compression: Compression | None = ".gz" if download.compress else None
-        write_slice(self._settings, download.request, download.encoding, file, compression=compression, spill=file.with_name("spill"))
+        write_slice(
+            self._settings,
+            download.request,
+            download.encoding,
+            file,
+            compression=compression,
+            spill=file.with_name("spill"),
+        )
 
 
 async def _send_file(file: Path, download: Download, send: Send) -> None:

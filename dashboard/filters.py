@@ -1,4 +1,6 @@
-"""What a page is limited to: a period, a currency, kinds of entries and of users, in the words of an address."""
+"""What a page is limited to: a period, a currency, kinds of entries and of users, in the words of an
+address.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,14 +13,25 @@ from paywall_warehouse.quoting import quoted
 Address = Mapping[str, Sequence[str]]
 """The parameters of an address; each name has one value or several."""
 
-# The parameter of an address, the field of `Filters` (and parameter of the warehouse's table macros), the column that it limits.
-OF_ENTRIES = (("paywall", "paywalls", "paywall_id"), ("model", "models", "model_id"), ("type", "entry_types", "entry_type"))
-OF_USERS = (("status", "user_statuses", "status"), ("band", "balance_bands", "balance_band"), ("payer", "payer_types", "payer_type"))
+# The parameter of an address, the field of `Filters` (and parameter of the warehouse's table macros), the
+# column that it limits.
+OF_ENTRIES = (
+    ("paywall", "paywalls", "paywall_id"),
+    ("model", "models", "model_id"),
+    ("type", "entry_types", "entry_type"),
+)
+OF_USERS = (
+    ("status", "user_statuses", "status"),
+    ("band", "balance_bands", "balance_band"),
+    ("payer", "payer_types", "payer_type"),
+)
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Reporting days and lists of what may be shown; an empty list means all. Currencies are never mixed: there is always one."""
+    """Reporting days and lists of what may be shown; an empty list means all. Currencies are never mixed:
+    there is always one.
+    """
 
     since: date
     until: date
@@ -57,8 +70,17 @@ class Filters:
 
     def address(self) -> list[tuple[str, str]]:
         """The parameters that `filters_of` reads."""
-        lists = [(parameter, value) for parameter, name, _ in (*OF_ENTRIES, *OF_USERS) for value in getattr(self, name)]
-        return [("from", self.since.isoformat()), ("to", self.until.isoformat()), ("currency", self.currency), *lists]
+        lists = [
+            (parameter, value)
+            for parameter, name, _ in (*OF_ENTRIES, *OF_USERS)
+            for value in getattr(self, name)
+        ]
+        return [
+            ("from", self.since.isoformat()),
+            ("to", self.until.isoformat()),
+            ("currency", self.currency),
+            *lists,
+        ]
 
 
 def filters_of(address: Address) -> Filters:
@@ -68,7 +90,9 @@ def filters_of(address: Address) -> Filters:
         currency = address["currency"][0]
     except (KeyError, IndexError):
         raise ValueError("from, to and currency have to be stated") from None
-    lists: dict[str, Any] = {name: tuple(address.get(parameter, ())) for parameter, name, _ in (*OF_ENTRIES, *OF_USERS)}
+    lists: dict[str, Any] = {
+        name: tuple(address.get(parameter, ())) for parameter, name, _ in (*OF_ENTRIES, *OF_USERS)
+    }
     return Filters(since, until, currency, **lists)
 
 
@@ -99,7 +123,10 @@ def of_chosen_users(filters: Filters) -> list[Filter]:
 def user_conditions(filters: Filters) -> list[Filter]:
     """What holds for a row of `rpt_users` that is shown."""
     lists = [(column, getattr(filters, name)) for _, name, column in OF_USERS]
-    return [Filter("currency = ?", (filters.currency,)), *(any_of(column, values) for column, values in lists if values)]
+    return [
+        Filter("currency = ?", (filters.currency,)),
+        *(any_of(column, values) for column, values in lists if values),
+    ]
 
 
 def id_contains(search: str) -> Filter:

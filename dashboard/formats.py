@@ -15,18 +15,23 @@ NOTHING = "–"
 MINUS = "−"
 # What Markdown takes for more than itself; Streamlit adds directives such as `:red[…]` and `$…$`.
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!~|<>$:&])")
-# What is replaced after that: addresses become links, `:smile:` and `:material/home:` pictures, `->` and `--` other characters.
+# What is replaced after that: addresses become links, `:smile:` and `:material/home:` pictures, `->` and `--`
+# other characters.
 REPLACED = re.compile(r"//|www|[@:]|[<>~=-]{2}")
 
 
 @cache
 def minor_digits(currency: str) -> int:
-    """The digits behind the point that a currency is written with (ISO 4217, by CLDR); 2 for a code that is no currency of a country."""
+    """The digits behind the point that a currency is written with (ISO 4217, by CLDR); 2 for a code that is
+    no currency of a country.
+    """
     return get_currency_precision(currency.upper())
 
 
 def money(amount: Decimal | None, currency: str | None) -> str:
-    """An amount to its last digit that is not 0, with at least its currency's digits: `1,250.00`, `0.000012`; unknown is not 0."""
+    """An amount to its last digit that is not 0, with at least its currency's digits: `1,250.00`, `0.000012`;
+    unknown is not 0.
+    """
     if amount is None:
         return NOTHING
     digits = minor_digits(currency) if currency else 0
@@ -60,7 +65,9 @@ def share(ratio: float | None) -> str:
 
 
 def average(ratio: float | None, currency: str) -> str:
-    """Money per head or per charge: a rounded ratio, in at least its currency's digits and four that say something."""
+    """Money per head or per charge: a rounded ratio, in at least its currency's digits and four that say
+    something.
+    """
     if ratio is None:
         return NOTHING
     exact = Decimal(repr(ratio))
@@ -98,7 +105,9 @@ def text(value: Any) -> str:
 
 
 def plain(value: Any) -> str:
-    """A text from outside for places where Streamlit reads Markdown: escaped, or as code where that does not help."""
+    """A text from outside for places where Streamlit reads Markdown: escaped, or as code where that does not
+    help.
+    """
     words = re.sub(r"[\r\n]+", " ", text(value))
     if not REPLACED.search(words):
         return MARKDOWN.sub(r"\\\1", words)

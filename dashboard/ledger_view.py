@@ -40,7 +40,9 @@ def ledger_view(context: Context, user_id: str | None = None, any_id: str = "") 
     """The ledger that the filters of the page leave, of one user if one is named."""
     statuses: list[str] = []
     if not any_id:
-        statuses = st.multiselect("Entry status", STATUSES, key="entry_status", bind="query-params", placeholder="All")
+        statuses = st.multiselect(
+            "Entry status", STATUSES, key="entry_status", bind="query-params", placeholder="All"
+        )
     search = LedgerSearch(user_id, tuple(statuses), any_id)
     count = queries.count_ledger(context.snapshot, context.filters, search)
     paged_table(
@@ -55,4 +57,9 @@ def ledger_view(context: Context, user_id: str | None = None, any_id: str = "") 
         more: dict[str, str | list[str]] = {"entry_status": statuses}
         if user_id is not None:
             more["user"] = user_id
-        download_panel(context, "ledger", f"The {count:,} entries above, with all their columns or those that you choose.", **more)
+        download_panel(
+            context,
+            "ledger",
+            f"The {count:,} entries above, with all their columns or those that you choose.",
+            **more,
+        )

@@ -1,7 +1,9 @@
-"""Every query of the dashboard, by name: over the tables and table macros of the contract, with no definition of a metric of its own.
+"""Every query of the dashboard, by name: over the tables and table macros of the contract, with no definition
+of a metric of its own.
 
-Revenue, cost, profit, ratios and heads are what `marts.kpis`, `marts.usage`, `marts.cohorts` and the marts say; here rows are chosen,
-grouped and added up. Where a function takes a `Snapshot`, rows come as dictionaries by the names of the columns.
+Revenue, cost, profit, ratios and heads are what `marts.kpis`, `marts.usage`, `marts.cohorts` and the marts
+say; here rows are chosen, grouped and added up. Where a function takes a `Snapshot`, rows come as
+dictionaries by the names of the columns.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,14 +16,25 @@ from dashboard.filters import Filters, any_of, entry_conditions, id_contains, of
 from dashboard.snapshot import Row, Snapshot
 from exports.datasets import DATASETS
 from exports.filters import Filter, joined
-from exports.runs import PUBLISHED
+from warehouse.runs import PUBLISHED
 
 Grain = Literal["day", "week", "month"]
 GRAINS: tuple[Grain, ...] = ("day", "week", "month")
 ADDITIVE = (
-    "charges", "counted_charges", "charges_without_cost", "prompt_tokens", "completion_tokens", "total_tokens",
-    "revenue", "refunds", "net_revenue", "provider_cost", "platform_fees", "profit", "net_profit",
-)  # fmt: skip
+    "charges",
+    "counted_charges",
+    "charges_without_cost",
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "revenue",
+    "refunds",
+    "net_revenue",
+    "provider_cost",
+    "platform_fees",
+    "profit",
+    "net_profit",
+)
 SUMS = ", ".join(f"sum({name}) as {name}" for name in ADDITIVE)
 ZERO_SUMS = ", ".join(f"coalesce(sum({name}), 0) as {name}" for name in ADDITIVE)
 # What else is known of usage that is grouped: by the one definition of a ratio.
@@ -29,8 +42,18 @@ RATIOS = """
     marts.ratio(profit, revenue) as margin,
     marts.ratio(counted_charges - charges_without_cost, counted_charges) as cost_coverage,
     case when counted_charges > charges_without_cost then marts.ratio(provider_cost, charges) end as cost_to_serve"""
-MOVEMENTS = ("deposits", "promo_deposits", "charged", "refunds", "deposit_refunds", "withdrawals", "adjustments")
-LISTS = "paywalls := ?, models := ?, entry_types := ?, user_statuses := ?, balance_bands := ?, payer_types := ?"
+MOVEMENTS = (
+    "deposits",
+    "promo_deposits",
+    "charged",
+    "refunds",
+    "deposit_refunds",
+    "withdrawals",
+    "adjustments",
+)
+LISTS = (
+    "paywalls := ?, models := ?, entry_types := ?, user_statuses := ?, balance_bands := ?, payer_types := ?"
+)
 
 
 @dataclass(frozen=True)
@@ -52,11 +75,13 @@ def about(snapshot: Snapshot) -> About | None:
     """What is published; None for a ledger without entries."""
     rows = snapshot.rows(
         """select run_id, finished_at as published_at, runs.as_of, today, reporting_timezone,
-            (select list(currency order by currency <> default_currency, currency) from marts.fct_period_kpis where period = 'today')
+            (select list(currency order by currency <> default_currency, currency) from marts.fct_period_kpis
+                where period = 'today')
                 as currencies,
             (select min(date_day) from marts.dim_dates) as first_day,
             (select max(date_day) from marts.dim_dates) as last_day
-        from ops.runs as runs cross join ops.settings as settings where status = ? order by runs.rowid desc limit 1""",
+        from ops.runs as runs cross join ops.settings as settings where status = ? order by runs.rowid desc
+            limit 1""",
         [PUBLISHED],
     )
     if not rows or not rows[0]["currencies"]:
@@ -65,14 +90,21 @@ def about(snapshot: Snapshot) -> About | None:
 
 
 def periods(snapshot: Snapshot) -> dict[str, Row]:
-    """The named periods of the contract: `period_start`, `period_end`, `previous_start`, `previous_end`, half-open."""
-    rows = snapshot.rows("select distinct period, period_start, period_end, previous_start, previous_end from marts.fct_period_kpis")
+    """The named periods of the contract: `period_start`, `period_end`, `previous_start`, `previous_end`,
+    half-open.
+    """
+    rows = snapshot.rows(
+        "select distinct period, period_start, period_end, previous_start, previous_end from"
+        " marts.fct_period_kpis"
+    )
     return {row["period"]: row for row in rows}
 
 
 def known_paywalls(snapshot: Snapshot) -> list[str]:
     """Every paywall of the ledger."""
-    return [row["paywall_id"] for row in snapshot.rows("select paywall_id from marts.dim_paywalls order by 1")]
+    return [
+        row["paywall_id"] for row in snapshot.rows("select paywall_id from marts.dim_paywalls order by 1")
+    ]
 
 
 def known_models(snapshot: Snapshot) -> list[str]:
@@ -85,25 +117,33 @@ def dataset_columns(snapshot: Snapshot, dataset: str) -> list[str]:
     return [row["column_name"] for row in snapshot.rows(f"describe marts.{DATASETS[dataset].mart}")]
 
 
-# ------------------------------------------------------------------------------------------------------------- money
+# ---- money
 
 
 def kpis(snapshot: Snapshot, filters: Filters) -> Row:
-    """The KPIs of contract 4.3 for any filters, without those of a period before: that is asked for by itself, and has all of them."""
+    """The KPIs of contract 4.3 for any filters, without those of a period before: that is asked for by
+    itself, and has all of them.
+    """
     # An empty period before: nothing is read for it.
-    query = f"""select * exclude (previous_revenue, previous_provider_cost, previous_profit, previous_active_payers, previous_arpu)
+    query = f"""select * exclude (previous_revenue, previous_provider_cost, previous_profit,
+        previous_active_payers, previous_arpu)
         from marts.kpis(?, ?, previous_from := ?, previous_to := ?, {LISTS}) where currency = ?"""
     days = [filters.since, filters.until, filters.since, filters.since]
     return snapshot.rows(query, [*days, *filters.lists.values(), filters.currency])[0]
 
 
 def _usage(filters: Filters, *, by_user: bool = False, by_model: bool = False) -> tuple[str, list[Any]]:
-    source = f"(select * from marts.usage(?, ?, by_user := {by_user}, by_model := {by_model}, {LISTS}) where currency = ?) as usage"
+    source = (
+        f"(select * from marts.usage(?, ?, by_user := {by_user}, by_model := {by_model}, {LISTS}) where"
+        " currency = ?) as usage"
+    )
     return source, [filters.since, filters.until, *filters.lists.values(), filters.currency]
 
 
 def usage_over_time(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]:
-    """Usage by the first day of each day, week (from Monday) or month of the period; those without any are there, with zeros."""
+    """Usage by the first day of each day, week (from Monday) or month of the period; those without any are
+    there, with zeros.
+    """
     source, values = _usage(filters)
     return snapshot.rows(
         f"""select cast(date_trunc('{grain}', dates.date_day) as date) as starts_on, {ZERO_SUMS}
@@ -114,17 +154,21 @@ def usage_over_time(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[
 
 
 def models(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]:
-    """Usage by model, those with the most revenue first: of the whole period (`starts_on` is NULL), and by day, week or month.
+    """Usage by model, those with the most revenue first: of the whole period (`starts_on` is NULL), and by
+    day, week or month.
 
-    `revenue_share` is of all models. Steps without usage are left out. One reading for both: with filters of users it is of entries.
+    `revenue_share` is of all models. Steps without usage are left out. One reading for both: with filters of
+    users it is of entries.
     """
     source, values = _usage(filters, by_model=True)
     return snapshot.rows(
-        f"""with steps as (select *, cast(date_trunc('{grain}', date_day) as date) as starts_on from {source}),
+        f"""with steps as (select *, cast(date_trunc('{grain}', date_day) as date) as starts_on
+            from {source}),
         summed as (
             select starts_on, model_id, {SUMS}, grouping(starts_on) as is_total
             from steps group by grouping sets ((model_id), (starts_on, model_id))
-        ) select *, {RATIOS}, marts.ratio(revenue, sum(revenue) over (partition by is_total, starts_on)) as revenue_share
+        ) select *, {RATIOS}, marts.ratio(revenue, sum(revenue) over (partition by is_total,
+            starts_on)) as revenue_share
         from summed order by starts_on nulls first, revenue desc, model_id""",
         values,
     )
@@ -149,7 +193,9 @@ def top_spenders(snapshot: Snapshot, filters: Filters, limit: int) -> list[Row]:
 
 
 def owed(snapshot: Snapshot, filters: Filters, today: date) -> Row:
-    """What is owed to users at the end of the period: `closing_balance` of all wallets, `negative_balance` of the overdrawn among them."""
+    """What is owed to users at the end of the period: `closing_balance` of all wallets, `negative_balance` of
+    the overdrawn among them.
+    """
     conditions = [Filter("currency = ?", (filters.currency,))]
     if filters.paywalls:
         conditions.append(any_of("paywall_id", filters.paywalls))
@@ -164,20 +210,35 @@ def owed(snapshot: Snapshot, filters: Filters, today: date) -> Row:
 
 
 def cohorts(snapshot: Snapshot, filters: Filters) -> list[Row]:
-    """`fct_cohorts` for any filters of entries and users, every month; `cumulative_per_user` is the cumulative revenue / cohort size."""
+    """`fct_cohorts` for any filters of entries and users, every month; `cumulative_per_user` is the
+    cumulative revenue / cohort size.
+    """
     return snapshot.rows(
-        f"""select *, marts.ratio(cumulative_revenue, cohort_size) as cumulative_per_user from marts.cohorts({LISTS})
+        f"""select *, marts.ratio(cumulative_revenue, cohort_size) as cumulative_per_user
+            from marts.cohorts({LISTS})
         where currency = ? order by cohort_month, months_since""",
         [*filters.lists.values(), filters.currency],
     )
 
 
-# ------------------------------------------------------------------------------------------------------------- users
+# ---- users
 
 USER_COLUMNS = (
-    "user_id", "status", "payer_type", "balance", "balance_band", "total_spend", "total_deposits", "charges", "provider_cost", "profit",
-    "cost_to_serve", "last_activity_at", "errors_30d", "last_error_code",
-)  # fmt: skip
+    "user_id",
+    "status",
+    "payer_type",
+    "balance",
+    "balance_band",
+    "total_spend",
+    "total_deposits",
+    "charges",
+    "provider_cost",
+    "profit",
+    "cost_to_serve",
+    "last_activity_at",
+    "errors_30d",
+    "last_error_code",
+)
 
 
 @dataclass(frozen=True)
@@ -194,7 +255,10 @@ class Cut:
         if self.sort not in columns:
             raise ValueError(self.sort)
         direction = "desc" if self.descending else "asc"
-        return f'order by "{self.sort}" {direction} nulls last, {key} limit {int(self.limit)} offset {int(self.offset)}'
+        return (
+            f'order by "{self.sort}" {direction} nulls last, {key} limit {int(self.limit)} offset'
+            f" {int(self.offset)}"
+        )
 
 
 def _found_users(filters: Filters, search: str) -> tuple[str, list[Any]]:
@@ -214,7 +278,9 @@ def users(snapshot: Snapshot, filters: Filters, search: str, cut: Cut) -> list[R
     """A page of the users view."""
     where, values = _found_users(filters, search)
     chosen = ", ".join(USER_COLUMNS)
-    return snapshot.rows(f"select {chosen} from marts.rpt_users where {where} {cut.sql(USER_COLUMNS, 'user_id')}", values)
+    return snapshot.rows(
+        f"select {chosen} from marts.rpt_users where {where} {cut.sql(USER_COLUMNS, 'user_id')}", values
+    )
 
 
 def user(snapshot: Snapshot, user_id: str) -> Row | None:
@@ -240,7 +306,8 @@ def wallet_course(snapshot: Snapshot, user_id: str, currency: str, paywalls: Seq
     """Opening and closing balances of the user's wallets on the days on which they moved."""
     return snapshot.rows(
         """select date_day, paywall_id, opening_balance, closing_balance from marts.fct_wallet_days
-        where user_id = $1 and currency = $2 and (len($3) = 0 or list_contains($3, paywall_id)) order by date_day, paywall_id""",
+        where user_id = $1 and currency = $2 and (len($3) = 0 or list_contains($3, paywall_id))
+            order by date_day, paywall_id""",
         [user_id, currency, list(paywalls)],
     )
 
@@ -254,15 +321,35 @@ def user_errors(snapshot: Snapshot, user_id: str, since: date, until: date, limi
     )
 
 
-# ------------------------------------------------------------------------------------------------------------ ledger
+# ---- ledger
 
 LEDGER_COLUMNS = (
-    "occurred_at", "entry_id", "entry_type", "status", "user_id", "paywall_id", "model_id", "amount", "balance_effect", "provider_cost",
-    "provider_cost_basis", "platform_fees", "total_tokens", "request_id", "currency",
-)  # fmt: skip
+    "occurred_at",
+    "entry_id",
+    "entry_type",
+    "status",
+    "user_id",
+    "paywall_id",
+    "model_id",
+    "amount",
+    "balance_effect",
+    "provider_cost",
+    "provider_cost_basis",
+    "platform_fees",
+    "total_tokens",
+    "request_id",
+    "currency",
+)
 ID_COLUMNS = (
-    "entry_id", "request_id", "user_id", "related_entry_id", "payment_intent_id", "charge_id", "checkout_session_id", "payment_id",
-)  # fmt: skip
+    "entry_id",
+    "request_id",
+    "user_id",
+    "related_entry_id",
+    "payment_intent_id",
+    "charge_id",
+    "checkout_session_id",
+    "payment_id",
+)
 
 
 @dataclass(frozen=True)
@@ -272,12 +359,18 @@ class LedgerSearch:
     user_id: str | None = None
     statuses: tuple[str, ...] = ()
     any_id: str = ""
-    """The whole id of an entry, a request, a user or a payment: then neither period nor any other filter counts."""
+    """The whole id of an entry, a request, a user or a payment: then neither period nor any other filter
+    counts.
+    """
 
     def conditions(self, filters: Filters) -> list[Filter]:
         """What holds for a row of `fct_ledger_entries`."""
         if self.any_id:
-            return [Filter(" or ".join(f"{column} = ?" for column in ID_COLUMNS), (self.any_id,) * len(ID_COLUMNS))]
+            return [
+                Filter(
+                    " or ".join(f"{column} = ?" for column in ID_COLUMNS), (self.any_id,) * len(ID_COLUMNS)
+                )
+            ]
         conditions = entry_conditions(filters)
         if self.user_id is not None:
             conditions.append(Filter("user_id = ?", (self.user_id,)))
@@ -296,19 +389,27 @@ def ledger(snapshot: Snapshot, filters: Filters, search: LedgerSearch, cut: Cut)
     """A page of the ledger."""
     where, values = joined(search.conditions(filters))
     chosen = ", ".join(LEDGER_COLUMNS)
-    return snapshot.rows(f"select {chosen} from marts.fct_ledger_entries where {where} {cut.sql(LEDGER_COLUMNS, 'entry_id')}", values)
+    return snapshot.rows(
+        f"select {chosen} from marts.fct_ledger_entries where {where} {cut.sql(LEDGER_COLUMNS, 'entry_id')}",
+        values,
+    )
 
 
 def entry(snapshot: Snapshot, entry_id: str) -> Row | None:
     """An entry with all its columns."""
-    return next(iter(snapshot.rows("select * from marts.fct_ledger_entries where entry_id = ?", [entry_id])), None)
+    return next(
+        iter(snapshot.rows("select * from marts.fct_ledger_entries where entry_id = ?", [entry_id])), None
+    )
 
 
 def connected_entries(snapshot: Snapshot, row: Mapping[str, Any]) -> list[Row]:
-    """Entries that an entry is about, that are about it, or that come of the same request, with `connection` saying which."""
+    """Entries that an entry is about, that are about it, or that come of the same request, with `connection`
+    saying which.
+    """
     chosen = ", ".join(LEDGER_COLUMNS)
     return snapshot.rows(
-        f"""select case when entry_id = $2 then 'it is about this one' when related_entry_id = $1 then 'is about it'
+        f"""select case when entry_id = $2 then 'it is about this one' when related_entry_id = $1
+            then 'is about it'
             else 'same request' end as connection, {chosen}
         from marts.fct_ledger_entries
         where entry_id <> $1 and (entry_id = $2 or related_entry_id = $1 or request_id = $3)
@@ -319,26 +420,49 @@ def connected_entries(snapshot: Snapshot, row: Mapping[str, Any]) -> list[Row]:
 
 def errors_of_request(snapshot: Snapshot, request_id: str | None) -> list[Row]:
     """Errors of the same request."""
-    return snapshot.rows("select * from marts.fct_usage_errors where request_id = ? order by occurred_at, event_id limit 100", [request_id])
+    return snapshot.rows(
+        "select * from marts.fct_usage_errors where request_id = ? order by occurred_at, event_id limit 100",
+        [request_id],
+    )
 
 
 def cases_of_entry(snapshot: Snapshot, entry_id: str) -> list[Row]:
     """The reconciliation case that a deposit is in."""
-    return snapshot.rows("select * from marts.fct_reconciliation where list_contains(deposit_entry_ids, ?)", [entry_id])
+    return snapshot.rows(
+        "select * from marts.fct_reconciliation where list_contains(deposit_entry_ids, ?)", [entry_id]
+    )
 
 
-# ---------------------------------------------------------------------------------------------------- reconciliation
+# ---- reconciliation
 
 CASE_COLUMNS = (
-    "priority", "break_type", "status", "age_days", "case_id", "rail", "user_id", "ledger_amount", "ledger_currency", "paid_amount",
-    "paid_currency", "difference", "first_event_at",
-)  # fmt: skip
+    "priority",
+    "break_type",
+    "status",
+    "age_days",
+    "case_id",
+    "rail",
+    "user_id",
+    "ledger_amount",
+    "ledger_currency",
+    "paid_amount",
+    "paid_currency",
+    "difference",
+    "first_event_at",
+)
 
 
-def _case_conditions(filters: Filters, statuses: Sequence[str], break_types: Sequence[str], *, in_period: bool) -> tuple[str, list[Any]]:
-    conditions = [Filter("ledger_currency = ? or paid_currency = ?", (filters.currency, filters.currency)), *of_chosen_users(filters)]
+def _case_conditions(
+    filters: Filters, statuses: Sequence[str], break_types: Sequence[str], *, in_period: bool
+) -> tuple[str, list[Any]]:
+    conditions = [
+        Filter("ledger_currency = ? or paid_currency = ?", (filters.currency, filters.currency)),
+        *of_chosen_users(filters),
+    ]
     if filters.paywalls:
-        deposits, values = joined([any_of("paywall_id", filters.paywalls), any_of("entry_type", ("deposit",))])
+        deposits, values = joined(
+            [any_of("paywall_id", filters.paywalls), any_of("entry_type", ("deposit",))]
+        )
         named = "select case_id, unnest(deposit_entry_ids) as entry_id from marts.fct_reconciliation"
         entries = f"select entry_id from marts.fct_ledger_entries where {deposits}"
         with_deposit = f"case_id in (select case_id from ({named}) as deposits where entry_id in ({entries}))"
@@ -366,7 +490,8 @@ def breaks_by_type(snapshot: Snapshot, filters: Filters) -> list[Row]:
             count(*) filter (where age_days >= 7 and age_days < 30) as up_to_30_days,
             count(*) filter (where age_days >= 30) as older,
             max(age_days) as oldest_days
-        from marts.fct_reconciliation where {where} group by priority, break_type order by priority, break_type""",
+        from marts.fct_reconciliation where {where} group by priority, break_type
+            order by priority, break_type""",
         values,
     )
 
@@ -374,35 +499,57 @@ def breaks_by_type(snapshot: Snapshot, filters: Filters) -> list[Row]:
 def case_counts(snapshot: Snapshot, filters: Filters) -> dict[str, int]:
     """Cases by status."""
     where, values = _case_conditions(filters, (), (), in_period=False)
-    rows = snapshot.rows(f"select status, count(*) as cases from marts.fct_reconciliation where {where} group by status", values)
+    rows = snapshot.rows(
+        f"select status, count(*) as cases from marts.fct_reconciliation where {where} group by status",
+        values,
+    )
     return {row["status"]: row["cases"] for row in rows}
 
 
-def count_cases(snapshot: Snapshot, filters: Filters, statuses: Sequence[str], break_types: Sequence[str], *, in_period: bool) -> int:
+def count_cases(
+    snapshot: Snapshot,
+    filters: Filters,
+    statuses: Sequence[str],
+    break_types: Sequence[str],
+    *,
+    in_period: bool,
+) -> int:
     """How many cases there are."""
     where, values = _case_conditions(filters, statuses, break_types, in_period=in_period)
     return _count(snapshot, f"select count(*) as rows from marts.fct_reconciliation where {where}", values)
 
 
 def cases(
-    snapshot: Snapshot, filters: Filters, statuses: Sequence[str], break_types: Sequence[str], cut: Cut, *, in_period: bool
+    snapshot: Snapshot,
+    filters: Filters,
+    statuses: Sequence[str],
+    break_types: Sequence[str],
+    cut: Cut,
+    *,
+    in_period: bool,
 ) -> list[Row]:
     """A page of cases."""
     where, values = _case_conditions(filters, statuses, break_types, in_period=in_period)
     chosen = ", ".join(CASE_COLUMNS)
-    return snapshot.rows(f"select {chosen} from marts.fct_reconciliation where {where} {cut.sql(CASE_COLUMNS, 'case_id')}", values)
+    return snapshot.rows(
+        f"select {chosen} from marts.fct_reconciliation where {where} {cut.sql(CASE_COLUMNS, 'case_id')}",
+        values,
+    )
 
 
 def case(snapshot: Snapshot, case_id: str) -> Row | None:
     """A case with all its columns."""
-    return next(iter(snapshot.rows("select * from marts.fct_reconciliation where case_id = ?", [case_id])), None)
+    return next(
+        iter(snapshot.rows("select * from marts.fct_reconciliation where case_id = ?", [case_id])), None
+    )
 
 
 def case_entries(snapshot: Snapshot, deposit_ids: Sequence[str]) -> list[Row]:
     """The ledger's side of a case: its deposits, then what was booked about them."""
     chosen = ", ".join(LEDGER_COLUMNS)
     return snapshot.rows(
-        f"""select case when list_contains($1, entry_id) then 'deposit' else 'about it' end as part, {chosen}, funding, rail,
+        f"""select case when list_contains($1, entry_id) then 'deposit' else 'about it' end as part,
+            {chosen}, funding, rail,
             payment_intent_id, charge_id, checkout_session_id, payment_id
         from marts.fct_ledger_entries where list_contains($1, entry_id) or list_contains($1, related_entry_id)
         order by part desc, occurred_at, entry_id limit 200""",
@@ -412,15 +559,22 @@ def case_entries(snapshot: Snapshot, deposit_ids: Sequence[str]) -> list[Row]:
 
 def case_history(snapshot: Snapshot, case_id: str) -> list[Row]:
     """When the case's breaks opened and closed."""
-    return snapshot.rows("select * from marts.fct_reconciliation_history where case_id = ? order by opened_at, break_type", [case_id])
+    return snapshot.rows(
+        "select * from marts.fct_reconciliation_history where case_id = ? order by opened_at, break_type",
+        [case_id],
+    )
 
 
 def sources(snapshot: Snapshot) -> list[Row]:
-    """Return whether each processor's data are there, how far they reach, and which of them the last run could not pull."""
+    """Return whether each processor's data are there, how far they reach, and which of them the last run
+    could not pull.
+    """
     return snapshot.rows(
-        """select coalesce(rail, 'stripe') as rail, source, coalesce(account_id, 'default') as account_id, coalesce(records, 0) as records,
+        """select coalesce(rail, 'stripe') as rail, source, coalesce(account_id, 'default') as account_id,
+            coalesce(records, 0) as records,
             data_until, case when reason is null then verdict else 'not pulled: ' || reason end as verdict
-        from marts.rpt_reconciliation_sources full join ops.failed_pulls using (source) order by rail, source, account_id"""
+        from marts.rpt_reconciliation_sources full join ops.failed_pulls using (source)
+            order by rail, source, account_id"""
     )
 
 
@@ -431,7 +585,8 @@ def rollforward(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]
         f"""select cast(date_trunc('{grain}', date_day) as date) as starts_on,
             min_by(opening_balance, date_day) as opening_balance, {moved},
             max_by(closing_balance, date_day) as closing_balance
-        from marts.fct_balance_rollforward where currency = ? and date_day >= ? and date_day < ? group by all order by starts_on""",
+        from marts.fct_balance_rollforward where currency = ? and date_day >= ? and date_day < ? group by all
+            order by starts_on""",
         [filters.currency, filters.since, filters.until],
     )
 
@@ -439,7 +594,8 @@ def rollforward(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]
 def payouts(snapshot: Snapshot, filters: Filters) -> list[Row]:
     """Payouts that arrive in the period."""
     return snapshot.rows(
-        """select payout_id, status, amount, items, items_net, difference, is_reconciled, arrival_date from marts.fct_payouts
+        """select payout_id, status, amount, items, items_net, difference, is_reconciled, arrival_date
+            from marts.fct_payouts
         where currency = ? and (arrival_date is null or (arrival_date >= ? and arrival_date < ?))
         order by arrival_date desc nulls first, payout_id limit 1000""",
         [filters.currency, filters.since, filters.until],
@@ -449,14 +605,16 @@ def payouts(snapshot: Snapshot, filters: Filters) -> list[Row]:
 def stripe_balances(snapshot: Snapshot, filters: Filters) -> list[Row]:
     """Stripe's balance summaries beside the itemised rows, the last first."""
     return snapshot.rows(
-        """select account_id, covered_from, covered_until, opening_balance, activity, payouts, closing_balance, itemized_activity,
+        """select account_id, covered_from, covered_until, opening_balance, activity, payouts,
+            closing_balance, itemized_activity,
             itemized_payouts, path, line
-        from marts.fct_stripe_balances where currency = ? order by covered_until desc nulls last, account_id limit 200""",
+        from marts.fct_stripe_balances where currency = ? order by covered_until desc nulls last, account_id
+            limit 200""",
         [filters.currency],
     )
 
 
-# -------------------------------------------------------------------------------------------------------------- runs
+# ---- runs
 
 REJECT_COLUMNS = ("first_seen_at", "source", "path", "line", "reason_code", "reason", "raw")
 FILE_COLUMNS = ("loaded_at", "source", "path", "records", "accepted", "rejected", "bytes")
@@ -475,14 +633,16 @@ def invariants(snapshot: Snapshot) -> list[Row]:
     """The checks before this publication, those that do not hold first."""
     return snapshot.rows(
         """select name, scope, expected, actual, difference, passed, severity, checked_at from ops.invariants
-        where run_id = (select run_id from ops.invariants order by rowid desc limit 1) order by passed, name, scope"""
+        where run_id = (select run_id from ops.invariants order by rowid desc limit 1)
+            order by passed, name, scope"""
     )
 
 
 def rejects_by_reason(snapshot: Snapshot) -> list[Row]:
     """Rejected records by source and reason."""
     return snapshot.rows(
-        """select source, reason_code, count(*) as records, min(first_seen_at) as first_seen_at, max(first_seen_at) as last_seen_at
+        """select source, reason_code, count(*) as records, min(first_seen_at) as first_seen_at,
+            max(first_seen_at) as last_seen_at
         from ops.rejected_records group by source, reason_code order by records desc, source, reason_code"""
     )
 
@@ -501,7 +661,10 @@ def rejects(snapshot: Snapshot, reasons: Sequence[str], cut: Cut) -> list[Row]:
     """A page of rejected records with their raw text."""
     where, values = _reject_conditions(reasons)
     chosen = ", ".join(REJECT_COLUMNS)
-    return snapshot.rows(f"select {chosen} from ops.rejected_records where {where} {cut.sql(REJECT_COLUMNS, 'path, line')}", values)
+    return snapshot.rows(
+        f"select {chosen} from ops.rejected_records where {where} {cut.sql(REJECT_COLUMNS, 'path, line')}",
+        values,
+    )
 
 
 def count_files(snapshot: Snapshot) -> int:
@@ -518,7 +681,8 @@ def files(snapshot: Snapshot, cut: Cut) -> list[Row]:
 def freshness(snapshot: Snapshot) -> list[Row]:
     """When a file of each source was loaded last."""
     return snapshot.rows(
-        """select source, count(*) as files, sum(accepted) as records, max(loaded_at) as last_loaded_at from ops.loaded_files
+        """select source, count(*) as files, sum(accepted) as records, max(loaded_at) as last_loaded_at
+            from ops.loaded_files
         group by source order by source"""
     )
 

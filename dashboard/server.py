@@ -58,8 +58,8 @@ def application(settings: Settings, host: str, script: Path = SCRIPT) -> ASGIApp
         logging.getLogger(name).addFilter(hide)
     # Altair imports pandas when it draws for the first time: not while somebody waits for the first page.
     bars([("", 0, "")], "").to_dict()
-    # Streamlit collects garbage after every run of the script, which stops everything else: a quarter of a second through what stays
-    # for ever, and next to nothing without.
+    # Streamlit collects garbage after every run of the script, which stops everything else: a quarter of a
+    # second through what stays for ever, and next to nothing without.
     gc.collect()
     gc.freeze()
     downloads = Route("/download/{name}", Downloads(settings))
@@ -86,6 +86,8 @@ class Hidden(logging.Filter):
 def _apologise(error: Exception) -> bool:
     """Say on the page that it failed; Streamlit has logged why, through `Hidden`."""
     streamlit.error(
-        "This page could not be made. The log of the dashboard says why. Other pages, or other filters, may work.", icon=":material/error:"
+        "This page could not be made. The log of the dashboard says why. Other pages, or other filters, may"
+        " work.",
+        icon=":material/error:",
     )
     return True

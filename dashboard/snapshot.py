@@ -1,4 +1,6 @@
-"""The published file as one page sees it: held open until the page is done, whatever is published meanwhile."""
+"""The published file as one page sees it: held open until the page is done, whatever is published
+meanwhile.
+"""
 
 import threading
 from collections.abc import Sequence
@@ -9,8 +11,8 @@ from typing import Any
 
 import duckdb
 
-from paywall_warehouse.build_file import ON_CLUSTER
 from paywall_warehouse.quoting import literal
+from warehouse.build_file import ON_CLUSTER
 
 Row = dict[str, Any]
 
@@ -28,7 +30,9 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True)
 class Identity:
-    """What tells a publication from another one: it is a file of its own, put in the place of the one before."""
+    """What tells a publication from another one: it is a file of its own, put in the place of the one
+    before.
+    """
 
     inode: int
     size: int
@@ -45,35 +49,52 @@ def identity_of(file: Path) -> Identity | None:
 
 
 class Snapshot:
-    """One publication, opened read-only. It may be used by several threads at once, and is closed when nobody refers to it any more."""
+    """One publication, opened read-only. It may be used by several threads at once, and is closed when nobody
+    refers to it any more.
+    """
 
     def __init__(self, file: Path, identity: Identity, temporary: Path) -> None:
-        """Raises `UnreadableError` where DuckDB cannot open the file, it is of an earlier version, or marts of it are on a cluster."""
+        """Raises `UnreadableError` where DuckDB cannot open the file, it is of an earlier version, or marts
+        of it are on a cluster.
+        """
         self.identity = identity
-        # In a database of its own: DuckDB gives whoever connects to a path that this process has open the file that it knows already.
+        # In a database of its own: DuckDB gives whoever connects to a path that this process has open the
+        # file that it knows already.
         database = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(temporary)})
         try:
             database.execute(f"attach {literal(str(file))} as published (read_only)")
         except duckdb.Error as error:
             raise UnreadableError(f"{file} cannot be opened: {error}") from error
-        # Not a method: that would refer to this object, which then nobody but the garbage collector would close.
+        # Not a method: that would refer to this object, which then nobody but the garbage collector would
+        # close.
         self._fetch = lru_cache(KEPT_RESULTS)(partial(_fetch, database))
-        on_cluster = self.rows("select string_agg(table_name, ', ') as names from duckdb_tables() where schema_name = ?", [ON_CLUSTER])
+        on_cluster = self.rows(
+            "select string_agg(table_name, ', ') as names from duckdb_tables() where schema_name = ?",
+            [ON_CLUSTER],
+        )
         if names := on_cluster[0]["names"]:
             raise UnreadableError(
-                f"{file} is without {names}: they have more than SPARK_PUBLISH_MAX_ROWS rows, and are on the cluster."
-                " The dashboard needs all."
+                f"{file} is without {names}: they have more than SPARK_PUBLISH_MAX_ROWS rows, and are on the"
+                " cluster. The dashboard needs all."
             )
-        if not self.rows("select 1 from duckdb_functions() where schema_name = 'marts' and function_name = 'cohorts'"):
+        if not self.rows(
+            "select 1 from duckdb_functions() where schema_name = 'marts' and function_name = 'cohorts'"
+        ):
             raise UnreadableError(f"{file} is of an earlier version. `paywall-warehouse run` makes it anew.")
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
-        """The rows of a query. Money comes as `Decimal`, instants in UTC. What was asked lately is not read again."""
-        names, rows = self._fetch(query, tuple(tuple(value) if isinstance(value, list) else value for value in values))
+        """The rows of a query. Money comes as `Decimal`, instants in UTC. What was asked lately is not read
+        again.
+        """
+        names, rows = self._fetch(
+            query, tuple(tuple(value) if isinstance(value, list) else value for value in values)
+        )
         return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _fetch(database: duckdb.DuckDBPyConnection, query: str, values: tuple[Any, ...]) -> tuple[list[str], list[tuple[Any, ...]]]:
+def _fetch(
+    database: duckdb.DuckDBPyConnection, query: str, values: tuple[Any, ...]
+) -> tuple[list[str], list[tuple[Any, ...]]]:
     with database.cursor() as cursor:
         cursor.execute("use published")
         cursor.execute("set TimeZone = 'UTC'")

@@ -9,8 +9,17 @@ from dashboard.copying import copyable
 from dashboard.snapshot import Row, Snapshot
 
 
-def subject(context: Context, parameter: str, title: str, find: Callable[[Snapshot, str], Row | None], hint: str, page: str) -> Row | None:
-    """The thing whose id is a parameter of the address, its id shown to be copied; None if nothing is published of it, which is said."""
+def subject(
+    context: Context,
+    parameter: str,
+    title: str,
+    find: Callable[[Snapshot, str], Row | None],
+    hint: str,
+    page: str,
+) -> Row | None:
+    """The thing whose id is a parameter of the address, its id shown to be copied; None if nothing is
+    published of it, which is said.
+    """
     thing_id = st.query_params.get(parameter, "")
     st.subheader(title, anchor=False)
     copyable(thing_id, "the id")

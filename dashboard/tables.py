@@ -62,7 +62,9 @@ def day_column(name: str, label: str, **more: Any) -> Column:
     return Column(name, label, lambda row: formats.day(row[name]), **more)
 
 
-def table(rows: Sequence[Row], columns: Sequence[Column], *, alt: str, opens: Callable[[Row], None] | None = None) -> None:
+def table(
+    rows: Sequence[Row], columns: Sequence[Column], *, alt: str, opens: Callable[[Row], None] | None = None
+) -> None:
     """All of some rows. `opens` is called with a row that is ticked, before the script runs again."""
     if not rows:
         st.caption("None.")
@@ -100,16 +102,26 @@ def paged_table(
     descending: bool = True,
     opens: Callable[[Row], None] | None = None,
 ) -> None:
-    """A table of any size: a page of it, sorted by whichever column. The address holds order and page, under names with the prefix."""
+    """A table of any size: a page of it, sorted by whichever column. The address holds order and page, under
+    names with the prefix.
+    """
     if not count:
-        st.info("Nothing matches. Widen the period, or take a filter off in the sidebar.", icon=":material/filter_alt_off:")
+        st.info(
+            "Nothing matches. Widen the period, or take a filter off in the sidebar.",
+            icon=":material/filter_alt_off:",
+        )
         return
     sort_key, descending_key, page_key = prefix + SORT, prefix + DESCENDING, prefix + PAGE
     labels = {column.name: column.label for column in columns}
     pages = -(-count // ROWS)
     left, middle, right, words = st.columns([3, 2, 2, 3], vertical_alignment="bottom")
     sort = left.selectbox(
-        "Sorted by", list(labels), index=list(labels).index(first), format_func=labels.__getitem__, key=sort_key, bind="query-params"
+        "Sorted by",
+        list(labels),
+        index=list(labels).index(first),
+        format_func=labels.__getitem__,
+        key=sort_key,
+        bind="query-params",
     )
     descending = middle.toggle("Largest first", descending, key=descending_key, bind="query-params")
     if st.session_state.get(page_key, 1) > pages:
@@ -147,7 +159,9 @@ def paged_table(
 def fields(pairs: Sequence[tuple[str, str]], *, alt: str) -> None:
     """The fields of one thing, one below the other."""
     table(
-        [{"field": name, "value": value} for name, value in pairs], [text_column("field", "Field"), text_column("value", "Value")], alt=alt
+        [{"field": name, "value": value} for name, value in pairs],
+        [text_column("field", "Field"), text_column("value", "Value")],
+        alt=alt,
     )
 
 
@@ -157,7 +171,9 @@ def _cells(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, list[str
 
 def _layout(columns: Sequence[Column]) -> dict[str, Any]:
     return {
-        column.label: st.column_config.TextColumn(column.label, alignment="right" if column.right else "left", help=column.help)
+        column.label: st.column_config.TextColumn(
+            column.label, alignment="right" if column.right else "left", help=column.help
+        )
         for column in columns
     }
 

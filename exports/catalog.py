@@ -1,4 +1,6 @@
-"""The end of an export: the catalog of all datasets, then the removal of files that no manifest names any more."""
+"""The end of an export: the catalog of all datasets, then the removal of files that no manifest names any
+more.
+"""
 
 import re
 import time
@@ -7,11 +9,11 @@ from dataclasses import dataclass, replace
 
 import duckdb
 
-from exports.checks import WARN, Invariant, invariant
 from exports.datasets import DATASETS, published_table
 from exports.destination import Destination, destination_of
+from exports.export import dataset_folder, formats_of, manifest_path
 from exports.export_checks import NO_STRAYS, ONE_PUBLISH, absent
-from exports.exported import Done, is_exported, note_catalog, read_state
+from exports.export_records import ExportRecord, is_exported, note_catalog, read_state
 from exports.manifest import (
     CATALOG,
     FILE_PATH,
@@ -26,13 +28,14 @@ from exports.manifest import (
     read_manifest,
     to_bytes,
 )
-from exports.publication import published_warehouse, read_published
-from exports.slices import dataset_folder, formats_of, manifest_path
 from paywall_warehouse.files import sha256_of
 from paywall_warehouse.settings import Settings
+from warehouse.checks.invariant import WARN, Invariant, invariant
+from warehouse.published import published_warehouse, read_published
 
 CATALOG_PATH = f"{ROOT}/{CATALOG}"
-# A reader that has just read a manifest still finds the files that it names; one that takes longer reads the manifest again.
+# A reader that has just read a manifest still finds the files that it names; one that takes longer reads the
+# manifest again.
 READERS_GRACE_SECONDS = 2
 SHOWN = 5
 
@@ -49,18 +52,27 @@ class Finished:
 
 
 def finish_exports(settings: Settings) -> Finished:
-    """Write the catalog and remove what is superseded, if all datasets were exported from what is published now.
+    """Write the catalog and remove what is superseded, if all datasets were exported from what is published
+    now.
 
-    Raises `ManifestError` where a manifest is not understood, and what the file system of the destination raises.
+    Raises `ManifestError` where a manifest is not understood, and what the file system of the destination
+    raises.
     """
     destination = destination_of(settings)
     with published_warehouse(settings) as connection:
         run_id = read_published(connection).run_id
-        contents = {name: content for name in DATASETS if (content := destination.read(manifest_path(name))) is not None}
+        contents = {
+            name: content
+            for name in DATASETS
+            if (content := destination.read(manifest_path(name))) is not None
+        }
         check = _of_one_publish(settings, run_id, contents)
         if not check.passed:
             return Finished(destination.location(CATALOG_PATH), [check], False, 0)
-        manifests = {name: read_manifest(content, destination.location(manifest_path(name))) for name, content in contents.items()}
+        manifests = {
+            name: read_manifest(content, destination.location(manifest_path(name)))
+            for name, content in contents.items()
+        }
         catalog = to_bytes(_catalog(connection, manifests, contents, formats_of(settings)))
     is_new = destination.read(CATALOG_PATH) != catalog
     if is_new:
@@ -87,7 +99,10 @@ def is_complete(settings: Settings) -> bool:
     try:
         if destination.read(CATALOG_PATH) is None:
             return False
-        return all(_is_whole(destination, name, done.manifest_sha256) for name, done in read_state(settings).datasets.items())
+        return all(
+            _is_whole(destination, name, done.manifest_sha256)
+            for name, done in read_state(settings).datasets.items()
+        )
     except Exception:  # every store has errors of its own; the export itself then says what is wrong
         return False
 
@@ -103,13 +118,20 @@ def _is_whole(destination: Destination, name: str, digest: str) -> bool:
 
 def _of_one_publish(settings: Settings, run_id: str, contents: Mapping[str, bytes]) -> Invariant:
     done = read_state(settings).datasets
-    others = [name for name in DATASETS if name not in contents or done.get(name) != Done(run_id, sha256_of(contents[name]))]
+    others = [
+        name
+        for name in DATASETS
+        if name not in contents or done.get(name) != ExportRecord(run_id, sha256_of(contents[name]))
+    ]
     words = f"export these first: {', '.join(others)}" if others else "manifest.json of each dataset"
     return invariant(ONE_PUBLISH, "datasets", len(DATASETS), len(DATASETS) - len(others), words)
 
 
 def _catalog(
-    connection: duckdb.DuckDBPyConnection, manifests: Mapping[str, Manifest], contents: Mapping[str, bytes], formats: Sequence[Format]
+    connection: duckdb.DuckDBPyConnection,
+    manifests: Mapping[str, Manifest],
+    contents: Mapping[str, bytes],
+    formats: Sequence[Format],
 ) -> Catalog:
     return Catalog(
         catalog_version=VERSION,
@@ -130,7 +152,9 @@ def _catalog(
 
 
 def _unnamed(destination: Destination, manifests: Mapping[str, Manifest]) -> Iterator[tuple[str, str]]:
-    """Files beside those of the manifests that no manifest names: the dataset's folder, and the path in it."""
+    """Files beside those of the manifests that no manifest names: the dataset's folder, and the path in
+    it.
+    """
     for name, manifest in manifests.items():
         folder = dataset_folder(name)
         named = {file.path for file in manifest.files}

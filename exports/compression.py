@@ -11,7 +11,8 @@ from typing import IO, Any, Literal
 import zstandard
 
 Compression = Literal[".gz", ".zst"]
-# Level 6 takes 1.8 times as long and saves 2 %; level 1 takes half as long and costs 30 % (zlib, 1 M rows of the ledger).
+# Level 6 takes 1.8 times as long and saves 2 %; level 1 takes half as long and costs 30 % (zlib, 1 M rows of
+# the ledger).
 LEVEL = 5
 PIECE = 1 << 20
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import duckdb
 
-from exports.publication import NotPublishedError
-from paywall_warehouse.build_file import ON_CLUSTER
+from warehouse.build_file import ON_CLUSTER
+from warehouse.published import NotPublishedError
 
 MONEY = "DECIMAL(38,12)"
 
@@ -21,9 +21,12 @@ class Dataset:
     grain: tuple[str, ...]
     """The columns that identify a row; rows are ordered by them."""
     day: str | None = None
-    """The column with the reporting day by which the dataset is partitioned; None: a snapshot, one partition."""
+    """The column with the reporting day by which the dataset is partitioned; None: a snapshot, one partition.
+    """
     currency: tuple[str, ...] = ("currency",)
-    """The columns with the currency of the amounts, of which the first that has one counts; none of them: there are no totals."""
+    """The columns with the currency of the amounts, of which the first that has one counts; none of them:
+    there are no totals.
+    """
     currency_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The same for single amounts, where `currency` does not say it."""
 
@@ -53,9 +56,21 @@ DATASETS: Mapping[str, Dataset] = {
     dataset.name: dataset
     for dataset in (
         Dataset("ledger", "fct_ledger_entries", ("entry_id",), day="entry_date"),
-        Dataset("daily_revenue", "fct_daily_revenue", ("date_day", "paywall_id", "model_id", "currency"), day="date_day"),
-        Dataset("user_days", "fct_user_days", ("date_day", "user_id", "paywall_id", "currency"), day="date_day"),
-        Dataset("wallet_days", "fct_wallet_days", ("user_id", "paywall_id", "currency", "date_day"), day="date_day"),
+        Dataset(
+            "daily_revenue",
+            "fct_daily_revenue",
+            ("date_day", "paywall_id", "model_id", "currency"),
+            day="date_day",
+        ),
+        Dataset(
+            "user_days", "fct_user_days", ("date_day", "user_id", "paywall_id", "currency"), day="date_day"
+        ),
+        Dataset(
+            "wallet_days",
+            "fct_wallet_days",
+            ("user_id", "paywall_id", "currency", "date_day"),
+            day="date_day",
+        ),
         Dataset("balance_rollforward", "fct_balance_rollforward", ("date_day", "currency"), day="date_day"),
         Dataset("usage_errors", "fct_usage_errors", ("event_id",), day="error_date", currency=()),
         Dataset("users", "rpt_users", ("user_id", "currency")),
@@ -108,19 +123,23 @@ def published_table(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> 
     ).fetchone()
     if described is None:
         raise NotPublishedError(
-            f"The published file has no marts.{dataset.mart}: it is of an earlier version. `paywall-warehouse run` makes it anew."
+            f"The published file has no marts.{dataset.mart}: it is of an earlier version. `paywall-warehouse"
+            " run` makes it anew."
         )
     schema, description = described
     columns = connection.execute(
         """select column_name, data_type, coalesce(comment, '') from duckdb_columns()
-        where database_name = current_database() and schema_name = ? and table_name = ? order by column_index""",
+        where database_name = current_database() and schema_name = ? and table_name = ?
+            order by column_index""",
         [schema, dataset.mart],
     ).fetchall()
     return Table(description, tuple(Column(*row) for row in columns), is_on_cluster=schema == ON_CLUSTER)
 
 
 def table_with_rows(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> Table:
-    """`published_table` of a mart whose rows are in the published file; raises `NotPublishedError` where they are not."""
+    """`published_table` of a mart whose rows are in the published file; raises `NotPublishedError` where they
+    are not.
+    """
     table = published_table(connection, dataset)
     if table.is_on_cluster:
         raise NotPublishedError(

@@ -1,7 +1,7 @@
 """Where exports go: a local folder, or a prefix of an object store behind any fsspec URL.
 
-A file is prepared on a local disk, then put in place whole: by a rename in a local folder, by an upload elsewhere, which object
-stores make visible when it is complete.
+A file is prepared on a local disk, then put in place whole: by a rename in a local folder, by an upload
+elsewhere, which object stores make visible when it is complete.
 """
 
 import os
@@ -34,11 +34,15 @@ class Destination(ABC):
 
     @abstractmethod
     def place(self, prepared: Path, path: str) -> None:
-        """Put a prepared file in its place, whole, replacing what is there; the prepared file is gone afterwards."""
+        """Put a prepared file in its place, whole, replacing what is there; the prepared file is gone
+        afterwards.
+        """
 
     @abstractmethod
     def digest(self, path: str) -> str | None:
-        """The SHA-256 of a file as it lies there; None where finding out means a download, or where there is none."""
+        """The SHA-256 of a file as it lies there; None where finding out means a download, or where there is
+        none.
+        """
 
     @abstractmethod
     def files(self, folder: str) -> dict[str, int]:
@@ -74,7 +78,8 @@ class LocalFolder(Destination):
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        # On the same file system, so that placing is a rename; beside `v1`, so that nobody who lists that sees it.
+        # On the same file system, so that placing is a rename; beside `v1`, so that nobody who lists that
+        # sees it.
         self.staging = root / STAGING
 
     def read(self, path: str) -> bytes | None:
@@ -150,7 +155,10 @@ class ObjectStore(Destination):
         self._filesystem.invalidate_cache()
         found = self._filesystem.find(self._at(folder), detail=True)
         root = self._root.lstrip("/")
-        return {location.lstrip("/").removeprefix(root).lstrip("/"): int(info["size"]) for location, info in found.items()}
+        return {
+            location.lstrip("/").removeprefix(root).lstrip("/"): int(info["size"])
+            for location, info in found.items()
+        }
 
     def place_all(self, files: Iterable[tuple[Path, str]]) -> None:
         """See `Destination`."""

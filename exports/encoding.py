@@ -31,7 +31,10 @@ def as_csv(column: Column) -> str:
     """Text of a value; NULL stays NULL, which CSV shows as nothing, and an empty text as `""`."""
     name = quoted(column.name)
     if column.type == "VARCHAR":
-        return f"case when regexp_matches({name}, {literal(FORMULA_START)}) then chr(39) || {name} else {name} end"
+        return (
+            f"case when regexp_matches({name}, {literal(FORMULA_START)}) then chr(39) || {name} else"
+            f" {name} end"
+        )
     if column.type == "TIMESTAMP WITH TIME ZONE":
         return INSTANT.format(name=name)
     if column.type.endswith("[]"):
@@ -51,7 +54,9 @@ def as_json(column: Column) -> str:
 
 ENCODINGS: dict[Encoding, Callable[[Column], str]] = {"parquet": as_it_is, "csv": as_csv, "jsonl": as_json}
 OPTIONS: dict[Encoding, str] = {
-    "parquet": f"format parquet, compression zstd, compression_level {ZSTD_LEVEL}, row_group_size {ROW_GROUP}",
+    "parquet": (
+        f"format parquet, compression zstd, compression_level {ZSTD_LEVEL}, row_group_size {ROW_GROUP}"
+    ),
     "csv": "format csv, header, nullstr ''",
     "jsonl": "format json",
 }
@@ -68,14 +73,21 @@ def copy_statement(query: str, file: str, encoding: Encoding) -> str:
     return f"copy ({query}) to {literal(file)} ({OPTIONS[encoding]})"
 
 
-def reader(files: Sequence[Path], encoding: Literal["parquet", "csv"], columns: Sequence[Column], *, compressed: bool) -> str:
-    """SQL: the rows of some files, with `filename`. Of CSV only money has its type, everything else is text."""
+def reader(
+    files: Sequence[Path], encoding: Literal["parquet", "csv"], columns: Sequence[Column], *, compressed: bool
+) -> str:
+    """SQL: the rows of some files, with `filename`. Of CSV only money has its type, everything else is
+    text.
+    """
     listed = ", ".join(file_literal(str(file)) for file in files)
     if encoding == "parquet":
         return f"read_parquet([{listed}], filename = true, hive_partitioning = false)"
-    types = ", ".join(f"{literal(column.name)}: {literal(column.type if column.type == MONEY else 'VARCHAR')}" for column in columns)
+    types = ", ".join(
+        f"{literal(column.name)}: {literal(column.type if column.type == MONEY else 'VARCHAR')}"
+        for column in columns
+    )
     return (
-        f"read_csv([{listed}], filename = true, hive_partitioning = false, auto_detect = false, header = true, delim = ',', quote = '\"',"
-        f" escape = '\"', nullstr = '', new_line = '\\n', max_line_size = {LONGEST_LINE}, compression = {'gzip' if compressed else 'none'},"
-        f" columns = {{{types}}})"
+        f"read_csv([{listed}], filename = true, hive_partitioning = false, auto_detect = false, header ="
+        " true, delim = ',', quote = '\"', escape = '\"', nullstr = '', new_line = '\\n', max_line_size ="
+        f" {LONGEST_LINE}, compression = {'gzip' if compressed else 'none'}, columns = {{{types}}})"
     )

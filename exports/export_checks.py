@@ -5,15 +5,21 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
-from exports.checks import Invariant, invariant
-from exports.contents import Contents, added, stated_totals
 from exports.destination import Destination
+from exports.fingerprints import Contents, added, stated_totals
 from exports.manifest import File, Manifest
+from warehouse.checks.invariant import Invariant, invariant
 
 TOTALS, FILES = "totals_equal_the_mart", "files_are_whole"
 EXPORT_CHECKS: Final = {
-    TOTALS: "Rows, and the sum of every column with money by currency, of all partitions together are those of the mart.",
-    FILES: "Every file is there with its size; the SHA-256 of files that were just written is computed again on a local disk.",
+    TOTALS: (
+        "Rows, and the sum of every column with money by currency, of all partitions together are those of"
+        " the mart."
+    ),
+    FILES: (
+        "Every file is there with its size; the SHA-256 of files that were just written is computed again on"
+        " a local disk."
+    ),
 }
 ONE_PUBLISH, NO_STRAYS = "exports_are_of_one_publish", "no_file_without_entry"
 CATALOG_CHECKS: Final = {
@@ -23,12 +29,18 @@ CATALOG_CHECKS: Final = {
 
 
 def absent(files: Iterable[File], stored: Mapping[str, int], folder: str) -> list[File]:
-    """The files that are not in `folder` with all of their bytes; `stored` is what `Destination.files` says of it."""
+    """The files that are not in `folder` with all of their bytes; `stored` is what `Destination.files` says
+    of it.
+    """
     return [file for file in files if stored.get(f"{folder}/{file.path}") != file.bytes]
 
 
 def check_export(
-    manifest: Manifest, contents: Mapping[date | None, Contents], destination: Destination, folder: str, written: Iterable[File]
+    manifest: Manifest,
+    contents: Mapping[date | None, Contents],
+    destination: Destination,
+    folder: str,
+    written: Iterable[File],
 ) -> list[Invariant]:
     """The checks of one dataset: its manifest against the mart, and against what lies at the destination."""
     return [*_totals(manifest, contents), *_files(manifest, destination, folder, written)]
@@ -46,10 +58,26 @@ def _totals(manifest: Manifest, contents: Mapping[date | None, Contents]) -> Ite
             yield invariant(TOTALS, f"{currency} {column}", sums[0], sums[1], query)
 
 
-def _files(manifest: Manifest, destination: Destination, folder: str, written: Iterable[File]) -> Iterator[Invariant]:
+def _files(
+    manifest: Manifest, destination: Destination, folder: str, written: Iterable[File]
+) -> Iterator[Invariant]:
     named = manifest.files
     missing = [file.path for file in absent(named, destination.files(folder), folder)]
-    query = f"missing or cut short in {destination.location(folder)}: {', '.join(missing[:5])}" if missing else "the files of manifest.json"
+    query = (
+        f"missing or cut short in {destination.location(folder)}: {', '.join(missing[:5])}"
+        if missing
+        else "the files of manifest.json"
+    )
     yield invariant(FILES, "files", len(named), len(named) - len(missing), query)
-    spoiled = [file.path for file in written if destination.digest(f"{folder}/{file.path}") not in (None, file.sha256)]
-    yield invariant(FILES, "written files with another SHA-256", 0, len(spoiled), ", ".join(spoiled[:5]) or "the files of manifest.json")
+    spoiled = [
+        file.path
+        for file in written
+        if destination.digest(f"{folder}/{file.path}") not in (None, file.sha256)
+    ]
+    yield invariant(
+        FILES,
+        "written files with another SHA-256",
+        0,
+        len(spoiled),
+        ", ".join(spoiled[:5]) or "the files of manifest.json",
+    )

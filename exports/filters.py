@@ -1,6 +1,8 @@
-"""Conditions on single columns, as `--where` takes them: `column=value`, `column!=value`, `column>=value`, `column in a,b`, …
+"""Conditions on single columns, as `--where` takes them: `column=value`, `column!=value`, `column>=value`,
+`column in a,b`, …
 
-Comparisons are exact and in the column's type. As in SQL, a row without a value in the column meets no condition on it.
+Comparisons are exact and in the column's type. As in SQL, a row without a value in the column meets no
+condition on it.
 """
 
 import csv
@@ -14,16 +16,17 @@ from typing import Any
 
 import duckdb
 
-from exports.checks import EXACT
 from exports.datasets import MONEY, Column
 from paywall_warehouse.quoting import quoted
+from warehouse.checks.invariant import EXACT
 
 CONDITION = re.compile(r"\s*(\w++)(\s*)(>=|<=|<>|!=|=|<|>|\b(?i:in)\b|\S+)(.*)", re.DOTALL)
 UNIT, LIMIT = Decimal(1).scaleb(-12), Decimal(10) ** 26
 # As SQL writes them.
 OPERATORS = {"=": "=", "!=": "<>", "<>": "<>", ">": ">", ">=": ">=", "<": "<", "<=": "<=", "in": "in"}
 HOW = "allowed: column=value, and with != > >= < <= in place of =; column in value,value"
-# Values are compared one by one with what is there; more of them come from a program, not from somebody who may have mistyped one.
+# Values are compared one by one with what is there; more of them come from a program, not from somebody who
+# may have mistyped one.
 MOST_LOOKED_UP, SHOWN = 20, 10
 
 
@@ -48,7 +51,8 @@ def joined(conditions: Sequence[Filter]) -> tuple[str, list[Any]]:
 
 
 def parse_filter(text: str, columns: Mapping[str, Column]) -> Filter:
-    """A condition on one of `columns` (by name); raises `WrongSliceError` for an unknown column, operator or a value of another type.
+    """A condition on one of `columns` (by name); raises `WrongSliceError` for an unknown column, operator or
+    a value of another type.
 
     What stands behind `=` is the value to its last character. A list may quote values as CSV does.
     """
@@ -71,22 +75,33 @@ def parse_filter(text: str, columns: Mapping[str, Column]) -> Filter:
     return Filter(sql, typed, column if names_values else None)
 
 
-def missing_values(connection: duckdb.DuckDBPyConnection, relation: str, conditions: Sequence[Filter]) -> Iterator[str]:
-    """Yield a warning for each value that conditions name and that occurs nowhere in the column of `relation` (SQL)."""
+def missing_values(
+    connection: duckdb.DuckDBPyConnection, relation: str, conditions: Sequence[Filter]
+) -> Iterator[str]:
+    """Yield a warning for each value that conditions name and that occurs nowhere in the column of `relation`
+    (SQL).
+    """
     for condition in conditions:
         if (column := condition.column) is None:
             continue
         name = quoted(column.name)
         for value in dict.fromkeys(condition.values[:MOST_LOOKED_UP]):
-            if not connection.execute(f"select 1 from {relation} where {name} = ? limit 1", [value]).fetchall():
-                yield f"no row has the {column.name} {_said(value)}{_alternatives(connection, relation, column, value)}"
+            if not connection.execute(
+                f"select 1 from {relation} where {name} = ? limit 1", [value]
+            ).fetchall():
+                yield (
+                    f"no row has the {column.name}"
+                    f" {_said(value)}{_alternatives(connection, relation, column, value)}"
+                )
 
 
 def _alternatives(connection: duckdb.DuckDBPyConnection, relation: str, column: Column, value: Any) -> str:
     if column.type != "VARCHAR":
         return ""
     name = quoted(column.name)
-    alike = connection.execute(f"select {name} from {relation} where lower({name}) = lower(?) limit 1", [value]).fetchall()
+    alike = connection.execute(
+        f"select {name} from {relation} where lower({name}) = lower(?) limit 1", [value]
+    ).fetchall()
     if alike:
         return f"; there is {alike[0][0]!r}"
     query = f"select distinct {name} from {relation} where {name} is not null order by 1 limit {SHOWN + 1}"
@@ -97,7 +112,13 @@ def _alternatives(connection: duckdb.DuckDBPyConnection, relation: str, column: 
 def _said(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
-    return repr(value) if isinstance(value, str) else format(value, "f") if isinstance(value, Decimal) else str(value)
+    return (
+        repr(value)
+        if isinstance(value, str)
+        else format(value, "f")
+        if isinstance(value, Decimal)
+        else str(value)
+    )
 
 
 def typed_value(text: str, column: Column) -> Any:
@@ -120,7 +141,9 @@ def _listed(text: str) -> list[str]:
     except csv.Error:
         values = []
     if not values:
-        raise WrongSliceError("--where … in: no values are given, or a quote is not closed; allowed: column in value,value")
+        raise WrongSliceError(
+            "--where … in: no values are given, or a quote is not closed; allowed: column in value,value"
+        )
     return values
 
 

@@ -34,14 +34,20 @@ class ManifestError(Exception):
 class _Stated(BaseModel):
     """Frozen; fields of later versions are passed over."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", serialize_by_alias=True, validate_by_name=True, validate_by_alias=True
+    )
 
 
 class File(_Stated):
     """One file of a partition."""
 
     path: Annotated[
-        str, Field(pattern=FILE_PATH, description="Relative to the folder of the manifest. A path is never used for other rows.")
+        str,
+        Field(
+            pattern=FILE_PATH,
+            description="Relative to the folder of the manifest. A path is never used for other rows.",
+        ),
     ]
     format: Format
     bytes: Annotated[int, Field(ge=0)]
@@ -54,14 +60,23 @@ class Partition(_Stated):
 
     date: Annotated[date | None, Field(description="The reporting day; null for a snapshot.")]
     revision: Annotated[int, Field(ge=1, description="Raised by one each time the rows change.")]
-    changed_at: Annotated[AwareDatetime, Field(description="When the warehouse that changed the rows was published.")]
+    changed_at: Annotated[
+        AwareDatetime, Field(description="When the warehouse that changed the rows was published.")
+    ]
     rows: Annotated[int, Field(ge=0)]
     totals: Annotated[
         dict[str, dict[str, Annotated[str, Field(pattern=EXACT_DECIMAL)]]],
-        Field(description="For each currency the sum of every column with money that any of its rows states, as exact decimal text."),
+        Field(
+            description=(
+                "For each currency the sum of every column with money that any of its rows states, as exact"
+                " decimal text."
+            )
+        ),
     ]
     files: list[File]
-    next_part: Annotated[int, Field(ge=0, description="The number of the next part; smaller ones have been used.")]
+    next_part: Annotated[
+        int, Field(ge=0, description="The number of the next part; smaller ones have been used.")
+    ]
     fingerprint: Annotated[str, Field(description="Changes with the rows. Says nothing else.")]
 
     def files_in(self, encoding: Format) -> list[File]:
@@ -84,7 +99,12 @@ class ManifestColumn(_Stated):
 class Schema(_Stated):
     """The columns, in the order of the files."""
 
-    version: Annotated[int, Field(ge=1, description="Raised by one when the names, the types or the order of the columns change.")]
+    version: Annotated[
+        int,
+        Field(
+            ge=1, description="Raised by one when the names, the types or the order of the columns change."
+        ),
+    ]
     fingerprint: Annotated[str, Field(pattern=SHA256, description="A digest of names, types and order.")]
     columns: list[ManifestColumn]
 
@@ -94,16 +114,28 @@ class Operation(_Stated):
 
     kind: Annotated[
         Literal["erasure"],
-        Field(description="A person's id gave way to a pseudonym, with no change of any sum. Delete older copies of these partitions."),
+        Field(
+            description=(
+                "A person's id gave way to a pseudonym, with no change of any sum. Delete older copies of"
+                " these partitions."
+            )
+        ),
     ]
     at: AwareDatetime
     partitions: Annotated[
-        list[date | None], Field(description="The partitions that were restated when it was exported; null for a snapshot. May be empty.")
+        list[date | None],
+        Field(
+            description=(
+                "The partitions that were restated when it was exported; null for a snapshot. May be empty."
+            )
+        ),
     ]
 
 
 class Manifest(_Stated):
-    """A dataset as one published warehouse has it. `run_id`, `published_at` and `as_of` are of the run that last changed it."""
+    """A dataset as one published warehouse has it. `run_id`, `published_at` and `as_of` are of the run that
+    last changed it.
+    """
 
     manifest_version: Literal[1]
     dataset: Annotated[str, Field(pattern=NAME)]
@@ -111,18 +143,28 @@ class Manifest(_Stated):
     published_at: AwareDatetime
     as_of: AwareDatetime
     reporting_timezone: str
-    partitioned_by: Annotated[str | None, Field(description="The column with the partition's date; null for a snapshot.")]
+    partitioned_by: Annotated[
+        str | None, Field(description="The column with the partition's date; null for a snapshot.")
+    ]
     ordered_by: Annotated[
-        list[str], Field(description="The columns that identify a row, and by which the rows of a partition are ordered.")
+        list[str],
+        Field(
+            description="The columns that identify a row, and by which the rows of a partition are ordered."
+        ),
     ]
     columns_schema: Annotated[Schema, Field(alias="schema")]
     partitions: list[Partition]
-    operations: Annotated[list[Operation], Field(description="What was done to the data as a whole, the latest last.")] = []
+    operations: Annotated[
+        list[Operation], Field(description="What was done to the data as a whole, the latest last.")
+    ] = []
     retired: Annotated[
         int,
         Field(
             ge=0,
-            description="The highest part number and revision of days that went. Days that come later, or come back, start above it.",
+            description=(
+                "The highest part number and revision of days that went. Days that come later, or come back,"
+                " start above it."
+            ),
         ),
     ] = 0
 
@@ -139,7 +181,11 @@ class Manifest(_Stated):
     @property
     def formats(self) -> tuple[Format, ...]:
         """The formats in which there are files."""
-        return tuple(encoding for encoding in SUFFIXES if any(partition.files_in(encoding) for partition in self.partitions))
+        return tuple(
+            encoding
+            for encoding in SUFFIXES
+            if any(partition.files_in(encoding) for partition in self.partitions)
+        )
 
 
 class CatalogDataset(_Stated):
@@ -147,9 +193,18 @@ class CatalogDataset(_Stated):
 
     name: Annotated[str, Field(pattern=NAME)]
     description: str
-    manifest: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*/manifest\.json$", description="Relative to the folder of the catalog.")]
+    manifest: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z][a-z0-9_]*/manifest\.json$", description="Relative to the folder of the catalog."
+        ),
+    ]
     manifest_sha256: Annotated[
-        str, Field(pattern=SHA256, description="The manifests that have these digests are of one and the same published warehouse.")
+        str,
+        Field(
+            pattern=SHA256,
+            description="The manifests that have these digests are of one and the same published warehouse.",
+        ),
     ]
     schema_version: Annotated[int, Field(ge=1)]
     schema_fingerprint: Annotated[str, Field(pattern=SHA256)]
@@ -173,7 +228,10 @@ def schema_after(previous: Schema | None, columns: Sequence[Column]) -> Schema:
     """The schema of these columns; its version follows that of the manifest before."""
     fingerprint = schema_fingerprint(columns)
     version = 1 if previous is None else previous.version + (previous.fingerprint != fingerprint)
-    stated = [ManifestColumn(name=column.name, type=column.type, description=column.description) for column in columns]
+    stated = [
+        ManifestColumn(name=column.name, type=column.type, description=column.description)
+        for column in columns
+    ]
     return Schema(version=version, fingerprint=fingerprint, columns=stated)
 
 
@@ -183,7 +241,9 @@ def to_bytes(stated: Manifest | Catalog) -> bytes:
 
 
 def read_manifest(text: bytes, place: str) -> Manifest:
-    """A manifest from its JSON text; raises `ManifestError` with `place` and the first field that is wrong."""
+    """A manifest from its JSON text; raises `ManifestError` with `place` and the first field that is
+    wrong.
+    """
     return _read(Manifest, text, place)
 
 

@@ -1,1 +1,3 @@
-"""From landed files to validated, typed Parquet batches in the lake; bad records become rejects. Knows neither Dagster nor dbt."""
+"""From landed files to validated, typed Parquet batches in the lake; bad records become rejects. Knows
+neither Dagster nor dbt.
+"""

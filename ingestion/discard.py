@@ -1,8 +1,8 @@
 """Dropping what a landed file brought and nobody has seen yet: its rows and its rejects leave their batch.
 
-Batches never change, so that a batch is written anew without the file, beside the old one, and takes its place by its manifest. What was
-built from the old one is forgotten first. A process that is killed leaves some of the files dropped and some not; the same command
-goes on.
+Batches never change, so that a batch is written anew without the file, beside the old one, and takes its
+place by its manifest. What was built from the old one is forgotten first. A process that is killed leaves
+some of the files dropped and some not; the same command goes on.
 """
 
 import fnmatch
@@ -15,15 +15,15 @@ from pathlib import Path
 
 import duckdb
 
-from ingestion.commit import write_rows
-from ingestion.lake import DiscardedFile, FileRecord, Lake, Manifest
-from ingestion.landing import Landing, LandingFile
+from ingestion.lake.batches import DiscardedFile, FileRecord, Lake, Manifest
+from ingestion.lake.commit import write_rows
+from ingestion.landed_now import LandedNow
+from ingestion.landing.area import Landing, LandingFile
 from ingestion.load import SOURCES
 from ingestion.receiver.segments import FOLDER as RECEIVED
-from ingestion.standing import LandedNow
-from paywall_warehouse.build_file import drop_build_file
 from paywall_warehouse.quoting import file_literal, literal, printable
 from paywall_warehouse.settings import Settings
+from warehouse.build_file import drop_build_file
 
 PATTERN = re.compile(r"[*?\[]")
 # As messages show the place of a record: file and line.
@@ -49,8 +49,9 @@ class DroppedFile:
 def discard(settings: Settings, paths: Sequence[str], published_through: int) -> list[DroppedFile]:
     """Drop from the lake what these files brought in batches behind the last published one; returns them.
 
-    A path is what messages show (`ledger/a.jsonl`), a place on the disk, or a pattern of either. Raises `DiscardError`, before anything
-    is changed, where one of them names nothing that can be dropped. The caller holds the run lock.
+    A path is what messages show (`ledger/a.jsonl`), a place on the disk, or a pattern of either. Raises
+    `DiscardError`, before anything is changed, where one of them names nothing that can be dropped. The
+    caller holds the run lock.
     """
     with settings.home.writing(), settings.home.without_workers():
         lake = Lake(settings.home)
@@ -76,7 +77,12 @@ class _Search:
         self._manifests = manifests
         published = [manifest for manifest in manifests if manifest.batch_seq <= published_through]
         self._published = [(manifest, file) for manifest in published for file in manifest.files]
-        self._new = [file for manifest in manifests for file in manifest.files if manifest.batch_seq > published_through]
+        self._new = [
+            file
+            for manifest in manifests
+            for file in manifest.files
+            if manifest.batch_seq > published_through
+        ]
         self._now = LandedNow(settings, manifests)
 
     def all(self, paths: Sequence[str]) -> list[DroppedFile]:
@@ -104,11 +110,14 @@ class _Search:
                 return records, []
             if before := list(self._dropped_before(test)):
                 return [], before
-            if published := next(((manifest, file) for manifest, file in self._published if test(file)), None):
+            if published := next(
+                ((manifest, file) for manifest, file in self._published if test(file)), None
+            ):
                 manifest, file = published
                 raise DiscardError(
-                    f"{file.path} is published (loaded {manifest.loaded_at:%Y-%m-%d %H:%M} UTC) and stays: only what was never"
-                    " published can be discarded. Land later versions of its entries to correct them."
+                    f"{file.path} is published (loaded {manifest.loaded_at:%Y-%m-%d %H:%M} UTC) and stays:"
+                    " only what was never published can be discarded. Land later versions of its entries to"
+                    " correct them."
                 )
         raise DiscardError(self._unknown(path, names))
 
@@ -116,7 +125,9 @@ class _Search:
         """Ways to find what a path names, the most exact first."""
         yield _Test(names=frozenset(names))
         # A file that was moved within the landing area is known by the name under which it was loaded.
-        digests = {(file.source, digest) for file in self._landed(names) if (digest := self._now.digest(file))}
+        digests = {
+            (file.source, digest) for file in self._landed(names) if (digest := self._now.digest(file))
+        }
         yield _Test(digests=frozenset(digests))
         without_line = frozenset(LINE.sub("", name) for name in names if LINE.search(name))
         yield _Test(names=without_line)
@@ -142,8 +153,9 @@ class _Search:
     def _refuse_acknowledged(self, records: Iterable[FileRecord]) -> None:
         if received := next((record for record in records if record.path.startswith(f"{RECEIVED}/")), None):
             raise DiscardError(
-                f"{received.path} holds webhooks that were acknowledged, which nobody sends again: they are not discarded. Put its lines"
-                " right in the file itself, or raise MAX_REJECT_RATIO for one run: its good lines count, its rejects stay listed."
+                f"{received.path} holds webhooks that were acknowledged, which nobody sends again: they are"
+                " not discarded. Put its lines right in the file itself, or raise MAX_REJECT_RATIO for one"
+                " run: its good lines count, its rejects stay listed."
             )
 
     def _dropped_before(self, test: "_Test") -> Iterator[DroppedFile]:
@@ -155,12 +167,24 @@ class _Search:
 
     def _unknown(self, path: str, names: Sequence[str]) -> str:
         if waiting := next(self._landed(names), None):
-            return f"{waiting.path} has not been loaded yet: there is nothing to drop. Remove it if it shall not be loaded."
+            return (
+                f"{waiting.path} has not been loaded yet: there is nothing to drop. Remove it if it shall not"
+                " be loaded."
+            )
         known = sorted({record.path for record in self._new})
-        near = list(dict.fromkeys(match for name in names for match in get_close_matches(name, known, SUGGESTED)))
+        near = list(
+            dict.fromkeys(match for name in names for match in get_close_matches(name, known, SUGGESTED))
+        )
         shown = near or known[:SUGGESTED]
-        more = f" Loaded and not published: {', '.join(shown)}{', …' if len(known) > len(shown) else ''}." if shown else ""
-        return f"{printable(path)}: nothing was loaded from such a file. Name it as the messages do, such as ledger/a.jsonl.{more}"
+        more = (
+            f" Loaded and not published: {', '.join(shown)}{', …' if len(known) > len(shown) else ''}."
+            if shown
+            else ""
+        )
+        return (
+            f"{printable(path)}: nothing was loaded from such a file. Name it as the messages do, such as"
+            f" ledger/a.jsonl.{more}"
+        )
 
 
 @dataclass(frozen=True)
@@ -181,7 +205,9 @@ class _Test:
 
 def _nothing_of(file: DiscardedFile) -> FileRecord:
     """A record of a file that has no records any more."""
-    return FileRecord(0, file.source, file.path, file.sha256, file.fingerprint or "", 0, "discarded", 0, 0, 0, 0)
+    return FileRecord(
+        0, file.source, file.path, file.sha256, file.fingerprint or "", 0, "discarded", 0, 0, 0, 0
+    )
 
 
 def _rewrite(settings: Settings, lake: Lake, manifest: Manifest, dropped: Sequence[DroppedFile]) -> None:
@@ -189,10 +215,14 @@ def _rewrite(settings: Settings, lake: Lake, manifest: Manifest, dropped: Sequen
     gone = [one.record for one in dropped]
     numbers = ", ".join(str(file.file_no) for file in gone)
     paths = ", ".join(literal(file.path) for file in gone)
-    with lake.writing_aside() as staging:
-        for table, condition in ((manifest.table, f"file_no not in ({numbers})"), ("rejects", f"path not in ({paths})")):
+    with lake.staging() as staging:
+        for table, condition in (
+            (manifest.table, f"file_no not in ({numbers})"),
+            ("rejects", f"path not in ({paths})"),
+        ):
             for parquet in lake.parquet_files(table, [manifest]):
-                # An empty file stays: by their folders it is told which is the batch's, and which a killed process left.
+                # An empty file stays: by their folders it is told which is the batch's, and which a killed
+                # process left.
                 (staging / table).mkdir(exist_ok=True)
                 write_rows(settings, parquet, "select *", condition, staging / table / parquet.name)
         changed = replace(
@@ -212,7 +242,12 @@ def _models(settings: Settings, folder: Path) -> list[str]:
     with duckdb.connect(config=settings.duckdb_config()) as connection:
         for parquet in sorted(folder.glob("*.parquet")):
             rows = f"read_parquet({file_literal(str(parquet))}, hive_partitioning = false)"
-            models |= {model for (model,) in connection.execute(f"select distinct model from {rows} where model is not null").fetchall()}
+            models |= {
+                model
+                for (model,) in connection.execute(
+                    f"select distinct model from {rows} where model is not null"
+                ).fetchall()
+            }
     return sorted(models)
 
 

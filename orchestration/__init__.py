@@ -1,1 +1,3 @@
-"""Dagster's assets, checks, schedule and sensor around ingestion, dbt and exports, and the `paywall-warehouse` command."""
+"""Dagster's assets, checks, schedule and sensor around ingestion, dbt and exports, and the
+`paywall-warehouse` command.
+"""

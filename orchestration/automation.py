@@ -5,21 +5,21 @@ from datetime import UTC, datetime
 import dagster as dg
 from filelock import Timeout
 
-from exports.exported import is_exported
-from exports.publication import published_run
-from exports.publish import record_failed_run
-from exports.runs import read_runs
-from ingestion.lake import Lake
-from ingestion.landing import Landing
-from ingestion.stripe.api import StripeApi, StripeRefusedError, StripeUnavailableError
-from ingestion.stripe.families import ACTIVITY
-from ingestion.stripe.pull import pulled_files
-from ingestion.stripe.windows import gaps
-from orchestration.assets import report_type_of
-from orchestration.export_assets import GROUP
-from orchestration.news import run_key, unknown_files
-from orchestration.warehouse import Warehouse, settle_dead_runs
+from exports.export_records import is_exported
+from ingestion.lake.batches import Lake
+from ingestion.landing.area import Landing
+from ingestion.sources.stripe.reports import ACTIVITY
+from ingestion.sources.stripe.windows import gaps
+from ingestion.stripe_pull.api import StripeApi, StripeRefusedError, StripeUnavailableError
+from ingestion.stripe_pull.pull import pulled_files
+from ingestion.unloaded_files import run_key, unloaded_files
+from orchestration.assets.exports import GROUP
+from orchestration.assets.stages import report_type_of
+from orchestration.resources import Warehouse, settle_dead_runs
 from paywall_warehouse.settings import Settings
+from warehouse.publish import record_failed_run
+from warehouse.published import published_run
+from warehouse.runs import read_runs
 
 DAILY_AT = "30 2 * * *"
 LOOK_EVERY_SECONDS = 60
@@ -35,7 +35,9 @@ def log_failed_run(context: dg.HookContext) -> None:
     settings = warehouse.settings
     if any(run.run_id == warehouse.run_id for run in read_runs(settings.home)):
         return
-    loaded = [manifest for manifest in Lake(settings.home).manifests() if manifest.loaded_at >= warehouse.started_at]
+    loaded = [
+        manifest for manifest in Lake(settings.home).manifests() if manifest.loaded_at >= warehouse.started_at
+    ]
     record_failed_run(
         settings,
         warehouse.run_id,
@@ -50,7 +52,9 @@ def log_failed_run(context: dg.HookContext) -> None:
 refresh_job = dg.define_asset_job(
     "refresh",
     selection=dg.AssetSelection.all(),
-    description="Load what landed, build, check, publish, export. Ends early, and well, where nothing is new.",
+    description=(
+        "Load what landed, build, check, publish, export. Ends early, and well, where nothing is new."
+    ),
     hooks={log_failed_run},
 )
 
@@ -58,7 +62,9 @@ refresh_job = dg.define_asset_job(
 export_job = dg.define_asset_job(
     "export",
     selection=dg.AssetSelection.groups(GROUP),
-    description="Export what is published: where a run was cut short, or EXPORT_URI or EXPORT_FORMATS have changed.",
+    description=(
+        "Export what is published: where a run was cut short, or EXPORT_URI or EXPORT_FORMATS have changed."
+    ),
 )
 
 
@@ -86,7 +92,7 @@ def new_files_sensor(settings: Settings) -> dg.SensorDefinition:
     )
     def new_files(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         settle_dead_runs(settings.home, context.instance)
-        unknown = unknown_files(settings)
+        unknown = unloaded_files(settings)
         if not unknown:
             return dg.SkipReason("every landed file is known")
         return dg.RunRequest(run_key=run_key(unknown), tags={"new_files": str(len(unknown))})
@@ -101,7 +107,9 @@ def stripe_data_sensor(settings: Settings) -> dg.SensorDefinition:
         name="stripe_data",
         job=refresh_job,
         minimum_interval_seconds=ASK_STRIPE_EVERY_SECONDS,
-        description="Asks Stripe every hour, where there is a key, until when it has data, and runs when that is new.",
+        description=(
+            "Asks Stripe every hour, where there is a key, until when it has data, and runs when that is new."
+        ),
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def stripe_data(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
@@ -128,7 +136,10 @@ def unfinished_exports_sensor(settings: Settings) -> dg.SensorDefinition:
         name="unfinished_exports",
         job=export_job,
         minimum_interval_seconds=LOOK_FOR_UNFINISHED_EXPORTS_EVERY_SECONDS,
-        description="Looks every ten minutes whether what is published has been exported, and exports it; at most once an hour.",
+        description=(
+            "Looks every ten minutes whether what is published has been exported, and exports it; at most"
+            " once an hour."
+        ),
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def unfinished_exports(_: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:

@@ -6,14 +6,21 @@ from typing import Any
 
 import dagster as dg
 
-from ingestion.stripe.families import FAMILIES
-from orchestration import assets
-from orchestration.automation import daily, export_job, new_files_sensor, refresh_job, stripe_data_sensor, unfinished_exports_sensor
-from orchestration.dbt import PROJECT, Dbt
-from orchestration.export_assets import export_assets
-from orchestration.ingestion import ingest_job, ingested_sensor
-from orchestration.warehouse import warehouse_resource
+from ingestion.sources.stripe.reports import STRIPE_REPORTS
+from orchestration.assets import stages as assets
+from orchestration.assets.exports import export_assets
+from orchestration.automation import (
+    daily,
+    export_job,
+    new_files_sensor,
+    refresh_job,
+    stripe_data_sensor,
+    unfinished_exports_sensor,
+)
+from orchestration.parallel_ingestion import ingest_job, ingested_sensor
+from orchestration.resources import warehouse_resource
 from paywall_warehouse.settings import Settings, load_settings, settings_warnings
+from warehouse.dbt_runner import PROJECT, Dbt
 
 
 def build_defs(
@@ -27,7 +34,8 @@ def build_defs(
 ) -> dg.Definitions:
     """The code location; tests give another dbt `project`, none of the `exports`, or other `resources`.
 
-    `ingestion_executor` spreads the steps of `ingest_parallel`: the one of dagster-k8s, dagster-docker or dagster-celery on a cluster.
+    `ingestion_executor` spreads the steps of `ingest_parallel`: the one of dagster-k8s, dagster-docker or
+    dagster-celery on a cluster.
     """
     settings = settings or load_settings()
     models = assets.dbt_models(Dbt(settings, project))
@@ -35,7 +43,7 @@ def build_defs(
     return dg.Definitions(
         assets=[
             *assets.landing_specs(),
-            *(assets.stripe_asset(family) for family in FAMILIES),
+            *(assets.stripe_asset(stripe_report) for stripe_report in STRIPE_REPORTS),
             *(assets.raw_asset(table) for table in assets.RAW_TABLES),
             assets.price_book,
             assets.build_plan,

@@ -1,7 +1,8 @@
 """Dagster's event log in SQLite files, for a process that writes a run's many events one by one.
 
-Dagster opens a database, and prepares its statements anew, for every event: 7 ms for each of the 600 of a run. Here an engine is kept
-for each file. Only `paywall-warehouse run` uses it; Dagster's UI and daemon read the same files in their own way.
+Dagster opens a database, and prepares its statements anew, for every event: 7 ms for each of the 600 of a
+run. Here an engine is kept for each file. Only `paywall-warehouse run` uses it; Dagster's UI and daemon read
+the same files in their own way.
 """
 
 from collections.abc import Iterator
@@ -64,10 +65,16 @@ class SqliteStorage(DagsterSqliteStorage):
 
 
 def open_with_kept_event_log(folder: str) -> DagsterInstance:
-    """The instance of a `DAGSTER_HOME`; where its `dagster.yaml` names another storage than Dagster's own files, with that."""
+    """The instance of a `DAGSTER_HOME`; where its `dagster.yaml` names another storage than Dagster's own
+    files, with that.
+    """
     ref = InstanceRef.from_dir(folder)
     storage = ref.storage_data
     if storage is not None and storage.class_name == DagsterSqliteStorage.__name__:
         check_history(Path(folder))
-        ref = ref._replace(storage_data=storage._replace(module_name=SqliteStorage.__module__, class_name=SqliteStorage.__name__))
+        ref = ref._replace(
+            storage_data=storage._replace(
+                module_name=SqliteStorage.__module__, class_name=SqliteStorage.__name__
+            )
+        )
     return DagsterInstance.from_ref(ref)

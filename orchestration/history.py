@@ -30,12 +30,19 @@ def check_history(folder: Path) -> None:
 def _fault(file: Path) -> str | None:
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            versions = [version for (version,) in connection.execute("select version_num from alembic_version order by 1")]
+            versions = [
+                version
+                for (version,) in connection.execute("select version_num from alembic_version order by 1")
+            ]
     except sqlite3.OperationalError:
-        # Not made to its end, which Dagster itself makes up for; or the disk, of which opening it for writing tells more.
+        # Not made to its end, which Dagster itself makes up for; or the disk, of which opening it for writing
+        # tells more.
         return None
     except sqlite3.DatabaseError as error:
         return f"cannot be read ({error})"
     if len(versions) > 1:
-        return f"states {len(versions)} versions of its tables ({', '.join(versions)}): several programs made it at once"
+        return (
+            f"states {len(versions)} versions of its tables ({', '.join(versions)}): several programs made it"
+            " at once"
+        )
     return None

@@ -11,9 +11,9 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from orchestration.event_log import open_with_kept_event_log
-from orchestration.faults import told
+from orchestration.faults import explain_faults
 from orchestration.history import DamagedHistoryError
-from orchestration.warehouse import WRITER_POOL, settle_dead_runs
+from orchestration.resources import WRITER_POOL, settle_dead_runs
 from paywall_warehouse.errors import first_line
 from paywall_warehouse.files import replace_text
 from paywall_warehouse.home import Home
@@ -51,7 +51,9 @@ load_from:
 
 
 def prepare_dagster_home(home: Home) -> Path:
-    """Make `DAGSTER_HOME` and its `dagster.yaml`; returns the workspace file, which names the code location."""
+    """Make `DAGSTER_HOME` and its `dagster.yaml`; returns the workspace file, which names the code
+    location.
+    """
     home.make()
     settings_file = home.dagster / "dagster.yaml"
     if not settings_file.exists():
@@ -65,9 +67,10 @@ def prepare_dagster_home(home: Home) -> Path:
 def open_instance(home: Home) -> DagsterInstance:
     """Return the instance of a home, with the last run settled where its process died.
 
-    A fault of the machine, a damaged history and settings that Dagster does not take end the program in words.
+    A fault of the machine, a damaged history and settings that Dagster does not take end the program in
+    words.
     """
-    with told(home.root), _readable(home.dagster):
+    with explain_faults(home.root), _readable(home.dagster):
         home.make()
         # Dagster's own files are not made for several processes that make them at once.
         with FileLock(home.dagster / ".opening.lock"):
@@ -84,11 +87,12 @@ def _readable(folder: Path) -> Iterator[None]:
         yield
     except DamagedHistoryError as error:
         raise SystemExit(str(error)) from error
-    except OperationalError:  # the machine's, of which `told` knows
+    except OperationalError:  # the machine's, of which `explain_faults` knows
         raise
     except (DatabaseError, CommandError) as error:
         raise SystemExit(str(DamagedHistoryError(folder, first_line(error)))) from error
     except (DagsterInvalidConfigError, YAMLError) as error:
         raise SystemExit(
-            f"{folder / 'dagster.yaml'} is not allowed: {error}\nCorrect it, or delete it: the next command writes it anew."
+            f"{folder / 'dagster.yaml'} is not allowed: {error}\nCorrect it, or delete it: the next command"
+            " writes it anew."
         ) from error

@@ -17,19 +17,40 @@ RETRIES_IN_PLACE = 3
 
 Result = TypeVar("Result")
 
-# What fsspec's file systems raise when the network fails, beside OSErrors: classes of libraries that need not be installed.
+# What fsspec's file systems raise when the network fails, beside OSErrors: classes of libraries that need not
+# be installed.
 NETWORK_ERRORS = {
-    "ClientConnectionError", "ClientPayloadError", "ConnectTimeout", "ConnectionClosedError", "EndpointConnectionError",
-    "HTTPClientError", "IncompleteRead", "ReadTimeout", "ServiceResponseError", "TransportError",
-}  # fmt: skip
+    "ClientConnectionError",
+    "ClientPayloadError",
+    "ConnectTimeout",
+    "ConnectionClosedError",
+    "EndpointConnectionError",
+    "HTTPClientError",
+    "IncompleteRead",
+    "ReadTimeout",
+    "ServiceResponseError",
+    "TransportError",
+}
 NETWORK_ERRNOS = {
-    errno.EAGAIN, errno.EBUSY, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH,
-    errno.ENETDOWN, errno.ENETRESET, errno.ENETUNREACH, errno.EPIPE, errno.ETIMEDOUT,
-}  # fmt: skip
+    errno.EAGAIN,
+    errno.EBUSY,
+    errno.ECONNABORTED,
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.ENETRESET,
+    errno.ENETUNREACH,
+    errno.EPIPE,
+    errno.ETIMEDOUT,
+}
 
 
 def passes_by_itself(error: BaseException) -> bool:
-    """Whether trying again can help: a network fault or a file that is still being written, never a broken rule."""
+    """Whether trying again can help: a network fault or a file that is still being written, never a broken
+    rule.
+    """
     if isinstance(error, (LandingFileChangedError, ConnectionError, TimeoutError)):
         return True
     if isinstance(error, OSError) and error.errno in NETWORK_ERRNOS:
@@ -57,7 +78,9 @@ def retried(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterat
 
 
 def patiently(do: Callable[[], Result], warn: Callable[[str], None]) -> Result:
-    """`do`, tried again where that can help, a minute in all. In place: Dagster would let the steps beside it run into the same fault."""
+    """`do`, tried again where that can help, a minute in all. In place: Dagster would let the steps beside it
+    run into the same fault.
+    """
     for retry in range(RETRIES_IN_PLACE):
         try:
             return do()

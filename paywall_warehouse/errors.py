@@ -3,11 +3,14 @@
 import re
 import traceback
 
-# `duckdb.duckdb.IOException: `, `botocore.exceptions.EndpointConnectionError: `, as `traceback` puts it before the words.
+# `duckdb.duckdb.IOException: `, `botocore.exceptions.EndpointConnectionError: `, as `traceback` puts it
+# before the words.
 CLASS_PATH = re.compile(r"(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*(?::\s+|$)")
 CLASS_NAME = re.compile(r"[A-Za-z_]\w*(?:Error|Exception|Timeout|Interrupt|Warning|Exit)(?::\s+|$)")
 # A mistake in a program: its words alone, such as the name of a key, say nothing.
-MISTAKES = re.compile(r"(?:Assertion|Attribute|Index|Key|Lookup|Name|NotImplemented|Recursion|Type|UnboundLocal|ZeroDivision)Error\b")
+MISTAKES = re.compile(
+    r"(?:Assertion|Attribute|Index|Key|Lookup|Name|NotImplemented|Recursion|Type|UnboundLocal|ZeroDivision)Error\b"
+)
 
 
 def without_class(message: str) -> str:
@@ -32,15 +35,36 @@ def first_line(error: BaseException) -> str:
     return words_of(error).partition("\n")[0]
 
 
-# Libraries whose errors tell of a disk, a network or a store; and those of DuckDB's that tell of a mistake in SQL, which is ours.
+# Libraries whose errors tell of a disk, a network or a store; and those of DuckDB's that tell of a mistake in
+# SQL, which is ours.
 OUTSIDE = {
-    "_duckdb", "adlfs", "aiobotocore", "aiohttp", "azure", "botocore", "duckdb", "fsspec", "gcsfs", "google", "requests", "s3fs",
+    "_duckdb",
+    "adlfs",
+    "aiobotocore",
+    "aiohttp",
+    "azure",
+    "botocore",
+    "duckdb",
+    "fsspec",
+    "gcsfs",
+    "google",
+    "requests",
+    "s3fs",
     "sqlalchemy",
-}  # fmt: skip
-OUR_SQL = {"BinderException", "CatalogException", "InternalException", "NotImplementedException", "ParserException", "SyntaxException"}
+}
+OUR_SQL = {
+    "BinderException",
+    "CatalogException",
+    "InternalException",
+    "NotImplementedException",
+    "ParserException",
+    "SyntaxException",
+}
 
 
 def is_from_outside(error: BaseException) -> bool:
     """Return whether an exception tells of the machine or of a store, not of a mistake in this program."""
     kind = type(error)
-    return isinstance(error, OSError) or (kind.__module__.partition(".")[0] in OUTSIDE and kind.__name__ not in OUR_SQL)
+    return isinstance(error, OSError) or (
+        kind.__module__.partition(".")[0] in OUTSIDE and kind.__name__ not in OUR_SQL
+    )

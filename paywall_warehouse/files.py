@@ -46,8 +46,9 @@ def put_in_place(prepared: Path, path: Path) -> None:
 def put_where_nothing_is(prepared: Path, path: Path) -> bool:
     """Give a finished file of the same file system a name that nothing has yet; False where something has it.
 
-    Of several processes that try this at once one succeeds. Where the file system has no hard links, as exFAT, they must not try at once:
-    a run does not, as it holds the lock of writers; workers of `ingest_parallel` need hard links.
+    Of several processes that try this at once one succeeds. Where the file system has no hard links, as
+    exFAT, they must not try at once: a run does not, as it holds the lock of writers; workers of
+    `ingest_parallel` need hard links.
     """
     fsync_path(prepared)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +85,9 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def remove_partials(folders: Iterable[Path]) -> None:
-    """Remove what `replace_file` left in these folders, and below, when its process was killed; what a living one writes stays."""
+    """Remove what `replace_file` left in these folders, and below, when its process was killed; what a living
+    one writes stays.
+    """
     for path in [path for folder in folders for path in folder.rglob(".*.partial")]:
         writer = re.search(r"\.(\d+)\.partial$", path.name)
         if writer and has_ended(int(writer[1])):

@@ -29,7 +29,9 @@ class Home:
 
     @property
     def build_file(self) -> Path:
-        """The DuckDB file that dbt builds in; no reader opens it. It is there while a build is not published."""
+        """The DuckDB file that dbt builds in; no reader opens it. It is there while a build is not
+        published.
+        """
         return self.root / "warehouse.duckdb"
 
     @property
@@ -39,7 +41,9 @@ class Home:
 
     @property
     def private_folders(self) -> tuple[Path, ...]:
-        """Folders that nobody but the owner may look into: the home, which its owner may open, and those that are for no reader."""
+        """Folders that nobody but the owner may look into: the home, which its owner may open, and those that
+        are for no reader.
+        """
         return (self.root, self.lake, self.root / "state", self.dagster, self.root / "dbt", self.tmp)
 
     def make(self) -> None:
@@ -48,7 +52,9 @@ class Home:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def exposure(self) -> str | None:
-        """Return a warning where other users of the machine may list the home or look into a private folder."""
+        """Return a warning where other users of the machine may list the home or look into a private
+        folder.
+        """
         mode = _mode(self.root)
         if not mode & 0o077:
             return None
@@ -58,7 +64,10 @@ class Home:
             faults.append(f"chmod go= {' '.join(map(str, inside))}")
         if not faults:
             return None
-        return f"other users of this machine may look into {self.root} (mode {mode:o}). To close it: {' && '.join(faults)}"
+        return (
+            f"other users of this machine may look into {self.root} (mode {mode:o}). To close it:"
+            f" {' && '.join(faults)}"
+        )
 
     @property
     def published_state_file(self) -> Path:
@@ -72,7 +81,9 @@ class Home:
 
     @property
     def exported_file(self) -> Path:
-        """What has been exported whole, and to where: tells a run whether there is anything left to export."""
+        """What has been exported whole, and to where: tells a run whether there is anything left to
+        export.
+        """
         return self.root / "state" / "exported.json"
 
     @property
@@ -107,7 +118,9 @@ class Home:
 
     @contextmanager
     def between_runs(self) -> Iterator[bool]:
-        """Keep runs from starting and yield True; yield False where one is at work. Needs no right to write to the home."""
+        """Keep runs from starting and yield True; yield False where one is at work. Needs no right to write
+        to the home.
+        """
         try:
             descriptor = os.open(self.root / ".run.lock", os.O_RDONLY)
         except FileNotFoundError:  # no run has ever started
@@ -122,8 +135,8 @@ class Home:
     def writing(self) -> Iterator[None]:
         """Hold the home's writer lock: one process at a time changes lake, build file or published file.
 
-        Within a process the lock may be taken again by whoever holds it. The operating system releases the lock of a
-        process that dies.
+        Within a process the lock may be taken again by whoever holds it. The operating system releases the
+        lock of a process that dies.
         """
         self.make()
         with FileLock(self.root / ".writer.lock", is_singleton=True):
@@ -131,13 +144,16 @@ class Home:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Add to the lake without the writer lock, beside any number of other workers; only `without_workers` keeps one waiting."""
+        """Add to the lake without the writer lock, beside any number of other workers; only `without_workers`
+        keeps one waiting.
+        """
         with self._workers(fcntl.LOCK_SH):
             yield
 
     @contextmanager
     def without_workers(self, *, wait: bool = True) -> Iterator[bool]:
-        """Keep workers out, once those at work have ended; where this may not `wait` for them it tells whether there were none.
+        """Keep workers out, once those at work have ended; where this may not `wait` for them it tells
+        whether there were none.
 
         Holding the writer lock one may wait here: no worker ever asks for that.
         """

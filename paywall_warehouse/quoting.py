@@ -28,7 +28,9 @@ def texts_list(texts: Iterable[str]) -> str:
 
 
 def file_literal(path: str) -> str:
-    """A SQL text literal that names one file, in places where DuckDB would take `*`, `?` and `[` for a pattern."""
+    """A SQL text literal that names one file, in places where DuckDB would take `*`, `?` and `[` for a
+    pattern.
+    """
     return literal(re.sub(r"([*?\[])", r"[\1]", path))
 
 

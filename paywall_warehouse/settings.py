@@ -15,7 +15,15 @@ from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 import fsspec
-from pydantic import AwareDatetime, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from paywall_warehouse import env_file
@@ -25,9 +33,25 @@ from paywall_warehouse.uris import check_uri, shown_uri
 
 # What a proxy could pass on as the browser sent it, and what says nothing of a person.
 NO_USER_HEADERS = {
-    "accept", "accept-encoding", "accept-language", "authorization", "connection", "content-length", "content-type", "cookie", "forwarded",
-    "host", "origin", "referer", "upgrade", "user-agent", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip",
-}  # fmt: skip
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "forwarded",
+    "host",
+    "origin",
+    "referer",
+    "upgrade",
+    "user-agent",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+}
 SHORTEST_PASSWORD, SHORTEST_SECRET = 8, 8
 WEB_ADDRESS = re.compile(r"https?://[^/@?#\s]+(/[^?#\s]*)?")
 MEMORY_SIZE = re.compile(r"[0-9]+(\.[0-9]+)?\s*([KMGT]i?)?B", re.IGNORECASE)
@@ -38,19 +62,26 @@ NO_PLACES = {"localtime", "Factory", "posixrules"}
 PROMO_REASONS = ("signup_bonus", "trial", "promo", "goodwill")
 # Pinned: a newer version of a report may name its columns otherwise.
 STRIPE_REPORT_TYPES = (
-    "balance_change_from_activity.itemized.7", "payouts.itemized.5", "payout_reconciliation.itemized.7", "balance.summary.1",
-)  # fmt: skip
+    "balance_change_from_activity.itemized.7",
+    "payouts.itemized.5",
+    "payout_reconciliation.itemized.7",
+    "balance.summary.1",
+)
 CURRENCY_CODE = re.compile(r"[A-Za-z]{3,5}")
 # Instants outside are no instants of a ledger, whatever EARLIEST_ENTRY says.
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
-STRIPE_REPORT_TYPE = re.compile(r"((balance_change_from_activity|payouts|payout_reconciliation)\.itemized\.[1-7]|balance\.summary\.1)")
+STRIPE_REPORT_TYPE = re.compile(
+    r"((balance_change_from_activity|payouts|payout_reconciliation)\.itemized\.[1-7]|balance\.summary\.1)"
+)
 
 
 ENV_FILE = ".env"
 
 
 class SettingsError(Exception):
-    """A setting has a value that is not allowed; the text names the setting, the value's fault and what is allowed."""
+    """A setting has a value that is not allowed; the text names the setting, the value's fault and what is
+    allowed.
+    """
 
 
 def _words(value: Any) -> Any:
@@ -81,11 +112,17 @@ def _day_or_instant(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        parsed = date.fromisoformat(value) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) else datetime.fromisoformat(value)
+        parsed = (
+            date.fromisoformat(value)
+            if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value)
+            else datetime.fromisoformat(value)
+        )
     except ValueError:
         parsed = None
     if parsed is None or (isinstance(parsed, datetime) and parsed.tzinfo is None):
-        raise ValueError("allowed: a date such as 2015-01-01, or an instant with offset such as 2015-01-01T00:00:00Z")
+        raise ValueError(
+            "allowed: a date such as 2015-01-01, or an instant with offset such as 2015-01-01T00:00:00Z"
+        )
     return parsed
 
 
@@ -93,7 +130,11 @@ class Settings(BaseSettings):
     """Every setting of `contract.md` section 7; field names are the lower-case names of the variables."""
 
     model_config = SettingsConfigDict(
-        env_file=ENV_FILE, env_file_encoding=env_file.ENCODING, extra="ignore", frozen=True, env_ignore_empty=True
+        env_file=ENV_FILE,
+        env_file_encoding=env_file.ENCODING,
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
     )
 
     warehouse_home: Path = Path("data")
@@ -110,7 +151,9 @@ class Settings(BaseSettings):
     recon_grace_days: int = Field(default=3, ge=0)
     manual_charge_settles_on: Literal["created", "completed"] = "created"
     promo_reasons: Words = PROMO_REASONS
-    low_balance: Decimal = Field(default=Decimal(1), ge=0, allow_inf_nan=False, max_digits=38, decimal_places=12)
+    low_balance: Decimal = Field(
+        default=Decimal(1), ge=0, allow_inf_nan=False, max_digits=38, decimal_places=12
+    )
     stripe_api_key: SecretStr | None = None
     stripe_api_base: str | None = None
     stripe_report_types: Words = STRIPE_REPORT_TYPES
@@ -161,7 +204,9 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         path = value.expanduser().resolve()
         if set(str(path)) & set("#?*["):
-            raise ValueError("allowed: a folder whose path has none of # ? * [, which the tools take for something else")
+            raise ValueError(
+                "allowed: a folder whose path has none of # ? * [, which the tools take for something else"
+            )
         return path
 
     @field_validator("landing_uri", "export_uri", "lake_uri")
@@ -195,7 +240,10 @@ class Settings(BaseSettings):
     @classmethod
     def _quotable(cls, value: str | None) -> str | None:
         if value is not None and (set(value) & set("`'\\") or not (value.startswith("/") or "://" in value)):
-            raise ValueError("allowed: a folder or a URL that the cluster can read, such as s3a://bucket/lake, without quotes")
+            raise ValueError(
+                "allowed: a folder or a URL that the cluster can read, such as s3a://bucket/lake, without"
+                " quotes"
+            )
         return value.rstrip("/") if value else None
 
     @field_validator("spark_host")
@@ -208,7 +256,9 @@ class Settings(BaseSettings):
     @field_validator("stripe_api_key", "paywalls_webhook_secret", "spark_token")
     @classmethod
     def _one_word(cls, value: SecretStr | None) -> SecretStr | None:
-        """A secret out of a file ends with a line feed, which a library would show with the rest when it complains of it."""
+        """A secret out of a file ends with a line feed, which a library would show with the rest when it
+        complains of it.
+        """
         text = value.get_secret_value().strip() if value is not None else ""
         if not re.fullmatch(r"[!-~]*", text):
             raise ValueError("allowed: a text without spaces and line feeds")
@@ -218,9 +268,12 @@ class Settings(BaseSettings):
     @classmethod
     def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
         """Check each of the secrets: an empty or short one would let anybody sign a delivery."""
-        if value is not None and any(len(part) < SHORTEST_SECRET for part in value.get_secret_value().split(",")):
+        if value is not None and any(
+            len(part) < SHORTEST_SECRET for part in value.get_secret_value().split(",")
+        ):
             raise ValueError(
-                f"allowed: the secret of the webhook's subscription, {SHORTEST_SECRET} characters or more; several are separated by commas"
+                f"allowed: the secret of the webhook's subscription, {SHORTEST_SECRET} characters or more;"
+                " several are separated by commas"
             )
         return value
 
@@ -229,7 +282,10 @@ class Settings(BaseSettings):
     def _there_for_http(cls, value: Any, info: ValidationInfo) -> Any:
         """Behind `_one_word`, for which a token of spaces is none."""
         if value is None and info.data.get("spark_method") == "http":
-            raise ValueError(f"allowed: what the cluster is reached by, as SPARK_METHOD=http asks for {str(info.field_name).upper()}")
+            raise ValueError(
+                "allowed: what the cluster is reached by, as SPARK_METHOD=http asks for"
+                f" {str(info.field_name).upper()}"
+            )
         return value
 
     @field_validator("stripe_api_base")
@@ -250,8 +306,12 @@ class Settings(BaseSettings):
     @field_validator("dashboard_trusted_header")
     @classmethod
     def _names_a_user(cls, value: str | None) -> str | None:
-        if value is not None and (not re.fullmatch(r"[A-Za-z0-9-]+", value) or value.lower() in NO_USER_HEADERS):
-            raise ValueError("allowed: the name of a header that only the proxy sets, such as X-Forwarded-User")
+        if value is not None and (
+            not re.fullmatch(r"[A-Za-z0-9-]+", value) or value.lower() in NO_USER_HEADERS
+        ):
+            raise ValueError(
+                "allowed: the name of a header that only the proxy sets, such as X-Forwarded-User"
+            )
         return value
 
     @field_validator("dashboard_trusted_proxies")
@@ -262,7 +322,9 @@ class Settings(BaseSettings):
         except ValueError:
             networks = []
         if not networks or any(network.prefixlen == 0 for network in networks):
-            raise ValueError("allowed: addresses or networks, comma-separated, such as 127.0.0.1,::1 or 10.0.3.0/24")
+            raise ValueError(
+                "allowed: addresses or networks, comma-separated, such as 127.0.0.1,::1 or 10.0.3.0/24"
+            )
         return value
 
     @field_validator("dashboard_hosts", "dagster_ui_hosts")
@@ -270,7 +332,9 @@ class Settings(BaseSettings):
     def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         """Check names without ports, as the address bar of a browser has them."""
         if not all(re.fullmatch(r"[A-Za-z0-9._-]+|[0-9a-fA-F:]+", name) for name in value):
-            raise ValueError("allowed: names of hosts without ports, comma-separated, such as warehouse.example.com")
+            raise ValueError(
+                "allowed: names of hosts without ports, comma-separated, such as warehouse.example.com"
+            )
         return value
 
     @field_validator("authorization_link", "top_up_link")
@@ -279,11 +343,12 @@ class Settings(BaseSettings):
         """Braces behind the host only: an id from the ledger does not say which host is gone to."""
         hole = r"\{(?:user_id|paywall_id)\}"
         if value is not None and (
-            "{user_id}" not in value or not re.fullmatch(rf"https?://[^/@?#\s{{}}]+[/?#](?:[^\s{{}}]|{hole})*", value)
+            "{user_id}" not in value
+            or not re.fullmatch(rf"https?://[^/@?#\s{{}}]+[/?#](?:[^\s{{}}]|{hole})*", value)
         ):
             raise ValueError(
-                "allowed: an http or https address with {user_id}, and {paywall_id} if you like, behind the host,"
-                " such as https://example.com/users/{user_id}"
+                "allowed: an http or https address with {user_id}, and {paywall_id} if you like, behind the"
+                " host, such as https://example.com/users/{user_id}"
             )
         return value
 
@@ -297,14 +362,17 @@ class Settings(BaseSettings):
     @field_validator("stripe_report_types")
     @classmethod
     def _known_reports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        families = [name.rsplit(".", 1)[0] for name in value]
+        stripe_reports = [name.rsplit(".", 1)[0] for name in value]
         if (
-            "balance_change_from_activity.itemized" not in families
+            "balance_change_from_activity.itemized" not in stripe_reports
             or not all(map(STRIPE_REPORT_TYPE.fullmatch, value))
-            or len(set(families)) < len(families)
+            or len(set(stripe_reports)) < len(stripe_reports)
         ):
             example = ",".join(STRIPE_REPORT_TYPES)
-            raise ValueError(f"allowed: report types, comma-separated, one version of each and the activity among them, such as {example}")
+            raise ValueError(
+                "allowed: report types, comma-separated, one version of each and the activity among them,"
+                f" such as {example}"
+            )
         return value
 
     @field_validator("export_formats")
@@ -332,7 +400,10 @@ class Settings(BaseSettings):
     @classmethod
     def _codes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if wrong := [code for code in value if not CURRENCY_CODE.fullmatch(code)]:
-            raise ValueError(f"{wrong[0]!r} is no currency code; allowed: codes of 3 to 5 letters, comma-separated, such as gems,coins")
+            raise ValueError(
+                f"{wrong[0]!r} is no currency code; allowed: codes of 3 to 5 letters, comma-separated, such"
+                " as gems,coins"
+            )
         return tuple(sorted({code.lower() for code in value} - set(known_currencies())))
 
     @field_validator("default_currency")
@@ -345,15 +416,17 @@ class Settings(BaseSettings):
         if value.lower() not in known and "extra_currencies" in info.data:
             nearest = nearest_currencies([value], known)[value]
             raise ValueError(
-                f"it is no known currency, the nearest one is {nearest}; allowed: a code of ISO 4217, a common token such as usdc,"
-                " or one of EXTRA_CURRENCIES"
+                f"it is no known currency, the nearest one is {nearest}; allowed: a code of ISO 4217, a"
+                " common token such as usdc, or one of EXTRA_CURRENCIES"
             )
         return value.lower()
 
     @field_validator("as_of", mode="before")
     @classmethod
     def _end_of_day(cls, value: Any, info: ValidationInfo) -> Any:
-        """Take a bare date for its last instant in `REPORTING_TIMEZONE`: all of that reporting day has happened, nothing later."""
+        """Take a bare date for its last instant in `REPORTING_TIMEZONE`: all of that reporting day has
+        happened, nothing later.
+        """
         if isinstance(value, str):
             value = _as_date(value.strip())
         if not isinstance(value, date) or isinstance(value, datetime):
@@ -398,7 +471,9 @@ class Settings(BaseSettings):
 
     @property
     def lake(self) -> str:
-        """Where a cluster reads the lake: `LAKE_URI`, else the home's own folder. A URL names a copy, a path the lake itself."""
+        """Where a cluster reads the lake: `LAKE_URI`, else the home's own folder. A URL names a copy, a path
+        the lake itself.
+        """
         return self.lake_uri or str(self.home.lake)
 
     @property
@@ -418,7 +493,9 @@ class Settings(BaseSettings):
 
     @property
     def dashboard_temporary(self) -> Path:
-        """Where the dashboard puts files for a moment: it may run as a user who can only read what is published."""
+        """Where the dashboard puts files for a moment: it may run as a user who can only read what is
+        published.
+        """
         return self.home.tmp if os.access(self.home.tmp, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
 
     @property
@@ -430,7 +507,11 @@ class Settings(BaseSettings):
     def secrets(self) -> list[str]:
         """The texts that no log may show, the longest first."""
         values = [getattr(self, name) for name in type(self).model_fields]
-        return sorted((value.get_secret_value() for value in values if isinstance(value, SecretStr)), key=len, reverse=True)
+        return sorted(
+            (value.get_secret_value() for value in values if isinstance(value, SecretStr)),
+            key=len,
+            reverse=True,
+        )
 
     def now(self) -> datetime:
         """`AS_OF`, else the present instant, in UTC."""
@@ -445,18 +526,28 @@ class Settings(BaseSettings):
         """`EARLIEST_ENTRY` in UTC; a date means the start of that reporting day."""
         if isinstance(self.earliest_entry, datetime):
             return self.earliest_entry.astimezone(UTC)
-        return datetime.combine(self.earliest_entry, time.min, ZoneInfo(self.reporting_timezone)).astimezone(UTC)
+        return datetime.combine(self.earliest_entry, time.min, ZoneInfo(self.reporting_timezone)).astimezone(
+            UTC
+        )
 
     def meaning(self) -> str:
-        """A digest of the settings that change what already loaded records mean; when it changes, all is rebuilt."""
+        """A digest of the settings that change what already loaded records mean; when it changes, all is
+        rebuilt.
+        """
         parts = [
-            self.reporting_timezone, self.default_currency, self.manual_charge_settles_on, sorted(self.promo_reasons),
-            self.earliest_instant.isoformat(), self.extra_currencies,
-        ]  # fmt: skip
+            self.reporting_timezone,
+            self.default_currency,
+            self.manual_charge_settles_on,
+            sorted(self.promo_reasons),
+            self.earliest_instant.isoformat(),
+            self.extra_currencies,
+        ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def tool_environment(self) -> dict[str, str]:
-        """The variables that dbt's profile and Dagster read, for processes that this one starts; no secrets."""
+        """The variables that dbt's profile and Dagster read, for processes that this one starts; no
+        secrets.
+        """
         variables = {
             "WAREHOUSE_HOME": str(self.warehouse_home),
             "DAGSTER_HOME": str(self.home.dagster),
@@ -489,12 +580,14 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Return the settings of this process; raises `SettingsError` with one line for each value that is not allowed.
+    """Return the settings of this process; raises `SettingsError` with one line for each value that is not
+    allowed.
 
     `_env_file` names another file than `.env`, or is None for none.
     """
     for name in map(str.upper, Settings.model_fields):
-        # Bytes that are no UTF-8 come as halves of characters, over which pydantic fails without naming the setting.
+        # Bytes that are no UTF-8 come as halves of characters, over which pydantic fails without naming the
+        # setting.
         if any("\ud800" <= character <= "\udfff" for character in os.environ.get(name, "")):
             raise SettingsError(f"{name} is not allowed: allowed: UTF-8 text")
     path = overrides.get("_env_file", ENV_FILE)
@@ -502,11 +595,15 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        raise SettingsError("\n".join(_explain(problem, stated, path) for problem in error.errors())) from None
+        raise SettingsError(
+            "\n".join(_explain(problem, stated, path) for problem in error.errors())
+        ) from None
 
 
 def settings_warnings() -> list[str]:
-    """Return what was probably meant for a setting: names in `.env` that are none, and variables misspelt by a letter."""
+    """Return what was probably meant for a setting: names in `.env` that are none, and variables misspelt by
+    a letter.
+    """
     known, path = [name.upper() for name in Settings.model_fields], Path(ENV_FILE)
     return [*env_file.unknown_names(path, _stated_in(path), known), *env_file.misspelt_variables(known)]
 
@@ -519,7 +616,10 @@ def _stated_in(path: Path) -> dict[str, int]:
 
 
 HINTS = {
-    "AS_OF": "; allowed: a date such as 2026-11-01 (that reporting day), or an instant with offset such as 2026-11-01T06:00:00Z",
+    "AS_OF": (
+        "; allowed: a date such as 2026-11-01 (that reporting day), or an instant with offset such as"
+        " 2026-11-01T06:00:00Z"
+    ),
     "RECON_GRACE_DAYS": "; allowed: a whole number of days, such as 3",
     "STRIPE_REQUIRED": "; allowed: true or false",
     "LOW_BALANCE": "; allowed: a decimal of 0 or more, such as 1 or 0.50",

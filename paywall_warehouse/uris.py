@@ -14,7 +14,8 @@ UPLOADS_AT_ONCE = 8
 
 # Nobody has a folder of such a name by accident. Of some, `:///` is a URL too: the default name node of HDFS.
 STORES = "s3|s3a|s3n|gs|gcs|abfs|abfss|az|adl|wasbs?|https?|ftp|sftp|hdfs|webhdfs"
-# `s3:/bucket`, `s3:bucket`, `s3//bucket`, `s3:///bucket`: a scheme without its `://`, or with a slash too many.
+# `s3:/bucket`, `s3:bucket`, `s3//bucket`, `s3:///bucket`: a scheme without its `://`, or with a slash too
+# many.
 BROKEN_URL = re.compile(
     rf"\s*(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):[/\\](?!/)|(?P<store>{STORES})(?::(?!//)|//)|(?P<bucket>s3|s3a|gs|gcs|https?):///)",
     re.IGNORECASE,
@@ -26,18 +27,26 @@ def check_uri(uri: str) -> None:
     found = BROKEN_URL.match(uri)
     if found is not None:
         scheme = found["scheme"] or found["store"] or found["bucket"]
-        raise ValueError(f"allowed: a URL, {scheme.lower()}:// and what follows, or a path (a folder of that name: ./{scheme}:…)")
+        raise ValueError(
+            f"allowed: a URL, {scheme.lower()}:// and what follows, or a path (a folder of that name:"
+            f" ./{scheme}:…)"
+        )
 
 
 def open_filesystem(uri: str) -> tuple[Any, str]:
     """The file system behind a path or an fsspec URL, and the path in it, without a `/` at its end.
 
-    Credentials are found as each store's own library finds them. Raises `ValueError` or `ImportError` for a protocol that cannot be
-    opened here, and for what looks like a URL and is none.
+    Credentials are found as each store's own library finds them. Raises `ValueError` or `ImportError` for a
+    protocol that cannot be opened here, and for what looks like a URL and is none.
     """
     check_uri(uri)
-    # A path may contain what fsspec would take for a chain of URLs. Listings change under us: nothing is remembered.
-    filesystem, root = fsspec.core.url_to_fs(uri, use_listings_cache=False) if "://" in uri else (LocalFileSystem(), os.path.abspath(uri))
+    # A path may contain what fsspec would take for a chain of URLs. Listings change under us: nothing is
+    # remembered.
+    filesystem, root = (
+        fsspec.core.url_to_fs(uri, use_listings_cache=False)
+        if "://" in uri
+        else (LocalFileSystem(), os.path.abspath(uri))
+    )
     return filesystem, root.rstrip("/")
 
 
@@ -46,7 +55,8 @@ def put_file(filesystem: Any, file: Path, path: str) -> None:
     try:
         filesystem.put_file(str(file), path)
     except FileNotFoundError:
-        # Some file systems have folders, and want them first; an object store is not asked for what it does not need.
+        # Some file systems have folders, and want them first; an object store is not asked for what it does
+        # not need.
         filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
         filesystem.put_file(str(file), path)
 

@@ -11,10 +11,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext
 
 from exports import catalog
-from tests.browser import HEIGHT, WIDTH, browsing
-from tests.command import command
-from tests.export_homes import first_publication, second_publication
-from tests.shared import once
+from tests.support.browser import HEIGHT, WIDTH, browsing
+from tests.support.command import command
+from tests.support.export_homes import first_publication, second_publication
+from tests.support.shared import once
 
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("no_deadline", deadline=None)
@@ -46,7 +46,9 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subproces
     """`make run` on a fresh machine, once for all workers; no other file is published there."""
 
     def make(folder: Path) -> None:
-        (folder / "done.pickle").write_bytes(pickle.dumps(command(folder / "home", "run", "--sample", AS_OF="2026-11-01T12:00:00Z")))
+        (folder / "done.pickle").write_bytes(
+            pickle.dumps(command(folder / "home", "run", "--sample", AS_OF="2026-11-01T12:00:00Z"))
+        )
 
     folder = once(tmp_path_factory, "sample", make)
     return folder / "home", pickle.loads((folder / "done.pickle").read_bytes())

@@ -1,4 +1,6 @@
-"""What the benchmarks are built on: the nights, the measurement of a process, the sums of stages, the verdicts."""
+"""What the benchmarks are built on: the nights, the measurement of a process, the sums of stages, the
+verdicts.
+"""
 
 import json
 import sys
@@ -22,8 +24,8 @@ from benchmarks.peers.compare import DLT, DLT_PARQUET, STEP, Comparison, Contend
 from benchmarks.spark_events import CHECKS, COPIES, Tasks, tasks_of
 from benchmarks.stages import Steps, covered, recorded_steps, stage_of, stage_seconds
 from benchmarks.tables import Target, spread, target_table
+from orchestration.cli.progress import TITLES
 from orchestration.instance import open_instance
-from orchestration.progress import TITLES
 from paywall_warehouse.home import Home
 
 HISTORY = Ledger(2_000)
@@ -32,7 +34,11 @@ NIGHT = 500
 
 def rows(folder: Path, pattern: str) -> list[dict[str, Any]]:
     """The records of some landed files."""
-    return [json.loads(line) for file in sorted(folder.glob(pattern)) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [
+        json.loads(line)
+        for file in sorted(folder.glob(pattern))
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +55,16 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_two_per_cent_of_a_night_are_late_versions_and_the_rest_is_new(landed: Path) -> None:
     late = rows(landed, "late-000000002000.jsonl")
-    new = {row["id"] for row in rows(landed, "ledger-*.jsonl") if "e000000002000" <= row["id"] < "e000000002490"}
+    new = {
+        row["id"] for row in rows(landed, "ledger-*.jsonl") if "e000000002000" <= row["id"] < "e000000002490"
+    }
     assert len({row["id"] for row in late}) == len(late) == 10
     assert len(new) == NIGHT - 10
 
 
-def test_late_versions_are_of_entries_of_the_last_days_before_the_night_and_say_something_else_later(landed: Path) -> None:
+def test_late_versions_are_of_entries_of_the_last_days_before_the_night_and_say_something_else_later(
+    landed: Path,
+) -> None:
     for night in (2000, 2490):
         before = {row["id"]: row for row in rows(landed, "ledger-*.jsonl") if row["id"] < f"e{night:012d}"}
         since = HISTORY.instant(night) - timedelta(days=30)
@@ -70,18 +80,22 @@ def test_a_night_continues_the_time_axis_of_its_history(landed: Path) -> None:
     stamps = {row["id"]: datetime.fromisoformat(row["timestamp"]) for row in rows(landed, "ledger-*.jsonl")}
     assert list(stamps) == sorted(stamps)
     pace = timedelta(days=365) / HISTORY.entries
-    between = [later - earlier for earlier, later in zip(list(stamps.values()), list(stamps.values())[1:], strict=False)]
+    between = [
+        later - earlier
+        for earlier, later in zip(list(stamps.values()), list(stamps.values())[1:], strict=False)
+    ]
     assert max(abs(gap - pace) for gap in between) <= timedelta(microseconds=2)
 
 
 def test_a_process_is_measured_with_its_children_its_files_and_what_it_says(tmp_path: Path) -> None:
     child = "x = bytearray(200_000_000); import time; time.sleep(1)"
     parent = (
-        f"import subprocess, sys; open('file', 'wb').write(bytes(1_000_000)); subprocess.run([sys.executable, '-c', {child!r}]); print(7)"
+        "import subprocess, sys; open('file', 'wb').write(bytes(1_000_000)); subprocess.run([sys.executable,"
+        f" '-c', {child!r}]); print(7)"
     )
     done = measure([sys.executable, "-c", parent], tmp_path, {})
     assert done.output == "7\n"
-    assert done.told() == 7
+    assert done.as_dict() == 7
     assert done.peak_mb > 200
     assert done.disk_mb == 1
     assert done.cpu_seconds > 0
@@ -117,7 +131,14 @@ STEPS = {
 
 def test_stages_add_up_to_the_wall_and_steps_side_by_side_count_once() -> None:
     seconds = stage_seconds(Steps(STEPS), wall=40)
-    expected = {"ingest": 5, "dbt": 10, "checks and publish": 3, "exports": 1.5, "other steps": 0.5, "start-up": 20}
+    expected = {
+        "ingest": 5,
+        "dbt": 10,
+        "checks and publish": 3,
+        "exports": 1.5,
+        "other steps": 0.5,
+        "start-up": 20,
+    }
     assert seconds == pytest.approx(expected)
     assert sum(seconds.values()) == pytest.approx(40)
 
@@ -181,7 +202,14 @@ def results(found: list[Target]) -> list[tuple[float, float]]:
 
 def test_a_first_run_of_10_m_is_held_against_the_hand_written_sql() -> None:
     runs = [a_run(70, 8, 3_000, 900), a_run(60, 8, 4_500, 900), a_run(80, 8, 3_000, 900)]
-    full = Full(10_000_000, [measured(50), measured(40), measured(60)], runs, [a_run(9, 8)], floor_ledger_mb=80, ledger_mb=100)
+    full = Full(
+        10_000_000,
+        [measured(50), measured(40), measured(60)],
+        runs,
+        [a_run(9, 8)],
+        floor_ledger_mb=80,
+        ledger_mb=100,
+    )
     assert full.ratio == 70 / 50
     assert results(full.targets()) == [(1.5, 1.4), (4, 4.5), (9, 9)]
     assert any("beside `limit.py`'s Parquet 11.25 ×" in line for line in full.lines())
@@ -198,25 +226,42 @@ def history(entries: int, full: float, share: float, same: float, peak_mb: float
     night = Night(entries, 98, 2, ledgers.ENDS_AT)
     found = [Lookup("u1", 9, 0.01, 0.5), Lookup("u2", 5, 0.01, 0.2), Lookup("u3", 1, 0.01, 0.1)]
     idle = [a_run(6, 5), a_run(8, 5), a_run(7, 5)]
-    return Growth(Ledger(entries), [a_run(full, 9, peak_mb)], [a_run(share, 5)], [a_run(same, 5)], idle, [night], found)
+    return Growth(
+        Ledger(entries), [a_run(full, 9, peak_mb)], [a_run(share, 5)], [a_run(same, 5)], idle, [night], found
+    )
 
 
 def test_nights_are_held_against_the_full_run_and_histories_against_each_other() -> None:
-    found = targets([history(10_000_000, 100, 20, 25, 2_000), history(30_000_000, 300, 60, 31, 2_500)], same=100)
-    assert results(found) == [(0.25, 0.2), (15, 7), (0.15, 0.2), (15, 7), (0.3, 0.2), (1.3, 26 / 20), (1.3, 1.25)]
+    found = targets(
+        [history(10_000_000, 100, 20, 25, 2_000), history(30_000_000, 300, 60, 31, 2_500)], same=100
+    )
+    assert results(found) == [
+        (0.25, 0.2),
+        (15, 7),
+        (0.15, 0.2),
+        (15, 7),
+        (0.3, 0.2),
+        (1.3, 26 / 20),
+        (1.3, 1.25),
+    ]
     assert [one.is_met for one in found] == [True, True, False, True, True, True, True]
 
 
 def test_loading_is_held_against_dlt_by_the_rows_per_second_of_the_work_alone() -> None:
     def contender(name: str, seconds: float) -> Contender:
-        return Contender(name, "load", lambda ledger, out: Loaded(0, 0, measured(0)), [Loaded(seconds, 1_000, measured(99))])
+        return Contender(
+            name,
+            "load",
+            lambda ledger, out: Loaded(0, 0, measured(0)),
+            [Loaded(seconds, 1_000, measured(99))],
+        )
 
     compared = Comparison(HISTORY, [contender(STEP, 1), contender(DLT, 60), contender(DLT_PARQUET, 12)])
     assert results(compared.targets()) == [(50, 60), (15, 12)]
     assert [one.is_met for one in compared.targets()] == [True, False]
 
 
-# --------------------------------------------------------------------------------------------------------------- engines
+# ---- engines
 
 
 def test_what_sparks_tasks_did_is_summed_from_its_event_log(tmp_path: Path) -> None:
@@ -224,7 +269,10 @@ def test_what_sparks_tasks_did_is_summed_from_its_event_log(tmp_path: Path) -> N
         return json.dumps({"Event": name, **more}, separators=(",", ":")) + "\n"
 
     def started(stage: int, statement: str) -> str:
-        return event("SparkListenerJobStart", **{"Stage IDs": [stage], "Properties": {"spark.job.description": statement}})
+        return event(
+            "SparkListenerJobStart",
+            **{"Stage IDs": [stage], "Properties": {"spark.job.description": statement}},
+        )
 
     def ended(stage: int, cpu: float, shuffled: int, spilled: int) -> str:
         metrics = {
@@ -234,13 +282,22 @@ def test_what_sparks_tasks_did_is_summed_from_its_event_log(tmp_path: Path) -> N
         }
         return event("SparkListenerTaskEnd", **{"Stage ID": stage, "Task Metrics": metrics})
 
-    days = started(1, '/* {"app": "dbt", "node_id": "model.paywall_warehouse.fct_user_days"} */ insert into days')
+    days = started(
+        1, '/* {"app": "dbt", "node_id": "model.paywall_warehouse.fct_user_days"} */ insert into days'
+    )
     copy = "insert overwrite directory '/aside' using parquet select * from days"
     failed = event("SparkListenerTaskEnd", **{"Stage ID": 1})
     half = ended(1, 9, 9, 9)[:60]
-    (tmp_path / "app-1").write_text(days + ended(1, 1.5, 2_000_000, 0) + event("SparkListenerJobEnd", **{"Job ID": 1}) + failed + half)
+    (tmp_path / "app-1").write_text(
+        days + ended(1, 1.5, 2_000_000, 0) + event("SparkListenerJobEnd", **{"Job ID": 1}) + failed + half
+    )
     # Another application counts its stages anew; the text of its statement is nobody's of dbt.
-    (tmp_path / "app-2").write_text(started(1, "select 1") + ended(1, 0.25, 1_000_000, 0) + started(2, copy) + ended(2, 0.25, 0, 4_000_000))
+    (tmp_path / "app-2").write_text(
+        started(1, "select 1")
+        + ended(1, 0.25, 1_000_000, 0)
+        + started(2, copy)
+        + ended(2, 0.25, 0, 4_000_000)
+    )
     so_far = tasks_of(tmp_path)
     assert so_far == Tasks(2.0, 3.0, 4.0, 4, Counter({"fct_user_days": 1.5, CHECKS: 0.25, COPIES: 0.25}))
     assert so_far.since(Tasks(0.5, 1.0, 4.0, 1, Counter({"fct_user_days": 0.5}))) == Tasks(
@@ -254,4 +311,15 @@ def test_a_slope_is_what_each_further_million_takes() -> None:
         return Measured(entries, SPARK, FULL, Run(Measurement(0.0, seconds, 0.0, 0.0, 0.0, ""), steps))
 
     (slope,) = slopes([measured(1_000_000, 100, 80), measured(11_000_000, 400, 280)])
-    assert slope == ["1,000,000", "11,000,000", "Spark", "full", "30.00", "0.00", "20.00", "0.00", "0.00", "0.00"]
+    assert slope == [
+        "1,000,000",
+        "11,000,000",
+        "Spark",
+        "full",
+        "30.00",
+        "0.00",
+        "20.00",
+        "0.00",
+        "0.00",
+        "0.00",
+    ]

@@ -1,4 +1,6 @@
-"""What the next build starts from: the published file as publication left it, and nothing that anybody has changed since."""
+"""What the next build starts from: the published file as publication left it, and nothing that anybody has
+changed since.
+"""
 
 import os
 import shutil
@@ -7,15 +9,22 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ingestion.build import prepare_build
-from ingestion.price_book import resolve_price_book
-from ingestion.tables import BREAKS, defined
-from paywall_warehouse import build_file
-from paywall_warehouse.build_file import PublishedState, bring_build_file, copy_ahead, drop_copy_ahead, note_publication, published_state
+from ingestion.lake.schemas import BREAKS, defined
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import load_settings
-from tests.builders import charge, deposit, land, ledger_file
-from tests.harness import run_pipeline
+from tests.support.builders import charge, deposit, land, ledger_file
+from tests.support.harness import run_pipeline
+from warehouse import build_file
+from warehouse.build import prepare_build
+from warehouse.build_file import (
+    PublishedState,
+    copy_ahead,
+    drop_copy_ahead,
+    note_publication,
+    prepare_build_file,
+    published_state,
+)
+from warehouse.price_book import resolve_price_book
 
 AS_OF = "2026-10-05T12:00:00Z"
 
@@ -49,9 +58,9 @@ def test_a_build_starts_from_what_is_published(home: Home) -> None:
     state = published_state(home)
     assert isinstance(state, PublishedState)
     assert (state.fingerprint, state.built_through) == ("first", 3)
-    assert bring_build_file(home, state)
+    assert prepare_build_file(home, state)
     assert tables(home.build_file) == ["first"]
-    assert not bring_build_file(home, state), "what was not published yet is gone on with"
+    assert not prepare_build_file(home, state), "what was not published yet is gone on with"
 
 
 def test_a_publication_that_was_cut_short_leaves_what_was_published(home: Home, tmp_path: Path) -> None:
@@ -70,7 +79,7 @@ def test_a_copy_that_was_started_ahead_is_taken(home: Home, monkeypatch: pytest.
 
     copy_ahead(home)
     monkeypatch.setattr(build_file, "_copy", nothing)
-    assert bring_build_file(home, published_state(home))
+    assert prepare_build_file(home, published_state(home))
     assert tables(home.build_file) == ["first"]
     assert files(home) == {"warehouse.duckdb"}
 
@@ -78,7 +87,7 @@ def test_a_copy_that_was_started_ahead_is_taken(home: Home, monkeypatch: pytest.
 def test_a_copy_of_what_is_no_longer_published_is_not_taken(home: Home) -> None:
     copy_ahead(home)
     publish(home, "second")
-    assert bring_build_file(home, published_state(home))
+    assert prepare_build_file(home, published_state(home))
     assert tables(home.build_file) == ["second"]
     assert files(home) == {"warehouse.duckdb"}
 
@@ -92,7 +101,7 @@ def test_a_copy_that_nobody_needs_leaves_nothing(home: Home) -> None:
 def test_what_a_killed_process_left_is_removed(home: Home) -> None:
     (home.root / ".warehouse.duckdb.4711.ahead").write_bytes(b"half")
     (home.root / ".warehouse.duckdb.4711.partial").write_bytes(b"half")
-    bring_build_file(home, published_state(home))
+    prepare_build_file(home, published_state(home))
     assert files(home) == {"warehouse.duckdb"}
 
 
@@ -106,21 +115,25 @@ def test_a_build_file_is_there_whole_or_not_at_all(home: Home, monkeypatch: pyte
 
     monkeypatch.setattr(build_file, "_create", half)
     with pytest.raises(Killed):
-        bring_build_file(home, None)
+        prepare_build_file(home, None)
     assert not home.build_file.exists()
     monkeypatch.undo()
-    bring_build_file(home, None)
+    prepare_build_file(home, None)
     assert tables(home.build_file) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"half", bytes(12_288)])
-def test_a_build_file_that_cannot_be_opened_is_made_anew_from_what_is_published(tmp_path: Path, content: bytes) -> None:
+def test_a_build_file_that_cannot_be_opened_is_made_anew_from_what_is_published(
+    tmp_path: Path, content: bytes
+) -> None:
     settings = load_settings(_env_file=None, warehouse_home=tmp_path)
     resolve_price_book(settings)
     home = settings.home
     publish(home, "first")
     with duckdb.connect(str(home.published_file)) as connection:
-        connection.execute(f"create schema marts; create table marts.fct_reconciliation_history ({defined(BREAKS)})")
+        connection.execute(
+            f"create schema marts; create table marts.fct_reconciliation_history ({defined(BREAKS)})"
+        )
     note_publication(home, home.published_file, fingerprint="first", built_through=3)
     home.build_file.write_bytes(content)
     with duckdb.connect(str(tmp_path / "another.duckdb")) as connection:
@@ -134,7 +147,7 @@ def test_a_file_that_somebody_has_changed_is_not_built_on(home: Home) -> None:
     with duckdb.connect(str(home.published_file)) as connection:
         connection.execute("create table other as select 1")
     assert published_state(home) is None
-    assert not bring_build_file(home, None)
+    assert not prepare_build_file(home, None)
     assert tables(home.build_file) == []
 
 
@@ -142,32 +155,53 @@ def test_a_file_that_somebody_has_changed_is_not_built_on(home: Home) -> None:
 def run_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home after its first run; not to be changed."""
     home = tmp_path_factory.mktemp("run")
-    land(home, [ledger_file("a.jsonl", [deposit("d1", "2026-10-01T08:00:00Z", "20"), charge("c1", "2026-10-01T09:00:00Z", "1.5")])])
+    land(
+        home,
+        [
+            ledger_file(
+                "a.jsonl",
+                [deposit("d1", "2026-10-01T08:00:00Z", "20"), charge("c1", "2026-10-01T09:00:00Z", "1.5")],
+            )
+        ],
+    )
     assert run_pipeline(home, as_of=AS_OF).exit_code == 0
     return home
 
 
 def entries(file: Path) -> list[str]:
     with duckdb.connect(str(file), read_only=True) as connection:
-        return [name for (name,) in connection.execute("select entry_id from marts.fct_ledger_entries order by 1").fetchall()]
+        return [
+            name
+            for (name,) in connection.execute(
+                "select entry_id from marts.fct_ledger_entries order by 1"
+            ).fetchall()
+        ]
 
 
 @pytest.mark.soak
-def test_rows_that_somebody_deleted_from_the_published_file_are_back_after_the_next_run(run_once: Path, tmp_path: Path) -> None:
+def test_rows_that_somebody_deleted_from_the_published_file_are_back_after_the_next_run(
+    run_once: Path, tmp_path: Path
+) -> None:
     home = Path(shutil.copytree(run_once, tmp_path / "home"))
     file = home / "published" / "warehouse.duckdb"
     with duckdb.connect(str(file)) as connection:
-        connection.execute("delete from marts.fct_ledger_entries where entry_id = 'c1'; delete from marts.fct_user_days")
+        connection.execute(
+            "delete from marts.fct_ledger_entries where entry_id = 'c1'; delete from marts.fct_user_days"
+        )
     land(home, [ledger_file("b.jsonl", [charge("c2", "2026-10-02T09:00:00Z", "2")])])
     result = run_pipeline(home, as_of=AS_OF)
     assert result.exit_code == 0, result
     assert entries(file) == ["c1", "c2", "d1"]
     with duckdb.connect(str(file), read_only=True) as connection:
-        assert connection.execute("select cast(sum(revenue) as varchar) from marts.fct_user_days").fetchall() == [("3.500000000000",)]
+        assert connection.execute(
+            "select cast(sum(revenue) as varchar) from marts.fct_user_days"
+        ).fetchall() == [("3.500000000000",)]
 
 
 @pytest.mark.soak
-def test_a_published_file_that_was_damaged_on_the_disk_is_made_anew_from_the_lake(run_once: Path, tmp_path: Path) -> None:
+def test_a_published_file_that_was_damaged_on_the_disk_is_made_anew_from_the_lake(
+    run_once: Path, tmp_path: Path
+) -> None:
     home = Path(shutil.copytree(run_once, tmp_path / "home"))
     file = home / "published" / "warehouse.duckdb"
     before = file.stat()

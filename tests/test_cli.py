@@ -11,27 +11,38 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ingestion.sample import land_sample
-from orchestration.cli import warn_of_exposure
+from orchestration.cli.main import warn_of_exposure
 from orchestration.definitions import build_defs
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import load_settings
-from tests.builders import charge, land, ledger_file
-from tests.command import COMMAND, command, environment
-from tests.harness import run_pipeline
-from tests.shared import read_only
+from sample_data import land_sample
+from tests.support.builders import charge, land, ledger_file
+from tests.support.command import COMMAND, command, environment
+from tests.support.harness import run_pipeline
+from tests.support.shared import read_only
 
 pytestmark = pytest.mark.slow
 # With the padding of a table, which depends on their length.
 AGO = re.compile(r", (just now|\d+ \w+ ago)| +")
 
 
-def test_run_lands_the_sample_where_nothing_landed_and_publishes(first_run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_run_lands_the_sample_where_nothing_landed_and_publishes(
+    first_run: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
     home, done = first_run
     assert done.returncode == 0, done.stderr
     assert "The landing area is empty: landing the sample data first." in done.stderr
     assert "Real: the prompt and completion tokens" in done.stderr
-    for step in ("✓ ledger", "✓ events", "✓ prices", "✓ price book", "✓ plan", "✓ build", "✓ check, publish", "✓ export ledger"):
+    for step in (
+        "✓ ledger",
+        "✓ events",
+        "✓ prices",
+        "✓ price book",
+        "✓ plan",
+        "✓ build",
+        "✓ check, publish",
+        "✓ export ledger",
+    ):
         assert step in done.stderr
     assert "marts.fct_ledger_entries (" in done.stderr
     assert "8 of them rejected" in done.stdout
@@ -39,9 +50,13 @@ def test_run_lands_the_sample_where_nothing_landed_and_publishes(first_run: tupl
     for kpi in ("Revenue", "Provider cost", "Profit", "Active payers", "ARPU"):
         assert f"usd           {kpi} " in done.stdout
         assert f"eur           {kpi} " in done.stdout
-    assert done.stdout.endswith(f"Published: {home}/published/warehouse.duckdb\nExported: {home}/exports/v1\n")
+    assert done.stdout.endswith(
+        f"Published: {home}/published/warehouse.duckdb\nExported: {home}/exports/v1\n"
+    )
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
-        assert connection.execute("select count(*) > 28000 from marts.fct_ledger_entries").fetchone() == (True,)
+        assert connection.execute("select count(*) > 28000 from marts.fct_ledger_entries").fetchone() == (
+            True,
+        )
 
 
 def test_the_samples_breaks_are_those_that_were_planted_and_its_balances_close(
@@ -50,14 +65,18 @@ def test_the_samples_breaks_are_those_that_were_planted_and_its_balances_close(
     home, done = first_run
     planted = land_sample(tmp_path, date(2026, 11, 1)).planted
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
-        breaks = connection.execute("select break_type, case_id from marts.fct_reconciliation where status = 'break'").fetchall()
+        breaks = connection.execute(
+            "select break_type, case_id from marts.fct_reconciliation where status = 'break'"
+        ).fetchall()
         balances = connection.execute(
             """select count(*), count(*) filter (where opening_balance + activity - payouts = closing_balance
                 and activity = itemized_activity and payouts = itemized_payouts
                 and coalesce(closing_before, opening_balance) = opening_balance)
             from marts.fct_stripe_balances"""
         ).fetchall()
-    assert set(breaks) == {(break_type, case_id) for break_type, case_ids in planted.items() for case_id in case_ids}
+    assert set(breaks) == {
+        (break_type, case_id) for break_type, case_ids in planted.items() for case_id in case_ids
+    }
     assert len(breaks) == 15
     # Two currencies, and the months from July to October.
     assert balances == [(8, 8)]
@@ -66,7 +85,9 @@ def test_the_samples_breaks_are_those_that_were_planted_and_its_balances_close(
 
 
 @pytest.mark.soak
-def test_a_second_run_finds_nothing_new_and_leaves_the_file(first_run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_a_second_run_finds_nothing_new_and_leaves_the_file(
+    first_run: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
     home, _ = first_run
     file = home / "published" / "warehouse.duckdb"
     before = (file.read_bytes(), file.stat().st_ino, file.stat().st_mtime_ns)
@@ -75,7 +96,9 @@ def test_a_second_run_finds_nothing_new_and_leaves_the_file(first_run: tuple[Pat
     assert (file.read_bytes(), file.stat().st_ino, file.stat().st_mtime_ns) == before
 
 
-def test_status_tells_of_the_last_run_sources_checks_and_rejects(first_run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_status_tells_of_the_last_run_sources_checks_and_rejects(
+    first_run: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
     home, _ = first_run
     done = command(home, "status")
     assert done.returncode == 0, done.stderr
@@ -115,7 +138,9 @@ def test_an_empty_landing_area_gives_an_empty_warehouse_and_says_where_files_go(
     assert f"put ledger files into {home}/landing/ledger" in done.output
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
         assert connection.execute("select count(*) from marts.fct_ledger_entries").fetchone() == (0,)
-        assert connection.execute("select count(*) from marts.kpis(date '2026-01-01', date '2026-02-01')").fetchone() == (0,)
+        assert connection.execute(
+            "select count(*) from marts.kpis(date '2026-01-01', date '2026-02-01')"
+        ).fetchone() == (0,)
 
 
 def test_a_setting_that_is_not_allowed_stops_everything_before_it_starts(tmp_path: Path) -> None:
@@ -153,7 +178,10 @@ def test_status_works_before_the_first_run(tmp_path: Path) -> None:
 @pytest.mark.soak
 def test_an_interrupted_run_publishes_nothing_and_the_next_one_does(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    land(home, [ledger_file("a.jsonl", [charge(f"c{number}", "2026-10-01T09:00:00Z") for number in range(1000)])])
+    land(
+        home,
+        [ledger_file("a.jsonl", [charge(f"c{number}", "2026-10-01T09:00:00Z") for number in range(1000)])],
+    )
     running = subprocess.Popen([COMMAND, "run"], env=environment(home), stderr=subprocess.PIPE, text=True)
     assert running.stderr is not None
     for line in running.stderr:
@@ -178,8 +206,12 @@ def test_a_home_is_its_owners_alone_and_stays_so_inside_where_the_owner_opens_it
     assert modes == dict.fromkeys((home.name, "lake", "state", "dagster", "dbt", "tmp"), "0o700")
 
 
-@pytest.mark.parametrize("words", [["sample"], ["receive", "--host", "192.0.2.1"], ["ui", "--host", "192.0.2.1"]])
-def test_whichever_command_comes_first_makes_the_home_its_owners_alone(tmp_path: Path, words: list[str]) -> None:
+@pytest.mark.parametrize(
+    "words", [["sample"], ["receive", "--host", "192.0.2.1"], ["ui", "--host", "192.0.2.1"]]
+)
+def test_whichever_command_comes_first_makes_the_home_its_owners_alone(
+    tmp_path: Path, words: list[str]
+) -> None:
     home = tmp_path / "some" / "home"
     command(home, *words, cwd=tmp_path, PAYWALLS_WEBHOOK_SECRET="whsec_0123456789abcdef")
     assert modes_of(home) == {0o700}
@@ -204,7 +236,10 @@ def test_a_home_that_others_may_look_into_is_warned_about(tmp_path: Path) -> Non
     home = tmp_path / "home"
     (home / "landing" / "ledger").mkdir(parents=True)
     home.chmod(0o755)
-    warning = f"Warning: other users of this machine may look into {home} (mode 755). To close it: chmod go-rw {home}\n"
+    warning = (
+        f"Warning: other users of this machine may look into {home} (mode 755). To close it: chmod go-rw"
+        f" {home}\n"
+    )
     assert warning in command(home, "sample").stderr
     assert warning in command(home, "status").stdout
     home.chmod(0o701)  # as the docs say, for readers of what is published
@@ -234,7 +269,9 @@ def test_status_on_a_home_that_can_only_be_read_says_what_it_can(
         assert not (home / ".run.lock").exists()
 
 
-def test_status_says_which_part_of_a_home_it_cannot_read(first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+def test_status_says_which_part_of_a_home_it_cannot_read(
+    first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
     home = Path(shutil.copytree(first_run[0], tmp_path / "home"))
     (home / "published" / "warehouse.duckdb").write_bytes(b"half a file")
     shutil.rmtree(home / "lake" / "_manifests")
@@ -245,21 +282,31 @@ def test_status_says_which_part_of_a_home_it_cannot_read(first_run: tuple[Path, 
     assert re.search(r"^Failed checks: cannot be read: .*not a valid DuckDB", done.stdout, re.MULTILINE)
 
 
-def test_a_status_while_a_run_is_at_work_does_not_wait(first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+def test_a_status_while_a_run_is_at_work_does_not_wait(
+    first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
     home = Path(shutil.copytree(first_run[0], tmp_path / "home"))
     with Home(home).run_lock:
         assert "Failed checks: a run is at work" in command(home, "status").stdout
 
 
-def test_a_second_run_is_refused_at_once_or_waits_as_asked(first_run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_a_second_run_is_refused_at_once_or_waits_as_asked(
+    first_run: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
     home, _ = first_run
     running = home / "state" / "running.json"
     lock = Home(home).run_lock
     with lock:
-        running.write_text('{"run_id": "r-1", "process": 4711, "host": "books", "since": "2026-11-01 12:00:00 UTC"}')
+        running.write_text(
+            '{"run_id": "r-1", "process": 4711, "host": "books", "since": "2026-11-01 12:00:00 UTC"}'
+        )
         refused = command(home, "run", "--no-wait", AS_OF="2026-11-01T12:00:00Z")
         waiting = subprocess.Popen(
-            [COMMAND, "run"], cwd=home.parent, env=environment(home, AS_OF="2026-11-01T12:00:00Z"), stderr=subprocess.PIPE, text=True
+            [COMMAND, "run"],
+            cwd=home.parent,
+            env=environment(home, AS_OF="2026-11-01T12:00:00Z"),
+            stderr=subprocess.PIPE,
+            text=True,
         )
         assert waiting.stderr is not None
         said = waiting.stderr.readline()
@@ -279,4 +326,7 @@ def test_a_second_run_is_refused_at_once_or_waits_as_asked(first_run: tuple[Path
 def test_what_others_may_reach_is_said(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     warn_of_exposure(host, "Mind that.")
     warn_of_exposure("127.0.0.1", "Mind that.")
-    assert capsys.readouterr().err == f"Warning: listening on {host}, which other machines may reach. Mind that.\n"
+    assert (
+        capsys.readouterr().err
+        == f"Warning: listening on {host}, which other machines may reach. Mind that.\n"
+    )

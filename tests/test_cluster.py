@@ -1,6 +1,7 @@
 """The same models on Spark: what is built there is what DuckDB publishes, row for row and to the last digit.
 
-`make test-spark` runs this in the environment that has Spark; without it, or without Java, only what needs neither is run.
+`make test-spark` runs this in the environment that has Spark; without it, or without Java, only what needs
+neither is run.
 """
 
 import importlib.util
@@ -22,36 +23,36 @@ import duckdb
 import pytest
 import sqlglot
 
-from cluster.local import HOST, LocalCluster, iceberg_jar
 from dashboard.snapshot import Snapshot, UnreadableError, identity_of
-from exports import invariants, payment_invariants
+from exports.ad_hoc import SliceRequest, write_slice
 from exports.datasets import DATASETS
-from exports.publication import NotPublishedError
-from exports.query import SliceRequest, write_slice
-from exports.spark_books import SparkAnswer, in_spark
-from exports.spark_publish import (
-    ShownBuild,
-    builds_before_erasure,
-    copy_marts,
-    drop_old_builds,
-    restore,
-    show_build,
-    shown_builds,
-    snapshots,
-)
-from ingestion.cluster_build import lake_table, small_table
-from orchestration.cli import land_sample_data
-from paywall_warehouse.build_file import note_publication
+from orchestration.cli.main import land_sample_data
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import SettingsError, load_settings
 from tests import test_erasure as erasures
 from tests import test_reconciliation as payments
-from tests.builders import deposit, land, ledger_file
-from tests.cluster_parity import differences
-from tests.export_homes import AS_OF, first_publication
-from tests.harness import run_pipeline
-from tests.payment_builders import land_in_order
-from tests.strategies import build_scenario
+from tests.support.builders import deposit, land, ledger_file
+from tests.support.cluster_parity import differences
+from tests.support.export_homes import AS_OF, first_publication
+from tests.support.harness import run_pipeline
+from tests.support.payment_builders import land_in_order
+from tests.support.strategies import build_scenario
+from warehouse.build_file import note_publication
+from warehouse.checks import invariants, payment_invariants
+from warehouse.published import NotPublishedError
+from warehouse.spark.builds import (
+    PromotedBuild,
+    builds_before_erasure,
+    copy_marts,
+    drop_old_builds,
+    promote_build,
+    promoted_builds,
+    restore,
+    snapshots,
+)
+from warehouse.spark.connection import SparkAnswer, in_spark
+from warehouse.spark.local_cluster import HOST, LocalCluster, iceberg_jar
+from warehouse.spark.source_statements import lake_table, small_table
 
 CHECKS = (
     invariants.ENTRY_TOTALS,
@@ -66,7 +67,9 @@ CHECKS = (
     payment_invariants.RETURNS_WITHOUT_PAYMENT,
     payment_invariants.NOT_IN_ONE_CASE,
 )
-HAS_SPARK = all(importlib.util.find_spec(name) for name in ("pyspark", "pyhive")) and shutil.which("java") is not None
+HAS_SPARK = (
+    all(importlib.util.find_spec(name) for name in ("pyspark", "pyhive")) and shutil.which("java") is not None
+)
 
 
 def on_spark(test: Callable[..., None]) -> Callable[..., None]:
@@ -75,23 +78,29 @@ def on_spark(test: Callable[..., None]) -> Callable[..., None]:
     return pytest.mark.soak(pytest.mark.timeout(1800)(needs(test)))
 
 
-def cluster_run(home: Path, method: str, *, table_format: str = "parquet", **settings: Any) -> subprocess.CompletedProcess[str]:
+def cluster_run(
+    home: Path, method: str, *, table_format: str = "parquet", **settings: Any
+) -> subprocess.CompletedProcess[str]:
     """`paywall-warehouse run` on Spark, in a process of its own, as a process has one session."""
     return _called(["paywall-warehouse", "run"], home, method, table_format, settings)
 
 
 def dbt_on_spark(home: Path, method: str, *words: str, **settings: Any) -> subprocess.CompletedProcess[str]:
     """A call of dbt on the lake of a home."""
-    return _called(["python", "-m", "orchestration.cluster", *words], home, method, "parquet", settings)
+    return _called(["python", "-m", "warehouse.spark.engine", *words], home, method, "parquet", settings)
 
 
-def _called(command: list[str], home: Path, method: str, table_format: str, settings: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+def _called(
+    command: list[str], home: Path, method: str, table_format: str, settings: dict[str, Any]
+) -> subprocess.CompletedProcess[str]:
     variables = {name.upper(): str(value) for name, value in settings.items()}
     spark = {"WAREHOUSE_TARGET": "spark", "SPARK_METHOD": method, "SPARK_TABLE_FORMAT": table_format}
     jar = {"SPARK_ICEBERG_JAR": str(iceberg_jar())} if table_format == "iceberg" else {}
     environment = {**os.environ, "WAREHOUSE_HOME": str(home), **spark, **jar, **variables}
     beside = str(Path(sys.executable).with_name(command[0]))
-    return subprocess.run([beside, *command[1:]], env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [beside, *command[1:]], env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def random_ledger(home: Path, seed: int, timezone: str, currency: str, settles_on: str) -> dict[str, Any]:
@@ -125,7 +134,9 @@ def random_payments(home: Path) -> dict[str, Any]:
     return {"as_of": payments.END.isoformat(), "reporting_timezone": "Pacific/Auckland"}
 
 
-def beside_each_other(duck: Path, spark: Path, method: str, table_format: str, settings: dict[str, Any]) -> str:
+def beside_each_other(
+    duck: Path, spark: Path, method: str, table_format: str, settings: dict[str, Any]
+) -> str:
     """Run both homes, as the two below do."""
     on_duckdb(duck, settings)
     return as_on_duckdb(duck, spark, method, table_format, settings)
@@ -137,7 +148,9 @@ def on_duckdb(duck: Path, settings: dict[str, Any]) -> None:
 
 
 def as_on_duckdb(duck: Path, spark: Path, method: str, table_format: str, settings: dict[str, Any]) -> str:
-    """Run the second home on Spark; what its run said, after what both published has been seen to be the same."""
+    """Run the second home on Spark; what its run said, after what both published has been seen to be the
+    same.
+    """
     done = cluster_run(spark, method, table_format=table_format, **settings)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     assert differences(published(duck), published(spark)) == {}
@@ -167,7 +180,9 @@ def test_spark_publishes_what_duckdb_does(tmp_path: Path, books: Callable[[Path]
 
 @on_spark
 def test_a_home_that_moves_to_the_cluster_publishes_what_it_did(tmp_path: Path) -> None:
-    """The same lake: of reports that reach beyond the day they were loaded on, the marts show when that was."""
+    """The same lake: of reports that reach beyond the day they were loaded on, the marts show when that
+    was.
+    """
     settings = random_payments(tmp_path / "duck")
     on_duckdb(tmp_path / "duck", settings)
     shutil.copytree(tmp_path / "duck", tmp_path / "spark")
@@ -176,22 +191,34 @@ def test_a_home_that_moves_to_the_cluster_publishes_what_it_did(tmp_path: Path) 
 
 @on_spark
 @pytest.mark.parametrize(("table_format", "seed"), [("iceberg", 7), ("iceberg", 23), ("parquet", 7)])
-def test_runs_that_add_to_what_is_there_publish_what_duckdb_does(tmp_path: Path, table_format: str, seed: int) -> None:
+def test_runs_that_add_to_what_is_there_publish_what_duckdb_does(
+    tmp_path: Path, table_format: str, seed: int
+) -> None:
     scenario = build_scenario(seed, "Europe/Berlin", "usd", "created", "2026-06-03T15:00:00+00:00")
-    settings = {"as_of": "2026-06-03T15:00:00+00:00", "reporting_timezone": "Europe/Berlin", "max_reject_ratio": "1"}
+    settings = {
+        "as_of": "2026-06-03T15:00:00+00:00",
+        "reporting_timezone": "Europe/Berlin",
+        "max_reject_ratio": "1",
+    }
     # In one of them every other run begins with a copy.
     settings |= {"spark_copy_every": 1} if seed == 23 else {}
     # Rates that land later would ask for a build of everything.
-    files = sorted((file for batch in scenario.batches for file in batch), key=lambda file: file.folder != "prices")
+    files = sorted(
+        (file for batch in scenario.batches for file in batch), key=lambda file: file.folder != "prices"
+    )
     quarters = [files[len(files) * quarter // 4 : len(files) * (quarter + 1) // 4] for quarter in range(4)]
     said, built = [], []
     for quarter in quarters:
         for home in ("duck", "spark"):
             land(tmp_path / home, quarter)
-        said.append(beside_each_other(tmp_path / "duck", tmp_path / "spark", "session", table_format, settings))
-        built.append(shown_builds(Home(tmp_path / "spark"))[0])
+        said.append(
+            beside_each_other(tmp_path / "duck", tmp_path / "spark", "session", table_format, settings)
+        )
+        built.append(promoted_builds(Home(tmp_path / "spark"))[0])
     assert ["new batches since the last build" in words for words in said] == [False, True, True, True]
-    in_place = {("iceberg", 7): [True, True, True], ("iceberg", 23): [True, False, True]}.get((table_format, seed), [False] * 3)
+    in_place = {("iceberg", 7): [True, True, True], ("iceberg", 23): [True, False, True]}.get(
+        (table_format, seed), [False] * 3
+    )
     assert ["days brought back" in words for words in said] == [False, *in_place]
     assert [one.prefix == before.prefix for before, one in pairwise(built)] == in_place
     # What neither is shown nor was until the last run is gone.
@@ -201,9 +228,15 @@ def test_runs_that_add_to_what_is_there_publish_what_duckdb_does(tmp_path: Path,
 
 @on_spark
 @pytest.mark.parametrize("table_format", ["parquet", "iceberg"])
-def test_a_mart_that_stays_on_the_cluster_is_exported_as_duckdb_exports_it(tmp_path: Path, table_format: str) -> None:
+def test_a_mart_that_stays_on_the_cluster_is_exported_as_duckdb_exports_it(
+    tmp_path: Path, table_format: str
+) -> None:
     scenario = build_scenario(7, "Europe/Berlin", "usd", "created", "2026-06-03T15:00:00+00:00")
-    settings = {"as_of": "2026-06-03T15:00:00+00:00", "reporting_timezone": "Europe/Berlin", "max_reject_ratio": "1"}
+    settings = {
+        "as_of": "2026-06-03T15:00:00+00:00",
+        "reporting_timezone": "Europe/Berlin",
+        "max_reject_ratio": "1",
+    }
     # One of them reads a copy of the lake, as on a store.
     where = {"lake_uri": f"file://{tmp_path}/store"} if table_format == "iceberg" else {}
     # A full run, and one that adds to it.
@@ -212,18 +245,40 @@ def test_a_mart_that_stays_on_the_cluster_is_exported_as_duckdb_exports_it(tmp_p
             land(tmp_path / home, list(files))
         result = run_pipeline(tmp_path / "duck", exports=True, **settings)
         assert result.exit_code == 0, result.output
-        done = cluster_run(tmp_path / "spark", "session", table_format=table_format, spark_publish_max_rows=60, **where, **settings)
+        done = cluster_run(
+            tmp_path / "spark",
+            "session",
+            table_format=table_format,
+            spark_publish_max_rows=60,
+            **where,
+            **settings,
+        )
         assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-        assert "marts.fct_ledger_entries has more than SPARK_PUBLISH_MAX_ROWS rows" in done.stdout + done.stderr
-        left = {table for table, how in differences(published(tmp_path / "duck"), published(tmp_path / "spark")).items() if how}
+        assert (
+            "marts.fct_ledger_entries has more than SPARK_PUBLISH_MAX_ROWS rows" in done.stdout + done.stderr
+        )
+        left = {
+            table
+            for table, how in differences(published(tmp_path / "duck"), published(tmp_path / "spark")).items()
+            if how
+        }
         assert left >= {"fct_ledger_entries", "fct_user_days"}
         for name in DATASETS:
-            duck, spark = (stated(tmp_path / home / "exports" / "v1" / name / "manifest.json") for home in ("duck", "spark"))
+            duck, spark = (
+                stated(tmp_path / home / "exports" / "v1" / name / "manifest.json")
+                for home in ("duck", "spark")
+            )
             assert spark == duck, name
     with pytest.raises(
-        NotPublishedError, match=r"marts\.fct_ledger_entries is on the cluster, as it has more than SPARK_PUBLISH_MAX_ROWS rows"
+        NotPublishedError,
+        match=r"marts\.fct_ledger_entries is on the cluster, as it has more than SPARK_PUBLISH_MAX_ROWS rows",
     ):
-        write_slice(load_settings(_env_file=None, warehouse_home=tmp_path / "spark"), SliceRequest("ledger"), "csv", tmp_path / "slice.csv")
+        write_slice(
+            load_settings(_env_file=None, warehouse_home=tmp_path / "spark"),
+            SliceRequest("ledger"),
+            "csv",
+            tmp_path / "slice.csv",
+        )
 
 
 @on_spark
@@ -238,7 +293,9 @@ def test_an_erased_person_is_nowhere_on_the_cluster(tmp_path: Path) -> None:
     [named] = (home / "spark" / "warehouse").glob("run_*_marts.db")
     assert any("/fct_ledger_entries/" in name for name in erasures.naming_alice(named.parent))
     assert any("ledger_entries" in name for name in erasures.naming_alice(store))
-    done = _called(["paywall-warehouse", "erase", "--landing", erasures.ALICE], home, "session", "iceberg", settings)
+    done = _called(
+        ["paywall-warehouse", "erase", "--landing", erasures.ALICE], home, "session", "iceberg", settings
+    )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     pseudonym = erasures.pseudonym_of(home)
     assert erasures.marts(home) == erasures.under_the_pseudonym(rows, pseudonym)
@@ -248,17 +305,34 @@ def test_an_erased_person_is_nowhere_on_the_cluster(tmp_path: Path) -> None:
 
 
 def stated(manifest: Path) -> dict[str, Any]:
-    """What a manifest says of its rows: days, revisions, sums, files with their digests; not when, by whom, by which engine's hash."""
+    """What a manifest says of its rows: days, revisions, sums, files with their digests; not when, by whom,
+    by which engine's hash.
+    """
     told = json.loads(manifest.read_text(encoding="utf-8"))
-    partitions = [{name: value for name, value in one.items() if name not in ("changed_at", "fingerprint")} for one in told["partitions"]]
-    return {"schema": told["schema"], "partitioned_by": told["partitioned_by"], "ordered_by": told["ordered_by"], "partitions": partitions}
+    partitions = [
+        {name: value for name, value in one.items() if name not in ("changed_at", "fingerprint")}
+        for one in told["partitions"]
+    ]
+    return {
+        "schema": told["schema"],
+        "partitioned_by": told["partitioned_by"],
+        "ordered_by": told["ordered_by"],
+        "partitions": partitions,
+    }
 
 
 @on_spark
 def test_a_cluster_with_other_time_zones_is_refused(tmp_path: Path) -> None:
-    """Java 17.0.15 is without the rules of 2026; a Java that has them knows as much as DuckDB, and there is nothing to refuse."""
-    done = dbt_on_spark(tmp_path, "session", "build", as_of="2026-11-24", reporting_timezone="America/Vancouver")
-    if "17.0.15" not in subprocess.run(["java", "-version"], capture_output=True, text=True, check=True).stderr:
+    """Java 17.0.15 is without the rules of 2026; a Java that has them knows as much as DuckDB, and there is
+    nothing to refuse.
+    """
+    done = dbt_on_spark(
+        tmp_path, "session", "build", as_of="2026-11-24", reporting_timezone="America/Vancouver"
+    )
+    if (
+        "17.0.15"
+        not in subprocess.run(["java", "-version"], capture_output=True, text=True, check=True).stderr
+    ):
         pytest.skip("another Java")
     assert done.returncode == 1
     assert "other rules for America/Vancouver than DuckDB" in done.stderr
@@ -294,7 +368,9 @@ def test_a_cluster_is_reached_over_https_with_a_token_that_is_shown_nowhere(tmp_
     words = ["-storepass", "only here", "-keystore", str(keys), "-alias", "spark"]
     made = ["-genkeypair", "-keyalg", "RSA", "-dname", "CN=spark", "-ext", f"san=ip:{HOST}"]
     subprocess.run(["keytool", *made, *words], check=True, capture_output=True)
-    subprocess.run(["keytool", "-exportcert", "-rfc", "-file", str(certificate), *words], check=True, capture_output=True)
+    subprocess.run(
+        ["keytool", "-exportcert", "-rfc", "-file", str(certificate), *words], check=True, capture_output=True
+    )
     server = {
         "transport.mode": "http",
         "thrift.http.port": "10018",
@@ -325,7 +401,11 @@ def test_a_cluster_is_reached_over_https_with_a_token_that_is_shown_nowhere(tmp_
         said = as_on_duckdb(tmp_path / "duck", tmp_path / "spark", "http", "parquet", settings | way)
     finally:
         cluster.down()
-    holders = [path for path in (tmp_path / "spark").rglob("*") if path.is_file() and b"very_secret" in path.read_bytes()]
+    holders = [
+        path
+        for path in (tmp_path / "spark").rglob("*")
+        if path.is_file() and b"very_secret" in path.read_bytes()
+    ]
     assert holders == []
     assert "very_secret" not in said
 
@@ -354,17 +434,20 @@ def test_a_worker_that_is_killed_changes_nothing(tmp_path: Path, cluster: LocalC
     assert "worker-2" in cluster.processes()
 
 
-# ---------------------------------------------------------------------------------------------- what needs no Spark
+# ---- what needs no Spark
 
 
 def test_a_lake_table_shows_committed_batches_only() -> None:
-    dropped, created, added, viewed = lake_table("rejects", "s3a://bucket/lake", {0: "batch=00000000", 12: "batch=00000012-aside"})
+    dropped, created, added, viewed = lake_table(
+        "rejects", "s3a://bucket/lake", {0: "batch=00000000", 12: "batch=00000012-aside"}
+    )
     assert dropped == "drop table if exists raw.lake_rejects"
     assert created.endswith("using parquet partitioned by (batch_seq) location 's3a://bucket/lake/rejects'")
     assert "batch_seq bigint) using" in created
-    assert added == (
-        "alter table raw.lake_rejects add partition (batch_seq = 0) location 's3a://bucket/lake/rejects/batch=00000000'"
-        " partition (batch_seq = 12) location 's3a://bucket/lake/rejects/batch=00000012-aside'"
+    assert (
+        added == "alter table raw.lake_rejects add partition (batch_seq = 0) location"
+        " 's3a://bucket/lake/rejects/batch=00000000' partition (batch_seq = 12) location"
+        " 's3a://bucket/lake/rejects/batch=00000012-aside'"
     )
     assert viewed.startswith("create or replace view raw.rejected_records as select batch_seq, source, ")
 
@@ -373,9 +456,19 @@ def test_a_small_table_carries_its_rows_as_text() -> None:
     columns = {"name": "varchar", "at": "timestamptz", "words": "varchar[]", "is_on": "boolean"}
     row = {"name": "it's \\ ü", "at": datetime(2026, 3, 1, tzinfo=UTC), "words": ["a"], "is_on": True}
     created, filled = small_table("raw.it", columns, [row])
-    assert created == "create table if not exists raw.it (name string, at timestamp, words array<string>, is_on boolean) using parquet"
-    assert r"""'[{"name": "it\'s \\\\ \\u00fc", "at": "2026-03-01T00:00:00+00:00", "words": ["a"], "is_on": "true"}]'""" in filled
-    assert "cast(at as timestamp) as at, cast(words as array<string>) as words, cast(is_on as boolean) as is_on" in filled
+    assert (
+        created
+        == "create table if not exists raw.it (name string, at timestamp, words array<string>, is_on boolean)"
+        " using parquet"
+    )
+    assert (
+        r"""'[{"name": "it\'s \\\\ \\u00fc", "at": "2026-03-01T00:00:00+00:00", "words": ["a"], "is_on": "true"}]'"""
+        in filled
+    )
+    assert (
+        "cast(at as timestamp) as at, cast(words as array<string>) as words, cast(is_on as boolean) as is_on"
+        in filled
+    )
 
 
 @pytest.mark.parametrize(
@@ -396,7 +489,10 @@ def test_settings_of_a_cluster_are_checked(name: str, value: str, allowed: str) 
 
 
 def test_checks_are_asked_in_sparks_words() -> None:
-    asked = "select currency, sum(hash(day, amount)) from marts.fct group by all qualify row_number() over (order by currency) = 1"
+    asked = (
+        "select currency, sum(hash(day, amount)) from marts.fct group by all qualify row_number() over (order"
+        " by currency) = 1"
+    )
     said = in_spark(asked, "run_1_")
     assert "FROM run_1_marts.fct" in said
     # Spark passes over NULL, so that ('a', NULL) would be as (NULL, 'a').
@@ -404,41 +500,64 @@ def test_checks_are_asked_in_sparks_words() -> None:
     assert "BIT_XOR(XXHASH64(a, a IS NULL))" in in_spark("select bit_xor(hash(a)) from marts.fct", "run_1_")
     assert "QUALIFY" not in said
     assert "OCTET_LENGTH(a)" in in_spark("select strlen(a) from marts.fct", "run_1_")
-    assert in_spark("select a from marts.fct", "run_1_", {"fct": 7}) == "SELECT a FROM run_1_marts.fct VERSION AS OF 7"
+    assert (
+        in_spark("select a from marts.fct", "run_1_", {"fct": 7})
+        == "SELECT a FROM run_1_marts.fct VERSION AS OF 7"
+    )
     # What has no schema is a name of the query's own.
-    assert in_spark("with one as (select 1 as a) select a from one", "run_1_") == "WITH one AS (SELECT 1 AS a) SELECT a FROM one"
+    assert (
+        in_spark("with one as (select 1 as a) select a from one", "run_1_")
+        == "WITH one AS (SELECT 1 AS a) SELECT a FROM one"
+    )
 
 
 @pytest.mark.parametrize("query", [*CHECKS])
 def test_every_check_has_words_in_spark(query: str) -> None:
     said = in_spark(query, "run_1_")
-    names = {table.sql() for table in sqlglot.parse_one(said, read="spark").find_all(sqlglot.exp.Table) if table.db}
+    names = {
+        table.sql() for table in sqlglot.parse_one(said, read="spark").find_all(sqlglot.exp.Table) if table.db
+    }
     assert names
     assert all(name.startswith("run_1_") for name in names)
 
 
-def test_duckdb_adds_to_no_file_whose_rows_are_on_a_cluster(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_duckdb_adds_to_no_file_whose_rows_are_on_a_cluster(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     shutil.copytree(first_publication(tmp_path_factory), tmp_path, dirs_exist_ok=True)
     file = published(tmp_path)
     before = shutil.copy(file, tmp_path / "before.duckdb")
     with duckdb.connect(str(file)) as connection:
         # As a run on a cluster leaves it, whose ledger was too large.
         connection.execute("create schema on_cluster")
-        connection.execute("create table on_cluster.fct_ledger_entries as from marts.fct_ledger_entries limit 0")
+        connection.execute(
+            "create table on_cluster.fct_ledger_entries as from marts.fct_ledger_entries limit 0"
+        )
         connection.execute("drop table marts.fct_ledger_entries")
         state = connection.execute("select fingerprint, built_through from ops.build_state").fetchall()[0]
     note_publication(Home(tmp_path), file, *state)
     identity = identity_of(file)
     assert identity is not None
-    with pytest.raises(UnreadableError, match="is without fct_ledger_entries: they have more than SPARK_PUBLISH_MAX_ROWS rows"):
+    with pytest.raises(
+        UnreadableError,
+        match="is without fct_ledger_entries: they have more than SPARK_PUBLISH_MAX_ROWS rows",
+    ):
         Snapshot(file, identity, tmp_path)
     with pytest.raises(
-        NotPublishedError, match=r"marts\.fct_ledger_entries is on the cluster, as it has more than SPARK_PUBLISH_MAX_ROWS rows"
+        NotPublishedError,
+        match=r"marts\.fct_ledger_entries is on the cluster, as it has more than SPARK_PUBLISH_MAX_ROWS rows",
     ):
-        write_slice(load_settings(_env_file=None, warehouse_home=tmp_path), SliceRequest("ledger"), "csv", tmp_path / "slice.csv")
+        write_slice(
+            load_settings(_env_file=None, warehouse_home=tmp_path),
+            SliceRequest("ledger"),
+            "csv",
+            tmp_path / "slice.csv",
+        )
     land(tmp_path, [ledger_file("more.jsonl", [deposit("later", "2026-10-03T10:00:00Z", "1")])])
     assert run_pipeline(tmp_path, as_of=AS_OF).exit_code == 0
-    assert differences(before, file)["fct_ledger_entries"].startswith("rows of the first only [], of the second only [('later'")
+    assert differences(before, file)["fct_ledger_entries"].startswith(
+        "rows of the first only [], of the second only [('later'"
+    )
     with duckdb.connect(str(file), read_only=True) as connection:
         assert connection.execute("from duckdb_tables() where schema_name = 'on_cluster'").fetchall() == []
 
@@ -464,19 +583,27 @@ class Recorder:
 
 def test_builds_that_nobody_is_shown_are_dropped(tmp_path: Path) -> None:
     settings = load_settings(_env_file=None, warehouse_home=tmp_path, spark_schema_prefix="acme_")
-    layers = ("acme_run_aa_marts", "acme_run_bb_marts", "acme_run_cc_raw", "acme_run_dd_marts", "acme_run_ee_ops")
+    layers = (
+        "acme_run_aa_marts",
+        "acme_run_bb_marts",
+        "acme_run_cc_raw",
+        "acme_run_dd_marts",
+        "acme_run_ee_ops",
+    )
     spark: Any = Recorder([*layers, "acme_marts", "run_ff_marts", "acme_run_cc_theirs", "default"], {})
     for number, prefix in enumerate(("acme_run_aa_", "acme_run_bb_", "acme_run_dd_")):
-        show_build(settings, spark, ShownBuild(prefix, {}, number, str(number)), MARTS)
-    assert [build.prefix for build in shown_builds(settings.home)] == ["acme_run_dd_", "acme_run_bb_"]
+        promote_build(settings, spark, PromotedBuild(prefix, {}, number, str(number)), MARTS)
+    assert [build.prefix for build in promoted_builds(settings.home)] == ["acme_run_dd_", "acme_run_bb_"]
     spark.told.clear()
     drop_old_builds(settings, spark, "acme_run_ee_")
-    assert spark.told == [f"drop schema if exists {schema} cascade" for schema in ("acme_run_aa_marts", "acme_run_cc_raw")]
+    assert spark.told == [
+        f"drop schema if exists {schema} cascade" for schema in ("acme_run_aa_marts", "acme_run_cc_raw")
+    ]
 
 
 def test_a_build_may_begin_with_tables_of_its_own() -> None:
     spark: Any = Recorder([], {})
-    copy_marts(spark, ShownBuild("run_aa_", {}, 3, "f"), "run_bb_", {"fct_user_days": "date_day"})
+    copy_marts(spark, PromotedBuild("run_aa_", {}, 3, "f"), "run_bb_", {"fct_user_days": "date_day"})
     assert spark.told == [
         "create schema if not exists run_bb_marts",
         "create table run_bb_marts.fct_user_days like run_aa_marts.fct_user_days",
@@ -484,7 +611,12 @@ def test_a_build_may_begin_with_tables_of_its_own() -> None:
     ]
     spark.told.clear()
     # Tables of Iceberg's as they are shown, whatever has been built in them since.
-    copy_marts(spark, ShownBuild("run_aa_", {"fct_user_days": 7}, 3, "f"), "run_bb_", {"fct_user_days": "date_day"})
+    copy_marts(
+        spark,
+        PromotedBuild("run_aa_", {"fct_user_days": 7}, 3, "f"),
+        "run_bb_",
+        {"fct_user_days": "date_day"},
+    )
     assert spark.told[1:] == [
         "create table run_bb_marts.fct_user_days using iceberg partitioned by (date_day) as"
         " select * from run_aa_marts.fct_user_days version as of 7"
@@ -495,34 +627,48 @@ def test_no_build_stays_that_names_an_erased_person(tmp_path: Path) -> None:
     settings = load_settings(_env_file=None, warehouse_home=tmp_path)
     spark: Any = Recorder(["run_aa_marts", "run_bb_marts", "run_cc_marts", "try_marts"], {})
     erased = "2026-10-05T12:00:00+00:00"
-    for prefix, erased_at in (("old_run_99_", None), ("run_aa_", None), ("run_bb_", None), ("run_cc_", erased)):
-        before = shown_builds(settings.home)
-        show_build(settings, spark, ShownBuild(prefix, {}, 1, prefix, erased_at), MARTS)
-    assert [build.prefix for build in shown_builds(settings.home)] == ["run_cc_"]
+    for prefix, erased_at in (
+        ("old_run_99_", None),
+        ("run_aa_", None),
+        ("run_bb_", None),
+        ("run_cc_", erased),
+    ):
+        before = promoted_builds(settings.home)
+        promote_build(settings, spark, PromotedBuild(prefix, {}, 1, prefix, erased_at), MARTS)
+    assert [build.prefix for build in promoted_builds(settings.home)] == ["run_cc_"]
     assert builds_before_erasure(settings.home, None) == ["run_cc_"]
     assert builds_before_erasure(settings.home, erased) == []
     spark.told.clear()
     drop_old_builds(settings, spark, "run_cc_")
-    assert spark.told == [f"drop schema if exists {schema} cascade" for schema in ("run_aa_marts", "run_bb_marts", "try_marts")]
+    assert spark.told == [
+        f"drop schema if exists {schema} cascade" for schema in ("run_aa_marts", "run_bb_marts", "try_marts")
+    ]
     spark.told.clear()
     # Those that were shown go whatever SPARK_SCHEMA_PREFIX is now.
-    drop_old_builds(settings, spark, "run_cc_", [ShownBuild("old_run_99_", {}, 1, "f"), *before])
+    drop_old_builds(settings, spark, "run_cc_", [PromotedBuild("old_run_99_", {}, 1, "f"), *before])
     assert "drop schema if exists old_run_99_marts cascade" in spark.told
 
 
 def test_a_view_names_the_snapshot_that_was_checked(tmp_path: Path) -> None:
     settings = load_settings(_env_file=None, warehouse_home=tmp_path)
     spark: Any = Recorder([], {"run_aa_marts.dim_users": 7, "run_aa_marts.fct_user_days": 8})
-    build = ShownBuild("run_aa_", snapshots(spark, "run_aa_", ["dim_users", "fct_user_days"]), 3, "f")
+    build = PromotedBuild("run_aa_", snapshots(spark, "run_aa_", ["dim_users", "fct_user_days"]), 3, "f")
     # A build that was killed has changed one of them since.
     spark.snapshots["run_aa_marts.fct_user_days"] = 9
-    show_build(settings, spark, build, MARTS)
-    assert spark.told[-1] == "create or replace view marts.dim_users as select user_id, label from run_aa_marts.dim_users version as of 7"
+    promote_build(settings, spark, build, MARTS)
+    assert (
+        spark.told[-1]
+        == "create or replace view marts.dim_users as select user_id, label from run_aa_marts.dim_users"
+        " version as of 7"
+    )
     spark.told.clear()
     # And another one, which had no row and so no snapshot, has one now.
     spark.snapshots["run_aa_marts.fct_wallet_days"] = 1
     restore(spark, build, ["dim_users", "fct_user_days", "fct_wallet_days"])
     assert spark.told == [
-        "insert overwrite run_aa_marts.fct_user_days select * from run_aa_marts.fct_user_days version as of 8",
+        (
+            "insert overwrite run_aa_marts.fct_user_days select * from run_aa_marts.fct_user_days version as"
+            " of 8"
+        ),
         "delete from run_aa_marts.fct_wallet_days",
     ]

@@ -1,4 +1,6 @@
-"""What a run estimates where the ledger states no cost; the expected values are worked out by hand from the rates beside them."""
+"""What a run estimates where the ledger states no cost; the expected values are worked out by hand from the
+rates beside them.
+"""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -8,8 +10,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.builders import charge, land, ledger_file, prices_file
-from tests.harness import RunResult, run_pipeline
+from tests.support.builders import charge, land, ledger_file, prices_file
+from tests.support.harness import RunResult, run_pipeline
 
 AS_OF = "2026-03-15T12:00:00Z"
 BEFORE, SINCE = "2026-03-02T10:00:00Z", "2026-03-09T10:00:00Z"
@@ -80,14 +82,25 @@ def test_each_currency_has_its_own_rates(home: Path) -> None:
         "pounds": UNKNOWN,
     }
     # What is unknown is not in the sum, and is counted.
-    sums = "select currency, sum(provider_cost), sum(charges_without_cost) from marts.fct_daily_revenue group by 1 order by 1"
-    assert rows(home, sums) == [("eur", Decimal("0.0068"), 1), ("gbp", Decimal(0), 1), ("usd", Decimal("0.0135"), 0)]
+    sums = (
+        "select currency, sum(provider_cost), sum(charges_without_cost) from marts.fct_daily_revenue group by"
+        " 1 order by 1"
+    )
+    assert rows(home, sums) == [
+        ("eur", Decimal("0.0068"), 1),
+        ("gbp", Decimal(0), 1),
+        ("usd", Decimal("0.0135"), 0),
+    ]
     assert rows(home, "select model_id, in_price_book from marts.dim_models") == [("openai/gpt-4o", True)]
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("batches", [[[DOLLARS, EUROS]], [[DOLLARS], [EUROS]]], ids=["at once", "the other way round"])
-def test_rates_that_land_later_change_what_they_would_have_changed_at_once(home: Path, tmp_path: Path, batches: Sequence[Any]) -> None:
+@pytest.mark.parametrize(
+    "batches", [[[DOLLARS, EUROS]], [[DOLLARS], [EUROS]]], ids=["at once", "the other way round"]
+)
+def test_rates_that_land_later_change_what_they_would_have_changed_at_once(
+    home: Path, tmp_path: Path, batches: Sequence[Any]
+) -> None:
     land(tmp_path, [ledger_file("a.jsonl", CHARGES)])
     for files in batches:
         land(tmp_path, files)
@@ -116,7 +129,10 @@ def test_more_cached_tokens_than_prompt_tokens_are_counted_and_the_remedy_is_tol
         "within": estimated("0.037524"),  # 8 × 3 + 100000 × 0.3 + 500 × 15 per million
         "none": estimated("0.006"),  # 1000 × 3 + 200 × 15 per million
     }
-    check = "select actual, passed, severity from ops.invariants where name = 'cached_tokens_are_part_of_prompt_tokens'"
+    check = (
+        "select actual, passed, severity from ops.invariants where name ="
+        " 'cached_tokens_are_part_of_prompt_tokens'"
+    )
     assert rows(tmp_path, check) == [(3, False, "warn")]
     assert "cached_tokens_are_part_of_prompt_tokens (all): expected 0, actual 3." in result.output
     assert "Count cached tokens in prompt_tokens too" in result.output

@@ -1,4 +1,5 @@
-"""A run that is killed at any moment loses nothing, doubles nothing and shows nothing half; the next one goes on.
+"""A run that is killed at any moment loses nothing, doubles nothing and shows nothing half; the next one goes
+on.
 
 `CRASHES` sets how many kills `make soak` tries; each costs some 6 s.
 """
@@ -12,9 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash_drill import AS_OF, STAGES, Drill, Figures, differences, faults_of_readers, left_overs, outcome, undisturbed
-from tests.harness import run_pipeline
-from tests.stripe_server import Options, running
+from tests.support.crash_drill import (
+    AS_OF,
+    STAGES,
+    Drill,
+    Figures,
+    differences,
+    faults_of_readers,
+    left_overs,
+    outcome,
+    undisturbed,
+)
+from tests.support.harness import run_pipeline
+from tests.support.stripe_server import Options, running
 from tests.test_stripe_pull import FROM, KEY, UNTIL, books
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]
@@ -22,7 +33,18 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]
 CRASHES = int(os.environ.get("CRASHES", "100"))
 KILLS_A_COMPARISON = 15
 # The last stages take a whole run to reach.
-WEIGHTS = {"start": 1, "pull": 2, "ingest": 4, "plan": 2, "build": 4, "check": 2, "publish": 4, "export": 3, "catalog": 1, "end": 1}
+WEIGHTS = {
+    "start": 1,
+    "pull": 2,
+    "ingest": 4,
+    "plan": 2,
+    "build": 4,
+    "check": 2,
+    "publish": 4,
+    "export": 3,
+    "catalog": 1,
+    "end": 1,
+}
 
 
 @contextmanager
@@ -88,10 +110,17 @@ def test_hundreds_of_kills_lose_nothing(tmp_path: Path, capsys: pytest.CaptureFi
                     stages = [stage for stage in STAGES if stage != "pull" or pulling]
                     (stage,) = chance.choices(stages, [WEIGHTS[one] for one in stages])
                     # Every seventh is the command from its first instruction on.
-                    kill(drill, stage, chance.uniform(0, STAGES[stage]), warm=chance.random() < 0.85, **pulling)
+                    kill(
+                        drill, stage, chance.uniform(0, STAGES[stage]), warm=chance.random() < 0.85, **pulling
+                    )
                 found += finish_and_compare(drill, tmp_path / f"{home_no}-{comparison}", **pulling)
                 with capsys.disabled():
-                    print(f"\nhome {home_no}, comparison {comparison}\n{figures.table()}", *found, sep="\n", flush=True)
+                    print(
+                        f"\nhome {home_no}, comparison {comparison}\n{figures.table()}",
+                        *found,
+                        sep="\n",
+                        flush=True,
+                    )
                 if figures.kills.total() >= CRASHES:
                     assert found == []
                     return

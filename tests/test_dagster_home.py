@@ -10,11 +10,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ingestion.sample import land_sample
 from orchestration.history import DATABASES
 from orchestration.instance import open_instance
 from paywall_warehouse.home import Home
-from tests.command import COMMAND, command, environment
+from sample_data import land_sample
+from tests.support.command import COMMAND, command, environment
 
 OPEN = """
 import sys
@@ -40,9 +40,17 @@ def versions(home: Home) -> list[int]:
 
 @pytest.mark.slow
 def test_four_that_make_a_home_at_once_make_one_that_works(tmp_path: Path) -> None:
-    """They start at the same moment, six times: without the lock more than one of three homes was broken for good."""
+    """They start at the same moment, six times: without the lock more than one of three homes was broken for
+    good.
+    """
     openers = [
-        subprocess.Popen([sys.executable, "-c", OPEN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", OPEN],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for _ in range(4)
     ]
     try:
@@ -56,7 +64,9 @@ def test_four_that_make_a_home_at_once_make_one_that_works(tmp_path: Path) -> No
                 opener.stdin.write(f"{home.root}\n")
                 opener.stdin.flush()
             answers = [opener.stdout.readline() for opener in openers if opener.stdout is not None]
-            assert answers == ["0\n"] * 4, [opener.communicate()[1] for opener in openers if opener.poll() is not None]
+            assert answers == ["0\n"] * 4, [
+                opener.communicate()[1] for opener in openers if opener.poll() is not None
+            ]
             assert versions(home) == [1, 1, 1]
     finally:
         for opener in openers:
@@ -91,7 +101,9 @@ def test_the_first_commands_on_a_home_may_come_at_once(tmp_path: Path) -> None:
     assert (then.returncode, then.stdout.strip().startswith("Nothing new: ")) == (0, True), then
     land_sample(tmp_path / "alone", date(2026, 11, 1))
     landed = {path.relative_to(home.landing) for path in home.landing.rglob("*") if path.is_file()}
-    assert landed == {path.relative_to(tmp_path / "alone") for path in (tmp_path / "alone").rglob("*") if path.is_file()}
+    assert landed == {
+        path.relative_to(tmp_path / "alone") for path in (tmp_path / "alone").rglob("*") if path.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +117,9 @@ def copied(made: Home, folder: Path) -> Home:
     """A home with Dagster's files of another one."""
     home = Home(folder / "home")
     home.make()
-    for path in (path for path in made.dagster.rglob("*") if path.is_file() and not path.name.startswith(".")):
+    for path in (
+        path for path in made.dagster.rglob("*") if path.is_file() and not path.name.startswith(".")
+    ):
         target = home.dagster / path.relative_to(made.dagster)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
@@ -119,7 +133,9 @@ def refused(home: Home) -> str:
 
 
 @pytest.mark.parametrize("name", DATABASES)
-def test_a_home_that_was_broken_at_its_first_commands_says_so_and_how_to_mend_it(made: Home, tmp_path: Path, name: str) -> None:
+def test_a_home_that_was_broken_at_its_first_commands_says_so_and_how_to_mend_it(
+    made: Home, tmp_path: Path, name: str
+) -> None:
     home = copied(made, tmp_path)
     with closing(sqlite3.connect(home.dagster / name)) as connection, connection:
         connection.execute("delete from alembic_version")

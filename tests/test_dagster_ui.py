@@ -28,12 +28,12 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from orchestration.instance import open_instance
-from orchestration.ui import guarded
+from orchestration.web_ui.server import guarded
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import load_settings
 from paywall_warehouse.web.guard import SECURITY_HEADERS
-from tests.browser import TIMEOUT_MS
-from tests.command import COMMAND, environment
+from tests.support.browser import TIMEOUT_MS
+from tests.support.command import COMMAND, environment
 
 OWN = "http://localhost:3000"
 EVIL = "http://evil.example"
@@ -59,7 +59,9 @@ def instance(workspace: WorkspaceProcessContext) -> dg.DagsterInstance:
     return workspace.instance
 
 
-def opened(workspace: WorkspaceProcessContext, listens_on: str = "127.0.0.1", base: str = OWN, **settings: Any) -> TestClient:
+def opened(
+    workspace: WorkspaceProcessContext, listens_on: str = "127.0.0.1", base: str = OWN, **settings: Any
+) -> TestClient:
     """Dagster's own application behind the door."""
     app = create_app_from_workspace_process_context(workspace)
     door = guarded(load_settings(_env_file=None, **settings), app, listens_on)
@@ -76,7 +78,7 @@ def happened(instance: dg.DagsterInstance) -> bool:
     return any(limit.name == "door" for limit in instance.event_log_storage.get_pool_limits())
 
 
-# ----------------------------------------------------------------------------------------------------- plain requests
+# ---- plain requests
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,9 @@ def happened(instance: dg.DagsterInstance) -> bool:
         {"Content-Type": "application/json; charset=utf-8"},
     ],
 )
-def test_its_own_pages_and_programs_may_change_things(instance: dg.DagsterInstance, client: TestClient, headers: dict[str, str]) -> None:
+def test_its_own_pages_and_programs_may_change_things(
+    instance: dg.DagsterInstance, client: TestClient, headers: dict[str, str]
+) -> None:
     answer = client.post("/graphql", content=json.dumps({"query": MUTATION}), headers=JSON | headers)
     assert answer.json() == {"data": {"setConcurrencyLimit": True}}
     assert happened(instance)
@@ -108,9 +112,15 @@ def test_its_own_pages_and_programs_may_change_things(instance: dg.DagsterInstan
         {"Host": ""},
     ],
 )
-def test_pages_elsewhere_and_other_names_change_nothing(instance: dg.DagsterInstance, client: TestClient, headers: dict[str, str]) -> None:
+def test_pages_elsewhere_and_other_names_change_nothing(
+    instance: dg.DagsterInstance, client: TestClient, headers: dict[str, str]
+) -> None:
     body = json.dumps({"query": MUTATION})
-    for path in ("/graphql", "/report_asset_materialization/raw/ledger_entries", "/report_asset_check/raw/ledger_entries"):
+    for path in (
+        "/graphql",
+        "/report_asset_materialization/raw/ledger_entries",
+        "/report_asset_check/raw/ledger_entries",
+    ):
         assert client.post(path, content=body, headers=JSON | headers).status_code == 403
     assert not happened(instance)
 
@@ -121,15 +131,23 @@ def test_pages_elsewhere_and_other_names_change_nothing(instance: dg.DagsterInst
         {"query": MUTATION},
         [("query", QUERY), ("query", MUTATION)],
         [("query", MUTATION), ("query", QUERY)],
-        {"query": f"query harmless {QUERY} {MUTATION.replace('mutation', 'mutation other')}", "operationName": "other"},
-        {"query": f"query harmless {QUERY} {MUTATION.replace('mutation', 'mutation other')}", "operationName": "harmless"},
+        {
+            "query": f"query harmless {QUERY} {MUTATION.replace('mutation', 'mutation other')}",
+            "operationName": "other",
+        },
+        {
+            "query": f"query harmless {QUERY} {MUTATION.replace('mutation', 'mutation other')}",
+            "operationName": "harmless",
+        },
         {"query": f"# {QUERY}\n{MUTATION}"},
         {"query": 'subscription { pipelineRunLogs(runId: "x") { __typename } }'},
     ],
 )
 @pytest.mark.parametrize("path", ["/graphql", "/%67raphql"])
 @pytest.mark.parametrize("accept", ["*/*", "text/html"])
-def test_reading_changes_nothing(instance: dg.DagsterInstance, client: TestClient, query: Any, path: str, accept: str) -> None:
+def test_reading_changes_nothing(
+    instance: dg.DagsterInstance, client: TestClient, query: Any, path: str, accept: str
+) -> None:
     answer = client.get(f"{path}?{urlencode(query)}", headers={"Accept": accept})
     assert (answer.status_code, answer.text.partition(":")[0]) == (405, "GET reads only")
     assert not happened(instance)
@@ -146,25 +164,43 @@ def test_a_query_may_be_asked_by_get(client: TestClient) -> None:
 
 @pytest.mark.parametrize(
     "content_type",
-    ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain", "text/plain; application/json", "", "x"],
-)  # fmt: skip
-def test_only_json_is_taken_for_a_query(instance: dg.DagsterInstance, client: TestClient, content_type: str) -> None:
-    """Of these content types a page may send any elsewhere without asking, and Dagster takes JSON wherever the name has the word."""
+    [
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "text/plain",
+        "text/plain; application/json",
+        "",
+        "x",
+    ],
+)
+def test_only_json_is_taken_for_a_query(
+    instance: dg.DagsterInstance, client: TestClient, content_type: str
+) -> None:
+    """Of these content types a page may send any elsewhere without asking, and Dagster takes JSON wherever
+    the name has the word.
+    """
     headers = {"Content-Type": content_type} if content_type else {}
-    for path, body in (("/graphql", json.dumps({"query": MUTATION})), (f"/graphql?{urlencode({'query': MUTATION})}", "")):
+    for path, body in (
+        ("/graphql", json.dumps({"query": MUTATION})),
+        (f"/graphql?{urlencode({'query': MUTATION})}", ""),
+    ):
         assert client.post(path, content=body, headers=headers).status_code == 415
     assert not happened(instance)
 
 
 def test_several_queries_in_one_request_are_refused(instance: dg.DagsterInstance, client: TestClient) -> None:
-    answer = client.post("/graphql", content=f" {json.dumps([{'query': QUERY}, {'query': MUTATION}])}", headers=JSON)
+    answer = client.post(
+        "/graphql", content=f" {json.dumps([{'query': QUERY}, {'query': MUTATION}])}", headers=JSON
+    )
     assert (answer.status_code, answer.text) == (400, "Send one query a request, as a JSON object.\n")
     assert not happened(instance)
 
 
 def websocket_opens(client: TestClient, **headers: str) -> bool:
     try:
-        with client.websocket_connect(f"ws://{client.base_url.netloc.decode()}/graphql", ["graphql-ws"], headers=headers) as websocket:
+        with client.websocket_connect(
+            f"ws://{client.base_url.netloc.decode()}/graphql", ["graphql-ws"], headers=headers
+        ) as websocket:
             websocket.send_json({"type": "connection_init"})
             return bool(websocket.receive_json() == {"type": "connection_ack"})
     except WebSocketDisconnect:
@@ -174,13 +210,22 @@ def websocket_opens(client: TestClient, **headers: str) -> bool:
 def test_the_websocket_is_for_its_own_pages_and_for_programs(client: TestClient) -> None:
     assert websocket_opens(client)
     assert websocket_opens(client, Origin=OWN)
-    for headers in ({"Origin": EVIL}, {"Origin": "null"}, {"Origin": "http://localhost:9999"}, {"Host": "evil.example"}):
+    for headers in (
+        {"Origin": EVIL},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:9999"},
+        {"Host": "evil.example"},
+    ):
         assert not websocket_opens(client, **headers)
 
 
 def test_it_answers_to_its_own_names_and_to_those_that_are_stated(workspace: WorkspaceProcessContext) -> None:
     def status(listens_on: str, host: str, **settings: Any) -> int:
-        return opened(workspace, listens_on, f"http://{host}", **settings).get("/graphql", params={"query": QUERY}).status_code
+        return (
+            opened(workspace, listens_on, f"http://{host}", **settings)
+            .get("/graphql", params={"query": QUERY})
+            .status_code
+        )
 
     for host in ("localhost:3000", "127.0.0.1:3000", "[::1]:3000"):
         assert status("127.0.0.1", host) == 200
@@ -191,7 +236,10 @@ def test_it_answers_to_its_own_names_and_to_those_that_are_stated(workspace: Wor
 
 
 def test_every_answer_has_the_security_headers(client: TestClient) -> None:
-    for answer in (client.get("/graphql", params={"query": QUERY}), client.get("/x", headers={"Host": "evil.example"})):
+    for answer in (
+        client.get("/graphql", params={"query": QUERY}),
+        client.get("/x", headers={"Host": "evil.example"}),
+    ):
         assert {name: answer.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
     # Dagster's own page has rules of its own for scripts, and no frame shows it.
     page = client.get("/runs")
@@ -199,7 +247,7 @@ def test_every_answer_has_the_security_headers(client: TestClient) -> None:
     assert "nonce-" in page.headers["content-security-policy"]
 
 
-# ------------------------------------------------------------------------------------------------------- the command
+# ---- the command
 
 
 class Ui:
@@ -214,16 +262,22 @@ class Ui:
 
     def ask(self, query: str) -> Any:
         """The answer to a query, once the server has started."""
-        request = urllib.request.Request(f"{self.address}/graphql", json.dumps({"query": query}).encode(), JSON)
+        request = urllib.request.Request(
+            f"{self.address}/graphql", json.dumps({"query": query}).encode(), JSON
+        )
         with urllib.request.urlopen(request, timeout=180) as answer:
             return json.load(answer)["data"]
 
     def last_run(self) -> dict[str, str]:
-        results = self.ask("{ runsOrError(limit: 1) { ... on Runs { results { runId status } } } }")["runsOrError"]["results"]
+        results = self.ask("{ runsOrError(limit: 1) { ... on Runs { results { runId status } } } }")[
+            "runsOrError"
+        ]["results"]
         return dict(results[0]) if results else {}
 
     def has_limit(self) -> bool:
-        limits = self.ask("{ instance { concurrencyLimits { concurrencyKey } } }")["instance"]["concurrencyLimits"]
+        limits = self.ask("{ instance { concurrencyLimits { concurrencyKey } } }")["instance"][
+            "concurrencyLimits"
+        ]
         return any(limit["concurrencyKey"] == "door" for limit in limits)
 
     def end(self, by: signal.Signals) -> tuple[int, list[psutil.Process]]:
@@ -252,7 +306,11 @@ def serving_ui(home: Path, cwd: Path, *arguments: str) -> Iterator[Ui]:
         )
     try:
         deadline = time.monotonic() + 120
-        while not (lines := [line for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("http://")]):
+        while not (
+            lines := [
+                line for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("http://")
+            ]
+        ):
             assert process.poll() is None, log.read_text(encoding="utf-8")
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -325,12 +383,21 @@ def test_the_ui_works_in_a_browser_and_no_page_elsewhere_operates_it(
         page = browser.new_page(viewport={"width": 1600, "height": 1000})
         page.set_default_timeout(2 * TIMEOUT_MS)
         complaints: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on(
-            "request", lambda request: None if request.url.startswith((ui.address, "data:", "blob:")) else complaints.append(request.url)
+            "console", lambda message: complaints.append(message.text) if message.type == "error" else None
+        )
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith((ui.address, "data:", "blob:"))
+                else complaints.append(request.url)
+            ),
         )
         received: list[str] = []
-        page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: received.append(str(frame))))
+        page.on(
+            "websocket", lambda socket: socket.on("framereceived", lambda frame: received.append(str(frame)))
+        )
 
         page.goto(f"{ui.address}/asset-groups")
         page.get_by_text("published").first.wait_for()
@@ -378,10 +445,11 @@ def test_ctrl_c_ends_it_also_while_it_starts(tmp_path: Path) -> None:
 
 LEAVES_CHILDREN = """
 import subprocess, sys
-from orchestration import children
+from orchestration.web_ui import children
 
 children.END_SECONDS = 1
-stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
+stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready',
+    flush=True); time.sleep(60)"
 with children.no_child_survives():
     obedient = subprocess.Popen(["sleep", "60"])
     other = subprocess.Popen([sys.executable, "-c", stubborn], stdout=subprocess.PIPE)
@@ -392,7 +460,9 @@ with children.no_child_survives():
 
 
 def test_an_interrupted_command_leaves_no_child_behind_not_even_one_that_ignores_sigterm() -> None:
-    ended = subprocess.run([sys.executable, "-c", LEAVES_CHILDREN], check=False, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-c", LEAVES_CHILDREN], check=False, capture_output=True, text=True, timeout=60
+    )
     assert "KeyboardInterrupt" in ended.stderr
     children = [int(number) for number in ended.stdout.split()]
     assert len(children) == 2
@@ -403,7 +473,9 @@ def test_an_interrupted_command_leaves_no_child_behind_not_even_one_that_ignores
 def test_where_the_daemon_ends_the_command_says_so(tmp_path: Path) -> None:
     with serving_ui(tmp_path / "home", tmp_path) as ui:
         ui.ask(QUERY)
-        [daemon] = [one for one in psutil.Process(ui.process.pid).children() if "dagster._daemon" in one.cmdline()]
+        [daemon] = [
+            one for one in psutil.Process(ui.process.pid).children() if "dagster._daemon" in one.cmdline()
+        ]
         daemon.kill()
         assert ui.process.wait(90) == 1
     assert "ended by itself" in (tmp_path / "ui.log").read_text(encoding="utf-8")
@@ -414,7 +486,11 @@ def test_a_port_that_is_taken_is_named_before_anything_starts(tmp_path: Path) ->
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(
-            [COMMAND, "ui", "--port", str(port)], env=environment(tmp_path / "home"), capture_output=True, text=True, check=False
+            [COMMAND, "ui", "--port", str(port)],
+            env=environment(tmp_path / "home"),
+            capture_output=True,
+            text=True,
+            check=False,
         )
     assert done.returncode == 2
     assert done.stderr.startswith(f"http://127.0.0.1:{port} cannot be listened on: Address already in use")

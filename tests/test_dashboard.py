@@ -16,25 +16,36 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext
 
 from dashboard.error_words import CODES, KINDS
-from tests.browser import HEIGHT, WIDTH, Screen, published_alone, serving
-from tests.command import command
-from tests.shared import in_soak
+from tests.support.browser import HEIGHT, WIDTH, Screen, published_alone, serving
+from tests.support.command import command
+from tests.support.shared import in_soak
 
 pytestmark = pytest.mark.slow
 
 Sql = Callable[..., list[tuple[Any, ...]]]
 PERIODS = {
-    "today": "Today", "yesterday": "Yesterday", "last_7_days": "Last 7 days", "last_30_days": "Last 30 days",
-    "last_90_days": "Last 90 days", "month_to_date": "Month to date", "previous_month": "Previous month", "all_time": "All time",
-}  # fmt: skip
+    "today": "Today",
+    "yesterday": "Yesterday",
+    "last_7_days": "Last 7 days",
+    "last_30_days": "Last 30 days",
+    "last_90_days": "Last 90 days",
+    "month_to_date": "Month to date",
+    "previous_month": "Previous month",
+    "all_time": "All time",
+}
 NOTHING = "–"
-LINKS = {"AUTHORIZATION_LINK": "https://pay.example/{paywall_id}?for={user_id}", "TOP_UP_LINK": "https://pay.example/top-up?user={user_id}"}
+LINKS = {
+    "AUTHORIZATION_LINK": "https://pay.example/{paywall_id}?for={user_id}",
+    "TOP_UP_LINK": "https://pay.example/top-up?user={user_id}",
+}
 OCTOBER = "period=Custom+days&days=2026-10-01&days=2026-10-10"
 IN_OCTOBER = "entry_date between '2026-10-01' and '2026-10-10'"
 
 
 @pytest.fixture(scope="module")
-def home(first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(
+    first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     return published_alone(first_run[0], tmp_path_factory.mktemp("dashboard") / "home")
 
 
@@ -60,7 +71,7 @@ def sql(home: Path) -> Iterator[Sql]:
         yield lambda query, *values: connection.execute(query, values).fetchall()
 
 
-# ----------------------------------------------------------------------------------- words, as a person expects them
+# ---- words, as a person expects them
 
 
 def money(amount: Decimal | None) -> str:
@@ -74,7 +85,13 @@ def money(amount: Decimal | None) -> str:
 def share(ratio: float | None) -> str:
     if ratio is None:
         return NOTHING
-    return "< 0.1 %" if 0 < ratio < 0.0005 else "> 99.9 %" if 0.9995 <= ratio < 1 else f"{ratio * 100:,.1f} %".replace("-", "−")
+    return (
+        "< 0.1 %"
+        if 0 < ratio < 0.0005
+        else "> 99.9 %"
+        if 0.9995 <= ratio < 1
+        else f"{ratio * 100:,.1f} %".replace("-", "−")
+    )
 
 
 def average(ratio: float | None) -> str:
@@ -90,37 +107,68 @@ def count(number: int | None) -> str:
 
 
 def text(value: Any) -> str:
-    return NOTHING if value is None else f"{value:%Y-%m-%d %H:%M:%S}" if hasattr(value, "hour") else str(value)
+    return (
+        NOTHING if value is None else f"{value:%Y-%m-%d %H:%M:%S}" if hasattr(value, "hour") else str(value)
+    )
 
 
 def column(rows: list[dict[str, str]], name: str) -> list[str]:
     return [row[name] for row in rows]
 
 
-# ------------------------------------------------------------------------------------------------------- every page
+# ---- every page
 
 
 # For every change that page which no other test opens.
 @pytest.mark.parametrize(
     "page",
-    ["users?view=Top+spenders+of+the+period", *in_soak("", "models", "cohorts", "users", "ledger", "reconciliation", "runs")],
+    [
+        "users?view=Top+spenders+of+the+period",
+        *in_soak("", "models", "cohorts", "users", "ledger", "reconciliation", "runs"),
+    ],
 )
 def test_a_page_comes_up(screen: Screen, page: str) -> None:
     screen.open(page)
     assert "Last 30 days" in screen.page.get_by_label("Period", exact=True).input_value()
-    assert re.search(r"2026-10-03 to 2026-11-01 \(30 days\) · USD · compared with 2026-09-03 to 2026-10-02 · times in UTC", screen.text)
+    assert re.search(
+        r"2026-10-03 to 2026-11-01 \(30 days\) · USD · compared with 2026-09-03 to 2026-10-02 · times in UTC",
+        screen.text,
+    )
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("page", ["", "ledger", "models", "cohorts", "users", "reconciliation", "runs", "user", "entry", "case"])
+@pytest.mark.parametrize(
+    "page", ["", "ledger", "models", "cohorts", "users", "reconciliation", "runs", "user", "entry", "case"]
+)
 def test_nonsense_in_an_address_gives_a_page(screen: Screen, page: str) -> None:
-    words = ("period=xyz", "days=foo", "currency=QQQ", "page=-5", "sort=zzz", "desc=perhaps", "compare=2", "model=%F0%9F%A6%84", "by=eon")
-    more = ("user=%22%27", "entry=%00", "case=..%2F", "status=%5B", "q=%25", "id=", "view=none", "number=pi", "case_page=1e9", "reason=x")
+    words = (
+        "period=xyz",
+        "days=foo",
+        "currency=QQQ",
+        "page=-5",
+        "sort=zzz",
+        "desc=perhaps",
+        "compare=2",
+        "model=%F0%9F%A6%84",
+        "by=eon",
+    )
+    more = (
+        "user=%22%27",
+        "entry=%00",
+        "case=..%2F",
+        "status=%5B",
+        "q=%25",
+        "id=",
+        "view=none",
+        "number=pi",
+        "case_page=1e9",
+        "reason=x",
+    )
     screen.open(f"{page}?{'&'.join((*words, *more))}")
     assert "2026-10-03 to 2026-11-01 (30 days) · USD" in screen.text
 
 
-# --------------------------------------------------------------------------------------------------------- overview
+# ---- overview
 
 
 @pytest.mark.parametrize("currency", ["usd", *in_soak("eur")])
@@ -132,10 +180,12 @@ def test_the_overview_is_the_period_table(screen: Screen, sql: Sql, currency: st
         tiles = screen.tiles()
         [(revenue, cost, profit, margin, payers, new, arpu, deposits, *before)] = sql(
             """select revenue, provider_cost, profit, margin, active_payers, new_payers, arpu, deposits,
-                previous_revenue, previous_provider_cost, previous_profit, previous_active_payers, previous_arpu
+                previous_revenue, previous_provider_cost, previous_profit, previous_active_payers,
+                    previous_arpu
             from marts.fct_period_kpis where period = ? and currency = ?""",
-            period, currency,
-        )  # fmt: skip
+            period,
+            currency,
+        )
         code = currency.upper()
         assert {label: tile.value for label, tile in tiles.items() if not re.match("On |Of it", label)} == {
             "Revenue": f"{money(revenue)} {code}",
@@ -150,7 +200,10 @@ def test_the_overview_is_the_period_table(screen: Screen, sql: Sql, currency: st
         if period == "all_time":
             assert not [tile for tile in tiles.values() if tile.before or tile.change]
             continue
-        words = [f"{money(amount)} {code}" for amount in before[:3]] + [count(before[3]), f"{average(before[4])} {code}"]
+        words = [f"{money(amount)} {code}" for amount in before[:3]] + [
+            count(before[3]),
+            f"{average(before[4])} {code}",
+        ]
         names = ("Revenue", "Provider cost", "Profit", "Active payers", "ARPU")
         assert [tiles[name].before for name in names] == [f"before: {word}" for word in words], period
         changed = (revenue - before[0]) / before[0] * 100
@@ -168,14 +221,18 @@ def test_without_comparison_there_is_none(screen: Screen) -> None:
 
 @pytest.mark.soak
 @pytest.mark.parametrize(("by", "step"), [("week", "week"), *in_soak(("", "day"), ("month", "month"))])
-def test_the_chart_of_the_overview_stands_below_it_in_numbers(screen: Screen, sql: Sql, by: str, step: str) -> None:
+def test_the_chart_of_the_overview_stands_below_it_in_numbers(
+    screen: Screen, sql: Sql, by: str, step: str
+) -> None:
     screen.open(f"?period=Last+90+days{by and f'&by={by}'}")
     screen.expand("Numbers of the chart")
     shown = screen.table(f"Numbers by {step}")
     expected = sql(
-        f"""select date_trunc('{step}', date_day) as starts_on, sum(revenue), sum(refunds), sum(provider_cost), sum(platform_fees),
+        f"""select date_trunc('{step}', date_day) as starts_on, sum(revenue), sum(refunds),
+            sum(provider_cost), sum(platform_fees),
             sum(profit), sum(charges), sum(total_tokens)
-        from marts.fct_daily_revenue where currency = 'usd' and date_day between '2026-08-04' and '2026-11-01' group by 1 order by 1"""
+        from marts.fct_daily_revenue where currency = 'usd' and date_day between '2026-08-04'
+            and '2026-11-01' group by 1 order by 1"""
     )
     assert [list(row.values()) for row in shown] == [
         [str(starts_on)[:10], *map(money, amounts), *(count(int(number)) for number in counts)]
@@ -186,11 +243,9 @@ def test_the_chart_of_the_overview_stands_below_it_in_numbers(screen: Screen, sq
 @pytest.mark.soak
 def test_what_is_owed_is_the_sum_of_the_wallets(screen: Screen, sql: Sql) -> None:
     screen.open(f"?{OCTOBER}")
-    [(owed, overdrawn)] = sql(
-        """select sum(balance), sum(balance) filter (where balance < 0) from (
+    [(owed, overdrawn)] = sql("""select sum(balance), sum(balance) filter (where balance < 0) from (
             select sum(balance_effect) as balance from marts.fct_ledger_entries
-            where currency = 'usd' and entry_date <= '2026-10-10' group by user_id, paywall_id)"""
-    )
+            where currency = 'usd' and entry_date <= '2026-10-10' group by user_id, paywall_id)""")
     assert (screen.tiles()["On 2026-10-10"].value, screen.tiles()["Of it overdrawn"].value) == (
         f"{money(owed)} USD",
         f"{money(overdrawn)} USD",
@@ -204,16 +259,20 @@ FILTERED = {
     "type=charge": "entry_type = 'charge'",
     "status=connected&band=low": f"user_id in ({USERS} and status = 'connected' and balance_band = 'low')",
     "payer=new&model=unknown": f"user_id in ({USERS} and payer_type = 'new') and model_id = 'unknown'",
-}  # fmt: skip
+}
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize(("parameters", "where"), FILTERED.items())
-def test_filters_leave_the_entries_that_they_name(screen: Screen, sql: Sql, parameters: str, where: str) -> None:
+def test_filters_leave_the_entries_that_they_name(
+    screen: Screen, sql: Sql, parameters: str, where: str
+) -> None:
     screen.open(f"?{OCTOBER}&{parameters}")
     [(revenue, cost, payers, deposits)] = sql(
-        f"""select coalesce(sum(revenue), 0), coalesce(sum(provider_cost), 0), count(distinct user_id) filter (where revenue > 0),
-            coalesce(sum(amount) filter (where entry_type = 'deposit' and status = 'settled' and funding <> 'promo'), 0)
+        f"""select coalesce(sum(revenue), 0), coalesce(sum(provider_cost), 0),
+            count(distinct user_id) filter (where revenue > 0),
+            coalesce(sum(amount) filter (where entry_type = 'deposit' and status = 'settled'
+                and funding <> 'promo'), 0)
         from marts.fct_ledger_entries where currency = 'usd' and {IN_OCTOBER} and {where}"""
     )
     tiles = screen.tiles()
@@ -230,15 +289,19 @@ def test_what_is_clicked_stands_in_the_address_and_the_address_shows_it_anew(
     screen.choose("Currency", "EUR")
     screen.expand("More filters")
     screen.choose("Paywall", "pw_assistant_eu")
-    [(model, revenue), *_] = sql(
-        """select model_id, sum(revenue) as revenue from marts.fct_ledger_entries
-        where currency = 'eur' and entry_date between '2026-08-04' and '2026-11-01' and paywall_id = 'pw_assistant_eu'
-        group by model_id order by revenue desc nulls last"""
-    )
+    [(model, revenue), *_] = sql("""select model_id, sum(revenue) as revenue from marts.fct_ledger_entries
+        where currency = 'eur' and entry_date between '2026-08-04' and '2026-11-01'
+            and paywall_id = 'pw_assistant_eu'
+        group by model_id order by revenue desc nulls last""")
     screen.choose("Model", model)
     tiles = screen.tiles()
     assert tiles["Revenue"].value == f"{money(revenue)} EUR"
-    parameters = {"period=Last+90+days", "currency=EUR", "paywall=pw_assistant_eu", f"model={quote(model, safe='')}"}
+    parameters = {
+        "period=Last+90+days",
+        "currency=EUR",
+        "paywall=pw_assistant_eu",
+        f"model={quote(model, safe='')}",
+    }
     assert set(screen.address.removeprefix("?").split("&")) == parameters
     elsewhere = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
     assert Screen(elsewhere, address).open(screen.address).tiles() == tiles
@@ -264,19 +327,32 @@ def test_filters_are_reached_and_changed_with_the_keyboard(screen: Screen, sql: 
     chosen = screen.page.get_by_label("Period", exact=True).input_value()
     period = next(name for name, label in PERIODS.items() if label == chosen)
     assert period != "last_30_days"
-    [(revenue,)] = sql("select revenue from marts.fct_period_kpis where period = ? and currency = 'usd'", period)
+    [(revenue,)] = sql(
+        "select revenue from marts.fct_period_kpis where period = ? and currency = 'usd'", period
+    )
     assert screen.tiles()["Revenue"].value == f"{money(revenue)} USD"
 
 
-# --------------------------------------------------------------------------------------------------- models, cohorts
+# ---- models, cohorts
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize(("period", "label"), [("all_time", "period=All+time&currency=EUR"), ("last_30_days", "")])
+@pytest.mark.parametrize(
+    ("period", "label"), [("all_time", "period=All+time&currency=EUR"), ("last_30_days", "")]
+)
 def test_models_are_the_models_view(screen: Screen, sql: Sql, period: str, label: str) -> None:
     code = "EUR" if "EUR" in label else "USD"
     screen.open(f"models?{label}")
-    names = ("Model", f"Revenue ({code})", f"Provider cost ({code})", f"Profit ({code})", "Margin", "Share of revenue", "Charges", "Tokens")
+    names = (
+        "Model",
+        f"Revenue ({code})",
+        f"Provider cost ({code})",
+        f"Profit ({code})",
+        "Margin",
+        "Share of revenue",
+        "Charges",
+        "Tokens",
+    )
     assert [[row[name] for name in names] for row in screen.table("Usage by model")] == [
         [model, *map(money, amounts), share(margin), share(of_all), count(charges), count(tokens)]
         for model, *amounts, margin, of_all, charges, tokens in sql(
@@ -292,7 +368,11 @@ def test_a_model_leads_to_its_ledger_and_back(screen: Screen, sql: Sql) -> None:
     screen.open(f"models?{OCTOBER}&model=openai%2Fgpt-4.1&model=google%2Fgemini-2.5-flash")
     first = screen.table("Usage by model")[0]["Model"]
     screen.open_row("Usage by model")
-    [(entries,)] = sql(f"select count(*) from marts.fct_ledger_entries where currency = 'usd' and {IN_OCTOBER} and model_id = ?", first)
+    [(entries,)] = sql(
+        f"select count(*) from marts.fct_ledger_entries where currency = 'usd' and {IN_OCTOBER} and"
+        " model_id = ?",
+        first,
+    )
     assert f"of {entries:,}\n" in screen.text
     assert set(column(screen.table("Ledger entries"), "Model")) == {first}
     screen.back()
@@ -305,17 +385,28 @@ def test_cohorts_are_the_cohort_table(screen: Screen, sql: Sql) -> None:
     screen.expand("Numbers")
     shown = screen.table("Cohorts")
     assert [list(row.values()) for row in shown] == [
-        [f"{month:%Y-%m}", str(since), count(size), count(payers), share(rate), money(revenue), average(each), money(all_in), money(profit),
-         "yes" if complete else "not yet"]
+        [
+            f"{month:%Y-%m}",
+            str(since),
+            count(size),
+            count(payers),
+            share(rate),
+            money(revenue),
+            average(each),
+            money(all_in),
+            money(profit),
+            "yes" if complete else "not yet",
+        ]
         for month, since, size, payers, rate, revenue, each, all_in, profit, complete in sql(
-            """select cohort_month, months_since, cohort_size, active_payers, retention_rate, revenue, revenue_per_user, cumulative_revenue,
+            """select cohort_month, months_since, cohort_size, active_payers, retention_rate, revenue,
+                revenue_per_user, cumulative_revenue,
                 cumulative_profit, is_complete
             from marts.fct_cohorts where currency = 'usd' order by cohort_month, months_since"""
         )
-    ]  # fmt: skip
+    ]
 
 
-# ------------------------------------------------------------------------------------------------------------ users
+# ---- users
 
 
 def test_users_are_searched_sorted_and_paged(screen: Screen, sql: Sql) -> None:
@@ -332,7 +423,10 @@ def test_users_are_searched_sorted_and_paged(screen: Screen, sql: Sql) -> None:
     screen.change(lambda: step(screen))
     assert column(screen.table("Users"), "User") == expected("total_spend desc", 50)
     screen.sort_by("Users", "Balance (USD)")
-    assert (column(screen.table("Users"), "User"), "page=" in screen.address) == (expected("balance desc"), False)
+    assert (column(screen.table("Users"), "User"), "page=" in screen.address) == (
+        expected("balance desc"),
+        False,
+    )
     screen.sort_by("Users", "Balance (USD)")
     assert column(screen.table("Users"), "User") == expected("balance asc")
     screen.sort_by_first("Users")
@@ -343,9 +437,15 @@ def test_users_are_searched_sorted_and_paged(screen: Screen, sql: Sql) -> None:
     [(spend, balance, charges, errors, active)] = sql(
         "select total_spend, balance, charges, errors_30d, last_activity_at from marts.rpt_users where user_id = ? and currency = 'usd'",
         found[0]["User"],
-    )  # fmt: skip
+    )
     names = ("Total spend (USD)", "Balance (USD)", "Charges", "Errors (30 days)", "Last activity (UTC)")
-    assert [found[0][name] for name in names] == [money(spend), money(balance), count(charges), count(errors), text(active)]
+    assert [found[0][name] for name in names] == [
+        money(spend),
+        money(balance),
+        count(charges),
+        count(errors),
+        text(active),
+    ]
     screen.open_row("Users", 1)
     assert screen.codes[0] == found[1]["User"]
     screen.back()
@@ -365,9 +465,12 @@ def test_top_spenders(screen: Screen, sql: Sql) -> None:
     assert [[row["User"], row["Revenue (USD)"], row["Provider cost (USD)"]] for row in shown] == [
         [user, money(revenue), money(cost)]
         for user, revenue, cost in sql(
-            f"""select user_id, sum(revenue) as revenue, sum(coalesce(provider_cost, 0)) from marts.fct_ledger_entries
-            where currency = 'usd' and paywall_id = 'pw_codepilot' and {IN_OCTOBER} and entry_type = 'charge' group by user_id
-            having count(*) filter (where status = 'settled') > 0 or sum(provider_cost) > 0 order by revenue desc, user_id limit 50"""
+            f"""select user_id, sum(revenue) as revenue, sum(coalesce(provider_cost, 0))
+                from marts.fct_ledger_entries
+            where currency = 'usd' and paywall_id = 'pw_codepilot' and {IN_OCTOBER} and entry_type = 'charge'
+                group by user_id
+            having count(*) filter (where status = 'settled') > 0 or sum(provider_cost) > 0
+                order by revenue desc, user_id limit 50"""
         )
     ]
 
@@ -377,18 +480,27 @@ def test_a_user_with_balances_ledger_errors_and_links(screen: Screen, sql: Sql) 
     user = "usr_0d46efc8"
     screen.open(f"user?user={user}&period=All+time")
     wallets = sql(
-        "select paywall_id, currency, sum(balance_effect) from marts.fct_ledger_entries where user_id = ? group by all order by 2, 1", user
+        "select paywall_id, currency, sum(balance_effect) from marts.fct_ledger_entries where user_id = ?"
+        " group by all order by 2, 1",
+        user,
     )
     tiles = screen.tiles()
-    [(spend, balance)] = sql("select total_spend, balance from marts.rpt_users where user_id = ? and currency = 'usd'", user)
-    assert (tiles["Total spend"].value, tiles["Balance"].value) == (f"{money(spend)} USD", f"{money(balance)} USD")
+    [(spend, balance)] = sql(
+        "select total_spend, balance from marts.rpt_users where user_id = ? and currency = 'usd'", user
+    )
+    assert (tiles["Total spend"].value, tiles["Balance"].value) == (
+        f"{money(spend)} USD",
+        f"{money(balance)} USD",
+    )
     assert [list(row.values())[:3] for row in screen.table("Wallets")] == [
         [paywall, money(amount), code] for paywall, code, amount in wallets
     ]
     paywalls = [paywall for paywall, _, _ in wallets]
     assert screen.codes == [
-        user, *(f"https://pay.example/{paywall}?for={user}" for paywall in paywalls), f"https://pay.example/top-up?user={user}",
-    ]  # fmt: skip
+        user,
+        *(f"https://pay.example/{paywall}?for={user}" for paywall in paywalls),
+        f"https://pay.example/top-up?user={user}",
+    ]
     assert screen.copied("Copy the id") == user
     assert screen.copied("Copy top-up link") == f"https://pay.example/top-up?user={user}"
     screen.expand("Numbers of the chart")
@@ -405,24 +517,25 @@ def test_a_user_with_balances_ledger_errors_and_links(screen: Screen, sql: Sql) 
         order by occurred_at desc, event_id limit 20""",
         user,
     )  # fmt: skip
-    assert [(row["Event"], row["Code"], row["Time (UTC)"], row["What it means"]) for row in screen.table("Recent errors")] == [
-        (kind, code, text(at), CODES.get(code) or KINDS[kind]) for kind, code, at in errors
-    ]
-    [(entries,)] = sql("select count(*) from marts.fct_ledger_entries where user_id = ? and currency = 'usd'", user)
+    assert [
+        (row["Event"], row["Code"], row["Time (UTC)"], row["What it means"])
+        for row in screen.table("Recent errors")
+    ] == [(kind, code, text(at), CODES.get(code) or KINDS[kind]) for kind, code, at in errors]
+    [(entries,)] = sql(
+        "select count(*) from marts.fct_ledger_entries where user_id = ? and currency = 'usd'", user
+    )
     assert f"1 to {min(entries, 50)} of {entries:,}\n" in screen.text
 
 
-# ----------------------------------------------------------------------------------------------------------- ledger
+# ---- ledger
 
 
 @pytest.mark.soak
 def test_over_all_pages_every_entry_stands_once(screen: Screen, sql: Sql) -> None:
     screen.open("ledger?period=Last+7+days&type=charge&model=openai%2Fgpt-4.1&sort=Status")
-    [(entries,)] = sql(
-        """select list(entry_id order by status desc, entry_id) from marts.fct_ledger_entries
+    [(entries,)] = sql("""select list(entry_id order by status desc, entry_id) from marts.fct_ledger_entries
         where currency = 'usd' and entry_date between '2026-10-26' and '2026-11-01' and entry_type = 'charge'
-            and model_id = 'openai/gpt-4.1'"""
-    )
+            and model_id = 'openai/gpt-4.1'""")
     shown = column(screen.table("Ledger entries"), "Entry")
     while len(shown) < len(entries):
         screen.change(lambda: step(screen))
@@ -436,24 +549,31 @@ def test_the_ledger_is_sorted_by_amounts_not_by_their_texts(screen: Screen, sql:
     screen.open(f"ledger?{OCTOBER}")
     screen.sort_by("Ledger entries", "Amount")
     amounts = sql(
-        f"""select entry_id, amount, provider_cost, occurred_at from marts.fct_ledger_entries where currency = 'usd' and {IN_OCTOBER}
+        f"""select entry_id, amount, provider_cost, occurred_at from marts.fct_ledger_entries
+            where currency = 'usd' and {IN_OCTOBER}
         order by amount desc, entry_id limit 50"""
     )
-    assert [[row[name] for name in ("Entry", "Amount", "Provider cost", "Time (UTC)")] for row in screen.table("Ledger entries")] == [
-        [entry, money(amount), money(cost), text(at)] for entry, amount, cost, at in amounts
-    ]
+    assert [
+        [row[name] for name in ("Entry", "Amount", "Provider cost", "Time (UTC)")]
+        for row in screen.table("Ledger entries")
+    ] == [[entry, money(amount), money(cost), text(at)] for entry, amount, cost, at in amounts]
 
 
 def test_an_entry_with_all_that_it_hangs_together_with(screen: Screen, sql: Sql) -> None:
     [(entry, amount, user, request, at)] = sql(
         """select entry_id, amount, user_id, request_id, occurred_at from marts.fct_ledger_entries
-        where entry_type = 'charge' and metadata like '%token_markup%' and request_id is not null and currency = 'usd'
+        where entry_type = 'charge' and metadata like '%token_markup%' and request_id is not null
+            and currency = 'usd'
             and entry_id in (select related_entry_id from marts.fct_ledger_entries)
         order by entry_id limit 1"""
     )
     screen.open(f"entry?entry={entry}&period=All+time")
     fields = {row["Field"]: row["Value"] for row in screen.table("Fields of the entry")}
-    assert (fields["amount"], fields["user_id"], fields["occurred_at"]) == (f"{money(amount)} USD", user, f"{text(at)} UTC")
+    assert (fields["amount"], fields["user_id"], fields["occurred_at"]) == (
+        f"{money(amount)} USD",
+        user,
+        f"{text(at)} UTC",
+    )
     assert screen.codes[0] == entry
     assert '"pricing_rule": "token_markup"' in screen.codes[1]
     connected = screen.table("Connected entries")
@@ -475,7 +595,8 @@ def test_an_entry_with_all_that_it_hangs_together_with(screen: Screen, sql: Sql)
 def test_an_id_is_found_in_any_period(screen: Screen, sql: Sql) -> None:
     [(payment, entry, case)] = sql(
         """select payment_intent_id, entry_id, case_id from marts.fct_ledger_entries
-        join (select case_id, unnest(deposit_entry_ids) as entry_id from marts.fct_reconciliation) using (entry_id)
+        join (select case_id, unnest(deposit_entry_ids) as entry_id
+            from marts.fct_reconciliation) using (entry_id)
         where entry_date < '2026-08-01' and payment_intent_id is not null order by entry_id limit 1"""
     )
     screen.open("ledger")
@@ -498,13 +619,24 @@ def test_a_download_is_what_the_command_exports(screen: Screen, home: Path) -> N
     assert started.value.suggested_filename == "ledger-2026-10-01-to-2026-10-10-usd.csv"
     conditions = ["currency=usd", "status=settled", "entry_type in refund,deposit"]
     arguments = [word for condition in conditions for word in ("--where", condition)]
-    done = command(home, "export", "ledger", "--columns", "amount,entry_id", "--from", "2026-10-01", "--to", "2026-10-11", *arguments)
+    done = command(
+        home,
+        "export",
+        "ledger",
+        "--columns",
+        "amount,entry_id",
+        "--from",
+        "2026-10-01",
+        "--to",
+        "2026-10-11",
+        *arguments,
+    )
     assert done.returncode == 0, done.stderr
     assert started.value.path().read_text(encoding="utf-8") == done.stdout
     assert len(list(csv.reader(io.StringIO(done.stdout)))) > 10
 
 
-# --------------------------------------------------------------------------------------------------- reconciliation
+# ---- reconciliation
 
 
 def test_breaks_lead_to_their_cases_and_to_the_evidence(screen: Screen, sql: Sql) -> None:
@@ -522,8 +654,10 @@ def test_breaks_lead_to_their_cases_and_to_the_evidence(screen: Screen, sql: Sql
     screen.change(lambda: screen.tick("Open breaks by type", number))
     cases = screen.table("Reconciliation cases")
     expected = sql(
-        """select case_id, ledger_amount, paid_amount, difference, deposit_entry_ids, payment_intent_id from marts.fct_reconciliation
-        where break_type = 'amount_mismatch' and 'usd' in (ledger_currency, paid_currency) order by age_days desc, case_id"""
+        """select case_id, ledger_amount, paid_amount, difference, deposit_entry_ids, payment_intent_id
+            from marts.fct_reconciliation
+        where break_type = 'amount_mismatch' and 'usd' in (ledger_currency, paid_currency)
+            order by age_days desc, case_id"""
     )
     assert [[row["Case"], row["Credited"], row["Paid"], row["Difference"]] for row in cases] == [
         [case, *map(money, amounts)] for case, *amounts, _, _ in expected
@@ -531,8 +665,14 @@ def test_breaks_lead_to_their_cases_and_to_the_evidence(screen: Screen, sql: Sql
     screen.open_row("Reconciliation cases")
     case, ledger, paid, _, deposits, intent = expected[0]
     assert screen.codes[0] == case
-    sides = [{row["Field"]: row["Value"] for row in screen.table(alt)} for alt in ("The ledger's side", "The processor's side")]
-    assert (sides[0]["ledger_amount"], sides[1]["paid_amount"]) == (f"{money(ledger)} USD", f"{money(paid)} USD")
+    sides = [
+        {row["Field"]: row["Value"] for row in screen.table(alt)}
+        for alt in ("The ledger's side", "The processor's side")
+    ]
+    assert (sides[0]["ledger_amount"], sides[1]["paid_amount"]) == (
+        f"{money(ledger)} USD",
+        f"{money(paid)} USD",
+    )
     assert sides[1]["payment_intent_id"] == intent
     assert set(deposits) <= set(column(screen.table("Entries of the case"), "Entry"))
     assert "What to do:" in screen.text
@@ -542,30 +682,38 @@ def test_breaks_lead_to_their_cases_and_to_the_evidence(screen: Screen, sql: Sql
 
 @pytest.mark.soak
 @pytest.mark.parametrize("by", ["week", *in_soak("day")])
-def test_in_the_rollforward_a_step_opens_with_what_the_one_before_closed(screen: Screen, sql: Sql, by: str) -> None:
+def test_in_the_rollforward_a_step_opens_with_what_the_one_before_closed(
+    screen: Screen, sql: Sql, by: str
+) -> None:
     screen.open(f"reconciliation?period=Last+90+days{'' if by == 'day' else '&by=week'}")
     rows = screen.table("Balance roll-forward")
     assert column(rows, "Opening")[1:] == column(rows, "= Closing")[:-1]
     [(closing,)] = sql("select sum(balance_effect) from marts.fct_ledger_entries where currency = 'usd'")
     assert rows[-1]["= Closing"] == money(closing)
-    [(deposits,)] = sql("select sum(deposits) from marts.fct_balance_rollforward where currency = 'usd' and date_day >= '2026-08-04'")
+    [(deposits,)] = sql(
+        "select sum(deposits) from marts.fct_balance_rollforward where currency = 'usd' and date_day >="
+        " '2026-08-04'"
+    )
     assert sum(Decimal(row["+ Deposits"].replace(",", "")) for row in rows) == deposits
 
 
-# ------------------------------------------------------------------------------------------------------------- runs
+# ---- runs
 
 
 @pytest.mark.soak
 def test_runs_with_checks_rejects_and_files(screen: Screen, sql: Sql) -> None:
     screen.open("runs")
     checks = sql(
-        "select name, scope, passed from ops.invariants where run_id = (select max(run_id) from ops.runs) order by passed, name, scope"
+        "select name, scope, passed from ops.invariants where run_id = (select max(run_id) from ops.runs)"
+        " order by passed, name, scope"
     )
     assert f"{len(checks)} checks, 1 with a warning." in screen.text
     assert [list(row.values())[:3] for row in screen.table("Checks before publication")] == [
         ["yes" if passed else "no", name, scope] for name, scope, passed in checks
     ]
-    reasons = sql("select source, reason_code, count(*) from ops.rejected_records group by all order by 3 desc, 1, 2")
+    reasons = sql(
+        "select source, reason_code, count(*) from ops.rejected_records group by all order by 3 desc, 1, 2"
+    )
     assert [list(row.values())[:3] for row in screen.table("Rejected records by reason")] == [
         [source, code, count(records)] for source, code, records in reasons
     ]
@@ -579,7 +727,9 @@ def test_runs_with_checks_rejects_and_files(screen: Screen, sql: Sql) -> None:
 @pytest.mark.soak
 def test_the_raw_text_of_a_reject_is_shown_once(screen: Screen, sql: Sql) -> None:
     screen.open("runs?reason=invalid_json")
-    [(path, line, raw)] = sql("select path, line, raw from ops.rejected_records where reason_code = 'invalid_json'")
+    [(path, line, raw)] = sql(
+        "select path, line, raw from ops.rejected_records where reason_code = 'invalid_json'"
+    )
     screen.tick("Rejected records")
     dialog = screen.page.get_by_role("dialog")
     dialog.wait_for()
@@ -596,9 +746,11 @@ def test_custom_days_are_compared_with_as_many_before_them(screen: Screen, sql: 
     screen.open(f"?{OCTOBER}&by=week")
     first = date(2026, 10, 1)
     [(revenue, before)] = sql(
-        f"""select sum(revenue) filter (where {IN_OCTOBER}), sum(revenue) filter (where entry_date between ? and ?)
+        f"""select sum(revenue) filter (where {IN_OCTOBER}),
+            sum(revenue) filter (where entry_date between ? and ?)
         from marts.fct_ledger_entries where currency = 'usd'""",
-        first - timedelta(days=10), first - timedelta(days=1),
-    )  # fmt: skip
+        first - timedelta(days=10),
+        first - timedelta(days=1),
+    )
     tile = screen.tiles()["Revenue"]
     assert (tile.value, tile.before) == (f"{money(revenue)} USD", f"before: {money(before)} USD")

@@ -1,4 +1,6 @@
-"""The dashboard shows every text as it is, whatever it looks like: nothing of it becomes an element, a link or a request."""
+"""The dashboard shows every text as it is, whatever it looks like: nothing of it becomes an element, a link
+or a request.
+"""
 
 import subprocess
 from collections.abc import Iterator
@@ -10,8 +12,8 @@ import pytest
 from playwright.sync_api import BrowserContext
 
 from paywall_warehouse.quoting import literal
-from tests.browser import Screen, published_alone, serving
-from tests.shared import in_soak
+from tests.support.browser import Screen, published_alone, serving
+from tests.support.shared import in_soak
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +23,10 @@ TEXTS = (
     "**bold** [link](http://evil.example)",
     r":red[x] $\frac{1}{2}$ ![i](http://evil.example/i.png)",
     '=HYPERLINK("http://evil.example")',
-    "{{7*7}} <b>b</b> http://evil.example :material/home: :smile: www.evil.example a@evil.example a -> b -- c >= ``d`",
+    (
+        "{{7*7}} <b>b</b> http://evil.example :material/home: :smile: www.evil.example a@evil.example a -> b"
+        " -- c >= ``d`"
+    ),
     "\u202eright to left\u2066",
     "x" * 255,
     "two\nlines",
@@ -30,7 +35,10 @@ TEXTS = (
 )
 # Each takes some seconds: one of every kind of harm at once, the others in `make soak`.
 FEW_AND_MORE = (TEXTS[5], *in_soak(*(text for text in TEXTS if text != TEXTS[5])))
-LINKS = {"AUTHORIZATION_LINK": "https://pay.example/{paywall_id}?for={user_id}", "TOP_UP_LINK": "https://pay.example/top-up?user={user_id}"}
+LINKS = {
+    "AUTHORIZATION_LINK": "https://pay.example/{paywall_id}?for={user_id}",
+    "TOP_UP_LINK": "https://pay.example/top-up?user={user_id}",
+}
 # What no text may become; Streamlit's own bold words are none of these.
 ELEMENTS = """() => {
     const main = document.querySelector('[data-testid=stMain]');
@@ -42,7 +50,9 @@ ELEMENTS = """() => {
 
 
 @pytest.fixture(scope="module")
-def address(first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(
+    first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     home = published_alone(first_run[0], tmp_path_factory.mktemp("hostile") / "home")
     with duckdb.connect(str(home / "published" / "warehouse.duckdb")) as connection:
         make_hostile(connection)
@@ -53,23 +63,48 @@ def address(first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path_f
 def make_hostile(connection: duckdb.DuckDBPyConnection) -> None:
     """Put the texts in the place of ids, codes, paths and raw records."""
     texts = ", ".join(map(literal, TEXTS))
-    connection.execute(f"create temp table texts as select unnest([{texts}]) as new_text, generate_subscripts([{texts}], 1) as n")
+    connection.execute(
+        f"create temp table texts as select unnest([{texts}]) as new_text, generate_subscripts([{texts}], 1)"
+        " as n"
+    )
     sources = {
-        "user_id": "select user_id, row_number() over (order by total_spend desc) from marts.rpt_users where currency = 'usd'",
+        "user_id": (
+            "select user_id, row_number() over (order by total_spend desc) from marts.rpt_users where"
+            " currency = 'usd'"
+        ),
         "model_id": "select model_id, row_number() over (order by model_id) from marts.dim_models",
         "paywall_id": "select paywall_id, row_number() over (order by paywall_id) from marts.dim_paywalls",
-        "error_code": "select error_code, row_number() over () from (select distinct error_code from marts.fct_usage_errors)",
-        "case_id": "select case_id, row_number() over (order by case_id) from marts.fct_reconciliation where status = 'break'",
-        "reason_code": "select reason_code, row_number() over () from (select distinct reason_code from ops.rejected_records)",
-        "request_id": "select distinct on (request_id) request_id, row_number() over (order by user_id) from marts.fct_usage_errors",
+        "error_code": (
+            "select error_code, row_number() over () from (select distinct error_code from"
+            " marts.fct_usage_errors)"
+        ),
+        "case_id": (
+            "select case_id, row_number() over (order by case_id) from marts.fct_reconciliation where status"
+            " = 'break'"
+        ),
+        "reason_code": (
+            "select reason_code, row_number() over () from (select distinct reason_code from"
+            " ops.rejected_records)"
+        ),
+        "request_id": (
+            "select distinct on (request_id) request_id, row_number() over (order by user_id) from"
+            " marts.fct_usage_errors"
+        ),
     }
     for column, query in sources.items():
         tables = connection.execute(
-            "select schema_name, table_name from duckdb_columns() where column_name = ? and schema_name in ('marts', 'ops')", [column]
+            "select schema_name, table_name from duckdb_columns() where column_name = ? and schema_name in"
+            " ('marts', 'ops')",
+            [column],
         ).fetchall()
-        connection.execute(f"create temp table names as select old_text, new_text from ({query}) as t(old_text, n) join texts using (n)")
+        connection.execute(
+            f"create temp table names as select old_text, new_text from ({query}) as t(old_text, n) join"
+            " texts using (n)"
+        )
         for schema, name in tables:
-            connection.execute(f"update {schema}.{name} set {column} = new_text from names where {column} = old_text")
+            connection.execute(
+                f"update {schema}.{name} set {column} = new_text from names where {column} = old_text"
+            )
         connection.execute("drop table names")
     for table, columns in {
         "ops.rejected_records": ("raw", "reason", "path"),
@@ -78,7 +113,9 @@ def make_hostile(connection: duckdb.DuckDBPyConnection) -> None:
         "ops.runs": ("code_version",),
     }.items():
         for column in columns:
-            connection.execute(f"update {table} as t set {column} = new_text from texts where n = 1 + t.rowid % {len(TEXTS)}")
+            connection.execute(
+                f"update {table} as t set {column} = new_text from texts where n = 1 + t.rowid % {len(TEXTS)}"
+            )
 
 
 @pytest.fixture
@@ -122,7 +159,10 @@ def test_a_users_page_shows_the_id_and_keeps_it_inside_the_links(screen: Screen,
     assert set(paywalls) < set(TEXTS)
     assert screen.codes == [
         text,
-        *(f"https://pay.example/{quote(paywall, safe='')}?for={quote(text, safe='')}" for paywall in dict.fromkeys(paywalls)),
+        *(
+            f"https://pay.example/{quote(paywall, safe='')}?for={quote(text, safe='')}"
+            for paywall in dict.fromkeys(paywalls)
+        ),
         f"https://pay.example/top-up?user={quote(text, safe='')}",
     ]
     screen.open_row("Ledger entries")

@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import BrowserContext
 
 from benchmarks.ledgers import Ledger
-from tests.browser import Screen, published_alone, serving
-from tests.command import command
+from tests.support.browser import Screen, published_alone, serving
+from tests.support.command import command
 from tests.test_dashboard import Sql, average, column, count, money, share, step
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
@@ -62,31 +62,44 @@ def test_the_overview_and_its_filters(screen: Screen, sql: Sql) -> None:
         [(revenue, cost, margin, payers, arpu)] = sql(
             "select revenue, provider_cost, margin, active_payers, arpu from marts.fct_period_kpis where period = ? and currency = 'usd'",
             period,
-        )  # fmt: skip
+        )
         tiles = screen.tiles()
-        assert [tiles[name].value for name in ("Revenue", "Provider cost", "Margin", "Active payers", "ARPU")] == [
-            f"{money(revenue)} USD", f"{money(cost)} USD", share(margin), count(payers), f"{average(arpu)} USD",
-        ]  # fmt: skip
+        assert [
+            tiles[name].value for name in ("Revenue", "Provider cost", "Margin", "Active payers", "ARPU")
+        ] == [
+            f"{money(revenue)} USD",
+            f"{money(cost)} USD",
+            share(margin),
+            count(payers),
+            f"{average(arpu)} USD",
+        ]
     screen.expand("More filters")
-    [(model,), *_] = sql("select model_id from marts.rpt_models where period = 'all_time' and currency = 'usd' order by revenue desc")
+    [(model,), *_] = sql(
+        "select model_id from marts.rpt_models where period = 'all_time' and currency = 'usd' order by"
+        " revenue desc"
+    )
     screen.choose("Model", model)
     screen.choose("Balance", "low")
     [(revenue, payers)] = sql(
-        """select sum(revenue), count(distinct user_id) filter (where revenue > 0) from marts.fct_ledger_entries
+        """select sum(revenue), count(distinct user_id) filter (where revenue > 0)
+            from marts.fct_ledger_entries
         where currency = 'usd' and model_id = ? and user_id in (
             select user_id from marts.rpt_users where currency = 'usd' and balance_band = 'low')""",
         model,
-    )  # fmt: skip
+    )
     tiles = screen.tiles()
     assert (tiles["Revenue"].value, tiles["Active payers"].value) == (f"{money(revenue)} USD", count(payers))
 
 
 def test_models(screen: Screen, sql: Sql) -> None:
     screen.open("models?period=All+time")
-    assert [(row["Model"], row["Revenue (USD)"], row["Tokens"]) for row in screen.table("Usage by model")] == [
+    assert [
+        (row["Model"], row["Revenue (USD)"], row["Tokens"]) for row in screen.table("Usage by model")
+    ] == [
         (model, money(revenue), count(tokens))
         for model, revenue, tokens in sql(
-            """select model_id, revenue, total_tokens from marts.rpt_models where period = 'all_time' and currency = 'usd'
+            """select model_id, revenue, total_tokens from marts.rpt_models
+                where period = 'all_time' and currency = 'usd'
             order by revenue desc, model_id"""
         )
     ]
@@ -95,7 +108,10 @@ def test_models(screen: Screen, sql: Sql) -> None:
 def test_users_are_sorted_over_all_of_them(screen: Screen, sql: Sql) -> None:
     def users(order: str, offset: int) -> list[tuple[Any, ...]]:
         query = "select user_id, balance from marts.rpt_users where currency = 'usd'"
-        return [(user, money(balance)) for user, balance in sql(f"{query} order by {order} nulls last, user_id limit 50 offset {offset}")]
+        return [
+            (user, money(balance))
+            for user, balance in sql(f"{query} order by {order} nulls last, user_id limit 50 offset {offset}")
+        ]
 
     def shown() -> list[tuple[str, str]]:
         return [(row["User"], row["Balance (USD)"]) for row in screen.table("Users")]
@@ -114,10 +130,8 @@ def test_the_ledgers_last_page_is_the_rest(screen: Screen, sql: Sql) -> None:
     [(entries,)] = sql("select count(*) from marts.fct_ledger_entries where currency = 'usd'")
     last = -(-entries // 50)
     screen.open(f"ledger?period=All+time&sort=Amount&page={last}")
-    expected = sql(
-        f"""select entry_id, amount from marts.fct_ledger_entries where currency = 'usd'
-        order by amount desc, entry_id limit 50 offset {(last - 1) * 50}"""
-    )
+    expected = sql(f"""select entry_id, amount from marts.fct_ledger_entries where currency = 'usd'
+        order by amount desc, entry_id limit 50 offset {(last - 1) * 50}""")
     shown = [(row["Entry"], row["Amount"]) for row in screen.table("Ledger entries")]
     assert shown == [(entry, money(amount)) for entry, amount in expected]
     screen.open_row("Ledger entries")
@@ -131,7 +145,10 @@ def test_cohorts_and_what_is_owed(screen: Screen, sql: Sql) -> None:
     screen.expand("Numbers")
     assert column(screen.table("Cohorts"), "Active payers") == [
         count(payers)
-        for (payers,) in sql("select active_payers from marts.fct_cohorts where currency = 'usd' order by cohort_month, months_since")
+        for (payers,) in sql(
+            "select active_payers from marts.fct_cohorts where currency = 'usd' order by cohort_month,"
+            " months_since"
+        )
     ]
     screen.open("reconciliation?period=All+time&by=month")
     rows = screen.table("Balance roll-forward")

@@ -1,4 +1,6 @@
-"""The dashboard's numbers, from a small ledger whose sums fit in the head; `test_dashboard.py` reads them from the screen."""
+"""The dashboard's numbers, from a small ledger whose sums fit in the head; `test_dashboard.py` reads them
+from the screen.
+"""
 
 import os
 import shutil
@@ -19,7 +21,8 @@ from dashboard.snapshot import Publications, Snapshot, UnreadableError
 from dashboard.views.user import filled
 
 BY_TIME = Cut("occurred_at", descending=True, offset=0, limit=50)
-# Ledger and settings of `tests.export_homes.first_publication`: alice 20 − 1.25 + 0.25 − 1 usd, bob 5 − 10⁻¹² eur.
+# Ledger and settings of `tests.support.export_homes.first_publication`: alice 20 − 1.25 + 0.25 − 1 usd, bob 5
+# − 10⁻¹² eur.
 OCTOBER = Filters(date(2026, 10, 1), date(2026, 10, 6), "usd", (date(2026, 9, 26), date(2026, 10, 1)))
 
 
@@ -38,12 +41,15 @@ def ids(rows: list[dict[str, Any]]) -> list[str]:
     return [row["entry_id"] for row in rows]
 
 
-# ----------------------------------------------------------------------------------------------------- numbers
+# ---- numbers
 
 
 def test_kpis_of_the_period(snapshot: Snapshot) -> None:
     kpis = queries.kpis(snapshot, OCTOBER)
-    assert {name: kpis[name] for name in ("revenue", "refunds", "provider_cost", "profit", "net_profit", "deposits")} == {
+    assert {
+        name: kpis[name]
+        for name in ("revenue", "refunds", "provider_cost", "profit", "net_profit", "deposits")
+    } == {
         "revenue": Decimal("1.25"),
         "refunds": Decimal("0.25"),
         "provider_cost": Decimal("1.1"),
@@ -51,7 +57,13 @@ def test_kpis_of_the_period(snapshot: Snapshot) -> None:
         "net_profit": Decimal("-0.10"),
         "deposits": Decimal(20),
     }
-    assert (kpis["active_payers"], kpis["new_payers"], kpis["arpu"], kpis["margin"], kpis["cost_coverage"]) == (1, 1, 1.25, 0.12, 1)
+    assert (
+        kpis["active_payers"],
+        kpis["new_payers"],
+        kpis["arpu"],
+        kpis["margin"],
+        kpis["cost_coverage"],
+    ) == (1, 1, 1.25, 0.12, 1)
     assert set(MEASURES) <= set(kpis)
 
 
@@ -62,33 +74,70 @@ def test_currencies_are_apart(snapshot: Snapshot) -> None:
 
 def test_a_type_of_entries_leaves_the_others_out(snapshot: Snapshot) -> None:
     kpis = queries.kpis(snapshot, replace(OCTOBER, entry_types=("refund",)))
-    assert (kpis["revenue"], kpis["refunds"], kpis["active_payers"], kpis["deposits"]) == (0, Decimal("0.25"), 0, 0)
+    assert (kpis["revenue"], kpis["refunds"], kpis["active_payers"], kpis["deposits"]) == (
+        0,
+        Decimal("0.25"),
+        0,
+        0,
+    )
 
 
 def test_days_without_usage_are_there_with_zeros(snapshot: Snapshot) -> None:
     days = queries.usage_over_time(snapshot, OCTOBER, "day")
-    assert [(row["starts_on"].day, row["revenue"]) for row in days] == [(1, Decimal("1.25")), (2, 0), (3, 0), (4, 0), (5, 0)]
+    assert [(row["starts_on"].day, row["revenue"]) for row in days] == [
+        (1, Decimal("1.25")),
+        (2, 0),
+        (3, 0),
+        (4, 0),
+        (5, 0),
+    ]
     (month,) = queries.usage_over_time(snapshot, OCTOBER, "month")
-    assert (month["starts_on"], month["revenue"], month["refunds"]) == (date(2026, 10, 1), Decimal("1.25"), Decimal("0.25"))
+    assert (month["starts_on"], month["revenue"], month["refunds"]) == (
+        date(2026, 10, 1),
+        Decimal("1.25"),
+        Decimal("0.25"),
+    )
     # 1 October 2026 is a Thursday.
-    assert [row["starts_on"] for row in queries.usage_over_time(snapshot, OCTOBER, "week")] == [date(2026, 9, 28), date(2026, 10, 5)]
+    assert [row["starts_on"] for row in queries.usage_over_time(snapshot, OCTOBER, "week")] == [
+        date(2026, 9, 28),
+        date(2026, 10, 5),
+    ]
 
 
 def test_models_with_their_ratios(snapshot: Snapshot) -> None:
     model, first, fourth = queries.models(snapshot, OCTOBER, "day")
-    assert (model["starts_on"], model["model_id"], model["revenue"], model["margin"], model["revenue_share"], model["cost_to_serve"]) == (
-        None, "m", Decimal("1.25"), 0.12, 1.0, 1.1,
-    )  # fmt: skip
+    assert (
+        model["starts_on"],
+        model["model_id"],
+        model["revenue"],
+        model["margin"],
+        model["revenue_share"],
+        model["cost_to_serve"],
+    ) == (
+        None,
+        "m",
+        Decimal("1.25"),
+        0.12,
+        1.0,
+        1.1,
+    )
     assert [(row["starts_on"].day, row["revenue"], row["refunds"]) for row in (first, fourth)] == [
         (1, Decimal("1.25"), 0), (4, 0, Decimal("0.25")),
     ]  # fmt: skip
     # Nothing is known of what bob's charge cost.
     unknown = queries.models(snapshot, replace(OCTOBER, currency="eur"), "week")[0]
-    assert (unknown["model_id"], unknown["cost_coverage"], unknown["cost_to_serve"], unknown["provider_cost"]) == ("unknown", 0, None, 0)
+    assert (
+        unknown["model_id"],
+        unknown["cost_coverage"],
+        unknown["cost_to_serve"],
+        unknown["provider_cost"],
+    ) == ("unknown", 0, None, 0)
 
 
 def test_top_spenders(snapshot: Snapshot) -> None:
-    assert [(row["user_id"], row["revenue"]) for row in queries.top_spenders(snapshot, OCTOBER, 5)] == [("alice", Decimal("1.25"))]
+    assert [(row["user_id"], row["revenue"]) for row in queries.top_spenders(snapshot, OCTOBER, 5)] == [
+        ("alice", Decimal("1.25"))
+    ]
 
 
 def test_what_is_owed_on_the_last_day_of_the_period(snapshot: Snapshot) -> None:
@@ -101,13 +150,23 @@ def test_what_is_owed_on_the_last_day_of_the_period(snapshot: Snapshot) -> None:
 
 def test_the_rollforward_by_week_opens_with_what_closed(snapshot: Snapshot) -> None:
     first, second = queries.rollforward(snapshot, OCTOBER, "week")
-    assert (first["opening_balance"], first["deposits"], first["charged"], first["adjustments"], first["closing_balance"]) == (
-        0, 20, Decimal("1.25"), -1, 18,
-    )  # fmt: skip
+    assert (
+        first["opening_balance"],
+        first["deposits"],
+        first["charged"],
+        first["adjustments"],
+        first["closing_balance"],
+    ) == (
+        0,
+        20,
+        Decimal("1.25"),
+        -1,
+        18,
+    )
     assert (second["opening_balance"], second["closing_balance"]) == (18, 18)
 
 
-# ------------------------------------------------------------------------------------------------------ ledger
+# ---- ledger
 
 
 def test_the_ledger_within_the_filters(snapshot: Snapshot) -> None:
@@ -123,13 +182,22 @@ def test_the_ledger_within_the_filters(snapshot: Snapshot) -> None:
 
 
 def test_pages_have_every_row_once(snapshot: Snapshot) -> None:
-    found = [ids(queries.ledger(snapshot, OCTOBER, LedgerSearch(), Cut("status", True, offset, 1))) for offset in range(5)]
+    found = [
+        ids(queries.ledger(snapshot, OCTOBER, LedgerSearch(), Cut("status", True, offset, 1)))
+        for offset in range(5)
+    ]
     assert found == [["a1"], ["c1"], ["d1"], ["r1"], []]
 
 
 def test_an_id_is_found_in_any_period_and_currency(snapshot: Snapshot) -> None:
     long_ago = replace(OCTOBER, since=date(2020, 1, 1), until=date(2020, 1, 2))
-    for any_id, entries in {"pi_1": ["d1"], "c2": ["c2"], "=bob": ["c2", "d2"], "c1": ["r1", "c1"], "nobody": []}.items():
+    for any_id, entries in {
+        "pi_1": ["d1"],
+        "c2": ["c2"],
+        "=bob": ["c2", "d2"],
+        "c1": ["r1", "c1"],
+        "nobody": [],
+    }.items():
         assert ids(queries.ledger(snapshot, long_ago, LedgerSearch(any_id=any_id), BY_TIME)) == entries
 
 
@@ -141,7 +209,9 @@ def test_no_column_but_those_that_are_shown_orders_a_page(snapshot: Snapshot) ->
 def test_an_entry_with_what_it_hangs_together_with(snapshot: Snapshot) -> None:
     charge = queries.entry(snapshot, "c1")
     assert charge is not None
-    assert [(row["connection"], row["entry_id"]) for row in queries.connected_entries(snapshot, charge)] == [("is about it", "r1")]
+    assert [(row["connection"], row["entry_id"]) for row in queries.connected_entries(snapshot, charge)] == [
+        ("is about it", "r1")
+    ]
     refund = queries.entry(snapshot, "r1")
     assert refund is not None
     assert [row["entry_id"] for row in queries.connected_entries(snapshot, refund)] == ["c1"]
@@ -149,22 +219,29 @@ def test_an_entry_with_what_it_hangs_together_with(snapshot: Snapshot) -> None:
     assert queries.entry(snapshot, "no such entry") is None
 
 
-# ------------------------------------------------------------------------------------------- users and payments
+# ---- users and payments
 
 
 def test_users_are_found_by_a_part_of_their_id_as_it_is_written(snapshot: Snapshot) -> None:
     euro = replace(OCTOBER, currency="eur")
-    assert [queries.count_users(snapshot, euro, search) for search in ("", "=BO", "bob", "%", "_", "alice")] == [1, 1, 1, 0, 0, 0]
+    assert [
+        queries.count_users(snapshot, euro, search) for search in ("", "=BO", "bob", "%", "_", "alice")
+    ] == [1, 1, 1, 0, 0, 0]
 
 
 def test_cases_of_a_paywall(snapshot: Snapshot) -> None:
     def count(**more: Any) -> int:
         return queries.count_cases(snapshot, replace(OCTOBER, **more), ["matched"], [], in_period=True)
 
-    assert [count(), count(paywalls=("pw",)), count(paywalls=("another",)), count(until=date(2026, 10, 1))] == [1, 1, 0, 0]
+    assert [
+        count(),
+        count(paywalls=("pw",)),
+        count(paywalls=("another",)),
+        count(until=date(2026, 10, 1)),
+    ] == [1, 1, 0, 0]
 
 
-# -------------------------------------------------------------------------------------------------- publications
+# ---- publications
 
 
 def test_a_page_keeps_its_publication_while_another_one_is_published(published: Path, tmp_path: Path) -> None:
@@ -174,7 +251,9 @@ def test_a_page_keeps_its_publication_while_another_one_is_published(published: 
     shutil.copy(published / "published" / "warehouse.duckdb", file)
     shutil.copy(file, new)
     with duckdb.connect(str(new)) as connection:
-        connection.execute("update marts.fct_daily_revenue set revenue = 99 where charges = 1 and model_id = 'm'")
+        connection.execute(
+            "update marts.fct_daily_revenue set revenue = 99 where charges = 1 and model_id = 'm'"
+        )
     here = publications(tmp_path)
     before = here.current()
     os.replace(new, file)
@@ -205,7 +284,7 @@ def test_a_file_of_an_earlier_version_is_told(tmp_path: Path) -> None:
         publications(tmp_path).current()
 
 
-# ------------------------------------------------------------------------------------------------------- formats
+# ---- formats
 
 
 @pytest.mark.parametrize(
@@ -226,38 +305,56 @@ def test_money_is_shown_to_its_last_digit(amount: str, currency: str, words: str
 
 
 def test_what_is_unknown_is_not_zero() -> None:
-    assert (formats.money(None, "usd"), formats.whole(None), formats.share(None), formats.average(None, "usd")) == ("–",) * 4
+    assert (
+        formats.money(None, "usd"),
+        formats.whole(None),
+        formats.share(None),
+        formats.average(None, "usd"),
+    ) == ("–",) * 4
 
 
 @pytest.mark.parametrize(
-    ("ratio", "words"), [(0.0, "0.0 %"), (0.0004, "< 0.1 %"), (0.9996, "> 99.9 %"), (1.0, "100.0 %"), (-0.125, "−12.5 %")]
+    ("ratio", "words"),
+    [(0.0, "0.0 %"), (0.0004, "< 0.1 %"), (0.9996, "> 99.9 %"), (1.0, "100.0 %"), (-0.125, "−12.5 %")],
 )
 def test_shares_that_are_not_all_or_nothing_do_not_look_so(ratio: float, words: str) -> None:
     assert formats.share(ratio) == words
 
 
 def test_changes_against_nothing_say_nothing() -> None:
-    assert [formats.change(*pair) for pair in ((Decimal(3), Decimal(4)), (1, 0), (None, 1), (0.2, 0.1), (Decimal(1), Decimal(-2)))] == [
-        "-25.0 %", None, None, "+100.0 %", "+150.0 %",
-    ]  # fmt: skip
+    assert [
+        formats.change(*pair)
+        for pair in ((Decimal(3), Decimal(4)), (1, 0), (None, 1), (0.2, 0.1), (Decimal(1), Decimal(-2)))
+    ] == [
+        "-25.0 %",
+        None,
+        None,
+        "+100.0 %",
+        "+150.0 %",
+    ]
 
 
 def test_instants_are_shown_in_reporting_time() -> None:
-    assert formats.instant(datetime(2026, 10, 1, 22, 30, tzinfo=UTC), "Europe/Berlin") == "2026-10-02 00:30:00"
+    assert (
+        formats.instant(datetime(2026, 10, 1, 22, 30, tzinfo=UTC), "Europe/Berlin") == "2026-10-02 00:30:00"
+    )
 
 
 def test_metadata_keep_the_digits_of_their_numbers() -> None:
-    assert formats.indented_json('{"a": 1.10, "b": [1234567890123456789012345.1]}') == (
-        '{\n  "a": 1.10,\n  "b": [\n    1234567890123456789012345.1\n  ]\n}'
+    assert (
+        formats.indented_json('{"a": 1.10, "b": [1234567890123456789012345.1]}')
+        == '{\n  "a": 1.10,\n  "b": [\n    1234567890123456789012345.1\n  ]\n}'
     )
     assert formats.indented_json("no json") == "no json"
 
 
-# ------------------------------------------------------------------------------------------------------ addresses
+# ---- addresses
 
 
 def test_filters_survive_their_address() -> None:
-    filters = replace(OCTOBER, before=None, models=("a/b", "x&y"), paywalls=("p",), balance_bands=("low", "zero"))
+    filters = replace(
+        OCTOBER, before=None, models=("a/b", "x&y"), paywalls=("p",), balance_bands=("low", "zero")
+    )
     address: dict[str, list[str]] = {}
     for name, value in filters.address():
         address.setdefault(name, []).append(value)
@@ -270,6 +367,7 @@ def test_an_address_without_days_or_currency_is_refused() -> None:
 
 
 def test_an_id_cannot_change_where_a_link_leads() -> None:
-    assert filled("https://pay.example/{paywall_id}/top-up?user={user_id}", "a&b=c/../{paywall_id}#?", "p w") == (
-        "https://pay.example/p%20w/top-up?user=a%26b%3Dc%2F..%2F%7Bpaywall_id%7D%23%3F"
+    assert (
+        filled("https://pay.example/{paywall_id}/top-up?user={user_id}", "a&b=c/../{paywall_id}#?", "p w")
+        == "https://pay.example/p%20w/top-up?user=a%26b%3Dc%2F..%2F%7Bpaywall_id%7D%23%3F"
     )

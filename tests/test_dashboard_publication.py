@@ -11,13 +11,14 @@ import duckdb
 import pytest
 from playwright.sync_api import BrowserContext
 
-from tests.browser import Screen, published_alone, serving
-from tests.shared import in_soak
+from tests.support.browser import Screen, published_alone, serving
+from tests.support.shared import in_soak
 
 pytestmark = pytest.mark.slow
 
 SEEN_MS = 20_000
-# Every number of the second publication is ten times that of the first; these two stand at the top and at the bottom of the page.
+# Every number of the second publication is ten times that of the first; these two stand at the top and at the
+# bottom of the page.
 TENFOLD = (
     "update marts.fct_user_days set revenue = revenue * 10",
     "update marts.fct_daily_revenue set revenue = revenue * 10",
@@ -66,19 +67,26 @@ def changed(home: Path, *statements: str) -> Path:
     return new
 
 
-def test_a_new_publication_comes_up_by_itself_and_never_in_part(context: BrowserContext, home: Path, base: str) -> None:
+def test_a_new_publication_comes_up_by_itself_and_never_in_part(
+    context: BrowserContext, home: Path, base: str
+) -> None:
     new = changed(home, *TENFOLD)
     screen = Screen(context, base).open("?period=All+time")
     before = screen.page.evaluate(SAMPLED)
     screen.page.evaluate(WATCH)
     publish(home, new)
-    screen.page.wait_for_function("() => document.body.innerText.includes('published 2031-01-01')", timeout=SEEN_MS)
+    screen.page.wait_for_function(
+        "() => document.body.innerText.includes('published 2031-01-01')", timeout=SEEN_MS
+    )
     screen.wait()
     after = screen.page.evaluate(SAMPLED)
     assert all(one != other for one, other in zip(before, after, strict=True))
     mixed = []
     for seen in screen.page.evaluate("Object.keys(window.seen).map((text) => JSON.parse(text))"):
-        sides = {"before" if word == before[place] else "after" if word == after[place] else word for place, word in enumerate(seen)}
+        sides = {
+            "before" if word == before[place] else "after" if word == after[place] else word
+            for place, word in enumerate(seen)
+        }
         if len(sides - {None}) > 1:
             mixed.append(seen)
     assert mixed == []
@@ -87,18 +95,24 @@ def test_a_new_publication_comes_up_by_itself_and_never_in_part(context: Browser
 
 
 @pytest.mark.soak
-def test_a_publication_of_the_same_numbers_keeps_the_page_where_it_is(context: BrowserContext, home: Path, base: str) -> None:
+def test_a_publication_of_the_same_numbers_keeps_the_page_where_it_is(
+    context: BrowserContext, home: Path, base: str
+) -> None:
     screen = Screen(context, base).open("ledger?period=Last+7+days&page=3")
     shown = screen.table("Ledger entries")
     publish(home, changed(home, "update ops.runs set finished_at = timestamptz '2031-01-01 00:00:00+00'"))
-    screen.page.wait_for_function("() => document.body.innerText.includes('published 2031-01-01')", timeout=SEEN_MS)
+    screen.page.wait_for_function(
+        "() => document.body.innerText.includes('published 2031-01-01')", timeout=SEEN_MS
+    )
     screen.wait()
     assert (screen.address, screen.table("Ledger entries")) == ("ledger?period=Last+7+days&page=3", shown)
     screen.page.close()
 
 
 @pytest.mark.soak
-def test_before_the_first_publication_the_page_says_what_to_do_and_then_shows_it(context: BrowserContext, home: Path) -> None:
+def test_before_the_first_publication_the_page_says_what_to_do_and_then_shows_it(
+    context: BrowserContext, home: Path
+) -> None:
     new = changed(home)
     (home / "published" / "warehouse.duckdb").unlink()
     with serving(home) as base:
@@ -116,7 +130,10 @@ def test_before_the_first_publication_the_page_says_what_to_do_and_then_shows_it
 @pytest.mark.parametrize(
     ("statements", "words"),
     [
-        (("drop macro table marts.cohorts",), "is of an earlier version. `paywall-warehouse run` makes it anew."),
+        (
+            ("drop macro table marts.cohorts",),
+            "is of an earlier version. `paywall-warehouse run` makes it anew.",
+        ),
         *in_soak((None, "cannot be opened")),
     ],
 )

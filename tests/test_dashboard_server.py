@@ -33,20 +33,25 @@ from websockets.sync.client import connect
 from dashboard.access import access_of
 from dashboard.downloads import UNDER_WAY, Downloads, WrongDownloadError, download_address
 from dashboard.filters import Filters
-from exports.query import SliceRequest
-from orchestration.slice import write_to
+from exports.ad_hoc import SliceRequest
+from orchestration.cli.export import write_to
 from paywall_warehouse.settings import Settings, load_settings
 from paywall_warehouse.web.guard import COOKIE, SECURITY_HEADERS, Guard, local_address
 from paywall_warehouse.web.login import PAUSE_SECONDS, SESSION_SECONDS, WAITING, Sessions, TooManyError, Tries
-from tests.command import COMMAND, environment
+from tests.support.command import COMMAND, environment
 
 PASSWORD = "correct horse battery"
 ALL_DAYS = Filters(date(2026, 10, 1), date(2026, 11, 1), "usd")
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-PAGE, STATIC, DOWNLOAD, HEALTH = "/users?user=u1", "/static/js/index.js", "/download/ledger.csv?currency=usd", "/_stcore/health"
+PAGE, STATIC, DOWNLOAD, HEALTH = (
+    "/users?user=u1",
+    "/static/js/index.js",
+    "/download/ledger.csv?currency=usd",
+    "/_stcore/health",
+)
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
 
-# ------------------------------------------------------------------------------------------------------------ who gets in
+# ---- who gets in
 
 
 async def _said(_: Any) -> PlainTextResponse:
@@ -78,7 +83,12 @@ def guarded(
     **settings: Any,
 ) -> TestClient:
     """A browser before a door with something behind it; wrong passwords cost no time."""
-    app = Starlette(routes=[WebSocketRoute("/_stcore/stream", _stream), Route("/{path:path}", _said, methods=["GET", "POST", "PUT"])])
+    app = Starlette(
+        routes=[
+            WebSocketRoute("/_stcore/stream", _stream),
+            Route("/{path:path}", _said, methods=["GET", "POST", "PUT"]),
+        ]
+    )
     password = settings.get("dashboard_password")
     tries = Tries(password, Recorded()) if password else None
     door = Guard(app, access_of(load_settings(_env_file=None, **settings), listens_on), tries, sessions)
@@ -88,7 +98,9 @@ def guarded(
 def streamed(client: TestClient, **headers: str) -> bool:
     """Whether the WebSocket opens."""
     try:
-        with client.websocket_connect(f"ws://{client.base_url.netloc.decode()}/_stcore/stream", headers=headers) as websocket:
+        with client.websocket_connect(
+            f"ws://{client.base_url.netloc.decode()}/_stcore/stream", headers=headers
+        ) as websocket:
             return websocket.receive_text() == "numbers"
     except WebSocketDisconnect:
         return False
@@ -102,7 +114,11 @@ def seen(client: TestClient, **headers: str) -> list[bool]:
 
 
 def logged_in(client: TestClient, **headers: str) -> TestClient:
-    answer = client.post("/login", content=urlencode({"password": PASSWORD, "next": "/ledger?currency=usd"}), headers=FORM | headers)
+    answer = client.post(
+        "/login",
+        content=urlencode({"password": PASSWORD, "next": "/ledger?currency=usd"}),
+        headers=FORM | headers,
+    )
     assert (answer.status_code, answer.headers["location"]) == (303, "/ledger?currency=usd")
     return client
 
@@ -125,8 +141,17 @@ def test_a_name_that_is_not_the_servers_gets_nothing() -> None:
     for host in ("evil.example:8501", "localhost.evil.example", "127.0.0.1.evil.example", "0.0.0.0:8501"):
         client = guarded(host=host)
         assert seen(client) == NONE
-        assert client.get("/").text.startswith("This dashboard asks for no password, and so answers only to the name")
-    for header in ("", "localhost@evil.example", "evil.example#localhost", "localhost:x", "[::1", "localhost, evil.example"):
+        assert client.get("/").text.startswith(
+            "This dashboard asks for no password, and so answers only to the name"
+        )
+    for header in (
+        "",
+        "localhost@evil.example",
+        "evil.example#localhost",
+        "localhost:x",
+        "[::1",
+        "localhost, evil.example",
+    ):
         assert seen(guarded(), Host=header) == NONE
 
 
@@ -144,7 +169,14 @@ def test_on_all_addresses_any_address_is_a_name_and_others_have_to_be_stated(wil
     client = guarded(host="warehouse.lan", listens_on=wildcard)
     assert seen(client) == NONE
     assert "DASHBOARD_HOSTS" in client.get("/").text
-    assert seen(guarded(host="Warehouse.lan:8501", listens_on=wildcard, dashboard_hosts="other.lan, warehouse.LAN")) == ALL
+    assert (
+        seen(
+            guarded(
+                host="Warehouse.lan:8501", listens_on=wildcard, dashboard_hosts="other.lan, warehouse.LAN"
+            )
+        )
+        == ALL
+    )
 
 
 def test_a_password_opens_everything_and_nothing_is_open_without() -> None:
@@ -159,15 +191,27 @@ def test_the_proxys_header_opens_everything_from_the_proxy_only() -> None:
     for peer in ("10.0.4.7", "192.168.1.5", "::2", "testclient", ""):
         assert seen(guarded(peer=peer, host="warehouse.example", **PROXY), **KNOWN) == HEALTH_ONLY
     client = guarded(**PROXY)
-    for headers in ({}, {"X-Forwarded-User": " "}, {"X-Forwarded-For": "127.0.0.1"}, {"X_Forwarded_User": "ann"}):
+    for headers in (
+        {},
+        {"X-Forwarded-User": " "},
+        {"X-Forwarded-For": "127.0.0.1"},
+        {"X_Forwarded_User": "ann"},
+    ):
         assert seen(client, **headers) == HEALTH_ONLY
-    assert client.get("/", headers=[("X-Forwarded-User", "ann"), ("X-Forwarded-User", "bob")]).status_code == 403
-    assert client.get("/").text == "This dashboard is reached through the proxy that knows its users, and not in another way.\n"
+    assert (
+        client.get("/", headers=[("X-Forwarded-User", "ann"), ("X-Forwarded-User", "bob")]).status_code == 403
+    )
+    assert (
+        client.get("/").text
+        == "This dashboard is reached through the proxy that knows its users, and not in another way.\n"
+    )
     assert client.get("/login").status_code == 403
 
 
 def test_the_proxys_header_counts_for_the_servers_names_only() -> None:
-    """A page elsewhere that gives its own name this machine's address could state the header: its requests come from this machine."""
+    """A page elsewhere that gives its own name this machine's address could state the header: its requests
+    come from this machine.
+    """
     for host in ("localhost:8501", "127.0.0.1:8501", "warehouse.example", "WAREHOUSE.example:443"):
         assert seen(guarded(host=host, **PROXY), **KNOWN) == ALL
     for host in ("evil.example:8501", "warehouse.example.evil.example", "10.0.3.9"):
@@ -237,7 +281,7 @@ def test_health_is_open_to_look_at_only() -> None:
     assert client.get("/_stcore/metrics").status_code == 401
 
 
-# --------------------------------------------------------------------------------------------------------------- the login
+# ---- the login
 
 
 def test_a_browser_is_led_to_the_login_and_back() -> None:
@@ -256,10 +300,24 @@ def test_a_browser_is_led_to_the_login_and_back() -> None:
 @pytest.mark.parametrize(
     "wanted",
     [
-        "https://evil.example", "//evil.example", "/\\evil.example", "\\\\evil.example", "/\t/evil.example", "/\n/evil.example",
-        "javascript:alert(1)", "/ü", "evil.example", "", " /", "/login", "/logout?x=1", "/\r\nSet-Cookie: a=b", "///evil.example", "/\x00",
+        "https://evil.example",
+        "//evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "/\t/evil.example",
+        "/\n/evil.example",
+        "javascript:alert(1)",
+        "/ü",
+        "evil.example",
+        "",
+        " /",
+        "/login",
+        "/logout?x=1",
+        "/\r\nSet-Cookie: a=b",
+        "///evil.example",
+        "/\x00",
     ],
-)  # fmt: skip
+)
 def test_the_login_leads_nowhere_else(wanted: str) -> None:
     assert local_address(wanted) == "/"
     client = guarded(dashboard_password=PASSWORD)
@@ -274,9 +332,15 @@ def test_the_login_page_escapes_what_it_is_given() -> None:
 
 def test_the_cookie_is_for_this_server_alone_and_secure_behind_https() -> None:
     client = guarded(dashboard_password=PASSWORD)
-    plain = client.post("/login", content=urlencode({"password": PASSWORD}), headers=FORM).headers["set-cookie"]
-    assert re.fullmatch(rf"{COOKIE}=\d+\.\w{{32}}\.\w{{64}}; HttpOnly; Max-Age=43200; Path=/; SameSite=lax", plain)
-    by_https = client.post("/login", content=urlencode({"password": PASSWORD}), headers=FORM | {"X-Forwarded-Proto": "https"})
+    plain = client.post("/login", content=urlencode({"password": PASSWORD}), headers=FORM).headers[
+        "set-cookie"
+    ]
+    assert re.fullmatch(
+        rf"{COOKIE}=\d+\.\w{{32}}\.\w{{64}}; HttpOnly; Max-Age=43200; Path=/; SameSite=lax", plain
+    )
+    by_https = client.post(
+        "/login", content=urlencode({"password": PASSWORD}), headers=FORM | {"X-Forwarded-Proto": "https"}
+    )
     assert by_https.headers["set-cookie"].endswith("; Secure")
 
 
@@ -298,7 +362,10 @@ def test_a_forged_an_expired_and_a_logged_out_cookie_open_nothing() -> None:
     ]
     for value in forged:
         assert not sessions.is_valid(value)
-        assert client.get(STATIC, headers=[(b"Cookie", f"{COOKIE}={value}".encode("latin-1"))]).status_code == 401
+        assert (
+            client.get(STATIC, headers=[(b"Cookie", f"{COOKIE}={value}".encode("latin-1"))]).status_code
+            == 401
+        )
     assert seen(client, Cookie=f"{COOKIE}={cookie}") == ALL
     now += SESSION_SECONDS
     assert seen(client, Cookie=f"{COOKIE}={cookie}") == HEALTH_ONLY
@@ -311,9 +378,13 @@ def test_a_forged_an_expired_and_a_logged_out_cookie_open_nothing() -> None:
     assert seen(client, Cookie=f"{COOKIE}={cookie}") == HEALTH_ONLY
 
 
-def test_a_wrong_password_is_told_and_neither_it_nor_the_right_one_is_repeated(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_wrong_password_is_told_and_neither_it_nor_the_right_one_is_repeated(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     client = guarded(dashboard_password=PASSWORD)
-    answer = client.post("/login", content=urlencode({"password": "hunter2<b>", "next": "/users"}), headers=FORM)
+    answer = client.post(
+        "/login", content=urlencode({"password": "hunter2<b>", "next": "/users"}), headers=FORM
+    )
     assert answer.status_code == 401
     assert '<p role="alert" id="fault">This is not the password.</p>' in answer.text
     assert "set-cookie" not in answer.headers
@@ -360,7 +431,9 @@ def test_guesses_take_turns() -> None:
 
 
 async def after(guesses: int, address: str, *, wait_for: str) -> int:
-    """After how many more pauses somebody gets in who knows the password, while others guess from `address` again and again."""
+    """After how many more pauses somebody gets in who knows the password, while others guess from `address`
+    again and again.
+    """
     pauses = 0
 
     async def pause(_: float) -> None:
@@ -439,9 +512,17 @@ def test_more_than_can_be_heard_in_a_minute_are_told_to_come_again() -> None:
 
 def test_a_trusted_proxy_says_who_guesses(caplog: pytest.LogCaptureFixture) -> None:
     wrong = urlencode({"password": "no such password"})
-    for peer, forwarded in (("127.0.0.1", "10.9.9.9, 192.168.1.7"), ("10.1.1.1", "192.168.1.8"), ("127.0.0.1", "ann\x1b[31m")):
-        guarded(peer=peer, dashboard_password=PASSWORD).post("/login", content=wrong, headers=FORM | {"X-Forwarded-For": forwarded})
-    assert caplog.messages == [f"A wrong password was tried from {address}." for address in ("192.168.1.7", "10.1.1.1", "127.0.0.1")]
+    for peer, forwarded in (
+        ("127.0.0.1", "10.9.9.9, 192.168.1.7"),
+        ("10.1.1.1", "192.168.1.8"),
+        ("127.0.0.1", "ann\x1b[31m"),
+    ):
+        guarded(peer=peer, dashboard_password=PASSWORD).post(
+            "/login", content=wrong, headers=FORM | {"X-Forwarded-For": forwarded}
+        )
+    assert caplog.messages == [
+        f"A wrong password was tried from {address}." for address in ("192.168.1.7", "10.1.1.1", "127.0.0.1")
+    ]
 
 
 def test_every_answer_has_the_security_headers() -> None:
@@ -456,7 +537,7 @@ def test_every_answer_has_the_security_headers() -> None:
         assert {name: answer.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
 
 
-# --------------------------------------------------------------------------------------------------------------- downloads
+# ---- downloads
 
 
 @pytest.fixture(scope="session")
@@ -484,7 +565,9 @@ def exported(settings: Settings, folder: Path, name: str, **request: Any) -> byt
 
 
 @pytest.mark.parametrize("encoding", ["csv", "csv.gz", "jsonl", "jsonl.gz", "parquet"])
-def test_a_download_is_what_the_command_exports(client: TestClient, settings: Settings, tmp_path: Path, encoding: str) -> None:
+def test_a_download_is_what_the_command_exports(
+    client: TestClient, settings: Settings, tmp_path: Path, encoding: str
+) -> None:
     days = {"since": "2026-10-01", "until": "2026-11-01"}
     charges = replace(ALL_DAYS, entry_types=("charge", "deposit"), currency="eur")
     columns = ["user_id", "occurred_at", "amount"]
@@ -495,11 +578,19 @@ def test_a_download_is_what_the_command_exports(client: TestClient, settings: Se
     of_users = replace(ALL_DAYS, payer_types=("new",), paywalls=("pw", "other"), models=("m",))
     asked = [
         (download_address("ledger", encoding, ALL_DAYS), days | {"where": ["currency=usd"]}),
-        (download_address("ledger", encoding, charges, columns, user="=bob", entry_status=["settled", "failed"]), days | of_bob),
+        (
+            download_address(
+                "ledger", encoding, charges, columns, user="=bob", entry_status=["settled", "failed"]
+            ),
+            days | of_bob,
+        ),
         (download_address("users", encoding, ALL_DAYS), {"where": ["currency=usd"]}),
-        (download_address("users", encoding, replace(ALL_DAYS, currency="eur"), search="BOB"), {"where": ["currency=eur", "user_id==bob"]}),
+        (
+            download_address("users", encoding, replace(ALL_DAYS, currency="eur"), search="BOB"),
+            {"where": ["currency=eur", "user_id==bob"]},
+        ),
         (download_address("user_days", encoding, of_users), days | {"where": ["currency=usd"]}),
-    ]  # fmt: skip
+    ]
     for address, request in asked:
         answer = client.get(address)
         assert answer.status_code == 200, answer.text
@@ -511,18 +602,28 @@ def test_a_download_is_what_the_command_exports(client: TestClient, settings: Se
 def test_the_file_has_a_telling_name(client: TestClient) -> None:
     def name_of(*parts: Any, **more: str) -> str:
         return re.fullmatch(
-            r'attachment; filename="([ -~]+)"', client.get(download_address(*parts, **more)).headers["content-disposition"]
+            r'attachment; filename="([ -~]+)"',
+            client.get(download_address(*parts, **more)).headers["content-disposition"],
         )[1]  # type: ignore[index]
 
     assert name_of("ledger", "csv", ALL_DAYS) == "ledger-2026-10-01-to-2026-10-31-usd.csv"
-    assert name_of("ledger", "jsonl.gz", ALL_DAYS, user='=bob"\r\n/../é') == "ledger-2026-10-01-to-2026-10-31-bob-usd.jsonl.gz"
+    assert (
+        name_of("ledger", "jsonl.gz", ALL_DAYS, user='=bob"\r\n/../é')
+        == "ledger-2026-10-01-to-2026-10-31-bob-usd.jsonl.gz"
+    )
     assert name_of("users", "parquet", replace(ALL_DAYS, currency='u"s/d')) == "users-u-s-d.parquet"
-    assert name_of("user_days", "csv", replace(ALL_DAYS, until=date(2026, 10, 2))) == "user-days-2026-10-01-to-2026-10-01-usd.csv"
+    assert (
+        name_of("user_days", "csv", replace(ALL_DAYS, until=date(2026, 10, 2)))
+        == "user-days-2026-10-01-to-2026-10-01-usd.csv"
+    )
 
 
 def test_a_cell_that_a_spreadsheet_would_run_is_prefixed(client: TestClient) -> None:
     address = download_address("users", "csv", replace(ALL_DAYS, currency="eur"), ["user_id", "currency"])
-    assert list(csv.reader(io.StringIO(client.get(address).text))) == [["user_id", "currency"], ["'=bob", "eur"]]
+    assert list(csv.reader(io.StringIO(client.get(address).text))) == [
+        ["user_id", "currency"],
+        ["'=bob", "eur"],
+    ]
 
 
 def test_nothing_of_a_value_is_more_than_text(client: TestClient) -> None:
@@ -533,7 +634,18 @@ def test_nothing_of_a_value_is_more_than_text(client: TestClient) -> None:
 
     everyone = rows()
     assert everyone >= 1
-    for text in ("%", "_", "' or '1'='1", "u%1", "*", ".", "\\", "\x00", "'; drop table marts.rpt_users; --", "\u202e"):
+    for text in (
+        "%",
+        "_",
+        "' or '1'='1",
+        "u%1",
+        "*",
+        ".",
+        "\\",
+        "\x00",
+        "'; drop table marts.rpt_users; --",
+        "\u202e",
+    ):
         assert rows(search=text) == 0
     hostile = replace(ALL_DAYS, currency="usd' or true --")
     assert client.get(download_address("ledger", "jsonl", hostile)).content == b""
@@ -572,7 +684,16 @@ def test_what_cannot_be_asked_for_is_refused_in_words(client: TestClient, query:
 
 @pytest.mark.parametrize(
     "name",
-    ["ledger.xlsx", "ledger", "raw.csv", "daily_revenue.csv", "ledger.parquet.gz", "..%2fstate.csv", "ledger.csv.gz.gz", "Ledger.csv"],
+    [
+        "ledger.xlsx",
+        "ledger",
+        "raw.csv",
+        "daily_revenue.csv",
+        "ledger.parquet.gz",
+        "..%2fstate.csv",
+        "ledger.csv.gz.gz",
+        "Ledger.csv",
+    ],
 )
 def test_there_are_no_other_downloads(client: TestClient, name: str) -> None:
     answer = client.get(f"/download/{name}?{GOOD}")
@@ -585,13 +706,24 @@ def test_the_helper_for_links_refuses_what_the_server_would() -> None:
         download_address("ledger", "csv", ALL_DAYS, search="x")
     with pytest.raises(LookupError):
         download_address("models", "csv", ALL_DAYS)
-    assert download_address("ledger", "csv", ALL_DAYS, user="", entry_status=[]) == f"/download/ledger.csv?{GOOD}"
-    assert download_address("ledger", "csv", ALL_DAYS, user="a&b=ü #?") == f"/download/ledger.csv?{GOOD}&user=a%26b%3D%C3%BC+%23%3F"
+    assert (
+        download_address("ledger", "csv", ALL_DAYS, user="", entry_status=[])
+        == f"/download/ledger.csv?{GOOD}"
+    )
+    assert (
+        download_address("ledger", "csv", ALL_DAYS, user="a&b=ü #?")
+        == f"/download/ledger.csv?{GOOD}&user=a%26b%3D%C3%BC+%23%3F"
+    )
 
 
 def test_where_nothing_is_published_that_is_said(tmp_path: Path) -> None:
-    answer = downloading(load_settings(_env_file=None, warehouse_home=tmp_path)).get(f"/download/ledger.csv?{GOOD}")
-    assert (answer.status_code, answer.text) == (503, "Nothing is published that could be read. `paywall-warehouse run` publishes.\n")
+    answer = downloading(load_settings(_env_file=None, warehouse_home=tmp_path)).get(
+        f"/download/ledger.csv?{GOOD}"
+    )
+    assert (answer.status_code, answer.text) == (
+        503,
+        "Nothing is published that could be read. `paywall-warehouse run` publishes.\n",
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -604,13 +736,21 @@ def test_a_home_that_can_only_be_read_is_enough(published: Path, tmp_path: Path)
 
 
 def test_only_so_many_downloads_are_under_way_and_the_file_goes_with_the_client(settings: Settings) -> None:
-    """Clients that do not read: their files are there until they go, and who comes then is told to come again."""
+    """Clients that do not read: their files are there until they go, and who comes then is told to come
+    again.
+    """
     downloads = Downloads(settings)
     held, begun = asyncio.Event, 0
     before = sorted(settings.home.tmp.iterdir())
 
     async def ask(send: Any) -> None:
-        scope = {"type": "http", "method": "GET", "path_params": {"name": "ledger.csv"}, "query_string": GOOD.encode(), "headers": []}
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path_params": {"name": "ledger.csv"},
+            "query_string": GOOD.encode(),
+            "headers": [],
+        }
         await downloads(scope, asyncio.Event().wait, send)  # type: ignore[arg-type]
 
     async def crowd() -> None:
@@ -645,7 +785,7 @@ def test_only_so_many_downloads_are_under_way_and_the_file_goes_with_the_client(
     assert sorted(settings.home.tmp.iterdir()) == before
 
 
-# ------------------------------------------------------------------------------------------------------- the whole server
+# ---- the whole server
 
 SCRIPT = """
 import streamlit as st
@@ -727,7 +867,12 @@ def running(arguments: list[str], home: Path, **variables: str) -> Iterator[Runn
 def command(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """The command, which ends by itself."""
     return subprocess.run(
-        [COMMAND, "dashboard", *arguments], env=environment(home), capture_output=True, text=True, timeout=30, check=False
+        [COMMAND, "dashboard", *arguments],
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
 
 
@@ -745,7 +890,10 @@ def page_of(port: int, query: str, **headers: str) -> bytes:
     """Everything that the server sends for a page."""
     said = b""
     with connect(
-        f"ws://127.0.0.1:{port}/_stcore/stream", subprotocols=["streamlit"], origin=f"http://127.0.0.1:{port}", additional_headers=headers
+        f"ws://127.0.0.1:{port}/_stcore/stream",
+        subprotocols=["streamlit"],
+        origin=f"http://127.0.0.1:{port}",
+        additional_headers=headers,
     ) as websocket:
         asked = BackMsg()
         asked.rerun_script.query_string = query
@@ -770,7 +918,14 @@ def test_the_server_guards_streamlit_and_its_errors_tell_no_secret(published: Pa
         server.wait_for("\n")
         port = int(server.lines[0])
         assert get(port, HEALTH) == (200, "ok")
-        for path in ("/", "/static/", "/_stcore/host-config", "/_stcore/metrics", "/_stcore/agent/openapi.json", "/component/x/index.html"):
+        for path in (
+            "/",
+            "/static/",
+            "/_stcore/host-config",
+            "/_stcore/metrics",
+            "/_stcore/agent/openapi.json",
+            "/component/x/index.html",
+        ):
             assert get(port, path)[0] == 401
         with pytest.raises(InvalidStatus, match="403"):
             page_of(port, "")
@@ -802,7 +957,9 @@ def test_the_command_starts_with_nothing_published_makes_no_home_and_ends_at_ctr
         assert told == f"http://127.0.0.1:{port} shows {home}/published/warehouse.duckdb  (Ctrl-C ends it)\n"
         taken = command(home, "--port", str(port))
         assert taken.returncode == 2
-        assert taken.stderr.startswith(f"http://127.0.0.1:{port} cannot be listened on: Address already in use")
+        assert taken.stderr.startswith(
+            f"http://127.0.0.1:{port} cannot be listened on: Address already in use"
+        )
         assert taken.stderr.endswith("Choose another --port or --host.\n")
         assert get(port, "/")[0] == 200
         assert get(port, "/", Host="evil.example")[0] == 403
@@ -816,12 +973,20 @@ def test_the_command_starts_with_nothing_published_makes_no_home_and_ends_at_ctr
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({}, "Warning: listening on 0.0.0.0, which other machines may reach. The dashboard asks for no password: whoever reaches it"),
+        (
+            {},
+            (
+                "Warning: listening on 0.0.0.0, which other machines may reach. The dashboard asks for no"
+                " password: whoever reaches it"
+            ),
+        ),
         ({"DASHBOARD_PASSWORD": PASSWORD}, "The password is asked for, but nothing is encrypted"),
     ],
 )
 def test_who_lets_others_in_is_warned(tmp_path: Path, variables: dict[str, str], words: str) -> None:
-    with running([COMMAND, "dashboard", "--port", "0", "--host", "0.0.0.0"], tmp_path / "home", **variables) as server:
+    with running(
+        [COMMAND, "dashboard", "--port", "0", "--host", "0.0.0.0"], tmp_path / "home", **variables
+    ) as server:
         server.wait_for(words)
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from dbt.cli.main import dbtRunner
 
-from orchestration.dbt import PROJECT, dbt_arguments
 from paywall_warehouse.settings import load_settings
-from tests.harness import build_unchecked
+from tests.support.harness import build_unchecked
+from warehouse.dbt_runner import PROJECT, dbt_arguments
 
 
 def test_dbt_unit_tests_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

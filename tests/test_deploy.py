@@ -13,7 +13,7 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._core.workspace.config_schema import process_workspace_config
 
 from orchestration.instance import DAGSTER_YAML, WORKSPACE_YAML
-from orchestration.warehouse import WRITER_POOL
+from orchestration.resources import WRITER_POOL
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -29,12 +29,16 @@ def yaml_of(name: str) -> Any:
 
 def instructions(word: str) -> list[list[str]]:
     """The words behind each instruction of that name in the Containerfile."""
-    return [shlex.split(line)[1:] for line in text_of("Containerfile").splitlines() if line.startswith(f"{word} ")]
+    return [
+        shlex.split(line)[1:] for line in text_of("Containerfile").splitlines() if line.startswith(f"{word} ")
+    ]
 
 
 def copied() -> list[str]:
     """What the Containerfile takes from the repository."""
-    return [name for words in instructions("COPY") if not words[0].startswith("--from=") for name in words[:-1]]
+    return [
+        name for words in instructions("COPY") if not words[0].startswith("--from=") for name in words[:-1]
+    ]
 
 
 def services_of_the_entrypoint() -> dict[str, str]:
@@ -42,7 +46,10 @@ def services_of_the_entrypoint() -> dict[str, str]:
 
 
 def test_dagster_takes_its_settings() -> None:
-    storage, launcher = InstanceRef.from_dir(str(DEPLOY)).storage_data, yaml_of("dagster.yaml")["run_launcher"]["class"]
+    storage, launcher = (
+        InstanceRef.from_dir(str(DEPLOY)).storage_data,
+        yaml_of("dagster.yaml")["run_launcher"]["class"],
+    )
     assert storage is not None
     assert (storage.class_name, launcher) == ("DagsterPostgresStorage", "DefaultRunLauncher")
 
@@ -50,7 +57,9 @@ def test_dagster_takes_its_settings() -> None:
 def test_it_differs_from_our_own_instance_in_storage_and_launcher_only() -> None:
     settings = yaml_of("dagster.yaml")
     assert {"storage", "run_launcher"} <= set(settings)
-    assert {name: value for name, value in settings.items() if name not in ("storage", "run_launcher")} == yaml.safe_load(DAGSTER_YAML)
+    assert {
+        name: value for name, value in settings.items() if name not in ("storage", "run_launcher")
+    } == yaml.safe_load(DAGSTER_YAML)
 
 
 def test_the_pool_is_the_one_of_the_code() -> None:
@@ -58,7 +67,9 @@ def test_the_pool_is_the_one_of_the_code() -> None:
     assert yaml_of("dagster.yaml")["concurrency"]["pools"] == {"granularity": "op", "default_limit": 1}
 
 
-def test_the_workspace_names_the_location_and_port_of_the_code_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_workspace_names_the_location_and_port_of_the_code_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("CODE_SERVER_HOST", "code-server")
     assert process_workspace_config(yaml_of("workspace.yaml")).success
     [server] = [one["grpc_server"] for one in yaml_of("workspace.yaml")["load_from"]]
@@ -70,22 +81,32 @@ def test_the_workspace_names_the_location_and_port_of_the_code_server(monkeypatc
 
 
 def test_every_variable_is_explained() -> None:
-    named = {name for file in ("dagster.yaml", "workspace.yaml") for name in re.findall(r"\{env: (\w+)\}", text_of(file))}
+    named = {
+        name
+        for file in ("dagster.yaml", "workspace.yaml")
+        for name in re.findall(r"\{env: (\w+)\}", text_of(file))
+    }
     named |= set(re.findall(r"\$\{(\w+)", text_of("compose.yaml")))
     # What the launchers that are commented out hand on.
     named |= set(re.findall(r"^#       - (\w+)$", text_of("dagster.yaml"), re.MULTILINE))
-    docs = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("operations.md", "scale.md"))
+    docs = "".join(
+        (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("operations.md", "scale.md")
+    )
     assert len(named) == 8
     assert [name for name in sorted(named) if f"`{name}`" not in docs] == []
 
 
 def test_the_services_get_the_variables_that_the_settings_name() -> None:
     services = yaml_of("compose.yaml")["services"]
-    postgres, server = (set(re.findall(r"\{env: (\w+)\}", text_of(file))) for file in ("dagster.yaml", "workspace.yaml"))
+    postgres, server = (
+        set(re.findall(r"\{env: (\w+)\}", text_of(file))) for file in ("dagster.yaml", "workspace.yaml")
+    )
     assert set(services["code-server"]["environment"]) == postgres
     assert set(services["daemon"]["environment"]) == postgres | server
     assert set(services["webserver"]["environment"]) == postgres | server | {"DAGSTER_UI_HOSTS"}
-    assert {one["command"][0] for one in services.values() if "command" in one} == set(services_of_the_entrypoint())
+    assert {one["command"][0] for one in services.values() if "command" in one} == set(
+        services_of_the_entrypoint()
+    )
 
 
 def test_no_service_starts_dagsters_web_server_without_the_guard() -> None:
@@ -102,7 +123,9 @@ def test_the_containerfile_copies_what_is_there_and_all_of_the_code() -> None:
 
 
 def test_the_image_has_no_secret_and_no_root() -> None:
-    variables = [word for instruction in ("ARG", "ENV") for words in instructions(instruction) for word in words]
+    variables = [
+        word for instruction in ("ARG", "ENV") for words in instructions(instruction) for word in words
+    ]
     assert instructions("USER") == [["10001:10001"]]
     assert [one for one in variables if re.search("PASSWORD|SECRET|KEY|TOKEN", one.partition("=")[0])] == []
 

@@ -1,4 +1,6 @@
-"""Refused once is not refused for ever: a bad file is put right, removed, or discarded, and the next run publishes."""
+"""Refused once is not refused for ever: a bad file is put right, removed, or discarded, and the next run
+publishes.
+"""
 
 import json
 import shutil
@@ -11,29 +13,32 @@ import duckdb
 import pytest
 
 from ingestion import discard as discard_module
-from ingestion import lake as lake_module
-from ingestion.build import loaded_files
 from ingestion.discard import DiscardError, discard
 from ingestion.erasure.erase import erase, files_naming, rewrite_landed
-from ingestion.groups import commit_groups, plan_groups, prepare
-from ingestion.lake import Lake
-from ingestion.lake_copy import copy_lake
-from ingestion.landing import Landing
+from ingestion.lake import batches as lake_module
+from ingestion.lake.batches import Lake
+from ingestion.lake.schemas import LAKE_TABLES
+from ingestion.landing.area import Landing
 from ingestion.load import landed_files, load
-from ingestion.price_book import resolve_price_book
-from ingestion.tables import LAKE_TABLES
-from orchestration.assets import PUBLISHED
-from orchestration.discard import discard_files
-from orchestration.news import unknown_files
-from orchestration.status import status_lines
+from ingestion.parallel import commit_groups, plan_groups, prepare
+from ingestion.unloaded_files import unloaded_files
+from orchestration.assets.stages import PUBLISHED
+from orchestration.cli.discard import discard_files
+from orchestration.cli.status import status_lines
 from paywall_warehouse.settings import Settings, load_settings
-from tests.builders import charge, csv_text, deposit, jsonl, land, prices_file
-from tests.command import command
-from tests.crash_drill import differences, outcome
-from tests.harness import RunResult, run_pipeline
+from tests.support.builders import charge, csv_text, deposit, jsonl, land, prices_file
+from tests.support.command import command
+from tests.support.crash_drill import differences, outcome
+from tests.support.harness import RunResult, run_pipeline
+from warehouse.build import loaded_files
+from warehouse.price_book import resolve_price_book
+from warehouse.spark.lake_copy import copy_lake
 
 AS_OF = "2026-10-05T12:00:00Z"
-GOOD = [deposit("d1", "2026-10-01T08:00:00Z", "20"), charge("c1", "2026-10-01T09:00:00Z", "1.25", model="openai/gpt-4o-mini")]
+GOOD = [
+    deposit("d1", "2026-10-01T08:00:00Z", "20"),
+    charge("c1", "2026-10-01T09:00:00Z", "1.25", model="openai/gpt-4o-mini"),
+]
 # Of four records one is bad: 25 % of this file.
 BAD = [
     charge("b1", "2026-10-02T09:00:00Z", "2", user="bob", model="acme/unheard-of"),
@@ -64,7 +69,9 @@ def drop(home: Path, *paths: str) -> list[str]:
 
 
 def standing(home: Path) -> list[tuple[str, int, str | None]]:
-    """Of every file with rejects behind the first batch, which is published: name, records, and where it counts."""
+    """Of every file with rejects behind the first batch, which is published: name, records, and where it
+    counts.
+    """
     settings = settings_of(home)
     files = loaded_files(settings, Lake(settings.home).manifests(), 0)
     return [(file["path"], file["records"], file["standing_path"]) for file in files if file["rejected"]]
@@ -81,7 +88,9 @@ def published_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def refused_once(published_once: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunResult]:
-    """The same, then a bad file and a good one land together, in one batch, and the run refuses; not to be changed."""
+    """The same, then a bad file and a good one land together, in one batch, and the run refuses; not to be
+    changed.
+    """
     home = tmp_path_factory.mktemp("refused") / "home"
     shutil.copytree(published_once, home)
     put(home, "ledger/bad.jsonl", jsonl(BAD))
@@ -117,7 +126,7 @@ def numbers(home: Path, query: str) -> list[tuple[Any, ...]]:
         return connection.execute(query).fetchall()
 
 
-# ------------------------------------------------------------------------------------------ what the refusal says
+# ---- what the refusal says
 
 
 def test_the_refusal_names_file_reason_line_and_the_ways_out(refused_once: tuple[Path, RunResult]) -> None:
@@ -129,7 +138,10 @@ def test_the_refusal_names_file_reason_line_and_the_ways_out(refused_once: tuple
         "ledger/bad.jsonl: 1 of 4 records",
         '1 × bad_amount, line 4: field "amount" is not a decimal number: 12,50',
         "1. Put the file right and land it under the same name",
-        "What was accepted from it (3 records) stays, unless you drop that too: `paywall-warehouse discard ledger/bad.jsonl`",
+        (
+            "What was accepted from it (3 records) stays, unless you drop that too: `paywall-warehouse"
+            " discard ledger/bad.jsonl`"
+        ),
         "`MAX_REJECT_RATIO=0.2 paywall-warehouse run`",
     ):
         assert words in result.output
@@ -141,9 +153,17 @@ def test_dagster_shows_what_the_command_shows(refused: Path) -> None:
         result = run(refused, instance=instance)
         assert result.exit_code == 1
         (record,) = instance.get_runs()
-        events = instance.event_log_storage.get_logs_for_run(record.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
-        evaluations = [event.dagster_event.asset_check_evaluation_data for event in events if event.dagster_event]
-    (description,) = [one.description for one in evaluations if one.asset_key == PUBLISHED and one.check_name == "reject_ratio"]
+        events = instance.event_log_storage.get_logs_for_run(
+            record.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        )
+        evaluations = [
+            event.dagster_event.asset_check_evaluation_data for event in events if event.dagster_event
+        ]
+    (description,) = [
+        one.description
+        for one in evaluations
+        if one.asset_key == PUBLISHED and one.check_name == "reject_ratio"
+    ]
     assert description is not None
     assert "paywall-warehouse discard ledger/bad.jsonl" in description
     assert description in result.output
@@ -154,15 +174,18 @@ def test_status_shows_the_ways_out_of_a_refusal(refused: Path) -> None:
     assert any("paywall-warehouse discard ledger/bad.jsonl" in line for line in lines), lines
 
 
-# --------------------------------------------------------------------------------------------- put right, removed
+# ---- put right, removed
 
 
 def test_a_file_put_right_under_its_name_is_published(refused: Path) -> None:
     put(refused, "ledger/bad.jsonl", jsonl(RIGHT))
     result = run(refused)
     assert result.exit_code == 0, result
-    # 1.25 of good.jsonl, 5 of fine.jsonl, and 2 + 3 + 4 + 12.50: what both versions of bad.jsonl say counts once.
-    assert numbers(refused, "select sum(revenue)::varchar from marts.fct_ledger_entries") == [("27.750000000000",)]
+    # 1.25 of good.jsonl, 5 of fine.jsonl, and 2 + 3 + 4 + 12.50: what both versions of bad.jsonl say counts
+    # once.
+    assert numbers(refused, "select sum(revenue)::varchar from marts.fct_ledger_entries") == [
+        ("27.750000000000",)
+    ]
 
 
 @pytest.mark.soak
@@ -196,7 +219,10 @@ def test_a_file_that_was_only_touched_or_moved_still_counts(refused: Path) -> No
     moved.parent.mkdir()
     (refused / "landing/ledger/bad.jsonl").rename(moved)
     assert standing(refused) == [("ledger/bad.jsonl", 4, "ledger/old/bad.jsonl")]
-    assert drop(refused, "ledger/old/bad.jsonl")[0] == "ledger/bad.jsonl: 3 accepted records and 1 rejects dropped."
+    assert (
+        drop(refused, "ledger/old/bad.jsonl")[0]
+        == "ledger/bad.jsonl: 3 accepted records and 1 rejects dropped."
+    )
     assert load(settings_of(refused), "ledger").batch_seq is None
     moved.rename(moved.with_name(".hidden.jsonl"))
     assert standing(refused) == []
@@ -237,7 +263,7 @@ def test_what_was_published_counts_no_longer_though_the_published_file_was_touch
     assert run(refused).exit_code == 0
 
 
-# -------------------------------------------------------------------------------------------------------- discarded
+# ---- discarded
 
 
 @pytest.mark.parametrize("is_removed", [pytest.param(True, marks=pytest.mark.soak), False])
@@ -256,7 +282,7 @@ def test_after_a_discard_the_home_is_as_if_it_had_never_seen_the_file(
     if is_removed:
         assert run(refused, full_refresh=True).exit_code == 0
         assert differences(never_saw, shown(refused)) == []
-    assert unknown_files(settings_of(refused)) == []
+    assert unloaded_files(settings_of(refused)) == []
 
 
 def test_the_same_content_may_land_again_and_is_loaded_as_new(refused: Path) -> None:
@@ -264,7 +290,7 @@ def test_the_same_content_may_land_again_and_is_loaded_as_new(refused: Path) -> 
     drop(refused, "ledger/bad.jsonl")
     assert load(settings, "ledger").batch_seq is None
     put(refused, "ledger/bad.jsonl", jsonl(BAD))
-    assert [file.path for file in unknown_files(settings)] == ["ledger/bad.jsonl"]
+    assert [file.path for file in unloaded_files(settings)] == ["ledger/bad.jsonl"]
     again = load(settings, "ledger")
     assert (again.accepted, again.rejected, again.warnings) == (3, 1, [])
     assert standing(refused) == [("ledger/bad.jsonl", 4, "ledger/bad.jsonl")]
@@ -278,7 +304,10 @@ def test_every_copy_of_a_discarded_content_is_left_alone(refused: Path) -> None:
     put(refused, "ledger/copy.jsonl", jsonl(BAD))
     assert load(settings_of(refused), "ledger").batch_seq is None
     lines = drop(refused, "ledger/bad.jsonl")
-    assert [line.partition(" still")[0].rpartition("/")[2] for line in lines[1:-1]] == ["bad.jsonl", "copy.jsonl"]
+    assert [line.partition(" still")[0].rpartition("/")[2] for line in lines[1:-1]] == [
+        "bad.jsonl",
+        "copy.jsonl",
+    ]
     assert load(settings_of(refused), "ledger").batch_seq is None
 
 
@@ -300,18 +329,33 @@ def test_a_file_is_named_as_in_messages_as_on_the_disk_or_by_a_pattern(refused: 
 
 def test_other_files_of_the_batch_keep_rows_rejects_and_models(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
-    put(tmp_path, "ledger/a.jsonl", jsonl([charge("a1", "2026-10-01T09:00:00Z", model="one/a"), charge("a2", "2026-10-01T09:00:00Z", "?")]))
     put(
-        tmp_path, "ledger/b.csv", csv_text([charge("b1", "2026-10-01T09:00:00Z", model="one/b"), charge("b2", "2026-10-01T09:00:00Z", "?")])
+        tmp_path,
+        "ledger/a.jsonl",
+        jsonl(
+            [charge("a1", "2026-10-01T09:00:00Z", model="one/a"), charge("a2", "2026-10-01T09:00:00Z", "?")]
+        ),
+    )
+    put(
+        tmp_path,
+        "ledger/b.csv",
+        csv_text(
+            [charge("b1", "2026-10-01T09:00:00Z", model="one/b"), charge("b2", "2026-10-01T09:00:00Z", "?")]
+        ),
     )
     load(settings, "ledger")
     assert drop(tmp_path, "ledger/a.jsonl")[0] == "ledger/a.jsonl: 1 accepted records and 1 rejects dropped."
     lake = Lake(settings.home)
     (manifest,) = lake.manifests()
     assert (manifest.records, manifest.rejected, manifest.models) == (2, 1, ["one/b"])
-    rows = {table: [str(file) for file in lake.parquet_files(table, [manifest])] for table in ("ledger_entries", "rejects")}
+    rows = {
+        table: [str(file) for file in lake.parquet_files(table, [manifest])]
+        for table in ("ledger_entries", "rejects")
+    }
     assert duckdb.sql(f"select entry_id from read_parquet({rows['ledger_entries']})").fetchall() == [("b1",)]
-    assert duckdb.sql(f"select path, line from read_parquet({rows['rejects']})").fetchall() == [("ledger/b.csv", 3)]
+    assert duckdb.sql(f"select path, line from read_parquet({rows['rejects']})").fetchall() == [
+        ("ledger/b.csv", 3)
+    ]
     assert sorted(folder.name for folder in settings.home.lake.glob("*/batch=*")) == [manifest.folder] * 2
 
 
@@ -325,7 +369,9 @@ def test_other_files_of_the_batch_keep_rows_rejects_and_models(tmp_path: Path) -
         (["ledger/nothing*"], "nothing was loaded from such a file"),
     ],
 )
-def test_what_cannot_be_discarded_is_refused_and_nothing_changes(refused: Path, paths: list[str], words: str) -> None:
+def test_what_cannot_be_discarded_is_refused_and_nothing_changes(
+    refused: Path, paths: list[str], words: str
+) -> None:
     put(refused, "ledger/waiting.jsonl", jsonl([charge("w1", "2026-10-04T09:00:00Z")]))
     before = {file: file.read_bytes() for file in (refused / "lake").rglob("*") if file.is_file()}
     with pytest.raises(DiscardError, match=words.replace("*", ".")):
@@ -345,14 +391,25 @@ def test_what_is_published_is_kept_also_where_that_cannot_be_told_from_its_note(
 def test_a_new_version_of_a_published_file_goes_and_the_published_one_stays(refused: Path) -> None:
     put(refused, "ledger/good.jsonl", jsonl(BAD[:2]))
     load(settings_of(refused), "ledger")
-    assert drop(refused, "ledger/good.jsonl")[0] == "ledger/good.jsonl: 2 accepted records and 0 rejects dropped."
-    kept = [(file.path, file.records) for manifest in Lake(settings_of(refused).home).manifests() for file in manifest.files]
+    assert (
+        drop(refused, "ledger/good.jsonl")[0]
+        == "ledger/good.jsonl: 2 accepted records and 0 rejects dropped."
+    )
+    kept = [
+        (file.path, file.records)
+        for manifest in Lake(settings_of(refused).home).manifests()
+        for file in manifest.files
+    ]
     assert kept == [("ledger/good.jsonl", 2), ("ledger/bad.jsonl", 4), ("ledger/fine.jsonl", 1)]
 
 
 @pytest.mark.soak
 def test_acknowledged_webhooks_are_not_discarded(tmp_path: Path) -> None:
-    segment = put(tmp_path, "events/received/2026-10-02/20261002T090000.000000Z-0123abcd.jsonl", b'{"id": 1, "type": {}}\n')
+    segment = put(
+        tmp_path,
+        "events/received/2026-10-02/20261002T090000.000000Z-0123abcd.jsonl",
+        b'{"id": 1, "type": {}}\n',
+    )
     result = run(tmp_path)
     assert result.exit_code == 1
     assert "paywall-warehouse discard" not in result.output
@@ -364,7 +421,10 @@ def test_acknowledged_webhooks_are_not_discarded(tmp_path: Path) -> None:
 @pytest.mark.soak
 def test_own_rates_that_are_discarded_price_nothing(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
-    rates = [("acme/model", "2026-01-01", "", "1", "1", "", "", "usd"), ("acme/other", "never", "", "1", "1", "", "", "usd")]
+    rates = [
+        ("acme/model", "2026-01-01", "", "1", "1", "", "", "usd"),
+        ("acme/other", "never", "", "1", "1", "", "", "usd"),
+    ]
     land(tmp_path, [prices_file("mine.csv", rates)])
     put(tmp_path, "ledger/x.jsonl", jsonl([charge("x1", "2026-10-03T09:00:00Z", model="acme/model")]))
     for source in ("ledger", "prices"):
@@ -374,7 +434,7 @@ def test_own_rates_that_are_discarded_price_nothing(tmp_path: Path) -> None:
     assert resolve_price_book(settings).priced == 0
 
 
-# --------------------------------------------------------------------------------------------- killed, and beside others
+# ---- killed, and beside others
 
 
 LAKE_BEFORE = (["b1", "b2", "b3", "c1", "d1", "f1"], [("ledger/bad.jsonl", 4)])
@@ -384,8 +444,13 @@ LAKE_AFTER = (["c1", "d1", "f1"], [])
 def lake_rows(home: Path) -> tuple[list[str], list[tuple[str, int]]]:
     """The ids of the lake's entries, and its rejects."""
     lake = Lake(settings_of(home).home)
-    entries, rejects = ([str(file) for file in lake.parquet_files(table, lake.manifests())] for table in ("ledger_entries", "rejects"))
-    ids = [one for (one,) in duckdb.sql(f"select entry_id from read_parquet({entries}) order by 1").fetchall()]
+    entries, rejects = (
+        [str(file) for file in lake.parquet_files(table, lake.manifests())]
+        for table in ("ledger_entries", "rejects")
+    )
+    ids = [
+        one for (one,) in duckdb.sql(f"select entry_id from read_parquet({entries}) order by 1").fetchall()
+    ]
     return ids, duckdb.sql(f"select path, line from read_parquet({rejects})").fetchall() if rejects else []
 
 
@@ -394,8 +459,12 @@ class KilledError(BaseException):
 
 
 @pytest.mark.parametrize("step", range(8))
-def test_a_discard_that_is_killed_anywhere_is_finished_by_another(refused: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Before each write to the disk in turn: the build file goes, two tables are written and moved, the manifest, two folders go."""
+def test_a_discard_that_is_killed_anywhere_is_finished_by_another(
+    refused: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Before each write to the disk in turn: the build file goes, two tables are written and moved, the
+    manifest, two folders go.
+    """
     (refused / "landing/ledger/bad.jsonl").unlink()
     home, left = settings_of(refused).home, [step]
 
@@ -428,7 +497,9 @@ def test_a_discard_that_is_killed_anywhere_is_finished_by_another(refused: Path,
     assert lake_rows(refused) == LAKE_AFTER
     assert not home.build_file.exists()
     manifests = Lake(home).manifests()
-    assert {folder.name for folder in home.lake.glob("*/batch=*")} == {manifest.folder for manifest in manifests}
+    assert {folder.name for folder in home.lake.glob("*/batch=*")} == {
+        manifest.folder for manifest in manifests
+    }
 
 
 def test_a_prepared_batch_does_not_bring_a_discarded_file_back(tmp_path: Path) -> None:
@@ -450,7 +521,7 @@ def test_an_erasure_that_rewrites_a_discarded_file_does_not_bring_it_back(refuse
     files = list(landed_files(Landing.of(settings)))
     rewrite_landed(settings, files_naming(settings, files, "bob", erased.pseudonym), "bob", erased.pseudonym)
     assert b"bob" not in (refused / "landing/ledger/bad.jsonl").read_bytes()
-    assert unknown_files(settings) == []
+    assert unloaded_files(settings) == []
     assert load(settings, "ledger").batch_seq is None
 
 
@@ -460,28 +531,45 @@ def test_a_copy_of_the_lake_follows(refused: Path, tmp_path: Path) -> None:
     drop(refused, "ledger/bad.jsonl")
     copy_lake(settings)
     lake = Lake(settings.home)
-    expected = {file.relative_to(refused / "lake") for table in LAKE_TABLES for file in lake.parquet_files(table, lake.manifests())}
-    found = {file.relative_to(tmp_path / "copy") for table in LAKE_TABLES for file in (tmp_path / "copy" / table).rglob("*.parquet")}
+    expected = {
+        file.relative_to(refused / "lake")
+        for table in LAKE_TABLES
+        for file in lake.parquet_files(table, lake.manifests())
+    }
+    found = {
+        file.relative_to(tmp_path / "copy")
+        for table in LAKE_TABLES
+        for file in (tmp_path / "copy" / table).rglob("*.parquet")
+    }
     assert found == expected
-    assert all((tmp_path / "copy" / file).read_bytes() == (refused / "lake" / file).read_bytes() for file in expected)
+    assert all(
+        (tmp_path / "copy" / file).read_bytes() == (refused / "lake" / file).read_bytes() for file in expected
+    )
 
 
 def test_a_build_that_a_cluster_already_shows_counts_as_published(refused: Path) -> None:
     """It is shown there a moment before the file is replaced."""
-    (last,) = [manifest for manifest in Lake(settings_of(refused).home).manifests() if manifest.batch_seq == 1]
+    (last,) = [
+        manifest for manifest in Lake(settings_of(refused).home).manifests() if manifest.batch_seq == 1
+    ]
     (refused / "state/cluster_shown.json").write_text(
-        json.dumps([{"prefix": "run_0_", "snapshots": {}, "built_through": last.batch_seq, "fingerprint": "f"}])
+        json.dumps(
+            [{"prefix": "run_0_", "snapshots": {}, "built_through": last.batch_seq, "fingerprint": "f"}]
+        )
     )
     with pytest.raises(DiscardError, match="is published"):
         drop(refused, "ledger/bad.jsonl")
 
 
-# ------------------------------------------------------------------------------------------------------ the command
+# ---- the command
 
 
 def test_the_command_says_what_it_did_and_wrong_use_exits_with_2(refused: Path, tmp_path: Path) -> None:
     done = command(refused, "discard", "ledger/bad.jsonl", "ledger/fine.jsonl")
-    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "ledger/bad.jsonl: 3 accepted records and 1 rejects dropped."), done
+    assert (done.returncode, done.stdout.splitlines()[0]) == (
+        0,
+        "ledger/bad.jsonl: 3 accepted records and 1 rejects dropped.",
+    ), done
     wrong = command(refused, "discard", "ledger/good.jsonl")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "ledger/good.jsonl is published" in wrong.stderr

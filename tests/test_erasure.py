@@ -18,50 +18,126 @@ import zstandard
 from ingestion.erasure import erase as erase_module
 from ingestion.erasure import parquet_files
 from ingestion.erasure.erase import UnknownUserError, erase, files_naming, rewrite_landed
-from ingestion.erasure.registry import ended, read_registry
 from ingestion.erasure.texts import KEYS, Person, words_of
-from ingestion.landing import Landing
-from ingestion.ledger import METADATA_KEYS
+from ingestion.lake.erasures import ended, read_registry
+from ingestion.lake.schemas import LAKE_TABLES
+from ingestion.landing.area import Landing
 from ingestion.load import load
-from ingestion.tables import LAKE_TABLES
-from orchestration.erasure import erase_user
+from ingestion.sources.ledger import METADATA_KEYS
+from orchestration.cli.erase import erase_user
 from paywall_warehouse.settings import load_settings
-from tests.builders import Raw, charge, csv_text, delivered, deposit, event, events_file, jsonl, land, landed, ledger_file, parquet_table
-from tests.export_homes import manifest_of
-from tests.harness import run_pipeline
+from tests.support.builders import (
+    Raw,
+    charge,
+    csv_text,
+    delivered,
+    deposit,
+    event,
+    events_file,
+    jsonl,
+    land,
+    landed,
+    ledger_file,
+    parquet_table,
+)
+from tests.support.export_homes import manifest_of
+from tests.support.harness import run_pipeline
 
 ALICE = "alice@example.com"
 NOON = "2026-10-01T12:00:00Z"
 DAYS = ("2026-10-01", "2026-10-02", "2026-10-03")
 AS_OF = "2026-10-05T12:00:00Z"
 
-# Alice in every folder and format, once rejected, once in somebody else's words; Bob on a day of his own; one whose id begins as hers does.
+# Alice in every folder and format, once rejected, once in somebody else's words; Bob on a day of his own; one
+# whose id begins as hers does.
 FILES = [
-    ledger_file("a.jsonl", [
-        deposit("d1", "2026-10-01T08:00:00Z", "20", user=ALICE, metadata={"note": f"from {ALICE}, thanks", "deep": {"who": [ALICE]}}),
-        charge("c1", "2026-10-01T09:00:00Z", "1.25", user=ALICE, model="m", provider_cost="0.000000000001"),
-        charge("c2", "2026-10-02T09:00:00Z", "2", user=f"{ALICE}.au", metadata={"referred_by": ALICE}),
-        charge("bad", "2026-10-02T09:00:00Z", "no number", user=ALICE),
-        Raw('{"id": "worse", "user": "' + ALICE + '", '),
-    ]),
-    ledger_file("b.csv.gz", [
-        charge("c3", "2026-10-02T10:00:00Z", "0.5", user=ALICE, metadata={"who": ALICE}),
-        charge("c4", "2026-10-03T10:00:00Z", "4", user="bob"),
-        charge("c5", "2026-10-03T10:00:00Z", "x", user=ALICE),
-    ]),
+    ledger_file(
+        "a.jsonl",
+        [
+            deposit(
+                "d1",
+                "2026-10-01T08:00:00Z",
+                "20",
+                user=ALICE,
+                metadata={"note": f"from {ALICE}, thanks", "deep": {"who": [ALICE]}},
+            ),
+            charge(
+                "c1", "2026-10-01T09:00:00Z", "1.25", user=ALICE, model="m", provider_cost="0.000000000001"
+            ),
+            charge("c2", "2026-10-02T09:00:00Z", "2", user=f"{ALICE}.au", metadata={"referred_by": ALICE}),
+            charge("bad", "2026-10-02T09:00:00Z", "no number", user=ALICE),
+            Raw('{"id": "worse", "user": "' + ALICE + '", '),
+        ],
+    ),
+    ledger_file(
+        "b.csv.gz",
+        [
+            charge("c3", "2026-10-02T10:00:00Z", "0.5", user=ALICE, metadata={"who": ALICE}),
+            charge("c4", "2026-10-03T10:00:00Z", "4", user="bob"),
+            charge("c5", "2026-10-03T10:00:00Z", "x", user=ALICE),
+        ],
+    ),
     ledger_file("c.parquet", [charge("c6", "2026-10-02T11:00:00Z", "0.125", user=ALICE)]),
-    events_file("e.jsonl.zst", [
-        delivered(event("e1", "balance.deposit.created", "2026-10-01T10:00:00Z", walletUserId="w1", externalUserId=ALICE,
-                        activityId="act_1", amount=5, currency="usd")),
-        event("e2", "usage.charge.created", "2026-10-01T11:00:00Z", walletUserId="w1", activityId="act_2", cost="0.75", model="m"),
-        event("e3", "authorization.completed", "2026-10-01T11:00:00Z", walletUserId="w1", externalUserId=ALICE, connectionId="c"),
-        event("e4", "balance.depleted", "2026-10-01T12:00:00Z", walletUserId="w1", requestedAmount=1, availableBalance=0),
-    ]),
-    landed("payments", "p.csv", csv_text([
-        {"rail": "sepa", "payment_id": "p1", "paid_at": "2026-10-01T08:00:00Z", "amount": "20", "currency": "usd", "status": "succeeded",
-         "metadata": {"user": ALICE}},
-    ])),
-]  # fmt: skip
+    events_file(
+        "e.jsonl.zst",
+        [
+            delivered(
+                event(
+                    "e1",
+                    "balance.deposit.created",
+                    "2026-10-01T10:00:00Z",
+                    walletUserId="w1",
+                    externalUserId=ALICE,
+                    activityId="act_1",
+                    amount=5,
+                    currency="usd",
+                )
+            ),
+            event(
+                "e2",
+                "usage.charge.created",
+                "2026-10-01T11:00:00Z",
+                walletUserId="w1",
+                activityId="act_2",
+                cost="0.75",
+                model="m",
+            ),
+            event(
+                "e3",
+                "authorization.completed",
+                "2026-10-01T11:00:00Z",
+                walletUserId="w1",
+                externalUserId=ALICE,
+                connectionId="c",
+            ),
+            event(
+                "e4",
+                "balance.depleted",
+                "2026-10-01T12:00:00Z",
+                walletUserId="w1",
+                requestedAmount=1,
+                availableBalance=0,
+            ),
+        ],
+    ),
+    landed(
+        "payments",
+        "p.csv",
+        csv_text(
+            [
+                {
+                    "rail": "sepa",
+                    "payment_id": "p1",
+                    "paid_at": "2026-10-01T08:00:00Z",
+                    "amount": "20",
+                    "currency": "usd",
+                    "status": "succeeded",
+                    "metadata": {"user": ALICE},
+                },
+            ]
+        ),
+    ),
+]
 
 
 def settings_of(home: Path) -> Any:
@@ -88,7 +164,7 @@ def erased(loaded: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     home = tmp_path_factory.mktemp("erased") / "home"
     shutil.copytree(loaded, home)
     told: list[str] = []
-    assert erase_user(settings_of(home), ALICE, rewrite_landing=False, tell=told.append) == 0
+    assert erase_user(settings_of(home), ALICE, rewrite_landing=False, progress=told.append) == 0
     return home, told
 
 
@@ -101,7 +177,9 @@ def marts(home: Path) -> dict[str, list[str]]:
     """Every table as sorted text."""
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as db:
         names = db.execute("select table_name from duckdb_tables() where schema_name = 'marts'").fetchall()
-        return {name: sorted(map(str, db.execute(f"select * from marts.{name}").fetchall())) for (name,) in names}
+        return {
+            name: sorted(map(str, db.execute(f"select * from marts.{name}").fetchall())) for (name,) in names
+        }
 
 
 def texts_of(folder: Path) -> Iterator[tuple[str, str]]:
@@ -114,11 +192,18 @@ def texts_of(folder: Path) -> Iterator[tuple[str, str]]:
         elif file.suffix == ".gz":
             text = gzip.decompress(file.read_bytes()).decode()
         elif file.suffix == ".zst":
-            text = zstandard.ZstdDecompressor().stream_reader(file.read_bytes(), read_across_frames=True).read().decode()
+            text = (
+                zstandard.ZstdDecompressor()
+                .stream_reader(file.read_bytes(), read_across_frames=True)
+                .read()
+                .decode()
+            )
         elif file.suffix == ".duckdb":
             text = file.read_bytes().decode("latin-1")
             with duckdb.connect(str(file), read_only=True) as db:
-                for schema, table in db.execute("select schema_name, table_name from duckdb_tables()").fetchall():
+                for schema, table in db.execute(
+                    "select schema_name, table_name from duckdb_tables()"
+                ).fetchall():
                     text += str(db.execute(f'select * from "{schema}"."{table}"').fetchall())
         else:
             text = file.read_bytes().decode("latin-1")
@@ -150,9 +235,17 @@ def test_every_table_is_what_it_was_under_the_pseudonym(loaded: Path, erased: tu
     assert marts(home) == under_the_pseudonym(marts(loaded), pseudonym)
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as db:
         # 20 + 5 deposited; 1.25 + 0.75 + 0.5 + 0.125 charged.
-        of_alice = db.execute("select total_deposits, total_spend, balance from marts.rpt_users where user_id = ?", [pseudonym]).fetchall()
-        others = db.execute("select user_id from marts.dim_users where user_id <> ? order by 1", [pseudonym]).fetchall()
-        metadata = dict(db.execute("select entry_id, metadata from marts.fct_ledger_entries where entry_id in ('d1', 'c2')").fetchall())
+        of_alice = db.execute(
+            "select total_deposits, total_spend, balance from marts.rpt_users where user_id = ?", [pseudonym]
+        ).fetchall()
+        others = db.execute(
+            "select user_id from marts.dim_users where user_id <> ? order by 1", [pseudonym]
+        ).fetchall()
+        metadata = dict(
+            db.execute(
+                "select entry_id, metadata from marts.fct_ledger_entries where entry_id in ('d1', 'c2')"
+            ).fetchall()
+        )
         noted = db.execute("select pseudonym, erased_at is not null from ops.erasures").fetchall()
     assert of_alice == [(Decimal("25"), Decimal("2.625"), Decimal("22.375"))]
     assert others == [(f"{ALICE}.au",), ("bob",)]
@@ -164,15 +257,21 @@ def test_every_table_is_what_it_was_under_the_pseudonym(loaded: Path, erased: tu
 def under_the_pseudonym(tables: dict[str, list[str]], pseudonym: str) -> dict[str, list[str]]:
     """What `marts` should be, of what they were."""
     return {
-        name: sorted(row.replace(f"{ALICE}.au", "OTHER").replace(ALICE, pseudonym).replace("OTHER", f"{ALICE}.au") for row in rows)
+        name: sorted(
+            row.replace(f"{ALICE}.au", "OTHER").replace(ALICE, pseudonym).replace("OTHER", f"{ALICE}.au")
+            for row in rows
+        )
         for name, rows in tables.items()
     }
 
 
-def test_days_of_the_person_are_restated_and_the_manifest_says_why(loaded: Path, erased: tuple[Path, list[str]]) -> None:
+def test_days_of_the_person_are_restated_and_the_manifest_says_why(
+    loaded: Path, erased: tuple[Path, list[str]]
+) -> None:
     home, _ = erased
     before, after = (
-        {one["date"]: one["revision"] for one in manifest_of(place / "exports", "ledger")["partitions"]} for place in (loaded, home)
+        {one["date"]: one["revision"] for one in manifest_of(place / "exports", "ledger")["partitions"]}
+        for place in (loaded, home)
     )
     # On the third day only Bob is charged.
     assert (before, after) == (dict.fromkeys(DAYS, 1), {DAYS[0]: 2, DAYS[1]: 2, DAYS[2]: 1})
@@ -182,7 +281,9 @@ def test_days_of_the_person_are_restated_and_the_manifest_says_why(loaded: Path,
     assert manifest_of(loaded / "exports", "ledger")["operations"] == []
 
 
-def test_the_operator_is_told_which_landed_files_and_wallets_name_the_person(erased: tuple[Path, list[str]]) -> None:
+def test_the_operator_is_told_which_landed_files_and_wallets_name_the_person(
+    erased: tuple[Path, list[str]],
+) -> None:
     home, told = erased
     landing = home / "landing"
     # d1, c1, c2 (in somebody else's words), bad, worse; c3 and c5; c6; e1 and e3; p1.
@@ -207,7 +308,9 @@ def test_an_erasure_once_more_changes_nothing(erased: tuple[Path, list[str]]) ->
     assert ALICE not in (home / "lake" / "erasures.json").read_text()
 
 
-def test_what_lands_later_under_the_old_id_is_pseudonymised(erased: tuple[Path, list[str]], tmp_path: Path) -> None:
+def test_what_lands_later_under_the_old_id_is_pseudonymised(
+    erased: tuple[Path, list[str]], tmp_path: Path
+) -> None:
     home = Path(shutil.copytree(erased[0], tmp_path / "home"))
     late = [
         charge("late", "2026-10-04T09:00:00Z", "1", user=ALICE, metadata={"who": ALICE}),
@@ -215,25 +318,40 @@ def test_what_lands_later_under_the_old_id_is_pseudonymised(erased: tuple[Path, 
         charge("late too", "2026-10-04T09:00:00Z", "?", user=ALICE),
         Raw(f"{ALICE},no record"),
     ]
-    delivery = event("e9", "usage.charge.created", "2026-10-04T11:00:00Z", walletUserId=ALICE, activityId="act_9", cost="0.25")
+    delivery = event(
+        "e9",
+        "usage.charge.created",
+        "2026-10-04T11:00:00Z",
+        walletUserId=ALICE,
+        activityId="act_9",
+        cost="0.25",
+    )
     land(home, [ledger_file("late.jsonl", late), events_file("late.jsonl", [delivery])])
     run(home)
     assert {name.split("/")[0] for name in naming_alice(home)} == {"landing"}
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as db:
-        spent = db.execute("select total_spend from marts.rpt_users where user_id = ?", [pseudonym_of(home)]).fetchall()
-        rejected = db.execute("select raw from ops.rejected_records where path = 'ledger/late.jsonl' order by line").fetchall()
+        spent = db.execute(
+            "select total_spend from marts.rpt_users where user_id = ?", [pseudonym_of(home)]
+        ).fetchall()
+        rejected = db.execute(
+            "select raw from ops.rejected_records where path = 'ledger/late.jsonl' order by line"
+        ).fetchall()
     # 2.625 before; c1 costs 0.25 more, late 1, act_9 0.25.
     assert spent == [(Decimal("4.125"),)]
     assert [pseudonym_of(home) in raw for (raw,) in rejected] == [True, True]
 
 
-def test_landed_files_are_written_anew_where_that_is_asked_for(erased: tuple[Path, list[str]], tmp_path: Path) -> None:
+def test_landed_files_are_written_anew_where_that_is_asked_for(
+    erased: tuple[Path, list[str]], tmp_path: Path
+) -> None:
     home = Path(shutil.copytree(erased[0], tmp_path / "home"))
     before = {file: file.stat().st_mtime_ns for file in (home / "landing").rglob("*") if file.is_file()}
     told: list[str] = []
-    assert erase_user(settings_of(home), ALICE, rewrite_landing=True, tell=told.append) == 0
+    assert erase_user(settings_of(home), ALICE, rewrite_landing=True, progress=told.append) == 0
     assert naming_alice(home) == []
-    assert {file: file.stat().st_mtime_ns for file in (home / "landing").rglob("*") if file.is_file()} == before
+    assert {
+        file: file.stat().st_mtime_ns for file in (home / "landing").rglob("*") if file.is_file()
+    } == before
     assert f"  {home}/landing/ledger/b.csv.gz: 2 records rewritten" in told
     # Names, formats and everything else are as they were: a lake that is made of them anew has the same rows.
     assert load(settings_of(home), "ledger").files == load(settings_of(home), "events").files == 0
@@ -243,27 +361,48 @@ def test_landed_files_are_written_anew_where_that_is_asked_for(erased: tuple[Pat
         load(settings_of(again), source)
     assert sorted(map(_of_the_record, _lake_rows(again))) == sorted(map(_of_the_record, _lake_rows(home)))
     # Another time there is nothing left to list.
-    files = [file for source in ("ledger", "events", "payments") for file in Landing.of(settings_of(home)).files(source)]
+    files = [
+        file
+        for source in ("ledger", "events", "payments")
+        for file in Landing.of(settings_of(home)).files(source)
+    ]
     assert len(files) == 5
     assert files_naming(settings_of(home), files, ALICE, pseudonym_of(home)) == []
 
 
-# ------------------------------------------------------------------------------------- columns that were taken out of a record
+# ---- columns that were taken out of a record
 
 # Where each text column of the lake comes from: a field of the record, or a key of its metadata.
 LEDGER_PATHS = {
-    "entry_id": ("id",), "entry_type": ("type",), "status": ("status",), "paywall_id": ("paywall",), "currency": ("currency",),
-    "request_id": ("request_id",), "model": ("model",), "related_entry_id": ("related_id",),
+    "entry_id": ("id",),
+    "entry_type": ("type",),
+    "status": ("status",),
+    "paywall_id": ("paywall",),
+    "currency": ("currency",),
+    "request_id": ("request_id",),
+    "model": ("model",),
+    "related_entry_id": ("related_id",),
     **{name: ("metadata", keys[0]) for name, keys in METADATA_KEYS.items() if name != "request_id"},
-}  # fmt: skip
+}
 EVENT_PATHS = {
-    "event_id": ("id",), "event_type": ("type",), "paywall_id": ("paywallId",), "activity_id": ("data", "activityId"),
-    "currency": ("data", "currency"), "model": ("data", "model"), "request_id": ("data", "requestId"),
-    "error_code": ("data", "errorCode"), "reason": ("data", "reason"), "source": ("data", "source"),
+    "event_id": ("id",),
+    "event_type": ("type",),
+    "paywall_id": ("paywallId",),
+    "activity_id": ("data", "activityId"),
+    "currency": ("data", "currency"),
+    "model": ("data", "model"),
+    "request_id": ("data", "requestId"),
+    "error_code": ("data", "errorCode"),
+    "reason": ("data", "reason"),
+    "source": ("data", "source"),
     "checkout_session_id": ("data", "checkoutSessionId"),
-    **{name: ("metadata", keys[0]) for name, keys in METADATA_KEYS.items() if name not in ("request_id", "reason", "checkout_session_id")},
+    **{
+        name: ("metadata", keys[0])
+        for name, keys in METADATA_KEYS.items()
+        if name not in ("request_id", "reason", "checkout_session_id")
+    },
     "metadata_reason": ("metadata", "reason"),
-}  # fmt: skip
+}
 # Tables without JSON: ids of processors, and words of formats.
 KEYS_OF_OTHERS = {
     "provider_rates": {"currency"},
@@ -284,14 +423,20 @@ def test_every_text_column_of_the_lake_is_a_user_a_text_or_a_key() -> None:
     for table, columns in LAKE_TABLES.items():
         texts = {name for name, kind in columns.items() if kind == "varchar"}
         if table in paths:
-            assert texts - {*parquet_files.ID_COLUMNS, *parquet_files.JSON_COLUMNS} == set(paths[table]), table
-            assert {name for name, path in paths[table].items() if path not in KEYS} == texts & set(parquet_files.EXTRACTED), table
+            assert texts - {*parquet_files.ID_COLUMNS, *parquet_files.JSON_COLUMNS} == set(paths[table]), (
+                table
+            )
+            assert {name for name, path in paths[table].items() if path not in KEYS} == texts & set(
+                parquet_files.EXTRACTED
+            ), table
         else:
             known = ALL_TEXTS if table != "rejects" else {*parquet_files.ROW_COLUMNS}
             assert texts - known == KEYS_OF_OTHERS[table] - known, table
 
 
-@pytest.mark.parametrize("said", [ALICE, f"for {ALICE}, thanks", f"{ALICE}\nand more"], ids=["whole", "sentence", "line"])
+@pytest.mark.parametrize(
+    "said", [ALICE, f"for {ALICE}, thanks", f"{ALICE}\nand more"], ids=["whole", "sentence", "line"]
+)
 @pytest.mark.parametrize(("source", "paths"), [("ledger", LEDGER_PATHS), ("events", EVENT_PATHS)])
 def test_a_column_that_was_taken_out_of_a_record_is_treated_like_its_field(
     tmp_path: Path, source: str, paths: dict[str, tuple[str, ...]], said: str
@@ -302,14 +447,18 @@ def test_a_column_that_was_taken_out_of_a_record_is_treated_like_its_field(
     if source == "ledger":
         record: dict[str, Any] = charge("c1", NOON, user=ALICE, metadata={})
     else:
-        record = event("e1", "usage.charge.created", NOON, walletUserId="w1", externalUserId=ALICE, cost=1, metadata={})
+        record = event(
+            "e1", "usage.charge.created", NOON, walletUserId="w1", externalUserId=ALICE, cost=1, metadata={}
+        )
     for column, (*within, name) in paths.items():
         if column not in fixed:
             (record[within[0]] if within else record)[name] = said
     land(home, [ledger_file("a.jsonl", [record]) if source == "ledger" else events_file("a.jsonl", [record])])
     assert load(settings_of(home), source).rejected == 0
     done = erase(settings_of(home), ALICE)
-    found = files_naming(settings_of(home), Landing.of(settings_of(home)).files(source), ALICE, done.pseudonym)
+    found = files_naming(
+        settings_of(home), Landing.of(settings_of(home)).files(source), ALICE, done.pseudonym
+    )
     rewrite_landed(settings_of(home), found, ALICE, done.pseudonym)
     landed_now = json.loads((home / "landing" / source / "a.jsonl").read_text())
     [file] = (home / "lake").glob("*/batch=*/*.parquet")
@@ -331,21 +480,73 @@ def test_a_column_that_was_taken_out_of_a_record_is_treated_like_its_field(
 
 TUNED = f"ft-small:{ALICE}"
 TEXTS_OF_ALICE = [
-    ledger_file("a.jsonl", [
-        deposit("d1", "2026-10-01T08:00:00Z", "20", user=ALICE, metadata={"reason": ALICE}),
-        charge("c1", "2026-10-01T09:00:00Z", "1.25", user=ALICE, model=TUNED, prompt_tokens=1000, completion_tokens=100),
-        charge("c2", "2026-10-01T10:00:00Z", "2", user="bob", model=TUNED, prompt_tokens=500, completion_tokens=0),
-    ]),
-    events_file("e.jsonl", [
-        event("e1", "request.blocked", "2026-10-01T11:00:00Z", walletUserId="w1", externalUserId=ALICE, model=f"own/{ALICE}",
-              errorCode=f"quota of {ALICE}", reason=ALICE),
-        event("e2", "balance.deposit.created", "2026-10-01T12:00:00Z", walletUserId="w1", externalUserId=ALICE, activityId="a1",
-              amount=5, currency="usd", source=f"stripe: {ALICE}", metadata={"reason": f"gift of {ALICE}"}),
-    ]),
-    landed("prices", "own.csv", csv_text([
-        {"model": TUNED, "effective_from": "2026-01-01", "prompt_per_million": "2", "completion_per_million": "10", "currency": "usd"},
-    ])),
-]  # fmt: skip
+    ledger_file(
+        "a.jsonl",
+        [
+            deposit("d1", "2026-10-01T08:00:00Z", "20", user=ALICE, metadata={"reason": ALICE}),
+            charge(
+                "c1",
+                "2026-10-01T09:00:00Z",
+                "1.25",
+                user=ALICE,
+                model=TUNED,
+                prompt_tokens=1000,
+                completion_tokens=100,
+            ),
+            charge(
+                "c2",
+                "2026-10-01T10:00:00Z",
+                "2",
+                user="bob",
+                model=TUNED,
+                prompt_tokens=500,
+                completion_tokens=0,
+            ),
+        ],
+    ),
+    events_file(
+        "e.jsonl",
+        [
+            event(
+                "e1",
+                "request.blocked",
+                "2026-10-01T11:00:00Z",
+                walletUserId="w1",
+                externalUserId=ALICE,
+                model=f"own/{ALICE}",
+                errorCode=f"quota of {ALICE}",
+                reason=ALICE,
+            ),
+            event(
+                "e2",
+                "balance.deposit.created",
+                "2026-10-01T12:00:00Z",
+                walletUserId="w1",
+                externalUserId=ALICE,
+                activityId="a1",
+                amount=5,
+                currency="usd",
+                source=f"stripe: {ALICE}",
+                metadata={"reason": f"gift of {ALICE}"},
+            ),
+        ],
+    ),
+    landed(
+        "prices",
+        "own.csv",
+        csv_text(
+            [
+                {
+                    "model": TUNED,
+                    "effective_from": "2026-01-01",
+                    "prompt_per_million": "2",
+                    "completion_per_million": "10",
+                    "currency": "usd",
+                },
+            ]
+        ),
+    ),
+]
 
 
 def test_texts_of_the_persons_own_rows_are_published_nowhere_and_cost_what_they_cost(tmp_path: Path) -> None:
@@ -354,18 +555,34 @@ def test_texts_of_the_persons_own_rows_are_published_nowhere_and_cost_what_they_
     run(home)
     before, columns = marts(home), "select error_code, model_id from marts.fct_usage_errors"
     assert published(home, columns) == [(f"quota of {ALICE}", f"own/{ALICE}")]
-    assert erase_user(settings_of(home), ALICE, rewrite_landing=False, tell=lambda words: None) == 0
+    assert erase_user(settings_of(home), ALICE, rewrite_landing=False, progress=lambda words: None) == 0
     pseudonym = pseudonym_of(home)
     assert {name.split("/")[0] for name in naming_alice(home)} == {"landing"}
     assert marts(home) == under_the_pseudonym(before, pseudonym)
     assert published(home, columns) == [(f"quota of {pseudonym}", f"own/{pseudonym}")]
     # 1000 × 2 + 100 × 10 and 500 × 2 millionths: the operator's rates still name the model.
-    costs = published(home, "select entry_id, provider_cost, rail from marts.fct_ledger_entries where entry_id <> 'd1'")
-    assert sorted(costs) == [("a1", None, "stripe"), ("c1", Decimal("0.003"), None), ("c2", Decimal("0.001"), None)]
+    costs = published(
+        home, "select entry_id, provider_cost, rail from marts.fct_ledger_entries where entry_id <> 'd1'"
+    )
+    assert sorted(costs) == [
+        ("a1", None, "stripe"),
+        ("c1", Decimal("0.003"), None),
+        ("c2", Decimal("0.001"), None),
+    ]
     # What lands later is treated alike.
-    land(home, [ledger_file("late.jsonl", [charge("c9", "2026-10-02T09:00:00Z", "1", user="bob", model=TUNED, prompt_tokens=1)])])
+    land(
+        home,
+        [
+            ledger_file(
+                "late.jsonl",
+                [charge("c9", "2026-10-02T09:00:00Z", "1", user="bob", model=TUNED, prompt_tokens=1)],
+            )
+        ],
+    )
     run(home)
-    assert published(home, "select provider_cost from marts.fct_ledger_entries where entry_id = 'c9'") == [(Decimal("0.000002"),)]
+    assert published(home, "select provider_cost from marts.fct_ledger_entries where entry_id = 'c9'") == [
+        (Decimal("0.000002"),)
+    ]
     assert {name.split("/")[0] for name in naming_alice(home)} == {"landing"}
 
 
@@ -375,7 +592,11 @@ def test_keys_that_contain_the_id_are_reported(tmp_path: Path) -> None:
         home,
         [
             ledger_file(
-                f"{ALICE}.jsonl", [charge(f"{ALICE}-1", NOON, user=ALICE, request_id=f"r-{ALICE}"), charge("x", NOON, "?", user=ALICE)]
+                f"{ALICE}.jsonl",
+                [
+                    charge(f"{ALICE}-1", NOON, user=ALICE, request_id=f"r-{ALICE}"),
+                    charge("x", NOON, "?", user=ALICE),
+                ],
             )
         ],
     )
@@ -410,22 +631,29 @@ def test_a_text_that_decides_a_number_stays(user: str, name: str, before: str, a
     assert Person(user, "P", ("goodwill",)).in_text(name, before, is_about=True) == after
 
 
-REFERRED = [charge("s1", NOON, user="bob", metadata={"referred_by": ALICE, "deep": [{"by": f"\\u0061{ALICE[1:]}"}]})]
+REFERRED = [
+    charge("s1", NOON, user="bob", metadata={"referred_by": ALICE, "deep": [{"by": f"\\u0061{ALICE[1:]}"}]})
+]
 CHANNELS = {
     "somebody else's metadata": ledger_file("one.jsonl", REFERRED),
     "metadata of a CSV row": ledger_file("one.csv", REFERRED),
     "an event's body": events_file(
-        "one.jsonl", [event("x1", "usage.charge.created", NOON, walletUserId="w9", activityId="x", cost=1, actorId=ALICE)]
+        "one.jsonl",
+        [event("x1", "usage.charge.created", NOON, walletUserId="w9", activityId="x", cost=1, actorId=ALICE)],
     ),
     "a rejected record": ledger_file("one.jsonl", [charge("s1", NOON, "?", user=ALICE)]),
-    "a rejected record, escaped": ledger_file("one.jsonl", [Raw('{"id": "s1", "user": "alice\\u0040example.com"}')]),
+    "a rejected record, escaped": ledger_file(
+        "one.jsonl", [Raw('{"id": "s1", "user": "alice\\u0040example.com"}')]
+    ),
     "a rejected row": ledger_file("one.csv", [charge("s1", NOON, "?", user=ALICE)]),
     "a reason that quotes": ledger_file("one.csv", [charge("s1", NOON, user="bob", currency=ALICE)]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-def test_an_erased_id_that_comes_back_by_itself_is_recognised_wherever_it_stands(tmp_path: Path, channel: str) -> None:
+def test_an_erased_id_that_comes_back_by_itself_is_recognised_wherever_it_stands(
+    tmp_path: Path, channel: str
+) -> None:
     home = tmp_path / "home"
     land(home, [ledger_file("first.jsonl", [charge("c1", NOON, user=ALICE)])])
     load(settings_of(home), "ledger")
@@ -447,20 +675,32 @@ def test_who_stands_in_rejected_records_or_in_texts_only_is_erased_too(tmp_path:
 
 
 def test_the_words_of_the_format_stay_whoever_is_called_so(tmp_path: Path) -> None:
-    """People who are called `user`, `promo` and `charge`: others' records and every number stay as they are."""
+    """People who are called `user`, `promo` and `charge`: others' records and every number stay as they
+    are.
+    """
     home = tmp_path / "home"
     records = [
         deposit("d1", NOON, "3", user="user", metadata={"funding": "promo"}),
-        deposit("d2", NOON, "4", user="promo", metadata={"reason": "promo", "promo": "promo", "user": "promo"}),
+        deposit(
+            "d2", NOON, "4", user="promo", metadata={"reason": "promo", "promo": "promo", "user": "promo"}
+        ),
         charge("c1", NOON, "1", user="charge"),
         charge("c2", NOON, "?", user="bob"),
     ]
-    land(home, [ledger_file("a.jsonl", records), ledger_file("b.csv", [one | {"id": f"{one['id']}b"} for one in records])])
+    land(
+        home,
+        [
+            ledger_file("a.jsonl", records),
+            ledger_file("b.csv", [one | {"id": f"{one['id']}b"} for one in records]),
+        ],
+    )
     load(settings_of(home), "ledger")
     before = _lake_rows(home)
     for user in ("user", "promo", "charge"):
         done = erase(settings_of(home), user)
-        found = files_naming(settings_of(home), Landing.of(settings_of(home)).files("ledger"), user, done.pseudonym)
+        found = files_naming(
+            settings_of(home), Landing.of(settings_of(home)).files("ledger"), user, done.pseudonym
+        )
         rewrite_landed(settings_of(home), found, user, done.pseudonym)
         assert (done.rows, [one.records for one in found]) == (2, [1, 1])
         before = [row.replace(f"'user_id': '{user}'", f"'user_id': '{done.pseudonym}'") for row in before]
@@ -513,7 +753,9 @@ def test_landed_files_in_which_the_id_is_escaped_nested_or_bytes_are_written_ane
 
 
 def test_a_second_erasure_of_a_person_who_came_back_is_noted_again(erased: tuple[Path, list[str]]) -> None:
-    """Somebody else wrote the id into a sentence, where nothing recognises it; erasing the person once more finds it."""
+    """Somebody else wrote the id into a sentence, where nothing recognises it; erasing the person once more
+    finds it.
+    """
     [operation] = manifest_of(erased[0] / "exports", "ledger")["operations"]
     registry = read_registry(settings_of(erased[0]).home)
     assert [one.erased_at.isoformat() for one in registry.erasures if one.erased_at] == [
@@ -531,12 +773,20 @@ def _of_the_record(row: str) -> str:
 @pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize("survived", range(6))
 def test_an_erasure_that_is_interrupted_is_taken_up_by_the_next_load(
-    loaded: Path, erased: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, survived: int, again: bool
+    loaded: Path,
+    erased: tuple[Path, list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    survived: int,
+    again: bool,
 ) -> None:
-    """Four files of the lake are written, and the registry before and after: at each of them the process may end."""
+    """Four files of the lake are written, and the registry before and after: at each of them the process may
+    end.
+    """
     home = Path(shutil.copytree(loaded, tmp_path / "home"))
     if again:
-        # The lake as it was, with the registry of a person whom an earlier erasure ended with, and a publication since.
+        # The lake as it was, with the registry of a person whom an earlier erasure ended with, and a
+        # publication since.
         shutil.copy(erased[0] / "lake" / "erasures.json", home / "lake" / "erasures.json")
     left = [survived]
     with monkeypatch.context() as dying:
@@ -551,7 +801,9 @@ def test_an_erasure_that_is_interrupted_is_taken_up_by_the_next_load(
         assert [one.user for one in read_registry(settings_of(home).home).erasures] == [None]
     done = erase(settings_of(home), ALICE)
     assert naming_alice(home / "lake") == []
-    assert _lake_rows(home) == [row.replace(pseudonym_of(erased[0]), done.pseudonym) for row in _lake_rows(erased[0])]
+    assert _lake_rows(home) == [
+        row.replace(pseudonym_of(erased[0]), done.pseudonym) for row in _lake_rows(erased[0])
+    ]
 
 
 def _until_death(write: Any, left: list[int]) -> Any:
@@ -565,7 +817,11 @@ def _until_death(write: Any, left: list[int]) -> Any:
 
 
 def _lake_rows(home: Path) -> list[str]:
-    return [str(row) for file in sorted((home / "lake").rglob("batch=*/*.parquet")) for row in pq.ParquetFile(file).read().to_pylist()]
+    return [
+        str(row)
+        for file in sorted((home / "lake").rglob("batch=*/*.parquet"))
+        for row in pq.ParquetFile(file).read().to_pylist()
+    ]
 
 
 def test_nobody_is_erased_whom_nothing_names(loaded: Path, tmp_path: Path) -> None:
@@ -574,11 +830,16 @@ def test_nobody_is_erased_whom_nothing_names(loaded: Path, tmp_path: Path) -> No
         erase(settings_of(home), "alicia")
     assert not (home / "lake" / "erasures.json").exists()
     told: list[str] = []
-    assert erase_user(settings_of(home), "alicia", rewrite_landing=True, tell=told.append) == 1
-    assert told == ["Nothing that was loaded names 'alicia': `user_id` in marts.dim_users is what to give. Nothing was changed."]
+    assert erase_user(settings_of(home), "alicia", rewrite_landing=True, progress=told.append) == 1
+    assert told == [
+        "Nothing that was loaded names 'alicia': `user_id` in marts.dim_users is what to give. Nothing was"
+        " changed."
+    ]
 
 
-def test_the_registry_is_its_owners_alone_and_its_key_is_needed_to_recognise(erased: tuple[Path, list[str]]) -> None:
+def test_the_registry_is_its_owners_alone_and_its_key_is_needed_to_recognise(
+    erased: tuple[Path, list[str]],
+) -> None:
     file = erased[0] / "lake" / "erasures.json"
     assert file.stat().st_mode & 0o077 == 0
     registry = read_registry(settings_of(erased[0]).home)
@@ -586,24 +847,48 @@ def test_the_registry_is_its_owners_alone_and_its_key_is_needed_to_recognise(era
     assert type(registry)("00" * 32, registry.erasures).of(ALICE) is None
 
 
-# ------------------------------------------------------------------------------------------------------- texts
+# ---- texts
 
 
 @pytest.mark.parametrize(
     ("user", "before", "after"),
     [
         ("ann", '{"user": "ann", "note": "ann said"}', '{"user": "P", "note": "ann said"}'),
-        ("anna", '{"user": "anna", "note": "anna said so to annabel"}', '{"user": "P", "note": "P said so to annabel"}'),
-        ("anna", '{"user": "anna.b", "by": "anna", "note": "to anna."}', '{"user": "anna.b", "by": "P", "note": "to P."}'),
+        (
+            "anna",
+            '{"user": "anna", "note": "anna said so to annabel"}',
+            '{"user": "P", "note": "P said so to annabel"}',
+        ),
+        (
+            "anna",
+            '{"user": "anna.b", "by": "anna", "note": "to anna."}',
+            '{"user": "anna.b", "by": "P", "note": "to P."}',
+        ),
         ("anna", '{"user": "bob", "note": "anna said"}', '{"user": "bob", "note": "anna said"}'),
         ("anna", '{"anna": {"by": ["anna"]}}', '{"anna": {"by": ["P"]}}'),
-        ("pw", '{"paywall": "pw", "user": "pw", "id": "pw:1"}', '{"paywall": "pw", "user": "P", "id": "pw:1"}'),
-        ("promo", '{"user": "promo", "funding": "promo", "note": "promo"}', '{"user": "P", "funding": "promo", "note": "promo"}'),
+        (
+            "pw",
+            '{"paywall": "pw", "user": "pw", "id": "pw:1"}',
+            '{"paywall": "pw", "user": "P", "id": "pw:1"}',
+        ),
+        (
+            "promo",
+            '{"user": "promo", "funding": "promo", "note": "promo"}',
+            '{"user": "P", "funding": "promo", "note": "promo"}',
+        ),
         ("zoë/1", '{"user": "zo\\u00eb\\/1"}', '{"user": "P"}'),
         ("zoë/1", '{"user": "zo\\u00EB/1"}', '{"user": "P"}'),
         ('a"b\\', '{"user": "a\\"b\\\\", "n": 1.10}', '{"user": "P", "n": 1.10}'),
-        ("anna", '{"user": "anna", "note": "Dear\\nanna,\\n\\u00e9"}', '{"user": "P", "note": "Dear\\nP,\\n\\u00e9"}'),
-        ("anna", '{"id": "anna", "user": "anna", "by": {"id": "anna"}}', '{"id": "anna", "user": "P", "by": {"id": "P"}}'),
+        (
+            "anna",
+            '{"user": "anna", "note": "Dear\\nanna,\\n\\u00e9"}',
+            '{"user": "P", "note": "Dear\\nP,\\n\\u00e9"}',
+        ),
+        (
+            "anna",
+            '{"id": "anna", "user": "anna", "by": {"id": "anna"}}',
+            '{"id": "anna", "user": "P", "by": {"id": "P"}}',
+        ),
         (
             "anna",
             '{"event": {"id": "anna", "data": {"model": "anna", "source": "anna"}}}',
@@ -611,11 +896,22 @@ def test_the_registry_is_its_owners_alone_and_its_key_is_needed_to_recognise(era
         ),
         (
             "anna",
-            '{"charge": "anna", "metadata": {"status": "anna", "charge": "anna", "tags": [1, {"type": "anna"}, "anna"]}}',
+            (
+                '{"charge": "anna", "metadata": {"status": "anna", "charge": "anna", "tags": [1, {"type":'
+                ' "anna"}, "anna"]}}'
+            ),
             '{"charge": "P", "metadata": {"status": "P", "charge": "anna", "tags": [1, {"type": "P"}, "P"]}}',
         ),
-        ("42", '{"user": 42, "amount": 42, "prompt_tokens": "42"}', '{"user": "P", "amount": 42, "prompt_tokens": "42"}'),
-        ("42", '{"walletUserId":"42","data":{"cost":"42"},"n":142}', '{"walletUserId":"P","data":{"cost":"42"},"n":142}'),
+        (
+            "42",
+            '{"user": 42, "amount": 42, "prompt_tokens": "42"}',
+            '{"user": "P", "amount": 42, "prompt_tokens": "42"}',
+        ),
+        (
+            "42",
+            '{"walletUserId":"42","data":{"cost":"42"},"n":142}',
+            '{"walletUserId":"P","data":{"cost":"42"},"n":142}',
+        ),
     ],
 )
 def test_a_json_text_without_the_id(user: str, before: str, after: str) -> None:

@@ -8,8 +8,8 @@ from botocore.exceptions import EndpointConnectionError
 from dagster._utils.error import serializable_error_info_from_exc_info
 
 from exports.manifest import ManifestError
-from orchestration import cli
-from orchestration.run import _first_cause
+from orchestration.cli import main as cli
+from orchestration.cli.run import _first_cause
 from paywall_warehouse.errors import first_line, without_class, words_of
 
 STORE = "http://127.0.0.1:9/bucket"
@@ -40,7 +40,10 @@ def test_an_error_begins_with_what_it_says(error: Exception, words: str) -> None
         assert _first_cause(serializable_error_info_from_exc_info(sys.exc_info())) == words
 
 
-@pytest.mark.parametrize("words", ["", "ledger: no file", "a.b: c", "1.5: too much", "Warning: low", "s3://a.b/c: gone", "fct_x.y is NULL"])
+@pytest.mark.parametrize(
+    "words",
+    ["", "ledger: no file", "a.b: c", "1.5: too much", "Warning: low", "s3://a.b/c: gone", "fct_x.y is NULL"],
+)
 def test_words_stay_as_they_are(words: str) -> None:
     assert without_class(words) == (words if words != "a.b: c" else "c")
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.sql import define_macros
+from ingestion.validation.macros import define_macros
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +39,25 @@ def exact(text: str) -> Decimal | None:
 
 
 DIGITS = st.text("0123456789", max_size=30)
-EXPONENTS = st.one_of(st.just(""), st.builds("{}{}{}".format, st.sampled_from("eE"), st.sampled_from(["", "+", "-"]), st.integers(0, 40)))
-NUMBERS = st.builds("{}{}{}{}{}".format, st.sampled_from(["", "-", "+"]), DIGITS, st.sampled_from(["", "."]), DIGITS, EXPONENTS)
+EXPONENTS = st.one_of(
+    st.just(""),
+    st.builds("{}{}{}".format, st.sampled_from("eE"), st.sampled_from(["", "+", "-"]), st.integers(0, 40)),
+)
+NUMBERS = st.builds(
+    "{}{}{}{}{}".format,
+    st.sampled_from(["", "-", "+"]),
+    DIGITS,
+    st.sampled_from(["", "."]),
+    DIGITS,
+    EXPONENTS,
+)
 
 
 @given(st.one_of(NUMBERS, st.text("0123456789.eE+-_ ,xNa", max_size=12)))
 def test_money_is_exact_or_refused(sql: duckdb.DuckDBPyConnection, text: str) -> None:
-    found, problem = sql.execute("select cast(exact_money($1) as varchar), money_problem($1)", [text]).fetchall()[0]
+    found, problem = sql.execute(
+        "select cast(exact_money($1) as varchar), money_problem($1)", [text]
+    ).fetchall()[0]
     assert (None if found is None else Decimal(found)) == exact(text)
     assert (problem is None) == (exact(text) is not None)
 
@@ -79,7 +91,9 @@ def test_what_is_no_exact_amount_has_a_reason(sql: duckdb.DuckDBPyConnection, te
         ("2026-03-28 19:30:00.123456789-05:00", datetime(2026, 3, 29, 0, 30, 0, 123_456, tzinfo=UTC)),
     ],
 )
-def test_a_time_with_offset_is_an_instant(sql: duckdb.DuckDBPyConnection, text: str, instant: datetime) -> None:
+def test_a_time_with_offset_is_an_instant(
+    sql: duckdb.DuckDBPyConnection, text: str, instant: datetime
+) -> None:
     assert ask(sql, "exact_time($1)", text) == instant
 
 
@@ -113,5 +127,7 @@ def test_what_is_no_instant_has_a_reason(sql: duckdb.DuckDBPyConnection, text: s
         ("7", "not_an_object"),
     ],
 )
-def test_json_is_judged_as_rfc_8259_says(sql: duckdb.DuckDBPyConnection, text: str, problem: str | None) -> None:
+def test_json_is_judged_as_rfc_8259_says(
+    sql: duckdb.DuckDBPyConnection, text: str, problem: str | None
+) -> None:
     assert ask(sql, "json_problem($1)", text) == problem

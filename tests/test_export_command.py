@@ -15,8 +15,8 @@ import pytest
 import zstandard
 
 from exports.datasets import DATASETS
-from tests.builders import charge, deposit, land, ledger_file
-from tests.harness import run_pipeline
+from tests.support.builders import charge, deposit, land, ledger_file
+from tests.support.harness import run_pipeline
 from tests.test_cli import command
 
 EVIL = "x'; drop table marts.fct_ledger_entries; --"
@@ -48,9 +48,12 @@ def rows(done: subprocess.CompletedProcess[str]) -> list[dict[str, str]]:
 
 
 def test_columns_and_half_open_days_go_to_standard_output_in_the_datasets_order(home: Path) -> None:
-    done = export(home, "ledger", "--columns", "amount,entry_id", "--from", "2026-10-01", "--to", "2026-10-03")
-    assert done.stdout == (
-        "amount,entry_id\n1.250000000000,c1\n20.000000000000,d1\n123456789012345678.123456789012,c2\n0.000000000001,c3\n"
+    done = export(
+        home, "ledger", "--columns", "amount,entry_id", "--from", "2026-10-01", "--to", "2026-10-03"
+    )
+    assert (
+        done.stdout
+        == "amount,entry_id\n1.250000000000,c1\n20.000000000000,d1\n123456789012345678.123456789012,c2\n0.000000000001,c3\n"
     )
     assert "4 rows" in done.stderr
 
@@ -99,9 +102,16 @@ def test_a_value_is_a_value_whatever_it_looks_like(home: Path, condition: str, f
 
 def test_csv_is_safe_for_spreadsheets_and_jsonl_is_as_it_is(home: Path) -> None:
     arguments = ("ledger", "--columns", "user_id,balance_effect,occurred_at", "--where", "entry_id=c1")
-    assert export(home, *arguments).stdout == "user_id,balance_effect,occurred_at\n'=1+1,-1.250000000000,2026-10-01T09:00:00.000000Z\n"
+    assert (
+        export(home, *arguments).stdout
+        == "user_id,balance_effect,occurred_at\n'=1+1,-1.250000000000,2026-10-01T09:00:00.000000Z\n"
+    )
     line = json.loads(export(home, *arguments, "--format", "jsonl").stdout)
-    assert line == {"user_id": "=1+1", "balance_effect": "-1.250000000000", "occurred_at": "2026-10-01T09:00:00.000000Z"}
+    assert line == {
+        "user_id": "=1+1",
+        "balance_effect": "-1.250000000000",
+        "occurred_at": "2026-10-01T09:00:00.000000Z",
+    }
 
 
 def test_parquet_keeps_the_types_of_the_mart(home: Path, tmp_path: Path) -> None:
@@ -116,7 +126,11 @@ def test_parquet_keeps_the_types_of_the_mart(home: Path, tmp_path: Path) -> None
 
 
 def test_the_name_of_the_file_says_format_and_compression(home: Path, tmp_path: Path) -> None:
-    for name, first in (("a.csv.gz", "user_id,currency,"), ("a.jsonl", '{"user_id":"'), ("a.txt", "user_id,currency,")):
+    for name, first in (
+        ("a.csv.gz", "user_id,currency,"),
+        ("a.jsonl", '{"user_id":"'),
+        ("a.txt", "user_id,currency,"),
+    ):
         assert export(home, "users", "--output", str(tmp_path / name)).returncode == 0
         content = (tmp_path / name).read_bytes()
         assert (gzip.decompress(content) if name.endswith(".gz") else content).decode().startswith(first)
@@ -155,7 +169,9 @@ def test_a_value_that_occurs_nowhere_is_warned_of(home: Path, condition: str, wo
 
 
 def test_a_value_that_occurs_on_other_days_only_is_not_warned_of(home: Path) -> None:
-    done = export(home, "ledger", "--from", "2026-10-03", "--where", "entry_type=deposit", "--where", "amount<5")
+    done = export(
+        home, "ledger", "--from", "2026-10-03", "--where", "entry_type=deposit", "--where", "amount<5"
+    )
     assert (rows(done), "Warning" in done.stderr) == ([], False)
 
 
@@ -176,7 +192,10 @@ def test_files_are_compressed_as_their_names_say(home: Path, tmp_path: Path) -> 
     [
         (
             ("a.xlsx",),
-            "the name says xlsx, which is not what is written; allowed: a name that ends in .csv or .jsonl (each also with .gz or",
+            (
+                "the name says xlsx, which is not what is written; allowed: a name that ends in .csv or"
+                " .jsonl (each also with .gz or"
+            ),
         ),
         (("a.tsv",), "the name says tsv"),
         (("a.TSV.gz",), "the name says tsv"),
@@ -189,7 +208,9 @@ def test_files_are_compressed_as_their_names_say(home: Path, tmp_path: Path) -> 
         (("a.dat",), "no format is known by the ending .dat; give --format, or allowed: "),
     ],
 )
-def test_a_name_that_contradicts_the_format_is_refused(home: Path, tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+def test_a_name_that_contradicts_the_format_is_refused(
+    home: Path, tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
     done = export(home, "users", "--output", str(tmp_path / arguments[0]), *arguments[1:])
     assert (done.returncode, done.stdout, list(tmp_path.iterdir())) == (2, "", [])
     assert words in done.stderr
@@ -204,11 +225,17 @@ def test_a_name_that_says_nothing_takes_the_format_that_is_given(home: Path, tmp
     ("arguments", "words"),
     [
         (("ledgers",), f"allowed: {', '.join(DATASETS)}"),
-        (("ledger", "--columns", "entry_id,amout"), "there is no column 'amout'; allowed: entry_id, user_id, "),
+        (
+            ("ledger", "--columns", "entry_id,amout"),
+            "there is no column 'amout'; allowed: entry_id, user_id, ",
+        ),
         (("ledger", "--columns", ""), "--columns: there is no column ''"),
         (("ledger", "--columns", "amount,amount"), "named twice"),
         (("ledger", "--where", "user_id in a\rb"), "no values are given"),
-        (("ledger", "--where", "amount like 5"), "the operator 'like' is not known; allowed: column=value, and with != > >= < <= in place"),
+        (
+            ("ledger", "--where", "amount like 5"),
+            "the operator 'like' is not known; allowed: column=value, and with != > >= < <= in place",
+        ),
         (("ledger", "--where", "amount=>5"), "'>5' is not allowed; allowed: a decimal such as 12.50"),
         (("ledger", "--where", "prompt_tokens>1.5"), "allowed: a whole number"),
         (("ledger", "--where", "amount"), "is not understood; allowed: column=value"),
@@ -217,7 +244,10 @@ def test_a_name_that_says_nothing_takes_the_format_that_is_given(home: Path, tmp
         (("ledger", "--where", "amount=0.0000000000001"), "12 behind the point"),
         (("ledger", "--where", "occurred_at>=2026-10-01T00:00:00"), "an instant with offset"),
         (("reconciliation", "--where", "deposit_entry_ids=d1"), "is a list, which cannot be filtered"),
-        (("ledger", "--from", "2026-13-01"), "--from: '2026-13-01' is not allowed; allowed: a day such as 2026-10-01"),
+        (
+            ("ledger", "--from", "2026-13-01"),
+            "--from: '2026-13-01' is not allowed; allowed: a day such as 2026-10-01",
+        ),
         (("ledger", "--from", "2026-10-02", "--to", "2026-10-01"), "is after --to"),
         (("users", "--from", "2026-10-01"), "users is a snapshot without days; use --where"),
         (("users", "--format", "xlsx"), "allowed: parquet, csv, jsonl"),
@@ -225,7 +255,9 @@ def test_a_name_that_says_nothing_takes_the_format_that_is_given(home: Path, tmp
         (("users", "--output", "a.parquet.gz"), "Parquet is compressed by itself"),
     ],
 )
-def test_what_cannot_be_asked_for_is_refused_with_what_is_allowed(home: Path, arguments: tuple[str, ...], words: str) -> None:
+def test_what_cannot_be_asked_for_is_refused_with_what_is_allowed(
+    home: Path, arguments: tuple[str, ...], words: str
+) -> None:
     done = export(home, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr
@@ -235,7 +267,9 @@ def test_what_cannot_be_asked_for_is_refused_with_what_is_allowed(home: Path, ar
 def test_a_pipe_is_written_to_and_a_link_is_followed(home: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with subprocess.Popen(["cat", str(tmp_path / "pipe")], stdout=subprocess.PIPE, text=True) as reader:
-        assert export(home, "users", "--columns", "currency", "--output", str(tmp_path / "pipe")).returncode == 0
+        assert (
+            export(home, "users", "--columns", "currency", "--output", str(tmp_path / "pipe")).returncode == 0
+        )
         assert reader.communicate()[0].startswith("currency\n")
     (tmp_path / "link.csv").symlink_to(tmp_path / "file.csv")
     assert export(home, "users", "--output", str(tmp_path / "link.csv")).returncode == 0

@@ -1,4 +1,6 @@
-"""A reader finds every file that a manifest names, whenever an export is killed or repaired, and however many of them run."""
+"""A reader finds every file that a manifest names, whenever an export is killed or repaired, and however many
+of them run.
+"""
 
 import hashlib
 import itertools
@@ -12,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from exports import catalog, parts
+from exports import catalog
+from exports import partition_files as parts
 from exports.datasets import DATASETS
 from exports.destination import LocalFolder
-from tests.export_homes import (
+from tests.support.export_homes import (
     THIRD,
     change,
     contents,
@@ -26,7 +29,7 @@ from tests.export_homes import (
     revisions,
     slices,
 )
-from tests.shared import in_soak
+from tests.support.shared import in_soak
 
 pytestmark = pytest.mark.usefixtures("no_grace")
 
@@ -37,7 +40,7 @@ def home(published: Path, tmp_path: Path) -> Path:
     return exported_copy(published, tmp_path / "home")
 
 
-# ------------------------------------------------------------------------------------------------------ damage and kills
+# ---- damage and kills
 
 
 def test_a_file_that_is_gone_or_cut_short_is_put_back_as_it_was(home: Path) -> None:
@@ -79,7 +82,9 @@ class Killed(BaseException):
 
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, number: int, when: str) -> list[str]:
-    """Die before or after the `number`th file is put in place, or with half of the superseded files removed; lists what was begun."""
+    """Die before or after the `number`th file is put in place, or with half of the superseded files removed;
+    lists what was begun.
+    """
     begun: list[str] = []
     place, remove = LocalFolder.place, LocalFolder.remove
 
@@ -144,8 +149,13 @@ def test_an_export_killed_at_any_file_stays_readable_and_the_next_one_repairs_it
         assert not broken(root), f"killed {when} {steps[-1]}"
         export_some(later, root)
         assert contents(root) == contents(new), f"killed {when} {steps[-1]}"
-    assert [step for step in steps if step.endswith(".json")] == ["v1/ledger/manifest.json", "v1/users/manifest.json", "v1/catalog.json"]
-    # Two files of one day, two of the snapshot, the three above, and the removal of the four that were superseded.
+    assert [step for step in steps if step.endswith(".json")] == [
+        "v1/ledger/manifest.json",
+        "v1/users/manifest.json",
+        "v1/catalog.json",
+    ]
+    # Two files of one day, two of the snapshot, the three above, and the removal of the four that were
+    # superseded.
     assert len(steps) == 8
     assert steps[-1] == "remove"
 
@@ -168,14 +178,18 @@ def test_what_a_killed_export_left_is_not_taken_for_the_rows_of_a_later_one(
     assert contents(old) == contents(new)
 
 
-def test_superseded_files_stay_for_whoever_has_just_read_the_old_manifest(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_superseded_files_stay_for_whoever_has_just_read_the_old_manifest(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = home / "exports"
     old = slices(root, "ledger", "parquet") + slices(root, "ledger", "csv")
     change(home, "update marts.fct_ledger_entries set amount = 7 where entry_id = 'c2'")
     export(home)
     meanwhile: list[tuple[float, bool]] = []
     monkeypatch.setattr(catalog, "READERS_GRACE_SECONDS", 2)
-    monkeypatch.setattr(catalog.time, "sleep", lambda seconds: meanwhile.append((seconds, all(file.exists() for file in old))))
+    monkeypatch.setattr(
+        catalog.time, "sleep", lambda seconds: meanwhile.append((seconds, all(file.exists() for file in old)))
+    )
     assert finish(home).removed == 2
     assert meanwhile == [(2, True)]
     assert [file.parent.name for file in old if not file.exists()] == [f"date={THIRD}"] * 2
@@ -216,7 +230,9 @@ def test_a_reader_never_misses_a_file_while_many_exports_run(
     monkeypatch.setattr(catalog, "READERS_GRACE_SECONDS", grace)
     homes, root, stop = [home, copied(second, tmp_path / "later")], tmp_path / "shared", tmp_path / "stop"
     export_some(home, root)
-    reader = subprocess.Popen([sys.executable, "-c", READER, str(root), str(stop), str(grace)], stdout=subprocess.PIPE)
+    reader = subprocess.Popen(
+        [sys.executable, "-c", READER, str(root), str(stop), str(grace)], stdout=subprocess.PIPE
+    )
     try:
         for number in range(1, exports + 1):
             export_some(homes[number % 2], root)

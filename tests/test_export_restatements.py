@@ -1,4 +1,6 @@
-"""What changes is written anew and counted as a revision; the rest is left alone, and no reader sees half of anything."""
+"""What changes is written anew and counted as a revision; the rest is left alone, and no reader sees half of
+anything.
+"""
 
 import gzip
 import json
@@ -14,12 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from exports.catalog import finish_exports
-from exports.contents import Contents, read_contents
 from exports.datasets import DATASETS, Dataset, Table, published_table
+from exports.export import Exported, export_published
+from exports.fingerprints import Contents, read_contents
 from exports.manifest import ManifestError
-from exports.publication import NotPublishedError
-from exports.slices import Exported, export_published
-from tests.export_homes import (
+from tests.support.export_homes import (
     THIRD,
     change,
     contents,
@@ -32,6 +33,7 @@ from tests.export_homes import (
     settings_of,
     slices,
 )
+from warehouse.published import NotPublishedError
 
 pytestmark = pytest.mark.usefixtures("no_grace")
 
@@ -49,7 +51,11 @@ def partition_of(root: Path, name: str, day: str | None) -> dict[str, Any]:
 
 def stamps(root: Path) -> dict[str, int]:
     """When each file was written."""
-    return {file.relative_to(root).as_posix(): file.stat().st_mtime_ns for file in root.rglob("*") if file.is_file()}
+    return {
+        file.relative_to(root).as_posix(): file.stat().st_mtime_ns
+        for file in root.rglob("*")
+        if file.is_file()
+    }
 
 
 def tampered(root: Path, name: str, **fields: Any) -> bytes:
@@ -61,7 +67,7 @@ def tampered(root: Path, name: str, **fields: Any) -> bytes:
     return file.read_bytes()
 
 
-# ------------------------------------------------------------------------------------------------------------ revisions
+# ---- revisions
 
 
 def test_a_late_entry_restates_its_own_day_only(published: Path, second: Path) -> None:
@@ -72,9 +78,15 @@ def test_a_late_entry_restates_its_own_day_only(published: Path, second: Path) -
         "parquet/date=2026-10-01/part-00001.parquet",
         "csv/date=2026-10-01/part-00001.csv.gz",
     }
-    assert before.keys() - after.keys() == {"parquet/date=2026-10-01/part-00000.parquet", "csv/date=2026-10-01/part-00000.csv.gz"}
+    assert before.keys() - after.keys() == {
+        "parquet/date=2026-10-01/part-00000.parquet",
+        "csv/date=2026-10-01/part-00000.csv.gz",
+    }
     # 21.25 before, and the late 0.5.
-    assert partition_of(second / "exports", "ledger", "2026-10-01")["totals"]["usd"]["amount"] == "21.750000000000"
+    assert (
+        partition_of(second / "exports", "ledger", "2026-10-01")["totals"]["usd"]["amount"]
+        == "21.750000000000"
+    )
 
 
 def test_a_late_entry_restates_what_follows_from_it(second: Path) -> None:
@@ -83,7 +95,9 @@ def test_a_late_entry_restates_what_follows_from_it(second: Path) -> None:
         assert revisions(root, name) == {"2026-10-01": 2, THIRD: 1, "2026-10-04": 1}
     # Alice's next balance is of the fourth; on the third only =bob's wallet moved.
     assert revisions(root, "wallet_days") == {"2026-10-01": 2, THIRD: 1, "2026-10-04": 2}
-    assert revisions(root, "balance_rollforward") == dict.fromkeys([f"2026-10-0{day}" for day in range(1, 6)], 2)
+    assert revisions(root, "balance_rollforward") == dict.fromkeys(
+        [f"2026-10-0{day}" for day in range(1, 6)], 2
+    )
     assert revisions(root, "users") == {None: 2}
 
 
@@ -97,7 +111,11 @@ def test_a_restated_day_says_which_publication_changed_it(published: Path, secon
     before, after = (manifest_of(home / "exports", "ledger") for home in (published, second))
     assert after["run_id"] != before["run_id"]
     changed = {one["date"]: one["changed_at"] for one in after["partitions"]}
-    assert changed == {"2026-10-01": after["published_at"], THIRD: before["published_at"], "2026-10-04": before["published_at"]}
+    assert changed == {
+        "2026-10-01": after["published_at"],
+        THIRD: before["published_at"],
+        "2026-10-04": before["published_at"],
+    }
 
 
 def test_a_day_that_lost_its_last_row_is_restated_as_empty(home: Path) -> None:
@@ -107,7 +125,9 @@ def test_a_day_that_lost_its_last_row_is_restated_as_empty(home: Path) -> None:
     assert finish(home).removed == 2
     day = partition_of(home / "exports", "ledger", THIRD)
     assert (day["rows"], day["totals"], day["revision"]) == (0, {}, 2)
-    (parquet,), (text,) = (slices(home / "exports", "ledger", encoding, THIRD) for encoding in ("parquet", "csv"))
+    (parquet,), (text,) = (
+        slices(home / "exports", "ledger", encoding, THIRD) for encoding in ("parquet", "csv")
+    )
     table = pq.ParquetFile(parquet).read()
     assert (table.num_rows, table.schema.names, table.schema.types) == (0, before.names, before.types)
     assert gzip.decompress(text.read_bytes()).decode() == ",".join(before.names) + "\n"
@@ -124,7 +144,9 @@ def test_a_day_that_gets_its_rows_back_is_restated_again(home: Path) -> None:
     export(home, ["ledger"])
     assert revisions(root, "ledger") == {"2026-10-01": 1, THIRD: 3, "2026-10-04": 1}
     after = partition_of(root, "ledger", THIRD)
-    assert [after[name] for name in ("rows", "totals", "fingerprint")] == [before[name] for name in ("rows", "totals", "fingerprint")]
+    assert [after[name] for name in ("rows", "totals", "fingerprint")] == [
+        before[name] for name in ("rows", "totals", "fingerprint")
+    ]
     assert after["files"][-1]["sha256"] == before["files"][-1]["sha256"]
     assert {file["path"] for file in after["files"]}.isdisjoint(file["path"] for file in before["files"])
 
@@ -133,7 +155,12 @@ def test_a_day_that_appears_later_begins_at_revision_1(home: Path) -> None:
     change(home, like_c1(entry_id="'x'", entry_date="date '2026-10-02'"))
     (changed,) = export(home, ["ledger"])["ledger"].changed
     assert (str(changed.date), changed.revision, changed.rows) == ("2026-10-02", 1, 1)
-    assert list(revisions(home / "exports", "ledger").items()) == [("2026-10-01", 1), ("2026-10-02", 1), (THIRD, 1), ("2026-10-04", 1)]
+    assert list(revisions(home / "exports", "ledger").items()) == [
+        ("2026-10-01", 1),
+        ("2026-10-02", 1),
+        (THIRD, 1),
+        ("2026-10-04", 1),
+    ]
 
 
 def test_a_snapshot_without_rows_is_one_empty_partition(home: Path) -> None:
@@ -153,7 +180,7 @@ def test_unknown_and_empty_are_different_contents(home: Path) -> None:
     assert [str(one.date) for one in export(home, ["ledger"])["ledger"].changed] == ["2026-10-04"]
 
 
-# ------------------------------------------------------------------------------------------------------ formats and columns
+# ---- formats and columns
 
 
 def test_a_format_that_is_added_later_is_written_beside_the_others(home: Path, published: Path) -> None:
@@ -169,19 +196,26 @@ def test_a_format_that_is_added_later_is_written_beside_the_others(home: Path, p
     assert {"json" if path.endswith(".json") else path.split("/")[2] for path in written} == {"json", "csv"}
     for name in DATASETS:
         assert set(revisions(root, name).values()) == {1}
-        texts = [[file.read_bytes() for file in slices(place, name, "csv")] for place in (root, published / "exports")]
+        texts = [
+            [file.read_bytes() for file in slices(place, name, "csv")]
+            for place in (root, published / "exports")
+        ]
         assert texts[0] == texts[1]
 
 
 @pytest.mark.parametrize(("kept", "dropped"), [("parquet", "csv"), ("csv", "parquet")])
-def test_a_format_that_is_dropped_goes_with_its_files_and_entries(home: Path, kept: str, dropped: str) -> None:
+def test_a_format_that_is_dropped_goes_with_its_files_and_entries(
+    home: Path, kept: str, dropped: str
+) -> None:
     root = home / "exports"
     before = stamps(root)
     export(home, export_formats=kept)
     finish(home, export_formats=kept)
     after = stamps(root)
     assert before.keys() - after.keys() == {path for path in before if f"/{dropped}/" in path}
-    assert {path for path in after if after[path] != before[path]} == {path for path in before if path.endswith(".json")}
+    assert {path for path in after if after[path] != before[path]} == {
+        path for path in before if path.endswith(".json")
+    }
     assert json.loads((root / "v1/catalog.json").read_bytes())["formats"] == [kept]
     for name in DATASETS:
         files = [file for partition in manifest_of(root, name)["partitions"] for file in partition["files"]]
@@ -192,7 +226,11 @@ def test_a_format_that_is_dropped_goes_with_its_files_and_entries(home: Path, ke
 def test_a_path_is_never_used_for_other_rows(home: Path) -> None:
     digests: dict[str, set[str]] = {}
     for formats, amount in (("parquet", 1), ("parquet,csv", 1), ("parquet", 1), ("parquet,csv", 2)):
-        change(home, f"update marts.fct_ledger_entries set amount = {amount} where entry_id = 'c1'", run_id=f"run-{formats}-{amount}")
+        change(
+            home,
+            f"update marts.fct_ledger_entries set amount = {amount} where entry_id = 'c1'",
+            run_id=f"run-{formats}-{amount}",
+        )
         export(home, ["ledger"], export_uri=str(home / "paths"), export_formats=formats)
         for partition in manifest_of(home / "paths", "ledger")["partitions"]:
             for file in partition["files"]:
@@ -212,7 +250,10 @@ def test_a_new_column_raises_the_version_of_the_schema_and_every_revision(home: 
     assert schema["columns"][-1] == {"name": "colour", "type": "VARCHAR", "description": ""}
     assert revisions(root, "ledger") == {"2026-10-01": 2, THIRD: 2, "2026-10-04": 2}
     assert {pq.read_schema(file).names[-1] for file in slices(root, "ledger", "parquet")} == {"colour"}
-    versions = {one["name"]: one["schema_version"] for one in json.loads((root / "v1/catalog.json").read_bytes())["datasets"]}
+    versions = {
+        one["name"]: one["schema_version"]
+        for one in json.loads((root / "v1/catalog.json").read_bytes())["datasets"]
+    }
     assert versions == dict.fromkeys(DATASETS, 1) | {"ledger": 2}
 
 
@@ -221,11 +262,13 @@ def test_other_words_about_a_column_change_the_manifest_only(home: Path) -> None
     exported = export(home, ["ledger"])["ledger"]
     assert (exported.is_manifest_new, exported.files_written, exported.changed) == (True, 0, ())
     schema = manifest_of(home / "exports", "ledger")["schema"]
-    assert {column["name"]: column["description"] for column in schema["columns"]}["amount"] == "What it was about."
+    assert {column["name"]: column["description"] for column in schema["columns"]}[
+        "amount"
+    ] == "What it was about."
     assert schema["version"] == 1
 
 
-# ---------------------------------------------------------------------------------------------------------------- checks
+# ---- checks
 
 
 @pytest.mark.parametrize(
@@ -236,10 +279,14 @@ def test_other_words_about_a_column_change_the_manifest_only(home: Path) -> None
         ({"totals": {}}, "usd amount", "-21.25"),
     ],
 )
-def test_a_manifest_that_disagrees_with_the_mart_fails_its_check(home: Path, fields: dict[str, Any], scope: str, difference: str) -> None:
+def test_a_manifest_that_disagrees_with_the_mart_fails_its_check(
+    home: Path, fields: dict[str, Any], scope: str, difference: str
+) -> None:
     before = tampered(home / "exports", "ledger", **fields)
     exported = export_published(settings_of(home), DATASETS["ledger"], print)
-    failures = {check.scope: f"{check.difference:f}".rstrip("0") for check in exported.checks if not check.passed}
+    failures = {
+        check.scope: f"{check.difference:f}".rstrip("0") for check in exported.checks if not check.passed
+    }
     assert {check.name for check in exported.checks if not check.passed} == {"totals_equal_the_mart"}
     assert failures[scope] == difference
     assert (home / "exports/v1/ledger/manifest.json").read_bytes() == before
@@ -262,7 +309,9 @@ def test_the_catalog_waits_until_all_datasets_are_of_one_publication(home: Path)
     change(home, "update marts.rpt_users set charges = 99")
     export(home, [name for name in DATASETS if name not in ("ledger", "users")])
     refused = finish(home)
-    assert [(check.name, check.passed, check.difference) for check in refused.checks] == [("exports_are_of_one_publish", False, -2)]
+    assert [(check.name, check.passed, check.difference) for check in refused.checks] == [
+        ("exports_are_of_one_publish", False, -2)
+    ]
     assert refused.checks[0].query == "export these first: ledger, users"
     assert contents(home / "exports") == before
     export(home, ["ledger", "users"])
@@ -290,7 +339,9 @@ class Elsewhere:
         yield f"read_parquet('{self._file.with_suffix('.parquet')}')"
 
 
-def test_a_mart_that_moves_to_a_cluster_is_restated_only_where_its_rows_change(home: Path, tmp_path: Path) -> None:
+def test_a_mart_that_moves_to_a_cluster_is_restated_only_where_its_rows_change(
+    home: Path, tmp_path: Path
+) -> None:
     there = Path(shutil.copy(home / "published" / "warehouse.duckdb", tmp_path / "there.duckdb"))
     before = contents(home / "exports")
     change(
@@ -310,9 +361,13 @@ def test_a_mart_that_moves_to_a_cluster_is_restated_only_where_its_rows_change(h
         export(home, ["ledger"])
     moved = exported()
     assert (moved.changed, moved.files_written, moved.is_manifest_new) == ((), 0, True)
-    assert {path for path, content in contents(home / "exports").items() if content != before[path]} == {"v1/ledger/manifest.json"}
+    assert {path for path, content in contents(home / "exports").items() if content != before[path]} == {
+        "v1/ledger/manifest.json"
+    }
     with duckdb.connect(str(there)) as connection:
-        connection.execute(f"update marts.fct_ledger_entries set amount = amount + 1 where entry_date = '{THIRD}'")
+        connection.execute(
+            f"update marts.fct_ledger_entries set amount = amount + 1 where entry_date = '{THIRD}'"
+        )
     (changed,) = exported().changed
     assert (str(changed.date), changed.revision, changed.totals) == (THIRD, 2, {"eur": changed.totals["eur"]})
     # c2, the only entry of that day.
@@ -334,7 +389,10 @@ def test_a_manifest_that_is_not_understood_stops_the_export_and_stays(home: Path
     file = home / "exports/v1/ledger/manifest.json"
     file.write_bytes(content)
     with pytest.raises(
-        ManifestError, match=r"exports/v1/ledger/manifest\.json: .*written by a later version, or damaged: update, or remove"
+        ManifestError,
+        match=(
+            r"exports/v1/ledger/manifest\.json: .*written by a later version, or damaged: update, or remove"
+        ),
     ):
         export_published(settings_of(home), DATASETS["ledger"], print)
     assert file.read_bytes() == content
@@ -342,6 +400,8 @@ def test_a_manifest_that_is_not_understood_stops_the_export_and_stays(home: Path
 
 def test_nothing_is_exported_before_something_is_published(tmp_path: Path) -> None:
     for do in (lambda: export(tmp_path, ["ledger"]), lambda: finish_exports(settings_of(tmp_path))):
-        with pytest.raises(NotPublishedError, match=r"nothing has been published yet\. `paywall-warehouse run` publishes"):
+        with pytest.raises(
+            NotPublishedError, match=r"nothing has been published yet\. `paywall-warehouse run` publishes"
+        ):
             do()
     assert not (tmp_path / "exports").exists()

@@ -10,16 +10,19 @@ import duckdb
 import pytest
 
 from exports.datasets import DATASETS
-from exports.exported import is_exported
+from exports.export_records import is_exported
 from orchestration.automation import unfinished_exports_sensor
 from paywall_warehouse.settings import Settings, load_settings
-from tests.builders import charge, deposit, land, ledger_file
-from tests.harness import RunResult, run_pipeline
+from tests.support.builders import charge, deposit, land, ledger_file
+from tests.support.harness import RunResult, run_pipeline
 
 pytestmark = pytest.mark.slow
 
 AS_OF = "2026-10-05T12:00:00Z"
-FIRST = ledger_file("a.jsonl", [deposit("d1", "2026-10-01T08:00:00Z", "20"), charge("c1", "2026-10-02T09:00:00Z", "1.5", model="m")])
+FIRST = ledger_file(
+    "a.jsonl",
+    [deposit("d1", "2026-10-01T08:00:00Z", "20"), charge("c1", "2026-10-02T09:00:00Z", "1.5", model="m")],
+)
 LATE = ledger_file("b.jsonl", [charge("late", "2026-10-01T23:00:00Z", "0.5", model="m")])
 
 
@@ -49,7 +52,9 @@ def manifest(root: Path, dataset: str) -> Any:
     return json.loads((root / "v1" / dataset / "manifest.json").read_bytes())
 
 
-def test_each_dataset_shows_rows_changes_bytes_and_its_manifest(exported_home: Path, instance: dg.DagsterInstance) -> None:
+def test_each_dataset_shows_rows_changes_bytes_and_its_manifest(
+    exported_home: Path, instance: dg.DagsterInstance
+) -> None:
     event = instance.get_latest_materialization_event(dg.AssetKey(["exports", "ledger"]))
     assert event is not None
     assert event.asset_materialization is not None
@@ -71,23 +76,35 @@ def test_the_checks_of_every_export_have_results(exported_home: Path, instance: 
             assert record.status.value == "SUCCEEDED", key
 
 
-def test_an_export_that_fails_leaves_the_publication_and_the_next_run_completes_it(home: Path, tmp_path: Path) -> None:
+def test_an_export_that_fails_leaves_the_publication_and_the_next_run_completes_it(
+    home: Path, tmp_path: Path
+) -> None:
     in_the_way = tmp_path / "in the way"
     in_the_way.write_text("a file, no folder", encoding="utf-8")
     land(home, [LATE])
     failed = run(home, export_uri=str(in_the_way / "exports"))
     assert failed.exit_code == 1
     assert "Not a directory" in failed.output
-    assert f"Published: {home}/published/warehouse.duckdb.\nNot exported whole: consumers of {in_the_way}/exports" in failed.output
+    assert (
+        f"Published: {home}/published/warehouse.duckdb.\nNot exported whole: consumers of"
+        f" {in_the_way}/exports" in failed.output
+    )
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
         assert connection.execute("select count(*) from marts.fct_ledger_entries").fetchone() == (3,)
     # A late entry restates its own day, and the run says so.
     before = (home / "exports/v1/usage_errors/manifest.json").read_bytes()
     then = run(home)
-    assert (then.exit_code, "Nothing new: " in then.output, f"Exported: {home}/exports/v1" in then.output) == (0, True, True), then
+    assert (
+        then.exit_code,
+        "Nothing new: " in then.output,
+        f"Exported: {home}/exports/v1" in then.output,
+    ) == (0, True, True), then
     assert "2026-10-01 changed, 2 files" in then.output
     partitions = manifest(home / "exports", "ledger")["partitions"]
-    assert [(one["date"], one["revision"], one["rows"]) for one in partitions] == [("2026-10-01", 2, 2), ("2026-10-02", 1, 1)]
+    assert [(one["date"], one["revision"], one["rows"]) for one in partitions] == [
+        ("2026-10-01", 2, 2),
+        ("2026-10-02", 1, 1),
+    ]
     assert partitions[0]["totals"]["usd"]["revenue"] == "0.500000000000"
     assert (home / "exports/v1/usage_errors/manifest.json").read_bytes() == before
 
@@ -116,7 +133,11 @@ def test_a_sensor_completes_an_export_that_was_cut_short(home: Path) -> None:
 
 @pytest.mark.soak
 def test_exports_that_were_removed_are_made_anew_by_a_run_with_nothing_new(home: Path) -> None:
-    before = {file.relative_to(home): file.read_bytes() for file in (home / "exports").rglob("*") if file.is_file()}
+    before = {
+        file.relative_to(home): file.read_bytes() for file in (home / "exports").rglob("*") if file.is_file()
+    }
     shutil.rmtree(home / "exports")
     assert run(home).exit_code == 0
-    assert {file.relative_to(home): file.read_bytes() for file in (home / "exports").rglob("*") if file.is_file()} == before
+    assert {
+        file.relative_to(home): file.read_bytes() for file in (home / "exports").rglob("*") if file.is_file()
+    } == before

@@ -1,4 +1,6 @@
-"""Exports on an object store, over the real protocol, and what a consumer fetches from there or from a web server."""
+"""Exports on an object store, over the real protocol, and what a consumer fetches from there or from a web
+server.
+"""
 
 import functools
 import http.server
@@ -16,16 +18,16 @@ import fsspec
 import pytest
 from moto.server import ThreadedMotoServer
 
-from exports.aside import written_aside
 from exports.catalog import finish_exports
-from exports.client import PullError, pull
+from exports.client.mirror import PullError, pull
 from exports.datasets import DATASETS
 from exports.destination import ObjectStore
-from exports.slices import export_published
-from ingestion.lake_copy import copy_lake
+from exports.export import export_published
 from paywall_warehouse.settings import Settings, load_settings
-from tests.builders import charge, deposit, land, ledger_file
-from tests.harness import build_unchecked, run_pipeline
+from tests.support.builders import charge, deposit, land, ledger_file
+from tests.support.harness import build_unchecked, run_pipeline
+from warehouse.spark.exchange import exchange_folder
+from warehouse.spark.lake_copy import copy_lake
 
 AS_OF = "2026-10-03T12:00:00Z"
 SECRET = "store-secret-key-4711"
@@ -61,17 +63,28 @@ def store() -> Iterator[str]:
 def test_a_lake_is_copied_to_a_store_and_what_is_written_there_comes_back(store: str, tmp_path: Path) -> None:
     land(tmp_path / "home", [ledger_file("a.jsonl", RECORDS)])
     build_unchecked(tmp_path / "home", as_of=AS_OF)
-    settings = load_settings(_env_file=None, warehouse_home=tmp_path / "home", lake_uri="s3://warehouse-exports/its/lake")
+    settings = load_settings(
+        _env_file=None, warehouse_home=tmp_path / "home", lake_uri="s3://warehouse-exports/its/lake"
+    )
     assert copy_lake(settings) > 0
     files = fsspec.filesystem("s3", use_listings_cache=False)
     lake = settings.home.lake
-    stored = {path.removeprefix("warehouse-exports/its/lake/"): files.cat_file(path) for path in files.find("warehouse-exports/its/lake")}
-    assert stored == {file.relative_to(lake).as_posix(): file.read_bytes() for file in lake.rglob("*.parquet")}
+    stored = {
+        path.removeprefix("warehouse-exports/its/lake/"): files.cat_file(path)
+        for path in files.find("warehouse-exports/its/lake")
+    }
+    assert stored == {
+        file.relative_to(lake).as_posix(): file.read_bytes() for file in lake.rglob("*.parquet")
+    }
     duckdb.sql("select range as n from range(3)").write_parquet(str(tmp_path / "part.parquet"))
-    with written_aside(settings) as aside:
+    with exchange_folder(settings) as staging_dir:
         for number in range(2):
-            files.put_file(str(tmp_path / "part.parquet"), f"{aside.location('dim_dates')}/part-{number}.parquet")
-        assert duckdb.sql(f"select count(*), sum(n) from {aside.parquet('dim_dates')}").fetchall() == [(6, 6)]
+            files.put_file(
+                str(tmp_path / "part.parquet"), f"{staging_dir.location('dim_dates')}/part-{number}.parquet"
+            )
+        assert duckdb.sql(f"select count(*), sum(n) from {staging_dir.parquet('dim_dates')}").fetchall() == [
+            (6, 6)
+        ]
     assert files.find("warehouse-exports/its/lake/_cluster") == []
 
 
@@ -97,7 +110,9 @@ def settings_of(home: Path, uri: str) -> Settings:
 
 def contents(root: Path) -> dict[str, bytes]:
     return {
-        file.relative_to(root).as_posix(): file.read_bytes() for file in root.rglob("*") if file.is_file() and file.name != ".pull.lock"
+        file.relative_to(root).as_posix(): file.read_bytes()
+        for file in root.rglob("*")
+        if file.is_file() and file.name != ".pull.lock"
     }
 
 
@@ -126,10 +141,16 @@ def test_a_mirror_of_the_store_is_an_export_too(exported: tuple[Path, str], tmp_
 def test_nothing_changed_writes_nothing_to_the_store(exported: tuple[Path, str]) -> None:
     home, _ = exported
     stored = fsspec.filesystem("s3")
-    before = {path: info["LastModified"] for path, info in stored.find("warehouse-exports/daily", detail=True).items()}
+    before = {
+        path: info["LastModified"]
+        for path, info in stored.find("warehouse-exports/daily", detail=True).items()
+    }
     export_all(settings_of(home, "s3://warehouse-exports/daily"))
     stored.invalidate_cache()
-    assert {path: info["LastModified"] for path, info in stored.find("warehouse-exports/daily", detail=True).items()} == before
+    assert {
+        path: info["LastModified"]
+        for path, info in stored.find("warehouse-exports/daily", detail=True).items()
+    } == before
 
 
 @pytest.mark.soak
@@ -143,7 +164,10 @@ def test_a_restated_day_replaces_its_files_in_the_store(exported: tuple[Path, st
     stored.invalidate_cache()
     folder = "warehouse-exports/restated/v1/ledger"
     names = sorted(path.removeprefix(f"{folder}/") for path in stored.find(f"{folder}/parquet"))
-    assert names == ["parquet/date=2026-10-01/part-00001.parquet", "parquet/date=2026-10-02/part-00000.parquet"]
+    assert names == [
+        "parquet/date=2026-10-01/part-00001.parquet",
+        "parquet/date=2026-10-02/part-00000.parquet",
+    ]
     pulled = pull(uri, tmp_path / "mirror", datasets=["ledger"], formats=["parquet"])
     assert [(str(one.date), one.revision, one.rows) for one in pulled[0].changed] == [("2026-10-01", 2, 3)]
     assert pulled[0].files == 1

@@ -1,4 +1,6 @@
-"""Faults of the machine in the middle of a run: a full disk, a home that is not ours to write, a clock that jumps back."""
+"""Faults of the machine in the middle of a run: a full disk, a home that is not ours to write, a clock that
+jumps back.
+"""
 
 import re
 import resource
@@ -15,32 +17,38 @@ from typing import Any
 import duckdb
 import pytest
 
-from exports import catalog, publish
-from exports.publication import published_run
-from exports.runs import read_runs
+from exports import catalog
 from ingestion import load as load_module
-from ingestion.lake import Lake
-from orchestration import assets, export_assets, warehouse
+from ingestion.lake.batches import Lake
+from orchestration import resources as warehouse
+from orchestration.assets import exports as export_assets
+from orchestration.assets import stages as assets
+from orchestration.cli.status import status_lines
 from orchestration.instance import open_instance
-from orchestration.status import status_lines
 from paywall_warehouse import settings as settings_module
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import load_settings
-from tests.builders import charge, deposit, land, ledger_file
-from tests.command import COMMAND, environment
-from tests.crash_drill import differences, faults_of_readers, left_overs, outcome, undisturbed
-from tests.harness import RunResult, run_pipeline
-from tests.shared import read_only
+from tests.support.builders import charge, deposit, land, ledger_file
+from tests.support.command import COMMAND, environment
+from tests.support.crash_drill import differences, faults_of_readers, left_overs, outcome, undisturbed
+from tests.support.harness import RunResult, run_pipeline
+from tests.support.shared import read_only
+from warehouse import publish
+from warehouse.published import published_run
+from warehouse.runs import read_runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]
 
 AS_OF = "2026-10-05T12:00:00Z"
 NOON = "2026-10-01T12:00:00Z"
 # `c1` is in the first publication too, updated at the same time.
-MORE = ledger_file("more.jsonl", [charge("c1", "2026-10-01T09:00:00Z", "2.5"), *(charge(f"n{number}", NOON) for number in range(3000))])
+MORE = ledger_file(
+    "more.jsonl",
+    [charge("c1", "2026-10-01T09:00:00Z", "2.5"), *(charge(f"n{number}", NOON) for number in range(3000))],
+)
 
 
-# ------------------------------------------------------------------------------------------------------- a full disk
+# ---- a full disk
 
 
 def run(home: Path) -> RunResult:
@@ -62,7 +70,9 @@ def no_file_grows() -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, ignored)
 
 
-def during(module: ModuleType, name: str, fault: Callable[[], AbstractContextManager[None]]) -> Callable[..., Any]:
+def during(
+    module: ModuleType, name: str, fault: Callable[[], AbstractContextManager[None]]
+) -> Callable[..., Any]:
     """A function of the product in which a fault of the machine lasts."""
     do = getattr(module, name)
 
@@ -96,7 +106,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 200 MB of its own."""
     place = tmp_path / "disk"
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(place)], capture_output=True, text=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(place)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if mounted.returncode:
         pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
     try:
@@ -132,10 +147,22 @@ def fill(place: Path) -> None:
     ],
 )
 def test_a_full_disk_fails_the_run_in_words_and_the_next_one_makes_up_for_it(
-    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, publishes: bool
+    small_disk: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType,
+    name: str,
+    publishes: bool,
 ) -> None:
     home = Home(small_disk / "home")
-    land(home.root, [ledger_file("first.jsonl", [deposit("d1", NOON, "20"), charge("c1", "2026-10-01T09:00:00Z", "1.25")])])
+    land(
+        home.root,
+        [
+            ledger_file(
+                "first.jsonl", [deposit("d1", NOON, "20"), charge("c1", "2026-10-01T09:00:00Z", "1.25")]
+            )
+        ],
+    )
     assert run(home.root).exit_code == 0
     before = home.published_file.read_bytes()
     land(home.root, [MORE])
@@ -155,7 +182,11 @@ def test_a_full_disk_fails_the_run_in_words_and_the_next_one_makes_up_for_it(
     assert ("Not published." in failed.output) is not publishes
     assert not faults_of_readers(home)
     with pytest.raises(SystemExit, match="make room"), open_instance(home) as instance:
-        raise SystemExit("make room" if run_pipeline(home.root, exports=True, instance=instance, as_of=AS_OF).exit_code == 1 else "ended")
+        raise SystemExit(
+            "make room"
+            if run_pipeline(home.root, exports=True, instance=instance, as_of=AS_OF).exit_code == 1
+            else "ended"
+        )
     (small_disk / "filler").unlink()
     then = run(home.root)
     assert then.exit_code == 0, then
@@ -166,7 +197,7 @@ def test_a_full_disk_fails_the_run_in_words_and_the_next_one_makes_up_for_it(
     assert differences(outcome(other), outcome(home)) == []
 
 
-# -------------------------------------------------------------------------------------------------- not ours to write
+# ---- not ours to write
 
 
 def test_a_home_that_cannot_be_written_is_told_in_a_sentence(published: Path, tmp_path: Path) -> None:
@@ -178,10 +209,12 @@ def test_a_home_that_cannot_be_written_is_told_in_a_sentence(published: Path, tm
     assert done.returncode in (1, 2), done
     assert "Traceback" not in done.stderr
     assert re.search("(Read-only file system|Permission denied|readonly database)", done.stderr), done.stderr
-    assert re.search(rf"This user may not write there \(home: {home}\)|WAREHOUSE_HOME '{home}' cannot be used", done.stderr), done.stderr
+    assert re.search(
+        rf"This user may not write there \(home: {home}\)|WAREHOUSE_HOME '{home}' cannot be used", done.stderr
+    ), done.stderr
 
 
-# ------------------------------------------------------------------------------------------------- a clock that jumps
+# ---- a clock that jumps
 
 
 @pytest.mark.soak
@@ -190,7 +223,8 @@ def test_a_clock_that_jumps_back_loses_nothing_and_changes_no_order(
 ) -> None:
     home = Home(Path(shutil.copytree(published, tmp_path / "home")))
     (first,) = read_runs(home)
-    # The first run was killed when it had published, before it logged itself, while it was replacing a small file.
+    # The first run was killed when it had published, before it logged itself, while it was replacing a small
+    # file.
     home.runs_file.unlink()
     (home.root / "state" / ".exported.json.4194304.partial").touch()
     land(home.root, [MORE])

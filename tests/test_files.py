@@ -12,13 +12,23 @@ from paywall_warehouse.files import put_where_nothing_is, remove_partials
 
 
 def test_partial_files_of_dead_processes_are_removed_and_nothing_else(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as living:
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
+    ) as living:
         dead = subprocess.Popen([sys.executable, "-c", ""])
         dead.wait()
         (tmp_path / "stripe").mkdir()
         # A process before us had our number, as the first one in a container always does.
-        left = [tmp_path / f".a.json.{dead.pid}.partial", tmp_path / "stripe" / f".b.csv.{os.getpid()}.partial"]
-        kept = [tmp_path / f".a.json.{living.pid}.partial", tmp_path / "a.json", tmp_path / "upload.partial", tmp_path / ".upload.partial"]
+        left = [
+            tmp_path / f".a.json.{dead.pid}.partial",
+            tmp_path / "stripe" / f".b.csv.{os.getpid()}.partial",
+        ]
+        kept = [
+            tmp_path / f".a.json.{living.pid}.partial",
+            tmp_path / "a.json",
+            tmp_path / "upload.partial",
+            tmp_path / ".upload.partial",
+        ]
         for file in (*left, *kept):
             file.touch()
         remove_partials([tmp_path, tmp_path / "nowhere"])
@@ -35,7 +45,9 @@ def test_a_name_is_taken_once(tmp_path: Path) -> None:
     assert place.read_text() == "first"
 
 
-def test_a_name_that_was_taken_though_the_answer_got_lost_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_was_taken_though_the_answer_got_lost_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What NFS says where a client has asked once more."""
     link = os.link
 
@@ -48,7 +60,9 @@ def test_a_name_that_was_taken_though_the_answer_got_lost_is_taken(tmp_path: Pat
     assert put_where_nothing_is(tmp_path / "first", tmp_path / "place")
 
 
-def test_where_there_are_no_hard_links_a_name_is_taken_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_there_are_no_hard_links_a_name_is_taken_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def not_here(source: Path, target: Path) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 

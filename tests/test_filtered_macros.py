@@ -1,4 +1,6 @@
-"""What the table macros answer for any filters, against the oracle over the entries that these let through; one run for all."""
+"""What the table macros answer for any filters, against the oracle over the entries that these let through;
+one run for all.
+"""
 
 import random
 import shutil
@@ -12,13 +14,24 @@ from typing import Any
 import duckdb
 import pytest
 
-from orchestration.dbt import Dbt
 from paywall_warehouse.settings import load_settings
-from tests.builders import charge, deposit, land, ledger_file, refund
-from tests.harness import run_pipeline
-from tests.oracle import EXACT, Expected, Row, Rows, cohort_rows, expected, first_payments, group, measures, with_previous
-from tests.strategies import build_scenario
+from tests.support.builders import charge, deposit, land, ledger_file, refund
+from tests.support.harness import run_pipeline
+from tests.support.oracle import (
+    EXACT,
+    Expected,
+    Row,
+    Rows,
+    cohort_rows,
+    expected,
+    first_payments,
+    group,
+    measures,
+    with_previous,
+)
+from tests.support.strategies import build_scenario
 from tests.test_pipeline_against_oracle import Published, differences
+from warehouse.dbt_runner import Dbt
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]
 
@@ -26,10 +39,22 @@ OF_ENTRIES = ("paywalls", "models", "entry_types")
 OF_USERS = {"user_statuses": "status", "balance_bands": "balance_band", "payer_types": "payer_type"}
 TYPES = ("deposit", "charge", "refund", "adjustment", "withdrawal")
 SUMS = (
-    "charges", "counted_charges", "charges_without_cost", "prompt_tokens", "completion_tokens", "total_tokens",
-    "revenue", "refunds", "net_revenue", "provider_cost", "platform_fees", "profit", "net_profit",
-)  # fmt: skip
-# What the scenario leaves out: a deposit with a model, refunds without one and a charge that is pending for good, of a user of its own.
+    "charges",
+    "counted_charges",
+    "charges_without_cost",
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "revenue",
+    "refunds",
+    "net_revenue",
+    "provider_cost",
+    "platform_fees",
+    "profit",
+    "net_profit",
+)
+# What the scenario leaves out: a deposit with a model, refunds without one and a charge that is pending for
+# good, of a user of its own.
 MORE = [
     deposit("deposit of a model", "2026-03-20T12:00:00Z", "7", user="alice", model="acme/alpha-1"),
     refund("refund of no model", "2026-03-21T12:00:00Z", "0.25", "nobody_knows", user="alice"),
@@ -86,11 +111,23 @@ def entry_is_listed(one: Row, lists: Lists) -> bool:
 def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
     home = tmp_path_factory.mktemp("filtered")
     scenario = build_scenario(11, "Europe/Berlin", "usd", "created", "2026-04-01T12:00:00+00:00", 700)
-    # Users of the last weeks only, so that some payers are new; and the first of a month, on which the one before is complete.
-    late = [charge(f"late {n}", f"2026-03-{n + 10}T12:00:00Z", f"0.{n + 1}", user=f"late {n % 4}", model="acme/beta-2") for n in range(12)]
+    # Users of the last weeks only, so that some payers are new; and the first of a month, on which the one
+    # before is complete.
+    late = [
+        charge(
+            f"late {n}",
+            f"2026-03-{n + 10}T12:00:00Z",
+            f"0.{n + 1}",
+            user=f"late {n % 4}",
+            model="acme/beta-2",
+        )
+        for n in range(12)
+    ]
     files = [*scenario.files, ledger_file("more.jsonl", [*MORE, *late])]
     land(home, files)
-    result = run_pipeline(home, as_of=scenario.settings.as_of, reporting_timezone="Europe/Berlin", max_reject_ratio="1")
+    result = run_pipeline(
+        home, as_of=scenario.settings.as_of, reporting_timezone="Europe/Berlin", max_reject_ratio="1"
+    )
     assert result.exit_code == 0, result.output
     published = Published(home)
     users = published.table("marts.rpt_users", ("user_id", "currency"))
@@ -124,7 +161,10 @@ def some_lists(books: Books, dice: random.Random, share: float = 0.35) -> Lists:
 
 
 def some_days(books: Books, dice: random.Random) -> tuple[date, date]:
-    first, last = min(one["entry_date"] for one in books.want.ledger), max(one["entry_date"] for one in books.want.ledger)
+    first, last = (
+        min(one["entry_date"] for one in books.want.ledger),
+        max(one["entry_date"] for one in books.want.ledger),
+    )
     since = first + timedelta(days=dice.randrange(-20, (last - first).days + 20))
     return since, since + timedelta(days=dice.choice((1, 2, 7, 30, 31, 90, 400)))
 
@@ -141,7 +181,7 @@ def test_the_books_hold_what_filters_tell_apart(books: Books) -> None:
     assert {one["currency"] for one in books.want.ledger} == {"usd", "eur", "jpy", "usdc"}
 
 
-# ------------------------------------------------------------------------------------------------ any filters
+# ---- any filters
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -156,12 +196,20 @@ def test_kpis_are_those_of_the_entries_within_the_filters(books: Books, seed: in
     wanted = {}
     for currency in {one["currency"] for one in books.want.ledger}:
         row = with_previous(entries, currency, (since, until, *before), first_paid)
-        wanted[(currency,)] = {name: value for name, value in row.items() if name not in ("previous_start", "previous_end")}
+        wanted[(currency,)] = {
+            name: value for name, value in row.items() if name not in ("previous_start", "previous_end")
+        }
     assert not differences("kpis", wanted, found), (lists, since, until, before)
     assert not any(row.keys() - found[key].keys() for key, row in wanted.items())
 
 
-KEYS = {"day": ("date_day",), "paywall": ("paywall_id",), "model": ("model_id",), "user": ("user_id",), "both": ("model_id", "user_id")}
+KEYS = {
+    "day": ("date_day",),
+    "paywall": ("paywall_id",),
+    "model": ("model_id",),
+    "user": ("user_id",),
+    "both": ("model_id", "user_id"),
+}
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -172,7 +220,10 @@ def test_usage_adds_up_to_that_of_the_entries_within_the_filters(books: Books, s
     grain = (*KEYS[by], "currency")
     by_user, by_model = by in ("user", "both"), by in ("model", "both")
     sums = ", ".join(f"sum({name}) as {name}" for name in SUMS)
-    sql = f"select {', '.join(grain)}, {sums} from marts.usage(?, ?, by_user := ?, by_model := ?{arguments(lists)}) group by all"
+    sql = (
+        f"select {', '.join(grain)}, {sums} from marts.usage(?, ?, by_user := ?, by_model :="
+        f" ?{arguments(lists)}) group by all"
+    )
     found = books.table(sql, [since, until, by_user, by_model, *lists.values()], grain)
     wanted = usage_rows(one for one in books.entries(lists) if since <= one["entry_date"] < until)
     assert not differences("usage", dict(grouped(wanted, grain)), found), (by, lists, since, until)
@@ -194,7 +245,9 @@ def grouped(entries: list[Row], grain: Sequence[str]) -> Iterator[tuple[tuple[An
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_cohorts_are_of_the_listed_users_and_count_the_entries_within_the_filters(books: Books, seed: int) -> None:
+def test_cohorts_are_of_the_listed_users_and_count_the_entries_within_the_filters(
+    books: Books, seed: int
+) -> None:
     lists = some_lists(books, random.Random(2000 + seed))
     found = books.table(
         f"select * from marts.cohorts({arguments(lists).removeprefix(', ')})",
@@ -202,14 +255,22 @@ def test_cohorts_are_of_the_listed_users_and_count_the_entries_within_the_filter
         ("cohort_month", "currency", "months_since"),
     )
     wanted = cohort_rows(
-        books.want.ledger, books.want.today, books.lets_through(lists), belongs=lambda one: books.user_is_listed(one, lists)
+        books.want.ledger,
+        books.want.today,
+        books.lets_through(lists),
+        belongs=lambda one: books.user_is_listed(one, lists),
     )
     assert not differences("cohorts", wanted, found), lists
 
 
-# ------------------------------------------------------------------------------------------------- no filters
+# ---- no filters
 
-EVERYTHING = [{}, {"entry_types": list(TYPES)}, {"paywalls": "every"}, {"user_statuses": "every", "balance_bands": "every"}]
+EVERYTHING = [
+    {},
+    {"entry_types": list(TYPES)},
+    {"paywalls": "every"},
+    {"user_statuses": "every", "balance_bands": "every"},
+]
 
 
 def everything(books: Books, which: dict[str, Any]) -> Lists:
@@ -220,14 +281,21 @@ def everything(books: Books, which: dict[str, Any]) -> Lists:
 @pytest.mark.parametrize("which", EVERYTHING, ids=str)
 def test_kpis_of_everything_are_those_of_the_periods(books: Books, which: dict[str, Any]) -> None:
     lists = everything(books, which)
-    periods = books.rows("select distinct period, period_start, period_end, previous_start, previous_end from marts.fct_period_kpis")
+    periods = books.rows(
+        "select distinct period, period_start, period_end, previous_start, previous_end from"
+        " marts.fct_period_kpis"
+    )
     assert len(periods) == 8
     for period, *bounds in periods:
         mart = books.rows(
-            "select * exclude (period, previous_start, previous_end) from marts.fct_period_kpis where period = ? order by currency", period
+            "select * exclude (period, previous_start, previous_end) from marts.fct_period_kpis where period"
+            " = ? order by currency",
+            period,
         )
         found = books.rows(
-            f"select * from marts.kpis(?, ?, previous_from := ?, previous_to := ?{arguments(lists)})", *bounds, *lists.values()
+            f"select * from marts.kpis(?, ?, previous_from := ?, previous_to := ?{arguments(lists)})",
+            *bounds,
+            *lists.values(),
         )
         compared = -5 if period == "all_time" else None  # nothing is compared with all time
         assert [row[:compared] for row in found] == [row[:compared] for row in mart], period
@@ -238,11 +306,14 @@ def test_usage_of_everything_is_that_of_the_marts(books: Books, which: dict[str,
     lists = everything(books, which)
     for mart, by in (("fct_daily_revenue", "model"), ("fct_user_days", "user")):
         columns = ", ".join(("date_day", "paywall_id", f"{by}_id", "currency", *SUMS))
-        counted = books.rows(f"select {columns} from marts.{mart} where counted_charges > 0 or refunds > 0 order by all")
+        counted = books.rows(
+            f"select {columns} from marts.{mart} where counted_charges > 0 or refunds > 0 order by all"
+        )
         sums = ", ".join(f"sum({name})" for name in SUMS)
         usage = f"marts.usage(date '2025-01-01', date '2027-01-01', by_{by} := true{arguments(lists)})"
         found = books.rows(
-            f"select date_day, paywall_id, {by}_id, currency, {sums} from {usage} group by all order by all", *lists.values()
+            f"select date_day, paywall_id, {by}_id, currency, {sums} from {usage} group by all order by all",
+            *lists.values(),
         )
         assert found == counted
 
@@ -251,7 +322,9 @@ def test_usage_of_everything_is_that_of_the_marts(books: Books, which: dict[str,
 def test_cohorts_of_everything_are_those_of_the_mart(books: Books, which: dict[str, Any]) -> None:
     lists = everything(books, which)
     found = books.rows(f"select * from marts.cohorts({arguments(lists).removeprefix(', ')})", *lists.values())
-    assert found == books.rows("select * from marts.fct_cohorts order by cohort_month, currency, months_since")
+    assert found == books.rows(
+        "select * from marts.fct_cohorts order by cohort_month, currency, months_since"
+    )
 
 
 def test_usage_by_model_with_ratios_is_the_models_view(books: Books) -> None:
@@ -260,23 +333,30 @@ def test_usage_by_model_with_ratios_is_the_models_view(books: Books) -> None:
         found = books.rows(
             """
             select
-                model_id, currency, sum(charges), sum(total_tokens), sum(revenue), sum(provider_cost), sum(profit),
-                marts.ratio(sum(profit), sum(revenue)), marts.ratio(sum(revenue), sum(sum(revenue)) over (partition by currency))
+                model_id, currency, sum(charges), sum(total_tokens), sum(revenue), sum(provider_cost),
+                    sum(profit),
+                marts.ratio(sum(profit), sum(revenue)), marts.ratio(sum(revenue),
+                    sum(sum(revenue)) over (partition by currency))
             from marts.usage(?, ?, by_model := true) group by model_id, currency order by all
             """,
             since,
             until,
         )
         models = "select * exclude (period) from marts.rpt_models where period = ? order by all"
-        assert [row for row in books.rows(models, period) if any(row[2:7])] == [row for row in found if any(row[2:7])], period
+        assert [row for row in books.rows(models, period) if any(row[2:7])] == [
+            row for row in found if any(row[2:7])
+        ], period
 
 
 def test_ratios_are_doubles_and_nothing_over_nothing(books: Books) -> None:
-    sql = "select marts.ratio(1, 3), marts.ratio(1, 0), marts.ratio(null, 2), typeof(marts.ratio(cast(1 as decimal(38, 12)), 2))"
+    sql = (
+        "select marts.ratio(1, 3), marts.ratio(1, 0), marts.ratio(null, 2), typeof(marts.ratio(cast(1 as"
+        " decimal(38, 12)), 2))"
+    )
     assert books.rows(sql) == [(1 / 3, None, None, "DOUBLE")]
 
 
-# ------------------------------------------------------------------------------------------- shapes and reading
+# ---- shapes and reading
 
 
 def test_columns_are_those_of_the_marts(books: Books) -> None:
@@ -288,7 +368,10 @@ def test_columns_are_those_of_the_marts(books: Books) -> None:
         "select * exclude (period, previous_start, previous_end) from marts.fct_period_kpis"
     )
     assert shape("from marts.cohorts()") == shape("from marts.fct_cohorts")
-    keys = [("date_day", "DATE"), *((name, "VARCHAR") for name in ("paywall_id", "model_id", "user_id", "currency"))]
+    keys = [
+        ("date_day", "DATE"),
+        *((name, "VARCHAR") for name in ("paywall_id", "model_id", "user_id", "currency")),
+    ]
     daily = dict(shape("from marts.fct_daily_revenue"))
     assert shape(f"from marts.usage({range_})") == [*keys, *((name, daily[name]) for name in SUMS)]
 
@@ -305,24 +388,39 @@ def test_columns_are_those_of_the_marts(books: Books) -> None:
         ({"entry_types": ["charge"]}, False, False),
     ],
 )
-def test_users_and_models_are_told_where_they_are_asked_for(books: Books, by: dict[str, Any], users: bool, models: bool) -> None:
+def test_users_and_models_are_told_where_they_are_asked_for(
+    books: Books, by: dict[str, Any], users: bool, models: bool
+) -> None:
     usage = f"marts.usage(date '2025-01-01', date '2027-01-01'{arguments(by)})"
     found = books.rows(
-        f"select count(*) > 0, count(user_id) = count(*), count(model_id) = count(*), count(user_id), count(model_id) from {usage}",
+        "select count(*) > 0, count(user_id) = count(*), count(model_id) = count(*), count(user_id),"
+        f" count(model_id) from {usage}",
         *by.values(),
     )
     ((some, every_user, every_model, told_users, told_models),) = found
-    assert (some, every_user if users else told_users == 0, every_model if models else told_models == 0) == (True, True, True)
+    assert (some, every_user if users else told_users == 0, every_model if models else told_models == 0) == (
+        True,
+        True,
+        True,
+    )
 
 
 @pytest.mark.parametrize(
     ("call", "values", "read"),
     [
         ("kpis(?, ?)", {}, {"fct_daily_revenue", "fct_balance_rollforward", "fct_user_days"}),
-        ("kpis(?, ?{})", {"models": None, "payer_types": None}, {"fct_daily_revenue", "fct_balance_rollforward", "fct_user_days"}),
+        (
+            "kpis(?, ?{})",
+            {"models": None, "payer_types": None},
+            {"fct_daily_revenue", "fct_balance_rollforward", "fct_user_days"},
+        ),
         ("kpis(?, ?{})", {"paywalls": ["pw_main"]}, {"fct_daily_revenue", "fct_user_days"}),
         ("kpis(?, ?{})", {"balance_bands": ["low"]}, {"fct_user_days", "rpt_users"}),
-        ("kpis(?, ?{})", {"models": ["zorble-9"]}, {"fct_daily_revenue", "fct_ledger_entries", "fct_user_days"}),
+        (
+            "kpis(?, ?{})",
+            {"models": ["zorble-9"]},
+            {"fct_daily_revenue", "fct_ledger_entries", "fct_user_days"},
+        ),
         ("usage(?, ?{})", {"by_model": True}, {"fct_daily_revenue"}),
         ("usage(?, ?{})", {"models": ["zorble-9"], "paywalls": ["pw_main"]}, {"fct_daily_revenue"}),
         ("usage(?, ?{})", {"by_user": True, "payer_types": ["new"]}, {"fct_user_days", "rpt_users"}),
@@ -333,17 +431,25 @@ def test_users_and_models_are_told_where_they_are_asked_for(books: Books, by: di
         ("cohorts({})", {"models": ["zorble-9"]}, {"fct_user_months", "fct_ledger_entries"}),
     ],
 )
-def test_only_the_narrowest_tables_are_read(books: Books, call: str, values: dict[str, Any], read: set[str]) -> None:
+def test_only_the_narrowest_tables_are_read(
+    books: Books, call: str, values: dict[str, Any], read: set[str]
+) -> None:
     days = [date(2026, 1, 1), date(2026, 2, 1)] if "?" in call else []
     listed = arguments(values) if days else arguments(values).removeprefix(", ")
-    (_, plan), *_ = books.rows(f"explain (format json) select * from marts.{call.format(listed)}", *days, *values.values())
+    (_, plan), *_ = books.rows(
+        f"explain (format json) select * from marts.{call.format(listed)}", *days, *values.values()
+    )
     scanned = {name for name in MARTS if f".{name}" in plan} - {"fct_period_kpis"}
     assert scanned == read
 
 
 @pytest.fixture(scope="module")
-def without_ledger(books: Books, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The same file as a run on a cluster leaves it where the ledger has more than SPARK_PUBLISH_MAX_ROWS rows."""
+def without_ledger(
+    books: Books, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The same file as a run on a cluster leaves it where the ledger has more than SPARK_PUBLISH_MAX_ROWS
+    rows.
+    """
     settings = load_settings(_env_file=None, warehouse_home=tmp_path_factory.mktemp("without_ledger"))
     with duckdb.connect(shutil.copy(books.published.path, settings.home.build_file)) as db:
         db.execute("create schema on_cluster")
@@ -387,11 +493,15 @@ def test_where_the_ledger_is_on_a_cluster_the_macros_refuse_what_needs_entries(
     books: Books, without_ledger: duckdb.DuckDBPyConnection, call: str
 ) -> None:
     assert books.rows(f"from marts.{call}")
-    with pytest.raises(duckdb.InvalidInputException, match=r"marts\.fct_ledger_entries is on the cluster.*: ask there"):
+    with pytest.raises(
+        duckdb.InvalidInputException, match=r"marts\.fct_ledger_entries is on the cluster.*: ask there"
+    ):
         without_ledger.execute(f"from marts.{call}").fetchall()
 
 
-def test_without_another_of_the_large_marts_there_are_no_macros(without_ledger: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_without_another_of_the_large_marts_there_are_no_macros(
+    without_ledger: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
     """Those of the build before would read what is not there."""
     settings = load_settings(_env_file=None, warehouse_home=tmp_path)
     ((file,),) = without_ledger.execute("select path from duckdb_databases() where not internal").fetchall()
@@ -400,7 +510,11 @@ def test_without_another_of_the_large_marts_there_are_no_macros(without_ledger: 
     Dbt(settings).operate("describe_marts")
     with duckdb.connect(str(settings.home.build_file), read_only=True) as db:
         assert (
-            db.execute("select function_name from duckdb_functions() where function_type = 'table_macro' and not internal").fetchall() == []
+            db.execute(
+                "select function_name from duckdb_functions() where function_type = 'table_macro' and not"
+                " internal"
+            ).fetchall()
+            == []
         )
 
 

@@ -1,4 +1,6 @@
-"""Ingestion by several workers: what one load makes of the same files, whoever else is at work, and whoever is killed."""
+"""Ingestion by several workers: what one load makes of the same files, whoever else is at work, and whoever
+is killed.
+"""
 
 import multiprocessing
 import os
@@ -18,22 +20,23 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion import groups, lake
 from ingestion import load as load_module
-from ingestion.cluster_build import cluster_statements
+from ingestion import parallel as groups
 from ingestion.erasure.erase import erase
-from ingestion.groups import commit_groups, plan_groups, prepare
-from ingestion.lake import Lake
+from ingestion.lake import batches as lake
+from ingestion.lake.batches import Lake
+from ingestion.lake.schemas import LAKE_TABLES, typed
 from ingestion.load import SMALL_GROUPS, LandingFileChangedError, LoadResult, load
-from ingestion.price_book import resolve_price_book, resolved_batches
-from ingestion.tables import LAKE_TABLES, typed
-from orchestration.ingestion import ingest_job, ingested_sensor
+from ingestion.parallel import commit_groups, plan_groups, prepare
+from orchestration.parallel_ingestion import ingest_job, ingested_sensor
 from paywall_warehouse.quoting import literal
 from paywall_warehouse.settings import Settings, load_settings
-from tests.builders import Raw, charge, event, jsonl
-from tests.crash_drill import differences, tables
-from tests.harness import run_pipeline
-from tests.shared import in_soak
+from tests.support.builders import Raw, charge, event, jsonl
+from tests.support.crash_drill import differences, tables
+from tests.support.harness import run_pipeline
+from tests.support.shared import in_soak
+from warehouse.price_book import resolve_price_book, resolved_batches
+from warehouse.spark.source_statements import cluster_statements
 
 NOON = "2026-10-01T12:00:00Z"
 DAY_SECONDS = 86_400
@@ -63,27 +66,53 @@ def land(settings: Settings, path: str, records: list[Any], *, second: int = 0) 
 
 
 def land_ties(settings: Settings) -> None:
-    """An entry that every file states at the same instant with another amount, names against the order of landing; more around it."""
+    """An entry that every file states at the same instant with another amount, names against the order of
+    landing; more around it.
+    """
     for second, name in enumerate("dcba"):
         tied = [charge("tie", NOON, f"{second}.{line}") for line in range(2)]
-        land(settings, f"ledger/{name}.jsonl", [*tied, charge(f"own {name}", NOON, "1"), Raw("{")], second=second)
+        land(
+            settings,
+            f"ledger/{name}.jsonl",
+            [*tied, charge(f"own {name}", NOON, "1"), Raw("{")],
+            second=second,
+        )
     land(settings, "ledger/e.jsonl", [charge("late", NOON, "5", updated_at="2026-10-02T00:00:00Z")], second=4)
     land(settings, "ledger/f.jsonl", [charge("late", NOON, "6", updated_at="2026-10-01T23:00:00Z")], second=5)
-    land(settings, "ledger/again.jsonl", [charge("late", NOON, "5", updated_at="2026-10-02T00:00:00Z")], second=6)
-    land(settings, "events/a.jsonl", [event("v", "usage.charge.created", NOON, activityId="x", walletUserId="w", cost="1")], second=7)
+    land(
+        settings,
+        "ledger/again.jsonl",
+        [charge("late", NOON, "5", updated_at="2026-10-02T00:00:00Z")],
+        second=6,
+    )
+    land(
+        settings,
+        "events/a.jsonl",
+        [event("v", "usage.charge.created", NOON, activityId="x", walletUserId="w", cost="1")],
+        second=7,
+    )
 
 
 def land_three(settings: Settings) -> None:
     """As few groups as can be cut short in the middle."""
     for second, name in enumerate("ba"):
         land(
-            settings, f"ledger/{name}.jsonl", [charge("tie", NOON, str(second)), charge(f"own {name}", NOON, "1"), Raw("{")], second=second
+            settings,
+            f"ledger/{name}.jsonl",
+            [charge("tie", NOON, str(second)), charge(f"own {name}", NOON, "1"), Raw("{")],
+            second=second,
         )
-    land(settings, "events/a.jsonl", [event("v", "usage.charge.created", NOON, activityId="x", walletUserId="w", cost="1")])
+    land(
+        settings,
+        "events/a.jsonl",
+        [event("v", "usage.charge.created", NOON, activityId="x", walletUserId="w", cost="1")],
+    )
 
 
 def ingest(settings: Settings, group_bytes: int = 1) -> list[LoadResult]:
-    return list(commit_groups(settings, [prepare(settings, group) for group in plan_groups(settings, group_bytes)]))
+    return list(
+        commit_groups(settings, [prepare(settings, group) for group in plan_groups(settings, group_bytes)])
+    )
 
 
 def rows(settings: Settings, query: str, table: str = "ledger_entries") -> list[tuple[Any, ...]]:
@@ -91,12 +120,16 @@ def rows(settings: Settings, query: str, table: str = "ledger_entries") -> list[
     if not files:
         return []
     read = f"read_parquet([{', '.join(literal(str(file)) for file in files)}], hive_partitioning = false)"
-    columns = f"select {typed(LAKE_TABLES[table])}, regexp_extract(filename, 'batch=(\\d+)', 1)::bigint as folder_number from {read}"
+    columns = (
+        f"select {typed(LAKE_TABLES[table])}, regexp_extract(filename, 'batch=(\\d+)', 1)::bigint as"
+        f" folder_number from {read}"
+    )
     return duckdb.sql(query.format(f"({columns})")).fetchall()
 
 
 WINNERS = """select entry_id, amount::varchar from {}
-    qualify row_number() over (partition by entry_id order by updated_at desc, batch_seq desc, file_no desc, line desc) = 1 order by all"""
+    qualify row_number() over (partition by entry_id order by updated_at desc, batch_seq desc, file_no desc,
+        line desc) = 1 order by all"""
 CONTENT = "select * exclude (batch_seq, file_no, folder_number) from {} order by all"
 
 
@@ -107,18 +140,27 @@ def loaded_paths(settings: Settings) -> list[str]:
 def is_in_order(settings: Settings) -> bool:
     """Whether numbers have no gap and rows say the number of the manifest that names them."""
     numbers = [manifest.batch_seq for manifest in Lake(settings.home).manifests()]
-    wrong = sum(len(rows(settings, "from {} where batch_seq <> folder_number", table)) for table in ("ledger_entries", "rejects"))
+    wrong = sum(
+        len(rows(settings, "from {} where batch_seq <> folder_number", table))
+        for table in ("ledger_entries", "rejects")
+    )
     return numbers == list(range(len(numbers))) and not wrong
 
 
 def left_over(settings: Settings) -> list[str]:
     """Folders of the lake that no manifest names, and what is still aside."""
     manifests = Lake(settings.home).manifests()
-    named = {Lake(settings.home).batch_folder(table, manifest) for manifest in manifests for table in LAKE_TABLES}
-    return [str(path) for path in (*settings.home.lake.glob("*/batch=*"), *settings.home.tmp.glob("*")) if path not in named]
+    named = {
+        Lake(settings.home).batch_folder(table, manifest) for manifest in manifests for table in LAKE_TABLES
+    }
+    return [
+        str(path)
+        for path in (*settings.home.lake.glob("*/batch=*"), *settings.home.tmp.glob("*"))
+        if path not in named
+    ]
 
 
-# ------------------------------------------------------------------------------------------------ as one load makes it
+# ---- as one load makes it
 
 
 def test_versions_that_tie_are_decided_as_by_one_load(settings: Settings, tmp_path: Path) -> None:
@@ -129,10 +171,17 @@ def test_versions_that_tie_are_decided_as_by_one_load(settings: Settings, tmp_pa
     planned = plan_groups(settings, group_bytes=1)
     # Whoever is ready first.
     prepared = [prepare(settings, group) for group in reversed(planned)]
-    assert [(one.source, one.batch_seq, one.accepted, one.rejected) for one in commit_groups(settings, prepared)] == [
-        ("ledger", 0, 3, 1), ("ledger", 1, 3, 1), ("ledger", 2, 3, 1), ("ledger", 3, 3, 1),
-        ("ledger", 4, 1, 0), ("ledger", 5, 1, 0), ("events", 6, 1, 0),
-    ]  # fmt: skip
+    assert [
+        (one.source, one.batch_seq, one.accepted, one.rejected) for one in commit_groups(settings, prepared)
+    ] == [
+        ("ledger", 0, 3, 1),
+        ("ledger", 1, 3, 1),
+        ("ledger", 2, 3, 1),
+        ("ledger", 3, 3, 1),
+        ("ledger", 4, 1, 0),
+        ("ledger", 5, 1, 0),
+        ("events", 6, 1, 0),
+    ]
     winners = dict(rows(settings, WINNERS))
     assert winners["tie"] == "3.100000000000", "the last line of the file that landed last"
     assert winners["late"] == "5.000000000000"
@@ -141,7 +190,9 @@ def test_versions_that_tie_are_decided_as_by_one_load(settings: Settings, tmp_pa
     rejects = "select path, line, reason_code, raw from {} order by all"
     assert len(rows(settings, rejects, "rejects")) == 4
     assert rows(settings, rejects, "rejects") == rows(other, rejects, "rejects")
-    assert "ledger/again.jsonl" not in loaded_paths(settings), "the same content as another file of another group"
+    assert "ledger/again.jsonl" not in loaded_paths(settings), (
+        "the same content as another file of another group"
+    )
     assert is_in_order(settings)
     assert left_over(settings) == []
     assert load(settings, "ledger").batch_seq is None
@@ -153,7 +204,10 @@ def test_groups_are_runs_of_files_in_the_order_in_which_they_landed(settings: Se
         land(settings, f"ledger/{name}.jsonl", [charge(name, NOON)], second=second)
     land(settings, "payments/p.jsonl", [Raw("{")])
     size = settings.home.landing.joinpath("ledger/a.jsonl").stat().st_size
-    planned = [(group.number, group.source, [file.path for file in group.files]) for group in plan_groups(settings, 2 * size)]
+    planned = [
+        (group.number, group.source, [file.path for file in group.files])
+        for group in plan_groups(settings, 2 * size)
+    ]
     assert planned == [
         (0, "ledger", ["ledger/c.jsonl", "ledger/a.jsonl"]),
         (1, "ledger", ["ledger/b.jsonl"]),
@@ -178,22 +232,36 @@ def test_rows_say_the_number_that_their_batch_got_where_others_were_faster(setti
     ]
 
 
-def test_a_batch_with_large_records_keeps_its_small_row_groups(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_with_large_records_keeps_its_small_row_groups(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """More of them would not fit into memory."""
     land(settings, "ledger/a.jsonl", [charge(f"e{number}", NOON) for number in range(5000)])
     write = load_module._write
-    monkeypatch.setattr(load_module, "_write", lambda connection, query, parquet, _: write(connection, query, parquet, SMALL_GROUPS))
+    monkeypatch.setattr(
+        load_module,
+        "_write",
+        lambda connection, query, parquet, _: write(connection, query, parquet, SMALL_GROUPS),
+    )
     prepared = [prepare(settings, group) for group in plan_groups(settings)]
     land(settings, "events/a.jsonl", [Raw("{")])
     load(settings, "events")
     assert [one.batch_seq for one in commit_groups(settings, prepared)] == [1]
     (parquet,) = settings.home.lake.glob("ledger_entries/*/*.parquet")
     written = pq.read_metadata(parquet)
-    assert sorted(written.row_group(place).num_rows for place in range(written.num_row_groups)) == [904, 2048, 2048]
-    assert rows(settings, "select count(distinct entry_id), min(batch_seq), max(batch_seq) from {}") == [(5000, 1, 1)]
+    assert sorted(written.row_group(place).num_rows for place in range(written.num_row_groups)) == [
+        904,
+        2048,
+        2048,
+    ]
+    assert rows(settings, "select count(distinct entry_id), min(batch_seq), max(batch_seq) from {}") == [
+        (5000, 1, 1)
+    ]
 
 
-def test_a_number_that_is_taken_between_look_and_commit_is_left_to_who_has_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_number_that_is_taken_between_look_and_commit_is_left_to_who_has_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     land(settings, "ledger/a.jsonl", [charge("a", NOON)])
     land_other = partial(land, settings, "events/a.jsonl", [Raw("{")])
     put, taken = lake.put_where_nothing_is, []
@@ -207,7 +275,10 @@ def test_a_number_that_is_taken_between_look_and_commit_is_left_to_who_has_it(se
 
     monkeypatch.setattr(lake, "put_where_nothing_is", put_late)
     assert [one.batch_seq for one in ingest(settings)] == [1]
-    assert [manifest.table for manifest in Lake(settings.home).manifests()] == ["webhook_events", "ledger_entries"]
+    assert [manifest.table for manifest in Lake(settings.home).manifests()] == [
+        "webhook_events",
+        "ledger_entries",
+    ]
     assert is_in_order(settings)
     assert left_over(settings) == []
 
@@ -223,15 +294,21 @@ def test_a_file_that_changes_after_the_plan_has_landed_behind_the_others(setting
     assert rows(settings, WINNERS) == [("tie", "7.000000000000")]
 
 
-def test_a_listing_that_shows_the_later_of_two_batches_only_hides_none(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Folders that are read while names are added may show one that came later and not one that came before."""
+def test_a_listing_that_shows_the_later_of_two_batches_only_hides_none(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folders that are read while names are added may show one that came later and not one that came
+    before.
+    """
     land_ties(settings)
     ingest(settings)
     monkeypatch.setattr(Path, "glob", lambda folder, _: iter([folder / "00000006.json"]))
     assert [manifest.batch_seq for manifest in Lake(settings.home).manifests()] == [0, 1, 2, 3, 4, 5, 6]
 
 
-def test_a_build_leaves_a_batch_whose_models_came_after_the_price_book_to_the_next(settings: Settings) -> None:
+def test_a_build_leaves_a_batch_whose_models_came_after_the_price_book_to_the_next(
+    settings: Settings,
+) -> None:
     land(settings, "ledger/a.jsonl", [charge("a", NOON, model="one")])
     ingest(settings)
     resolve_price_book(settings)
@@ -268,7 +345,7 @@ def test_marts_are_what_they_are_after_one_load(tmp_path: Path) -> None:
     assert differences(dict(tables(one.home)), dict(tables(several.home))) == []
 
 
-# ------------------------------------------------------------------------------------------------- others at the same time
+# ---- others at the same time
 
 
 def test_of_two_workers_on_the_same_group_one_makes_the_batch(settings: Settings) -> None:
@@ -285,7 +362,9 @@ def test_a_file_that_two_workers_cannot_read_is_one_reject(settings: Settings) -
     first, second = ([prepare(settings, group) for group in plan_groups(settings)] for _ in range(2))
     assert [one.rejected for one in commit_groups(settings, first)] == [1]
     assert list(commit_groups(settings, second)) == []
-    assert rows(settings, "select path, reason_code from {}", "rejects") == [("ledger/a.jsonl.gz", "not_what_its_name_says")]
+    assert rows(settings, "select path, reason_code from {}", "rejects") == [
+        ("ledger/a.jsonl.gz", "not_what_its_name_says")
+    ]
     assert plan_groups(settings) == [], "the next load tries it again"
 
 
@@ -304,11 +383,16 @@ def at_once(home: Path, barrier: Barrier, how: str) -> None:
 
 
 @pytest.mark.parametrize("other", ["groups", *in_soak("load")])
-def test_processes_that_load_the_same_files_at_the_same_moment_load_each_once(tmp_path: Path, other: str) -> None:
+def test_processes_that_load_the_same_files_at_the_same_moment_load_each_once(
+    tmp_path: Path, other: str
+) -> None:
     for number in range(ROUNDS):
         land_three(settings_of(tmp_path / str(number)))
     barrier = CHILDREN.Barrier(2)
-    children = [CHILDREN.Process(daemon=True, target=at_once, args=(tmp_path, barrier, how)) for how in ("groups", other)]
+    children = [
+        CHILDREN.Process(daemon=True, target=at_once, args=(tmp_path, barrier, how))
+        for how in ("groups", other)
+    ]
     for child in children:
         child.start()
     for child in children:
@@ -320,19 +404,24 @@ def test_processes_that_load_the_same_files_at_the_same_moment_load_each_once(tm
 
 def test_what_a_living_worker_writes_is_not_removed(settings: Settings) -> None:
     land(settings, "ledger/a.jsonl", [charge("a", NOON)])
-    with settings.home.working(), Lake(settings.home).writing_aside() as aside:
+    with settings.home.working(), Lake(settings.home).staging() as staging_dir:
         placed = settings.home.lake / "ledger_entries" / "batch=00000000-other"
         placed.mkdir(parents=True)
         load(settings, "ledger")
-        assert aside.exists()
+        assert staging_dir.exists()
         assert placed.exists()
     load(settings, "ledger")
     assert not placed.exists()
     assert left_over(settings) == []
 
 
-@pytest.mark.parametrize(("makes", "left"), [(ingest, "batch=00000000"), (partial(load, source_name="ledger"), "batch=00000000-other")])
-def test_what_a_killed_process_left_under_a_number_that_another_took_is_removed(settings: Settings, makes: Any, left: str) -> None:
+@pytest.mark.parametrize(
+    ("makes", "left"),
+    [(ingest, "batch=00000000"), (partial(load, source_name="ledger"), "batch=00000000-other")],
+)
+def test_what_a_killed_process_left_under_a_number_that_another_took_is_removed(
+    settings: Settings, makes: Any, left: str
+) -> None:
     land(settings, "ledger/a.jsonl", [charge("a", NOON)])
     with settings.home.working():
         (settings.home.lake / "rejects" / left).mkdir(parents=True)
@@ -375,7 +464,7 @@ def test_an_erasure_waits_for_workers_and_what_they_have_prepared_is_made_again(
     assert entries == 2
 
 
-# ------------------------------------------------------------------------------------------------------------- kills
+# ---- kills
 
 
 def die(*_: object, **__: object) -> None:
@@ -421,8 +510,14 @@ def test_a_worker_that_is_killed_loses_nothing_and_doubles_nothing(settings: Set
 
 def check_three(settings: Settings) -> None:
     assert loaded_paths(settings) == ["events/a.jsonl", "ledger/a.jsonl", "ledger/b.jsonl"]
-    assert [len(rows(settings, "from {}", table)) for table in ("ledger_entries", "webhook_events", "rejects")] == [4, 1, 2]
-    assert rows(settings, WINNERS) == [("own a", "1.000000000000"), ("own b", "1.000000000000"), ("tie", "1.000000000000")]
+    assert [
+        len(rows(settings, "from {}", table)) for table in ("ledger_entries", "webhook_events", "rejects")
+    ] == [4, 1, 2]
+    assert rows(settings, WINNERS) == [
+        ("own a", "1.000000000000"),
+        ("own b", "1.000000000000"),
+        ("tie", "1.000000000000"),
+    ]
     assert is_in_order(settings)
     with settings.home.writing(), settings.home.without_workers(wait=False) as alone:
         assert alone, "the system has freed the lock of the dead"
@@ -436,7 +531,9 @@ def test_workers_that_are_killed_at_random_moments_lose_nothing_and_double_nothi
         settings = settings_of(tmp_path / str(number))
         land_three(settings)
         # Two at once: one dies while the other is at work.
-        children = [CHILDREN.Process(daemon=True, target=worker, args=(settings.home.root, None)) for _ in range(2)]
+        children = [
+            CHILDREN.Process(daemon=True, target=worker, args=(settings.home.root, None)) for _ in range(2)
+        ]
         for child in children:
             child.start()
         time.sleep(chance.uniform(0.05, 0.7))
@@ -449,25 +546,35 @@ def test_workers_that_are_killed_at_random_moments_lose_nothing_and_double_nothi
     assert kills[True]
 
 
-# ------------------------------------------------------------------------------------------------------------ Dagster
+# ---- Dagster
 
 
 @pytest.fixture
-def run(settings: Settings, instance: dg.DagsterInstance) -> Iterator[Callable[[], dg.ExecuteInProcessResult]]:
+def run(
+    settings: Settings, instance: dg.DagsterInstance
+) -> Iterator[Callable[[], dg.ExecuteInProcessResult]]:
     def go() -> dg.ExecuteInProcessResult:
         config = {"ops": {"plan_ingestion": {"config": {"group_bytes": 1}}}}
-        return ingest_job(settings, dg.in_process_executor).execute_in_process(config, instance=instance, raise_on_error=False)
+        return ingest_job(settings, dg.in_process_executor).execute_in_process(
+            config, instance=instance, raise_on_error=False
+        )
 
     return go
 
 
-def test_the_job_makes_a_step_of_each_group(settings: Settings, run: Callable[[], dg.ExecuteInProcessResult]) -> None:
+def test_the_job_makes_a_step_of_each_group(
+    settings: Settings, run: Callable[[], dg.ExecuteInProcessResult]
+) -> None:
     land_three(settings)
     done = run()
     assert done.success
     steps = Counter(event.step_key for event in done.all_events if event.is_step_success)
     assert len([step for step in steps if step.startswith("load_group[")]) == 3
-    keys = [event.asset_key.to_user_string() for event in done.get_asset_materialization_events() if event.asset_key]
+    keys = [
+        event.asset_key.to_user_string()
+        for event in done.get_asset_materialization_events()
+        if event.asset_key
+    ]
     assert Counter(keys) == {"raw/ledger_entries": 2, "raw/webhook_events": 1}
     check_three(settings)
     assert run().success, "nothing is new"
@@ -500,7 +607,9 @@ def test_an_ingestion_is_followed_by_the_run_that_builds(
     done = run()
     sensor = ingested_sensor(ingest_job(settings, dg.in_process_executor))
     (ended,) = [event for event in done.all_events if event.event_type is dg.DagsterEventType.RUN_SUCCESS]
-    context = dg.build_run_status_sensor_context("ingested", dagster_event=ended, dagster_instance=instance, dagster_run=done.dagster_run)
+    context = dg.build_run_status_sensor_context(
+        "ingested", dagster_event=ended, dagster_instance=instance, dagster_run=done.dagster_run
+    )
     request = sensor(context)
     assert isinstance(request, dg.RunRequest)
     assert (sensor.job_name, request.run_key) == ("refresh", done.run_id)

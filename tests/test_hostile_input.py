@@ -1,4 +1,6 @@
-"""Whatever lands: no run ends over it, waits for ever or needs memory without bound; nothing leads out, nothing is lost without a word."""
+"""Whatever lands: no run ends over it, waits for ever or needs memory without bound; nothing leads out,
+nothing is lost without a word.
+"""
 
 import gzip
 import io
@@ -20,17 +22,27 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from ingestion.lake import Lake
-from ingestion.landing import Landing
+from ingestion.lake.batches import Lake
+from ingestion.landing.area import Landing
 from ingestion.load import load
-from ingestion.streams import csv_rows
-from ingestion.stripe.coverage import facts_of
+from ingestion.readers.text import csv_rows
+from ingestion.sources.stripe.coverage import facts_of
 from paywall_warehouse.quoting import literal
 from paywall_warehouse.settings import Settings, load_settings
-from tests.builders import Raw, charge, csv_text, deposit, jsonl, land, ledger_file, parquet, parquet_table
 from tests.fuzz.targets import TARGETS, corpus_of, target
-from tests.harness import run_pipeline
-from tests.shared import in_soak
+from tests.support.builders import (
+    Raw,
+    charge,
+    csv_text,
+    deposit,
+    jsonl,
+    land,
+    ledger_file,
+    parquet,
+    parquet_table,
+)
+from tests.support.harness import run_pipeline
+from tests.support.shared import in_soak
 
 NOON = "2026-10-01T12:00:00Z"
 MIB = 1 << 20
@@ -58,7 +70,9 @@ def at(settings: Settings, path: str) -> Path:
 def rejects(settings: Settings, columns: str = "path, line, reason_code") -> list[tuple[Any, ...]]:
     files = Lake(settings.home).parquet_files("rejects", Lake(settings.home).manifests())
     listed = ", ".join(literal(str(file)) for file in files)
-    return duckdb.sql(f"select {columns} from read_parquet([{listed}]) order by all").fetchall() if files else []
+    return (
+        duckdb.sql(f"select {columns} from read_parquet([{listed}]) order by all").fetchall() if files else []
+    )
 
 
 def entries(settings: Settings, columns: str) -> list[tuple[Any, ...]]:
@@ -68,7 +82,9 @@ def entries(settings: Settings, columns: str) -> list[tuple[Any, ...]]:
 
 
 def assert_refused(settings: Settings, path: str, code: str) -> None:
-    """The good file is loaded and this one is a reject as a whole; the next load has nothing to add to that."""
+    """The good file is loaded and this one is a reject as a whole; the next load has nothing to add to
+    that.
+    """
     result = load(settings, "ledger")
     assert (result.files, result.accepted, result.rejected) == (2, 1, 1)
     assert rejects(settings) == [(path, None, code)]
@@ -90,7 +106,7 @@ def zstandard_frames(unit: bytes, mebibytes: int, **parameters: int) -> bytes:
     return frame * (mebibytes // 64)
 
 
-# ---------------------------------------------------------------------------------------------- what is no file
+# ---- what is no file
 
 
 def test_a_pipe_is_never_opened(settings: Settings) -> None:
@@ -119,7 +135,9 @@ def test_a_link_to_a_folder_beside_the_landing_area_is_not_followed(settings: Se
     assert_refused(settings, "ledger/a.jsonl", "outside_the_landing_area")
 
 
-def test_a_folder_of_the_landing_area_that_leads_out_is_not_followed(settings: Settings, tmp_path: Path) -> None:
+def test_a_folder_of_the_landing_area_that_leads_out_is_not_followed(
+    settings: Settings, tmp_path: Path
+) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "a.csv").write_bytes(b"x\n")
     at(settings, "payments").symlink_to(tmp_path / "elsewhere")
@@ -167,24 +185,42 @@ def test_a_file_of_nothing_but_holes_is_not_read(settings: Settings) -> None:
     assert_refused(settings, "ledger/a.jsonl", "decompression_bomb")
 
 
-# ------------------------------------------------------------------------------------------------------- names
+# ---- names
 
 
-NAMES = (b"a\nb", b"q'\"", b"p%41", b"{x,y}", b"[a-z]", b"**", b"x" * 240, b"~", b"a::b", b"#x", b"$HOME", b"batch=3", b"-- drop")
+NAMES = (
+    b"a\nb",
+    b"q'\"",
+    b"p%41",
+    b"{x,y}",
+    b"[a-z]",
+    b"**",
+    b"x" * 240,
+    b"~",
+    b"a::b",
+    b"#x",
+    b"$HOME",
+    b"batch=3",
+    b"-- drop",
+)
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 def test_any_name_is_one_file(settings: Settings, form: str) -> None:
     for number, name in enumerate(NAMES):
         record = [charge(f"n{number}", NOON)]
-        with open(os.fsencode(settings.home.landing) + b"/ledger/" + name + b"." + form.encode(), "wb") as file:
+        with open(
+            os.fsencode(settings.home.landing) + b"/ledger/" + name + b"." + form.encode(), "wb"
+        ) as file:
             file.write(jsonl(record) if form == "jsonl" else parquet(record))
     assert load(settings, "ledger").accepted == 1 + len(NAMES)
     assert rejects(settings) == []
 
 
 @pytest.mark.parametrize("folder", ["user=evil", "file_no=9", "batch=3", "date=x"])
-def test_a_folder_that_looks_like_a_partition_says_nothing_about_records(settings: Settings, folder: str) -> None:
+def test_a_folder_that_looks_like_a_partition_says_nothing_about_records(
+    settings: Settings, folder: str
+) -> None:
     at(settings, f"ledger/{folder}/a.parquet").write_bytes(parquet([charge("a", NOON, user="alice")]))
     load(settings, "ledger")
     assert entries(settings, "entry_id, user_id") == [("a", "alice"), ("good", "alice")]
@@ -202,12 +238,17 @@ def test_a_reason_is_told_without_what_steers_a_terminal(settings: Settings) -> 
     at(settings, "ledger/b.csv").write_bytes(b"id,\x1b[2J\n")
     load(settings, "ledger")
     assert rejects(settings, "reason") == [
-        (r'columns "timestamp", "type", "paywall", "amount" are missing (found: id, \x1b[2J). Rename the columns or see docs/inputs.md',),
+        (
+            (
+                r'columns "timestamp", "type", "paywall", "amount" are missing (found: id, \x1b[2J). Rename'
+                r" the columns or see docs/inputs.md"
+            ),
+        ),
         ('field "amount" is not a decimal number: �[2J1',),
     ]
 
 
-# ------------------------------------------------------------------------------------------------------- bombs
+# ---- bombs
 
 
 @pytest.mark.parametrize(
@@ -240,7 +281,9 @@ def test_what_repeats_itself_a_hundred_times_is_no_bomb(settings: Settings) -> N
 
 def test_files_of_thousands_of_members_are_read_whole(settings: Settings) -> None:
     at(settings, "ledger/a.jsonl.gz").write_bytes(gzip.compress(jsonl([charge("g", NOON)]), mtime=0) * 20_000)
-    at(settings, "ledger/b.jsonl.zst").write_bytes(zstandard.compress(b"") * 20_000 + zstandard.compress(jsonl([charge("z", NOON)])))
+    at(settings, "ledger/b.jsonl.zst").write_bytes(
+        zstandard.compress(b"") * 20_000 + zstandard.compress(jsonl([charge("z", NOON)]))
+    )
     assert load(settings, "ledger").accepted == 20_002
 
 
@@ -285,12 +328,14 @@ def test_a_bomb_needs_no_more_memory_than_a_small_file(settings: Settings) -> No
     assert peak - before < 200 * MIB
 
 
-# -------------------------------------------------------------------------------------------- long and wide records
+# ---- long and wide records
 
 
 @pytest.mark.parametrize("start", [b"", b'"'], ids=["bare", "open quote"])
 def test_a_row_of_100_megabytes_is_one_reject_and_costs_no_good_row(settings: Settings, start: bytes) -> None:
-    at(settings, "ledger/a.csv").write_bytes(HEADER + GOOD_ROW + start + b"x" * (100 * MIB) + b"\n" + GOOD_ROW)
+    at(settings, "ledger/a.csv").write_bytes(
+        HEADER + GOOD_ROW + start + b"x" * (100 * MIB) + b"\n" + GOOD_ROW
+    )
     result = load(settings, "ledger")
     assert (result.accepted, result.rejected) == (3, 1)
     assert rejects(settings, "line, reason_code, length(raw)") == [(3, "record_too_long", MIB)]
@@ -301,7 +346,9 @@ def test_a_quote_on_every_line_does_not_make_each_read_the_rest(settings: Settin
     started = time.monotonic()
     result = load(settings, "ledger")
     assert (result.accepted, result.rejected) == (2, 20_000)
-    assert time.monotonic() - started < 10, "20,000 lines each of which reads 20,000 further ones take minutes"
+    assert time.monotonic() - started < 10, (
+        "20,000 lines each of which reads 20,000 further ones take minutes"
+    )
 
 
 def test_a_header_line_without_end_is_one_reject(settings: Settings) -> None:
@@ -311,7 +358,9 @@ def test_a_header_line_without_end_is_one_reject(settings: Settings) -> None:
 
 def test_a_hundred_thousand_columns_are_one_reject(settings: Settings) -> None:
     many = b"".join(b",c%d" % number for number in range(100_000))
-    at(settings, "ledger/a.csv").write_bytes(HEADER.strip() + many + b"\n" + GOOD_ROW.strip() + b"," * 100_000 + b"\n")
+    at(settings, "ledger/a.csv").write_bytes(
+        HEADER.strip() + many + b"\n" + GOOD_ROW.strip() + b"," * 100_000 + b"\n"
+    )
     assert_refused(settings, "ledger/a.csv", "too_many_columns")
 
 
@@ -334,7 +383,9 @@ def test_long_rows_are_read_a_few_at_a_time() -> None:
 
 @pytest.mark.soak
 def test_a_ledger_of_long_metadata_is_loaded_within_the_memory_limit(settings: Settings) -> None:
-    """15,000 records of 64 kB are 960 MB; their groups in Parquet once needed more than DUCKDB_MEMORY_LIMIT, and the run ended."""
+    """15,000 records of 64 kB are 960 MB; their groups in Parquet once needed more than DUCKDB_MEMORY_LIMIT,
+    and the run ended.
+    """
     with at(settings, "ledger/a.jsonl").open("wb") as file:
         for number in range(15_000):
             file.write(jsonl([charge(f"e{number}", NOON, metadata={"n": f"{number:060d}" + "x" * 64_000})]))
@@ -342,11 +393,15 @@ def test_a_ledger_of_long_metadata_is_loaded_within_the_memory_limit(settings: S
 
 
 @pytest.mark.parametrize("placeholder", [b"nameXX", b"amount"])
-def test_a_parquet_column_whose_name_is_not_utf8_is_one_reject(settings: Settings, placeholder: bytes) -> None:
+def test_a_parquet_column_whose_name_is_not_utf8_is_one_reject(
+    settings: Settings, placeholder: bytes
+) -> None:
     table = pa.table({name: [value] for name, value in CONSTANT.items()} | {"nameXX": ["x"]})
     written = io.BytesIO()
     pq.write_table(table, written)
-    at(settings, "ledger/a.parquet").write_bytes(written.getvalue().replace(placeholder, b"\xff\xfe" + placeholder[2:]))
+    at(settings, "ledger/a.parquet").write_bytes(
+        written.getvalue().replace(placeholder, b"\xff\xfe" + placeholder[2:])
+    )
     assert_refused(settings, "ledger/a.parquet", "unreadable_file")
     assert "not UTF-8" in rejects(settings, "reason")[0][0]
 
@@ -361,17 +416,23 @@ def test_strangers_in_the_lake_end_no_load(settings: Settings) -> None:
     assert load(settings, "ledger").accepted == 1
 
 
-# ---------------------------------------------------------------------------------------------------- odd content
+# ---- odd content
 
 
 @pytest.mark.parametrize("field", ["metadata", "foo"])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")], ids=["lists", "objects"])
-def test_json_a_hundred_thousand_deep_ends_no_run(settings: Settings, field: str, opening: str, closing: str) -> None:
+def test_json_a_hundred_thousand_deep_ends_no_run(
+    settings: Settings, field: str, opening: str, closing: str
+) -> None:
     deep = Raw('{"a":' + opening * 100_000 + "1" + closing * 100_000 + "}")
-    at(settings, "ledger/a.jsonl").write_bytes(jsonl([charge("deep", NOON, **{field: deep}), charge("flat", NOON)]))
+    at(settings, "ledger/a.jsonl").write_bytes(
+        jsonl([charge("deep", NOON, **{field: deep}), charge("flat", NOON)])
+    )
     result = load(settings, "ledger")
     assert result.accepted + result.rejected == 3
-    assert rejects(settings, "line, reason_code") == ([(1, "metadata_too_large")] if field == "metadata" else [])
+    assert rejects(settings, "line, reason_code") == (
+        [(1, "metadata_too_large")] if field == "metadata" else []
+    )
 
 
 LONE = b'{"id":"\\ud800","timestamp":"2026-10-01T12:00:00Z","type":"charge","user":"u","paywall":"p","amount":"1"}\n'
@@ -396,33 +457,50 @@ LONE = b'{"id":"\\ud800","timestamp":"2026-10-01T12:00:00Z","type":"charge","use
     ],
 )  # fmt: skip
 def test_a_record_that_means_nothing_is_one_reject(settings: Settings, line: bytes, code: str) -> None:
-    at(settings, "ledger/a.jsonl").write_bytes(GOOD.replace(b"good", b"before") + line + GOOD.replace(b"good", b"after"))
+    at(settings, "ledger/a.jsonl").write_bytes(
+        GOOD.replace(b"good", b"before") + line + GOOD.replace(b"good", b"after")
+    )
     assert load(settings, "ledger").accepted == 3
     assert rejects(settings, "line, reason_code") == [(2, code)]
 
 
 def test_minus_zero_is_zero(settings: Settings) -> None:
-    at(settings, "ledger/a.jsonl").write_bytes(jsonl([charge("a", NOON, Raw("-0")), charge("b", NOON, Raw("-0.0e999999999"))]))
+    at(settings, "ledger/a.jsonl").write_bytes(
+        jsonl([charge("a", NOON, Raw("-0")), charge("b", NOON, Raw("-0.0e999999999"))])
+    )
     load(settings, "ledger")
-    assert entries(settings, "entry_id, amount") == [("a", Decimal(0)), ("b", Decimal(0)), ("good", Decimal(1))]
+    assert entries(settings, "entry_id, amount") == [
+        ("a", Decimal(0)),
+        ("b", Decimal(0)),
+        ("good", Decimal(1)),
+    ]
 
 
 @pytest.mark.parametrize(
     ("column", "code"),
     [
         (pa.array([10**17], pa.timestamp("ms")), "unreadable_file"),
-        (pa.StringArray.from_buffers(1, pa.py_buffer(bytes([0, 0, 0, 0, 2, 0, 0, 0])), pa.py_buffer(b"\xff\xfe")), "unreadable_file"),
+        (
+            pa.StringArray.from_buffers(
+                1, pa.py_buffer(bytes([0, 0, 0, 0, 2, 0, 0, 0])), pa.py_buffer(b"\xff\xfe")
+            ),
+            "unreadable_file",
+        ),
     ],
     ids=["year 3170843", "invalid UTF-8"],
 )
-def test_parquet_that_duckdb_cannot_read_is_one_reject(settings: Settings, column: pa.Array, code: str) -> None:
+def test_parquet_that_duckdb_cannot_read_is_one_reject(
+    settings: Settings, column: pa.Array, code: str
+) -> None:
     at(settings, "ledger/a.parquet").write_bytes(
         parquet_table(pa.table({**{name: [text] for name, text in CONSTANT.items()}, "foo": column}))
     )
     assert_refused(settings, "ledger/a.parquet", code)
 
 
-@pytest.mark.parametrize("name", ["text", "raw", "line", "file_no", "problem", "beginnings", "a\"b'; drop table x; --", "filename"])
+@pytest.mark.parametrize(
+    "name", ["text", "raw", "line", "file_no", "problem", "beginnings", "a\"b'; drop table x; --", "filename"]
+)
 def test_a_parquet_column_may_have_any_name(settings: Settings, name: str) -> None:
     at(settings, "ledger/a.parquet").write_bytes(parquet([charge("a", NOON, **{name: "kept"})]))
     load(settings, "ledger")
@@ -435,12 +513,25 @@ def test_a_parquet_column_without_a_name_is_one_reject(settings: Settings) -> No
     assert_refused(settings, "ledger/a.parquet", "missing_column")
 
 
-# ---------------------------------------------------------------------------------------------- beside Stripe's files
+# ---- beside Stripe's files
 
 
 ACTIVITY = "stripe/balance_change_from_activity.itemized.7"
-ROWS = csv_text([{"balance_transaction_id": "txn_1", "created_utc": "2026-10-01 12:00:00", "currency": "usd", "gross": "1", "fee": "0",
-                  "net": "1", "reporting_category": "charge", "charge_id": "ch_1", "payment_intent_id": "pi_1"}])  # fmt: skip
+ROWS = csv_text(
+    [
+        {
+            "balance_transaction_id": "txn_1",
+            "created_utc": "2026-10-01 12:00:00",
+            "currency": "usd",
+            "gross": "1",
+            "fee": "0",
+            "net": "1",
+            "reporting_category": "charge",
+            "charge_id": "ch_1",
+            "payment_intent_id": "pi_1",
+        }
+    ]
+)
 
 
 @pytest.mark.parametrize(
@@ -460,7 +551,9 @@ def test_a_pipe_for_a_sidecar_is_not_waited_for(settings: Settings) -> None:
     assert load(settings, "stripe/balance_change_from_activity.itemized").accepted == 1
 
 
-@pytest.mark.parametrize("days", ["0001-01-01_to_9999-12-31_America-Toronto", "0001-01-01_to_0001-01-02_Asia-Tokyo"])
+@pytest.mark.parametrize(
+    "days", ["0001-01-01_to_9999-12-31_America-Toronto", "0001-01-01_to_0001-01-02_Asia-Tokyo"]
+)
 def test_a_span_at_the_ends_of_the_calendar_says_nothing(settings: Settings, days: str) -> None:
     at(settings, f"{ACTIVITY}/itemized_{days}.csv").write_bytes(ROWS)
     landing = Landing.of(settings)
@@ -469,7 +562,7 @@ def test_a_span_at_the_ends_of_the_calendar_says_nothing(settings: Settings, day
     assert load(settings, "stripe/balance_change_from_activity.itemized").accepted == 1
 
 
-# ------------------------------------------------------------------------------------------------------ a whole run
+# ---- a whole run
 
 SQL = "'); drop table fct_ledger_entries; --"
 JINJA = "{{ env_var('HOME') }}{% raw %}"
@@ -480,25 +573,39 @@ ESCAPES = "\u001b[31mred\u0007"
 
 def test_texts_that_look_like_code_come_out_of_the_marts_as_they_went_in(tmp_path: Path) -> None:
     texts = (SQL, JINJA, HTML, FORMULA, ESCAPES)
-    records = [deposit(f"d {text}", NOON, "10", user=text, paywall=text, metadata={"reason": text, "rail": text}) for text in texts]
-    records += [charge(f"c {text}", NOON, "2.5", user=text, paywall=text, model=text, metadata={text: text}) for text in texts]
+    records = [
+        deposit(f"d {text}", NOON, "10", user=text, paywall=text, metadata={"reason": text, "rail": text})
+        for text in texts
+    ]
+    records += [
+        charge(f"c {text}", NOON, "2.5", user=text, paywall=text, model=text, metadata={text: text})
+        for text in texts
+    ]
     land(tmp_path, [ledger_file("a.jsonl", records)])
     result = run_pipeline(tmp_path, as_of="2026-10-02")
     assert result.exit_code == 0, result
     assert not {character for character in result.output if ord(character) < 32} - {"\n"}
     with duckdb.connect(str(tmp_path / "published" / "warehouse.duckdb"), read_only=True) as connection:
-        kept = connection.execute("select entry_id, user_id, paywall_id, model_id from marts.fct_ledger_entries").fetchall()
+        kept = connection.execute(
+            "select entry_id, user_id, paywall_id, model_id from marts.fct_ledger_entries"
+        ).fetchall()
         assert sorted(kept, key=str) == sorted(
-            [(f"d {text}", text, text, None) for text in texts] + [(f"c {text}", text, text, text) for text in texts], key=str
+            [(f"d {text}", text, text, None) for text in texts]
+            + [(f"c {text}", text, text, text) for text in texts],
+            key=str,
         )
         # A wallet each: 10 in, 2.5 out.
         wallets = connection.execute("select user_id, closing_balance from marts.fct_wallet_days").fetchall()
         assert sorted(wallets) == sorted((text, Decimal("7.5")) for text in texts)
-        assert connection.execute("select sum(revenue) from marts.fct_daily_revenue").fetchall() == [(Decimal("12.5"),)]
-        assert connection.execute("select count(*) from marts.fct_ledger_entries where metadata ->> $1 = $1", [SQL]).fetchall() == [(1,)]
+        assert connection.execute("select sum(revenue) from marts.fct_daily_revenue").fetchall() == [
+            (Decimal("12.5"),)
+        ]
+        assert connection.execute(
+            "select count(*) from marts.fct_ledger_entries where metadata ->> $1 = $1", [SQL]
+        ).fetchall() == [(1,)]
 
 
-# -------------------------------------------------------------------------------------------------------- the corpus
+# ---- the corpus
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -13,13 +13,13 @@ import fsspec
 import pyarrow as pa
 import pytest
 
-from ingestion import folders
 from ingestion import load as load_module
-from ingestion.lake import Lake
+from ingestion.lake.batches import Lake
+from ingestion.landing import local_files as folders
 from ingestion.load import LandingFileChangedError, LoadResult, load
 from paywall_warehouse.quoting import literal
 from paywall_warehouse.settings import Settings, load_settings
-from tests.builders import Raw, charge, jsonl, parquet, parquet_table
+from tests.support.builders import Raw, charge, jsonl, parquet, parquet_table
 
 NOON = "2026-10-01T12:00:00Z"
 
@@ -39,7 +39,9 @@ def land(settings: Settings, path: str, content: bytes) -> Path:
 def lake(settings: Settings, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
     files = Lake(settings.home).parquet_files(table, Lake(settings.home).manifests())
     listed = ", ".join(literal(str(file)) for file in files)
-    return duckdb.sql(f"select {columns} from read_parquet([{listed}]) order by all").fetchall() if files else []
+    return (
+        duckdb.sql(f"select {columns} from read_parquet([{listed}]) order by all").fetchall() if files else []
+    )
 
 
 def outcome(result: LoadResult) -> tuple[int, int, int]:
@@ -51,12 +53,18 @@ def test_a_long_number_in_json_keeps_every_digit(settings: Settings) -> None:
     record = charge("long", NOON, Raw(amount), metadata={"note": Raw("0.1000000000000000055511151231257827")})
     land(settings, "ledger/a.jsonl", jsonl([record]))
     load(settings, "ledger")
-    assert lake(settings, "ledger_entries", "amount, metadata") == [(Decimal(amount), '{"note":0.1000000000000000055511151231257827}')]
+    assert lake(settings, "ledger_entries", "amount, metadata") == [
+        (Decimal(amount), '{"note":0.1000000000000000055511151231257827}')
+    ]
 
 
 def test_a_field_that_no_earlier_record_has_is_kept_and_a_repeated_one_is_refused(settings: Settings) -> None:
     usual = [charge(f"usual {number}", NOON, "1") for number in range(3000)]
-    odd = jsonl([charge("unknown", NOON, "1", colour="red")]) + b'{"id":"twice","id":"twice",' + jsonl([charge("x", NOON, "1")])[1:]
+    odd = (
+        jsonl([charge("unknown", NOON, "1", colour="red")])
+        + b'{"id":"twice","id":"twice",'
+        + jsonl([charge("x", NOON, "1")])[1:]
+    )
     land(settings, "ledger/a.jsonl", jsonl(usual) + odd)
     assert outcome(load(settings, "ledger")) == (1, 3001, 1)
     assert lake(settings, "rejects", "line, reason_code") == [(3002, "duplicate_field")]
@@ -65,7 +73,11 @@ def test_a_field_that_no_earlier_record_has_is_kept_and_a_repeated_one_is_refuse
 
 
 def test_rejected_records_are_not_among_the_accepted(settings: Settings) -> None:
-    land(settings, "ledger/a.jsonl", jsonl([charge("good", NOON, "1"), charge("bad", NOON, "one"), charge("fine", NOON, "2")]))
+    land(
+        settings,
+        "ledger/a.jsonl",
+        jsonl([charge("good", NOON, "1"), charge("bad", NOON, "one"), charge("fine", NOON, "2")]),
+    )
     assert outcome(load(settings, "ledger")) == (1, 2, 1)
     assert lake(settings, "ledger_entries", "entry_id") == [("fine",), ("good",)]
 
@@ -90,7 +102,9 @@ def test_a_known_name_with_new_content_is_loaded_and_warned_about(settings: Sett
     land(settings, "ledger/a.jsonl", jsonl([charge("b", NOON)]))
     result = load(settings, "ledger")
     assert outcome(result) == (1, 1, 0)
-    assert result.warnings == ["ledger/a.jsonl has new content under a known name; it is loaded as a new file"]
+    assert result.warnings == [
+        "ledger/a.jsonl has new content under a known name; it is loaded as a new file"
+    ]
 
 
 def test_hidden_and_unfinished_files_are_left_alone(settings: Settings) -> None:
@@ -104,7 +118,9 @@ def test_a_file_cut_short_is_one_reject_and_is_loaded_once_it_is_whole(settings:
     land(settings, "ledger/a.jsonl.gz", whole[: len(whole) // 2])
     land(settings, "ledger/b.jsonl", jsonl([charge("good", NOON)]))
     assert outcome(load(settings, "ledger")) == (2, 1, 1)
-    assert lake(settings, "rejects", "path, line, reason_code") == [("ledger/a.jsonl.gz", None, "unreadable_file")]
+    assert lake(settings, "rejects", "path, line, reason_code") == [
+        ("ledger/a.jsonl.gz", None, "unreadable_file")
+    ]
     assert load(settings, "ledger").batch_seq is None, "it is tried again, and says nothing new"
     land(settings, "ledger/a.jsonl.gz", whole)
     assert outcome(load(settings, "ledger")) == (1, 2000, 0)
@@ -124,7 +140,9 @@ def test_a_file_cut_short_is_one_reject_and_is_loaded_once_it_is_whole(settings:
         ("twice.csv", b"id,timestamp,type,user,paywall,amount,amount\n", "duplicate_column"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_one_reject(settings: Settings, name: str, content: bytes, code: str) -> None:
+def test_a_file_that_cannot_be_read_is_one_reject(
+    settings: Settings, name: str, content: bytes, code: str
+) -> None:
     land(settings, f"ledger/{name}", content)
     assert outcome(load(settings, "ledger")) == (1, 0, 1)
     assert lake(settings, "rejects", "path, reason_code") == [(f"ledger/{name}", code)]
@@ -134,17 +152,33 @@ def test_a_missing_column_is_named_with_what_was_found(settings: Settings) -> No
     land(settings, "ledger/a.csv", b"id,timestamp,type,user,paywall,ammount\n")
     load(settings, "ledger")
     assert lake(settings, "rejects", "reason") == [
-        ('column "amount" is missing (found: id, timestamp, type, user, paywall, ammount). Rename the column or see docs/inputs.md',)
+        (
+            (
+                'column "amount" is missing (found: id, timestamp, type, user, paywall, ammount). Rename the'
+                " column or see docs/inputs.md"
+            ),
+        )
     ]
 
 
 def test_an_open_quote_costs_only_its_own_line(settings: Settings) -> None:
     header = "id,timestamp,type,user,paywall,amount"
-    rows = [f"a,{NOON},charge,u,p,1", f'"b,{NOON},charge,u,p,1', f"c,{NOON},charge,u,p,1", f'd,{NOON},charge,"two\nlines",p,1']
+    rows = [
+        f"a,{NOON},charge,u,p,1",
+        f'"b,{NOON},charge,u,p,1',
+        f"c,{NOON},charge,u,p,1",
+        f'd,{NOON},charge,"two\nlines",p,1',
+    ]
     land(settings, "ledger/a.csv", "\r\n".join([header, *rows]).encode())
     assert outcome(load(settings, "ledger")) == (1, 3, 1)
-    assert lake(settings, "rejects", "line, reason_code, raw") == [(3, "bad_quoting", f'"b,{NOON},charge,u,p,1')]
-    assert lake(settings, "ledger_entries", "line, entry_id, user_id") == [(2, "a", "u"), (4, "c", "u"), (5, "d", "two\nlines")]
+    assert lake(settings, "rejects", "line, reason_code, raw") == [
+        (3, "bad_quoting", f'"b,{NOON},charge,u,p,1')
+    ]
+    assert lake(settings, "ledger_entries", "line, entry_id, user_id") == [
+        (2, "a", "u"),
+        (4, "c", "u"),
+        (5, "d", "two\nlines"),
+    ]
 
 
 def test_a_landing_area_behind_a_url_is_read_alike(tmp_path: Path) -> None:
@@ -160,7 +194,9 @@ def test_a_landing_area_behind_a_url_is_read_alike(tmp_path: Path) -> None:
     assert not list((tmp_path / "tmp").rglob("*.gz")), "the local copy is gone"
 
 
-def test_a_file_that_changes_while_it_is_read_commits_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_changes_while_it_is_read_commits_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = land(settings, "ledger/a.jsonl", jsonl([charge("a", NOON)]))
     records_sql = load_module.SOURCES["ledger"].records_sql
 
@@ -213,7 +249,9 @@ def test_a_file_that_is_taken_away_while_it_is_read_is_no_reject_and_nothing_hal
         monkeypatch.setattr(load_module, "sha256", opened)
     else:
         monkeypatch.setitem(load_module.SOURCES, "ledger", dataclasses.replace(source, records_sql=judged))
-    with pytest.raises(LandingFileChangedError, match=r"ledger/b\.jsonl changed while it was read, or is gone"):
+    with pytest.raises(
+        LandingFileChangedError, match=r"ledger/b\.jsonl changed while it was read, or is gone"
+    ):
         load(settings, "ledger")
     assert Lake(settings.home).manifests() == []
     assert list(settings.home.tmp.iterdir()) == []
@@ -223,16 +261,18 @@ def test_a_file_that_is_taken_away_while_it_is_read_is_no_reject_and_nothing_hal
     assert kept.exists()
 
 
-def test_a_file_that_goes_between_listing_and_look_is_not_there(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_goes_between_listing_and_look_is_not_there(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     land(settings, "ledger/a.jsonl", jsonl([charge("a", NOON)]))
     gone = land(settings, "ledger/b.jsonl", jsonl([charge("b", NOON)]))
-    told = folders.told
+    file_stat = folders.file_stat
 
     def looked_at(location: str) -> dict[str, Any]:
         gone.unlink(missing_ok=True)
-        return told(location)
+        return file_stat(location)
 
-    monkeypatch.setattr(folders, "told", looked_at)
+    monkeypatch.setattr(folders, "file_stat", looked_at)
     assert outcome(load(settings, "ledger")) == (1, 1, 0)
 
 
@@ -274,15 +314,24 @@ def test_a_name_that_looks_like_a_pattern_is_one_file(settings: Settings, name: 
         (
             "stripe/payouts.itemized",
             "stripe/payouts.itemized.5",
-            '"payout_id" or "payout" or "source_id", "effective_at_utc" or "effective_at" or "created_utc" or "created" or "created_at",'
-            ' "currency", "gross" or "gross_amount", "fee" or "fees", "net" or "net_amount"',
+            (
+                '"payout_id" or "payout" or "source_id", "effective_at_utc" or "effective_at" or'
+                ' "created_utc" or "created" or "created_at", "currency", "gross" or "gross_amount", "fee" or'
+                ' "fees", "net" or "net_amount"'
+            ),
         ),
-        ("stripe/balance.summary", "stripe/balance.summary.1", '"category", "currency", "net_amount" or "net"'),
+        (
+            "stripe/balance.summary",
+            "stripe/balance.summary.1",
+            '"category", "currency", "net_amount" or "net"',
+        ),
         ("stripe/checkout_sessions", "stripe/checkout_sessions", '"payment_intent" or "payment_intent_id"'),
     ],
 )
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_all_missing_columns_are_named_at_once(settings: Settings, source: str, folder: str, missing: str, kind: str) -> None:
+def test_all_missing_columns_are_named_at_once(
+    settings: Settings, source: str, folder: str, missing: str, kind: str
+) -> None:
     content = b"id\n1\n" if kind == "csv" else parquet_table(pa.table({"id": ["1"]}))
     land(settings, f"{folder}/a.{kind}", content)
     load(settings, source)
@@ -295,12 +344,16 @@ def test_all_missing_columns_are_named_at_once(settings: Settings, source: str, 
 def test_all_repeated_columns_are_named_at_once(settings: Settings) -> None:
     land(settings, "ledger/a.csv", b"id,timestamp,type,paywall,amount,amount,id,user\n")
     load(settings, "ledger")
-    assert lake(settings, "rejects", "reason") == [('columns "amount", "id" stand in the header more than once; keep one of each',)]
+    assert lake(settings, "rejects", "reason") == [
+        ('columns "amount", "id" stand in the header more than once; keep one of each',)
+    ]
 
 
 def test_all_columns_of_a_wrong_type_are_named_at_once(settings: Settings) -> None:
     floats = {"amount": [1.5], "provider_cost": [0.1]}
-    table = pa.table({name: ["x"] for name in ("id", "type", "user", "paywall")} | {"timestamp": [NOON]} | floats)
+    table = pa.table(
+        {name: ["x"] for name in ("id", "type", "user", "paywall")} | {"timestamp": [NOON]} | floats
+    )
     land(settings, "ledger/a.parquet", parquet_table(table))
     load(settings, "ledger")
     ((reason,),) = lake(settings, "rejects", "reason")
@@ -319,7 +372,9 @@ def test_decimals_that_duckdb_would_make_doubles_are_refused(settings: Settings)
 
 
 def test_text_from_outside_cannot_pass_for_a_marked_number(settings: Settings) -> None:
-    record = charge("a", NOON, metadata={"extra": {"b": 1}}, foo={"b": "\u0001#}"}, number=Raw("1234567890.12345678"))
+    record = charge(
+        "a", NOON, metadata={"extra": {"b": 1}}, foo={"b": "\u0001#}"}, number=Raw("1234567890.12345678")
+    )
     land(settings, "ledger/a.jsonl", jsonl([record]))
     assert outcome(load(settings, "ledger")) == (1, 1, 0)
     (metadata,) = lake(settings, "ledger_entries", "metadata")[0]
@@ -336,7 +391,9 @@ def test_a_link_to_a_file_of_the_landing_area_is_loaded(settings: Settings) -> N
 
 def test_a_line_that_does_not_end_costs_no_memory_and_no_good_line(settings: Settings) -> None:
     endless = b'{"id": "' + b"x" * (40 << 20)
-    land(settings, "ledger/a.jsonl", jsonl([charge("a", NOON)]) + endless + b"\n" + jsonl([charge("b", NOON)]))
+    land(
+        settings, "ledger/a.jsonl", jsonl([charge("a", NOON)]) + endless + b"\n" + jsonl([charge("b", NOON)])
+    )
     assert outcome(load(settings, "ledger")) == (1, 2, 1)
     ((line, code, kept),) = lake(settings, "rejects", "line, reason_code, length(raw)")
     assert (line, code) == (2, "record_too_long")

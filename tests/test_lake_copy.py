@@ -8,14 +8,14 @@ import duckdb
 import fsspec
 import pytest
 
-from exports.aside import written_aside
 from ingestion.erasure.erase import erase
-from ingestion.lake import Lake
-from ingestion.lake_copy import copies_before_erasure, copy_lake
-from ingestion.price_book import resolve_price_book
+from ingestion.lake.batches import Lake
 from paywall_warehouse.settings import Settings, load_settings
-from tests.builders import charge, deposit, land, ledger_file
-from tests.harness import build_unchecked
+from tests.support.builders import charge, deposit, land, ledger_file
+from tests.support.harness import build_unchecked
+from warehouse.price_book import resolve_price_book
+from warehouse.spark.exchange import exchange_folder
+from warehouse.spark.lake_copy import copies_before_erasure, copy_lake
 
 STORE = fsspec.filesystem("memory")
 
@@ -24,7 +24,11 @@ STORE = fsspec.filesystem("memory")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home whose lake has two batches: of entries, and of their rejects."""
     home = tmp_path_factory.mktemp("lake") / "home"
-    entries = [deposit("d1", "2026-10-01T08:00:00Z", "20"), charge("c1", "2026-10-01T09:00:00Z", "1.25"), {"id": "x"}]
+    entries = [
+        deposit("d1", "2026-10-01T08:00:00Z", "20"),
+        charge("c1", "2026-10-01T09:00:00Z", "1.25"),
+        {"id": "x"},
+    ]
     land(home, [ledger_file("a.jsonl", entries)])
     build_unchecked(home, as_of="2026-10-03T12:00:00Z", max_reject_ratio="1")
     return home
@@ -71,14 +75,18 @@ def test_a_batch_is_copied_once_and_again_where_it_is_cut_short(settings: Settin
 
 def test_after_an_erasure_the_copy_is_made_anew(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home, tmp_path, dirs_exist_ok=True)
-    settings = load_settings(_env_file=None, warehouse_home=tmp_path, lake_uri=f"memory://{uuid.uuid4().hex}/lake")
+    settings = load_settings(
+        _env_file=None, warehouse_home=tmp_path, lake_uri=f"memory://{uuid.uuid4().hex}/lake"
+    )
     copy_lake(settings)
     before = copied(settings)
     assert erase(settings, "alice").rows == 2
     resolve_price_book(settings)
     # As a rewritten file has it by chance: sizes do not tell.
     (entries,) = (path for path in before if path.startswith("ledger_entries/"))
-    STORE.pipe_file(f"{settings.lake.removeprefix('memory:/')}/{entries}", b"x" * len(committed(settings)[entries]))
+    STORE.pipe_file(
+        f"{settings.lake.removeprefix('memory:/')}/{entries}", b"x" * len(committed(settings)[entries])
+    )
     copy_lake(settings)
     assert copied(settings) == committed(settings)
     assert copied(settings)[entries] != before[entries]
@@ -103,21 +111,27 @@ def test_copies_that_still_name_an_erased_person_are_known(home: Path, tmp_path:
 
 def test_the_lake_itself_is_not_copied(home: Path, tmp_path: Path) -> None:
     assert copy_lake(load_settings(_env_file=None, warehouse_home=home)) == 0
-    assert copy_lake(load_settings(_env_file=None, warehouse_home=home, lake_uri=str(tmp_path / "mount"))) == 0
+    assert (
+        copy_lake(load_settings(_env_file=None, warehouse_home=home, lake_uri=str(tmp_path / "mount"))) == 0
+    )
     assert not (tmp_path / "mount").exists()
 
 
 @pytest.mark.parametrize("is_copied", [False, True])
-def test_what_the_cluster_writes_is_read_here_and_forgotten(settings: Settings, home: Path, tmp_path: Path, is_copied: bool) -> None:
+def test_what_the_cluster_writes_is_read_here_and_forgotten(
+    settings: Settings, home: Path, tmp_path: Path, is_copied: bool
+) -> None:
     settings = settings if is_copied else load_settings(_env_file=None, warehouse_home=home)
     duckdb.sql("select range as n from range(3)").write_parquet(str(tmp_path / "part.parquet"))
-    with written_aside(settings) as aside:
-        folder = aside.location("dim_dates")
+    with exchange_folder(settings) as staging_dir:
+        folder = staging_dir.location("dim_dates")
         assert folder == f"{settings.lake}/_cluster/dim_dates"
         filesystem, path = fsspec.core.url_to_fs(folder)
         filesystem.makedirs(path, exist_ok=True)
         for number in range(2):
             filesystem.put_file(str(tmp_path / "part.parquet"), f"{path}/part-{number}.parquet")
-        assert duckdb.sql(f"select count(*), sum(n) from {aside.parquet('dim_dates')}").fetchall() == [(6, 6)]
+        assert duckdb.sql(f"select count(*), sum(n) from {staging_dir.parquet('dim_dates')}").fetchall() == [
+            (6, 6)
+        ]
     assert not filesystem.exists(path)
     assert not (settings.home.tmp / "cluster").exists()

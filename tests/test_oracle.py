@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tests.builders import (
+from tests.support.builders import (
     Raw,
     adjustment,
     charge,
@@ -25,8 +25,8 @@ from tests.builders import (
     refund,
     withdrawal,
 )
-from tests.oracle import EXACT, Either, Expected, LandedFile, OracleSettings, expected
-from tests.strategies import BAD_EVENTS, BAD_LEDGER_RECORDS, BadKind, build_scenario, good_usage
+from tests.support.oracle import EXACT, Either, Expected, LandedFile, OracleSettings, expected
+from tests.support.strategies import BAD_EVENTS, BAD_LEDGER_RECORDS, BadKind, build_scenario, good_usage
 
 NOON = "2026-03-10T12:00:00Z"
 SETTINGS = OracleSettings(as_of=datetime(2026, 3, 15, 12, tzinfo=UTC))
@@ -46,7 +46,7 @@ def some(row: dict[str, Any], *names: str) -> tuple[Any, ...]:
     return tuple(row[name] for name in names)
 
 
-# ------------------------------------------------------------------------------------------- meaning of an entry
+# ---- meaning of an entry
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,9 @@ def some(row: dict[str, Any], *names: str) -> tuple[Any, ...]:
         ("reversed", "0", "0", "2", "0"),
     ],
 )
-def test_a_charge_counts_by_its_status(status: str, effect: str, revenue: str, counted_cost: str, counted_fees: str) -> None:
+def test_a_charge_counts_by_its_status(
+    status: str, effect: str, revenue: str, counted_cost: str, counted_fees: str
+) -> None:
     got = of_records(charge("c", NOON, "5", status=status, provider_cost="2", platform_fees="0.5", model="m"))
     row = got.entries[("c",)]
     assert some(row, "balance_effect", "revenue", "provider_cost") == (D(effect), D(revenue), D(2))
@@ -95,7 +97,12 @@ def test_movements_of_one_wallet() -> None:
     )
     # day 1: 100 paid + 7 promo = 107
     first = got.wallet_days[(*wallet, date(2026, 3, 1))]
-    assert some(first, "deposits", "promo_deposits", "closing_balance", "valid_to") == (100, 7, 107, date(2026, 3, 2))
+    assert some(first, "deposits", "promo_deposits", "closing_balance", "valid_to") == (
+        100,
+        7,
+        107,
+        date(2026, 3, 2),
+    )
     # day 2: 107 - 30.25 + (10 + 1) - 40 = 47.75
     second = got.wallet_days[(*wallet, date(2026, 3, 2))]
     assert some(second, *names) == (107, D("30.25"), 11, 40, 0, 0, D("47.75"))
@@ -160,8 +167,15 @@ def test_funding_and_rail_of_a_deposit(metadata: dict[str, str] | None, funding:
 
 def test_reporting_days_of_23_and_25_hours() -> None:
     # Berlin leaves winter time on 2026-03-29 at 01:00 UTC: that day is 28th 23:00 UTC to 29th 22:00 UTC
-    instants = ("2026-03-28T22:59:59Z", "2026-03-28T23:00:00Z", "2026-03-29T21:59:59.999999Z", "2026-03-29T22:00:00Z")
-    got = of_records(*(charge(f"c{n}", text) for n, text in enumerate(instants)), reporting_timezone="Europe/Berlin")
+    instants = (
+        "2026-03-28T22:59:59Z",
+        "2026-03-28T23:00:00Z",
+        "2026-03-29T21:59:59.999999Z",
+        "2026-03-29T22:00:00Z",
+    )
+    got = of_records(
+        *(charge(f"c{n}", text) for n, text in enumerate(instants)), reporting_timezone="Europe/Berlin"
+    )
     assert [row["entry_date"].day for _, row in sorted(got.entries.items())] == [28, 29, 29, 30]
     # New York leaves summer time on 2025-11-02 at 06:00 UTC: that day is 04:00 UTC to 3rd 05:00 UTC
     instants = (
@@ -170,11 +184,13 @@ def test_reporting_days_of_23_and_25_hours() -> None:
         "2025-11-03T04:59:59Z",
         "2025-11-03T00:00:00-05:00",
     )
-    got = of_records(*(charge(f"c{n}", text) for n, text in enumerate(instants)), reporting_timezone="America/New_York")
+    got = of_records(
+        *(charge(f"c{n}", text) for n, text in enumerate(instants)), reporting_timezone="America/New_York"
+    )
     assert [row["entry_date"].day for _, row in sorted(got.entries.items())] == [1, 2, 2, 3]
 
 
-# -------------------------------------------------------------------------------------------------- costs
+# ---- costs
 
 RATES = (
     ("acme/a", "2026-01-01", "2026-03-10", "2", "10", "0.5", "0.001", "usd"),
@@ -195,7 +211,8 @@ RATES = (
         (charge("c", NOON, provider_cost="0.7"), D("0.7"), "reported"),
         (charge("c", NOON, provider_cost="0"), D(0), "reported"),
         (charge("c", NOON, currency="gbp"), None, "unknown"),
-        # 1000 * 3 + 50 * 12 = 3600 per million: of the euro's rates the last landed, whatever the dollar's are
+        # 1000 * 3 + 50 * 12 = 3600 per million: of the euro's rates the last landed, whatever the dollar's
+        # are
         (charge("c", NOON, currency="eur"), D("0.0036"), "estimated"),
         # 1000 * 6 per million; a rate of completions is missing only where there are some
         (charge("c", NOON, currency="jpy", completion_tokens=0, total_tokens=1050), D("0.006"), "estimated"),
@@ -207,10 +224,16 @@ RATES = (
         (charge("c", "2025-12-31T23:00:00Z"), None, "unknown"),
     ],
 )
-def test_provider_cost_is_stated_or_estimated_or_unknown(record: dict[str, Any], cost: Any, basis: str) -> None:
+def test_provider_cost_is_stated_or_estimated_or_unknown(
+    record: dict[str, Any], cost: Any, basis: str
+) -> None:
     record = {"model": "Acme/A", "prompt_tokens": 1000, "completion_tokens": 50} | record
     got = of_records(record, prices=RATES)
-    assert some(got.entries[("c",)], "provider_cost", "provider_cost_basis", "total_tokens") == (cost, basis, 1050)
+    assert some(got.entries[("c",)], "provider_cost", "provider_cost_basis", "total_tokens") == (
+        cost,
+        basis,
+        1050,
+    )
     (day,) = got.daily_revenue.values()
     assert day["charges_without_cost"] == (cost is None)
 
@@ -222,7 +245,7 @@ def test_a_charge_without_tokens_has_no_estimate_and_its_sum_may_be_unknown() ->
     assert day["total_tokens"] == Either((0, None))
 
 
-# ------------------------------------------------------------------------------------------------ periods
+# ---- periods
 
 
 def test_period_kpis_against_the_period_before() -> None:
@@ -291,29 +314,80 @@ def test_cohorts_by_the_month_of_the_first_payment_in_each_currency() -> None:
     assert first["is_complete"]
 
 
-# ------------------------------------------------------------------------------------------------ webhooks
+# ---- webhooks
 
 
 def test_entries_of_webhooks_and_their_users() -> None:
     got = of_records(
         charge("act_2", "2026-03-01T00:00:00Z", "99", user="ledger user", status="pending"),
         events=(
-            event("e1", "authorization.completed", "2026-03-05T00:00:00Z", walletUserId="w1", externalUserId="ext 1"),
-            delivered(event("e2", "balance.deposit.created", NOON, walletUserId="w1", externalUserId="named",
-                            amount="25", currency="EUR", source="stripe", activityId="act_1",
-                            metadata={"paymentIntent": "pi_1"})),
-            event("e3", "usage.charge.created", NOON, walletUserId="w1", activityId="act_2", cost=Raw("0.018")),
-            logged(event("e4", "usage.charge.created", NOON, walletUserId="w1", activityId="act_3", cost=Raw("1e-7"),
-                         model="acme/m", promptTokens=1200, completionTokens=850)),
-            event("e4", "usage.charge.created", NOON, walletUserId="w1", activityId="act_3", cost=Raw("1e-7"),
-                  model="acme/m", promptTokens=1200, completionTokens=850),
-            event("e5", "balance.trial.granted", NOON, prefix=False, walletUserId="w2", activityId="act_4",
-                  credits=500),
-            event("e6", "authorization.revoked", "2026-03-12T00:00:00Z", walletUserId="w1",
-                  subject={"externalId": "ext 2"}),
+            event(
+                "e1",
+                "authorization.completed",
+                "2026-03-05T00:00:00Z",
+                walletUserId="w1",
+                externalUserId="ext 1",
+            ),
+            delivered(
+                event(
+                    "e2",
+                    "balance.deposit.created",
+                    NOON,
+                    walletUserId="w1",
+                    externalUserId="named",
+                    amount="25",
+                    currency="EUR",
+                    source="stripe",
+                    activityId="act_1",
+                    metadata={"paymentIntent": "pi_1"},
+                )
+            ),
+            event(
+                "e3", "usage.charge.created", NOON, walletUserId="w1", activityId="act_2", cost=Raw("0.018")
+            ),
+            logged(
+                event(
+                    "e4",
+                    "usage.charge.created",
+                    NOON,
+                    walletUserId="w1",
+                    activityId="act_3",
+                    cost=Raw("1e-7"),
+                    model="acme/m",
+                    promptTokens=1200,
+                    completionTokens=850,
+                )
+            ),
+            event(
+                "e4",
+                "usage.charge.created",
+                NOON,
+                walletUserId="w1",
+                activityId="act_3",
+                cost=Raw("1e-7"),
+                model="acme/m",
+                promptTokens=1200,
+                completionTokens=850,
+            ),
+            event(
+                "e5",
+                "balance.trial.granted",
+                NOON,
+                prefix=False,
+                walletUserId="w2",
+                activityId="act_4",
+                credits=500,
+            ),
+            event(
+                "e6",
+                "authorization.revoked",
+                "2026-03-12T00:00:00Z",
+                walletUserId="w1",
+                subject={"externalId": "ext 2"},
+            ),
             event("e7", "proxy.request.completed", "2026-03-14T00:00:00Z", walletUserId="w1"),
         ),
-    )  # fmt: skip
+    )
     assert set(got.entries) == {("act_1",), ("act_2",), ("act_3",), ("act_4",)}
     paid = got.entries[("act_1",)]
     assert some(paid, "user_id", "currency", "amount", "funding", "rail", "payment_intent_id") == (
@@ -348,23 +422,43 @@ def test_entries_of_webhooks_and_their_users() -> None:
 def test_manual_charges(settles_on: str, kinds: list[str], status: str | None) -> None:
     days = {"created": 9, "completed": 10, "failed": 10}
     events = tuple(
-        event(kind, f"balance.charge.{kind}", f"2026-03-{days[kind]:02d}T12:00:00Z", activityId="a", walletUserId="w",
-              amount=None if kind == "completed" else "15.75")
+        event(
+            kind,
+            f"balance.charge.{kind}",
+            f"2026-03-{days[kind]:02d}T12:00:00Z",
+            activityId="a",
+            walletUserId="w",
+            amount=None if kind == "completed" else "15.75",
+        )
         for kind in kinds
-    )  # fmt: skip
+    )
     got = of_records(events=events, manual_charge_settles_on=settles_on)
     if status is None:
         assert not got.entries
         return
     row = got.entries[("a",)]
-    assert some(row, "status", "amount", "occurred_at") == (status, D("15.75"), instant("2026-03-09T12:00:00Z"))
+    assert some(row, "status", "amount", "occurred_at") == (
+        status,
+        D("15.75"),
+        instant("2026-03-09T12:00:00Z"),
+    )
 
 
 def test_usage_errors() -> None:
     got = of_records(
         events=(
-            event("e1", "balance.charge.failed", NOON, activityId="a", walletUserId="w", amount="2", errorCode="poor"),
-            event("e2", "balance.depleted", NOON, walletUserId="w", requestedAmount=12, availableBalance="3.5"),
+            event(
+                "e1",
+                "balance.charge.failed",
+                NOON,
+                activityId="a",
+                walletUserId="w",
+                amount="2",
+                errorCode="poor",
+            ),
+            event(
+                "e2", "balance.depleted", NOON, walletUserId="w", requestedAmount=12, availableBalance="3.5"
+            ),
             event("e3", "request.blocked", NOON, walletUserId="w", reason="policy", requestId="r"),
             event("e4", "usage.charge.deferred", NOON, model="acme/m"),
         )
@@ -376,7 +470,7 @@ def test_usage_errors() -> None:
     assert got.rpt_users[("w", "usd")]["errors_30d"] == 3
 
 
-# --------------------------------------------------------------------------------------------- users, models
+# ---- users, models
 
 
 def test_the_users_view() -> None:
@@ -415,7 +509,7 @@ def test_models_share_the_revenue_of_their_currency() -> None:
     assert ("acme/a", "usd", "today") not in got.rpt_models
 
 
-# ------------------------------------------------------------------------------------------------- reading
+# ---- reading
 
 
 @pytest.mark.parametrize(
@@ -434,7 +528,9 @@ def test_money_keeps_every_digit_as_number_and_as_text(text: str, value: str) ->
     assert {row["amount"] for row in got.entries.values()} == {D(value)}
 
 
-BAD_CASES = [pytest.param(bad, kind, id=f"{bad.name}-{kind}") for bad in BAD_LEDGER_RECORDS for kind in bad.formats]
+BAD_CASES = [
+    pytest.param(bad, kind, id=f"{bad.name}-{kind}") for bad in BAD_LEDGER_RECORDS for kind in bad.formats
+]
 
 
 @pytest.mark.parametrize(("bad", "kind"), BAD_CASES)
@@ -503,7 +599,7 @@ def test_content_counts_once_and_unfinished_files_not_at_all() -> None:
     assert (dict(got.file_records), dict(got.rejects)) == ({"ledger/a.jsonl": 2}, {("ledger/a.jsonl", 2): 1})
 
 
-# ------------------------------------------------------------------------------------------- scenarios hold together
+# ---- scenarios hold together
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -525,7 +621,9 @@ def test_scenarios_are_full_of_what_they_promise(seed: int) -> None:
 def tables_tell_the_same_story(got: Expected) -> None:
     rows = list(got.entries.values())
     effects = sum((row["balance_effect"] for row in rows), D(0))
-    assert effects == sum(row["closing_balance"] for row in got.wallet_days.values() if row["valid_to"] is None)
+    assert effects == sum(
+        row["closing_balance"] for row in got.wallet_days.values() if row["valid_to"] is None
+    )
     last_day = max(day for day, _ in got.balance_rollforward)
     ends = [row["closing_balance"] for (day, _), row in got.balance_rollforward.items() if day == last_day]
     assert effects == sum(ends)

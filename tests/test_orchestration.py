@@ -16,19 +16,19 @@ from fsspec.implementations.local import LocalFileSystem
 
 from exports.datasets import DATASETS
 from exports.export_checks import CATALOG_CHECKS, EXPORT_CHECKS
-from exports.invariants import INVARIANTS
-from exports.runs import read_runs
 from ingestion.load import LandingFileChangedError
 from orchestration import retries
-from orchestration.assets import PUBLISHED
+from orchestration.assets.stages import PUBLISHED
 from orchestration.automation import new_files_sensor
-from orchestration.dbt import PROJECT, Dbt, build_command, code_version, dbt_arguments
 from orchestration.definitions import build_defs
 from orchestration.instance import open_instance
-from orchestration.warehouse import HOST_TAG, PROCESS_TAG, WRITER_POOL, exclusive, own_tags, settle_dead_runs
+from orchestration.resources import HOST_TAG, PROCESS_TAG, WRITER_POOL, exclusive, own_tags, settle_dead_runs
 from paywall_warehouse.settings import Settings, load_settings
-from tests.builders import Raw, charge, deposit, land, ledger_file
-from tests.harness import run_pipeline
+from tests.support.builders import Raw, charge, deposit, land, ledger_file
+from tests.support.harness import run_pipeline
+from warehouse.checks.invariants import INVARIANTS
+from warehouse.dbt_runner import PROJECT, Dbt, build_command, code_version, dbt_arguments
+from warehouse.runs import read_runs
 
 # One worker: the home is published once.
 pytestmark = pytest.mark.slow
@@ -36,9 +36,14 @@ pytestmark = pytest.mark.slow
 AS_OF = "2026-10-05T12:00:00Z"
 GOOD = ledger_file(
     "good.jsonl",
-    [deposit("d1", "2026-10-01T08:00:00Z", "20"), charge("c1", "2026-10-01T09:00:00Z", "1.5", model="gpt-4o", provider_cost="1.1")],
+    [
+        deposit("d1", "2026-10-01T08:00:00Z", "20"),
+        charge("c1", "2026-10-01T09:00:00Z", "1.5", model="gpt-4o", provider_cost="1.1"),
+    ],
 )
-MORE = ledger_file("more.jsonl", [charge("c2", "2026-10-02T09:00:00Z", "2.5", model="gpt-4o", provider_cost="1.1")])
+MORE = ledger_file(
+    "more.jsonl", [charge("c2", "2026-10-02T09:00:00Z", "2.5", model="gpt-4o", provider_cost="1.1")]
+)
 
 
 def settings_of(home: Path, **settings: Any) -> Settings:
@@ -76,7 +81,7 @@ def materialization(instance: dg.DagsterInstance, *key: str) -> dg.AssetMaterial
     return event.asset_materialization
 
 
-# ----------------------------------------------------------------------------------------- what Dagster shows
+# ---- what Dagster shows
 
 
 def test_every_asset_says_what_it_is_and_whose(defs: dg.Definitions) -> None:
@@ -95,10 +100,14 @@ def test_lineage_runs_from_landing_files_to_the_published_warehouse(defs: dg.Def
     exports = {dg.AssetKey(["exports", name]) for name in (*DATASETS, "catalog")}
     assert before == graph.get_all_asset_keys() - {PUBLISHED} - exports
     assert PUBLISHED in graph.get_ancestor_asset_keys(dg.AssetKey(["exports", "catalog"]))
-    assert {dg.AssetKey(["landing", name]) for name in ("ledger", "events", "prices")} <= graph.external_asset_keys
+    assert {
+        dg.AssetKey(["landing", name]) for name in ("ledger", "events", "prices")
+    } <= graph.external_asset_keys
 
 
-def test_every_invariant_and_every_dbt_test_is_an_asset_check(defs: dg.Definitions, published_home: Path) -> None:
+def test_every_invariant_and_every_dbt_test_is_an_asset_check(
+    defs: dg.Definitions, published_home: Path
+) -> None:
     checks = defs.resolve_asset_graph().asset_check_keys
     assert {key.name for key in checks if key.asset_key == PUBLISHED} == set(INVARIANTS)
     nodes = Dbt(settings_of(published_home)).prepare_manifest()["nodes"].values()
@@ -119,27 +128,37 @@ def test_steps_that_write_share_one_pool(defs: dg.Definitions) -> None:
     assert {node.definition.pool for node in job.nodes} == {"writer"}  # type: ignore[union-attr]
 
 
-def test_the_published_asset_shows_kpis_a_plot_and_counts(published_home: Path, instance: dg.DagsterInstance) -> None:
+def test_the_published_asset_shows_kpis_a_plot_and_counts(
+    published_home: Path, instance: dg.DagsterInstance
+) -> None:
     shown = materialization(instance, "published", "warehouse").metadata
     assert "| usd | Revenue | 1.50 |" in str(shown["KPIs"].value)
-    assert str(shown["by day"].value).startswith("![Revenue, provider cost and profit by day](data:image/png;base64,")
+    assert str(shown["by day"].value).startswith(
+        "![Revenue, provider cost and profit by day](data:image/png;base64,"
+    )
     assert (shown["new records"].value, shown["rejected"].value) == (2, 0)
     assert "| fct_ledger_entries | 2 |" in str(shown["rows"].value)
 
 
 def test_tables_show_their_rows(published_home: Path, instance: dg.DagsterInstance) -> None:
-    for key, rows in ((("raw", "ledger_entries"), 2), (("marts", "fct_ledger_entries"), 2), (("marts", "fct_wallet_days"), 1)):
+    for key, rows in (
+        (("raw", "ledger_entries"), 2),
+        (("marts", "fct_ledger_entries"), 2),
+        (("marts", "fct_wallet_days"), 1),
+    ):
         assert materialization(instance, *key).metadata["dagster/row_count"].value == rows, key
 
 
-# --------------------------------------------------------------------------------- when nothing may be published
+# ---- when nothing may be published
 
 
 @pytest.fixture(scope="module")
 def doubting_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The dbt project with a test on its last mart that never holds."""
     project = Path(shutil.copytree(PROJECT, tmp_path_factory.mktemp("dbt") / "dbt_project"))
-    (project / "tests" / "revenue_is_doubted.sql").write_text("select entry_id from {{ ref('fct_ledger_entries') }}", encoding="utf-8")
+    (project / "tests" / "revenue_is_doubted.sql").write_text(
+        "select entry_id from {{ ref('fct_ledger_entries') }}", encoding="utf-8"
+    )
     return project
 
 
@@ -158,7 +177,9 @@ def test_a_failed_dbt_test_publishes_nothing(home: Path, doubting_project: Path)
 
 
 @pytest.mark.soak
-def test_a_build_that_did_not_end_is_not_published_later_on_its_own(home: Path, doubting_project: Path) -> None:
+def test_a_build_that_did_not_end_is_not_published_later_on_its_own(
+    home: Path, doubting_project: Path
+) -> None:
     before = published_bytes(home)
     land(home, [MORE])
     run_pipeline(home, overrides={"project": doubting_project}, as_of=AS_OF)
@@ -194,8 +215,12 @@ def test_an_invariant_that_does_not_hold_publishes_nothing(home: Path) -> None:
         assert "raw.rejected_records" in result.output
         assert instance.get_latest_materialization_event(PUBLISHED) is None
         (run,) = instance.get_runs()
-        records = instance.event_log_storage.get_logs_for_run(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
-        evaluations = [record.dagster_event.asset_check_evaluation_data for record in records if record.dagster_event]
+        records = instance.event_log_storage.get_logs_for_run(
+            run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        )
+        evaluations = [
+            record.dagster_event.asset_check_evaluation_data for record in records if record.dagster_event
+        ]
         own = {one.check_name: one.passed for one in evaluations if one.asset_key == PUBLISHED}
     # The deposit names no payment, and none was landed: an open break, which only warns.
     assert own == {name: name not in ("reject_ratio", "priority_1_breaks") for name in INVARIANTS}
@@ -215,7 +240,7 @@ def test_a_run_with_nothing_new_builds_and_publishes_nothing_and_says_so(home: P
     assert len(read_runs(settings_of(home).home)) == 1
 
 
-# ----------------------------------------------------------------------------------------- what is tried again
+# ---- what is tried again
 
 
 class EndpointConnectionError(Exception):
@@ -278,7 +303,7 @@ def test_a_network_that_stays_away_fails_the_run(home: Path, monkeypatch: pytest
     assert (result.exit_code, "connection reset by peer" in result.output) == (1, True)
 
 
-# ------------------------------------------------------------------------------------------ who works when
+# ---- who works when
 
 
 def evaluate_sensor(home: Path) -> Any:
@@ -350,7 +375,9 @@ def test_a_run_whose_process_died_before_it_held_the_lock_does_not_count_as_runn
 
 
 def test_a_slot_that_a_dead_run_holds_keeps_nobody_waiting(tmp_path: Path) -> None:
-    """Dagster's own storage breaks down where the disk is full: nobody says any more that the run has ended."""
+    """Dagster's own storage breaks down where the disk is full: nobody says any more that the run has
+    ended.
+    """
     home = settings_of(tmp_path).home
     with open_instance(home) as instance:
         storage = instance.event_log_storage
@@ -368,11 +395,13 @@ def test_a_slot_that_a_dead_run_holds_keeps_nobody_waiting(tmp_path: Path) -> No
             assert settled.status is dg.DagsterRunStatus.FAILURE
 
 
-# -------------------------------------------------------------------------------------------------- arguments
+# ---- arguments
 
 
 def test_dbt_writes_under_the_home_only(tmp_path: Path) -> None:
-    arguments = dbt_arguments(Path("/project"), settings_of(tmp_path).home, "duckdb", *build_command(full_refresh=True))
+    arguments = dbt_arguments(
+        Path("/project"), settings_of(tmp_path).home, "duckdb", *build_command(full_refresh=True)
+    )
     assert arguments[:4] == ["build", "--exclude-resource-type", "unit_test", "--full-refresh"]
     assert arguments[arguments.index("--target-path") + 1] == f"{tmp_path}/dbt/target"
     assert arguments[arguments.index("--log-path") + 1] == f"{tmp_path}/dbt/logs"

@@ -1,7 +1,8 @@
-"""The same records give the same marts however they land; a reversal takes back what it reverses; sums grow as amounts do.
+"""The same records give the same marts however they land; a reversal takes back what it reverses; sums grow
+as amounts do.
 
-Each property holds runs of the whole product against one plain run of the same seed. `ORDER_EXAMPLES` sets how many seeds; `make soak`
-raises it.
+Each property holds runs of the whole product against one plain run of the same seed. `ORDER_EXAMPLES` sets
+how many seeds; `make soak` raises it.
 """
 
 import os
@@ -22,10 +23,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from paywall_warehouse.home import Home
-from tests.builders import Raw, Record, events_file, land, ledger_file
-from tests.crash_drill import differences, tables
-from tests.harness import run_pipeline
-from tests.strategies import EVENT_ENDINGS, LEDGER_ENDINGS, World
+from tests.support.builders import Raw, Record, events_file, land, ledger_file
+from tests.support.crash_drill import differences, tables
+from tests.support.harness import run_pipeline
+from tests.support.strategies import EVENT_ENDINGS, LEDGER_ENDINGS, World
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]
 
@@ -45,7 +46,9 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 class Books:
-    """The records of a seed: units of the ledger, each of which lands whole and in its order, and webhook deliveries."""
+    """The records of a seed: units of the ledger, each of which lands whole and in its order, and webhook
+    deliveries.
+    """
 
     def __init__(self, seed: int) -> None:
         world = World(seed, "Europe/Berlin")
@@ -72,7 +75,10 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Home]:
         if seed not in made:
             made[seed] = Home(tmp_path_factory.mktemp("plain"))
             books = Books(seed)
-            land(made[seed].root, [ledger_file("all.jsonl", books.records), events_file("all.jsonl", books.deliveries)])
+            land(
+                made[seed].root,
+                [ledger_file("all.jsonl", books.records), events_file("all.jsonl", books.deliveries)],
+            )
             run(made[seed])
         return made[seed]
 
@@ -82,10 +88,14 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Home]:
 def marts(home: Home) -> dict[str, list[str]]:
     # `versions` counts how often an entry was stated, repetitions included.
     told = "select * exclude (versions) from marts.fct_ledger_entries"
-    return {name: rows for name, rows in tables(home, {"marts.fct_ledger_entries": told}) if name.startswith("marts.")}
+    return {
+        name: rows
+        for name, rows in tables(home, {"marts.fct_ledger_entries": told})
+        if name.startswith("marts.")
+    }
 
 
-# ------------------------------------------------------------------------------------------------------------ order
+# ---- order
 
 
 @pytest.mark.soak
@@ -97,7 +107,9 @@ def test_the_same_records_in_any_order_files_formats_and_runs_give_the_same_mart
 ) -> None:
     home, books = Home(tmp_path_factory.mktemp("dealt")), Books(seed)
     endings = dealer.sample(LEDGER_ENDINGS, 6)
-    units, deliveries = (dealt(dealer, one, len(endings)) for one in (books.units, [[body] for body in books.deliveries]))
+    units, deliveries = (
+        dealt(dealer, one, len(endings)) for one in (books.units, [[body] for body in books.deliveries])
+    )
     for number, ending in enumerate(endings):
         files = [ledger_file(f"{number}.{ending}", units[number])]
         files.append(events_file(f"{number}.{dealer.choice(EVENT_ENDINGS)}", deliveries[number]))
@@ -118,26 +130,70 @@ def dealt(dealer: random.Random, units: Sequence[Sequence[Any]], hands: int) -> 
     return [[record for unit in pile for record in unit] for pile in piles]
 
 
-# --------------------------------------------------------------------------------------------------------- reversals
+# ---- reversals
 
-# What a reversal takes back whole. What a reversed charge cost its provider stays (contract 4.1), and with it every profit.
-USAGE = ("charges", "prompt_tokens", "completion_tokens", "total_tokens", "revenue", "refunds", "net_revenue", "platform_fees")
+# What a reversal takes back whole. What a reversed charge cost its provider stays (contract 4.1), and with it
+# every profit.
+USAGE = (
+    "charges",
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "revenue",
+    "refunds",
+    "net_revenue",
+    "platform_fees",
+)
 UNMOVED = {
     "fct_wallet_days": ("*",),
     "fct_balance_rollforward": ("*",),
     "fct_reconciliation": ("*",),
     "fct_daily_revenue": ("date_day", "paywall_id", "model_id", "currency", *USAGE),
-    "fct_user_days": ("date_day", "user_id", "paywall_id", "currency", *USAGE, "deposits", "promo_deposits", "is_new_payer"),
+    "fct_user_days": (
+        "date_day",
+        "user_id",
+        "paywall_id",
+        "currency",
+        *USAGE,
+        "deposits",
+        "promo_deposits",
+        "is_new_payer",
+    ),
     "fct_period_kpis": (
-        "period", "currency", "charges", "total_tokens", "revenue", "refunds", "net_revenue", "platform_fees", "active_users",
-        "active_payers", "new_payers", "returning_payers", "arpu", "deposits", "promo_deposits", "previous_revenue",
-        "previous_active_payers", "previous_arpu",
+        "period",
+        "currency",
+        "charges",
+        "total_tokens",
+        "revenue",
+        "refunds",
+        "net_revenue",
+        "platform_fees",
+        "active_users",
+        "active_payers",
+        "new_payers",
+        "returning_payers",
+        "arpu",
+        "deposits",
+        "promo_deposits",
+        "previous_revenue",
+        "previous_active_payers",
+        "previous_arpu",
     ),
     "fct_cohorts": (
-        "cohort_month", "currency", "months_since", "cohort_size", "active_payers", "retention_rate", "revenue", "cumulative_revenue",
+        "cohort_month",
+        "currency",
+        "months_since",
+        "cohort_size",
+        "active_payers",
+        "retention_rate",
+        "revenue",
+        "cumulative_revenue",
     ),
-}  # fmt: skip
-COSTS = "select currency, sum(provider_cost), sum(profit), sum(net_profit), sum(charges_without_cost) from {} group by all order by all"
+}
+COSTS = (
+    "select currency, sum(provider_cost), sum(profit), sum(net_profit), sum(charges_without_cost) from {}"
+    " group by all order by all"
+)
 
 
 @pytest.mark.soak
@@ -150,7 +206,11 @@ def test_an_entry_and_its_reversal_leave_the_books_as_they_were_but_for_what_the
     before = plain(seed)
     home = Home(Path(shutil.copytree(before.root, tmp_path_factory.mktemp("reversed") / "home")))
     kinds = ("charge", "deposit", "withdrawal", "adjustment", "refund")
-    added = [copy for kind in kinds for copy in copies([one for one in Books(seed).records if one["type"] == kind], 5)]
+    added = [
+        copy
+        for kind in kinds
+        for copy in copies([one for one in Books(seed).records if one["type"] == kind], 5)
+    ]
     reversals = [one | {"status": "reversed", "updated_at": a_day_later(one["timestamp"])} for one in added]
     land(home.root, [ledger_file("added.csv", added), ledger_file("reversed.jsonl.gz", reversals)])
     run(home)
@@ -160,7 +220,10 @@ def test_an_entry_and_its_reversal_leave_the_books_as_they_were_but_for_what_the
     cost = Decimal("0.125") * 5  # of the five charges, all in one currency
     for table in ("fct_daily_revenue", "fct_user_days"):
         wanted = [
-            (currency, *((sums[0] + cost, sums[1] - cost, sums[2] - cost, sums[3]) if currency == "usd" else sums))
+            (
+                currency,
+                *((sums[0] + cost, sums[1] - cost, sums[2] - cost, sums[3]) if currency == "usd" else sums),
+            )
             for currency, *sums in rows(before, COSTS.format(f"marts.{table}"))
         ]
         assert rows(home, COSTS.format(f"marts.{table}")) == wanted, table
@@ -172,8 +235,19 @@ def copies(known: Sequence[Record], number: int) -> list[Record]:
     more = {"amount": "3.21", "status": "settled", "currency": "usd"}
     found = []
     for count, one in enumerate(chosen):
-        own = {name: one[name] for name in ("timestamp", "type", "user", "paywall")} | more | {"id": f"{one['type']} {count}, reversed"}
-        found.append(own | ({"provider_cost": "0.125", "prompt_tokens": 7, "platform_fees": "0.01"} if one["type"] == "charge" else {}))
+        own = (
+            {name: one[name] for name in ("timestamp", "type", "user", "paywall")}
+            | more
+            | {"id": f"{one['type']} {count}, reversed"}
+        )
+        found.append(
+            own
+            | (
+                {"provider_cost": "0.125", "prompt_tokens": 7, "platform_fees": "0.01"}
+                if one["type"] == "charge"
+                else {}
+            )
+        )
     return found
 
 
@@ -191,11 +265,17 @@ def moving(home: Home, table: str, columns: Sequence[str]) -> Counter[str]:
     """The rows of a table in which anything moves: a day on which nothing is left may have a row or none."""
     with connected(home) as connection:
         found = connection.execute(f"select {', '.join(columns)} from marts.{table}")
-        numbers = [n for n, (_, kind, *_) in enumerate(found.description or []) if str(kind) not in ("VARCHAR", "STRING", "DATE", "Date")]
-        return Counter(str(row) for row in found.fetchall() if any(row[n] not in (None, 0, False) for n in numbers))
+        numbers = [
+            n
+            for n, (_, kind, *_) in enumerate(found.description or [])
+            if str(kind) not in ("VARCHAR", "STRING", "DATE", "Date")
+        ]
+        return Counter(
+            str(row) for row in found.fetchall() if any(row[n] not in (None, 0, False) for n in numbers)
+        )
 
 
-# ------------------------------------------------------------------------------------------------------------ scale
+# ---- scale
 
 
 @pytest.mark.soak
@@ -209,7 +289,10 @@ def test_every_amount_times_a_number_makes_every_sum_as_many_times_as_large_and_
     ledger = [scaled(record, MONEY_FIELDS, factor) for record in books.records]
     land(
         home.root,
-        [ledger_file("all.jsonl", ledger), events_file("all.jsonl", [with_scaled_event(one, factor) for one in books.deliveries])],
+        [
+            ledger_file("all.jsonl", ledger),
+            events_file("all.jsonl", [with_scaled_event(one, factor) for one in books.deliveries]),
+        ],
     )
     run(home, low_balance=str(factor))
     wanted, found = scaled_marts(plain(seed), factor), scaled_marts(home, 1)
@@ -241,7 +324,9 @@ def scaled_marts(home: Home, factor: int) -> dict[str, list[str]]:
     """Every mart with its money so many times; ratios to twelve digits, for they are binary."""
     found = {}
     with connected(home) as connection:
-        for (table,) in connection.execute("select table_name from duckdb_tables() where schema_name = 'marts'").fetchall():
+        for (table,) in connection.execute(
+            "select table_name from duckdb_tables() where schema_name = 'marts'"
+        ).fetchall():
             columns = connection.execute(f"describe marts.{table}").fetchall()
             told = [cell_sql(name, kind, table, factor) for name, kind, *_ in columns if name != "metadata"]
             lines = connection.execute(f"select {', '.join(told)} from marts.{table}").fetchall()
@@ -252,12 +337,16 @@ def scaled_marts(home: Home, factor: int) -> dict[str, list[str]]:
 def cell_sql(name: str, kind: str, table: str, factor: int) -> str:
     if kind.startswith("DECIMAL"):
         return f'cast("{name}" * {factor} as varchar)'
-    if name == "arpu" or name.endswith(("_arpu", "_per_user")) or (table, name) == ("rpt_users", "cost_to_serve"):
+    if (
+        name == "arpu"
+        or name.endswith(("_arpu", "_per_user"))
+        or (table, name) == ("rpt_users", "cost_to_serve")
+    ):
         return f"printf('%.12g', \"{name}\" * {factor})"  # money for each of them
     return f"printf('%.12g', \"{name}\")" if kind == "DOUBLE" else f'cast("{name}" as varchar)'
 
 
-# ----------------------------------------------------------------------------------------------------- what is there
+# ---- what is there
 
 
 def connected(home: Home) -> duckdb.DuckDBPyConnection:

@@ -7,9 +7,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.builders import land
-from tests.harness import RunResult, run_pipeline
-from tests.payment_builders import (
+from tests.support.builders import land
+from tests.support.harness import RunResult, run_pipeline
+from tests.support.payment_builders import (
     Record,
     activity_file,
     charge_row,
@@ -47,7 +47,8 @@ def of_others(row: Record) -> Record:
 
 
 def test_one_currency_does_not_turn_the_payouts_of_another(tmp_path: Path) -> None:
-    # -100 USD went to the bank; 10,000 JPY were taken from it. -100 + 10,000 = 9,900 once said that both were the other way round.
+    # -100 USD went to the bank; 10,000 JPY were taken from it. -100 + 10,000 = 9,900 once said that both were
+    # the other way round.
     rows = [payout_row("po_usd", OUT, "100.00"), payout_row("po_jpy", OUT, "-10000", currency="jpy")]
     opening = {"usd": Decimal("100.00"), "jpy": Decimal("-10000")}
     files = [
@@ -59,7 +60,10 @@ def test_one_currency_does_not_turn_the_payouts_of_another(tmp_path: Path) -> No
     result = run(tmp_path)
     assert result.exit_code == 0, result
     assert amounts(tmp_path) == {"po_usd": Decimal(100), "po_jpy": Decimal(-10000)}
-    sums = query(tmp_path, "select currency, payouts, itemized_payouts from marts.fct_stripe_balances order by currency")
+    sums = query(
+        tmp_path,
+        "select currency, payouts, itemized_payouts from marts.fct_stripe_balances order by currency",
+    )
     assert sums == [("jpy", -10000, -10000), ("usd", 100, 100)]
 
 
@@ -80,16 +84,25 @@ def test_each_file_of_an_account_may_sign_payouts_its_own_way(tmp_path: Path) ->
 
 @pytest.mark.soak
 def test_signs_that_contradict_each_other_are_refused_until_something_tells(tmp_path: Path) -> None:
-    rows = [payout_row("po_out", OUT, "100.00"), payout_row("po_debit", OUT, "-50.00"), payout_row("po_eur", OUT, "7.00", currency="eur")]
+    rows = [
+        payout_row("po_out", OUT, "100.00"),
+        payout_row("po_debit", OUT, "-50.00"),
+        payout_row("po_eur", OUT, "7.00", currency="eur"),
+    ]
     land(tmp_path, [payouts_file("october.csv", rows, account="acct_1")])
     result = run(tmp_path)
     assert result.exit_code == 1, result
-    assert "stripe_payouts_have_one_sign (stripe/payouts.itemized.5/acct_1/october.csv:2 acct_1 usd)" in result.output
+    assert (
+        "stripe_payouts_have_one_sign (stripe/payouts.itemized.5/acct_1/october.csv:2 acct_1 usd)"
+        in result.output
+    )
     assert "Land the payout reconciliation" in result.output
     assert "acct_1 eur" not in result.output
     # 109.00 - 9.00 of fees were paid out; 50.00 had been lost to a dispute.
     items = [
-        payout_item(charge_row("txn_1", "2026-10-05T10:00:00Z", "109.00", "9.00", charge="ch_1"), "po_out", OUT),
+        payout_item(
+            charge_row("txn_1", "2026-10-05T10:00:00Z", "109.00", "9.00", charge="ch_1"), "po_out", OUT
+        ),
         payout_item(charge_row("txn_2", "2026-10-05T10:00:00Z", "-50.00", charge="ch_2"), "po_debit", OUT),
     ]
     land(tmp_path, [payout_items_file("items.csv", items, account="acct_1")])

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tests.builders import (
+from tests.support.builders import (
     Raw,
     charge,
     columns_of,
@@ -39,8 +39,8 @@ from tests.builders import (
     parquet_table,
     withdrawal,
 )
-from tests.harness import run_pipeline
-from tests.oracle import (
+from tests.support.harness import run_pipeline
+from tests.support.oracle import (
     Either,
     Expected,
     LandedFile,
@@ -51,7 +51,7 @@ from tests.oracle import (
     json_value,
     parse_json,
 )
-from tests.strategies import (
+from tests.support.strategies import (
     BAD_EVENTS,
     BAD_LEDGER_RECORDS,
     Scenario,
@@ -77,7 +77,7 @@ def few(examples: int) -> hypothesis_settings:
     )
 
 
-# --------------------------------------------------------------------------------------------- reading the file
+# ---- reading the file
 
 
 class Published:
@@ -89,7 +89,10 @@ class Published:
     def rows(self, source: str) -> list[Row]:
         with duckdb.connect(str(self.path), read_only=True) as db:
             shape = db.execute(f"describe select * from {source}").fetchall()
-            columns = [f'epoch_us("{name}")' if kind == "TIMESTAMP WITH TIME ZONE" else f'"{name}"' for name, kind, *_ in shape]
+            columns = [
+                f'epoch_us("{name}")' if kind == "TIMESTAMP WITH TIME ZONE" else f'"{name}"'
+                for name, kind, *_ in shape
+            ]
             instants = {name for name, kind, *_ in shape if kind == "TIMESTAMP WITH TIME ZONE"}
             names = [name for name, *_ in shape]
             found = db.execute(f"select {', '.join(columns)} from {source}").fetchall()
@@ -102,13 +105,17 @@ class Published:
     def table(self, source: str, grain: Sequence[str]) -> Rows:
         rows = self.rows(source)
         by_key = {tuple(row[name] for name in grain): row for row in rows}
-        assert len(by_key) == len(rows), f"{source}: {len(rows) - len(by_key)} rows too many for the grain {grain}"
+        assert len(by_key) == len(rows), (
+            f"{source}: {len(rows) - len(by_key)} rows too many for the grain {grain}"
+        )
         return by_key
 
     def marts(self) -> dict[str, list[str]]:
         """Every table of `marts`, each as sorted text: equal means equal row for row."""
         with duckdb.connect(str(self.path), read_only=True) as db:
-            names = db.execute("select table_name from information_schema.tables where table_schema = 'marts' order by 1").fetchall()
+            names = db.execute(
+                "select table_name from information_schema.tables where table_schema = 'marts' order by 1"
+            ).fetchall()
         return {name: sorted(map(str, self.rows(f"marts.{name}"))) for (name,) in names}
 
     def digest(self) -> str:
@@ -116,10 +123,14 @@ class Published:
 
 
 def instant_of(microseconds: int | None) -> datetime | None:
-    return None if microseconds is None else datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+    return (
+        None
+        if microseconds is None
+        else datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+    )
 
 
-# ------------------------------------------------------------------------------------------------- comparing
+# ---- comparing
 
 GRAINS = {
     "entries": ("fct_ledger_entries", ("entry_id",)),
@@ -143,14 +154,20 @@ def same(wanted: Any, found: Any) -> bool:
         return any(same(one, found) for one in wanted.values)
     if isinstance(wanted, float) and isinstance(found, float):
         return math.isclose(wanted, found, rel_tol=1e-12, abs_tol=1e-12)
-    if isinstance(wanted, float) or isinstance(found, float) or isinstance(wanted, bool) != isinstance(found, bool):
+    if (
+        isinstance(wanted, float)
+        or isinstance(found, float)
+        or isinstance(wanted, bool) != isinstance(found, bool)
+    ):
         return False
     return bool(wanted == found)
 
 
 def is_idle(row: Row) -> bool:
     """No count and no sum in the row: its text and dates do not matter."""
-    return all(v is None or v in (0, 0.0, False) or (isinstance(v, Either) and 0 in v.values) for v in row.values())
+    return all(
+        v is None or v in (0, 0.0, False) or (isinstance(v, Either) and 0 in v.values) for v in row.values()
+    )
 
 
 def differences(name: str, wanted: Rows, found: Rows, limit: int = 5) -> str:
@@ -158,7 +175,9 @@ def differences(name: str, wanted: Rows, found: Rows, limit: int = 5) -> str:
     if name in SPARSE and wanted:
         names = next(iter(wanted.values())).keys()
         wanted = {key: row for key, row in wanted.items() if not is_idle(row)}
-        found = {k: row for k, row in found.items() if k in wanted or not is_idle({n: row.get(n) for n in names})}
+        found = {
+            k: row for k, row in found.items() if k in wanted or not is_idle({n: row.get(n) for n in names})
+        }
     lines = []
     for key in sorted(wanted.keys() | found.keys(), key=str):
         if key not in found:
@@ -179,7 +198,9 @@ def differences(name: str, wanted: Rows, found: Rows, limit: int = 5) -> str:
 
 
 def plain_metadata(rows: Rows, wanted: Rows) -> Rows:
-    """Published entries with their metadata parsed; of a webhook's, only what the event's own metadata said."""
+    """Published entries with their metadata parsed; of a webhook's, only what the event's own metadata
+    said.
+    """
     plain = {}
     for key, row in rows.items():
         metadata = json_value(parse_json(row["metadata"])) if row["metadata"] else None
@@ -235,7 +256,9 @@ def ranges(want: Expected) -> Iterator[tuple[date, date]]:
         yield days[0], days[-1] + timedelta(days=9)
 
 
-def compare(home: Path, files: Iterable[LandedFile], settings: OracleSettings, only: Sequence[str] = ()) -> None:
+def compare(
+    home: Path, files: Iterable[LandedFile], settings: OracleSettings, only: Sequence[str] = ()
+) -> None:
     """Fails with every table that differs; `only` names the tables to look at."""
     want = expected(files, settings)
     published = Published(home)
@@ -246,12 +269,16 @@ def compare(home: Path, files: Iterable[LandedFile], settings: OracleSettings, o
             continue  # the users view of entries that are still to come is nobody's promise
         rows = published.table(f"marts.{table}", grain)
         wanted = getattr(want, name)
-        problems.append(differences(name, wanted, plain_metadata(rows, wanted) if name == "entries" else rows))
+        problems.append(
+            differences(name, wanted, plain_metadata(rows, wanted) if name == "entries" else rows)
+        )
     if not only:
         for start, end in ranges(want):
             rows = published.table(f"marts.kpis(date '{start}', date '{end}')", ("currency",))
             problems.append(differences(f"kpis({start}, {end})", want.kpis(start, end), rows))
-            wallets = published.table(f"marts.balances(date '{start}')", ("user_id", "paywall_id", "currency"))
+            wallets = published.table(
+                f"marts.balances(date '{start}')", ("user_id", "paywall_id", "currency")
+            )
             problems.append(differences(f"balances({start})", want.balances(start), wallets))
         problems += [rejects_differ(want, published), files_differ(want, published)]
     report = "\n\n".join(problem for problem in problems if problem)
@@ -291,7 +318,7 @@ def new_home(tmp_path: Path) -> Iterator[HomeMaker]:
             shutil.rmtree(home, ignore_errors=True)
 
 
-# --------------------------------------------------------------------------------------------- properties
+# ---- properties
 
 
 @few(EXAMPLES)
@@ -307,7 +334,9 @@ def test_what_is_published_is_what_the_oracle_computes(new_home: HomeMaker, scen
 @pytest.mark.soak
 @few(EXAMPLES - 2)
 @given(scenario=scenarios(), order=st.sampled_from(list(permutations(range(3)))[::-1]))
-def test_three_batches_in_any_order_equal_one_run_of_all(new_home: HomeMaker, scenario: Scenario, order: tuple[int, ...]) -> None:
+def test_three_batches_in_any_order_equal_one_run_of_all(
+    new_home: HomeMaker, scenario: Scenario, order: tuple[int, ...]
+) -> None:
     step_by_step, at_once = new_home(), new_home()
     files: list[LandedFile] = []
     for batch in order:
@@ -325,7 +354,9 @@ def test_three_batches_in_any_order_equal_one_run_of_all(new_home: HomeMaker, sc
 
 @pytest.mark.soak
 def test_the_life_of_a_home(new_home: HomeMaker) -> None:
-    """Copies, nothing new, a tie, a known name with new content, another day, other settings: run after run."""
+    """Copies, nothing new, a tie, a known name with new content, another day, other settings: run after
+    run.
+    """
     scenario = build_scenario(7, "Europe/Berlin", "usd", "created", "2026-06-03T15:00:00+00:00", 120)
     home, settings = new_home(), scenario.settings
     tied = ledger_file("tied.jsonl", [charge("tied", NOON, "1", user="first", updated_at=NOON)])
@@ -371,21 +402,25 @@ def test_the_life_of_a_home(new_home: HomeMaker) -> None:
     compare(home, files, settings)
 
 
-# ------------------------------------------------------------------------------------------------ bad input
+# ---- bad input
 
 
 def bad_ledger_file(kind: str) -> LandedFile:
     """Every bad kind that the format can hold, each between good records."""
     records: list[Any] = []
     for number, bad in enumerate(bad for bad in BAD_LEDGER_RECORDS if kind in bad.formats):
-        records.append(charge(f"good-{kind}-{number}", NOON, user="two\nlines" if number % 7 == 3 else "alice"))
+        records.append(
+            charge(f"good-{kind}-{number}", NOON, user="two\nlines" if number % 7 == 3 else "alice")
+        )
         records.append(bad.spoil(charge(f"bad-{kind}-{bad.name}", NOON)))
     return ledger_file(f"every bad kind.{kind}", [*records, charge(f"good-{kind}-last", NOON)])
 
 
 def test_every_kind_of_bad_record_is_rejected_at_its_line_and_costs_no_good_one(new_home: HomeMaker) -> None:
     home, settings = new_home(), OracleSettings(as_of=datetime(2026, 3, 15, tzinfo=UTC))
-    events = [one for n, bad in enumerate(BAD_EVENTS) for one in (good_usage(n), bad.spoil(good_usage(1000 + n)))]
+    events = [
+        one for n, bad in enumerate(BAD_EVENTS) for one in (good_usage(n), bad.spoil(good_usage(1000 + n)))
+    ]
     files = [bad_ledger_file(kind) for kind in ("jsonl", "csv", "parquet")]
     files.append(landed("events", "every bad event.jsonl", jsonl(events)))
     land(home, files)
@@ -419,7 +454,9 @@ def test_files_that_cannot_be_read_are_rejected_and_tried_again(new_home: HomeMa
         for name in ("cut.jsonl.gz", "cut.csv.zst", "cut.parquet", "good.jsonl")
     }
     misnamed = ledger_file("a.jsonl", [charge("misnamed", NOON)]).content
-    cut = [replace(file, content=file.content[:-40]) for name, file in whole.items() if name.startswith("cut")]
+    cut = [
+        replace(file, content=file.content[:-40]) for name, file in whole.items() if name.startswith("cut")
+    ]
     liars = [
         LandedFile("ledger", "empty.jsonl", b""),
         LandedFile("ledger", "text.jsonl.gz", b'{"id": "a"}\n'),
@@ -430,7 +467,9 @@ def test_files_that_cannot_be_read_are_rejected_and_tried_again(new_home: HomeMa
         LandedFile("ledger", "naive.parquet", times_without_zone(), loose=True),
         LandedFile("ledger", "really parquet.csv", floats("csv"), loose=True),
         LandedFile("ledger", "really parquet.jsonl", floats("jsonl"), loose=True),
-        LandedFile("ledger", "ammount.csv", b"id,timestamp,type,user,paywall,ammount\na,,charge,u,p,1\n", loose=True),
+        LandedFile(
+            "ledger", "ammount.csv", b"id,timestamp,type,user,paywall,ammount\na,,charge,u,p,1\n", loose=True
+        ),
     ]
     ignored = [LandedFile("ledger", name, whole["good.jsonl"].content[:-5]) for name in
                (".hidden.jsonl", "a.jsonl.tmp", "b.csv.part", "c.jsonl.partial")]  # fmt: skip
@@ -449,14 +488,23 @@ def test_files_that_cannot_be_read_are_rejected_and_tried_again(new_home: HomeMa
     compare(home, repaired, settings, only=["entries", "daily_revenue", "wallet_days"])
 
 
-# --------------------------------------------------------------------------------------------- odd but good
+# ---- odd but good
 
 
 def odd_records() -> list[Any]:
     nothing = dict.fromkeys(
-        ("status", "updated_at", "currency", "request_id", "model", "prompt_tokens", "provider_cost", "related_id",
-         "metadata")
-    )  # fmt: skip
+        (
+            "status",
+            "updated_at",
+            "currency",
+            "request_id",
+            "model",
+            "prompt_tokens",
+            "provider_cost",
+            "related_id",
+            "metadata",
+        )
+    )
     base = {"timestamp": NOON, "type": "charge", "user": "alice", "paywall": "pw", "amount": "1"}
     return [
         charge("lower-case t and z", "2026-03-10t12:00:00z"),
@@ -504,20 +552,63 @@ def odd_parquet() -> bytes:
 
 def odd_events() -> list[Any]:
     return [
-        event("flat", "balance.deposit.created", NOON, walletUserId="w", amount=Raw("50.0"), activityId="flat deposit",
-              currency="USD", source="stripe.checkout"),
-        delivered(event("wrapped", "usage.charge.created", NOON, walletUserId="w", cost=Raw("0.018"),
-                        activityId="wrapped charge", model="acme/odd", promptTokens=1200, completionTokens=850)),
-        event("text", "balance.trial.granted", NOON, prefix=False, walletUserId="w", credits="500", activityId="trial"),
-        event("big", "usage.charge.created", NOON, walletUserId="w", activityId="big charge",
-              cost=Raw("123456789012345678.123456789012")),
-    ]  # fmt: skip
+        event(
+            "flat",
+            "balance.deposit.created",
+            NOON,
+            walletUserId="w",
+            amount=Raw("50.0"),
+            activityId="flat deposit",
+            currency="USD",
+            source="stripe.checkout",
+        ),
+        delivered(
+            event(
+                "wrapped",
+                "usage.charge.created",
+                NOON,
+                walletUserId="w",
+                cost=Raw("0.018"),
+                activityId="wrapped charge",
+                model="acme/odd",
+                promptTokens=1200,
+                completionTokens=850,
+            )
+        ),
+        event(
+            "text",
+            "balance.trial.granted",
+            NOON,
+            prefix=False,
+            walletUserId="w",
+            credits="500",
+            activityId="trial",
+        ),
+        event(
+            "big",
+            "usage.charge.created",
+            NOON,
+            walletUserId="w",
+            activityId="big charge",
+            cost=Raw("123456789012345678.123456789012"),
+        ),
+    ]
 
 
 def test_odd_but_good_input_is_taken_with_every_digit(new_home: HomeMaker) -> None:
     home, settings = new_home(), OracleSettings(as_of=datetime(2026, 3, 15, tzinfo=UTC))
-    row = [event(f"{kind} event", "usage.charge.created", NOON, walletUserId="w", cost=Raw("0.5"),
-                 activityId=f"{kind} charge", metadata={"requestId": f"r {kind}"}) for kind in ("csv", "parquet")]  # fmt: skip
+    row = [
+        event(
+            f"{kind} event",
+            "usage.charge.created",
+            NOON,
+            walletUserId="w",
+            cost=Raw("0.5"),
+            activityId=f"{kind} charge",
+            metadata={"requestId": f"r {kind}"},
+        )
+        for kind in ("csv", "parquet")
+    ]
     two = [ledger_file("a.jsonl.gz", [charge(f"gzip member {number}", NOON)]).content for number in range(2)]
     files = [
         landed("ledger", "odd.jsonl", jsonl(odd_records()).rstrip(b"\n")),

@@ -11,15 +11,15 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from exports.checks import told
-from exports.invariants import INVARIANTS
-from exports.publish import Publication, check_and_publish
-from exports.runs import read_runs
-from ingestion.build import prepare_build
-from orchestration.dbt import code_version
 from paywall_warehouse.settings import load_settings
-from tests.builders import adjustment, charge, deposit, jsonl, refund
-from tests.harness import build_unchecked, run_pipeline
+from tests.support.builders import adjustment, charge, deposit, jsonl, refund
+from tests.support.harness import build_unchecked, run_pipeline
+from warehouse.build import prepare_build
+from warehouse.checks.invariant import describe_failure
+from warehouse.checks.invariants import INVARIANTS
+from warehouse.dbt_runner import code_version
+from warehouse.publish import Publication, check_and_publish
+from warehouse.runs import read_runs
 
 AS_OF = "2026-10-05T12:00:00Z"
 READER = """
@@ -28,7 +28,8 @@ file, stop = sys.argv[1], sys.argv[2]
 from pathlib import Path
 while not Path(stop).exists():
     with duckdb.connect(file, read_only=True) as connection:
-        print(connection.execute("select sum(revenue) from marts.fct_daily_revenue").fetchone()[0], flush=True)
+        print(connection.execute("select sum(revenue) from marts.fct_daily_revenue").fetchone()[0],
+            flush=True)
     time.sleep(0.01)
 """
 
@@ -45,7 +46,15 @@ def published_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = [
         deposit("d1", "2026-10-01T08:00:00Z", "20"),
         charge("c1", "2026-10-01T09:00:00Z", "1.5", model="m", provider_cost="1.1", prompt_tokens=10),
-        charge("c1", "2026-10-01T09:00:00Z", "1.25", updated_at="2026-10-01T09:01:00Z", model="m", provider_cost="1.1", prompt_tokens=10),
+        charge(
+            "c1",
+            "2026-10-01T09:00:00Z",
+            "1.25",
+            updated_at="2026-10-01T09:01:00Z",
+            model="m",
+            provider_cost="1.1",
+            prompt_tokens=10,
+        ),
         charge("c2", "2026-10-03T09:00:00Z", "0.000000000001", user="bob"),
         refund("r1", "2026-10-04T09:00:00Z", "0.25", of="c1"),
         adjustment("a1", "2026-10-04T10:00:00Z", "-1"),
@@ -77,14 +86,35 @@ def spoil(home: Path, statement: str) -> None:
     ("statement", "name"),
     [
         ("delete from marts.fct_ledger_entries where entry_id = 'c1'", "records_are_accounted_for"),
-        ("insert into marts.fct_ledger_entries from marts.fct_ledger_entries where entry_id = 'c2'", "entry_ids_are_unique"),
-        ("update marts.fct_daily_revenue set revenue = revenue + 0.000000000001 where model_id = 'm'", "daily_revenue_equals_entries"),
-        ("update marts.fct_user_days set provider_cost = provider_cost + 1 where provider_cost > 0", "user_days_equal_entries"),
-        ("update marts.fct_wallet_days set closing_balance = closing_balance + 1 where valid_to is null", "wallets_equal_entries"),
+        (
+            "insert into marts.fct_ledger_entries from marts.fct_ledger_entries where entry_id = 'c2'",
+            "entry_ids_are_unique",
+        ),
+        (
+            "update marts.fct_daily_revenue set revenue = revenue + 0.000000000001 where model_id = 'm'",
+            "daily_revenue_equals_entries",
+        ),
+        (
+            "update marts.fct_user_days set provider_cost = provider_cost + 1 where provider_cost > 0",
+            "user_days_equal_entries",
+        ),
+        (
+            "update marts.fct_wallet_days set closing_balance = closing_balance + 1 where valid_to is null",
+            "wallets_equal_entries",
+        ),
         ("update marts.fct_wallet_days set opening_balance = opening_balance + 1", "wallet_days_balance"),
-        ("update marts.fct_balance_rollforward set refunds = refunds + 1 where refunds > 0", "rollforward_equals_wallets"),
-        ("delete from marts.fct_balance_rollforward where date_day = '2026-10-02'", "rollforward_has_no_gaps"),
-        ("update marts.fct_period_kpis set revenue = revenue + 1 where period = 'all_time'", "all_time_kpis_equal_entries"),
+        (
+            "update marts.fct_balance_rollforward set refunds = refunds + 1 where refunds > 0",
+            "rollforward_equals_wallets",
+        ),
+        (
+            "delete from marts.fct_balance_rollforward where date_day = '2026-10-02'",
+            "rollforward_has_no_gaps",
+        ),
+        (
+            "update marts.fct_period_kpis set revenue = revenue + 1 where period = 'all_time'",
+            "all_time_kpis_equal_entries",
+        ),
     ],
 )
 def test_books_that_disagree_are_not_published(home: Path, statement: str, name: str) -> None:
@@ -103,8 +133,10 @@ def test_a_failure_names_check_expected_actual_and_query(home: Path) -> None:
     (failure,) = publish(home).failures
     # 1.25 of c1 and 0.000000000001 of c2 were charged.
     assert (failure.expected, failure.actual) == (Decimal("1.250000000001"), Decimal("1.250000000002"))
-    words = told(failure, INVARIANTS)
-    assert words.startswith("daily_revenue_equals_entries (usd revenue): expected 1.250000000001, actual 1.250000000002.")
+    words = describe_failure(failure, INVARIANTS)
+    assert words.startswith(
+        "daily_revenue_equals_entries (usd revenue): expected 1.250000000001, actual 1.250000000002."
+    )
     assert "select * from marts.fct_daily_revenue where currency = 'usd'" in words
 
 
@@ -112,9 +144,15 @@ def test_a_failure_names_check_expected_actual_and_query(home: Path) -> None:
 def test_too_many_rejects_are_not_published_until_the_ratio_is_raised(home: Path) -> None:
     file = home / "published" / "warehouse.duckdb"
     before = file.read_bytes()
-    land(home, "b.jsonl", [charge(f"new{number}", "2026-10-05T09:00:00Z") for number in range(9)] + [{"id": "bad"}])
+    land(
+        home,
+        "b.jsonl",
+        [charge(f"new{number}", "2026-10-05T09:00:00Z") for number in range(9)] + [{"id": "bad"}],
+    )
     assert run_pipeline(home, as_of=AS_OF).exit_code == 1
-    assert run_pipeline(home, as_of=AS_OF).exit_code == 1, "a refused batch does not slip in with the next run"
+    assert run_pipeline(home, as_of=AS_OF).exit_code == 1, (
+        "a refused batch does not slip in with the next run"
+    )
     assert file.read_bytes() == before
     assert run_pipeline(home, as_of=AS_OF, max_reject_ratio="0.1").exit_code == 0
     with duckdb.connect(str(file), read_only=True) as connection:
@@ -123,10 +161,14 @@ def test_too_many_rejects_are_not_published_until_the_ratio_is_raised(home: Path
 
 def test_the_published_file_holds_marts_and_ops_only(home: Path) -> None:
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
-        schemas = connection.execute("select distinct table_schema from information_schema.tables order by 1").fetchall()
+        schemas = connection.execute(
+            "select distinct table_schema from information_schema.tables order by 1"
+        ).fetchall()
         runs = connection.execute("select status, new_records, rejected_records from ops.runs").fetchall()
         # The deposit names no payment, and none was landed: an open break, which warns.
-        checks = connection.execute("select count(*), bool_and(passed = (name <> 'priority_1_breaks')) from ops.invariants").fetchall()
+        checks = connection.execute(
+            "select count(*), bool_and(passed = (name <> 'priority_1_breaks')) from ops.invariants"
+        ).fetchall()
     assert schemas == [("marts",), ("ops",)]
     assert runs == [("published", 6, 0)]
     assert checks[0][0] > 20
@@ -139,7 +181,9 @@ def test_duckdb_1_5_can_open_the_published_file(home: Path, tmp_path: Path) -> N
     with duckdb.connect() as connection:
         connection.execute(f"attach '{tmp_path / 'v1.5.duckdb'}' as old (storage_version 'v1.5.0')")
         connection.execute("create table old.t as select 1")
-    assert storage_version(home / "published" / "warehouse.duckdb") == storage_version(tmp_path / "v1.5.duckdb")
+    assert storage_version(home / "published" / "warehouse.duckdb") == storage_version(
+        tmp_path / "v1.5.duckdb"
+    )
 
 
 def storage_version(file: Path) -> int:
@@ -152,7 +196,9 @@ def storage_version(file: Path) -> int:
 
 def test_readers_see_old_numbers_until_new_ones_are_checked(home: Path, tmp_path: Path) -> None:
     file, stop = home / "published" / "warehouse.duckdb", tmp_path / "stop"
-    reader = subprocess.Popen([sys.executable, "-c", READER, str(file), str(stop)], stdout=subprocess.PIPE, text=True)
+    reader = subprocess.Popen(
+        [sys.executable, "-c", READER, str(file), str(stop)], stdout=subprocess.PIPE, text=True
+    )
     try:
         land(home, "b.jsonl", [charge("c3", "2026-10-05T09:00:00Z", "2")])
         assert run_pipeline(home, as_of=AS_OF).exit_code == 0
@@ -167,7 +213,9 @@ def test_readers_see_old_numbers_until_new_ones_are_checked(home: Path, tmp_path
 
 
 def test_a_build_that_was_not_published_is_done_again(home: Path) -> None:
-    """Of the same batches and day, so that nothing but the file tells: a check may have failed after rates had changed."""
+    """Of the same batches and day, so that nothing but the file tells: a check may have failed after rates
+    had changed.
+    """
     settings = load_settings(warehouse_home=home, as_of=AS_OF)
     assert prepare_build(settings, code_version()).needed
     settings.home.build_file.unlink()

@@ -1,4 +1,6 @@
-"""A source that is endless, slow, or larger than it says is left at its bounds, and the mirror stays whole."""
+"""A source that is endless, slow, or larger than it says is left at its bounds, and the mirror stays
+whole.
+"""
 
 import http.server
 import os
@@ -13,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from exports import client, transfer
-from exports.client import PullError, pull
-from tests.export_homes import contents, first_publication, manifest_of
+from exports.client import mirror as client
+from exports.client import transfer
+from exports.client.mirror import PullError, pull
+from tests.support.export_homes import contents, first_publication, manifest_of
 
 LEDGER = "ledger/parquet/date=2026-10-03/part-00000.parquet"
 Answer = Callable[["Server"], None]
@@ -66,7 +69,9 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def served(folder: Path, answers: dict[str, Answer]) -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, directory=str(folder), answers=answers)) as server:
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(Server, directory=str(folder), answers=answers)
+    ) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -128,7 +133,12 @@ def test_a_file_of_a_hostile_server_is_left_at_its_bounds_and_the_mirror_stays(
         pull(uri, mirror, datasets=["ledger"])
     before = mirrored(mirror)
     (mirror / "v1" / LEDGER).unlink()
-    [file] = [one for day in manifest_of(source, "ledger")["partitions"] for one in day["files"] if LEDGER.endswith(f"/{one['path']}")]
+    [file] = [
+        one
+        for day in manifest_of(source, "ledger")["partitions"]
+        for one in day["files"]
+        if LEDGER.endswith(f"/{one['path']}")
+    ]
     begin = time.monotonic()
     with served(source, {LEDGER: answer}) as uri, pytest.raises(PullError) as error:
         pull(uri, mirror, datasets=["ledger"])
@@ -166,7 +176,9 @@ def test_a_stall_that_passes_is_waited_out_and_what_had_come_is_kept(source: Pat
     assert (tmp_path / "mirror/v1" / LEDGER).read_bytes() == (source / "v1" / LEDGER).read_bytes()
 
 
-@pytest.mark.parametrize(("path", "limit"), [("catalog.json", "CATALOG_BYTES"), ("ledger/manifest.json", "MANIFEST_BYTES")])
+@pytest.mark.parametrize(
+    ("path", "limit"), [("catalog.json", "CATALOG_BYTES"), ("ledger/manifest.json", "MANIFEST_BYTES")]
+)
 @pytest.mark.parametrize("answer", [endless, stalling])
 def test_a_catalog_or_manifest_without_end_is_refused(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, limit: str, answer: Answer
@@ -176,7 +188,11 @@ def test_a_catalog_or_manifest_without_end_is_refused(
     before = mirrored(mirror)
     monkeypatch.setattr(client, limit, 200_000)
     what = path.rpartition("/")[2].removesuffix(".json")
-    words = f"has more than 200,000 bytes, which no {what} has" if answer is endless else "cannot be read: nothing has come for "
+    words = (
+        f"has more than 200,000 bytes, which no {what} has"
+        if answer is endless
+        else "cannot be read: nothing has come for "
+    )
     with served(source, {path: answer}) as uri, pytest.raises(PullError) as error:
         pull(uri, mirror)
     assert str(error.value).startswith(f"{uri}/v1/{path} {words}")

@@ -1,4 +1,6 @@
-"""The webhook receiver: what is acknowledged is on the disk and reaches the marts, and nobody else gets in."""
+"""The webhook receiver: what is acknowledged is on the disk and reaches the marts, and nobody else gets
+in.
+"""
 
 import errno
 import fcntl
@@ -32,9 +34,9 @@ from ingestion.receiver.segments import seal_open_segments
 from ingestion.receiver.server import server_of
 from paywall_warehouse.settings import load_settings
 from paywall_warehouse.web.server import listen
-from tests.builders import delivered, event
-from tests.command import COMMAND, environment
-from tests.harness import run_pipeline
+from tests.support.builders import delivered, event
+from tests.support.command import COMMAND, environment
+from tests.support.harness import run_pipeline
 
 SECRET = "whsec_0123456789abcdef"
 NOON = "2026-10-01T12:00:00Z"
@@ -57,7 +59,9 @@ def post(port: int, body: bytes, *, path: str = "/", signed: str | None = None, 
     sent = {"X-Paywalls-Signature": signed} if signed else {}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
-        connection.request("POST", path, body, sent | {name.replace("_", "-"): value for name, value in headers.items()})
+        connection.request(
+            "POST", path, body, sent | {name.replace("_", "-"): value for name, value in headers.items()}
+        )
         answer = connection.getresponse()
         return Answer(answer.status, json.loads(answer.read()), dict(answer.getheaders()))
     finally:
@@ -67,7 +71,15 @@ def post(port: int, body: bytes, *, path: str = "/", signed: str | None = None, 
 def usage(number: int, **more: Any) -> bytes:
     """A usage charge of 0.25 with an event and an activity of its own."""
     return json.dumps(
-        event(f"evt_{number}", "usage.charge.created", NOON, walletUserId="w1", activityId=f"act_{number}", cost="0.25", **more)
+        event(
+            f"evt_{number}",
+            "usage.charge.created",
+            NOON,
+            walletUserId="w1",
+            activityId=f"act_{number}",
+            cost="0.25",
+            **more,
+        )
     ).encode()
 
 
@@ -92,7 +104,9 @@ def sealed(landing: Path) -> list[Path]:
 
 
 @contextmanager
-def receiving(landing: Path, *, secret: str = SECRET, max_age: float = 86_400, **limits: Any) -> Iterator[int]:
+def receiving(
+    landing: Path, *, secret: str = SECRET, max_age: float = 86_400, **limits: Any
+) -> Iterator[int]:
     """A receiver in this process; gives its port."""
     bounds = Limits(**({"segment_seconds": 3600, "stop_seconds": 5} | limits))
     server = server_of(Receiver(landing, secret, max_age, bounds), bounds)
@@ -121,13 +135,15 @@ def port(landing: Path) -> Iterator[int]:
         yield number
 
 
-# ------------------------------------------------------------------------------------------------- what is taken
+# ---- what is taken
 
 
 def test_both_shapes_are_stored_as_they_came_before_they_are_acknowledged(landing: Path, port: int) -> None:
     flat = usage(1)
     # Written for people, with digits that no float holds.
-    pretty = json.dumps(delivered(json.loads(usage(2))), indent=2).replace('"0.25"', "0.100000000001").encode()
+    pretty = (
+        json.dumps(delivered(json.loads(usage(2))), indent=2).replace('"0.25"', "0.100000000001").encode()
+    )
     assert b"\n" in pretty
     for body in (flat, pretty):
         answer = post(port, body)
@@ -136,7 +152,9 @@ def test_both_shapes_are_stored_as_they_came_before_they_are_acknowledged(landin
     assert json.loads(stored(landing)[1])["event"]["id"] == "evt_2"
 
 
-def test_a_delivery_is_on_the_disk_when_it_is_acknowledged(landing: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_delivery_is_on_the_disk_when_it_is_acknowledged(
+    landing: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done: list[str] = []
     fsync = os.fsync
 
@@ -152,7 +170,9 @@ def test_a_delivery_is_on_the_disk_when_it_is_acknowledged(landing: Path, port: 
 
 
 def test_any_path_is_taken_because_a_proxy_may_leave_any(port: int) -> None:
-    for number, path in enumerate(("/hooks/paywalls?x=1", "http://h/hook", "*", "/a%0Ab", "//", "/health/", "/health")):
+    for number, path in enumerate(
+        ("/hooks/paywalls?x=1", "http://h/hook", "*", "/a%0Ab", "//", "/health/", "/health")
+    ):
         assert post(port, usage(number), path=path).status == 200
     assert post(port, usage(9), Content_Encoding="Identity").status == 200
 
@@ -162,8 +182,17 @@ def test_headers_are_bounded_also_where_they_arrive_in_one_piece(port: int) -> N
     assert post(port, usage(2), X_More="a" * 33_000).status == 400
 
 
-def test_what_is_signed_and_no_event_is_kept_and_rejected_by_the_load_with_its_text(landing: Path, port: int) -> None:
-    bodies = [b"not json", b'{"id": \x00}', b"\xff\xfe", b'[{"id": "evt_1"}]', b'{"deep": ' + b"[" * 100_000, b'{"id": "evt_9", "new": 1}']
+def test_what_is_signed_and_no_event_is_kept_and_rejected_by_the_load_with_its_text(
+    landing: Path, port: int
+) -> None:
+    bodies = [
+        b"not json",
+        b'{"id": \x00}',
+        b"\xff\xfe",
+        b'[{"id": "evt_1"}]',
+        b'{"deep": ' + b"[" * 100_000,
+        b'{"id": "evt_9", "new": 1}',
+    ]
     for body in bodies:
         assert post(port, body).status == 200
     assert stored(landing) == bodies
@@ -171,7 +200,7 @@ def test_what_is_signed_and_no_event_is_kept_and_rejected_by_the_load_with_its_t
     assert (loaded.records, loaded.rejected) == (6, 6)
 
 
-# ---------------------------------------------------------------------------------------------- who is let in
+# ---- who is let in
 
 
 @pytest.mark.parametrize(
@@ -186,57 +215,91 @@ def test_what_is_signed_and_no_event_is_kept_and_rejected_by_the_load_with_its_t
         hmac.new(b"", usage(1), hashlib.sha256).hexdigest(),
     ],
 )
-def test_a_signature_that_is_not_of_this_body_and_secret_is_refused(landing: Path, port: int, signed: str) -> None:
+def test_a_signature_that_is_not_of_this_body_and_secret_is_refused(
+    landing: Path, port: int, signed: str
+) -> None:
     answer = post(port, usage(1), signed=signed)
     assert answer.status == 401
     assert SECRET not in json.dumps(answer.body)
     assert stored(landing) == []
 
 
-@pytest.mark.parametrize("secret", [SECRET, f"whsec_of_another_paywall,{SECRET}", f" {SECRET} , other", "one, with a comma"])
+@pytest.mark.parametrize(
+    "secret", [SECRET, f"whsec_of_another_paywall,{SECRET}", f" {SECRET} , other", "one, with a comma"]
+)
 def test_each_secret_signs(landing: Path, secret: str) -> None:
     with receiving(landing, secret=secret) as port:
         signed = signature(usage(1), SECRET if SECRET in secret else secret)
         assert post(port, usage(1), signed=signed).status == 200
-        assert post(port, usage(2), signed=f"sha256={signature(usage(2), SECRET if SECRET in secret else secret)}".upper()).status == 200
+        assert (
+            post(
+                port,
+                usage(2),
+                signed=f"sha256={signature(usage(2), SECRET if SECRET in secret else secret)}".upper(),
+            ).status
+            == 200
+        )
         assert post(port, usage(3), signed=signature(usage(3), "whsec_nobody")).status == 401
 
 
 @pytest.mark.parametrize(
     ("max_age", "age", "status"),
     [
-        (300, 299, 200), (300, 310, 401), (300, -310, 401), (0, 10**8, 200), (86_400, 8_000, 200), (86_400, 90_000, 401),
+        (300, 299, 200),
+        (300, 310, 401),
+        (300, -310, 401),
+        (0, 10**8, 200),
+        (86_400, 8_000, 200),
+        (86_400, 90_000, 401),
     ],
-)  # fmt: skip
-def test_the_age_that_a_delivery_states_is_bounded_as_set(landing: Path, max_age: float, age: float, status: int) -> None:
+)
+def test_the_age_that_a_delivery_states_is_bounded_as_set(
+    landing: Path, max_age: float, age: float, status: int
+) -> None:
     made_at = datetime.now(UTC) - timedelta(seconds=age)
     with receiving(landing, max_age=max_age) as port:
         stamps = (made_at.isoformat(), made_at.strftime("%Y-%m-%dT%H:%M:%S.123Z"))
-        assert [post(port, usage(1), X_Paywalls_Timestamp=stamp).status for stamp in stamps] == [status, status]
+        assert [post(port, usage(1), X_Paywalls_Timestamp=stamp).status for stamp in stamps] == [
+            status,
+            status,
+        ]
 
 
 def test_a_time_that_is_missing_or_unreadable_refuses_nothing_because_nobody_has_signed_it(port: int) -> None:
-    assert [post(port, usage(n), X_Paywalls_Timestamp=stamp).status for n, stamp in enumerate(("", "yesterday", "1e99"))] == [200] * 3
+    assert [
+        post(port, usage(n), X_Paywalls_Timestamp=stamp).status
+        for n, stamp in enumerate(("", "yesterday", "1e99"))
+    ] == [200] * 3
     assert post(port, usage(3)).status == 200
 
 
-# ------------------------------------------------------------------------------------------------- repetitions
+# ---- repetitions
 
 
 def test_a_repeated_event_is_acknowledged_and_stored_once(landing: Path, port: int) -> None:
     first = event("evt_1", "usage.charge.created", NOON, walletUserId="w1", activityId="act_1", cost="1")
     bodies = [first, first | {"attempts": 2}, first | {"attempts": 3, "status": "error"}]
     answers = [post(port, json.dumps(body).encode()) for body in bodies]
-    assert [(answer.status, answer.body["repeated"]) for answer in answers] == [(200, False), (200, True), (200, True)]
+    assert [(answer.status, answer.body["repeated"]) for answer in answers] == [
+        (200, False),
+        (200, True),
+        (200, True),
+    ]
     assert len(stored(landing)) == 1
 
 
-def test_an_event_that_says_something_else_under_a_known_id_is_kept_in_another_segment(landing: Path, port: int) -> None:
+def test_an_event_that_says_something_else_under_a_known_id_is_kept_in_another_segment(
+    landing: Path, port: int
+) -> None:
     posted = [usage(1), usage(1, model="gpt-4.1"), usage(1), usage(2)]
     assert [post(port, body).body["repeated"] for body in posted] == [False, False, False, False]
     seal_open_segments(landing)
     contents = [[json.loads(line) for line in file.read_bytes().splitlines()] for file in sealed(landing)]
-    assert [[body["id"] for body in content] for content in contents] == [["evt_1"], ["evt_1"], ["evt_1", "evt_2"]]
+    assert [[body["id"] for body in content] for content in contents] == [
+        ["evt_1"],
+        ["evt_1"],
+        ["evt_1", "evt_2"],
+    ]
 
 
 def test_bodies_without_an_id_are_stored_each_time(landing: Path, port: int) -> None:
@@ -254,12 +317,16 @@ def test_bodies_without_an_id_are_stored_each_time(landing: Path, port: int) -> 
     ],
 )
 def test_a_copy_that_a_load_refuses_hides_no_good_one(landing: Path, port: int, refused: bytes) -> None:
-    assert [post(port, body).body["repeated"] for body in (usage(0), refused, usage(1))] == [False, False, False]
+    assert [post(port, body).body["repeated"] for body in (usage(0), refused, usage(1))] == [
+        False,
+        False,
+        False,
+    ]
     loaded = load(load_settings(_env_file=None, warehouse_home=landing.parent), "events")
     assert (loaded.accepted, loaded.rejected) == (2, 1)
 
 
-# ------------------------------------------------------------------------------------------------------ limits
+# ---- limits
 
 
 def test_what_is_too_large_compressed_or_empty_is_refused_in_words(landing: Path, port: int) -> None:
@@ -285,7 +352,10 @@ def test_bodies_that_do_not_fit_together_are_told_to_come_again(landing: Path) -
 
 def test_a_client_that_is_too_slow_is_cut_off_and_holds_nobody_up(landing: Path) -> None:
     with receiving(landing, request_seconds=0.3) as port:
-        with socket.create_connection(("127.0.0.1", port)) as headers, socket.create_connection(("127.0.0.1", port)) as body:
+        with (
+            socket.create_connection(("127.0.0.1", port)) as headers,
+            socket.create_connection(("127.0.0.1", port)) as body,
+        ):
             headers.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
             body.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n1")
             assert post(port, usage(1)).status == 200
@@ -358,10 +428,12 @@ def until(holds: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.01)
 
 
-# ------------------------------------------------------------------------------------------------------ faults
+# ---- faults
 
 
-def test_what_cannot_be_written_is_not_acknowledged_and_comes_again(landing: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_written_is_not_acknowledged_and_comes_again(
+    landing: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert post(port, usage(1)).status == 200
     with monkeypatch.context() as broken:
         broken.setattr(segments.os, "fsync", _disk_is_full)
@@ -371,7 +443,10 @@ def test_what_cannot_be_written_is_not_acknowledged_and_comes_again(landing: Pat
     # By itself: a proxy that heeds it sends nothing meanwhile.
     until(lambda: health(port)[0] == 200)
     assert post(port, usage(2)).body == {"stored": True, "repeated": False}
-    assert health(port) == (200, {"status": "ok", "held_bytes": 0, "stored": 2, "repeated": 0, "refused": 0, "failed": 1})
+    assert health(port) == (
+        200,
+        {"status": "ok", "held_bytes": 0, "stored": 2, "repeated": 0, "refused": 0, "failed": 1},
+    )
     seal_open_segments(landing)
     lines = [line for file in sealed(landing) for line in file.read_bytes().splitlines()]
     assert set(lines) == {usage(1), usage(2)}
@@ -413,9 +488,13 @@ def test_what_only_looks_like_a_segment_ends_no_run_and_no_receiver(landing: Pat
         *(f"{name}.jsonl.part" for name in ("folder", "link", "nowhere", "pipe", "twice")),
         "theirs.jsonl.part",
     ]
-    assert (folder / "twice.jsonl").read_bytes() == usage(1) + b"\n", "acknowledged deliveries are never written over"
+    assert (folder / "twice.jsonl").read_bytes() == usage(1) + b"\n", (
+        "acknowledged deliveries are never written over"
+    )
     assert (elsewhere / "theirs.jsonl.part").exists()
-    result = load(load_settings(_env_file=None, warehouse_home=tmp_path / "home", landing_uri=str(landing)), "events")
+    result = load(
+        load_settings(_env_file=None, warehouse_home=tmp_path / "home", landing_uri=str(landing)), "events"
+    )
     assert len([warning for warning in result.warnings if "cannot be sealed" in warning]) == 6
 
 
@@ -436,7 +515,7 @@ def test_a_segment_is_not_sealed_while_it_is_written(landing: Path) -> None:
     assert file.read_bytes() == usage(1) + b"\n"
 
 
-# ----------------------------------------------------------------------------------------------------- sealing
+# ---- sealing
 
 
 def test_segments_are_sealed_by_size_by_age_and_when_the_receiver_stops(landing: Path) -> None:
@@ -472,7 +551,9 @@ def _deliver_for(port: int, seconds: float, start: int) -> None:
         number += 4
 
 
-def test_a_load_takes_what_is_acknowledged_until_then_and_the_receiver_goes_on(landing: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_load_takes_what_is_acknowledged_until_then_and_the_receiver_goes_on(
+    landing: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with receiving(landing, segment_seconds=1) as port:
         _load_between_deliveries(landing, port)
         time.sleep(2.2)
@@ -495,7 +576,7 @@ def test_segments_are_private(landing: Path, port: int) -> None:
     assert part.stat().st_mode & 0o077 == 0
 
 
-# -------------------------------------------------------------------------------------------------- the command
+# ---- the command
 
 
 @contextmanager
@@ -524,7 +605,9 @@ class Senders:
     def __init__(self, port: int, threads: int = 8, first: int = 0) -> None:
         self._port = port
         self.acknowledged: set[int] = set()
-        self._threads = [threading.Thread(target=self._send, args=(first + start, threads)) for start in range(threads)]
+        self._threads = [
+            threading.Thread(target=self._send, args=(first + start, threads)) for start in range(threads)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -563,7 +646,12 @@ def test_every_acknowledged_event_is_in_the_marts_after_the_receiver_was_killed(
     result = run_pipeline(home, as_of="2026-10-02")
     assert result.exit_code == 0, result
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as db:
-        found = {number for (number,) in db.execute("select split_part(entry_id, '_', 2)::int from marts.fct_ledger_entries").fetchall()}
+        found = {
+            number
+            for (number,) in db.execute(
+                "select split_part(entry_id, '_', 2)::int from marts.fct_ledger_entries"
+            ).fetchall()
+        }
         rejected = db.execute("select count(*) from ops.rejected_records").fetchone()
     assert acknowledged <= found
     assert rejected == (0,)
@@ -572,7 +660,9 @@ def test_every_acknowledged_event_is_in_the_marts_after_the_receiver_was_killed(
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_no_kill_at_any_moment_loses_an_acknowledged_event(tmp_path: Path) -> None:
-    """`RECEIVER_KILLS` of them, each at a random moment of a burst, with loads in between that seal what is being written."""
+    """`RECEIVER_KILLS` of them, each at a random moment of a burst, with loads in between that seal what is
+    being written.
+    """
     home, kills, chance = tmp_path / "home", int(os.environ.get("RECEIVER_KILLS", "100")), random.Random(6)
     settings = load_settings(_env_file=None, warehouse_home=home)
     acknowledged: set[int] = set()
@@ -590,8 +680,14 @@ def test_no_kill_at_any_moment_loses_an_acknowledged_event(tmp_path: Path) -> No
     load(settings, "events")
     with duckdb.connect() as db:
         files = f"{home}/lake/webhook_events/*/*.parquet"
-        found = [number for (number,) in db.execute(f"select split_part(event_id, '_', 2)::int from '{files}'").fetchall()]
-    print(f"{kills} kills, {len(acknowledged):,} events acknowledged, {len(acknowledged - set(found))} lost, {len(found):,} stored")
+        found = [
+            number
+            for (number,) in db.execute(f"select split_part(event_id, '_', 2)::int from '{files}'").fetchall()
+        ]
+    print(
+        f"{kills} kills, {len(acknowledged):,} events acknowledged, {len(acknowledged - set(found))} lost,"
+        f" {len(found):,} stored"
+    )
     assert acknowledged <= set(found)
     assert not list((home / "lake" / "rejects").glob("*/*"))
 
@@ -624,7 +720,9 @@ def test_a_receiver_that_is_stopped_answers_what_is_under_way_and_seals(tmp_path
 )
 def test_a_receiver_that_cannot_work_says_why(tmp_path: Path, variables: dict[str, str], words: str) -> None:
     settings = environment(tmp_path / "home", **({"PAYWALLS_WEBHOOK_SECRET": SECRET} | variables))
-    done = subprocess.run([COMMAND, "receive"], cwd=tmp_path, env=settings, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [COMMAND, "receive"], cwd=tmp_path, env=settings, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert words in done.stderr
     assert SECRET not in done.stderr + done.stdout
@@ -633,6 +731,14 @@ def test_a_receiver_that_cannot_work_says_why(tmp_path: Path, variables: dict[st
 def test_a_port_that_is_taken_is_named(tmp_path: Path, port: int) -> None:
     settings = environment(tmp_path / "home", PAYWALLS_WEBHOOK_SECRET=SECRET)
     done = subprocess.run(
-        [COMMAND, "receive", "--port", str(port)], cwd=tmp_path, env=settings, capture_output=True, text=True, check=False
+        [COMMAND, "receive", "--port", str(port)],
+        cwd=tmp_path,
+        env=settings,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert (done.returncode, f"http://127.0.0.1:{port} cannot be listened on: Address already in use" in done.stderr) == (2, True)
+    assert (
+        done.returncode,
+        f"http://127.0.0.1:{port} cannot be listened on: Address already in use" in done.stderr,
+    ) == (2, True)

@@ -19,10 +19,10 @@ import pytest
 import zstandard
 from genai_prices import Usage, calc_price
 
-from ingestion.sample import SampleSummary, describe, land_sample
-from ingestion.sample.land import BAD_RECORDS
-from ingestion.sample.pricing import OWN_RATES
-from ingestion.sample.requests import REQUESTS_FILE
+from sample_data import SampleSummary, describe, land_sample
+from sample_data.land import BAD_RECORDS
+from sample_data.pricing import OWN_RATES
+from sample_data.requests import REQUESTS_FILE
 
 AS_OF = date(2026, 10, 1)
 MARKUP = {"pw_assistant": Decimal("1.2"), "pw_codepilot": Decimal("1.25"), "pw_assistant_eu": Decimal("1.2")}
@@ -70,7 +70,9 @@ class Sample:
         self.events = {body.get("event", body)["id"]: body.get("event", body) for body in self.bodies}
         self.entries = {version["id"]: version for version in sorted(self.versions, key=updated_at)}
         self.downloads = self.table("stripe/balance_change_from_activity.itemized.7")
-        self.activity = {row["balance_transaction_id"]: row for rows in self.downloads.values() for row in rows}
+        self.activity = {
+            row["balance_transaction_id"]: row for rows in self.downloads.values() for row in rows
+        }
         self.summaries = self.table("stripe/balance.summary.1")
         (self.payouts,) = self.table("stripe/payouts.itemized.5").values()
         (self.items,) = self.table("stripe/payout_reconciliation.itemized.7").values()
@@ -80,7 +82,10 @@ class Sample:
 
     def table(self, folder: str) -> dict[str, list[dict[str, str]]]:
         """The rows of every CSV file in a folder, by its name."""
-        tables = {name: [*csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))] for name, text in self.texts(folder)}
+        tables = {
+            name: [*csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))]
+            for name, text in self.texts(folder)
+        }
         self.records += sum(map(len, tables.values()))
         return tables
 
@@ -125,7 +130,13 @@ class Sample:
             self.records += 1
             cells = {name: value for name, value in row.items() if value}
             cells["metadata"] = json.loads(cells.get("metadata", "{}"))
-            for tokens in ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens"):
+            for tokens in (
+                "prompt_tokens",
+                "completion_tokens",
+                "total_tokens",
+                "cached_tokens",
+                "reasoning_tokens",
+            ):
                 if tokens in cells:
                     cells[tokens] = int(cells[tokens])
             yield cells
@@ -204,7 +215,9 @@ class Credited:
 
 
 def payments(sample: Sample) -> dict[str, Paid]:
-    """Every payment by its case: charges, with what went back of them tied by their charge; and bank transfers."""
+    """Every payment by its case: charges, with what went back of them tied by their charge; and bank
+    transfers.
+    """
     paid: dict[str, Paid] = {}
     rows = sorted(sample.activity.values(), key=lambda row: row["reporting_category"] != "charge")
     intents = {row["charge_id"]: row["payment_intent_id"] for row in rows if row["payment_intent_id"]}
@@ -220,40 +233,64 @@ def payments(sample: Sample) -> dict[str, Paid]:
             payment.disputed |= row["reporting_category"] == "dispute"
     for row in sample.transfers:
         if row["status"] != "failed":
-            paid[f"{row['rail']}:{row['payment_id']}"] = Paid(Decimal(row["amount"]), row["currency"], Decimal(row["refunded_amount"]))
+            paid[f"{row['rail']}:{row['payment_id']}"] = Paid(
+                Decimal(row["amount"]), row["currency"], Decimal(row["refunded_amount"])
+            )
     return paid
 
 
 def credited_deposits(sample: Sample) -> list[Credited]:
     """Every settled paid deposit with the case that its keys name: from the ledger, else from webhooks."""
-    charges = {row["charge_id"]: row["payment_intent_id"] for row in sample.activity.values() if row["payment_intent_id"]}
+    charges = {
+        row["charge_id"]: row["payment_intent_id"]
+        for row in sample.activity.values()
+        if row["payment_intent_id"]
+    }
     sessions = {session["id"]: session["payment_intent"] for session in sample.sessions.values()}
 
     def case(keys: dict[str, Any]) -> str | None:
         if "payment_id" in keys:
             return f"{keys['rail']}:{keys['payment_id']}"
-        intent = keys.get("payment_intent") or charges.get(keys.get("charge")) or sessions.get(keys.get("checkout_session"))
+        intent = (
+            keys.get("payment_intent")
+            or charges.get(keys.get("charge"))
+            or sessions.get(keys.get("checkout_session"))
+        )
         return f"stripe:{intent}" if intent else None
 
     told = []
     for entry in sample.entries.values():
         metadata = entry.get("metadata", {})
-        if entry["type"] in ("deposit", "topup") and status(entry) == "settled" and metadata.get("reason") != "signup_bonus":
+        if (
+            entry["type"] in ("deposit", "topup")
+            and status(entry) == "settled"
+            and metadata.get("reason") != "signup_bonus"
+        ):
             at = datetime.fromisoformat(entry["timestamp"])
-            told.append(Credited(entry["id"], at, Decimal(entry["amount"]), entry["currency"].lower(), case(metadata)))
+            told.append(
+                Credited(entry["id"], at, Decimal(entry["amount"]), entry["currency"].lower(), case(metadata))
+            )
     for event in sample.of_kind("balance.deposit.created"):
         data = event["data"]
         if data["activityId"] not in sample.entries:
             keys = {"payment_intent": event["metadata"]["paymentIntent"]}
             at = datetime.fromisoformat(event["createdAt"])
-            told.append(Credited(data["activityId"], at, Decimal(data["amount"]), data["currency"].lower(), case(keys)))
+            told.append(
+                Credited(
+                    data["activityId"], at, Decimal(data["amount"]), data["currency"].lower(), case(keys)
+                )
+            )
     return told
 
 
 def clawed_back(sample: Sample, deposits: list[Credited]) -> Decimal:
     """What the ledger took back of these deposits."""
     ids = {deposit.entry_id for deposit in deposits}
-    about = [entry for entry in sample.entries.values() if entry.get("related_id") in ids and status(entry) == "settled"]
+    about = [
+        entry
+        for entry in sample.entries.values()
+        if entry.get("related_id") in ids and status(entry) == "settled"
+    ]
     return sum((abs(Decimal(entry["amount"])) for entry in about), Decimal(0))
 
 
@@ -289,7 +326,11 @@ def breaks(sample: Sample) -> dict[str, set[str]]:
 
 
 def keys_of(sample: Sample, deposit: Credited) -> set[str]:
-    metadata = sample.entries[deposit.entry_id]["metadata"] if deposit.entry_id in sample.entries else {"payment_intent": "told"}
+    metadata = (
+        sample.entries[deposit.entry_id]["metadata"]
+        if deposit.entry_id in sample.entries
+        else {"payment_intent": "told"}
+    )
     return set(metadata) & {"payment_intent", "charge", "checkout_session", "payment_id"}
 
 
@@ -314,10 +355,12 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 
 
 def contents(landing: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(landing)): path.read_bytes() for path in landing.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(landing)): path.read_bytes() for path in landing.rglob("*") if path.is_file()
+    }
 
 
-# ---------------------------------------------------------------------------------------------- the same every time
+# ---- the same every time
 
 
 def test_the_same_day_gives_the_same_bytes(sample: Sample, tmp_path: Path) -> None:
@@ -338,8 +381,10 @@ def test_a_second_sample_of_another_day_is_refused_and_nothing_is_written(sample
     assert contents(sample.landing) == before
 
 
-def test_a_report_of_the_same_name_that_says_something_else_is_refused(sample: Sample, tmp_path: Path) -> None:
-    (name, *_) = [name for name in contents(sample.landing) if "Balance_Summary" in name]
+def test_a_report_of_the_same_name_that_says_something_else_is_refused(
+    sample: Sample, tmp_path: Path
+) -> None:
+    name, *_ = [name for name in contents(sample.landing) if "Balance_Summary" in name]
     (tmp_path / name).parent.mkdir(parents=True)
     (tmp_path / name).write_text("category,currency,net_amount\n")
     with pytest.raises(FileExistsError, match="another sample"):
@@ -360,12 +405,14 @@ def test_any_last_day_will_do(as_of: date, tmp_path: Path) -> None:
     assert breaks(later) == {kind: set(cases) for kind, cases in later.summary.planted.items()}
 
 
-# ------------------------------------------------------------------------------------------------------ what is real
+# ---- what is real
 
 
 def test_every_real_request_is_charged_once_with_its_own_tokens(sample: Sample) -> None:
     table = pq.read_table(REQUESTS_FILE)
-    real = Counter(zip(table["context_tokens"].to_pylist(), table["generated_tokens"].to_pylist(), strict=True))
+    real = Counter(
+        zip(table["context_tokens"].to_pylist(), table["generated_tokens"].to_pylist(), strict=True)
+    )
     assert Counter(sample.charges().values()) == real
 
 
@@ -375,7 +422,10 @@ def test_the_real_requests_are_the_published_ones() -> None:
     sums = {
         source: tuple(
             sum(values)
-            for values in zip(*[(1, r["context_tokens"], r["generated_tokens"]) for r in rows if r["source"] == source], strict=True)
+            for values in zip(
+                *[(1, r["context_tokens"], r["generated_tokens"]) for r in rows if r["source"] == source],
+                strict=True,
+            )
         )
         for source in ("conv", "code")
     }
@@ -387,12 +437,16 @@ def test_what_is_real_and_what_is_made_is_said(sample: Sample) -> None:
     assert "Real: the prompt and completion tokens" in text
     assert "Made: everything else" in text
     attribution = REQUESTS_FILE.with_name("ATTRIBUTION.md").read_text()
-    for words in ("CC-BY 4.0", "Splitwise: Efficient generative LLM inference using phase splitting", "ISCA 2024"):
+    for words in (
+        "CC-BY 4.0",
+        "Splitwise: Efficient generative LLM inference using phase splitting",
+        "ISCA 2024",
+    ):
         assert words in text
         assert words in attribution
 
 
-# --------------------------------------------------------------------------------------------------------- the money
+# ---- the money
 
 
 def test_a_price_is_the_list_price_times_the_markup_to_the_last_digit(sample: Sample) -> None:
@@ -431,11 +485,16 @@ def test_all_money_fits_twelve_decimals(sample: Sample) -> None:
 
 def test_the_business_is_plausible(sample: Sample) -> None:
     """Deposits cover the usage, the margin is what a markup of a fifth leaves."""
-    settled = [e for e in sample.entries.values() if status(e) == "settled" and e["currency"].lower() == "usd"]
+    settled = [
+        e for e in sample.entries.values() if status(e) == "settled" and e["currency"].lower() == "usd"
+    ]
     revenue = sum(Decimal(e["amount"]) for e in settled if e["type"] == "charge")
     deposits = sum(Decimal(e["amount"]) for e in settled if e["type"] in ("deposit", "topup"))
     priced = [e for e in settled if e["type"] == "charge" and "provider_cost" in e]
-    profit = sum(Decimal(e["amount"]) - Decimal(e["provider_cost"]) - Decimal(e.get("platform_fees", 0)) for e in priced)
+    profit = sum(
+        Decimal(e["amount"]) - Decimal(e["provider_cost"]) - Decimal(e.get("platform_fees", 0))
+        for e in priced
+    )
     assert revenue < deposits < 3 * revenue
     assert Decimal("0.14") < profit / sum(Decimal(e["amount"]) for e in priced) < Decimal("0.21")
 
@@ -452,7 +511,7 @@ def test_the_users_come_and_go(sample: Sample) -> None:
     assert first - last
 
 
-# ---------------------------------------------------------------------------------------------- what it must contain
+# ---- what it must contain
 
 
 def test_all_records_are_counted(sample: Sample) -> None:
@@ -485,7 +544,9 @@ def test_every_format_occurs(sample: Sample) -> None:
 
 
 def test_both_body_shapes_occur_with_and_without_the_prefix(sample: Sample) -> None:
-    seen = {("event" in body, body.get("event", body)["type"].startswith("paywall.")) for body in sample.bodies}
+    seen = {
+        ("event" in body, body.get("event", body)["type"].startswith("paywall.")) for body in sample.bodies
+    }
     assert seen == {(True, True), (True, False), (False, True), (False, False)}
 
 
@@ -505,7 +566,9 @@ def test_streamed_charges_settle_under_the_same_id(sample: Sample) -> None:
 
 def test_refunds_are_about_charges_and_about_deposits(sample: Sample) -> None:
     refunds = [entry for entry in sample.entries.values() if entry["type"] == "refund"]
-    about = Counter(sample.entries[refund["related_id"]]["type"].replace("topup", "deposit") for refund in refunds)
+    about = Counter(
+        sample.entries[refund["related_id"]]["type"].replace("topup", "deposit") for refund in refunds
+    )
     assert about["charge"] > 20
     assert about["deposit"] >= 2
 
@@ -541,7 +604,7 @@ def test_wallets_of_the_webhooks_are_named_but_for_three(sample: Sample) -> None
     assert 1 <= len(charged - named) <= 3
 
 
-# ----------------------------------------------------------------------------------------------------------- its days
+# ---- its days
 
 
 def test_it_fills_120_days_and_ends_in_the_morning_of_the_last(sample: Sample) -> None:
@@ -561,7 +624,7 @@ def test_its_days_are_those_of_the_reporting_zone(tmp_path: Path) -> None:
     assert last.astimezone(zone).hour <= 6
 
 
-# ------------------------------------------------------------------------------------------------------- the payments
+# ---- the payments
 
 
 def test_every_break_that_was_planted_is_there_and_no_other(sample: Sample) -> None:
@@ -584,7 +647,11 @@ def test_every_other_deposit_ties_to_one_payment_of_its_amount_and_currency(samp
     paid, checked = payments(sample), []
     for deposit in credited_deposits(sample):
         open_still = deposit.at >= data_end(sample)
-        if {deposit.case_id, f"deposit:{deposit.entry_id}"} & planted or open_still or not keys_of(sample, deposit):
+        if (
+            {deposit.case_id, f"deposit:{deposit.entry_id}"} & planted
+            or open_still
+            or not keys_of(sample, deposit)
+        ):
             continue
         assert deposit.case_id is not None
         payment = paid[deposit.case_id]
@@ -598,8 +665,13 @@ def test_every_other_deposit_ties_to_one_payment_of_its_amount_and_currency(samp
 def test_payments_are_made_shortly_before_their_deposits(sample: Sample) -> None:
     charges = [row for row in sample.activity.values() if row["reporting_category"] == "charge"]
     made = {f"stripe:{row['payment_intent_id']}": utc(row["created_utc"]) for row in charges}
-    made |= {f"{row['rail']}:{row['payment_id']}": datetime.fromisoformat(row["paid_at"]) for row in sample.transfers}
-    waits = [deposit.at - made[deposit.case_id] for deposit in credited_deposits(sample) if deposit.case_id in made]
+    made |= {
+        f"{row['rail']}:{row['payment_id']}": datetime.fromisoformat(row["paid_at"])
+        for row in sample.transfers
+    }
+    waits = [
+        deposit.at - made[deposit.case_id] for deposit in credited_deposits(sample) if deposit.case_id in made
+    ]
     assert timedelta(0) < min(waits)
     assert max(waits) < timedelta(minutes=30)
 
@@ -619,7 +691,9 @@ def test_the_last_mornings_deposits_are_younger_than_the_data(sample: Sample) ->
 
 
 def test_nothing_is_newer_than_the_data(sample: Sample) -> None:
-    made = [row["created_utc"] for row in sample.activity.values()] + [row["effective_at_utc"] for row in sample.payouts]
+    made = [row["created_utc"] for row in sample.activity.values()] + [
+        row["effective_at_utc"] for row in sample.payouts
+    ]
     assert max(made) < f"{AS_OF}"
     assert max(row["paid_at"] for row in sample.transfers) < f"{AS_OF}"
     assert max(session["created"] for session in sample.sessions.values()) < data_end(sample).timestamp()
@@ -628,13 +702,19 @@ def test_nothing_is_newer_than_the_data(sample: Sample) -> None:
 def test_a_payment_without_key_is_told_by_user_amount_and_time_alone(sample: Sample) -> None:
     (lone,) = [deposit for deposit in credited_deposits(sample) if not keys_of(sample, deposit)]
     user = sample.entries[lone.entry_id]["user"]
-    (row,) = [r for r in sample.activity.values() if r["payment_metadata[user]"] == user and Decimal(r["gross"]) == lone.amount]
+    (row,) = [
+        r
+        for r in sample.activity.values()
+        if r["payment_metadata[user]"] == user and Decimal(r["gross"]) == lone.amount
+    ]
     assert lone.at - utc(row["created_utc"]) == timedelta(minutes=4)
     assert f"stripe:{row['payment_intent_id']}" in sample.summary.planted["processor_only"]
 
 
 def test_what_only_looks_like_a_break_is_there_too(sample: Sample) -> None:
-    """A dispute that was won, one that was clawed back, a refund that bounced, a transfer that failed, refunds that both sides know."""
+    """A dispute that was won, one that was clawed back, a refund that bounced, a transfer that failed,
+    refunds that both sides know.
+    """
     categories = Counter(row["reporting_category"] for row in sample.activity.values())
     assert (categories["dispute"], categories["dispute_reversal"], categories["refund_failure"]) == (4, 1, 1)
     assert categories["refund"] >= 8
@@ -649,7 +729,7 @@ def test_refunds_carry_their_charge_alone(sample: Sample) -> None:
     assert all(row["charge_id"] for row in refunds)
 
 
-# --------------------------------------------------------------------------------------------------- Stripe's reports
+# ---- Stripe's reports
 
 
 def test_net_is_gross_less_fee_on_every_row(sample: Sample) -> None:
@@ -678,14 +758,20 @@ def test_the_two_downloads_overlap_and_differ_in_when_one_charge_became_availabl
     assert set(second_rows[0]) - set(first_rows[0]) == {"description", "customer_email"}
     assert [name for name in second_rows[0] if name in first_rows[0]] != list(first_rows[0])
     again = {row["balance_transaction_id"]: row for row in second_rows}
-    repeated = [(row, again[row["balance_transaction_id"]]) for row in first_rows if row["balance_transaction_id"] in again]
+    repeated = [
+        (row, again[row["balance_transaction_id"]])
+        for row in first_rows
+        if row["balance_transaction_id"] in again
+    ]
     assert len(repeated) > 30
     differences = [{name for name in row if row[name] != other[name]} for row, other in repeated]
     assert [names for names in differences if names] == [{"available_on_utc"}]
     for name, rows in sample.downloads.items():
         since, until = days_of(name)
         assert [r["balance_transaction_id"] for r in rows] == [
-            r["balance_transaction_id"] for r in sample.activity.values() if since <= utc(r["created_utc"]) < until
+            r["balance_transaction_id"]
+            for r in sample.activity.values()
+            if since <= utc(r["created_utc"]) < until
         ]
 
 
@@ -705,9 +791,19 @@ def test_summaries_close_chain_and_equal_their_items(sample: Sample) -> None:
         assert since == covered
         assert {"usd", "eur"} == {row["currency"] for row in rows}
         for currency, opening in closing.items():
-            stated = {row["category"]: Decimal(row["net_amount"]) for row in rows if row["currency"] == currency}
-            changed = [r for r in sample.activity.values() if r["currency"] == currency and since <= utc(r["created_utc"]) < until]
-            paid_out = [r for r in sample.payouts if r["currency"] == currency and since <= utc(r["effective_at_utc"]) < until]
+            stated = {
+                row["category"]: Decimal(row["net_amount"]) for row in rows if row["currency"] == currency
+            }
+            changed = [
+                r
+                for r in sample.activity.values()
+                if r["currency"] == currency and since <= utc(r["created_utc"]) < until
+            ]
+            paid_out = [
+                r
+                for r in sample.payouts
+                if r["currency"] == currency and since <= utc(r["effective_at_utc"]) < until
+            ]
             assert stated["starting_balance"] == opening
             assert stated["activity"] == sum(Decimal(row["net"]) for row in changed)
             assert stated["payouts"] == sum(Decimal(row["net"]) for row in paid_out)
@@ -721,7 +817,9 @@ def test_summaries_close_chain_and_equal_their_items(sample: Sample) -> None:
 def test_payouts_equal_their_items(sample: Sample) -> None:
     sums: dict[str, Decimal] = {}
     for item in sample.items:
-        sums[item["automatic_payout_id"]] = sums.get(item["automatic_payout_id"], Decimal(0)) + Decimal(item["net"])
+        sums[item["automatic_payout_id"]] = sums.get(item["automatic_payout_id"], Decimal(0)) + Decimal(
+            item["net"]
+        )
     paid = {row["payout_id"]: row for row in sample.payouts if row["reporting_category"] == "payout"}
     assert {payout: -Decimal(row["net"]) for payout, row in paid.items()} == sums
     assert len({item["balance_transaction_id"] for item in sample.items}) == len(sample.items)
@@ -732,29 +830,48 @@ def test_payouts_equal_their_items(sample: Sample) -> None:
         assert utc(payout["effective_at_utc"]) - utc(item["created_utc"]) >= timedelta(days=2)
         assert item["available_on_utc"] <= payout["effective_at_utc"]
         if item["reporting_category"] != "payout_reversal":
-            assert sample.activity[item["balance_transaction_id"]]["automatic_payout_id"] == item["automatic_payout_id"]
+            assert (
+                sample.activity[item["balance_transaction_id"]]["automatic_payout_id"]
+                == item["automatic_payout_id"]
+            )
 
 
 def test_one_payout_came_back_and_the_next_one_includes_it(sample: Sample) -> None:
     (back,) = [row for row in sample.payouts if row["reporting_category"] == "payout_reversal"]
     (item,) = [item for item in sample.items if item["reporting_category"] == "payout_reversal"]
     assert (item["source_id"], item["net"]) == (back["payout_id"], back["net"])
-    dollars = [row for row in sample.payouts if row["currency"] == "usd" and row["reporting_category"] == "payout"]
+    dollars = [
+        row for row in sample.payouts if row["currency"] == "usd" and row["reporting_category"] == "payout"
+    ]
     places = {row["payout_id"]: place for place, row in enumerate(dollars)}
     assert places[item["automatic_payout_id"]] == places[back["payout_id"]] + 1
-    assert Counter(row["payout_status"] for row in dollars) == {"paid": len(dollars) - 2, "failed": 1, "in_transit": 1}
+    assert Counter(row["payout_status"] for row in dollars) == {
+        "paid": len(dollars) - 2,
+        "failed": 1,
+        "in_transit": 1,
+    }
     assert dollars[-1]["payout_status"] == "in_transit"
 
 
 def test_payments_in_one_currency_settle_in_another(sample: Sample) -> None:
     settled = Counter(
-        (r["customer_facing_currency"], r["currency"]) for r in sample.activity.values() if r["reporting_category"] == "charge"
+        (r["customer_facing_currency"], r["currency"])
+        for r in sample.activity.values()
+        if r["reporting_category"] == "charge"
     )
     assert set(settled) == {("usd", "usd"), ("eur", "usd"), ("eur", "eur"), ("gbp", "usd")}
-    rates = {Decimal(r["gross"]) / Decimal(r["customer_facing_amount"]) for r in sample.activity.values() if r["customer_facing_amount"]}
+    rates = {
+        Decimal(r["gross"]) / Decimal(r["customer_facing_amount"])
+        for r in sample.activity.values()
+        if r["customer_facing_amount"]
+    }
     assert len(rates) > 3
 
 
 def test_addresses_of_customers_are_invented(sample: Sample) -> None:
     (rows,) = [rows for rows in sample.downloads.values() if "customer_email" in rows[0]]
-    assert all(re.fullmatch(r"[0-9a-f]{8}@example\.com", row["customer_email"]) for row in rows if row["customer_email"])
+    assert all(
+        re.fullmatch(r"[0-9a-f]{8}@example\.com", row["customer_email"])
+        for row in rows
+        if row["customer_email"]
+    )

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.build import reporting_today
 from paywall_warehouse.settings import SettingsError, load_settings, settings_warnings
+from warehouse.build import reporting_today
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,9 @@ from paywall_warehouse.settings import SettingsError, load_settings, settings_wa
         ("DUCKDB_THREADS", "0", "greater than or equal to 1"),
     ],
 )
-def test_a_value_that_is_not_allowed_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str) -> None:
+def test_a_value_that_is_not_allowed_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as refused:
         load_settings()
@@ -49,21 +51,44 @@ def test_a_value_that_is_not_allowed_is_refused_by_name(monkeypatch: pytest.Monk
 
 
 BROKEN_URLS = [
-    "s3:/bucket", "s3:bucket", "s3//bucket/x", "s3:///bucket", "gs:/bucket", "gs:bucket", "abfs:/c", "S3:/bucket", "file:/srv/x",
-    " s3:/b", "s3:",
-]  # fmt: skip
+    "s3:/bucket",
+    "s3:bucket",
+    "s3//bucket/x",
+    "s3:///bucket",
+    "gs:/bucket",
+    "gs:bucket",
+    "abfs:/c",
+    "S3:/bucket",
+    "file:/srv/x",
+    " s3:/b",
+    "s3:",
+]
 
 
 @pytest.mark.parametrize("uri", BROKEN_URLS)
 @pytest.mark.parametrize("name", ["EXPORT_URI", "LANDING_URI", "LAKE_URI", "WAREHOUSE_HOME"])
 def test_a_url_that_lacks_a_slash_is_no_folder(monkeypatch: pytest.MonkeyPatch, name: str, uri: str) -> None:
     monkeypatch.setenv(name, uri)
-    with pytest.raises(SettingsError, match=rf"^{name} .* is not allowed: allowed: a URL, [a-z0-9]+:// and what follows, or a path"):
+    with pytest.raises(
+        SettingsError,
+        match=rf"^{name} .* is not allowed: allowed: a URL, [a-z0-9]+:// and what follows, or a path",
+    ):
         load_settings(_env_file=None)
 
 
 @pytest.mark.parametrize(
-    "uri", ["/srv/exports", "exports", "./s3:/bucket", "/srv/s3:/x", "s3", "s3/x", "a:b/c", "s3://bucket/x", "memory://x"]
+    "uri",
+    [
+        "/srv/exports",
+        "exports",
+        "./s3:/bucket",
+        "/srv/s3:/x",
+        "s3",
+        "s3/x",
+        "a:b/c",
+        "s3://bucket/x",
+        "memory://x",
+    ],
 )
 def test_paths_and_urls_stay_what_they_are(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
     for name in ("EXPORT_URI", "LANDING_URI"):
@@ -86,10 +111,16 @@ def test_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 SECRET = "whsec_0123456789abcdef"
 
 
-@pytest.mark.parametrize("secret", [",", ",,", "x", "1234567", f"{SECRET},", f",{SECRET}", f"{SECRET},x", f"a,{SECRET}"])
-def test_a_webhook_secret_that_anybody_could_guess_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+@pytest.mark.parametrize(
+    "secret", [",", ",,", "x", "1234567", f"{SECRET},", f",{SECRET}", f"{SECRET},x", f"a,{SECRET}"]
+)
+def test_a_webhook_secret_that_anybody_could_guess_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
     monkeypatch.setenv("PAYWALLS_WEBHOOK_SECRET", secret)
-    with pytest.raises(SettingsError, match=r"PAYWALLS_WEBHOOK_SECRET is not allowed: .* 8 characters or more") as refused:
+    with pytest.raises(
+        SettingsError, match=r"PAYWALLS_WEBHOOK_SECRET is not allowed: .* 8 characters or more"
+    ) as refused:
         load_settings()
     assert SECRET not in str(refused.value)
 
@@ -101,7 +132,9 @@ def test_several_webhook_secrets_are_separated_by_commas(monkeypatch: pytest.Mon
 
 
 def test_a_cluster_over_https_has_a_name_and_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SettingsError, match=r"SPARK_CLUSTER is not allowed.*\nSPARK_TOKEN is not allowed.*SPARK_METHOD=http"):
+    with pytest.raises(
+        SettingsError, match=r"SPARK_CLUSTER is not allowed.*\nSPARK_TOKEN is not allowed.*SPARK_METHOD=http"
+    ):
         load_settings(_env_file=None, spark_method="http")
     with pytest.raises(SettingsError, match="SPARK_TOKEN is not allowed"):
         load_settings(_env_file=None, spark_method="http", spark_cluster="one", spark_token="  ")
@@ -123,7 +156,9 @@ def test_a_key_out_of_a_file_loses_its_line_feed_and_is_never_told() -> None:
     key = load_settings(_env_file=None, stripe_api_key="rk_live_topsecret\n").stripe_api_key
     assert key is not None
     assert key.get_secret_value() == "rk_live_topsecret"
-    with pytest.raises(SettingsError, match="STRIPE_API_KEY is not allowed: allowed: a text without spaces") as caught:
+    with pytest.raises(
+        SettingsError, match="STRIPE_API_KEY is not allowed: allowed: a text without spaces"
+    ) as caught:
         load_settings(_env_file=None, stripe_api_key="rk_live topsecret")
     assert "topsecret" not in str(caught.value)
 
@@ -133,12 +168,19 @@ def test_a_password_that_is_not_allowed_is_not_told(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("DASHBOARD_PASSWORD", password)
     with pytest.raises(SettingsError) as refused:
         load_settings(_env_file=None)
-    assert str(refused.value) == "DASHBOARD_PASSWORD is not allowed: allowed: a text of 8 characters or more, in one line"
+    assert (
+        str(refused.value)
+        == "DASHBOARD_PASSWORD is not allowed: allowed: a text of 8 characters or more, in one line"
+    )
 
 
 @pytest.mark.parametrize(
     "link",
-    ["https://example.com/users/{user_id}", "http://localhost:8000?user={user_id}&paywall={paywall_id}", "https://example.com/#{user_id}"],
+    [
+        "https://example.com/users/{user_id}",
+        "http://localhost:8000?user={user_id}&paywall={paywall_id}",
+        "https://example.com/#{user_id}",
+    ],
 )
 def test_a_link_has_the_user_behind_the_host(link: str) -> None:
     assert load_settings(_env_file=None, authorization_link=link).authorization_link == link
@@ -152,8 +194,16 @@ def test_a_link_has_the_user_behind_the_host(link: str) -> None:
         ("America/Los_Angeles", "2026-10-01", "2026-10-02T06:59:59.999999+00:00"),  # UTC-7
         ("Pacific/Auckland", "2026-10-01", "2026-10-01T10:59:59.999999+00:00"),  # UTC+13
         ("Europe/Berlin", "2026-10-25", "2026-10-25T22:59:59.999999+00:00"),  # 25 hours, UTC+1 at their end
-        ("America/Havana", "2025-11-01", "2025-11-02T03:59:59.999999+00:00"),  # the clock strikes the next midnight twice
-        ("America/Sao_Paulo", "2018-02-17", "2018-02-18T02:59:59.999999+00:00"),  # at midnight the clock goes back into this day
+        (
+            "America/Havana",
+            "2025-11-01",
+            "2025-11-02T03:59:59.999999+00:00",
+        ),  # the clock strikes the next midnight twice
+        (
+            "America/Sao_Paulo",
+            "2018-02-17",
+            "2018-02-18T02:59:59.999999+00:00",
+        ),  # at midnight the clock goes back into this day
     ],
 )
 def test_a_bare_date_is_that_reporting_day_to_its_end(zone: str, day: str, last: str) -> None:
@@ -171,7 +221,9 @@ def test_a_bare_date_of_the_present_day_is_the_present_instant() -> None:
 
 
 def test_an_instant_is_taken_as_it_is() -> None:
-    settings = load_settings(_env_file=None, as_of="2026-10-01T06:00:00+02:00", reporting_timezone="America/Los_Angeles")
+    settings = load_settings(
+        _env_file=None, as_of="2026-10-01T06:00:00+02:00", reporting_timezone="America/Los_Angeles"
+    )
     assert settings.now() == datetime(2026, 10, 1, 4, tzinfo=UTC)
 
 
@@ -181,7 +233,7 @@ def test_a_day_that_a_zone_left_out_is_refused() -> None:
         load_settings(_env_file=None, as_of="2011-12-30", reporting_timezone="Pacific/Apia")
 
 
-# ------------------------------------------------------------------------------------------------------------ .env
+# ---- .env
 
 
 @pytest.fixture
@@ -194,7 +246,10 @@ def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"LOW_BALANCE=2\n\nREPORTING_TIMEZONE: Europe/Berlin\n", ".env, line 3: it cannot be read. Write NAME=value"),
+        (
+            b"LOW_BALANCE=2\n\nREPORTING_TIMEZONE: Europe/Berlin\n",
+            ".env, line 3: it cannot be read. Write NAME=value",
+        ),
         (b"# note\nSTRIPE_API_KEY='rk_live_secret\n", ".env, line 2: it cannot be read"),
         (b"LOW_BALANCE=2\nREPORTING_TIMEZONE\n", ".env, line 2: REPORTING_TIMEZONE has no value"),
         ("REPORTING_TIMEZONE=Europe/Berlin\n".encode("utf-16"), ".env is UTF-16"),
@@ -203,7 +258,9 @@ def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (b"LOW_BALANCE=2\nMAX_REJECT_RATIO=2\n", "MAX_REJECT_RATIO (.env, line 2) is not allowed"),
     ],
 )
-def test_what_cannot_be_read_in_an_env_file_is_refused_with_its_line(env_file: Path, content: bytes, words: str) -> None:
+def test_what_cannot_be_read_in_an_env_file_is_refused_with_its_line(
+    env_file: Path, content: bytes, words: str
+) -> None:
     env_file.write_bytes(content)
     with pytest.raises(SettingsError) as refused:
         load_settings()
@@ -231,7 +288,9 @@ def test_an_env_file_with_a_mark_of_utf_8_says_what_it_says(env_file: Path) -> N
 
 
 def test_a_name_in_an_env_file_that_is_no_setting_is_warned_about(env_file: Path) -> None:
-    env_file.write_text("LOW_BALANCE=2\nREPORTING_TIMEZON=Europe/Berlin\n\nexport TIMEZONE=x\nAWS_REGION=y\nDAGSTER_HOME=/z\n")
+    env_file.write_text(
+        "LOW_BALANCE=2\nREPORTING_TIMEZON=Europe/Berlin\n\nexport TIMEZONE=x\nAWS_REGION=y\nDAGSTER_HOME=/z\n"
+    )
     assert [line for line in settings_warnings() if line.startswith(".env")] == [
         ".env, line 2: REPORTING_TIMEZON is no setting and is passed over. Did you mean REPORTING_TIMEZONE?",
         ".env, line 4: TIMEZONE is no setting and is passed over. Did you mean REPORTING_TIMEZONE?",
@@ -251,18 +310,29 @@ def test_a_name_in_an_env_file_that_is_no_setting_is_warned_about(env_file: Path
         ("REPORTING_TIMEZOEN", "REPORTING_TIMEZONE"),
     ],
 )
-def test_a_variable_misspelt_by_a_letter_is_warned_about(env_file: Path, monkeypatch: pytest.MonkeyPatch, name: str, meant: str) -> None:
+def test_a_variable_misspelt_by_a_letter_is_warned_about(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
     monkeypatch.setenv(name, "x")
-    assert settings_warnings() == [f"The environment variable {name} is no setting and is passed over. Did you mean {meant}?"]
+    assert settings_warnings() == [
+        f"The environment variable {name} is no setting and is passed over. Did you mean {meant}?"
+    ]
 
 
-@pytest.mark.parametrize("name", ["SPARK_HOME", "AS_OFF", "HOME", "STRIPE_SECRET_KEY", "DAGSTER_HOME", "TIMEZONE", "warehouse_home"])
-def test_a_variable_of_another_program_is_not(env_file: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["SPARK_HOME", "AS_OFF", "HOME", "STRIPE_SECRET_KEY", "DAGSTER_HOME", "TIMEZONE", "warehouse_home"],
+)
+def test_a_variable_of_another_program_is_not(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setenv(name, "/somewhere")
     assert settings_warnings() == []
 
 
-def test_a_name_next_to_the_right_one_is_not_warned_about(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_next_to_the_right_one_is_not_warned_about(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both are set: somebody knows what he does."""
     monkeypatch.setenv("EXPORT_URI", "/exports")
     monkeypatch.setenv("EXPORT_URL", "https://example.com")

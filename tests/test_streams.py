@@ -1,4 +1,6 @@
-"""Which lines of a file need a closer look: none is missed that a regular expression finds, and ordinary ones need none."""
+"""Which lines of a file need a closer look: none is missed that a regular expression finds, and ordinary ones
+need none.
+"""
 
 import re
 
@@ -6,10 +8,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.streams import looks_odd
+from ingestion.readers.text import looks_odd
 
 ODD = re.compile(rb"[0-9.]{16}|,\s*[}\]]|[:,\[\s]-?(?i:nan|inf)")
-PIECES = ("0123456789.5", "1234567", ".", ",", " ", "\t", "}", "]", ":", "[", "-", "n", "A", "N", "I", "nF", "f", '"', "x", "\n", "/", "é")
+PIECES = (
+    "0123456789.5",
+    "1234567",
+    ".",
+    ",",
+    " ",
+    "\t",
+    "}",
+    "]",
+    ":",
+    "[",
+    "-",
+    "n",
+    "A",
+    "N",
+    "I",
+    "nF",
+    "f",
+    '"',
+    "x",
+    "\n",
+    "/",
+    "é",
+)
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=60).map(lambda pieces: "".join(pieces).encode() + b"\n"))
@@ -19,7 +44,17 @@ def test_nothing_odd_is_missed(text: bytes) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["1234567890.123456", ".0000000000000001", "NaN", "-nan", "iNfinity", "-INF", "[1,]", "[1, ]", '{"a":1,}'],
+    [
+        "1234567890.123456",
+        ".0000000000000001",
+        "NaN",
+        "-nan",
+        "iNfinity",
+        "-INF",
+        "[1,]",
+        "[1, ]",
+        '{"a":1,}',
+    ],
 )
 @pytest.mark.parametrize("before", range(8))
 def test_an_odd_value_is_seen_wherever_it_stands(value: str, before: int) -> None:
@@ -31,7 +66,10 @@ def test_an_odd_value_is_seen_wherever_it_stands(value: str, before: int) -> Non
     "text",
     [
         '{"id":"e000000000001","timestamp":"2025-10-01T00:00:03.153600Z","amount":"0.007408800","prompt_tokens":420,"metadata":null}',
-        '{"id": "a", "model": "google/gemini-nano", "user": "info@inf.example", "note": "finance, (nan)", "cost": 123456789012345}',
+        (
+            '{"id": "a", "model": "google/gemini-nano", "user": "info@inf.example", "note": "finance, (nan)",'
+            ' "cost": 123456789012345}'
+        ),
         '{"metadata":{"reason":"trial"},"tags":["a","b"]}',
     ],
 )

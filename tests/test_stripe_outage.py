@@ -10,29 +10,35 @@ import dagster as dg
 import duckdb
 import pytest
 
-from ingestion.stripe import api as api_module
-from ingestion.stripe.api import Pace, StripeApi, StripeUnavailableError
-from ingestion.stripe.failures import failed_pulls
-from ingestion.stripe.pull import pull
-from orchestration import stripe_pull
-from orchestration.status import status_lines
+from ingestion.stripe_pull import api as api_module
+from ingestion.stripe_pull.api import Pace, StripeApi, StripeUnavailableError
+from ingestion.stripe_pull.failures import failed_pulls
+from ingestion.stripe_pull.pull import pull
+from orchestration.assets import stripe_pull
+from orchestration.cli.status import status_lines
 from paywall_warehouse.settings import Settings, SettingsError, load_settings
-from tests.builders import deposit, land, ledger_file
-from tests.harness import RunResult, run_pipeline
-from tests.stripe_server import Books, Options, StripeServer, running
+from tests.support.builders import deposit, land, ledger_file
+from tests.support.harness import RunResult, run_pipeline
+from tests.support.stripe_server import Books, Options, StripeServer, running
 
 KEY = "rk_test_topsecret"
 ACTIVITY = "balance_change_from_activity.itemized.7"
 NOWHERE = "http://127.0.0.1:9"
 AS_OF = "2026-11-20T12:00:00Z"
-LEDGER = ledger_file("october.jsonl", [deposit("d1", "2026-09-01T10:00:30Z", "10", metadata={"payment_intent": "pi_1"})])
+LEDGER = ledger_file(
+    "october.jsonl", [deposit("d1", "2026-09-01T10:00:30Z", "10", metadata={"payment_intent": "pi_1"})]
+)
 # As patient as in earnest but for the pauses.
-PACE = Pace(timeout=30, between_requests=0, first_poll=0.01, longest_poll=0.02, first_backoff=0.1, longest_backoff=30)
+PACE = Pace(
+    timeout=30, between_requests=0, first_poll=0.01, longest_poll=0.02, first_backoff=0.1, longest_backoff=30
+)
 
 
 @pytest.fixture
 def server() -> Iterator[StripeServer]:
-    with running(Books(), KEY, Options(available_from="2026-11-01", available_until="2026-11-20", polls=0)) as started:
+    with running(
+        Books(), KEY, Options(available_from="2026-11-01", available_until="2026-11-20", polls=0)
+    ) as started:
         yield started
 
 
@@ -46,7 +52,7 @@ def seconds_of(do: Callable[[], Any]) -> float:
     return time.monotonic() - begun
 
 
-# ---------------------------------------------------------------------------------------------- one pull and its deadline
+# ---- one pull and its deadline
 
 
 def no_such_host(*_: Any, **__: Any) -> Any:
@@ -65,7 +71,9 @@ def no_such_host(*_: Any, **__: Any) -> Any:
         ("429, come back in a minute", "HTTP 429"),
     ],
 )
-def test_the_deadline_ends_every_wait(tmp_path: Path, server: StripeServer, monkeypatch: pytest.MonkeyPatch, fault: str, told: str) -> None:
+def test_the_deadline_ends_every_wait(
+    tmp_path: Path, server: StripeServer, monkeypatch: pytest.MonkeyPatch, fault: str, told: str
+) -> None:
     monkeypatch.setattr(api_module, "LEAST_TIMEOUT", 0.2)
     # Without a deadline: as often as there is patience for.
     monkeypatch.setattr(api_module, "TRIES", 1000)
@@ -82,7 +90,9 @@ def test_the_deadline_ends_every_wait(tmp_path: Path, server: StripeServer, monk
         server.faults.server_error("/v1/", for_ever)
     elif fault.startswith("429"):
         server.faults.rate_limit("/v1/", for_ever, retry_after=60 if "minute" in fault else None)
-    settings = settings_of(tmp_path, NOWHERE if fault == "refused" else server.url, stripe_deadline_seconds=1.5)
+    settings = settings_of(
+        tmp_path, NOWHERE if fault == "refused" else server.url, stripe_deadline_seconds=1.5
+    )
 
     def pull_in_vain() -> None:
         with pytest.raises(StripeUnavailableError, match=told):
@@ -106,7 +116,7 @@ def test_stripes_advice_not_to_ask_again_is_followed(tmp_path: Path, server: Str
     assert server.faults.waiting == 1
 
 
-# ------------------------------------------------------------------------------------------------------- whole runs
+# ---- whole runs
 
 
 def run(home: Path, url: str, **settings: Any) -> RunResult:
@@ -120,15 +130,22 @@ def query(home: Path, sql: str) -> list[Any]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
-def test_a_dead_stripe_does_not_stop_the_ledger_and_a_living_one_is_heard_of_again(tmp_path: Path, server: StripeServer) -> None:
+def test_a_dead_stripe_does_not_stop_the_ledger_and_a_living_one_is_heard_of_again(
+    tmp_path: Path, server: StripeServer
+) -> None:
     land(tmp_path, [LEDGER])
     with dg.DagsterInstance.ephemeral() as instance:
         result = run(tmp_path, NOWHERE, stripe_deadline_seconds=1, instance=instance)
-        event = instance.get_latest_materialization_event(dg.AssetKey(["stripe", "balance_change_from_activity"]))
+        event = instance.get_latest_materialization_event(
+            dg.AssetKey(["stripe", "balance_change_from_activity"])
+        )
     assert result.exit_code == 0, result
     assert query(tmp_path, "select sum(deposits) from marts.fct_wallet_days") == [(10,)]
     assert "Reconciliation: incomplete." in result.output
-    assert "balance_change_from_activity.itemized is missing; it could not be pulled: Stripe cannot be reached" in result.output
+    assert (
+        "balance_change_from_activity.itemized is missing; it could not be pulled: Stripe cannot be reached"
+        in result.output
+    )
     # One has waited; the others need not.
     assert result.output.count("left out, as") > 0
     assert event is not None
@@ -159,7 +176,9 @@ def test_a_dead_stripe_does_not_stop_the_ledger_and_a_living_one_is_heard_of_aga
 @pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.timeout(0)
-def test_one_report_that_stripe_cannot_make_makes_the_answer_incomplete(tmp_path: Path, server: StripeServer) -> None:
+def test_one_report_that_stripe_cannot_make_makes_the_answer_incomplete(
+    tmp_path: Path, server: StripeServer
+) -> None:
     land(tmp_path, [LEDGER])
     server.faults.fail_run("payouts.itemized.5", "The report exceeded the size limit.", None)
     result = run(tmp_path, server.url)
@@ -196,7 +215,9 @@ def test_without_stripe_and_without_anything_else_there_is_nothing_to_publish(tm
 
 def test_the_setting_is_true_or_false(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIPE_REQUIRED", "perhaps")
-    with pytest.raises(SettingsError, match=r"STRIPE_REQUIRED 'perhaps' is not allowed: .*allowed: true or false"):
+    with pytest.raises(
+        SettingsError, match=r"STRIPE_REQUIRED 'perhaps' is not allowed: .*allowed: true or false"
+    ):
         load_settings(_env_file=None, warehouse_home=tmp_path)
 
 

@@ -15,27 +15,29 @@ import dagster as dg
 import duckdb
 import pytest
 
-from ingestion.landing import Landing
-from ingestion.stripe import pull as pull_module
-from ingestion.stripe.api import Pace, StripeApi, StripeRefusedError, StripeUnavailableError
-from ingestion.stripe.families import ACTIVITY as ACTIVITY_FAMILY
-from ingestion.stripe.families import FAMILIES
-from ingestion.stripe.pull import Pulled, ReportFailedError, pull, pulled_files
-from ingestion.stripe.windows import by_months, gaps, windows_to_pull
-from orchestration.assets import report_type_of
+from ingestion.landing.area import Landing
+from ingestion.sources.stripe.reports import ACTIVITY as ACTIVITY_FAMILY
+from ingestion.sources.stripe.reports import STRIPE_REPORTS
+from ingestion.sources.stripe.windows import by_months, gaps, windows_to_pull
+from ingestion.stripe_pull import pull as pull_module
+from ingestion.stripe_pull.api import Pace, StripeApi, StripeRefusedError, StripeUnavailableError
+from ingestion.stripe_pull.pull import Pulled, ReportFailedError, pull, pulled_files
+from orchestration.assets.stages import report_type_of
 from orchestration.automation import stripe_data_sensor
 from paywall_warehouse import files
 from paywall_warehouse.settings import Settings, SettingsError, load_settings
-from tests.builders import deposit, ledger_file
-from tests.builders import land as land_files
-from tests.harness import run_pipeline
-from tests.stripe_server import PRIVATE, Books, Options, StripeServer, running
+from tests.support.builders import deposit, ledger_file
+from tests.support.builders import land as land_files
+from tests.support.harness import run_pipeline
+from tests.support.stripe_server import PRIVATE, Books, Options, StripeServer, running
 
 KEY = "rk_test_topsecret"
 ACTIVITY = "balance_change_from_activity.itemized.7"
 REPORTS = (ACTIVITY, "payouts.itemized.5", "payout_reconciliation.itemized.7", "balance.summary.1")
 ALL = (*REPORTS, "checkout_sessions")
-FAST = Pace(timeout=2, between_requests=0, first_poll=0.01, longest_poll=0.02, first_backoff=0.02, longest_backoff=0.2)
+FAST = Pace(
+    timeout=2, between_requests=0, first_poll=0.01, longest_poll=0.02, first_backoff=0.02, longest_backoff=0.2
+)
 FROM, UNTIL = "2026-08-20", "2026-11-20"
 
 
@@ -43,31 +45,62 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def payment(number: int, created: str, gross: str = "10.00", fee: str = "0.59", net: str = "9.41", **more: str) -> dict[str, str]:
+def payment(
+    number: int, created: str, gross: str = "10.00", fee: str = "0.59", net: str = "9.41", **more: str
+) -> dict[str, str]:
     row = {
-        "balance_transaction_id": f"txn_{number}", "created_utc": created, "available_on_utc": created, "currency": "usd", "gross": gross,
-        "fee": fee, "net": net, "reporting_category": "charge", "source_id": f"ch_{number}", "charge_id": f"ch_{number}",
-        "payment_intent_id": f"pi_{number}", "customer_facing_amount": gross, "customer_facing_currency": "usd",
-    }  # fmt: skip
+        "balance_transaction_id": f"txn_{number}",
+        "created_utc": created,
+        "available_on_utc": created,
+        "currency": "usd",
+        "gross": gross,
+        "fee": fee,
+        "net": net,
+        "reporting_category": "charge",
+        "source_id": f"ch_{number}",
+        "charge_id": f"ch_{number}",
+        "payment_intent_id": f"pi_{number}",
+        "customer_facing_amount": gross,
+        "customer_facing_currency": "usd",
+    }
     return row | more
 
 
 def books() -> Books:
     """Three payments, one of them paid out, one refunded under its charge alone."""
-    refund = payment(4, "2026-11-10 08:00:00", "-4.00", "0.00", "-4.00", reporting_category="refund", source_id="re_1", charge_id="ch_2")
+    refund = payment(
+        4,
+        "2026-11-10 08:00:00",
+        "-4.00",
+        "0.00",
+        "-4.00",
+        reporting_category="refund",
+        source_id="re_1",
+        charge_id="ch_2",
+    )
     del refund["payment_intent_id"]
     paid_out = {"automatic_payout_id": "po_1", "automatic_payout_effective_at_utc": "2026-09-05 00:00:00"}
     first = payment(1, "2026-09-01 10:00:00") | paid_out
     payout = {
-        "payout_id": "po_1", "payout_status": "paid", "payout_expected_arrival_date": "2026-09-07",
-        "effective_at_utc": "2026-09-05 00:00:00", "balance_transaction_id": "txn_po", "currency": "usd", "gross": "-9.41", "fee": "0.00",
-        "net": "-9.41", "reporting_category": "payout",
-    }  # fmt: skip
+        "payout_id": "po_1",
+        "payout_status": "paid",
+        "payout_expected_arrival_date": "2026-09-07",
+        "effective_at_utc": "2026-09-05 00:00:00",
+        "balance_transaction_id": "txn_po",
+        "currency": "usd",
+        "gross": "-9.41",
+        "fee": "0.00",
+        "net": "-9.41",
+        "reporting_category": "payout",
+    }
     return Books(
         activity=[first, payment(2, "2026-10-02 10:00:00"), payment(3, "2026-11-09 10:00:00"), refund],
         payouts=[payout],
         payout_reconciliation=[first],
-        sessions=[{"id": f"cs_{n}", "payment_intent": f"pi_{n}", "created": "2026-10-02 09:00:00"} for n in range(1, 4)],
+        sessions=[
+            {"id": f"cs_{n}", "payment_intent": f"pi_{n}", "created": "2026-10-02 09:00:00"}
+            for n in range(1, 4)
+        ],
         opening_balances={"usd": "100.00"},
     )
 
@@ -84,7 +117,9 @@ def settings(tmp_path: Path, server: StripeServer) -> Settings:
 
 
 def settings_of(home: Path, server: StripeServer, **more: Any) -> Settings:
-    return load_settings(_env_file=None, warehouse_home=home, stripe_api_key=KEY, stripe_api_base=server.url, **more)
+    return load_settings(
+        _env_file=None, warehouse_home=home, stripe_api_key=KEY, stripe_api_base=server.url, **more
+    )
 
 
 def pull_one(settings: Settings, report_type: str = ACTIVITY) -> Pulled:
@@ -105,7 +140,7 @@ def spans(settings: Settings, report_type: str = ACTIVITY) -> list[tuple[str, st
     return sorted((f"{one.span[0]:%Y-%m-%d}", f"{one.span[1]:%Y-%m-%d}") for one in found)
 
 
-# ---------------------------------------------------------------------------------------------------- windows
+# ---- windows
 
 
 @pytest.mark.parametrize(
@@ -120,7 +155,9 @@ def spans(settings: Settings, report_type: str = ACTIVITY) -> list[tuple[str, st
 )
 def test_gaps_are_what_no_file_covers(covered: list[tuple[str, str]], missing: list[tuple[str, str]]) -> None:
     known = [(at(start), at(end)) for start, end in covered]
-    assert gaps((at("2026-01-01"), at("2026-03-01")), known) == [(at(start), at(end)) for start, end in missing]
+    assert gaps((at("2026-01-01"), at("2026-03-01")), known) == [
+        (at(start), at(end)) for start, end in missing
+    ]
 
 
 def test_a_pull_looks_back_only_where_new_time_follows() -> None:
@@ -128,7 +165,10 @@ def test_a_pull_looks_back_only_where_new_time_follows() -> None:
 
     def windows(covered: list[tuple[str, str]], fresh: list[tuple[str, str]]) -> list[tuple[str, str]]:
         known, new = ([(at(start), at(end)) for start, end in spans] for spans in (covered, fresh))
-        return [(f"{start:%Y-%m-%d}", f"{end:%Y-%m-%d}") for start, end in windows_to_pull(available, known, new, look_back)]
+        return [
+            (f"{start:%Y-%m-%d}", f"{end:%Y-%m-%d}")
+            for start, end in windows_to_pull(available, known, new, look_back)
+        ]
 
     assert windows([("2026-01-01", "2026-04-01")], []) == [("2026-02-25", "2026-04-02")]
     assert windows([("2026-01-01", "2026-04-02")], []) == []
@@ -140,36 +180,54 @@ def test_a_pull_looks_back_only_where_new_time_follows() -> None:
         ("2026-04-01", "2026-04-02"),
     ]
     # A pull of the same data that was cut short brought the first two months: it goes on with the third.
-    assert windows([("2026-01-01", "2026-03-01")], [("2026-01-01", "2026-03-01")]) == [("2026-03-01", "2026-04-02")]
+    assert windows([("2026-01-01", "2026-03-01")], [("2026-01-01", "2026-03-01")]) == [
+        ("2026-03-01", "2026-04-02")
+    ]
 
 
 def test_long_spans_are_cut_where_months_end() -> None:
     assert by_months((at("2026-12-15"), at("2027-02-15"))) == [(at("2026-12-15"), at("2027-02-15"))]
     assert by_months((at("2026-12-15"), at("2027-02-16"))) == [
-        (at("2026-12-15"), at("2027-01-01")), (at("2027-01-01"), at("2027-02-01")), (at("2027-02-01"), at("2027-02-16")),
-    ]  # fmt: skip
+        (at("2026-12-15"), at("2027-01-01")),
+        (at("2027-01-01"), at("2027-02-01")),
+        (at("2027-02-01"), at("2027-02-16")),
+    ]
 
 
-# -------------------------------------------------------------------------------------------------- a whole pull
+# ---- a whole pull
 
 
-def test_a_first_pull_lands_everything_that_stripe_has_with_what_made_it(settings: Settings, server: StripeServer) -> None:
+def test_a_first_pull_lands_everything_that_stripe_has_with_what_made_it(
+    settings: Settings, server: StripeServer
+) -> None:
     done = pull_one(settings)
     assert (done.created_runs, len(done.files), done.left) == (4, 4, None)
     assert spans(settings) == [
-        ("2026-08-20", "2026-09-01"), ("2026-09-01", "2026-10-01"), ("2026-10-01", "2026-11-01"), ("2026-11-01", "2026-11-20"),
-    ]  # fmt: skip
-    assert [row["balance_transaction_id"] for file in landed(settings) for row in rows(file)] == ["txn_1", "txn_2", "txn_3", "txn_4"]
+        ("2026-08-20", "2026-09-01"),
+        ("2026-09-01", "2026-10-01"),
+        ("2026-10-01", "2026-11-01"),
+        ("2026-11-01", "2026-11-20"),
+    ]
+    assert [row["balance_transaction_id"] for file in landed(settings) for row in rows(file)] == [
+        "txn_1",
+        "txn_2",
+        "txn_3",
+        "txn_4",
+    ]
     file = landed(settings)[1]
     sidecar = json.loads(file.with_name(f".{file.name}.run.json").read_text(encoding="utf-8"))
     (run,) = [run for run in server.runs.all(ACTIVITY) if run.id == sidecar["id"]]
     assert run.window == (sidecar["parameters"]["interval_start"], sidecar["parameters"]["interval_end"])
     assert (sidecar["account"], sidecar["livemode"], sidecar["report_type"]) == ("acct_test", False, ACTIVITY)
     assert sidecar["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
-    assert {"charge_id", "payment_intent_id", "customer_facing_amount"} <= set(sidecar["parameters"]["columns"])
+    assert {"charge_id", "payment_intent_id", "customer_facing_amount"} <= set(
+        sidecar["parameters"]["columns"]
+    )
 
 
-def test_new_data_are_pulled_with_a_look_back_and_nothing_new_asks_for_nothing(settings: Settings, server: StripeServer) -> None:
+def test_new_data_are_pulled_with_a_look_back_and_nothing_new_asks_for_nothing(
+    settings: Settings, server: StripeServer
+) -> None:
     pull_one(settings)
     again = pull_one(settings)
     assert (again.files, again.created_runs) == ([], 0)
@@ -184,20 +242,37 @@ def test_new_data_are_pulled_with_a_look_back_and_nothing_new_asks_for_nothing(s
     assert spans(settings, "balance.summary.1")[-1] == ("2026-11-21", "2026-11-22")
 
 
-def test_more_sessions_than_a_page_are_listed_and_nothing_but_what_is_needed(settings: Settings, server: StripeServer) -> None:
-    server.books.sessions[:] = [{"id": f"cs_{n}", "payment_intent": f"pi_{n}", "created": "2026-10-02 09:00:00"} for n in range(250)]
+def test_more_sessions_than_a_page_are_listed_and_nothing_but_what_is_needed(
+    settings: Settings, server: StripeServer
+) -> None:
+    server.books.sessions[:] = [
+        {"id": f"cs_{n}", "payment_intent": f"pi_{n}", "created": "2026-10-02 09:00:00"} for n in range(250)
+    ]
     pull_one(settings, "checkout_sessions")
     found = [row for file in landed(settings, "checkout_sessions") for row in rows(file)]
     assert {row["id"]: row["payment_intent"] for row in found} == {f"cs_{n}": f"pi_{n}" for n in range(250)}
     assert len(found) == 250
-    assert set(found[0]) == {"id", "payment_intent", "client_reference_id", "status", "payment_status", "created", "livemode"}
+    assert set(found[0]) == {
+        "id",
+        "payment_intent",
+        "client_reference_id",
+        "status",
+        "payment_status",
+        "created",
+        "livemode",
+    }
 
 
 def test_a_file_that_was_lost_is_pulled_again(settings: Settings, server: StripeServer) -> None:
     pull_one(settings)
     landed(settings)[1].unlink()
     done = pull_one(settings)
-    assert [row["balance_transaction_id"] for file in landed(settings) for row in rows(file)] == ["txn_1", "txn_2", "txn_3", "txn_4"]
+    assert [row["balance_transaction_id"] for file in landed(settings) for row in rows(file)] == [
+        "txn_1",
+        "txn_2",
+        "txn_3",
+        "txn_4",
+    ]
     assert done.created_runs == 1
     assert server.runs.windows(ACTIVITY)[-1] == server.runs.windows(ACTIVITY)[1]
 
@@ -208,7 +283,9 @@ def test_another_account_or_mode_starts_from_the_beginning(settings: Settings, s
     assert pull_one(settings).created_runs == 4
 
 
-def test_a_sidecar_that_is_not_ours_tells_nothing_and_stops_nothing(settings: Settings, server: StripeServer) -> None:
+def test_a_sidecar_that_is_not_ours_tells_nothing_and_stops_nothing(
+    settings: Settings, server: StripeServer
+) -> None:
     pull_one(settings)
     for number, text in enumerate(("{torn", "[]", '{"parameters": {}}', '{"parameters": 1, "bytes": "x"}')):
         file = landed(settings)[number]
@@ -221,15 +298,24 @@ def test_what_stripe_knows_no_more_is_asked_for_again(settings: Settings, server
     with pytest.raises(StripeRefusedError):
         pull_one(settings)
     pull_one(settings)
-    assert [row["balance_transaction_id"] for file in landed(settings) for row in rows(file)] == ["txn_1", "txn_2", "txn_3", "txn_4"]
+    assert [row["balance_transaction_id"] for file in landed(settings) for row in rows(file)] == [
+        "txn_1",
+        "txn_2",
+        "txn_3",
+        "txn_4",
+    ]
 
 
 def test_the_pinned_versions_are_those_that_can_be_loaded(tmp_path: Path) -> None:
-    for family in FAMILIES:
-        others = () if family is ACTIVITY_FAMILY else (ACTIVITY,)
-        for version in family.versions:
-            load_settings(_env_file=None, warehouse_home=tmp_path, stripe_report_types=(*others, f"{family.name}.{version}"))
-        beyond = f"{family.name}.{(family.versions or [0])[-1] + 1}"
+    for stripe_report in STRIPE_REPORTS:
+        others = () if stripe_report is ACTIVITY_FAMILY else (ACTIVITY,)
+        for version in stripe_report.versions:
+            load_settings(
+                _env_file=None,
+                warehouse_home=tmp_path,
+                stripe_report_types=(*others, f"{stripe_report.name}.{version}"),
+            )
+        beyond = f"{stripe_report.name}.{(stripe_report.versions or [0])[-1] + 1}"
         with pytest.raises(SettingsError, match="STRIPE_REPORT_TYPES"):
             load_settings(_env_file=None, warehouse_home=tmp_path, stripe_report_types=(*others, beyond))
 
@@ -240,7 +326,7 @@ def test_a_restricted_key_may_not_see_the_account(settings: Settings, server: St
     assert pull_one(settings).files == []
 
 
-# ------------------------------------------------------------------------------------------------------ faults
+# ---- faults
 
 
 class Killed(BaseException):
@@ -248,7 +334,9 @@ class Killed(BaseException):
 
 
 def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """From here on the pull dies at its `step`-th request or file replacement, before or after it; returns how many there were."""
+    """From here on the pull dies at its `step`-th request or file replacement, before or after it; returns
+    how many there were.
+    """
     seen = [0]
 
     def counted(do: Callable[..., Any]) -> Callable[..., Any]:
@@ -291,9 +379,13 @@ def test_killed_at_any_point_no_window_is_missing_and_no_run_is_created_twice(tm
             else:
                 steps = 0
             windows = server.runs.windows(ACTIVITY)
-            assert len(windows) == len(set(windows)), f"killed at step {step} of {count()}: a run was created twice"
+            assert len(windows) == len(set(windows)), (
+                f"killed at step {step} of {count()}: a run was created twice"
+            )
             known = [one.span for one in pulled_files(Landing.of(settings), ACTIVITY, "acct_test", False)]
-            assert gaps((at("2026-09-15"), at("2026-11-20")), known) == [], f"killed at step {step} of {count()}: a window is missing"
+            assert gaps((at("2026-09-15"), at("2026-11-20")), known) == [], (
+                f"killed at step {step} of {count()}: a window is missing"
+            )
             found = [row["balance_transaction_id"] for file in landed(settings) for row in rows(file)]
             assert found == ["txn_2", "txn_3", "txn_4"]
             assert list((settings.home.root / "state" / "stripe").rglob("*.json")) == []
@@ -315,7 +407,9 @@ def test_a_lost_answer_to_a_creation_is_no_second_run(settings: Settings, server
     assert (len(done.files), done.resumed_runs) == (4, 1)
 
 
-def test_an_error_that_stripe_remembers_for_a_key_does_not_stay_for_ever(settings: Settings, server: StripeServer) -> None:
+def test_an_error_that_stripe_remembers_for_a_key_does_not_stay_for_ever(
+    settings: Settings, server: StripeServer
+) -> None:
     server.faults.server_error("/v1/reporting/report_runs", 3, method="POST", remembered=True)
     with pytest.raises(StripeUnavailableError):
         pull_one(settings)
@@ -327,11 +421,16 @@ def test_too_many_requests_are_waited_out(settings: Settings, server: StripeServ
     server.faults.rate_limit("/v1/reporting/report_runs", 2, method="POST", retry_after="0.15")
     assert len(pull_one(settings).files) == 4
     assert server.faults.waiting == 0
-    first, second, *_ = [request.at for request in server.requests.to("/v1/reporting/report_runs", method="POST")]
+    first, second, *_ = [
+        request.at for request in server.requests.to("/v1/reporting/report_runs", method="POST")
+    ]
     assert second - first >= 0.15
     asked = [request.at for request in server.requests.to(f"/v1/reporting/report_types/{ACTIVITY}")]
     # Waits of 0.01, 0.02 and 0.04 seconds at the least: half of 0.02, doubled each time.
-    assert [later - earlier >= wait for earlier, later, wait in zip(asked, asked[1:], (0.01, 0.02, 0.04), strict=False)] == [True] * 3
+    assert [
+        later - earlier >= wait
+        for earlier, later, wait in zip(asked, asked[1:], (0.01, 0.02, 0.04), strict=False)
+    ] == [True] * 3
 
 
 def test_too_many_requests_for_ever_end_the_pull(settings: Settings, server: StripeServer) -> None:
@@ -340,13 +439,20 @@ def test_too_many_requests_for_ever_end_the_pull(settings: Settings, server: Str
         pull_one(settings)
 
 
-def test_a_report_that_fails_says_why_and_is_asked_for_again(settings: Settings, server: StripeServer) -> None:
+def test_a_report_that_fails_says_why_and_is_asked_for_again(
+    settings: Settings, server: StripeServer
+) -> None:
     server.faults.fail_run(ACTIVITY, "The report exceeded the size limit.")
-    with pytest.raises(ReportFailedError, match=r"2026-08-20 00:00 to 2026-09-01 00:00 UTC.*The report exceeded the size limit"):
+    with pytest.raises(
+        ReportFailedError,
+        match=r"2026-08-20 00:00 to 2026-09-01 00:00 UTC.*The report exceeded the size limit",
+    ):
         pull_one(settings)
     pull_one(settings)
     assert spans(settings)[0] == ("2026-08-20", "2026-09-01")
-    assert server.runs.windows(ACTIVITY).count(server.runs.windows(ACTIVITY)[0]) == 2  # the failed one, and another
+    assert (
+        server.runs.windows(ACTIVITY).count(server.runs.windows(ACTIVITY)[0]) == 2
+    )  # the failed one, and another
 
 
 def test_a_report_that_is_not_ready_is_left_to_the_next_pull(tmp_path: Path, server: StripeServer) -> None:
@@ -371,7 +477,9 @@ def test_a_cut_download_is_fetched_again_and_never_landed(settings: Settings, se
     assert len(landed(settings)) == 4
 
 
-def test_compressed_answers_and_stripes_own_addresses_are_understood(settings: Settings, server: StripeServer) -> None:
+def test_compressed_answers_and_stripes_own_addresses_are_understood(
+    settings: Settings, server: StripeServer
+) -> None:
     server.options.compressed_files = server.options.real_file_urls = True
     pull_one(settings)
     assert [len(rows(file)) for file in landed(settings)] == [0, 1, 1, 2]
@@ -392,7 +500,10 @@ def test_a_read_budget_leaves_the_rest_to_the_next_pull(tmp_path: Path, server: 
 
 def test_a_wrong_key_is_told_without_the_key(tmp_path: Path, server: StripeServer) -> None:
     wrong = load_settings(
-        _env_file=None, warehouse_home=tmp_path / "home", stripe_api_key="rk_test_wrongsecret", stripe_api_base=server.url
+        _env_file=None,
+        warehouse_home=tmp_path / "home",
+        stripe_api_key="rk_test_wrongsecret",
+        stripe_api_base=server.url,
     )
     with pytest.raises(StripeRefusedError, match="HTTP 401") as caught:
         pull(wrong, StripeApi(wrong, FAST), ACTIVITY)
@@ -400,14 +511,22 @@ def test_a_wrong_key_is_told_without_the_key(tmp_path: Path, server: StripeServe
 
 
 def test_an_unreachable_stripe_is_told(tmp_path: Path) -> None:
-    nowhere = load_settings(_env_file=None, warehouse_home=tmp_path, stripe_api_key=KEY, stripe_api_base="http://127.0.0.1:9")
+    nowhere = load_settings(
+        _env_file=None, warehouse_home=tmp_path, stripe_api_key=KEY, stripe_api_base="http://127.0.0.1:9"
+    )
     with pytest.raises(StripeUnavailableError, match="cannot be reached"):
         pull(nowhere, StripeApi(nowhere, FAST), ACTIVITY)
 
 
-def test_an_unsupported_column_is_refused_with_stripes_words(settings: Settings, server: StripeServer) -> None:
+def test_an_unsupported_column_is_refused_with_stripes_words(
+    settings: Settings, server: StripeServer
+) -> None:
     poorer = tuple(
-        replace(kind, columns=tuple(name for name in kind.columns if name != "charge_id")) if hasattr(kind, "columns") else kind
+        (
+            replace(kind, columns=tuple(name for name in kind.columns if name != "charge_id"))
+            if hasattr(kind, "columns")
+            else kind
+        )
         for kind in server.options.report_types
     )
     server.options.report_types = poorer
@@ -415,7 +534,13 @@ def test_an_unsupported_column_is_refused_with_stripes_words(settings: Settings,
         pull_one(settings)
     # What was refused is not asked for again as it was: the next pull looks anew at what there is.
     waiting = (settings.home.root / "state" / "stripe").rglob("*.json")
-    assert sum(json.loads(file.read_text(encoding="utf-8"))["start"] == int(at(FROM).timestamp()) for file in waiting) == 0
+    assert (
+        sum(
+            json.loads(file.read_text(encoding="utf-8"))["start"] == int(at(FROM).timestamp())
+            for file in waiting
+        )
+        == 0
+    )
 
 
 def test_a_stripe_that_wants_a_second_between_span_and_data_gets_it(
@@ -425,22 +550,37 @@ def test_a_stripe_that_wants_a_second_between_span_and_data_gets_it(
     create = StripeApi.create_run
 
     def strict(api: StripeApi, report_type: str, parameters: dict[str, Any], key: str) -> Any:
-        if not at(FROM).timestamp() < parameters["interval_start"] < parameters["interval_end"] < at(UNTIL).timestamp():
-            raise StripeRefusedError("Stripe refuses, HTTP 400: interval_start must be after the data begin", 400)
+        if (
+            not at(FROM).timestamp()
+            < parameters["interval_start"]
+            < parameters["interval_end"]
+            < at(UNTIL).timestamp()
+        ):
+            raise StripeRefusedError(
+                "Stripe refuses, HTTP 400: interval_start must be after the data begin", 400
+            )
         return create(api, report_type, parameters, key)
 
     monkeypatch.setattr(StripeApi, "create_run", strict)
     pull_one(settings)
-    assert [row["balance_transaction_id"] for file in landed(settings) for row in rows(file)] == ["txn_1", "txn_2", "txn_3", "txn_4"]
+    assert [row["balance_transaction_id"] for file in landed(settings) for row in rows(file)] == [
+        "txn_1",
+        "txn_2",
+        "txn_3",
+        "txn_4",
+    ]
 
 
 def test_a_report_that_is_not_pinned_is_not_pulled(settings: Settings) -> None:
     fewer = settings.model_copy(update={"stripe_report_types": (ACTIVITY,)})
-    pinned = {family.name: report_type_of(fewer, family) for family in FAMILIES}
-    assert [name for name, report_type in pinned.items() if report_type] == ["balance_change_from_activity.itemized", "checkout_sessions"]
+    pinned = {stripe_report.name: report_type_of(fewer, stripe_report) for stripe_report in STRIPE_REPORTS}
+    assert [name for name, report_type in pinned.items() if report_type] == [
+        "balance_change_from_activity.itemized",
+        "checkout_sessions",
+    ]
 
 
-# ------------------------------------------------------------------------------------------------- whole runs
+# ---- whole runs
 
 LEDGER = ledger_file(
     "october.jsonl",
@@ -451,11 +591,15 @@ LEDGER = ledger_file(
     ],
 )
 QUERIES = (
-    "select case_id, status, break_type, match_method, paid_amount, settled_net, refunded_amount, deposit_entry_ids, checkout_session_id"
-    " from marts.fct_reconciliation order by case_id",
+    (
+        "select case_id, status, break_type, match_method, paid_amount, settled_net, refunded_amount,"
+        " deposit_entry_ids, checkout_session_id from marts.fct_reconciliation order by case_id"
+    ),
     "select payout_id, amount, status, items, items_net, is_reconciled from marts.fct_payouts",
-    "select sum(activity), sum(payouts), min(opening_balance), sum(itemized_activity), sum(itemized_payouts)"
-    " from marts.fct_stripe_balances",
+    (
+        "select sum(activity), sum(payouts), min(opening_balance), sum(itemized_activity),"
+        " sum(itemized_payouts) from marts.fct_stripe_balances"
+    ),
 )
 
 
@@ -465,7 +609,9 @@ def published(home: Path) -> list[Any]:
 
 
 @pytest.mark.slow
-def test_api_and_files_give_the_same_tables_and_nothing_private_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_api_and_files_give_the_same_tables_and_nothing_private_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     pulled, by_hand = tmp_path / "pulled", tmp_path / "by_hand"
     as_of = "2026-11-20T12:00:00Z"
@@ -482,8 +628,12 @@ def test_api_and_files_give_the_same_tables_and_nothing_private_stays(tmp_path: 
     for number, sidecar in enumerate(sorted((by_hand / "landing" / "stripe").rglob(".*.run.json"))):
         data = sidecar.with_name(sidecar.name.removeprefix(".").removesuffix(".run.json"))
         parameters = json.loads(sidecar.read_text(encoding="utf-8"))["parameters"]
-        first, last = (datetime.fromtimestamp(parameters[name], UTC) for name in ("interval_start", "interval_end"))
-        data.rename(data.with_name(f"Report_{number}_{first:%Y-%m-%d}_to_{last - timedelta(days=1):%Y-%m-%d}_UTC.csv"))
+        first, last = (
+            datetime.fromtimestamp(parameters[name], UTC) for name in ("interval_start", "interval_end")
+        )
+        data.rename(
+            data.with_name(f"Report_{number}_{first:%Y-%m-%d}_to_{last - timedelta(days=1):%Y-%m-%d}_UTC.csv")
+        )
         sidecar.unlink()
     result = run_pipeline(by_hand, as_of=as_of)
     assert result.exit_code == 0, result
@@ -509,7 +659,9 @@ def test_api_and_files_give_the_same_tables_and_nothing_private_stays(tmp_path: 
 
 
 @pytest.mark.slow
-def test_a_run_whose_pull_is_refused_publishes_nothing_and_says_so(tmp_path: Path, server: StripeServer) -> None:
+def test_a_run_whose_pull_is_refused_publishes_nothing_and_says_so(
+    tmp_path: Path, server: StripeServer
+) -> None:
     result = run_pipeline(tmp_path, stripe_api_key="rk_test_other", stripe_api_base=server.url)
     assert result.exit_code == 1
     assert "HTTP 401" in result.output

@@ -1,4 +1,6 @@
-"""The Stripe server for tests behaves, towards the real SDK, as Stripe's documentation says that Stripe does."""
+"""The Stripe server for tests behaves, towards the real SDK, as Stripe's documentation says that Stripe
+does.
+"""
 
 import csv
 import io
@@ -10,9 +12,9 @@ import pytest
 import stripe
 import urllib3
 
-from tests.stripe_server import PRIVATE, Books, Options, StripeServer, running, unix_seconds
-from tests.stripe_server.form import decode_form
-from tests.stripe_server.sample import sample_books
+from tests.support.stripe_server import PRIVATE, Books, Options, StripeServer, running, unix_seconds
+from tests.support.stripe_server.form import decode_form
+from tests.support.stripe_server.sample import sample_books
 
 KEY = "rk_test_x"
 ACTIVITY, PAYOUTS, ITEMS, SUMMARY = (
@@ -25,12 +27,26 @@ OCTOBER = {"interval_start": unix_seconds("2026-10-01"), "interval_end": unix_se
 
 
 def transaction(number: int, created: str, net: str = "10.00", **more: str) -> dict[str, str]:
-    row = {"balance_transaction_id": f"txn_{number}", "created_utc": created, "currency": "usd", "gross": net, "fee": "0.00", "net": net}
+    row = {
+        "balance_transaction_id": f"txn_{number}",
+        "created_utc": created,
+        "currency": "usd",
+        "gross": net,
+        "fee": "0.00",
+        "net": net,
+    }
     return row | {"reporting_category": "charge", "payment_intent_id": f"pi_{number}"} | more
 
 
 def payout(number: int, effective_at: str, net: str) -> dict[str, str]:
-    row = {"payout_id": f"po_{number}", "effective_at_utc": effective_at, "currency": "usd", "gross": net, "fee": "0.00", "net": net}
+    row = {
+        "payout_id": f"po_{number}",
+        "effective_at_utc": effective_at,
+        "currency": "usd",
+        "gross": net,
+        "fee": "0.00",
+        "net": net,
+    }
     return row | {"reporting_category": "payout", "payout_status": "paid"}
 
 
@@ -45,10 +61,17 @@ def october_books() -> Books:
         ],
         payouts=[payout(1, "2026-10-10", "-1.10"), payout(2, "2026-11-02", "-2.20")],
         payout_reconciliation=[
-            transaction(1, "2026-09-30 23:59:59", automatic_payout_id="po_1", automatic_payout_effective_at_utc="2026-10-10 00:00:00"),
+            transaction(
+                1,
+                "2026-09-30 23:59:59",
+                automatic_payout_id="po_1",
+                automatic_payout_effective_at_utc="2026-10-10 00:00:00",
+            ),
             transaction(3, "2026-10-31 23:59:59"),
         ],
-        sessions=[{"id": f"cs_{n}", "payment_intent": f"pi_{n}", "created": f"2026-10-{n:02d}"} for n in range(1, 8)],
+        sessions=[
+            {"id": f"cs_{n}", "payment_intent": f"pi_{n}", "created": f"2026-10-{n:02d}"} for n in range(1, 8)
+        ],
         opening_balances={"usd": "100.00"},
     )
 
@@ -64,14 +87,25 @@ def client(server: StripeServer) -> stripe.StripeClient:
     return sdk(server)
 
 
-def sdk(server: StripeServer, key: str = KEY, *, timeout: float = 10, retries: int = 0) -> stripe.StripeClient:
+def sdk(
+    server: StripeServer, key: str = KEY, *, timeout: float = 10, retries: int = 0
+) -> stripe.StripeClient:
     http = stripe.new_default_http_client(timeout=timeout)
-    return stripe.StripeClient(key, base_addresses={"api": server.url, "files": server.url}, max_network_retries=retries, http_client=http)
+    return stripe.StripeClient(
+        key,
+        base_addresses={"api": server.url, "files": server.url},
+        max_network_retries=retries,
+        http_client=http,
+    )
 
 
-def create(client: stripe.StripeClient, report_type: str = ACTIVITY, key: str | None = None, **parameters: Any) -> Any:
+def create(
+    client: stripe.StripeClient, report_type: str = ACTIVITY, key: str | None = None, **parameters: Any
+) -> Any:
     options = {"idempotency_key": key} if key else {}
-    return client.v1.reporting.report_runs.create({"report_type": report_type, "parameters": OCTOBER | parameters}, options)
+    return client.v1.reporting.report_runs.create(
+        {"report_type": report_type, "parameters": OCTOBER | parameters}, options
+    )
 
 
 def finished(client: stripe.StripeClient, run: Any) -> Any:
@@ -81,27 +115,41 @@ def finished(client: stripe.StripeClient, run: Any) -> Any:
 
 
 def download(url: str, key: str = KEY) -> tuple[int, bytes]:
-    content, status, _ = stripe.new_default_http_client().request("get", url, {"Authorization": f"Bearer {key}"})
+    content, status, _ = stripe.new_default_http_client().request(
+        "get", url, {"Authorization": f"Bearer {key}"}
+    )
     return status, content
 
 
-def report(client: stripe.StripeClient, report_type: str = ACTIVITY, **parameters: Any) -> list[dict[str, str]]:
+def report(
+    client: stripe.StripeClient, report_type: str = ACTIVITY, **parameters: Any
+) -> list[dict[str, str]]:
     _, content = download(finished(client, create(client, report_type, **parameters)).result.url)
     return list(csv.DictReader(io.StringIO(content.decode())))
 
 
-# ---------------------------------------------------------------------------------------------- report types and runs
+# ---- report types and runs
 
 
 def test_a_report_type_tells_its_window_and_default_columns(client: stripe.StripeClient) -> None:
     report_type = client.v1.reporting.report_types.retrieve(ACTIVITY)
-    assert (report_type.data_available_start, report_type.data_available_end) == (unix_seconds("2020-01-01"), unix_seconds("2026-11-20"))
+    assert (report_type.data_available_start, report_type.data_available_end) == (
+        unix_seconds("2020-01-01"),
+        unix_seconds("2026-11-20"),
+    )
     assert report_type.default_columns[:3] == ["balance_transaction_id", "created", "available_on"]
     assert (report_type.version, report_type.livemode) == (7, False)
-    assert {one.id for one in client.v1.reporting.report_types.list().auto_paging_iter()} == {ACTIVITY, PAYOUTS, ITEMS, SUMMARY}
+    assert {one.id for one in client.v1.reporting.report_types.list().auto_paging_iter()} == {
+        ACTIVITY,
+        PAYOUTS,
+        ITEMS,
+        SUMMARY,
+    }
 
 
-def test_a_run_is_pending_until_it_was_polled_often_enough(server: StripeServer, client: stripe.StripeClient) -> None:
+def test_a_run_is_pending_until_it_was_polled_often_enough(
+    server: StripeServer, client: stripe.StripeClient
+) -> None:
     server.options.polls = 2
     run = create(client)
     seen = [client.v1.reporting.report_runs.retrieve(run.id) for _ in range(3)]
@@ -156,9 +204,13 @@ def test_an_unknown_report_type_or_run_is_404(client: stripe.StripeClient) -> No
         assert (error.value.http_status, error.value.code) == (404, "resource_missing")
 
 
-def test_data_that_is_not_there_yet_cannot_be_asked_for(server: StripeServer, client: stripe.StripeClient) -> None:
+def test_data_that_is_not_there_yet_cannot_be_asked_for(
+    server: StripeServer, client: stripe.StripeClient
+) -> None:
     server.faults.available_until("2026-10-20", ACTIVITY)
-    assert client.v1.reporting.report_types.retrieve(ACTIVITY).data_available_end == unix_seconds("2026-10-20")
+    assert client.v1.reporting.report_types.retrieve(ACTIVITY).data_available_end == unix_seconds(
+        "2026-10-20"
+    )
     with pytest.raises(stripe.InvalidRequestError, match="only available through 2026-10-20 00:00:00 UTC"):
         create(client)
     create(client, interval_end=unix_seconds("2026-10-20"))
@@ -167,7 +219,9 @@ def test_data_that_is_not_there_yet_cannot_be_asked_for(server: StripeServer, cl
     create(client)
 
 
-def test_the_same_idempotency_key_gives_the_same_run(server: StripeServer, client: stripe.StripeClient) -> None:
+def test_the_same_idempotency_key_gives_the_same_run(
+    server: StripeServer, client: stripe.StripeClient
+) -> None:
     first = create(client, key="window-1", columns=["net"])
     finished(client, first)
     again = create(client, key="window-1", columns=["net"])
@@ -182,13 +236,22 @@ def test_the_same_idempotency_key_gives_the_same_run(server: StripeServer, clien
 
 
 def test_both_spellings_of_a_list_are_read() -> None:
-    expected = {"parameters": {"columns": ["created", "payment_metadata[user]"], "interval_start": "1"}, "created": {"gte": "2"}}
+    expected = {
+        "parameters": {"columns": ["created", "payment_metadata[user]"], "interval_start": "1"},
+        "created": {"gte": "2"},
+    }
     rest = "&parameters[interval_start]=1&created%5Bgte%5D=2"
-    assert decode_form("parameters[columns][]=created&parameters[columns][]=payment_metadata%5Buser%5D" + rest) == expected
-    assert decode_form("parameters[columns][0]=created&parameters[columns][1]=payment_metadata%5Buser%5D" + rest) == expected
+    assert (
+        decode_form("parameters[columns][]=created&parameters[columns][]=payment_metadata%5Buser%5D" + rest)
+        == expected
+    )
+    assert (
+        decode_form("parameters[columns][0]=created&parameters[columns][1]=payment_metadata%5Buser%5D" + rest)
+        == expected
+    )
 
 
-# ---------------------------------------------------------------------------------------------- what the files hold
+# ---- what the files hold
 
 
 def test_an_interval_includes_its_start_and_not_its_end(client: stripe.StripeClient) -> None:
@@ -200,7 +263,14 @@ def test_an_interval_includes_its_start_and_not_its_end(client: stripe.StripeCli
 
 def test_columns_come_as_requested(server: StripeServer, client: stripe.StripeClient) -> None:
     server.books.activity[1]["payment_metadata[user]"] = "ann"
-    columns = ["net", "created", "created_utc", "payment_metadata[user]", "refund_metadata[why]", "customer_email"]
+    columns = [
+        "net",
+        "created",
+        "created_utc",
+        "payment_metadata[user]",
+        "refund_metadata[why]",
+        "customer_email",
+    ]
     first = report(client, columns=columns, timezone="Asia/Tokyo")[0]
     assert list(first) == columns
     assert list(first.values()) == ["2.20", "2026-10-01 09:00:00", "2026-10-01 00:00:00", "ann", "", PRIVATE]
@@ -212,7 +282,9 @@ def test_an_empty_interval_gives_a_header_only(client: stripe.StripeClient) -> N
     assert download(finished(client, run).result.url) == (200, b"net,fee\n")
 
 
-def test_a_file_may_have_a_byte_order_mark_and_windows_line_ends(server: StripeServer, client: stripe.StripeClient) -> None:
+def test_a_file_may_have_a_byte_order_mark_and_windows_line_ends(
+    server: StripeServer, client: stripe.StripeClient
+) -> None:
     server.options.bom = server.options.crlf = True
     _, content = download(finished(client, create(client, columns=["net"])).result.url)
     assert content == b"\xef\xbb\xbfnet\r\n2.20\r\n0.10\r\n500\r\n"
@@ -235,40 +307,57 @@ def test_the_balance_summary_is_exact_and_closes(client: stripe.StripeClient) ->
 def test_the_balance_summary_can_be_split(server: StripeServer, client: stripe.StripeClient) -> None:
     server.options.balance_details = True
     rows = {row["category"]: row["net_amount"] for row in report(client, SUMMARY, currency="usd")}
-    assert (rows["activity_gross"], rows["activity_fee"], rows["payouts_gross"], len(rows)) == ("2.30", "0.00", "-1.10", 8)
+    assert (rows["activity_gross"], rows["activity_fee"], rows["payouts_gross"], len(rows)) == (
+        "2.30",
+        "0.00",
+        "-1.10",
+        8,
+    )
 
 
-def test_a_file_shows_the_books_as_they_were_when_its_run_was_created(server: StripeServer, client: stripe.StripeClient) -> None:
+def test_a_file_shows_the_books_as_they_were_when_its_run_was_created(
+    server: StripeServer, client: stripe.StripeClient
+) -> None:
     run = create(client, currency="jpy", columns=["net"])
     server.books.activity[-1]["net"] = "501"
     assert download(finished(client, run).result.url)[1] == b"net\n500\n"
     assert report(client, currency="jpy", columns=["net"]) == [{"net": "501"}]
 
 
-def test_a_download_can_be_streamed_and_is_compressed_on_request(server: StripeServer, client: stripe.StripeClient) -> None:
+def test_a_download_can_be_streamed_and_is_compressed_on_request(
+    server: StripeServer, client: stripe.StripeClient
+) -> None:
     server.options.compressed_files = True
     url = finished(client, create(client, columns=["net"])).result.url
-    stream, status, headers = stripe.new_default_http_client().request_stream("get", url, {"Authorization": f"Bearer {KEY}"})
+    stream, status, headers = stripe.new_default_http_client().request_stream(
+        "get", url, {"Authorization": f"Bearer {KEY}"}
+    )
     assert (status, headers["Content-Encoding"]) == (200, "gzip")
     assert stream.read(decode_content=True) == b"net\n2.20\n0.10\n500\n"
     assert download(url) == (200, b"net\n2.20\n0.10\n500\n")
 
 
-def test_file_urls_may_point_to_stripe_as_the_real_ones_do(server: StripeServer, client: stripe.StripeClient) -> None:
+def test_file_urls_may_point_to_stripe_as_the_real_ones_do(
+    server: StripeServer, client: stripe.StripeClient
+) -> None:
     server.options.real_file_urls = True
     file = finished(client, create(client)).result
     assert file.url == f"https://files.stripe.com/v1/files/{file.id}/contents"
     assert download(f"{server.url}/v1/files/{file.id}/contents")[0] == 200
 
 
-# ---------------------------------------------------------------------------------------------- lists
+# ---- lists
 
 
 def test_sessions_are_paged_newest_first(server: StripeServer, client: stripe.StripeClient) -> None:
     sessions = client.v1.checkout.sessions.list({"limit": 3})
     assert ([one.id for one in sessions.data], sessions.has_more) == (["cs_7", "cs_6", "cs_5"], True)
     assert [one.id for one in sessions.auto_paging_iter()] == [f"cs_{n}" for n in range(7, 0, -1)]
-    assert [request.params.get("starting_after") for request in server.requests.to("/v1/checkout")] == [None, "cs_5", "cs_2"]
+    assert [request.params.get("starting_after") for request in server.requests.to("/v1/checkout")] == [
+        None,
+        "cs_5",
+        "cs_2",
+    ]
     assert PRIVATE in sessions.data[0].customer_email
     assert PRIVATE in sessions.data[0].customer_details.email
 
@@ -278,8 +367,12 @@ def test_lists_can_be_limited_in_time(client: stripe.StripeClient) -> None:
     assert [one.id for one in client.v1.checkout.sessions.list({"created": window}).data] == ["cs_4", "cs_3"]
 
 
-@pytest.mark.parametrize("params", [{"limit": 0}, {"limit": 101}, {"starting_after": "cs_no"}, {"colour": "red"}])
-def test_a_list_with_a_wrong_parameter_is_refused(client: stripe.StripeClient, params: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "params", [{"limit": 0}, {"limit": 101}, {"starting_after": "cs_no"}, {"colour": "red"}]
+)
+def test_a_list_with_a_wrong_parameter_is_refused(
+    client: stripe.StripeClient, params: dict[str, Any]
+) -> None:
     with pytest.raises(stripe.InvalidRequestError) as error:
         client.v1.checkout.sessions.list(params)  # type: ignore[arg-type]
     assert error.value.http_status == 400
@@ -295,7 +388,7 @@ def test_runs_are_listed_newest_first(server: StripeServer, client: stripe.Strip
     assert runs.list({"limit": 1}).data[0].parameters.interval_start == OCTOBER["interval_start"]
 
 
-# ---------------------------------------------------------------------------------------------- keys
+# ---- keys
 
 
 def test_only_the_key_opens_the_account(server: StripeServer, client: stripe.StripeClient) -> None:
@@ -324,7 +417,7 @@ def test_an_unknown_address_is_named(client: stripe.StripeClient) -> None:
         client.v1.charges.list()
 
 
-# ---------------------------------------------------------------------------------------------- faults
+# ---- faults
 
 
 def test_the_sdk_does_not_retry_429_unless_the_server_says_so(server: StripeServer) -> None:
@@ -347,7 +440,9 @@ def test_the_sdk_retries_500_with_the_same_idempotency_key(server: StripeServer)
     assert len(server.runs.all()) == 1
 
 
-def test_an_error_can_be_remembered_for_its_idempotency_key(server: StripeServer, client: stripe.StripeClient) -> None:
+def test_an_error_can_be_remembered_for_its_idempotency_key(
+    server: StripeServer, client: stripe.StripeClient
+) -> None:
     server.faults.server_error("/v1/reporting", method="POST", remembered=True)
     for _ in range(2):
         with pytest.raises(stripe.APIError):
@@ -370,8 +465,13 @@ def test_a_cut_download_is_noticed(server: StripeServer, client: stripe.StripeCl
     server.faults.cut_download(3, keep=10)
     with pytest.raises(stripe.APIConnectionError, match="IncompleteRead"):
         download(file.url)
-    for size in (None, 4):  # a stream has no SDK around it any more: what breaks is told by urllib3, also in small pieces
-        stream, status, _ = stripe.new_default_http_client().request_stream("get", file.url, {"Authorization": f"Bearer {KEY}"})
+    for size in (
+        None,
+        4,
+    ):  # a stream has no SDK around it any more: what breaks is told by urllib3, also in small pieces
+        stream, status, _ = stripe.new_default_http_client().request_stream(
+            "get", file.url, {"Authorization": f"Bearer {KEY}"}
+        )
         assert status == 200
         with pytest.raises(urllib3.exceptions.ProtocolError, match="IncompleteRead"):
             list(iter(partial(stream.read, size), b""))
@@ -392,7 +492,7 @@ def test_a_rule_meets_only_the_requests_it_names(server: StripeServer, client: s
     assert len(client.v1.checkout.sessions.list().data) == 7
 
 
-# ---------------------------------------------------------------------------------------------- by hand
+# ---- by hand
 
 
 def test_the_sample_account_closes() -> None:
@@ -400,7 +500,9 @@ def test_the_sample_account_closes() -> None:
         client = sdk(server)
         end = client.v1.reporting.report_types.retrieve(SUMMARY).data_available_end
         window = {"interval_start": end - 15 * 24 * 60 * 60, "interval_end": end}
-        rows = {(row["currency"], row["category"]): row["net_amount"] for row in report(client, SUMMARY, **window)}
+        rows = {
+            (row["currency"], row["category"]): row["net_amount"] for row in report(client, SUMMARY, **window)
+        }
         assert rows["usd", "starting_balance"] == "100.00"
         assert len(report(client, **window)) == 21
         assert len(report(client, ITEMS, **window)) == 8

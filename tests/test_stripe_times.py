@@ -10,18 +10,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion.lake import Lake
+from ingestion.lake.batches import Lake
 from ingestion.load import load
 from paywall_warehouse.quoting import literal
 from paywall_warehouse.settings import Settings, load_settings
-from tests.builders import csv_text, jsonl, landed
-from tests.builders import land as land_files
-from tests.harness import run_pipeline
+from tests.support.builders import csv_text, jsonl, landed
+from tests.support.builders import land as land_files
+from tests.support.harness import run_pipeline
 
 ACTIVITY, PAYOUTS, SUMMARY = "balance_change_from_activity.itemized", "payouts.itemized", "balance.summary"
 CHARGE = {"balance_transaction_id": "txn_1", "currency": "usd", "gross": "10.00", "fee": "0.59", "net": "9.41",
           "reporting_category": "charge", "charge_id": "ch_1"}  # fmt: skip
-PAYOUT = {"payout_id": "po_1", "currency": "usd", "gross": "-9.41", "fee": "0.00", "net": "-9.41", "reporting_category": "payout"}
+PAYOUT = {
+    "payout_id": "po_1",
+    "currency": "usd",
+    "gross": "-9.41",
+    "fee": "0.00",
+    "net": "-9.41",
+    "reporting_category": "payout",
+}
 BALANCE = {"category": "starting_balance", "currency": "usd", "net_amount": "1.00"}
 NOON = "2026-10-05 12:00:00"
 # In Toronto noon is 16:00 UTC in summer.
@@ -33,7 +40,9 @@ def settings(tmp_path: Path) -> Settings:
     return load_settings(_env_file=None, warehouse_home=tmp_path)
 
 
-def land(settings: Settings, report: str, name: str, content: bytes, *, sidecar: dict[str, Any] | None = None) -> None:
+def land(
+    settings: Settings, report: str, name: str, content: bytes, *, sidecar: dict[str, Any] | None = None
+) -> None:
     folder = settings.home.landing / "stripe" / report
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(content)
@@ -49,7 +58,11 @@ def rows(settings: Settings, table: str, columns: str) -> list[tuple[Any, ...]]:
     listed = ", ".join(literal(str(file)) for file in files)
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
-        return connection.execute(f"select {columns} from read_parquet([{listed}]) order by all").fetchall() if files else []
+        return (
+            connection.execute(f"select {columns} from read_parquet([{listed}]) order by all").fetchall()
+            if files
+            else []
+        )
 
 
 def created(settings: Settings) -> list[datetime]:
@@ -106,21 +119,38 @@ def test_every_format_is_refused(settings: Settings, kind: str) -> None:
     row = CHARGE | {"created": NOON}
     buffer = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist([row | {"created": datetime(2026, 10, 5, 12)}]), buffer)  # noqa: DTZ001  without a zone
-    land(settings, f"{ACTIVITY}.7", f"october.{kind}", jsonl([row]) if kind == "jsonl" else buffer.getvalue().to_pybytes())
+    land(
+        settings,
+        f"{ACTIVITY}.7",
+        f"october.{kind}",
+        jsonl([row]) if kind == "jsonl" else buffer.getvalue().to_pybytes(),
+    )
     assert created(settings) == []
     assert rows(settings, "rejects", "line, reason_code") == [(None, "unknown_time_zone")]
 
 
 def test_files_beside_a_refused_one_are_loaded(settings: Settings) -> None:
     for number, name in enumerate(("a_UTC.csv", "b.csv", "c_America-Toronto.csv")):
-        land(settings, f"{ACTIVITY}.7", name, csv_text([CHARGE | {"balance_transaction_id": f"txn_{number}", "created": NOON}]))
+        land(
+            settings,
+            f"{ACTIVITY}.7",
+            name,
+            csv_text([CHARGE | {"balance_transaction_id": f"txn_{number}", "created": NOON}]),
+        )
     assert created(settings) == [IN_UTC, IN_TORONTO]
-    assert rows(settings, "rejects", "path, reason_code") == [(f"stripe/{ACTIVITY}.7/b.csv", "unknown_time_zone")]
+    assert rows(settings, "rejects", "path, reason_code") == [
+        (f"stripe/{ACTIVITY}.7/b.csv", "unknown_time_zone")
+    ]
 
 
 @pytest.mark.parametrize(
     "stated",
-    [{"created_utc": NOON}, {"created": "1791201600"}, {"created": "2026-10-05T12:00:00Z"}, {"created": "2026-10-05T14:00:00+02:00"}],
+    [
+        {"created_utc": NOON},
+        {"created": "1791201600"},
+        {"created": "2026-10-05T12:00:00Z"},
+        {"created": "2026-10-05T14:00:00+02:00"},
+    ],
 )
 def test_times_that_tell_their_zone_need_no_name(settings: Settings, stated: dict[str, str]) -> None:
     land(settings, f"{ACTIVITY}.7", "october.csv", csv_text([CHARGE | stated]))
@@ -137,9 +167,12 @@ def test_a_local_time_that_is_only_shown_is_unknown_without_a_zone(settings: Set
 
 
 @pytest.mark.parametrize(
-    ("parameters", "instant"), [({}, IN_UTC), ({"timezone": "America/Toronto"}, IN_TORONTO), ({"timezone": "Mars/Olympus"}, None)]
+    ("parameters", "instant"),
+    [({}, IN_UTC), ({"timezone": "America/Toronto"}, IN_TORONTO), ({"timezone": "Mars/Olympus"}, None)],
 )
-def test_a_sidecar_states_the_zone(settings: Settings, parameters: dict[str, str], instant: datetime | None) -> None:
+def test_a_sidecar_states_the_zone(
+    settings: Settings, parameters: dict[str, str], instant: datetime | None
+) -> None:
     land(settings, f"{ACTIVITY}.7", "october.csv", csv_text([CHARGE | {"created": NOON}]), sidecar=parameters)
     assert created(settings) == ([instant] if instant else [])
 
@@ -157,7 +190,12 @@ def test_a_local_payout_day_is_not_taken_for_utc_because_another_column_is(setti
 
 
 def test_days_in_a_name_without_a_zone_cover_nothing(settings: Settings) -> None:
-    land(settings, f"{ACTIVITY}.7", "Itemized_2026-10-01_to_2026-10-31.csv", csv_text([CHARGE | {"created_utc": NOON}]))
+    land(
+        settings,
+        f"{ACTIVITY}.7",
+        "Itemized_2026-10-01_to_2026-10-31.csv",
+        csv_text([CHARGE | {"created_utc": NOON}]),
+    )
     assert created(settings) == [IN_UTC]
     (facts,) = [file.facts for manifest in Lake(settings.home).manifests() for file in manifest.files]
     assert facts is not None
@@ -166,7 +204,12 @@ def test_days_in_a_name_without_a_zone_cover_nothing(settings: Settings) -> None
 
 def test_a_summary_of_days_without_a_zone_is_refused(settings: Settings) -> None:
     land(settings, f"{SUMMARY}.1", "Balance_2026-10-01_to_2026-10-31.csv", csv_text([BALANCE]))
-    land(settings, f"{SUMMARY}.1", "Balance_2026-09-01_to_2026-09-30_America-Toronto.csv", csv_text([BALANCE | {"net_amount": "2.00"}]))
+    land(
+        settings,
+        f"{SUMMARY}.1",
+        "Balance_2026-09-01_to_2026-09-30_America-Toronto.csv",
+        csv_text([BALANCE | {"net_amount": "2.00"}]),
+    )
     land(settings, f"{SUMMARY}.1", "balance.csv", csv_text([BALANCE | {"net_amount": "3.00"}]))
     load(settings, f"stripe/{SUMMARY}")
     assert rows(settings, "stripe_balance_summaries", "net_amount") == [(2,), (3,)]
@@ -175,14 +218,21 @@ def test_a_summary_of_days_without_a_zone_is_refused(settings: Settings) -> None
 
 
 def test_checkout_sessions_are_in_utc_as_the_api_states_them(settings: Settings) -> None:
-    land(settings, "checkout_sessions", "sessions.csv", csv_text([{"id": "cs_1", "payment_intent": "pi_1", "created": NOON}]))
+    land(
+        settings,
+        "checkout_sessions",
+        "sessions.csv",
+        csv_text([{"id": "cs_1", "payment_intent": "pi_1", "created": NOON}]),
+    )
     load(settings, "stripe/checkout_sessions")
     assert rows(settings, "stripe_checkout_sessions", "created_at") == [(IN_UTC,)]
 
 
 @pytest.mark.slow
 def test_a_run_tells_the_way_out(tmp_path: Path) -> None:
-    land_files(tmp_path, [landed(f"stripe/{ACTIVITY}.7", "october.csv", csv_text([CHARGE | {"created": NOON}]))])
+    land_files(
+        tmp_path, [landed(f"stripe/{ACTIVITY}.7", "october.csv", csv_text([CHARGE | {"created": NOON}]))]
+    )
     result = run_pipeline(tmp_path, as_of="2026-11-10T12:00:00Z", max_reject_ratio=1)
     assert result.exit_code == 0, result
     assert "unknown_time_zone" in result.output

@@ -7,14 +7,14 @@ import dagster as dg
 import fsspec
 import pytest
 
-from ingestion.landing import Landing
-from ingestion.unread import unread_folders, unread_warnings
-from orchestration.assets import PLAN
-from orchestration.news import nothing_landed
-from orchestration.status import status_lines
+from ingestion.landing.area import Landing
+from ingestion.unloaded_files import nothing_landed
+from ingestion.unread_files import unread_folders, unread_warnings
+from orchestration.assets.stages import PLAN
+from orchestration.cli.status import status_lines
 from paywall_warehouse.settings import Settings, load_settings
-from tests.builders import charge, jsonl
-from tests.harness import run_pipeline
+from tests.support.builders import charge, jsonl
+from tests.support.harness import run_pipeline
 
 AS_OF = "2026-10-05T12:00:00Z"
 CONTENT = jsonl([charge("c1", "2026-10-01T09:00:00Z")])
@@ -57,22 +57,35 @@ def test_the_nearest_folder_is_named(settings: Settings, path: str, nearest: str
 def test_files_of_a_folder_are_told_together_and_of_many_folders_the_first(settings: Settings) -> None:
     for number in range(3):
         put(settings, f"ledgers/{number}.jsonl")
-    assert [re.sub(":.*", "", warning) for warning in unread_warnings(settings)] == ["nothing reads 3 files such as ledgers/0.jsonl"]
+    assert [re.sub(":.*", "", warning) for warning in unread_warnings(settings)] == [
+        "nothing reads 3 files such as ledgers/0.jsonl"
+    ]
     for number in range(7):
         put(settings, f"folder{number}/x.jsonl")
     warnings = unread_warnings(settings)
-    assert (len(warnings), warnings[-1].startswith("nothing reads what lies in 3 more folders of ")) == (6, True)
+    assert (len(warnings), warnings[-1].startswith("nothing reads what lies in 3 more folders of ")) == (
+        6,
+        True,
+    )
 
 
 def test_what_is_read_or_not_meant_to_be_is_not_told(settings: Settings) -> None:
-    for path in ("ledger/2026/x.jsonl", "events/received/2026-10-01/a.jsonl", "stripe/payouts.itemized.5/p.csv", ".hidden", "a.jsonl.part"):
+    for path in (
+        "ledger/2026/x.jsonl",
+        "events/received/2026-10-01/a.jsonl",
+        "stripe/payouts.itemized.5/p.csv",
+        ".hidden",
+        "a.jsonl.part",
+    ):
         put(settings, path)
     for path in (".git/config", "ledgers/.keep", "lost+found/x"):
         put(settings, path)
     assert unread_warnings(settings) == []
 
 
-def test_a_folder_that_is_linked_to_is_told_of_and_a_linked_landing_area_is_read(settings: Settings, tmp_path: Path) -> None:
+def test_a_folder_that_is_linked_to_is_told_of_and_a_linked_landing_area_is_read(
+    settings: Settings, tmp_path: Path
+) -> None:
     put(settings, "ledger/x.jsonl")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

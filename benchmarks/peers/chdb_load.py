@@ -1,4 +1,5 @@
-"""chdb (ClickHouse in this process), load and dedupe: `python -m benchmarks.peers.chdb_load LANDING_LEDGER_DIR OUT_DIR`.
+"""chdb (ClickHouse in this process), load and dedupe: `python -m benchmarks.peers.chdb_load
+LANDING_LEDGER_DIR OUT_DIR`.
 
 The ledger's JSON lines, typed, the last version of every entry, as one Parquet file.
 """
@@ -9,17 +10,20 @@ from pathlib import Path
 
 import chdb
 
-from benchmarks.peers.told import tell
+from benchmarks.peers.told import progress
 
 SCHEMA = (
-    "id String, timestamp String, updated_at String, type String, status String, user String, paywall String, amount String, "
-    "currency String, request_id Nullable(String), model Nullable(String), prompt_tokens Nullable(Int64), "
-    "completion_tokens Nullable(Int64), provider_cost Nullable(String), related_id Nullable(String), metadata Nullable(String)"
+    "id String, timestamp String, updated_at String, type String, status String, user String, paywall String,"
+    " amount String, currency String, request_id Nullable(String), model Nullable(String), prompt_tokens"
+    " Nullable(Int64), completion_tokens Nullable(Int64), provider_cost Nullable(String), related_id"
+    " Nullable(String), metadata Nullable(String)"
 )
 LOAD = """
     insert into function file('{out}', 'Parquet')
-    select id, parseDateTime64BestEffort(timestamp, 6, 'UTC') as occurred_at, parseDateTime64BestEffort(updated_at, 6, 'UTC') as updated,
-        type, status, user, paywall, toDecimal128(amount, 12) as amount, lower(currency) as currency, request_id, model, prompt_tokens,
+    select id, parseDateTime64BestEffort(timestamp, 6, 'UTC') as occurred_at,
+        parseDateTime64BestEffort(updated_at, 6, 'UTC') as updated,
+        type, status, user, paywall, toDecimal128(amount, 12) as amount, lower(currency) as currency,
+            request_id, model, prompt_tokens,
         completion_tokens, toDecimal128(provider_cost, 12) as provider_cost, related_id, metadata
     from file('{ledger}/*.jsonl', 'JSONEachRow', '{schema}')
     order by updated desc limit 1 by id
@@ -33,7 +37,7 @@ def main() -> None:
     begin = time.perf_counter()
     chdb.query(LOAD.format(ledger=ledger, out=out, schema=SCHEMA))
     seconds = time.perf_counter() - begin
-    tell(seconds, int(str(chdb.query(f"select count() from file('{out}', 'Parquet')", "CSV")).strip()))
+    progress(seconds, int(str(chdb.query(f"select count() from file('{out}', 'Parquet')", "CSV")).strip()))
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
     python -m benchmarks.peers.compare [--entries 200000] [--large 1000000] [--repeat 3] [--results benchmarks/results]
 
-dlt by default takes part in the small comparison only: it loads a few thousand rows a second, and 100,000 of them take 4.6 GB of memory.
-The large one shows what the others do where starting up counts for less; `--large 0` leaves it out.
+dlt by default takes part in the small comparison only: it loads a few thousand rows a second, and 100,000 of
+them take 4.6 GB of memory. The large one shows what the others do where starting up counts for less; `--large
+0` leaves it out.
 
-The peers are in `.venv-peers/`, which `make bench` sets up from `requirements-peers.lock`. Quoted are rows per second of the work alone:
-without the start of the interpreter and its imports, on either side. The wall of the whole process stands beside it.
+The peers are in `.venv-peers/`, which `make bench` sets up from `requirements-peers.lock`. Quoted are rows
+per second of the work alone: without the start of the interpreter and its imports, on either side. The wall
+of the whole process stands beside it.
 """
 
 import argparse
@@ -72,9 +74,16 @@ def module(python: Path, name: str, *arguments: str) -> Callable[[Ledger, Path],
     """A module of this package as a process of its own."""
 
     def load(ledger: Ledger, out: Path) -> Loaded:
-        command = [str(python), "-m", f"benchmarks.peers.{name}", str(ledger.landing / "ledger"), str(out), *arguments]
+        command = [
+            str(python),
+            "-m",
+            f"benchmarks.peers.{name}",
+            str(ledger.landing / "ledger"),
+            str(out),
+            *arguments,
+        ]
         whole = measure(command, out, {"PYTHONPATH": str(ROOT)})
-        return Loaded(**whole.told(), whole=whole)
+        return Loaded(**whole.as_dict(), whole=whole)
 
     return load
 
@@ -118,7 +127,11 @@ class Comparison:
         for one in self.contenders:
             with scratch() as out:
                 one.loads.append(one.load(self.ledger, out))
-            print(f"{self.ledger.entries:,} entries, {number} of {of}: {one.name} {one.loads[-1].seconds:.1f} s", file=sys.stderr)
+            print(
+                f"{self.ledger.entries:,} entries, {number} of {of}: {one.name}"
+                f" {one.loads[-1].seconds:.1f} s",
+                file=sys.stderr,
+            )
 
     def targets(self) -> list[Target]:
         """The promises about loading."""
@@ -130,7 +143,10 @@ class Comparison:
                 speeds[STEP] / speeds[name],
                 "×",
                 at_least=True,
-                how=f"rows per second of the work alone, medians: {speeds[STEP]:,.0f} beside {speeds[name]:,.0f}",
+                how=(
+                    f"rows per second of the work alone, medians: {speeds[STEP]:,.0f} beside"
+                    f" {speeds[name]:,.0f}"
+                ),
             )
             for name, limit in PROMISED.items()
             if name in speeds
@@ -138,7 +154,16 @@ class Comparison:
 
     def lines(self) -> list[str]:
         """A section of the result file."""
-        header = ("what", "does", "rows", "work alone s", "rows per s, quoted", "whole process s", "CPU s", "peak memory MB")
+        header = (
+            "what",
+            "does",
+            "rows",
+            "work alone s",
+            "rows per s, quoted",
+            "whole process s",
+            "CPU s",
+            "peak memory MB",
+        )
         files = len(list((self.ledger.landing / "ledger").iterdir()))
         return [
             "",
@@ -152,18 +177,28 @@ def peer_versions() -> str:
     """What is installed for the peers."""
     if not PEERS.exists():
         raise SystemExit(f"{PEERS} is missing: `make .venv-peers/.installed` sets it up.")
-    ask = "import sys; from importlib.metadata import version; print(', '.join(f'{name} {version(name)}' for name in sys.argv[1:]))"
-    return subprocess.run([str(PEERS), "-c", ask, *PEER_VERSIONS], capture_output=True, text=True, check=True).stdout.strip()
+    ask = (
+        "import sys; from importlib.metadata import version; print(', '.join(f'{name} {version(name)}' for"
+        " name in sys.argv[1:]))"
+    )
+    return subprocess.run(
+        [str(PEERS), "-c", ask, *PEER_VERSIONS], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def benchmark(entries: int, large: int, repeat: int, results: Path) -> list[Target]:
     """Measure, write the file, and return what it says about the promises."""
     text = [
         *head("Peers"),
-        f"Peers: {peer_versions()}. Work alone is without the start of the interpreter and its imports; it ends when everything is on the "
-        "disk. The whole process of each first row is the whole run.",
+        (
+            f"Peers: {peer_versions()}. Work alone is without the start of the interpreter and its imports;"
+            " it ends when everything is on the disk. The whole process of each first row is the whole run."
+        ),
     ]
-    compared = [Comparison(Ledger(entries), contenders(slow=True)), *([Comparison(Ledger(large), contenders(slow=False))] if large else [])]
+    compared = [
+        Comparison(Ledger(entries), contenders(slow=True)),
+        *([Comparison(Ledger(large), contenders(slow=False))] if large else []),
+    ]
     for one in compared:
         one.ledger.make()
         for number in range(repeat):
@@ -176,7 +211,9 @@ def benchmark(entries: int, large: int, repeat: int, results: Path) -> list[Targ
 
 def main() -> None:
     """Measure and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--entries", type=int, default=200_000)
     parser.add_argument("--large", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=3)

@@ -1,4 +1,6 @@
-"""Signed deliveries for locust: each a usage charge with ids of its own, so that what is acknowledged can be counted on the disk."""
+"""Signed deliveries for locust: each a usage charge with ids of its own, so that what is acknowledged can be
+counted on the disk.
+"""
 
 import hashlib
 import hmac
@@ -23,7 +25,13 @@ class Sender(FastHttpUser):  # type: ignore[misc]  # it has no types
     def deliver(self) -> None:
         """A delivery in the flat shape."""
         one = uuid.uuid4().hex
-        data = {"walletUserId": f"w_{one[:3]}", "activityId": f"act_{one}", "model": "gpt-4.1", "promptTokens": 1200, "cost": "0.018"}
+        data = {
+            "walletUserId": f"w_{one[:3]}",
+            "activityId": f"act_{one}",
+            "model": "gpt-4.1",
+            "promptTokens": 1200,
+            "cost": "0.018",
+        }
         event = {
             "id": f"evt_{one}",
             "paywallId": "pw_live_123",
@@ -35,4 +43,8 @@ class Sender(FastHttpUser):  # type: ignore[misc]  # it has no types
             "data": data,
         }
         body = json.dumps(event).encode()
-        self.client.post("/", data=body, headers={"X-Paywalls-Signature": hmac.new(SECRET, body, hashlib.sha256).hexdigest()})
+        self.client.post(
+            "/",
+            data=body,
+            headers={"X-Paywalls-Signature": hmac.new(SECRET, body, hashlib.sha256).hexdigest()},
+        )

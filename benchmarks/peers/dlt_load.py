@@ -1,8 +1,8 @@
 """dlt into DuckDB: `python -m benchmarks.peers.dlt_load LANDING_LEDGER_DIR OUT_DIR [--parquet]`.
 
-As its documentation shows it: the filesystem source with `read_jsonl`. By default its rows go to DuckDB as INSERT statements from one
-process. With `--parquet`, as its page on performance says: Parquet as the loader's file format, larger pages, files small enough to be
-normalized side by side, as many workers as cores.
+As its documentation shows it: the filesystem source with `read_jsonl`. By default its rows go to DuckDB as
+INSERT statements from one process. With `--parquet`, as its page on performance says: Parquet as the loader's
+file format, larger pages, files small enough to be normalized side by side, as many workers as cores.
 """
 
 import os
@@ -14,16 +14,21 @@ import dlt
 import duckdb
 from dlt.sources.filesystem import filesystem, read_jsonl
 
-from benchmarks.peers.told import tell
+from benchmarks.peers.told import progress
 
-# A file for each of two workers at the sizes that are measured, and then some; larger files left one worker idle.
+# A file for each of two workers at the sizes that are measured, and then some; larger files left one worker
+# idle.
 FILE_ITEMS = 20_000
 PAGE_ITEMS = 10_000
 
 
 def settings(out: Path, *, parquet: bool) -> dict[str, str]:
     """The environment that dlt reads; nothing is written outside `out`, nothing is sent."""
-    kept = {"DLT_DATA_DIR": str(out / "dlt"), "RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "ERROR"}
+    kept = {
+        "DLT_DATA_DIR": str(out / "dlt"),
+        "RUNTIME__DLTHUB_TELEMETRY": "false",
+        "RUNTIME__LOG_LEVEL": "ERROR",
+    }
     if not parquet:
         return kept
     workers = str(os.cpu_count() or 1)
@@ -38,7 +43,10 @@ def main() -> None:
     file = out / "dlt.duckdb"
     begin = time.perf_counter()
     pipeline = dlt.pipeline(
-        "bench", pipelines_dir=str(out / "pipelines"), destination=dlt.destinations.duckdb(str(file)), dataset_name="raw"
+        "bench",
+        pipelines_dir=str(out / "pipelines"),
+        destination=dlt.destinations.duckdb(str(file)),
+        dataset_name="raw",
     )
     reader = read_jsonl(chunksize=PAGE_ITEMS) if parquet else read_jsonl()
     source = (filesystem(bucket_url=str(ledger), file_glob="*.jsonl") | reader).with_name("ledger")
@@ -47,7 +55,7 @@ def main() -> None:
     with duckdb.connect(str(file), read_only=True) as connection:
         rows = connection.execute("select count(*) from raw.ledger").fetchall()[0][0]
 
-    tell(seconds, rows)
+    progress(seconds, rows)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from benchmarks.limit import STEPS
-from benchmarks.peers.told import tell
+from benchmarks.peers.told import progress
 
 
 def main() -> None:
@@ -18,12 +18,14 @@ def main() -> None:
     ledger, out = Path(sys.argv[1]), Path(sys.argv[2])
     begin = time.perf_counter()
     with duckdb.connect(str(out / "entries.duckdb")) as connection:
-        connection.execute("set TimeZone = 'UTC'; set preserve_insertion_order = false; set memory_limit = '4GB'")
+        connection.execute(
+            "set TimeZone = 'UTC'; set preserve_insertion_order = false; set memory_limit = '4GB'"
+        )
         connection.execute(STEPS["entries"].format(src=ledger, out=out))
         connection.execute("checkpoint")
         seconds = time.perf_counter() - begin
         rows = connection.execute("select count(*) from entries").fetchall()[0][0]
-    tell(seconds, rows)
+    progress(seconds, rows)
 
 
 if __name__ == "__main__":

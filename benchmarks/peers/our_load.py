@@ -1,13 +1,15 @@
-"""The pipeline's own load alone: `python -m benchmarks.peers.our_load LANDING_LEDGER_DIR OUT_DIR`, OUT_DIR being the home.
+"""The pipeline's own load alone: `python -m benchmarks.peers.our_load LANDING_LEDGER_DIR OUT_DIR`, OUT_DIR
+being the home.
 
-What the step `raw__ledger_entries` calls: every record judged, good ones to the lake as typed Parquet, bad ones to the rejects.
+What the step `raw__ledger_entries` calls: every record judged, good ones to the lake as typed Parquet, bad
+ones to the rejects.
 """
 
 import sys
 import time
 from pathlib import Path
 
-from benchmarks.peers.told import tell
+from benchmarks.peers.told import progress
 from ingestion.load import load
 from paywall_warehouse.settings import load_settings
 
@@ -16,8 +18,10 @@ def main() -> None:
     """Load one folder."""
     ledger, home = Path(sys.argv[1]), Path(sys.argv[2])
     begin = time.perf_counter()
-    loaded = load(load_settings(_env_file=None, warehouse_home=home, landing_uri=str(ledger.parent)), "ledger")
-    tell(time.perf_counter() - begin, loaded.accepted)
+    loaded = load(
+        load_settings(_env_file=None, warehouse_home=home, landing_uri=str(ledger.parent)), "ledger"
+    )
+    progress(time.perf_counter() - begin, loaded.accepted)
 
 
 if __name__ == "__main__":

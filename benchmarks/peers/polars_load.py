@@ -9,10 +9,22 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks.peers.told import tell
+from benchmarks.peers.told import progress
 
 MONEY = pl.Decimal(38, 12)
-TEXTS = ("id", "timestamp", "updated_at", "type", "status", "user", "paywall", "amount", "currency", "request_id", "model")
+TEXTS = (
+    "id",
+    "timestamp",
+    "updated_at",
+    "type",
+    "status",
+    "user",
+    "paywall",
+    "amount",
+    "currency",
+    "request_id",
+    "model",
+)
 SCHEMA = {
     **dict.fromkeys(TEXTS, pl.String()),
     "prompt_tokens": pl.Int64(),
@@ -28,13 +40,15 @@ def main() -> None:
     ledger, out = Path(sys.argv[1]), Path(sys.argv[2])
     begin = time.perf_counter()
     entries = pl.scan_ndjson(sorted(ledger.glob("*.jsonl")), schema=SCHEMA).with_columns(
-        pl.col("timestamp", "updated_at").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", time_zone="UTC"),
+        pl.col("timestamp", "updated_at").str.to_datetime(
+            "%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", time_zone="UTC"
+        ),
         pl.col("amount", "provider_cost").cast(MONEY),
         pl.col("currency").str.to_lowercase(),
     )
     latest = entries.sort("updated_at").unique("id", keep="last").collect()
     latest.write_parquet(out / "entries.parquet", compression="zstd")
-    tell(time.perf_counter() - begin, latest.height)
+    progress(time.perf_counter() - begin, latest.height)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import json
 
 
-def tell(seconds: float, rows: int) -> None:
-    """The seconds of the work alone, without the interpreter's and the imports', and how many rows there are afterwards."""
+def progress(seconds: float, rows: int) -> None:
+    """The seconds of the work alone, without the interpreter's and the imports', and how many rows there are
+    afterwards.
+    """
     print(json.dumps({"seconds": seconds, "rows": rows}))

@@ -18,14 +18,24 @@ KEYS = ("rail", "payment_intent_id", "charge_id", "checkout_session_id", "paymen
 
 def show(context: Context) -> None:
     """The page; the case is named by the address."""
-    row = subject(context, "case", "Reconciliation case", queries.case, "It may have become part of a payment's case.", "reconciliation")
+    row = subject(
+        context,
+        "case",
+        "Reconciliation case",
+        queries.case,
+        "It may have become part of a payment's case.",
+        "reconciliation",
+    )
     if row is None:
         return
     _verdict(context, row)
     left, right = st.columns(2)
     with left:
         st.markdown("**The ledger says**")
-        fields([(name, formats.with_currency(row[name], row["ledger_currency"])) for name in LEDGER], alt="The ledger's side")
+        fields(
+            [(name, formats.with_currency(row[name], row["ledger_currency"])) for name in LEDGER],
+            alt="The ledger's side",
+        )
         if row["user_id"] is not None:
             link_to("user", f"User {row['user_id']}", user=row["user_id"])
     with right:
@@ -35,7 +45,8 @@ def show(context: Context) -> None:
         fields([*((name, formats.text(row[name])) for name in KEYS), *sides], alt="The processor's side")
         if row["has_unknown_return"]:
             st.caption(
-                "Some of what went back is stated in settlement currency only: refunded and disputed are the stated part, or unknown."
+                "Some of what went back is stated in settlement currency only: refunded and disputed are the"
+                " stated part, or unknown."
             )
     st.markdown("**Deposits of the case, and what was booked about them**")
     entries = queries.case_entries(context.snapshot, row["deposit_entry_ids"] or [])
@@ -51,24 +62,36 @@ def show(context: Context) -> None:
     zone = context.timezone
     table(
         history,
-        [text_column("break_type", "Break"), instant_column("opened_at", "Opened", zone), instant_column("closed_at", "Closed", zone)],
+        [
+            text_column("break_type", "Break"),
+            instant_column("opened_at", "Opened", zone),
+            instant_column("closed_at", "Closed", zone),
+        ],
         alt="History of the case",
     )
 
 
 def _verdict(context: Context, row: Row) -> None:
     zone = context.timezone
-    span = f"first event {formats.instant(row['first_event_at'], zone)}, last {formats.instant(row['last_event_at'], zone)}"
+    span = (
+        f"first event {formats.instant(row['first_event_at'], zone)}, last"
+        f" {formats.instant(row['last_event_at'], zone)}"
+    )
     found = f", found by {formats.plain(row['match_method'])}" if row["match_method"] else ""
     words = f"{row['age_days']} days old, {span} ({formats.plain(zone)}){found}."
     if row["status"] == "break":
         known = words_of(row["break_type"])
         difference = formats.with_currency(row["difference"], row["ledger_currency"] or row["paid_currency"])
         st.error(
-            f"**{formats.plain(row['break_type'])}**, priority {row['priority']}, difference {difference}. {words}", icon=":material/rule:"
+            f"**{formats.plain(row['break_type'])}**, priority {row['priority']}, difference {difference}."
+            f" {words}",
+            icon=":material/rule:",
         )
         st.markdown(f"{known.meaning} **What to do:** {known.remedy}")
     elif row["status"] == "pending":
-        st.info(f"**pending**: one side is there, the other may still come. {words}", icon=":material/hourglass_top:")
+        st.info(
+            f"**pending**: one side is there, the other may still come. {words}",
+            icon=":material/hourglass_top:",
+        )
     else:
         st.success(f"**matched**. {words}", icon=":material/check_circle:")

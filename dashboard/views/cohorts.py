@@ -7,7 +7,14 @@ import streamlit as st
 from dashboard import charts, formats, queries
 from dashboard.context import Context
 from dashboard.snapshot import Row
-from dashboard.tables import average_column, count_column, folded_table, money_column, share_column, text_column
+from dashboard.tables import (
+    average_column,
+    count_column,
+    folded_table,
+    money_column,
+    share_column,
+    text_column,
+)
 
 
 def show(context: Context) -> None:
@@ -22,20 +29,29 @@ def show(context: Context) -> None:
         help="Else all cohorts are shown. Months after the first run until today either way.",
     )
     since = context.filters.since.replace(day=1)
-    rows = [row for row in everything if not only_period or since <= row["cohort_month"] < context.filters.until]
+    rows = [
+        row for row in everything if not only_period or since <= row["cohort_month"] < context.filters.until
+    ]
     if not rows:
-        st.info("Nobody has paid for the first time here yet. Choose all cohorts, or take a filter off.", icon=":material/filter_alt_off:")
+        st.info(
+            "Nobody has paid for the first time here yet. Choose all cohorts, or take a filter off.",
+            icon=":material/filter_alt_off:",
+        )
         return
     st.subheader("Retention", anchor=False)
     st.caption("Share of the cohort that paid in the month. With an asterisk: the month is not over yet.")
     st.altair_chart(
-        charts.heat_map([_cell(row, row["retention_rate"], formats.share(row["retention_rate"])) for row in rows], "Retention"),
+        charts.heat_map(
+            [_cell(row, row["retention_rate"], formats.share(row["retention_rate"])) for row in rows],
+            "Retention",
+        ),
         alt="Retention by cohort and months since; the table below has the numbers",
     )
     st.subheader("Revenue", anchor=False)
     st.altair_chart(
         charts.heat_map(
-            [_cell(row, row["revenue"], formats.money(row["revenue"], currency)) for row in rows], f"Revenue ({currency.upper()})"
+            [_cell(row, row["revenue"], formats.money(row["revenue"], currency)) for row in rows],
+            f"Revenue ({currency.upper()})",
         ),
         alt="Revenue by cohort and months since; the table below has the numbers",
     )
@@ -56,7 +72,9 @@ def show(context: Context) -> None:
         money_column("cumulative_profit", f"Cumulative profit ({currency.upper()})", currency),
         text_column("complete", "Month is over"),
     ]
-    shown = [row | {"cohort": _month(row), "complete": "yes" if row["is_complete"] else "not yet"} for row in rows]
+    shown = [
+        row | {"cohort": _month(row), "complete": "yes" if row["is_complete"] else "not yet"} for row in rows
+    ]
     folded_table("Numbers", shown, columns, key="numbers", alt="Cohorts")
 
 

@@ -18,12 +18,17 @@ INSTANTS = ("occurred_at", "updated_at")
 
 def show(context: Context) -> None:
     """The page; the entry is named by the address."""
-    row = subject(context, "entry", "Ledger entry", queries.entry, "Look for it on the ledger page.", "ledger")
+    row = subject(
+        context, "entry", "Ledger entry", queries.entry, "Look for it on the ledger page.", "ledger"
+    )
     if row is None:
         return
     left, right = st.columns(2)
     with left:
-        fields([(name, _words(context, row, name)) for name in row if name not in ("metadata", "entry_id")], alt="Fields of the entry")
+        fields(
+            [(name, _words(context, row, name)) for name in row if name not in ("metadata", "entry_id")],
+            alt="Fields of the entry",
+        )
     with right:
         _links(context, row)
         st.markdown("**Metadata**")

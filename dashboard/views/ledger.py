@@ -15,5 +15,8 @@ def show(context: Context) -> None:
         placeholder="The whole id of an entry, request, user or payment: in any period and currency",
     ).strip()
     if any_id:
-        st.caption("Of all periods and currencies; the filters in the sidebar do not count while an id is looked for.")
+        st.caption(
+            "Of all periods and currencies; the filters in the sidebar do not count while an id is looked"
+            " for."
+        )
     ledger_view(context, any_id=any_id)

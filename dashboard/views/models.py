@@ -10,7 +10,17 @@ from dashboard.context import Context, open_page
 from dashboard.measures import MEASURES, Measure
 from dashboard.queries import Grain
 from dashboard.snapshot import Row
-from dashboard.tables import Column, average_column, count_column, day_column, folded_table, money_column, share_column, table, text_column
+from dashboard.tables import (
+    Column,
+    average_column,
+    count_column,
+    day_column,
+    folded_table,
+    money_column,
+    share_column,
+    table,
+    text_column,
+)
 
 SHOWN = 6
 COURSE = ("revenue", "provider_cost", "profit", "margin", "total_tokens", "charges", "cost_coverage")
@@ -23,7 +33,13 @@ def show(context: Context) -> None:
         st.subheader("Over time", anchor=False)
         left, right = st.columns([2, 3])
         with left:
-            number = st.selectbox("Number", COURSE, format_func=lambda name: MEASURES[name].label, key="number", bind="query-params")
+            number = st.selectbox(
+                "Number",
+                COURSE,
+                format_func=lambda name: MEASURES[name].label,
+                key="number",
+                bind="query-params",
+            )
         with right:
             grain = controls.grain(context.filters)
     usage = queries.models(context.snapshot, context.filters, grain)
@@ -37,33 +53,63 @@ def show(context: Context) -> None:
 def _by_model(context: Context, totals: Sequence[Row]) -> None:
     st.subheader("By model", anchor=False)
     if not totals:
-        st.info("No usage in this period. Widen it, or take a filter off in the sidebar.", icon=":material/filter_alt_off:")
+        st.info(
+            "No usage in this period. Widen it, or take a filter off in the sidebar.",
+            icon=":material/filter_alt_off:",
+        )
         return
     currency = context.currency
-    columns = [text_column("model_id", "Model"), share_column("revenue_share", "Share of revenue"), *_usage_columns(currency)]
+    columns = [
+        text_column("model_id", "Model"),
+        share_column("revenue_share", "Share of revenue"),
+        *_usage_columns(currency),
+    ]
     if (before := context.filters.period_before()) is not None:
         earlier = queries.revenue_by_model(context.snapshot, before)
         totals = [row | {"before": earlier.get(row["model_id"], Decimal(0))} for row in totals]
         columns[3:3] = [
             money_column("before", f"Revenue before ({currency.upper()})", currency),
-            Column("change", "Change", lambda row: formats.change(row["revenue"], row["before"]) or formats.NOTHING, right=True),
+            Column(
+                "change",
+                "Change",
+                lambda row: formats.change(row["revenue"], row["before"]) or formats.NOTHING,
+                right=True,
+            ),
         ]
     table(totals, columns, alt="Usage by model", opens=lambda row: open_page("ledger", model=row["model_id"]))
     st.caption("Tick a model at its left to see its ledger.")
-    bars = [(row["model_id"], row["revenue"], formats.with_currency(row["revenue"], currency)) for row in totals[: 2 * SHOWN]]
-    st.altair_chart(charts.bars(bars, f"Revenue ({currency.upper()})"), alt="Revenue by model; the table above has the numbers")
+    bars = [
+        (row["model_id"], row["revenue"], formats.with_currency(row["revenue"], currency))
+        for row in totals[: 2 * SHOWN]
+    ]
+    st.altair_chart(
+        charts.bars(bars, f"Revenue ({currency.upper()})"),
+        alt="Revenue by model; the table above has the numbers",
+    )
 
 
-def _over_time(context: Context, measure: Measure, grain: Grain, usage: Sequence[Row], models: Sequence[str]) -> None:
+def _over_time(
+    context: Context, measure: Measure, grain: Grain, usage: Sequence[Row], models: Sequence[str]
+) -> None:
     shown = models[:SHOWN]
     course = [row for row in usage if row["starts_on"] is not None and row["model_id"] in shown]
     points = [
-        charts.point(row["model_id"], row["starts_on"], row[measure.name], measure.words(row[measure.name], context.currency))
+        charts.point(
+            row["model_id"],
+            row["starts_on"],
+            row[measure.name],
+            measure.words(row[measure.name], context.currency),
+        )
         for row in sorted(course, key=lambda row: shown.index(row["model_id"]))
     ]
-    st.altair_chart(charts.lines(points, measure.label), alt=f"{measure.label} by model and {grain}; the table below has the numbers")
+    st.altair_chart(
+        charts.lines(points, measure.label),
+        alt=f"{measure.label} by model and {grain}; the table below has the numbers",
+    )
     if len(models) > SHOWN:
-        st.caption(f"The {SHOWN} models with the most revenue of {len(models)}; choose others in the sidebar.")
+        st.caption(
+            f"The {SHOWN} models with the most revenue of {len(models)}; choose others in the sidebar."
+        )
     columns = [
         day_column("starts_on", f"{grain.capitalize()} from"),
         text_column("model_id", "Model"),

@@ -8,7 +8,16 @@ from dashboard import charts, controls, formats, queries
 from dashboard.context import Context, link_to
 from dashboard.measures import MEASURES, Measure
 from dashboard.snapshot import Row
-from dashboard.tables import Column, count_column, day_column, folded_table, instant_column, money_column, table, text_column
+from dashboard.tables import (
+    Column,
+    count_column,
+    day_column,
+    folded_table,
+    instant_column,
+    money_column,
+    table,
+    text_column,
+)
 
 TILES = ("revenue", "provider_cost", "profit", "margin", "active_payers", "new_payers", "arpu", "deposits")
 A_ROW = 4
@@ -35,7 +44,13 @@ def _tiles(context: Context, now: Row, before: Row | None) -> None:
     for start in range(0, len(TILES), A_ROW):
         for column, name in zip(st.columns(A_ROW), TILES[start : start + A_ROW], strict=False):
             with column:
-                _tile(MEASURES[name], now[name], before and before[name], context.currency, is_compared=before is not None)
+                _tile(
+                    MEASURES[name],
+                    now[name],
+                    before and before[name],
+                    context.currency,
+                    is_compared=before is not None,
+                )
 
 
 def _tile(measure: Measure, now: object, before: object, currency: str, *, is_compared: bool) -> None:
@@ -72,7 +87,9 @@ def _all_numbers(context: Context, now: Row, before: Row | None) -> None:
         text_column("change", "Change", right=True),
         text_column("meaning", "Meaning"),
     ]
-    folded_table("All numbers of the period", rows, columns, key="all_numbers", alt="All numbers of the period")
+    folded_table(
+        "All numbers of the period", rows, columns, key="all_numbers", alt="All numbers of the period"
+    )
 
 
 def _over_time(context: Context) -> None:
@@ -87,11 +104,15 @@ def _over_time(context: Context) -> None:
         aligned = [row | {"starts_on": now["starts_on"]} for row, now in zip(earlier, rows, strict=False)]
         points += charts.money_points(aligned, {"revenue": "Revenue before"}, context.currency)
     st.altair_chart(
-        charts.lines(points, context.currency.upper()), alt=f"Revenue, provider cost and profit by {grain}; the table below has the numbers"
+        charts.lines(points, context.currency.upper()),
+        alt=f"Revenue, provider cost and profit by {grain}; the table below has the numbers",
     )
     columns = [
         day_column("starts_on", f"{grain.capitalize()} from"),
-        *(_measure_column(context, name) for name in ("revenue", "refunds", "provider_cost", "platform_fees", "profit")),
+        *(
+            _measure_column(context, name)
+            for name in ("revenue", "refunds", "provider_cost", "platform_fees", "profit")
+        ),
         *(count_column(name, MEASURES[name].label) for name in ("charges", "total_tokens")),
     ]
     folded_table("Numbers of the chart", rows, columns, key="numbers", alt=f"Numbers by {grain}")
@@ -109,7 +130,10 @@ def _owed(context: Context) -> None:
         f"On {formats.day(min(context.filters.last_day, context.about.today))}",
         formats.with_currency(owed["closing_balance"], context.currency),
         border=True,
-        help="The sum of all wallets' balances at the end of the day: credit that users have not used yet, a liability.",
+        help=(
+            "The sum of all wallets' balances at the end of the day: credit that users have not used yet, a"
+            " liability."
+        ),
     )
     right.metric(
         "Of it overdrawn",
@@ -125,10 +149,14 @@ def _health(context: Context) -> None:
     st.subheader("Freshness and soundness", anchor=False)
     about, zone = context.about, context.timezone
     age = datetime.now(UTC) - about.published_at
-    words = f"Published {formats.instant(about.published_at, zone)}, as of {formats.instant(about.as_of, zone)} ({formats.plain(zone)})"
+    words = (
+        f"Published {formats.instant(about.published_at, zone)}, as of {formats.instant(about.as_of, zone)}"
+        f" ({formats.plain(zone)})"
+    )
     if age > OLD:
         st.warning(
-            f"{words}: {age.days or 1} days ago. Look at Dagster's runs, or start `paywall-warehouse run`.", icon=":material/schedule:"
+            f"{words}: {age.days or 1} days ago. Look at Dagster's runs, or start `paywall-warehouse run`.",
+            icon=":material/schedule:",
         )
     else:
         st.success(words, icon=":material/check_circle:")
@@ -136,19 +164,28 @@ def _health(context: Context) -> None:
     breaks, pending = counts.get("break", 0), counts.get("pending", 0)
     incomplete = [row for row in queries.sources(context.snapshot) if row["verdict"] != "complete"]
     if incomplete:
-        listed = ", ".join(f"{formats.plain(row['source'])} is {formats.plain(row['verdict'])}" for row in incomplete)
+        listed = ", ".join(
+            f"{formats.plain(row['source'])} is {formats.plain(row['verdict'])}" for row in incomplete
+        )
         st.warning(f"Reconciliation is incomplete: {listed}.", icon=":material/warning:")
     if breaks:
         st.warning(
-            f"{formats.whole(breaks)} open breaks between ledger and payments, {formats.whole(pending)} pending.", icon=":material/rule:"
+            f"{formats.whole(breaks)} open breaks between ledger and payments, {formats.whole(pending)}"
+            " pending.",
+            icon=":material/rule:",
         )
     else:
-        st.success(f"No open breaks between ledger and payments, {formats.whole(pending)} pending.", icon=":material/rule:")
+        st.success(
+            f"No open breaks between ledger and payments, {formats.whole(pending)} pending.",
+            icon=":material/rule:",
+        )
     link_to("reconciliation", "Reconciliation")
     failed = [row for row in queries.invariants(context.snapshot) if not row["passed"]]
     if failed:
         st.warning(
-            f"{len(failed)} checks warn: {', '.join(sorted({formats.plain(row['name']) for row in failed}))}.", icon=":material/report:"
+            f"{len(failed)} checks warn:"
+            f" {', '.join(sorted({formats.plain(row['name']) for row in failed}))}.",
+            icon=":material/report:",
         )
     last = queries.last_entry_at(context.snapshot)
     st.caption(f"The last entry of the ledger is of {formats.instant(last, zone)}.")

@@ -5,7 +5,17 @@ import streamlit as st
 from dashboard import controls, formats, queries
 from dashboard.break_words import BREAKS, words_of
 from dashboard.context import Context, open_page
-from dashboard.tables import Column, count_column, day_column, folded_table, instant_column, money_column, paged_table, table, text_column
+from dashboard.tables import (
+    Column,
+    count_column,
+    day_column,
+    folded_table,
+    instant_column,
+    money_column,
+    paged_table,
+    table,
+    text_column,
+)
 
 STATUSES = ("break", "pending", "matched")
 
@@ -24,9 +34,15 @@ def _sources(context: Context) -> None:
     open_ones = [row for row in rows if row["verdict"] != "complete"]
     words = "Reconciliation is complete: every source is there and reaches far enough."
     if not rows:
-        st.info("Nothing to reconcile yet: no payments have landed, and no deposit needs one.", icon=":material/info:")
+        st.info(
+            "Nothing to reconcile yet: no payments have landed, and no deposit needs one.",
+            icon=":material/info:",
+        )
     elif open_ones:
-        st.warning("Reconciliation is incomplete: matches say nothing about what has not been looked at.", icon=":material/warning:")
+        st.warning(
+            "Reconciliation is incomplete: matches say nothing about what has not been looked at.",
+            icon=":material/warning:",
+        )
     else:
         st.success(words, icon=":material/check_circle:")
     with st.expander("Sources", expanded=bool(open_ones), key="sources"):
@@ -45,9 +61,9 @@ def _breaks(context: Context) -> None:
     st.subheader("Open breaks", anchor=False)
     counts = queries.case_counts(context.snapshot, context.filters)
     st.markdown(
-        f"{formats.whole(sum(counts.values()))} cases with {context.currency.upper()} on either side: "
-        f"{formats.whole(counts.get('matched', 0))} matched, **{formats.whole(counts.get('break', 0))} breaks**, "
-        f"{formats.whole(counts.get('pending', 0))} pending."
+        f"{formats.whole(sum(counts.values()))} cases with {context.currency.upper()} on either side:"
+        f" {formats.whole(counts.get('matched', 0))} matched, **{formats.whole(counts.get('break', 0))}"
+        f" breaks**, {formats.whole(counts.get('pending', 0))} pending."
     )
     rows = queries.breaks_by_type(context.snapshot, context.filters)
     columns = [
@@ -76,8 +92,12 @@ def _choose(break_type: str) -> None:
 def _cases(context: Context) -> None:
     st.subheader("Cases", anchor=False)
     left, middle, right = st.columns([2, 3, 2], vertical_alignment="bottom")
-    statuses = left.multiselect("Case status", STATUSES, ["break"], key="case_status", bind="query-params", placeholder="All")
-    break_types = middle.multiselect("Break", list(BREAKS), key="break_type", bind="query-params", placeholder="All")
+    statuses = left.multiselect(
+        "Case status", STATUSES, ["break"], key="case_status", bind="query-params", placeholder="All"
+    )
+    break_types = middle.multiselect(
+        "Break", list(BREAKS), key="break_type", bind="query-params", placeholder="All"
+    )
     in_period = right.toggle(
         "Only those of the period",
         False,
@@ -87,7 +107,9 @@ def _cases(context: Context) -> None:
     )
     count = queries.count_cases(context.snapshot, context.filters, statuses, break_types, in_period=in_period)
     paged_table(
-        lambda cut: queries.cases(context.snapshot, context.filters, statuses, break_types, cut, in_period=in_period),
+        lambda cut: queries.cases(
+            context.snapshot, context.filters, statuses, break_types, cut, in_period=in_period
+        ),
         count,
         [
             count_column("priority", "Priority"),
@@ -100,7 +122,9 @@ def _cases(context: Context) -> None:
             text_column("ledger_currency", "in"),
             money_column("paid_amount", "Paid", lambda row: row["paid_currency"]),
             text_column("paid_currency", "in "),
-            money_column("difference", "Difference", lambda row: row["ledger_currency"] or row["paid_currency"]),
+            money_column(
+                "difference", "Difference", lambda row: row["ledger_currency"] or row["paid_currency"]
+            ),
             instant_column("first_event_at", "First event", context.timezone),
             text_column("case_id", "Case"),
         ],
@@ -113,14 +137,23 @@ def _cases(context: Context) -> None:
 
 def _rollforward(context: Context) -> None:
     st.subheader("Balance roll-forward", anchor=False)
-    st.caption("Of all users and paywalls: what is owed, and how it came about. Charges, withdrawals and refunds of deposits lower it.")
+    st.caption(
+        "Of all users and paywalls: what is owed, and how it came about. Charges, withdrawals and refunds of"
+        " deposits lower it."
+    )
     grain = controls.grain(context.filters)
     currency = context.currency
     labels = {
-        "opening_balance": "Opening", "deposits": "+ Deposits", "promo_deposits": "+ Promo deposits", "charged": "− Charged",
-        "refunds": "+ Refunds", "deposit_refunds": "− Deposit refunds", "withdrawals": "− Withdrawals", "adjustments": "± Adjustments",
+        "opening_balance": "Opening",
+        "deposits": "+ Deposits",
+        "promo_deposits": "+ Promo deposits",
+        "charged": "− Charged",
+        "refunds": "+ Refunds",
+        "deposit_refunds": "− Deposit refunds",
+        "withdrawals": "− Withdrawals",
+        "adjustments": "± Adjustments",
         "closing_balance": "= Closing",
-    }  # fmt: skip
+    }
     columns = [
         day_column("starts_on", f"{grain.capitalize()} from"),
         *(money_column(name, label, currency) for name, label in labels.items()),
@@ -139,7 +172,11 @@ def _payouts(context: Context) -> None:
         count_column("items", "Items"),
         money_column("items_net", "Items add up to", currency),
         money_column("difference", "Difference", currency),
-        Column("is_reconciled", "Adds up", lambda row: {True: "yes", False: "no", None: formats.NOTHING}[row["is_reconciled"]]),
+        Column(
+            "is_reconciled",
+            "Adds up",
+            lambda row: {True: "yes", False: "no", None: formats.NOTHING}[row["is_reconciled"]],
+        ),
         text_column("payout_id", "Payout"),
     ]
     table(queries.payouts(context.snapshot, context.filters), columns, alt="Payouts of the period")
@@ -157,4 +194,6 @@ def _payouts(context: Context) -> None:
         money_column("itemized_payouts", "Payouts, itemised", currency),
         text_column("path", "File"),
     ]
-    folded_table("Stripe's balance summaries", balances, summary, key="balances", alt="Stripe's balance summaries")
+    folded_table(
+        "Stripe's balance summaries", balances, summary, key="balances", alt="Stripe's balance summaries"
+    )

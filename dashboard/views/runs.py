@@ -9,8 +9,8 @@ from dashboard.context import Context
 from dashboard.copying import copyable
 from dashboard.snapshot import Row
 from dashboard.tables import Column, count_column, instant_column, paged_table, table, text_column
-from exports.invariants import INVARIANTS
 from paywall_warehouse.sizes import size
+from warehouse.checks.invariants import INVARIANTS
 
 RUNS = 50
 RAW = "raw record"
@@ -19,7 +19,11 @@ RAW = "raw record"
 def show(context: Context) -> None:
     """The page."""
     st.caption("Of everything that has been loaded; the filters in the sidebar do not limit this page.")
-    st.link_button("Dagster's UI: lineage, schedules, logs", context.settings.dagster_ui_url, icon=":material/open_in_new:")
+    st.link_button(
+        "Dagster's UI: lineage, schedules, logs",
+        context.settings.dagster_ui_url,
+        icon=":material/open_in_new:",
+    )
     _runs(context)
     _checks(context)
     _rejects(context)
@@ -40,7 +44,9 @@ def _runs(context: Context) -> None:
         text_column("code_version", "Code"),
     ]
     table(queries.runs(context.snapshot, RUNS), columns, alt="Runs")
-    st.caption("The last of them published what you see. Later runs that did not publish are in Dagster's UI.")
+    st.caption(
+        "The last of them published what you see. Later runs that did not publish are in Dagster's UI."
+    )
 
 
 def _checks(context: Context) -> None:

@@ -30,7 +30,9 @@ def show(context: Context) -> None:
     with right:
         _links(context, user_id, wallets)
     st.subheader("Errors in the period", anchor=False)
-    errors = queries.user_errors(context.snapshot, user_id, context.filters.since, context.filters.until, ERRORS)
+    errors = queries.user_errors(
+        context.snapshot, user_id, context.filters.since, context.filters.until, ERRORS
+    )
     table(errors, error_columns(context), alt="Recent errors")
     if len(errors) == ERRORS:
         st.caption(f"The last {ERRORS}.")
@@ -41,18 +43,36 @@ def show(context: Context) -> None:
 def _facts(context: Context, row: Row) -> None:
     zone = context.timezone
     st.markdown(
-        f"Status **{formats.plain(row['status'])}** · first seen {formats.instant(row['first_seen_at'], zone)} · "
-        f"last activity {formats.instant(row['last_activity_at'], zone)} · "
-        f"first deposit {formats.instant(row['first_deposit_at'], zone)} · first charge {formats.instant(row['first_charge_at'], zone)}"
+        f"Status **{formats.plain(row['status'])}** · first seen"
+        f" {formats.instant(row['first_seen_at'], zone)} · last activity"
+        f" {formats.instant(row['last_activity_at'], zone)} · first deposit"
+        f" {formats.instant(row['first_deposit_at'], zone)} · first charge"
+        f" {formats.instant(row['first_charge_at'], zone)}"
         + (f" · cohort {row['cohort_month']:%Y-%m}" if row["cohort_month"] else "")
     )
     for report in queries.user_reports(context.snapshot, row["user_id"]):
         currency = report["currency"]
         tiles = (
-            ("Balance", formats.with_currency(report["balance"], currency), f"Band: {report['balance_band']}."),
-            ("Total spend", formats.with_currency(report["total_spend"], currency), "Settled charges, all time."),
-            ("Deposits", formats.with_currency(report["total_deposits"], currency), "Settled top-ups, all time."),
-            ("Provider cost", formats.with_currency(report["provider_cost"], currency), "All time, as far as it is known."),
+            (
+                "Balance",
+                formats.with_currency(report["balance"], currency),
+                f"Band: {report['balance_band']}.",
+            ),
+            (
+                "Total spend",
+                formats.with_currency(report["total_spend"], currency),
+                "Settled charges, all time.",
+            ),
+            (
+                "Deposits",
+                formats.with_currency(report["total_deposits"], currency),
+                "Settled top-ups, all time.",
+            ),
+            (
+                "Provider cost",
+                formats.with_currency(report["provider_cost"], currency),
+                "All time, as far as it is known.",
+            ),
             ("Profit", formats.with_currency(report["profit"], currency), "All time."),
             ("Charges", formats.whole(report["charges"]), f"Payer: {report['payer_type']} (last 30 days)."),
         )
@@ -71,7 +91,12 @@ def _balance(context: Context, user_id: str, wallets: list[Row]) -> None:
         st.caption(f"In {shown.upper()}: the user has no wallet in {context.currency.upper()}.")
     course = queries.wallet_course(context.snapshot, user_id, shown, context.filters.paywalls)
     points = [
-        charts.point(row["paywall_id"], row["date_day"], row["closing_balance"], formats.with_currency(row["closing_balance"], shown))
+        charts.point(
+            row["paywall_id"],
+            row["date_day"],
+            row["closing_balance"],
+            formats.with_currency(row["closing_balance"], shown),
+        )
         for row in course
     ]
     st.altair_chart(
@@ -89,8 +114,14 @@ def _balance(context: Context, user_id: str, wallets: list[Row]) -> None:
 
 def _links(context: Context, user_id: str, wallets: list[Row]) -> None:
     st.subheader("For support", anchor=False)
-    paywalls = list(dict.fromkeys(wallet["paywall_id"] for wallet in wallets)) or queries.known_paywalls(context.snapshot)[:1]
-    templates = {"Authorization link": context.settings.authorization_link, "Top-up link": context.settings.top_up_link}
+    paywalls = (
+        list(dict.fromkeys(wallet["paywall_id"] for wallet in wallets))
+        or queries.known_paywalls(context.snapshot)[:1]
+    )
+    templates = {
+        "Authorization link": context.settings.authorization_link,
+        "Top-up link": context.settings.top_up_link,
+    }
     for label, template in templates.items():
         if template is None:
             continue
@@ -98,7 +129,9 @@ def _links(context: Context, user_id: str, wallets: list[Row]) -> None:
             st.caption(label + (f" for {formats.plain(paywall)}" if paywall else ""))
             copyable(filled(template, user_id, paywall), label.lower())
     if not any(templates.values()):
-        st.caption("Set `AUTHORIZATION_LINK` and `TOP_UP_LINK` to have the links that support sends to users here.")
+        st.caption(
+            "Set `AUTHORIZATION_LINK` and `TOP_UP_LINK` to have the links that support sends to users here."
+        )
     columns = [
         text_column("paywall_id", "Paywall"),
         money_column("closing_balance", "Balance", lambda wallet: wallet["currency"]),
@@ -110,4 +143,6 @@ def _links(context: Context, user_id: str, wallets: list[Row]) -> None:
 
 def filled(template: str, user_id: str, paywall_id: str) -> str:
     """A link for a user: ids are quoted, so that none of them can change where it leads."""
-    return template.replace("{user_id}", quote(user_id, safe="")).replace("{paywall_id}", quote(paywall_id, safe=""))
+    return template.replace("{user_id}", quote(user_id, safe="")).replace(
+        "{paywall_id}", quote(paywall_id, safe="")
+    )

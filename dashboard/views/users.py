@@ -1,4 +1,6 @@
-"""Users: the users view, searched, sorted and cut into pages on the server; who spends most, and what it costs to serve them."""
+"""Users: the users view, searched, sorted and cut into pages on the server; who spends most, and what it
+costs to serve them.
+"""
 
 import streamlit as st
 
@@ -24,9 +26,15 @@ COST_TO_SERVE = "Provider cost per charge; unknown where no cost is known."
 def show(context: Context) -> None:
     """The page."""
     view = st.segmented_control(
-        "View", ("everyone", "top"), default="everyone", required=True, key="view", bind="query-params",
-        format_func={"everyone": "Everyone, all time", "top": "Top spenders of the period"}.__getitem__, label_visibility="collapsed",
-    )  # fmt: skip
+        "View",
+        ("everyone", "top"),
+        default="everyone",
+        required=True,
+        key="view",
+        bind="query-params",
+        format_func={"everyone": "Everyone, all time", "top": "Top spenders of the period"}.__getitem__,
+        label_visibility="collapsed",
+    )
     if view == "top":
         _top_spenders(context)
     else:
@@ -34,7 +42,9 @@ def show(context: Context) -> None:
 
 
 def _everyone(context: Context) -> None:
-    search = st.text_input("User id contains", key="q", bind="query-params", placeholder="Part of the id, capital or small")
+    search = st.text_input(
+        "User id contains", key="q", bind="query-params", placeholder="Part of the id, capital or small"
+    )
     controls.not_applied(context.filters, "paywalls", "models", "entry_types")
     count = queries.count_users(context.snapshot, context.filters, search)
     paged_table(
@@ -46,10 +56,16 @@ def _everyone(context: Context) -> None:
         opens=lambda row: open_page("user", user=row["user_id"]),
     )
     st.caption(
-        "All time, each user once; errors and new or returning are of the last 30 days. The period counts for the top spenders only."
+        "All time, each user once; errors and new or returning are of the last 30 days. The period counts for"
+        " the top spenders only."
     )
     if count:
-        download_panel(context, "users", f"The {count:,} users above, with all their columns or those that you choose.", search=search)
+        download_panel(
+            context,
+            "users",
+            f"The {count:,} users above, with all their columns or those that you choose.",
+            search=search,
+        )
 
 
 def _columns(context: Context) -> list[Column]:
@@ -88,8 +104,17 @@ def _top_spenders(context: Context) -> None:
         count_column("total_tokens", "Tokens"),
         share_column("cost_coverage", "Cost coverage"),
     ]
-    table(rows, columns, alt="Top spenders of the period", opens=lambda row: open_page("user", user=row["user_id"]))
+    table(
+        rows,
+        columns,
+        alt="Top spenders of the period",
+        opens=lambda row: open_page("user", user=row["user_id"]),
+    )
     st.caption(f"At most {TOP}, those with the most revenue first. Tick a row at its left to open the user.")
     if rows:
-        download_panel(context, "user_days", "Usage and deposits of each user by day, for the period, the paywalls and the users chosen.")
+        download_panel(
+            context,
+            "user_days",
+            "Usage and deposits of each user by day, for the period, the paywalls and the users chosen.",
+        )
         controls.not_applied(context.filters, "models", "entry_types")

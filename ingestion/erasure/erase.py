@@ -1,7 +1,7 @@
 """Erasing a person from the lake, and from all that is made of it by the next build.
 
-The id gives way to a pseudonym in every row, so that no sum changes. Each step may be interrupted: the registry then still holds the
-id, and the next load takes the erasure up again before it reads anything.
+The id gives way to a pseudonym in every row, so that no sum changes. Each step may be interrupted: the
+registry then still holds the id, and the next load takes the erasure up again before it reads anything.
 """
 
 import shutil
@@ -14,13 +14,13 @@ import duckdb
 
 from ingestion.erasure.landed import Naming, naming, write_anew
 from ingestion.erasure.parquet_files import ids_in, linked_wallets, named_rows, naming_keys, rewrite
-from ingestion.erasure.registry import Registry, ended, read_registry, write_registry
 from ingestion.erasure.texts import SHORTEST_WORD, Person
-from ingestion.lake import Lake, Manifest
-from ingestion.landing import Landing, LandingFile
-from ingestion.tables import LAKE_TABLES
-from paywall_warehouse.build_file import drop_build_file
+from ingestion.lake.batches import Lake, Manifest
+from ingestion.lake.erasures import Registry, ended, read_registry, write_registry
+from ingestion.lake.schemas import LAKE_TABLES
+from ingestion.landing.area import Landing, LandingFile
 from paywall_warehouse.settings import Settings
+from warehouse.build_file import drop_build_file
 
 
 class UnknownUserError(Exception):
@@ -35,7 +35,9 @@ class Erased:
     rows: int
     """Of the lake, that named the person."""
     linked_wallets: list[str] = field(default_factory=list)
-    """Wallet ids that webhooks give to the same person: ids of their own, which an erasure of theirs replaces."""
+    """Wallet ids that webhooks give to the same person: ids of their own, which an erasure of theirs
+    replaces.
+    """
     keys: Mapping[str, int] = field(default_factory=dict)
     """Rows of the lake whose keys contain the id, by column: they stay as they are."""
 
@@ -43,8 +45,8 @@ class Erased:
 def erase(settings: Settings, user: str) -> Erased:
     """Replace a person's id in the whole lake; where it is nowhere any more nothing changes.
 
-    What was built from the lake is forgotten, so that the next build starts from an empty file. Raises `UnknownUserError` where
-    the id is nowhere and never was.
+    What was built from the lake is forgotten, so that the next build starts from an empty file. Raises
+    `UnknownUserError` where the id is nowhere and never was.
     """
     # Workers pseudonymise by the registry of their beginning.
     with settings.home.writing(), settings.home.without_workers():
@@ -63,7 +65,11 @@ def erase(settings: Settings, user: str) -> Erased:
             registry = registry.with_erasure(replace(erasure, user=user))
             write_registry(settings.home, registry)
             _finish(settings, lake, registry)
-        keys = _naming_keys(settings, lake, person) if len(user) >= SHORTEST_WORD and not person.is_ambiguous else {}
+        keys = (
+            _naming_keys(settings, lake, person)
+            if len(user) >= SHORTEST_WORD and not person.is_ambiguous
+            else {}
+        )
     return Erased(erasure.pseudonym, rows, wallets, keys)
 
 
@@ -76,15 +82,21 @@ def finish_erasures(settings: Settings) -> Registry:
     return registry
 
 
-def pseudonymise(settings: Settings, registry: Registry, files: Iterable[Path], manifest: Manifest) -> Manifest:
-    """Replace the ids of erased persons that have come back in the files of a batch that is not in the lake yet."""
+def pseudonymise(
+    settings: Settings, registry: Registry, files: Iterable[Path], manifest: Manifest
+) -> Manifest:
+    """Replace the ids of erased persons that have come back in the files of a batch that is not in the lake
+    yet.
+    """
     if not registry.erasures:
         return manifest
     files = list(files)
     pseudonyms = {erasure.recognised_by: erasure.pseudonym for erasure in registry.erasures}
     with duckdb.connect(config=settings.duckdb_config()) as connection:
         ids = {one for file in files for one in ids_in(connection, file)}
-        named = [(one, pseudonyms[digest]) for one in sorted(ids) if (digest := registry.digest(one)) in pseudonyms]
+        named = [
+            (one, pseudonyms[digest]) for one in sorted(ids) if (digest := registry.digest(one)) in pseudonyms
+        ]
         people = [_person(settings, user, pseudonym) for user, pseudonym in named]
         for file in files if people else []:
             rewrite(connection, file, people)
@@ -107,11 +119,15 @@ def rewrite_landed(settings: Settings, found: Iterable[Naming], user: str, pseud
 
 def _finish(settings: Settings, lake: Lake, registry: Registry) -> None:
     """Forget what was built from the lake, and rewrite it for every erasure that is under way."""
-    # First: of a lake that was rewritten nobody can tell whether the build is older. A file from which rows were deleted still has them on
-    # its free pages, so that the next one starts empty.
+    # First: of a lake that was rewritten nobody can tell whether the build is older. A file from which rows
+    # were deleted still has them on its free pages, so that the next one starts empty.
     drop_build_file(settings.home)
     settings.home.published_state_file.unlink(missing_ok=True)
-    people = [_person(settings, erasure.user, erasure.pseudonym) for erasure in registry.unfinished if erasure.user is not None]
+    people = [
+        _person(settings, erasure.user, erasure.pseudonym)
+        for erasure in registry.unfinished
+        if erasure.user is not None
+    ]
     manifests = lake.manifests()
     with duckdb.connect(config=settings.duckdb_config()) as connection:
         for file in _files(lake, manifests):

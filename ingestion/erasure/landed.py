@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 import zstandard
 
 from ingestion.erasure.texts import NAMES_A_USER, Person
-from ingestion.inspection import DAMAGE
-from ingestion.lake import Lake
-from ingestion.landing import FORMATS, Landing, LandingFile
-from ingestion.parquet import UNDECODABLE
-from ingestion.streams import csv_records, open_text
-from ingestion.stripe.coverage import sidecar_name
+from ingestion.lake.batches import Lake
+from ingestion.landing.area import FORMATS, Landing, LandingFile
+from ingestion.readers.inspection import DAMAGE
+from ingestion.readers.parquet import UNDECODABLE
+from ingestion.readers.text import csv_records, open_text
+from ingestion.sources.stripe.coverage import sidecar_name
 from paywall_warehouse.files import sha256
 
 PIECE_BYTES = 16 << 20
@@ -46,20 +46,21 @@ def naming(landing: Landing, files: Iterable[LandingFile], person: Person) -> It
 
 
 def write_anew(landing: Landing, lake: Lake, found: Naming, person: Person) -> None:
-    """Put a file without the person's id in the place of one that has it; the lake then knows that it is loaded.
+    """Put a file without the person's id in the place of one that has it; the lake then knows that it is
+    loaded.
 
-    Name, format, compression, time and mode stay; lines keep their order. A process that is killed between the two leaves a file that the
-    next run loads once more, which changes no number.
+    Name, format, compression, time and mode stay; lines keep their order. A process that is killed between
+    the two leaves a file that the next run loads once more, which changes no number.
     """
-    with landing.local_copy(found.file) as path, landing.writing_aside() as aside:
+    with landing.local_copy(found.file) as path, landing.staging() as staging_dir:
         before = sha256(path)
-        if _read(landing, found.file, person, aside) is None:
+        if _read(landing, found.file, person, staging_dir) is None:
             return  # the file behind a link that was written anew already
         if landing.is_local:
-            shutil.copystat(path, aside)
-        _tell_sidecar(landing, found.file, aside)
-        landing.put(_place(landing, found.file), aside)
-        after = sha256(aside)
+            shutil.copystat(path, staging_dir)
+        _write_sidecar(landing, found.file, staging_dir)
+        landing.put(_place(landing, found.file), staging_dir)
+        after = sha256(staging_dir)
     now = landing.listed(found.file)
     for manifest in lake.manifests():
         known = [
@@ -69,7 +70,9 @@ def write_anew(landing: Landing, lake: Lake, found: Naming, person: Person) -> N
             for one in manifest.files
         ]
         discarded = [
-            replace(one, sha256=after, fingerprint=now.fingerprint) if (one.path, one.sha256) == (found.file.path, before) else one
+            replace(one, sha256=after, fingerprint=now.fingerprint)
+            if (one.path, one.sha256) == (found.file.path, before)
+            else one
             for one in manifest.discarded
         ]
         if known != manifest.files or discarded != manifest.discarded:
@@ -83,7 +86,7 @@ def _place(landing: Landing, file: LandingFile) -> str:
     return landing.relative(file.location)
 
 
-def _tell_sidecar(landing: Landing, file: LandingFile, aside: Path) -> None:
+def _write_sidecar(landing: Landing, file: LandingFile, staging_dir: Path) -> None:
     """Size and digest in the sidecar of a file that we pulled from Stripe: it would be pulled again."""
     folder, _, name = landing.relative(file.location).rpartition("/")
     sidecar = f"{folder}/{sidecar_name(name)}"
@@ -91,7 +94,10 @@ def _tell_sidecar(landing: Landing, file: LandingFile, aside: Path) -> None:
         stated = json.loads(landing.filesystem.cat_file(f"{landing.root}/{sidecar}"))
     except FileNotFoundError:
         return
-    landing.put_text(sidecar, json.dumps({**stated, "bytes": aside.stat().st_size, "sha256": sha256(aside)}, indent=1))
+    landing.put_text(
+        sidecar,
+        json.dumps({**stated, "bytes": staging_dir.stat().st_size, "sha256": sha256(staging_dir)}, indent=1),
+    )
 
 
 def _read(landing: Landing, file: LandingFile, person: Person, target: Path | None) -> Naming | None:
@@ -102,14 +108,20 @@ def _read(landing: Landing, file: LandingFile, person: Person, target: Path | No
         with landing.local_copy(file) as path:
             if not _may_name(file, path, person):
                 return None
-            records = _parquet(path, person, target) if file.format == ".parquet" else _text(file, path, person, target)
+            records = (
+                _parquet(path, person, target)
+                if file.format == ".parquet"
+                else _text(file, path, person, target)
+            )
     except (*DAMAGE, *UNDECODABLE) as error:
         return Naming(file, 0, f"it cannot be read ({error}); delete it where it names the person")
     return Naming(file, records) if records else None
 
 
 def _may_name(file: LandingFile, path: Path, person: Person) -> bool:
-    """A cheap look: whether any spelling of the id stands in the bytes of a text file, or what JSON may write for any character."""
+    """A cheap look: whether any spelling of the id stands in the bytes of a text file, or what JSON may write
+    for any character.
+    """
     if file.format == ".parquet":
         return True
     spellings = [b"\\u", *(spelling.encode(errors="surrogateescape") for spelling in person.spellings)]
@@ -129,7 +141,9 @@ def _text(file: LandingFile, path: Path, person: Person, target: Path | None) ->
     with ExitStack() as opened:
         stream = opened.enter_context(open_text(path, file.compression))
         sink = opened.enter_context(_writing(target, file.compression)) if target else None
-        for before, after in _csv_lines(stream, person) if file.format == ".csv" else _json_lines(stream, person):
+        for before, after in (
+            _csv_lines(stream, person) if file.format == ".csv" else _json_lines(stream, person)
+        ):
             records += before != after
             if sink:
                 sink.write(after)
@@ -169,7 +183,9 @@ def _csv_lines(stream: BinaryIO, person: Person) -> Iterator[tuple[bytes, bytes]
         elif record.problem is not None or len(record.fields) != len(header):
             after = person.in_row(before)
         else:
-            fields = [person.in_field((name,), value) for name, value in zip(header, record.fields, strict=True)]
+            fields = [
+                person.in_field((name,), value) for name, value in zip(header, record.fields, strict=True)
+            ]
             if fields != record.fields:
                 line = io.StringIO()
                 csv.writer(line, lineterminator="\n").writerow(fields)
@@ -223,7 +239,14 @@ def _column(name: str, column: pa.Array, person: Person) -> tuple[pa.Array, list
 
 
 def _holds_text(kind: pa.DataType) -> bool:
-    tests = ("is_string", "is_large_string", "is_string_view", "is_binary", "is_large_binary", "is_binary_view")
+    tests = (
+        "is_string",
+        "is_large_string",
+        "is_string_view",
+        "is_binary",
+        "is_large_binary",
+        "is_binary_view",
+    )
     return any(getattr(pa.types, test)(kind) for test in tests)
 
 

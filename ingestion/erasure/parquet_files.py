@@ -19,9 +19,17 @@ ID_COLUMNS: Final = ("user_id", "wallet_user_id", "external_user_id")
 # With the place of the text in its record.
 JSON_COLUMNS: Final = {"metadata": METADATA, "body": ()}
 ROW_COLUMNS: Final = ("raw", "reason", "reject_raw", "reject_words")
-# Texts that were taken out of a record, with the name of their field: they are treated like the JSON that they came from.
-EXTRACTED: Final = {"model": "model", "reason": "reason", "metadata_reason": "reason", "error_code": "errorCode", "source": "source"}
-# `reason` of a webhook event or an entry is a word of its own, that of a reject quotes the record. What a reject calls `source` is ours.
+# Texts that were taken out of a record, with the name of their field: they are treated like the JSON that
+# they came from.
+EXTRACTED: Final = {
+    "model": "model",
+    "reason": "reason",
+    "metadata_reason": "reason",
+    "error_code": "errorCode",
+    "source": "source",
+}
+# `reason` of a webhook event or an entry is a word of its own, that of a reject quotes the record. What a
+# reject calls `source` is ours.
 QUOTING: Final = "reason_code"
 JSON_TEXTS: Final = r'"(?:[^"\\]|\\.)*"'
 
@@ -45,14 +53,21 @@ def ids_in(connection: duckdb.DuckDBPyConnection, parquet: Path) -> Iterator[str
     columns = _columns(parquet)
     for name in columns.ids:
         yield from (
-            one for (one,) in connection.execute(f"select distinct {name} from {_rows(parquet)} where {name} is not null").fetchall()
+            one
+            for (one,) in connection.execute(
+                f"select distinct {name} from {_rows(parquet)} where {name} is not null"
+            ).fetchall()
         )
     for name in columns.json:
-        texts = f"select distinct unnest(regexp_extract_all({name}, {literal(JSON_TEXTS)})) from {_rows(parquet)}"
+        texts = (
+            f"select distinct unnest(regexp_extract_all({name}, {literal(JSON_TEXTS)})) from {_rows(parquet)}"
+        )
         for (token,) in connection.execute(texts).fetchall():
             yield from texts_of(token)
     for name in (*columns.extracted, *columns.rows):
-        for (text,) in connection.execute(f"select distinct {name} from {_rows(parquet)} where {name} is not null").fetchall():
+        for (text,) in connection.execute(
+            f"select distinct {name} from {_rows(parquet)} where {name} is not null"
+        ).fetchall():
             yield from words_of(text)
 
 
@@ -61,14 +76,19 @@ def linked_wallets(connection: duckdb.DuckDBPyConnection, parquet: Path, user: s
     if "wallet_user_id" not in _columns(parquet).ids:
         return []
     query = f"""select distinct wallet_user_id from {_rows(parquet)}
-        where external_user_id = $user and wallet_user_id is distinct from external_user_id and wallet_user_id is not null"""
+        where external_user_id = $user and wallet_user_id is distinct
+            from external_user_id and wallet_user_id is not null"""
     return [wallet for (wallet,) in connection.execute(query, {"user": user}).fetchall()]
 
 
 def naming_keys(connection: duckdb.DuckDBPyConnection, parquet: Path, user: str) -> Counter[str]:
     """The number of rows of a file whose keys contain an id, by column: keys are never changed."""
     schema, columns = pq.read_schema(parquet), _columns(parquet)
-    keys = [one.name for one in schema if pa.types.is_string(one.type) and one.name not in (*columns.ids, *columns.texts)]
+    keys = [
+        one.name
+        for one in schema
+        if pa.types.is_string(one.type) and one.name not in (*columns.ids, *columns.texts)
+    ]
     if not keys:
         return Counter()
     counts = ", ".join(f"count(*) filter (where contains({name}, $user))" for name in keys)
@@ -96,7 +116,9 @@ def rewrite(connection: duckdb.DuckDBPyConnection, parquet: Path, people: Sequen
 class _Change:
     """What becomes of a file, while its tables of replacements are there."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, parquet: Path, people: Sequence[Person]) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, parquet: Path, people: Sequence[Person]
+    ) -> None:
         self._connection = connection
         self._parquet = parquet
         self._columns = _columns(parquet)
@@ -105,9 +127,15 @@ class _Change:
         for person in people:
             connection.execute("insert into pseudonyms values (?, ?)", [person.user, person.pseudonym])
         connection.register("changed_texts", _table(texts, self._columns.texts))
-        named = " or ".join([f"{name} in (select id from pseudonyms)" for name in self._columns.ids] or ["false"])
+        named = " or ".join(
+            [f"{name} in (select id from pseudonyms)" for name in self._columns.ids] or ["false"]
+        )
         ids = f"select file_row_number from {_rows(parquet)} where {named}"
-        self.rows = int(connection.execute(f"select count(*) from ({ids} union select place from changed_texts)").fetchall()[0][0])
+        self.rows = int(
+            connection.execute(
+                f"select count(*) from ({ids} union select place from changed_texts)"
+            ).fetchall()[0][0]
+        )
 
     def __enter__(self) -> "_Change":
         return self
@@ -117,11 +145,20 @@ class _Change:
 
     def write(self, partial: Path) -> None:
         """Write the file as it will be."""
-        ids = [f"coalesce((select pseudonym from pseudonyms where id = rows.{name}), rows.{name}) as {name}" for name in self._columns.ids]
-        texts = [f"case when changed.place is null then rows.{name} else changed.{name} end as {name}" for name in self._columns.texts]
+        ids = [
+            f"coalesce((select pseudonym from pseudonyms where id = rows.{name}), rows.{name}) as {name}"
+            for name in self._columns.ids
+        ]
+        texts = [
+            f"case when changed.place is null then rows.{name} else changed.{name} end as {name}"
+            for name in self._columns.texts
+        ]
         query = f"""select rows.* exclude (file_row_number) replace ({", ".join(ids + texts)})
-            from {_rows(self._parquet)} as rows left join changed_texts as changed on changed.place = rows.file_row_number"""
-        self._connection.execute(f"copy ({query}) to {literal(str(partial))} (format parquet, compression zstd)")
+            from {_rows(self._parquet)} as rows left join changed_texts as changed
+                on changed.place = rows.file_row_number"""
+        self._connection.execute(
+            f"copy ({query}) to {literal(str(partial))} (format parquet, compression zstd)"
+        )
 
 
 def _changed_texts(
@@ -138,10 +175,14 @@ def _changed_texts(
         own = " or ".join(f"{name} is not distinct from $user" for name in columns.ids) or "$user is null"
         query = f"""select file_row_number, {own}, {", ".join(columns.texts)}
             from {_rows(parquet)} where {" or ".join([*spelt, *escaped])}"""
-        for place, is_about, *texts in connection.execute(query, {"user": person.user, **spellings}).fetchall():
+        for place, is_about, *texts in connection.execute(
+            query, {"user": person.user, **spellings}
+        ).fetchall():
             before = changed.get(place) or dict(zip(columns.texts, texts, strict=True))
             about = bool(is_about) or any(person.is_said_in(before[name] or "") for name in columns.json)
-            after = {name: _without(person, columns, name, text, is_about=about) for name, text in before.items()}
+            after = {
+                name: _without(person, columns, name, text, is_about=about) for name, text in before.items()
+            }
             if after != before:
                 changed[place] = after
     return changed
@@ -165,8 +206,17 @@ def _table(changed: Mapping[int, Mapping[str, str | None]], texts: Sequence[str]
 
 def _columns(parquet: Path) -> _Columns:
     names = pq.read_schema(parquet).names
-    extracted, rows = ((), ROW_COLUMNS) if QUOTING in names else (EXTRACTED, [name for name in ROW_COLUMNS if name != "reason"])
-    return _Columns(*([name for name in wanted if name in names] for wanted in (ID_COLUMNS, JSON_COLUMNS, extracted, rows)))
+    extracted, rows = (
+        ((), ROW_COLUMNS)
+        if QUOTING in names
+        else (EXTRACTED, [name for name in ROW_COLUMNS if name != "reason"])
+    )
+    return _Columns(
+        *(
+            [name for name in wanted if name in names]
+            for wanted in (ID_COLUMNS, JSON_COLUMNS, extracted, rows)
+        )
+    )
 
 
 def _rows(parquet: Path) -> str:

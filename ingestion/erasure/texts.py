@@ -1,9 +1,10 @@
 """A person's id in texts: records as they came, their metadata, rows that were rejected.
 
-An id is replaced where it stands by itself: as a JSON text, a CSV field, a word of a sentence. Within a longer word it is another id.
-The names of a record's fields are never replaced, nor are its keys (`KEYS`). An id that looks like a number, or is a word of the format
-such as `charge`, is replaced only where a name says that a user is meant. A text that decides a number is replaced only where the number
-stays what it is (`Person.in_text`).
+An id is replaced where it stands by itself: as a JSON text, a CSV field, a word of a sentence. Within a
+longer word it is another id. The names of a record's fields are never replaced, nor are its keys (`KEYS`). An
+id that looks like a number, or is a word of the format such as `charge`, is replaced only where a name says
+that a user is meant. A text that decides a number is replaced only where the number stays what it is
+(`Person.in_text`).
 """
 
 import csv
@@ -11,12 +12,12 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 
-from ingestion.events import ENVELOPE, PATHS
-from ingestion.ledger import ENTRY_TYPES, FIELDS, METADATA_KEYS, STATUSES
-from ingestion.payments import FIELDS as PAYMENT_FIELDS
-from ingestion.payments import STATUSES as PAYMENT_STATUSES
-from ingestion.price_book import priced_alike
-from ingestion.prices import FIELDS as PRICE_FIELDS
+from ingestion.sources.ledger import ENTRY_TYPES, FIELDS, METADATA_KEYS, STATUSES
+from ingestion.sources.payments import FIELDS as PAYMENT_FIELDS
+from ingestion.sources.payments import STATUSES as PAYMENT_STATUSES
+from ingestion.sources.prices import FIELDS as PRICE_FIELDS
+from ingestion.sources.webhooks import ENVELOPE, PATHS
+from warehouse.price_book import priced_alike
 
 # A place in a record: the names of the members that lead there.
 Path = tuple[str, ...]
@@ -43,13 +44,19 @@ ENVELOPED = ("event",)
 _FIELDS: set[Path] = {(name,) for name in (*FIELDS, *ENVELOPE, *PAYMENT_FIELDS, *PRICE_FIELDS)}
 _FIELDS |= {tuple(path.removeprefix("$.").split(".")) for path in PATHS.values()}
 _FIELDS |= {(*METADATA, key) for keys in METADATA_KEYS.values() for key in keys}
-# Ids of entries, requests and payments, and the words that say what an entry is: no user, whatever they look like.
+# Ids of entries, requests and payments, and the words that say what an entry is: no user, whatever they look
+# like.
 KEYS = frozenset(path for path in _FIELDS if path[-1] not in FREE_TEXTS and not NAMES_A_USER.search(path[-1]))
 # How `fct_ledger_entries` knows that a webhook's deposit was paid by Stripe.
 STRIPE = "stripe"
 WORDS_OF_THE_FORMAT = frozenset(
     {*(path[-1] for path in _FIELDS), "paid", "promo", "usd", "eur", "null", "true", "false", STRIPE}
-    | {word for words in (ENTRY_TYPES, STATUSES, PAYMENT_STATUSES) for synonyms in words.values() for word in synonyms}
+    | {
+        word
+        for words in (ENTRY_TYPES, STATUSES, PAYMENT_STATUSES)
+        for synonyms in words.values()
+        for word in synonyms
+    }
 )
 
 
@@ -77,7 +84,8 @@ class Person:
         return self.may_be_in(text) and any(_text_of(token) == self.user for token in JSON_TEXT.findall(text))
 
     def in_json(self, text: str, *, is_about: bool = False, within: Path = ()) -> str:
-        """A JSON text without the id. `within` is the place of the text in its record, () for the record itself.
+        """A JSON text without the id. `within` is the place of the text in its record, () for the record
+        itself.
 
         `is_about` says that the record is the person's own: then words of its texts are replaced too.
         """
@@ -125,20 +133,24 @@ class Person:
         return self.pseudonym if value == self.user else self.in_row(value)
 
     def in_text(self, name: str, text: str, *, is_about: bool = False) -> str:
-        """The text of a field with this name without the id, as it stands in the record or in a column of its own.
+        """The text of a field with this name without the id, as it stands in the record or in a column of its
+        own.
 
-        A model is named alike in everybody's records and in the operator's rates: its words are replaced in all of them.
+        A model is named alike in everybody's records and in the operator's rates: its words are replaced in
+        all of them.
         """
         if self.is_ambiguous and not NAMES_A_USER.search(name):
             return text
         if text == self.user:
-            return self._with_its_meaning(name, text, self.pseudonym)
+            return self._if_its_value_is_kept(name, text, self.pseudonym)
         if (is_about or name == "model") and not self.is_ambiguous and len(self.user) >= SHORTEST_WORD:
-            return self._with_its_meaning(name, text, self._alone.sub(self.pseudonym, text))
+            return self._if_its_value_is_kept(name, text, self._alone.sub(self.pseudonym, text))
         return text
 
-    def _with_its_meaning(self, name: str, before: str, after: str) -> str:
-        """The text with the pseudonym; the text as it was where that would change what an entry counts as, or what it costs."""
+    def _if_its_value_is_kept(self, name: str, before: str, after: str) -> str:
+        """The text with the pseudonym; the text as it was where that would change what an entry counts as, or
+        what it costs.
+        """
         changes = before != after and (
             (name == "model" and not priced_alike(before, after))
             or (name == "reason" and before in self._promo_reasons)

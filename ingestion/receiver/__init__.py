@@ -1,1 +1,3 @@
-"""Webhooks of Paywalls.ai as they are delivered: checked, put into the landing area for good, and only then acknowledged."""
+"""Webhooks of Paywalls.ai as they are delivered: checked, put into the landing area for good, and only then
+acknowledged.
+"""

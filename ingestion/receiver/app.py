@@ -1,7 +1,8 @@
 """The ASGI application: what a delivery is answered.
 
-Paywalls.ai gives a delivery up for good at 400, 401, 403, 404, 410 and 422 (`sources/paywalls.md` 3.1). Only what is the sender's fault
-gets one of them; a fault of ours gets 5xx, and too much at once 429, after which it comes again.
+Paywalls.ai gives a delivery up for good at 400, 401, 403, 404, 410 and 422 (`sources/paywalls.md` 3.1). Only
+what is the sender's fault gets one of them; a fault of ours gets 5xx, and too much at once 429, after which
+it comes again.
 """
 
 import asyncio
@@ -88,7 +89,11 @@ class Receiver:
     def _health(self) -> Response:
         """200 while deliveries can be stored; 503 where the last ones could not."""
         is_well = self._journal.fault is None
-        state = {"status": "ok" if is_well else "cannot write", "held_bytes": self._held_bytes, **self._counts}
+        state = {
+            "status": "ok" if is_well else "cannot write",
+            "held_bytes": self._held_bytes,
+            **self._counts,
+        }
         return JSONResponse(state, 200 if is_well else 503)
 
     async def _receive(self, request: Request) -> Response:
@@ -124,14 +129,22 @@ class Receiver:
                     body += chunk
                     self._held_bytes += len(chunk)
         except TimeoutError:
-            raise _RefusedError(408, f"the body did not arrive within {self._limits.request_seconds:g} seconds") from None
+            raise _RefusedError(
+                408, f"the body did not arrive within {self._limits.request_seconds:g} seconds"
+            ) from None
 
     def _check(self, request: Request, body: bytes) -> None:
         """Raise where a request is no delivery of Paywalls.ai, or an old one."""
         if not is_signed(body, request.headers.get(SIGNATURE, ""), self._keys):
-            raise _RefusedError(401, f"{SIGNATURE} is missing, or is not the HMAC-SHA256 of this body under a secret that is known here")
+            raise _RefusedError(
+                401,
+                f"{SIGNATURE} is missing, or is not the HMAC-SHA256 of this body under a secret that is known"
+                " here",
+            )
         if is_too_old(request.headers.get(TIMESTAMP), datetime.now(UTC), self._max_age_seconds):
-            raise _RefusedError(401, f"{TIMESTAMP} is more than {self._max_age_seconds:g} seconds away from now")
+            raise _RefusedError(
+                401, f"{TIMESTAMP} is more than {self._max_age_seconds:g} seconds away from now"
+            )
         if not body.strip():
             raise _RefusedError(400, "the body is empty")
 
@@ -141,7 +154,13 @@ class Receiver:
         if now - self._told.get(refusal.status, -TELL_EVERY_SECONDS) >= TELL_EVERY_SECONDS:
             self._told[refusal.status] = now
             host = request.client.host if request.client else "an unknown host"
-            log.warning("refused with %d: %s (from %s; %d refused since the start)", refusal.status, refusal, host, self._counts["refused"])
+            log.warning(
+                "refused with %d: %s (from %s; %d refused since the start)",
+                refusal.status,
+                refusal,
+                host,
+                self._counts["refused"],
+            )
         return _answer(refusal.status, refusal.words)
 
 

@@ -23,13 +23,20 @@ class Delivery:
 
 
 def delivery(body: bytes) -> Delivery:
-    """The delivery of a body; both documented shapes, and what is neither, are kept byte for byte, but for line ends.
+    """The delivery of a body; both documented shapes, and what is neither, are kept byte for byte, but for
+    line ends.
 
     Between the values of a JSON text a line end is a space, and within a value it cannot stand (RFC 8259).
     """
     line = body.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"
     try:
-        stated = json.loads(body.decode(), parse_float=str, parse_int=str, parse_constant=_refuse, object_pairs_hook=_stated_once)
+        stated = json.loads(
+            body.decode(),
+            parse_float=str,
+            parse_int=str,
+            parse_constant=_refuse,
+            object_pairs_hook=_stated_once,
+        )
         event = stated.get("event", stated) if isinstance(stated, Mapping) else None
         if not isinstance(event, Mapping) or not event.get("id"):
             return Delivery(line, None, b"")
@@ -45,7 +52,9 @@ def _refuse(constant: str) -> None:
 
 
 def _stated_once(members: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; a load refuses one that states a member twice, and a later copy of the event may be a good one."""
+    """An object; a load refuses one that states a member twice, and a later copy of the event may be a good
+    one.
+    """
     stated = dict(members)
     if len(stated) < len(members):
         raise ValueError("a member stands there twice")

@@ -85,7 +85,9 @@ class Journal:
         waiting = [one.stored for one in group]
         try:
             new = await self._in_thread(partial(self._writer.append, [one.delivery for one in group]))
-        except Exception as error:  # whatever it is: nobody may wait for ever, and nobody may be told that it is stored
+        except (
+            Exception
+        ) as error:  # whatever it is: nobody may wait for ever, and nobody may be told that it is stored
             if type(error) is not type(self.fault):
                 log.error("deliveries cannot be stored: %r; their senders are told to come again", error)
             self.fault = error

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ingestion.streams import MAX_RECORD_BYTES
+from ingestion.readers.text import MAX_RECORD_BYTES
 
 
 @dataclass(frozen=True)

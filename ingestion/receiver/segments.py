@@ -1,7 +1,9 @@
-"""Segments: files of the landing area that deliveries are appended to, until they are sealed and a run may load them.
+"""Segments: files of the landing area that deliveries are appended to, until they are sealed and a run may
+load them.
 
-A segment that is being written ends in `.part`, which no load reads. Whoever holds the lock of the open file may seal it: the receiver that
-writes it, a run that begins, the next receiver after a crash. The system frees the lock of a process that dies.
+A segment that is being written ends in `.part`, which no load reads. Whoever holds the lock of the open file
+may seal it: the receiver that writes it, a run that begins, the next receiver after a crash. The system frees
+the lock of a process that dies.
 """
 
 import errno
@@ -16,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from ingestion.landing import Landing
+from ingestion.landing.area import Landing
 from ingestion.receiver.deliveries import Delivery
 from paywall_warehouse.files import fsync_path, private
 from paywall_warehouse.quoting import printable
@@ -43,7 +45,8 @@ class SegmentWriter:
     def append(self, deliveries: Sequence[Delivery]) -> list[bool]:
         """Store deliveries so that they outlast a power cut; tells of each whether it was new to its segment.
 
-        Raises `OSError` where that failed: then none of them counts as stored, and the next ones go to another segment.
+        Raises `OSError` where that failed: then none of them counts as stored, and the next ones go to
+        another segment.
         """
         stored: list[bool] = []
         lines: list[bytes] = []
@@ -171,8 +174,8 @@ class _Segment:
 def seal_open_segments(landing: Path, warn: Callable[[str], None] = log.warning) -> list[Path]:
     """Seal every segment of a landing area, also one that a receiver is at work on: it goes on with another.
 
-    Everything that was acknowledged until now is then in files that a load reads. Return those files. What only looks like
-    a segment, or cannot be sealed, stays as it is: `warn` is called with what and why.
+    Everything that was acknowledged until now is then in files that a load reads. Return those files. What
+    only looks like a segment, or cannot be sealed, stays as it is: `warn` is called with what and why.
     """
     sealed = []
     for path in sorted((landing / FOLDER).glob(f"*/*{OPEN}")):
@@ -184,13 +187,19 @@ def seal_open_segments(landing: Path, warn: Callable[[str], None] = log.warning)
         except OSError as error:
             shown = printable(os.fsencode(path.relative_to(landing)).decode(errors="backslashreplace"))
             why = error.strerror or str(error)
-            warn(f"{shown} cannot be sealed ({why}) and is not read: mend that, or move it away if the receiver did not write it")
+            warn(
+                f"{shown} cannot be sealed ({why}) and is not read: mend that, or move it away if the"
+                " receiver did not write it"
+            )
     return sealed
 
 
 def _seal_left(path: Path) -> Path | None:
-    """Seal a segment that somebody else has begun; return None where it is gone meanwhile, or no line is left."""
-    # A pipe or a device is not even opened; through a link to a folder the segments of another landing area would be sealed.
+    """Seal a segment that somebody else has begun; return None where it is gone meanwhile, or no line is
+    left.
+    """
+    # A pipe or a device is not even opened; through a link to a folder the segments of another landing area
+    # would be sealed.
     if path.parent.is_symlink() or not stat.S_ISREG(os.lstat(path).st_mode):
         raise OSError(errno.EINVAL, "it is no regular file")
     descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -208,7 +217,9 @@ def seal_local(landing: Landing, warn: Callable[[str], None] = log.warning) -> N
 
 
 def _seal(path: Path, descriptor: int) -> Path | None:
-    """Cut off a line that was not written to its end, which nobody has acknowledged, and rename; None where no line is left."""
+    """Cut off a line that was not written to its end, which nobody has acknowledged, and rename; None where
+    no line is left.
+    """
     length = _whole_lines(path)
     os.ftruncate(descriptor, length)
     if not length:

@@ -12,7 +12,9 @@ from ingestion.receiver.limits import Limits
 
 
 def server_of(receiver: Receiver, limits: Limits) -> uvicorn.Server:
-    """The server; at SIGTERM or SIGINT it answers the requests that are under way, and seals the open segment."""
+    """The server; at SIGTERM or SIGINT it answers the requests that are under way, and seals the open
+    segment.
+    """
     _allow_open_files(2 * limits.cut_off_connections)
     config = uvicorn.Config(
         receiver.application(),
@@ -36,11 +38,15 @@ def _allow_open_files(count: int) -> None:
     """The usual limit, 1024 files, is less than the connections that are allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < count:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (count if hard == resource.RLIM_INFINITY else min(count, hard), hard))
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (count if hard == resource.RLIM_INFINITY else min(count, hard), hard)
+        )
 
 
 def _patient_protocol(limits: Limits) -> type[asyncio.Protocol]:
-    """uvicorn's protocol, and an end to its patience: it waits for ever for headers, and for answers to be read."""
+    """uvicorn's protocol, and an end to its patience: it waits for ever for headers, and for answers to be
+    read.
+    """
 
     class Patient(H11Protocol):
         _deadline: asyncio.TimerHandle | None = None

@@ -1,4 +1,6 @@
-"""Whether a delivery is from Paywalls.ai: the signature of its body, and how old it says it is (`sources/paywalls.md` 2.2)."""
+"""Whether a delivery is from Paywalls.ai: the signature of its body, and how old it says it is
+(`sources/paywalls.md` 2.2).
+"""
 
 import hashlib
 import hmac
@@ -12,7 +14,8 @@ TIMESTAMP = "X-Paywalls-Timestamp"
 def keys_of(secret: str) -> list[bytes]:
     """The keys that a setting names: several secrets, comma-separated, or one that has a comma in it.
 
-    A subscription belongs to one paywall and has a secret of its own, and a secret is changed by making another subscription.
+    A subscription belongs to one paywall and has a secret of its own, and a secret is changed by making
+    another subscription.
     """
     texts = dict.fromkeys([secret, *(part.strip() for part in secret.split(","))])
     return [text.encode() for text in texts if text]
@@ -24,18 +27,26 @@ def is_signed(body: bytes, signature: str, keys: Sequence[bytes]) -> bool:
     How long the answer takes tells nothing of the right signature, nor of which key it was.
     """
     stated = signature.strip().lower().removeprefix("sha256=").encode()
-    matches = [hmac.compare_digest(hmac.new(key, body, hashlib.sha256).hexdigest().encode(), stated) for key in keys]
+    matches = [
+        hmac.compare_digest(hmac.new(key, body, hashlib.sha256).hexdigest().encode(), stated) for key in keys
+    ]
     return any(matches)
 
 
 def is_too_old(timestamp: str | None, now: datetime, max_age_seconds: float) -> bool:
-    """Whether a delivery says that it was made longer ago than allowed, or as far in the future; 0 allows any age.
+    """Whether a delivery says that it was made longer ago than allowed, or as far in the future; 0 allows any
+    age.
 
-    The signature does not cover the time, so that this keeps out mistakes and not attackers: what one can replay is told by its event
-    id. A time that is missing, or that cannot be read, is therefore no reason to refuse what is signed.
+    The signature does not cover the time, so that this keeps out mistakes and not attackers: what one can
+    replay is told by its event id. A time that is missing, or that cannot be read, is therefore no reason to
+    refuse what is signed.
     """
     made_at = _instant(timestamp)
-    return bool(max_age_seconds) and made_at is not None and abs((now - made_at).total_seconds()) > max_age_seconds
+    return (
+        bool(max_age_seconds)
+        and made_at is not None
+        and abs((now - made_at).total_seconds()) > max_age_seconds
+    )
 
 
 def _instant(text: str | None) -> datetime | None:

@@ -1,6 +1,8 @@
-"""The door before a server's pages: what reaches it from elsewhere, and who gets in. Everybody else gets nothing at all.
+"""The door before a server's pages: what reaches it from elsewhere, and who gets in. Everybody else gets
+nothing at all.
 
-It stands before an application as plain ASGI, so that pages, files, downloads and the WebSocket go through the same door.
+It stands before an application as plain ASGI, so that pages, files, downloads and the WebSocket go through
+the same door.
 """
 
 import asyncio
@@ -16,7 +18,15 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from paywall_warehouse.web.login import LOGIN, LOGOUT, SESSION_SECONDS, Sessions, TooManyError, Tries, login_page
+from paywall_warehouse.web.login import (
+    LOGIN,
+    LOGOUT,
+    SESSION_SECONDS,
+    Sessions,
+    TooManyError,
+    Tries,
+    login_page,
+)
 from paywall_warehouse.web.origins import READS, Hosts, is_foreign
 
 COOKIE = "paywall_warehouse_dashboard"
@@ -32,11 +42,12 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
-    # Streamlit needs its own scripts, styles in elements, and functions that Vega compiles; nothing comes from another machine.
+    # Streamlit needs its own scripts, styles in elements, and functions that Vega compiles; nothing comes
+    # from another machine.
     "Content-Security-Policy": (
-        "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline';"
-        " img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; object-src 'none'; base-uri 'self';"
-        " form-action 'self'; frame-ancestors 'none'"
+        "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self'"
+        " 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:;"
+        " object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
     ),
 }
 
@@ -52,7 +63,9 @@ class Access:
     remedy: str
     """What to do where it does not know a host name."""
     hosts: Hosts = field(default_factory=Hosts)
-    """Of a server without a password, and of one that a proxy tells who comes: a page elsewhere could state the proxy's header."""
+    """Of a server without a password, and of one that a proxy tells who comes: a page elsewhere could state
+    the proxy's header.
+    """
     password: SecretStr | None = None
     header: str | None = None
     """The header that a proxy sets when it knows the user."""
@@ -70,7 +83,9 @@ class Access:
 class Guard:
     """The door before an ASGI application."""
 
-    def __init__(self, app: ASGIApp, access: Access, tries: Tries | None = None, sessions: Sessions | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, access: Access, tries: Tries | None = None, sessions: Sessions | None = None
+    ) -> None:
         self._app, self._access = app, access
         self._sessions = sessions or Sessions()
         self._tries = tries or (Tries(access.password.get_secret_value()) if access.password else None)
@@ -92,7 +107,10 @@ class Guard:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer: Response | None
         if scope["method"] not in READS and is_foreign(Headers(scope=scope)):
-            words = "A page of another origin may not send this. A proxy has to pass on the host name that the browser used."
+            words = (
+                "A page of another origin may not send this. A proxy has to pass on the host name that the"
+                " browser used."
+            )
             answer = _message(403, words)
         elif self._tries is not None and scope["path"] in (LOGIN, LOGOUT):
             answer = await self._entrance(scope, receive)
@@ -109,15 +127,25 @@ class Guard:
         if not access.protected:
             if is_known_host:
                 return None
-            words = f"{access.name} asks for no password, and so answers only to the names that it knows, such as localhost."
+            words = (
+                f"{access.name} asks for no password, and so answers only to the names that it knows, such as"
+                " localhost."
+            )
             return _message(403, f"{words} {access.remedy}")
         is_named = self._is_named_by_proxy(scope, headers)
         if is_named and is_known_host:
             return None
         if access.password is None:
             if is_named:
-                return _message(403, f"{access.name} believes its proxy for the host names that it knows only. {access.remedy}")
-            return _message(403, f"{access.name} is reached through the proxy that knows its users, and not in another way.")
+                return _message(
+                    403,
+                    f"{access.name} believes its proxy for the host names that it knows only."
+                    f" {access.remedy}",
+                )
+            return _message(
+                403,
+                f"{access.name} is reached through the proxy that knows its users, and not in another way.",
+            )
         if self._sessions.is_valid(_cookie(headers)):
             return None
         if scope["type"] == "http" and scope["method"] in READS and "text/html" in headers.get("accept", ""):
@@ -180,11 +208,20 @@ class Guard:
                 logger.warning("A wrong password was tried from %s.", address or "an unknown address")
                 return login_page(wanted, "This is not the password.", 401)
         except TooManyError:
-            return login_page(wanted, "Too many passwords are being tried. Wait a minute, and try again.", 429)
+            return login_page(
+                wanted, "Too many passwords are being tried. Wait a minute, and try again.", 429
+            )
         answer = _to(wanted)
         # Nobody but the sender loses if this is not true.
         by_https = headers.get("x-forwarded-proto", scope["scheme"]) == "https"
-        answer.set_cookie(COOKIE, self._sessions.new(), max_age=SESSION_SECONDS, httponly=True, samesite="lax", secure=by_https)
+        answer.set_cookie(
+            COOKIE,
+            self._sessions.new(),
+            max_age=SESSION_SECONDS,
+            httponly=True,
+            samesite="lax",
+            secure=by_https,
+        )
         return answer
 
 
@@ -216,7 +253,10 @@ def _to(address: str) -> Response:
 
 async def _form(headers: Headers, receive: Receive) -> dict[str, str] | None:
     """The fields of a form; None for what is too long, too slow or no form."""
-    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+    if (
+        headers.get("content-type", "").partition(";")[0].strip().lower()
+        != "application/x-www-form-urlencoded"
+    ):
         return None
     body = b""
     try:

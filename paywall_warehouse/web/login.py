@@ -1,4 +1,6 @@
-"""A password for everybody: tries that take turns, cookies that this process signs, and the page that asks."""
+"""A password for everybody: tries that take turns, cookies that this process signs, and the page that
+asks.
+"""
 
 import asyncio
 import hashlib
@@ -13,11 +15,13 @@ from starlette.responses import HTMLResponse, Response
 
 LOGIN, LOGOUT = "/login", "/logout"
 SESSION_SECONDS = 12 * 3600
-# Two guesses a second, whoever makes them and over however many connections: 8 people who guess keep one who knows waiting for 4 s.
+# Two guesses a second, whoever makes them and over however many connections: 8 people who guess keep one who
+# knows waiting for 4 s.
 PAUSE_SECONDS = 0.5
 # From one address. A minute's wait: who comes then is told to come again.
 WAITING = 120
-# Who has logged out stays out, though the cookie was copied; more of them than this within 12 hours are not remembered.
+# Who has logged out stays out, though the cookie was copied; more of them than this within 12 hours are not
+# remembered.
 LOGGED_OUT = 10_000
 
 
@@ -26,7 +30,9 @@ class TooManyError(Exception):
 
 
 class Turns:
-    """One turn at a time: first come, first served within an address, and the addresses one after the other."""
+    """One turn at a time: first come, first served within an address, and the addresses one after the
+    other.
+    """
 
     def __init__(self) -> None:
         self._lines: dict[str, deque[asyncio.Future[None]]] = {}
@@ -71,7 +77,9 @@ class Tries:
         self._turns = Turns()
 
     async def is_right(self, given: str, address: str = "") -> bool:
-        """Return whether this is the password. A wrong one holds its turn for a while; raise `TooManyError`."""
+        """Return whether this is the password. A wrong one holds its turn for a while; raise
+        `TooManyError`.
+        """
         await self._turns.take(address)
         try:
             if hmac.compare_digest(_digest(given), self._digest):
@@ -152,7 +160,9 @@ input, button {{ font: inherit; padding: .5rem .75rem; }}
 
 
 def login_page(wanted: str, fault: str = "", status: int = 200) -> Response:
-    """Return the page that asks for the password and leads on to `wanted`; with a `fault` where a try failed."""
+    """Return the page that asks for the password and leads on to `wanted`; with a `fault` where a try
+    failed.
+    """
     page = LOGIN_PAGE.format(
         action=LOGIN,
         fault=f'<p role="alert" id="fault">{html.escape(fault)}</p>\n' if fault else "",

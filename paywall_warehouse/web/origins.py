@@ -16,11 +16,14 @@ READS = ("GET", "HEAD")
 
 @dataclass(frozen=True)
 class Hosts:
-    """The names that a server answers to. A page elsewhere can give its own name the address of this machine."""
+    """The names that a server answers to. A page elsewhere can give its own name the address of this
+    machine.
+    """
 
     names: frozenset[str] = LOCAL_NAMES
     addresses: bool = False
-    """Whether every IP address is one of them: no page elsewhere is reached by the address of this machine."""
+    """Whether every IP address is one of them: no page elsewhere is reached by the address of this machine.
+    """
 
     @classmethod
     def of(cls, listens_on: str, others: Iterable[str] = ()) -> "Hosts":
@@ -45,7 +48,8 @@ def host_name(host: str) -> str:
 def is_foreign(headers: Headers) -> bool:
     """Return whether a browser says that a page of another origin sent the request.
 
-    Browsers state the origin with every WebSocket and every request that is not a plain read. Programs state none.
+    Browsers state the origin with every WebSocket and every request that is not a plain read. Programs state
+    none.
     """
     if origins := headers.getlist("origin"):
         return not all(_is_own(origin, headers.get("host", "")) for origin in origins)

@@ -18,7 +18,9 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def server_of(app: ASGIApp) -> uvicorn.Server:
-    """Return the server of an application; at SIGTERM or SIGINT it ends what is under way within 5 seconds."""
+    """Return the server of an application; at SIGTERM or SIGINT it ends what is under way within 5
+    seconds.
+    """
     config = uvicorn.Config(
         app,
         # h11 bounds the size of the headers, which the faster parser does not.

@@ -1,4 +1,6 @@
-"""The coverage-guided fuzzer of one target: `python -m tests.fuzz.fuzz TARGET [options of libFuzzer] FOLDER…`."""
+"""The coverage-guided fuzzer of one target: `python -m tests.fuzz.fuzz TARGET [options of libFuzzer]
+FOLDER…`.
+"""
 
 import atexit
 import sys

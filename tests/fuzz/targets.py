@@ -1,4 +1,6 @@
-"""What is done with bytes from outside, and what must hold whatever they are; a target a parser. None of this needs the fuzzer."""
+"""What is done with bytes from outside, and what must hold whatever they are; a target a parser. None of this
+needs the fuzzer.
+"""
 
 import io
 import os
@@ -10,14 +12,14 @@ from typing import Protocol
 import duckdb
 import pyarrow.parquet as pq
 
-from ingestion.inspection import UnreadableFileError, check_readable, damaged
-from ingestion.landing import LandingFile
+from ingestion.landing.area import LandingFile
 from ingestion.load import BEYOND_DUCKDB, SOURCES
-from ingestion.parquet import check_parquet
-from ingestion.sources import LocalFile, record_texts, usual_keys
-from ingestion.sql import define_macros
-from ingestion.streams import BOM, csv_records, csv_rows, json_lines, open_text
-from ingestion.stripe.families import FAMILIES, FOLDER
+from ingestion.readers.inspection import UnreadableFileError, check_readable, damaged
+from ingestion.readers.parquet import check_parquet
+from ingestion.readers.records import LocalFile, record_texts, usual_keys
+from ingestion.readers.text import BOM, csv_records, csv_rows, json_lines, open_text
+from ingestion.sources.stripe.reports import FOLDER, STRIPE_REPORTS
+from ingestion.validation.macros import define_macros
 from paywall_warehouse.quoting import printable
 from paywall_warehouse.settings import Settings, SettingsError, load_settings
 
@@ -31,7 +33,12 @@ NEVER_NULL = {
     "events": ("event_id", "event_type", "paywall_id", "occurred_at", "body"),
     "payments": ("rail", "payment_id", "paid_at", "amount", "currency", "status"),
     "prices": ("model", "effective_from"),
-} | {f"{FOLDER}/{family.name}": tuple(column.name for column in family.columns if column.required) for family in FAMILIES}
+} | {
+    f"{FOLDER}/{stripe_report.name}": tuple(
+        column.name for column in stripe_report.columns if column.required
+    )
+    for stripe_report in STRIPE_REPORTS
+}
 
 
 class Target(Protocol):
@@ -45,7 +52,9 @@ class Target(Protocol):
 
 
 class LandedFiles:
-    """Inputs as landed files of one source: every record is accepted, or rejected with a reason, or its file is, as a whole."""
+    """Inputs as landed files of one source: every record is accepted, or rejected with a reason, or its file
+    is, as a whole.
+    """
 
     def __init__(self, source_name: str, form: str) -> None:
         self._source, self._form = SOURCES[source_name], form
@@ -56,7 +65,9 @@ class LandedFiles:
     def take(self, content: bytes) -> None:
         path = self._folder / f"{len(self._files)}{self._form}"
         path.write_bytes(content)
-        file = LandingFile(self._source.name, f"{self._source.folder}/{path.name}", str(path), len(content), 0.0, "")
+        file = LandingFile(
+            self._source.name, f"{self._source.folder}/{path.name}", str(path), len(content), 0.0, ""
+        )
         try:
             check_readable(file, path, self._source.layout)
             if self._form == ".parquet":
@@ -71,7 +82,11 @@ class LandedFiles:
         if self._form != ".parquet":
             with open_text(path, "") as stream:
                 # The judging SQL reads them again; here the fuzzer sees which branches an input takes.
-                batches = json_lines(stream, 0) if self._form == ".jsonl" else csv_rows(stream, 0, self._source.layout.columns)
+                batches = (
+                    json_lines(stream, 0)
+                    if self._form == ".jsonl"
+                    else csv_rows(stream, 0, self._source.layout.columns)
+                )
                 for batch in batches:
                     batch.validate(full=True)
         self._files.append(LocalFile(len(self._files), file, path))
@@ -82,7 +97,7 @@ class LandedFiles:
         files, self._files = self._files, []
         try:
             if files:
-                self._judge(files)
+                self._validate(files)
         except BEYOND_DUCKDB as error:
             # As a load does: one file is to blame, and alone each shows which.
             if self._form != ".parquet":
@@ -97,19 +112,24 @@ class LandedFiles:
                 content = files[0].path.read_bytes()
                 raise AssertionError(f"{type(error).__name__}: {error}; the input is {content!r}") from error
             for file in files:
-                self._judge([file])
+                self._validate([file])
             raise
         finally:
             for file in files:
                 file.path.unlink(missing_ok=True)
 
-    def _judge(self, files: list[LocalFile]) -> None:
+    def _validate(self, files: list[LocalFile]) -> None:
         with duckdb.connect(config=LITTLE) as connection:
             define_macros(connection)
-            facts = "select unnest(range($1)) as file_no, 'default' as account_id, true as livemode, 'UTC' as timezone"
+            facts = (
+                "select unnest(range($1)) as file_no, 'default' as account_id, true as livemode, 'UTC' as"
+                " timezone"
+            )
             connection.execute(f"create temp table file_facts as {facts}", [FILES_AT_ONCE])
             connection.execute(f"set variable usual_keys = {usual_keys(files, self._source.layout)}")
-            judged = connection.sql(self._source.records_sql(record_texts(connection, files, self._source.layout))).fetch_arrow_table()
+            judged = connection.sql(
+                self._source.records_sql(record_texts(connection, files, self._source.layout))
+            ).fetch_arrow_table()
         by_file: dict[int, list[int]] = {file.file_no: [] for file in files}
         for record in judged.to_pylist():
             by_file[record["file_no"]].append(record["line"])
@@ -139,7 +159,9 @@ def _stated_rows(content: bytes) -> set[int]:
     records = list(csv_records(io.BytesIO(content)))
     covered = {record.line + offset for record in records for offset in range(record.raw.count("\n") + 1)}
     lines = content.removeprefix(BOM).split(b"\n")
-    assert {number for number, line in enumerate(lines, 1) if line.strip(b"\r")} <= covered, f"a line of {content!r} is lost"
+    assert {number for number, line in enumerate(lines, 1) if line.strip(b"\r")} <= covered, (
+        f"a line of {content!r} is lost"
+    )
     return {record.line for record in records[1:]}
 
 
@@ -155,10 +177,12 @@ class StripeFiles:
     """Files of all kinds of Stripe's: the first byte chooses which."""
 
     def __init__(self) -> None:
-        self._families = [LandedFiles(f"{FOLDER}/{family.name}", ".csv") for family in FAMILIES]
+        self._families = [
+            LandedFiles(f"{FOLDER}/{stripe_report.name}", ".csv") for stripe_report in STRIPE_REPORTS
+        ]
 
     def take(self, content: bytes) -> None:
-        self._families[content[0] % len(FAMILIES) if content else 0].take(content[1:])
+        self._families[content[0] % len(STRIPE_REPORTS) if content else 0].take(content[1:])
 
     def flush(self) -> None:
         for one in self._families:
@@ -166,7 +190,9 @@ class StripeFiles:
 
 
 class EnvironmentValues:
-    """The first byte chooses a variable, the others are its value: it is allowed and can be used, or is refused by name."""
+    """The first byte chooses a variable, the others are its value: it is allowed and can be used, or is
+    refused by name.
+    """
 
     def take(self, content: bytes) -> None:
         names = list(Settings.model_fields)
@@ -200,7 +226,17 @@ def target(name: str) -> Target:
     return LandedFiles(name.partition("_")[0], f".{name.partition('_')[2]}")
 
 
-TARGETS = ("ledger_jsonl", "ledger_csv", "ledger_parquet", "events_jsonl", "events_csv", "payments_csv", "prices_csv", "stripe", "settings")
+TARGETS = (
+    "ledger_jsonl",
+    "ledger_csv",
+    "ledger_parquet",
+    "events_jsonl",
+    "events_csv",
+    "payments_csv",
+    "prices_csv",
+    "stripe",
+    "settings",
+)
 
 
 def corpus_of(name: str) -> Iterable[Path]:

@@ -1,1 +1,0 @@
-"""A Spark cluster for tests, on loopback."""

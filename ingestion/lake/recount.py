@@ -1,0 +1,89 @@
+"""Batches whose rows were counted by other limits are counted anew: files, rejected records and manifest say
+what holds now.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import duckdb
+
+from ingestion.lake.batches import LOADED, FileRecord, Lake, Manifest
+from ingestion.lake.rejects import OUTSIDE, create_rejects, write_rejects
+from ingestion.lake.row_limits import RowLimits
+from paywall_warehouse.files import replace_file
+from paywall_warehouse.quoting import file_literal
+from paywall_warehouse.settings import Settings
+
+
+def apply_limits(settings: Settings, lake: Lake, manifests: Sequence[Manifest]) -> list[Manifest]:
+    """Count the rows of batches that other limits were applied to; return all batches as they stand then.
+
+    The caller holds the writer lock. A process that is killed leaves batches that the next one counts again.
+    """
+    limits = RowLimits.of(settings)
+    stale = [manifest for manifest in manifests if manifest.limits != limits.digest]
+    counted: dict[int, Manifest] = {}
+    if stale:
+        with duckdb.connect(config=settings.duckdb_config()) as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            for table in sorted({manifest.table for manifest in stale}):
+                own = [manifest for manifest in stale if manifest.table == table]
+                counts = _counts(connection, lake, limits, table, own)
+                for manifest in own:
+                    counted[manifest.batch_seq] = _counted(connection, lake, limits, manifest, counts)
+    return [counted.get(manifest.batch_seq, manifest) for manifest in manifests]
+
+
+# By batch and file: accepted records, those among them that state an entry, and those outside.
+_Counts = dict[tuple[int, int], tuple[int, int, int]]
+
+
+def _counts(
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    limits: RowLimits,
+    table: str,
+    manifests: Sequence[Manifest],
+) -> _Counts:
+    if not (rows := _rows(lake, table, manifests)):
+        return {}
+    broken = limits.broken(table)
+    found = connection.execute(f"""select batch_seq, file_no, count(*) filter (where not ({broken})),
+            count(*) filter (where not ({broken}) and {limits.states_entry(table)}),
+                count(*) filter (where {broken})
+        from {rows} group by all""").fetchall()
+    return {(batch, file): (accepted, entries, outside) for batch, file, accepted, entries, outside in found}
+
+
+def _counted(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, limits: RowLimits, manifest: Manifest, counts: _Counts
+) -> Manifest:
+    files = [
+        _file(file, *counts.get((manifest.batch_seq, file.file_no), (0, 0, 0))[:2]) for file in manifest.files
+    ]
+    outside = sum(counts.get((manifest.batch_seq, file.file_no), (0, 0, 0))[2] for file in manifest.files)
+    counted = replace(manifest, files=files, limits=limits.digest, outside=outside)
+    parquet = lake.batch_folder("rejects", manifest) / OUTSIDE
+    if outside:
+        create_rejects(connection, "outside")
+        limits.write_rejects(connection, manifest.table, _rows(lake, manifest.table, [manifest]), "outside")
+        parquet.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(parquet, lambda partial: write_rejects(connection, counted, "outside", partial))
+    else:
+        parquet.unlink(missing_ok=True)
+    lake.restate(counted)
+    return counted
+
+
+def _file(file: FileRecord, accepted: int, entries: int) -> FileRecord:
+    if file.status != LOADED:
+        return file
+    return replace(
+        file, accepted=accepted, rejected=file.rejected + file.accepted - accepted, entry_records=entries
+    )
+
+
+def _rows(lake: Lake, table: str, manifests: Sequence[Manifest]) -> str:
+    """Return SQL for the rows of some batches; nothing where they have none."""
+    files = ", ".join(file_literal(str(file)) for file in lake.parquet_files(table, manifests))
+    return f"read_parquet([{files}], union_by_name = true, hive_partitioning = false)" if files else ""

@@ -1,0 +1,210 @@
+"""Limits on rows that are valid by themselves: the settings `EARLIEST_ENTRY` and `EXTRA_CURRENCIES`, and the
+contract's bounds.
+
+The lake keeps a row that is outside and counts it as rejected; the views of schema `raw` leave it out. So a
+setting that changes moves rows in or out without another load, and a row that an earlier version of the
+program took in cannot stop a build.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+import duckdb
+
+from ingestion.lake.schemas import LAKE_TABLES, MONEY, ORIGIN
+from ingestion.sources.webhooks import COUNTS, ENTRY
+from ingestion.validation import reject_codes
+from ingestion.validation.macros import MAX_AMOUNT_DIGITS, MAX_COUNT
+from paywall_warehouse.currencies import known_currencies, nearest_currencies
+from paywall_warehouse.quoting import literal
+from paywall_warehouse.settings import Settings
+
+# Raise it where rows have to be counted anew although no setting has changed.
+VERSION: Final = 1
+# Of so many unknown codes each reject names the nearest known one; where there are more, nobody typed them.
+HINTS: Final = 1000
+
+
+@dataclass(frozen=True)
+class _Limited:
+    """A lake table whose rows settings limit: by their instants and their column `currency`."""
+
+    times: Mapping[str, str] = field(default_factory=dict)
+    """Instants, each with the name of the field that states it."""
+    where: str = "true"
+    """SQL: the rows whose currency, amounts and counts matter."""
+    keeps_text: bool = True
+    """Whether a row outside keeps the record as it was read: an export of a bank holds what must not stay
+    once the row is let in.
+    """
+    states_entry: str = "false"
+    """SQL: whether a row states a ledger entry."""
+
+
+LIMITED: Final[Mapping[str, _Limited]] = {
+    "ledger_entries": _Limited({"occurred_at": "timestamp", "updated_at": "updated_at"}, states_entry="true"),
+    "webhook_events": _Limited({"occurred_at": "createdAt"}, where=COUNTS, states_entry=ENTRY),
+    "rail_payments": _Limited({"paid_at": "paid_at"}, keeps_text=False),
+    "provider_rates": _Limited(),
+}
+
+
+NO_LIMITS: Final = _Limited()
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """One limit as SQL over the columns of a lake table; `words` may use the column `nearest`, a known
+    currency.
+    """
+
+    broken: str
+    code: str
+    words: str
+
+
+@dataclass(frozen=True)
+class RowLimits:
+    """What rows are compared with."""
+
+    earliest: datetime
+    earliest_stated: str
+    """`EARLIEST_ENTRY` as it was set, for messages."""
+    currencies: tuple[str, ...]
+
+    @classmethod
+    def of(cls, settings: Settings) -> "RowLimits":
+        """Return the limits that the settings state."""
+        return cls(
+            settings.earliest_instant,
+            settings.earliest_entry.isoformat(),
+            known_currencies(settings.extra_currencies),
+        )
+
+    @property
+    def digest(self) -> str:
+        """Return what tells these limits from others."""
+        stated = [
+            VERSION,
+            self.earliest.isoformat(),
+            sorted(self.currencies),
+            10**MAX_AMOUNT_DIGITS,
+            MAX_COUNT,
+        ]
+        return hashlib.sha256(json.dumps(stated).encode()).hexdigest()[:16]
+
+    @staticmethod
+    def keeps_text(table: str) -> bool:
+        """Return whether a row of a table that is outside keeps the record as it was read."""
+        return LIMITED.get(table, NO_LIMITS).keeps_text
+
+    @staticmethod
+    def states_entry(table: str) -> str:
+        """Return SQL for whether a row states a ledger entry."""
+        return LIMITED.get(table, NO_LIMITS).states_entry
+
+    def settings_broken(self, table: str) -> str:
+        """Return SQL for whether a setting keeps a row out; never NULL."""
+        return _any_of(self._of_settings(table))
+
+    def broken(self, table: str, instant: str = "timestamptz") -> str:
+        """Return SQL for whether a row is outside; never NULL. `instant` is the engine's name of that
+        type.
+        """
+        return _any_of([*self._of_settings(table, instant), *self._of_contract(table)])
+
+    def write_rejects(
+        self, connection: duckdb.DuckDBPyConnection, table: str, rows: str, target: str
+    ) -> None:
+        """Insert into the table `target` a reject for each row outside of a relation of the lake's rows.
+
+        Its raw text is the record as it was read; of a row that was accepted once, what the lake keeps of it.
+        """
+        limits = [*self._of_settings(table), *self._of_contract(table)]
+        connection.execute(
+            f"create or replace temp table outside_rows as from {rows} where {_any_of(limits)}"
+        )
+        connection.execute(
+            "create or replace temp table nearest_currencies (currency varchar, nearest varchar)"
+        )
+        if table in LIMITED:
+            # The shortest first: a typing error has as many letters as what was meant, whatever else comes
+            # with it.
+            stated = f"""select currency from outside_rows where {_unknown(self.currencies)}
+                group by currency order by length(currency), currency limit {HINTS}"""
+            hints = nearest_currencies(
+                [code for (code,) in connection.execute(stated).fetchall()], self.currencies
+            )
+            if hints:
+                connection.executemany(
+                    "insert into nearest_currencies values (?, ?)", [list(one) for one in hints.items()]
+                )
+        chosen = {
+            part: " ".join(f"when {one.broken} then {getattr(one, part)}" for one in limits)
+            for part in ("code", "words")
+        }
+        kept = ", ".join(f"{literal(name)}, {name}" for name in LAKE_TABLES[table] if name not in ORIGIN)
+        connection.execute(
+            f"""insert into {target} select file_no, line, case {chosen["code"]} end,
+                case {chosen["words"]} end,
+                coalesce(reject_raw, cast(json_merge_patch('{{}}', json_object({kept})) as varchar))
+            from outside_rows left join nearest_currencies using (currency)"""
+        )
+        connection.execute("drop table outside_rows; drop table nearest_currencies")
+
+    def _of_settings(self, table: str, instant: str = "timestamptz") -> Iterator[_Limit]:
+        limited = LIMITED.get(table, NO_LIMITS)
+        earliest = f"cast('{self.earliest:%Y-%m-%d %H:%M:%S.%f}+00:00' as {instant})"
+        for column, name in limited.times.items():
+            yield _Limit(
+                f"(coalesce({column} < {earliest}, false))",
+                "'time_out_of_range'",
+                f"""'field "{name}" is before {self.earliest_stated}, where EARLIEST_ENTRY lets the ledger begin: '
+                    || strftime({column}, '%Y-%m-%dT%H:%M:%SZ')
+                    || '; put the time right and land it again, or set EARLIEST_ENTRY to an earlier day'""",
+            )
+        if table in LIMITED:
+            yield _Limit(
+                f"(({limited.where}) and {_unknown(self.currencies)})",
+                literal(reject_codes.UNKNOWN_CURRENCY),
+                """'field "currency" is no known currency: ' || currency || coalesce('; the nearest known code is ' || nearest, '')
+                    || '. Put it right and land it again, or, if it is yours, add it to EXTRA_CURRENCIES'""",
+            )
+
+    def _of_contract(self, table: str) -> Iterator[_Limit]:
+        """Yield the bounds that records are rejected by when they are read; rows of earlier versions may be
+        beyond them.
+        """
+        where = LIMITED.get(table, NO_LIMITS).where
+        bound = f"cast('1{'0' * MAX_AMOUNT_DIGITS}' as {MONEY})"
+        for column, kind in LAKE_TABLES[table].items():
+            if kind == MONEY:
+                yield _Limit(
+                    f"(({where}) and coalesce(abs({column}) >= {bound}, false))",
+                    "'amount_too_large'",
+                    f"""'"{column}" is 10^{MAX_AMOUNT_DIGITS} or more: ' || {column} || '; put it right and land it again'""",
+                )
+            elif column.endswith("_tokens"):
+                # A total of two counts may be twice as many.
+                most = MAX_COUNT * (2 if column == "total_tokens" else 1)
+                yield _Limit(
+                    f"(({where}) and coalesce({column} > {most}, false))",
+                    "'count_too_large'",
+                    f"""'"{column}" is more than {most:,}: ' || {column} || '; put it right and land it again'""",
+                )
+
+
+def _any_of(limits: Iterable[_Limit]) -> str:
+    return " or ".join(one.broken for one in limits) or "false"
+
+
+def _unknown(currencies: Sequence[str]) -> str:
+    """Return SQL for whether a code in lower case is none of these; never NULL."""
+    # A look into one text takes a third of the time that a list of 300 codes does; a comparison, less still.
+    codes = literal(f" {' '.join(currencies)} ")
+    known = f"currency = {literal(currencies[0])} or contains({codes}, ' ' || currency || ' ')"
+    return f"not coalesce({known}, true)"

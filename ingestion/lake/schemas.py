@@ -1,0 +1,263 @@
+"""The lake's tables: columns and types of their Parquet files, which the warehouse shows under the same names
+in schema `raw`.
+
+The files also have the columns with which a load judges its records (`reject_code` and others); of what the
+lake keeps they say nothing.
+"""
+
+from typing import Final
+
+MONEY: Final = "decimal(38, 12)"
+
+ORIGIN: Final = {"batch_seq": "bigint", "file_no": "bigint", "line": "bigint"}
+
+LEDGER_ENTRIES: Final = {
+    **ORIGIN,
+    "entry_id": "varchar",
+    "occurred_at": "timestamptz",
+    "updated_at": "timestamptz",
+    "entry_type": "varchar",
+    "status": "varchar",
+    "user_id": "varchar",
+    "paywall_id": "varchar",
+    "amount": MONEY,
+    "currency": "varchar",
+    "request_id": "varchar",
+    "model": "varchar",
+    "prompt_tokens": "bigint",
+    "completion_tokens": "bigint",
+    "total_tokens": "bigint",
+    "cached_tokens": "bigint",
+    "reasoning_tokens": "bigint",
+    "provider_cost": MONEY,
+    "platform_fees": MONEY,
+    "related_entry_id": "varchar",
+    "metadata": "varchar",
+    "payment_intent_id": "varchar",
+    "charge_id": "varchar",
+    "checkout_session_id": "varchar",
+    "payment_id": "varchar",
+    "rail": "varchar",
+    "funding": "varchar",
+    "reason": "varchar",
+}
+
+WEBHOOK_EVENTS: Final = {
+    **ORIGIN,
+    "event_id": "varchar",
+    "event_type": "varchar",
+    "paywall_id": "varchar",
+    "occurred_at": "timestamptz",
+    "attempts": "bigint",
+    "wallet_user_id": "varchar",
+    "external_user_id": "varchar",
+    "activity_id": "varchar",
+    "amount": MONEY,
+    "currency": "varchar",
+    "model": "varchar",
+    "prompt_tokens": "bigint",
+    "completion_tokens": "bigint",
+    "request_id": "varchar",
+    "error_code": "varchar",
+    "reason": "varchar",
+    "source": "varchar",
+    "checkout_session_id": "varchar",
+    "payment_intent_id": "varchar",
+    "charge_id": "varchar",
+    "payment_id": "varchar",
+    "rail": "varchar",
+    "funding": "varchar",
+    "metadata_reason": "varchar",
+    "requested_amount": MONEY,
+    "available_balance": MONEY,
+    "metadata": "varchar",
+    "body": "varchar",
+}
+
+PROVIDER_RATES: Final = {
+    **ORIGIN,
+    "model": "varchar",
+    "effective_from": "date",
+    "effective_to": "date",
+    "prompt_per_million": MONEY,
+    "completion_per_million": MONEY,
+    "cached_prompt_per_million": MONEY,
+    "per_request": MONEY,
+    "currency": "varchar",
+}
+
+# Whose a row of Stripe's is: no report has a column for it, the file tells. Test rows must never count beside
+# live ones.
+ACCOUNT: Final = {"account_id": "varchar", "livemode": "boolean"}
+GROSS_FEE_NET: Final = {"gross": MONEY, "fee": MONEY, "net": MONEY}
+
+STRIPE_BALANCE_TRANSACTIONS: Final = {
+    **ORIGIN,
+    **ACCOUNT,
+    "balance_transaction_id": "varchar",
+    "created_at": "timestamptz",
+    "available_at": "timestamptz",
+    "currency": "varchar",
+    **GROSS_FEE_NET,
+    "reporting_category": "varchar",
+    "source_id": "varchar",
+    "charge_id": "varchar",
+    "payment_intent_id": "varchar",
+    "customer_facing_amount": MONEY,
+    "customer_facing_currency": "varchar",
+    "automatic_payout_id": "varchar",
+    "user_id": "varchar",
+}
+
+STRIPE_PAYOUTS: Final = {
+    **ORIGIN,
+    **ACCOUNT,
+    "payout_id": "varchar",
+    "payout_status": "varchar",
+    "arrival_date": "date",
+    "effective_at": "timestamptz",
+    "balance_transaction_id": "varchar",
+    "currency": "varchar",
+    **GROSS_FEE_NET,
+    "reporting_category": "varchar",
+}
+
+STRIPE_PAYOUT_ITEMS: Final = {
+    **ORIGIN,
+    **ACCOUNT,
+    "automatic_payout_id": "varchar",
+    "automatic_payout_effective_at": "timestamptz",
+    "balance_transaction_id": "varchar",
+    "created_at": "timestamptz",
+    "available_at": "timestamptz",
+    "currency": "varchar",
+    **GROSS_FEE_NET,
+    "reporting_category": "varchar",
+    "source_id": "varchar",
+    "charge_id": "varchar",
+    "payment_intent_id": "varchar",
+}
+
+STRIPE_BALANCE_SUMMARIES: Final = {
+    **ORIGIN,
+    **ACCOUNT,
+    "category": "varchar",
+    "currency": "varchar",
+    "net_amount": MONEY,
+}
+
+STRIPE_CHECKOUT_SESSIONS: Final = {
+    **ORIGIN,
+    **ACCOUNT,
+    "checkout_session_id": "varchar",
+    "payment_intent_id": "varchar",
+    "user_id": "varchar",
+    "session_status": "varchar",
+    "payment_status": "varchar",
+    "created_at": "timestamptz",
+}
+
+RAIL_PAYMENTS: Final = {
+    **ORIGIN,
+    "rail": "varchar",
+    "payment_id": "varchar",
+    "paid_at": "timestamptz",
+    "amount": MONEY,
+    "currency": "varchar",
+    "status": "varchar",
+    "fee": MONEY,
+    "refunded_amount": MONEY,
+    "user_id": "varchar",
+}
+
+REJECTED_RECORDS: Final = {
+    "batch_seq": "bigint",
+    "source": "varchar",
+    "path": "varchar",
+    "line": "bigint",
+    "reason_code": "varchar",
+    "reason": "varchar",
+    "raw": "varchar",
+    "first_seen_at": "timestamptz",
+}
+
+# What a run shows beside the lake, on whichever engine: which files the batches were made of, what the run
+# was started with, ...
+LOADED_FILES: Final = {
+    "batch_seq": "bigint",
+    "file_no": "bigint",
+    "source": "varchar",
+    "path": "varchar",
+    "sha256": "varchar",
+    "bytes": "bigint",
+    "records": "bigint",
+    "accepted": "bigint",
+    "rejected": "bigint",
+    "entry_records": "bigint",
+    "loaded_at": "timestamptz",
+    "status": "varchar",
+    "standing_path": "varchar",
+    "report_type": "varchar",
+    "account_id": "varchar",
+    "livemode": "boolean",
+    "covered_from": "timestamptz",
+    "covered_until": "timestamptz",
+    "covered_currency": "varchar",
+}
+
+SETTINGS: Final = {
+    "as_of": "timestamptz",
+    "today": "date",
+    "reporting_timezone": "varchar",
+    "default_currency": "varchar",
+    "low_balance": MONEY,
+    "manual_charge_settles_on": "varchar",
+    "promo_reasons": "varchar[]",
+    "recon_grace_days": "integer",
+}
+
+FAILED_PULLS: Final = {"source": "varchar", "failed_at": "timestamptz", "reason": "varchar"}
+
+# A row of the history of breaks, as published and as noted down beside it.
+BREAKS: Final = {
+    "case_id": "varchar",
+    "break_type": "varchar",
+    "priority": "integer",
+    "opened_at": "timestamptz",
+    "closed_at": "timestamptz",
+}
+
+TOUCHED_KEYS: Final = {
+    "entry_date": "date",
+    "user_id": "varchar",
+    "paywall_id": "varchar",
+    "currency": "varchar",
+}
+
+LAKE_TABLES: Final = {
+    "ledger_entries": LEDGER_ENTRIES,
+    "webhook_events": WEBHOOK_EVENTS,
+    "provider_rates": PROVIDER_RATES,
+    "stripe_balance_transactions": STRIPE_BALANCE_TRANSACTIONS,
+    "stripe_payouts": STRIPE_PAYOUTS,
+    "stripe_payout_items": STRIPE_PAYOUT_ITEMS,
+    "stripe_balance_summaries": STRIPE_BALANCE_SUMMARIES,
+    "stripe_checkout_sessions": STRIPE_CHECKOUT_SESSIONS,
+    "rail_payments": RAIL_PAYMENTS,
+    "rejects": REJECTED_RECORDS,
+}
+
+
+def shown_name(table: str) -> str:
+    """The name in schema `raw` of a table of the lake."""
+    return "rejected_records" if table == "rejects" else table
+
+
+def defined(columns: dict[str, str]) -> str:
+    """SQL: the column definitions of a table."""
+    return ", ".join(f"{name} {kind}" for name, kind in columns.items())
+
+
+def typed(columns: dict[str, str]) -> str:
+    """SQL: a select list that gives each column its type."""
+    return ", ".join(f"cast({name} as {kind}) as {name}" for name, kind in columns.items())

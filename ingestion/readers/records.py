@@ -1,0 +1,104 @@
+"""Landed files of every format as one relation of records, each with its text as a JSON object."""
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from ingestion.landing.area import LandingFile
+from ingestion.readers.inspection import Layout
+from ingestion.readers.parquet import json_object, parquet_texts
+from ingestion.readers.text import LINES, csv_rows, csv_schema, json_lines, open_text
+from paywall_warehouse.quoting import quoted, texts_list
+
+SAMPLE_BYTES = 256 << 10
+# Of so many kinds of records a comparison with each is still cheap.
+USUAL_KEYS = 8
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A landed file that can be read, where it can be opened, and its number in the batch."""
+
+    file_no: int
+    file: LandingFile
+    path: Path
+
+
+def record_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFile], layout: Layout) -> str:
+    """SQL for `file_no, line, raw, problem, may_be_odd, text`, one row a record of any of the files.
+
+    `raw` is the record as it stands in the file, perhaps with its line end, `text` the same as a JSON object
+    (NULL where `problem` says why there is none), `may_be_odd` what `streams.looks_odd` says of it. Lines and
+    rows are read as a stream, in parallel with the query that uses them, once.
+    """
+    branches = []
+    lines = [file for file in files if file.file.format == ".jsonl"]
+    if lines:
+        batches = itertools.chain.from_iterable(map(_json_batches, lines))
+        connection.register("landed_lines", pa.RecordBatchReader.from_batches(LINES, batches))
+        branches.append(
+            "select file_no, line, raw, problem, may_be_odd, case when problem is null then raw end as text"
+            " from landed_lines where strlen(raw) > 2 or ltrim(raw, e' \\t\\r\\n') <> ''"
+        )
+    rows = [file for file in files if file.file.format == ".csv"]
+    if rows:
+        batches = itertools.chain.from_iterable(_csv_batches(file, layout.columns) for file in rows)
+        connection.register(
+            "landed_rows", pa.RecordBatchReader.from_batches(csv_schema(layout.columns), batches)
+        )
+        stated = json_object({name: quoted(name) for name in layout.columns}, layout)
+        branches.append(
+            f"""select file_no, line, raw, problem, may_be_odd,
+                case when problem is null then {stated} || coalesce(', ' || extra[2:],
+                    '}}') end as text from landed_rows"""
+        )
+    branches += [
+        parquet_texts(file.file_no, file.path, layout) for file in files if file.file.format == ".parquet"
+    ]
+    return "\nunion all\n".join(branches)
+
+
+def usual_keys(files: Sequence[LocalFile], layout: Layout) -> str:
+    """SQL: a list of lists, the fields of the first records of each file, where each is known and stands
+    there once.
+
+    A record with just these needs no look for unknown or repeated fields, which costs more than reading the
+    record.
+    """
+    lines = [file for file in files if file.file.format == ".jsonl"]
+    found = Counter(keys for file in lines for keys in _first_keys(file) if _are_usual(keys, layout))
+    return (
+        f"cast([{', '.join(texts_list(keys) for keys, _ in found.most_common(USUAL_KEYS))}] as varchar[][])"
+    )
+
+
+def _first_keys(file: LocalFile) -> Iterator[tuple[str, ...]]:
+    with open_text(file.path, file.file.compression) as stream:
+        lines = stream.read(SAMPLE_BYTES).split(b"\n")[:-1]
+    for line in lines:
+        # The query that reads all records tells what is wrong with one.
+        with suppress(ValueError, RecursionError):
+            pairs = json.loads(line, object_pairs_hook=tuple)
+            if isinstance(pairs, tuple):
+                yield tuple(key for key, _ in pairs)
+
+
+def _are_usual(keys: Sequence[str], layout: Layout) -> bool:
+    return len(set(keys)) == len(keys) and set(keys) <= set(layout.columns)
+
+
+def _json_batches(file: LocalFile) -> Iterator[pa.RecordBatch]:
+    with open_text(file.path, file.file.compression) as stream:
+        yield from json_lines(stream, file.file_no)
+
+
+def _csv_batches(file: LocalFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    with open_text(file.path, file.file.compression) as stream:
+        yield from csv_rows(stream, file.file_no, columns)

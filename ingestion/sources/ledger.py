@@ -1,0 +1,182 @@
+"""Ledger entries (contract 2.2): which rules they obey and what the lake keeps of them."""
+
+from ingestion.readers.inspection import Layout
+from ingestion.validation.fields import stated_fields, with_extra
+from ingestion.validation.macros import (
+    METADATA_RULES,
+    RULES_OF_FORM,
+    Rule,
+    at_most,
+    currency,
+    first_broken,
+    instant,
+    money,
+    of_broken_rule,
+    required,
+    whole_number,
+)
+from paywall_warehouse.quoting import literal
+
+TEXTS = ("id", "type", "status", "user", "paywall", "currency", "request_id", "model", "related_id")
+TIMES = ("timestamp", "updated_at")
+MONEY = ("amount", "provider_cost", "platform_fees")
+COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
+SCALARS = (*TEXTS, *TIMES, *MONEY, *COUNTS)
+FIELDS = (*SCALARS, "metadata")
+
+LAYOUT = Layout(
+    columns=FIELDS,
+    required=("id", "timestamp", "type", "paywall", "amount"),
+    money=MONEY,
+    times=TIMES,
+    json=("metadata",),
+)
+
+ENTRY_TYPES = {
+    "deposit": ("deposit", "topup"),
+    "charge": ("charge",),
+    "refund": ("refund",),
+    "adjustment": ("adjustment",),
+    "withdrawal": ("withdrawal", "withdraw"),
+}
+STATUSES = {
+    "pending": ("pending",),
+    "settled": ("settled", "completed", "succeeded"),
+    "failed": ("failed", "canceled", "cancelled", "voided"),
+    "reversed": ("reversed",),
+}
+
+# What later stages need out of the metadata, under each name that the product's documentation writes it with.
+METADATA_KEYS = {
+    "payment_intent_id": ("payment_intent", "payment_intent_id", "paymentIntent", "paymentIntentId"),
+    "charge_id": ("charge", "charge_id", "chargeId"),
+    "checkout_session_id": (
+        "checkout_session",
+        "checkout_session_id",
+        "checkoutSession",
+        "checkoutSessionId",
+    ),
+    "payment_id": ("payment_id", "paymentId"),
+    "rail": ("rail",),
+    "funding": ("funding",),
+    "reason": ("reason",),
+    "request_id": ("requestId", "request_id"),
+}
+
+
+def canonical(text: str, vocabulary: dict[str, tuple[str, ...]]) -> str:
+    """SQL: the contract's word for a stated one, in any case; NULL for an unknown one."""
+    cases = " ".join(
+        f"when {literal(word)} then {literal(name)}" for name, words in vocabulary.items() for word in words
+    )
+    return f"case lower({text}) {cases} end"
+
+
+def metadata_values(metadata: str) -> str:
+    """SQL: a list of the values of all `METADATA_KEYS` out of a metadata object; NULL without one."""
+    paths = ", ".join(literal(f"$.{key}") for keys in METADATA_KEYS.values() for key in keys)
+    return f"case when {metadata} is not null then json_extract_string({metadata}, [{paths}]) end"
+
+
+def metadata_value(name: str, values: str = "from_metadata") -> str:
+    """SQL: one of `METADATA_KEYS` out of the list of `metadata_values`; the first of its spellings that is
+    stated.
+    """
+    keys = [key for keys in METADATA_KEYS.values() for key in keys]
+    stated = ", ".join(f"nullif({values}[{keys.index(key) + 1}], '')" for key in METADATA_KEYS[name])
+    return f"coalesce({stated})"
+
+
+def _allowed(vocabulary: dict[str, tuple[str, ...]]) -> str:
+    return ", ".join(word for words in vocabulary.values() for word in words)
+
+
+RULES = (
+    *RULES_OF_FORM,
+    required("id"),
+    required("timestamp"),
+    required("type"),
+    required("paywall"),
+    required("amount"),
+    Rule(
+        "entry_type is null",
+        "'unknown_type'",
+        f"""'field "type" is ' || shown(f_type) || {literal("; allowed: " + _allowed(ENTRY_TYPES))}""",
+    ),
+    Rule(
+        "status is null",
+        "'unknown_status'",
+        f"""'field "status" is ' || shown(f_status) || {literal("; allowed: " + _allowed(STATUSES))}""",
+    ),
+    required("user", unless="entry_type = 'withdrawal'"),
+    at_most("id", 255),
+    at_most("user", 255),
+    at_most("paywall", 255),
+    instant("timestamp"),
+    instant("updated_at"),
+    *money("amount", signed="entry_type = 'adjustment'"),
+    *money("provider_cost"),
+    *money("platform_fees"),
+    *(whole_number(field) for field in COUNTS),
+    currency("currency"),
+    *METADATA_RULES,
+)
+
+
+def records_sql(texts: str) -> str:
+    """SQL: every record of `texts`, typed, with its text as `raw`, and `reject_code` and `reject_words` where
+    a rule is broken.
+    """
+    stated = stated_fields(
+        texts,
+        fields={name: f"$.{name}" for name in SCALARS},
+        scalars=(*TEXTS, *TIMES),
+        objects={"metadata": "$.metadata"},
+        known=FIELDS,
+    )
+    values = ",\n        ".join(
+        [
+            "exact_time(f_timestamp) as v_timestamp",
+            # Most entries have one version, whose times are the same.
+            (
+                "case when f_updated_at = f_timestamp then v_timestamp else exact_time(f_updated_at) end as"
+                " v_updated_at"
+            ),
+            *(f"exact_money(f_{name}) as v_{name}" for name in MONEY),
+            *(f"exact_count(f_{name}) as v_{name}" for name in COUNTS),
+        ]
+    )
+    metadata = ",\n        ".join(
+        f"{metadata_value(name)} as {name}" for name in METADATA_KEYS if name != "request_id"
+    )
+    return f"""
+    select
+        file_no, line, f_id as entry_id, v_timestamp as occurred_at, coalesce(v_updated_at,
+            v_timestamp) as updated_at,
+        entry_type, status, f_user as user_id, f_paywall as paywall_id, v_amount as amount,
+            lower(f_currency) as currency,
+        coalesce(f_request_id, {metadata_value("request_id")}) as request_id, f_model as model,
+        v_prompt_tokens as prompt_tokens, v_completion_tokens as completion_tokens,
+        case
+            when v_total_tokens is not null then v_total_tokens
+            when v_prompt_tokens is not null or v_completion_tokens is not null
+                then coalesce(v_prompt_tokens, 0) + coalesce(v_completion_tokens, 0)
+        end as total_tokens,
+        v_cached_tokens as cached_tokens, v_reasoning_tokens as reasoning_tokens,
+        v_provider_cost as provider_cost, v_platform_fees as platform_fees, f_related_id as related_entry_id,
+        case when broken is null then {with_extra("o_metadata", "extra")} end as metadata,
+        {metadata},
+        {of_broken_rule(RULES, "code")} as reject_code,
+        {of_broken_rule(RULES, "words")} as reject_words,
+        raw
+    from (
+        select *, {first_broken(RULES)} as broken,
+            case when starts_with(ltrim(o_metadata), '{{') and json_problem(o_metadata) is null
+                then {metadata_values("o_metadata")} end as from_metadata
+        from (
+            select *, {canonical("f_type", ENTRY_TYPES)} as entry_type,
+                {canonical("coalesce(f_status, 'settled')", STATUSES)} as status,
+                {values}
+            from ({stated})
+        )
+    )"""

@@ -1,0 +1,103 @@
+"""The operator's own provider rates (contract 2.6, `prices/*.csv`): which rules they obey and what the lake
+keeps of them.
+"""
+
+from ingestion.readers.inspection import Layout
+from ingestion.validation.fields import stated_fields
+from ingestion.validation.macros import (
+    RULES_OF_FORM,
+    Rule,
+    currency,
+    first_broken,
+    money,
+    of_broken_rule,
+    required,
+)
+from paywall_warehouse.quoting import literal
+
+DATES = ("effective_from", "effective_to")
+RATES = ("prompt_per_million", "completion_per_million", "cached_prompt_per_million", "per_request")
+FIELDS = ("model", *DATES, *RATES, "currency")
+LAYOUT = Layout(columns=FIELDS, required=("model", "effective_from"), money=RATES)
+
+# A rate a token is a rate a million shifted by six places; DECIMAL(18,15) holds it with nine of the rate's
+# own decimals, below 1000 a token. A fee a request is DECIMAL(18,12).
+MAX_RATE_DECIMALS = 9
+LIMITS = {"per_request": 10**6}
+LIMIT_PER_MILLION = 10**9
+
+
+def _date(field: str) -> Rule:
+    return Rule(
+        f"f_{field} is not null and v_{field} is null",
+        "'bad_date'",
+        f"""'field "{field}" is no date such as 2026-10-01: ' || shown(f_{field})""",
+    )
+
+
+def _rate(field: str) -> list[Rule]:
+    limit = LIMITS.get(field, LIMIT_PER_MILLION)
+    return [
+        *money(field),
+        Rule(
+            f"v_{field} >= {limit}",
+            "'amount_too_large'",
+            f"""'field "{field}" is {limit} or more: ' || shown(f_{field}) || '; rates are in major units'""",
+        ),
+    ]
+
+
+def _few_decimals(field: str) -> Rule:
+    return Rule(
+        f"v_{field} <> cast(v_{field} as decimal(38, {MAX_RATE_DECIMALS}))",
+        "'too_many_decimals'",
+        f"""'field "{field}" has more than {MAX_RATE_DECIMALS} decimals: ' || shown(f_{field})""",
+    )
+
+
+RULES = (
+    *RULES_OF_FORM,
+    required("model"),
+    required("effective_from"),
+    *(_date(field) for field in DATES),
+    Rule(
+        "v_effective_to <= v_effective_from",
+        "'bad_date'",
+        '\'field "effective_to" (exclusive) is not after "effective_from"\'',
+    ),
+    Rule(
+        " and ".join(f"f_{field} is null" for field in RATES),
+        "'missing_field'",
+        literal("no rate is stated; state at least one of " + ", ".join(RATES)),
+    ),
+    *(rule for field in RATES for rule in _rate(field)),
+    *(_few_decimals(field) for field in RATES if field != "per_request"),
+    currency("currency"),
+)
+
+
+def records_sql(texts: str) -> str:
+    """SQL: every rate of `texts`, typed, with its text as `raw`, and `reject_code` and `reject_words` where a
+    rule is broken.
+    """
+    stated = stated_fields(
+        texts,
+        fields={name: f"$.{name}" for name in FIELDS},
+        scalars=("model", "currency"),
+        objects={},
+        known=FIELDS,
+    )
+    dates = ", ".join(
+        f"case when regexp_full_match(f_{name}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') then try_cast(f_{name} as"
+        f" date) end as v_{name}"
+        for name in DATES
+    )
+    rates = ", ".join(f"exact_money(f_{name}) as v_{name}" for name in RATES)
+    return f"""
+    select file_no, line, f_model as model, v_effective_from as effective_from,
+        v_effective_to as effective_to,
+        {", ".join(f"v_{name} as {name}" for name in RATES)}, lower(f_currency) as currency,
+        {of_broken_rule(RULES, "code")} as reject_code,
+        {of_broken_rule(RULES, "words")} as reject_words,
+        raw
+    from (select *, {first_broken(RULES)} as broken from (select *, {dates}, {rates} from ({stated})))"""

@@ -1,0 +1,161 @@
+"""Rows of Stripe's reports: which rules they obey and what the lake keeps of them. One set of SQL for all
+families.
+"""
+
+from ingestion.sources.stripe.reports import Column, StripeReport
+from ingestion.validation import reject_codes
+from ingestion.validation.fields import stated_fields
+from ingestion.validation.macros import (
+    RULES_OF_FORM,
+    Rule,
+    at_most,
+    currency,
+    first_broken,
+    json_path,
+    money,
+    of_broken_rule,
+    required,
+)
+from paywall_warehouse.quoting import literal
+
+WHOSE = ("account_id", "livemode")
+VALUES = {
+    "money": "exact_money(f_{0})",
+    "time": "stripe_time(f_{0}, {1})",
+    "day": "try_cast(left(f_{0}, 10) as date)",
+}
+
+
+def rules_of(stripe_report: StripeReport) -> tuple[Rule, ...]:
+    """What every row of the family obeys, in the order in which faults are told."""
+    return (
+        *RULES_OF_FORM,
+        *(zone_is_known(column) for column in stripe_report.columns if column.decides),
+        *(required(column.name) for column in stripe_report.columns if column.required),
+        *(at_most(column.name, 255) for column in stripe_report.columns if column.kind in ("text", "word")),
+        *(rule for column in stripe_report.columns for rule in _rules_of_kind(column)),
+    )
+
+
+def zone_is_known(column: Column) -> Rule:
+    """Return the rule that a load reads to refuse the whole file: one row of it is as good as another."""
+    return Rule(
+        _is_in_unknown_zone(column),
+        literal(reject_codes.UNKNOWN_TIME_ZONE),
+        f"""'field "{column.stated_as[0]}" is a local time of an unknown zone: ' || shown(f_{column.name})""",
+    )
+
+
+def _is_in_unknown_zone(column: Column) -> str:
+    """SQL: whether the time is local and nobody says in which zone."""
+    return f"({_zone(column)}) is null and local_time(f_{column.name}) is not null"
+
+
+def _rules_of_kind(column: Column) -> list[Rule]:
+    if column.kind == "money":
+        return money(column.name, signed="true")
+    if column.kind == "currency":
+        return [currency(column.name)]
+    if column.kind in ("time", "day"):
+        fault = f"v_{column.name} is null"
+        if column.kind == "time":
+            # A time that is only shown is unknown where its zone is.
+            fault = (
+                f"v_{column.name} is null and not ({_is_in_unknown_zone(column)}) or not"
+                f" is_plausible(v_{column.name})"
+            )
+        words = (
+            "is no time such as 2026-10-01 09:30:00 between 1970 and 2100"
+            if column.kind == "time"
+            else "is no date such as 2026-10-01"
+        )
+        return [
+            Rule(
+                f"f_{column.name} is not null and ({fault})",
+                "'bad_time'" if column.kind == "time" else "'bad_date'",
+                f"""'field "{column.stated_as[0]}" {words}: ' || shown(f_{column.name})""",
+            )
+        ]
+    return []
+
+
+def records_sql(stripe_report: StripeReport, texts: str) -> str:
+    """SQL: every row of `texts`, typed, with the facts of its file (table `file_facts`), and `reject_code`,
+    `reject_words` and `raw` where a rule is broken, NULL otherwise.
+
+    `raw` shows the columns that the lake may know, not the row as it stands: that may hold an e-mail address.
+    """
+    rules = rules_of(stripe_report)
+    alternatives = [
+        (column, place, name)
+        for column in stripe_report.columns
+        for place, name in enumerate(column.stated_as)
+    ]
+    stated = stated_fields(
+        texts,
+        fields={column.place(place): json_path(name) for column, place, name in alternatives},
+        scalars=[column.place(place) for column, place, _ in alternatives],
+        objects={},
+        known=[name for _, _, name in alternatives],
+    )
+    chosen = ",\n        ".join(
+        f"{_first_stated(column)} as f_{column.name}" for column in stripe_report.columns
+    )
+    values = ",\n        ".join(
+        f"{VALUES[column.kind].format(column.name, _zone(column))} as v_{column.name}"
+        for column in stripe_report.columns
+        if column.kind in VALUES
+    )
+    shown = ", ".join(f"{literal(column.name)}, f_{column.name}" for column in stripe_report.columns)
+    return f"""
+    select
+        file_no, line, {", ".join(f"{_value(column)} as {column.name}" for column in stripe_report.columns)},
+        {", ".join(WHOSE)},
+        {of_broken_rule(rules, "code")} as reject_code,
+        {of_broken_rule(rules, "words")} as reject_words,
+        case when broken is not null and problem is null
+            then cast(json_merge_patch('{{}}', json_object({shown})) as varchar) end as raw
+    from (
+        select *, {first_broken(rules)} as broken
+        from (
+            select *, {values}
+            from (
+                select file_no, line, problem, wrong_type, {chosen}, {_stated_as_utc(stripe_report)},
+                    {", ".join(WHOSE)}, timezone
+                from ({stated}) left join file_facts using (file_no)
+            )
+        )
+    )"""
+
+
+def _first_stated(column: Column) -> str:
+    return f"coalesce({', '.join(f'f_{column.place(place)}' for place in range(len(column.stated_as)))})"
+
+
+def _stated_as_utc(stripe_report: StripeReport) -> str:
+    """SQL: for every time, whether the column that states it is one of those that Stripe writes in UTC."""
+    flags = [
+        _is_utc(column) for column in stripe_report.columns if column.kind == "time" and column.utc_names
+    ]
+    return ", ".join(flags or ["true as is_utc"])
+
+
+def _is_utc(column: Column) -> str:
+    places = [
+        (f"f_{column.place(place)}", str(name in column.utc_names).lower())
+        for place, name in enumerate(column.stated_as)
+    ]
+    return (
+        f"case {' '.join(f'when {field} is not null then {is_utc}' for field, is_utc in places)} else false"
+        f" end as is_utc_{column.name}"
+    )
+
+
+def _zone(column: Column) -> str:
+    return f"case when is_utc_{column.name} then 'UTC' else timezone end" if column.utc_names else "timezone"
+
+
+def _value(column: Column) -> str:
+    if column.kind in VALUES:
+        return f"v_{column.name}"
+    return f"lower(f_{column.name})" if column.kind in ("word", "currency") else f"f_{column.name}"

@@ -1,0 +1,280 @@
+"""The kinds of Stripe file that are read: which versions are known, and under which names each column goes in
+them.
+
+Stripe renames columns between versions of a report and writes some in two forms (`created` in the report's
+time zone, `created_utc`). This module is the one place that knows. What is not listed here is never read into
+the lake: reports may hold customers' names, e-mail addresses and card data.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from ingestion.readers.inspection import Layout, UnreadableFileError
+from ingestion.validation import reject_codes
+
+Kind = Literal["text", "word", "money", "currency", "time", "day", "flag"]
+"""`word`: lower-cased text; `time`: an instant, `YYYY-MM-DD HH:MM:SS` in UTC or the report's zone, or Unix
+seconds; `day`: a date.
+"""
+
+FOLDER: Final = "stripe"
+CHECKOUT_SESSIONS: Final = "checkout_sessions"
+VERSIONED: Final = re.compile(
+    r"(?P<family>[a-z_]+\.(?:itemized|summary)|balance\.summary)\.(?P<version>[0-9]+)"
+)
+# Seen so far: 1 to 3 in the documentation, 6 and 7 in code of 2026; all of them name the columns below as
+# listed.
+ITEMIZED_VERSIONS: Final = range(1, 8)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the lake, and the names that reports give it: the first one that a row states counts."""
+
+    name: str
+    kind: Kind
+    stated_as: tuple[str, ...]
+    required: bool = False
+    """Every row states it."""
+    in_header: bool = False
+    """The file has the column; rows may leave it empty."""
+    requested_as: tuple[str, ...] = ()
+    """What our pull asks Stripe for, where that is not the first of the names."""
+    decides: bool = False
+    """Days, spans or ages are counted by this time: it is worth nothing where its zone is not known."""
+
+    @property
+    def utc_names(self) -> tuple[str, ...]:
+        """The names of a time under which reports state it in UTC."""
+        return tuple(name for name in self.stated_as if name.endswith("_utc"))
+
+    def place(self, alternative: int) -> str:
+        """The name of the field that holds one of the alternatives while a record is judged."""
+        return f"{self.name}_{alternative}"
+
+
+def _column(name: str, kind: Kind, *stated_as: str, **more: Any) -> Column:
+    return Column(name, kind, stated_as or (name,), **more)
+
+
+@dataclass(frozen=True)
+class StripeReport:
+    """A report in all its versions, or the list of Checkout Sessions."""
+
+    name: str
+    table: str
+    """The lake's table."""
+    versions: range
+    """Empty where the folder has no version."""
+    columns: tuple[Column, ...]
+    keys: tuple[str, ...] = ()
+    """Names of columns of which the file has at least one: without it no row can be tied to a payment."""
+    chooses_columns: bool = True
+    """Whether Stripe may be asked for columns. The default ones hold no join key, and may hold what must stay
+    out.
+    """
+    looks_back: bool = True
+    """Whether what a past span says may change: rows become available, payouts arrive or fail."""
+    is_report: bool = True
+    """Whether Stripe makes it as a report, whose times may be in a zone that somebody chose. All else states
+    UTC.
+    """
+
+    @property
+    def requested(self) -> list[str]:
+        """The columns that our pull asks Stripe for."""
+        return (
+            [name for column in self.columns for name in column.requested_as or column.stated_as[:1]]
+            if self.chooses_columns
+            else []
+        )
+
+    @property
+    def layout(self) -> Layout:
+        """What a file's header may and must hold."""
+        needed = [column.stated_as for column in self.columns if column.required or column.in_header]
+        keys = (
+            [tuple(name for column in self.columns if column.name in self.keys for name in column.stated_as)]
+            if self.keys
+            else []
+        )
+        return Layout(
+            columns=tuple(name for column in self.columns for name in column.stated_as),
+            required=(*needed, *keys),
+            money=tuple(
+                name for column in self.columns if column.kind == "money" for name in column.stated_as
+            ),
+        )
+
+
+_GROSS_FEE_NET = (
+    _column("gross", "money", "gross", "gross_amount", required=True),
+    _column("fee", "money", "fee", "fees", required=True),
+    _column("net", "money", "net", "net_amount", required=True),
+)
+_JOIN_KEYS = (
+    _column("source_id", "text", "source_id", "source"),
+    _column("charge_id", "text", "charge_id", "charge"),
+    _column("payment_intent_id", "text", "payment_intent_id", "payment_intent"),
+)
+_CREATED = ("created_utc", "created", "created_at")
+_AVAILABLE = ("available_on_utc", "available_on", "available_at")
+USER_KEYS: Final = ("user", "user_id", "userId", "external_user_id", "externalUserId", "walletUserId")
+"""Metadata keys under which a payment may name its user; Stripe writes `payment_metadata[KEY]`."""
+USER_COLUMNS: Final = tuple(f"payment_metadata[{key}]" for key in USER_KEYS)
+
+ACTIVITY: Final = StripeReport(
+    "balance_change_from_activity.itemized",
+    "stripe_balance_transactions",
+    ITEMIZED_VERSIONS,
+    (
+        _column(
+            "balance_transaction_id", "text", "balance_transaction_id", "balance_transaction", required=True
+        ),
+        _column("created_at", "time", *_CREATED, required=True, decides=True),
+        _column("available_at", "time", *_AVAILABLE),
+        _column("currency", "currency", required=True),
+        *_GROSS_FEE_NET,
+        _column("reporting_category", "word", required=True),
+        *_JOIN_KEYS,
+        _column("customer_facing_amount", "money"),
+        _column("customer_facing_currency", "currency"),
+        _column("automatic_payout_id", "text", "automatic_payout_id", "automatic_payout"),
+        _column("user_id", "text", *USER_COLUMNS, requested_as=USER_COLUMNS),
+    ),
+    # The source of a refund or a dispute is itself: with that alone it would be lost.
+    keys=("charge_id", "payment_intent_id"),
+)
+PAYOUTS: Final = StripeReport(
+    "payouts.itemized",
+    "stripe_payouts",
+    ITEMIZED_VERSIONS,
+    (
+        _column("payout_id", "text", "payout_id", "payout", "source_id", required=True),
+        _column("payout_status", "word", "payout_status", "status"),
+        _column("arrival_date", "day", "payout_expected_arrival_date", "arrival_date"),
+        # Not every version knows the one in UTC; without a time zone among its parameters a report is in UTC
+        # anyway.
+        _column(
+            *("effective_at", "time", "effective_at_utc", "effective_at", *_CREATED),
+            required=True,
+            requested_as=("effective_at",),
+            decides=True,
+        ),
+        _column("balance_transaction_id", "text", "balance_transaction_id", "balance_transaction"),
+        _column("currency", "currency", required=True),
+        *_GROSS_FEE_NET,
+        _column("reporting_category", "word"),
+    ),
+)
+PAYOUT_RECONCILIATION: Final = StripeReport(
+    "payout_reconciliation.itemized",
+    "stripe_payout_items",
+    ITEMIZED_VERSIONS,
+    (
+        _column(
+            "automatic_payout_id",
+            "text",
+            "automatic_payout_id",
+            "automatic_payout",
+            "payout_id",
+            in_header=True,
+        ),
+        _column(
+            "automatic_payout_effective_at",
+            "time",
+            "automatic_payout_effective_at_utc",
+            "automatic_payout_effective_at",
+        ),
+        _column(
+            "balance_transaction_id", "text", "balance_transaction_id", "balance_transaction", required=True
+        ),
+        _column("created_at", "time", *_CREATED),
+        _column("available_at", "time", *_AVAILABLE),
+        _column("currency", "currency", required=True),
+        *_GROSS_FEE_NET,
+        _column("reporting_category", "word"),
+        *_JOIN_KEYS,
+    ),
+)
+BALANCE_SUMMARY: Final = StripeReport(
+    "balance.summary",
+    "stripe_balance_summaries",
+    range(1, 2),
+    (
+        _column("category", "word", required=True),
+        _column("currency", "currency", required=True),
+        _column("net_amount", "money", "net_amount", "net", required=True),
+    ),
+    chooses_columns=False,
+    looks_back=False,
+)
+SESSIONS: Final = StripeReport(
+    CHECKOUT_SESSIONS,
+    "stripe_checkout_sessions",
+    range(0),
+    (
+        _column("checkout_session_id", "text", "id", "checkout_session_id", required=True),
+        _column("payment_intent_id", "text", "payment_intent", "payment_intent_id", in_header=True),
+        _column("user_id", "text", "client_reference_id"),
+        _column("session_status", "word", "status"),
+        _column("payment_status", "word"),
+        _column("created_at", "time", *_CREATED),
+    ),
+    is_report=False,
+)
+STRIPE_REPORTS: Final = (ACTIVITY, PAYOUTS, PAYOUT_RECONCILIATION, BALANCE_SUMMARY, SESSIONS)
+
+
+def report_folder(path: str) -> str:
+    """The folder right below `stripe/` that a landed path lies in; '' for a file that lies in none."""
+    parts = path.split("/")
+    return parts[1] if len(parts) > 2 else ""
+
+
+def stripe_report_of(path: str) -> StripeReport | None:
+    """The family of a landed path under `stripe/`, whatever its version; None where its folder is no kind
+    that is read.
+    """
+    folder = report_folder(path)
+    known = VERSIONED.fullmatch(folder)
+    name = known["family"] if known else folder
+    return next(
+        (
+            stripe_report
+            for stripe_report in STRIPE_REPORTS
+            if stripe_report.name == name and bool(stripe_report.versions) == bool(known)
+        ),
+        None,
+    )
+
+
+def owner_of(path: str) -> StripeReport:
+    """The family that answers for a landed path: its own, or the first one for files that are of no known
+    kind.
+    """
+    return stripe_report_of(path) or ACTIVITY
+
+
+def check_report_type(path: str) -> None:
+    """Raise `UnreadableFileError` where the folder of a landed path is no report type whose columns are
+    known.
+    """
+    folder, stripe_report = report_folder(path), stripe_report_of(path)
+    if stripe_report is None:
+        allowed = ", ".join(
+            f"{one.name}.{one.versions[-1]}" if one.versions else one.name for one in STRIPE_REPORTS
+        )
+        raise UnreadableFileError(
+            reject_codes.UNKNOWN_REPORT_TYPE,
+            f'the folder "stripe/{folder}" is no report type that is read; land Stripe\'s files in one of'
+            f" stripe/: {allowed}",
+        )
+    if stripe_report.versions and int(folder.rsplit(".", 1)[1]) not in stripe_report.versions:
+        raise UnreadableFileError(
+            reject_codes.UNKNOWN_REPORT_VERSION,
+            f"version {folder.rsplit('.', 1)[1]} of {stripe_report.name} is not known, and its columns may mean"
+            f" something else; known are {stripe_report.versions[0]} to {stripe_report.versions[-1]}. Request one of these,"
+            " or add the version to ingestion/sources/stripe/reports.py",
+        )

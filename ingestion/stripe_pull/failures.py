@@ -1,0 +1,61 @@
+"""Pulls that failed and did not stop their run: a small file each, until the same report is pulled again.
+
+A build shows them to readers as `ops.failed_pulls`: what could not be pulled makes the reconciliation
+incomplete.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ingestion.sources.stripe.reports import FOLDER, StripeReport
+from paywall_warehouse.files import replace_text
+from paywall_warehouse.home import Home
+
+SHOWN_CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class FailedPull:
+    """A source that could not be pulled, and why. The reason holds no key."""
+
+    source: str
+    """As `ops.loaded_files` names it: `stripe/payouts.itemized`."""
+    failed_at: datetime
+    reason: str
+
+
+def source_of(stripe_report: StripeReport) -> str:
+    """Return the name of a family's source."""
+    return f"{FOLDER}/{stripe_report.name}"
+
+
+def note_failure(home: Home, stripe_report: StripeReport, failed_at: datetime, reason: str) -> FailedPull:
+    """Remember that a pull failed, in one line."""
+    line = " ".join(reason.split())
+    shown = line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]}…"
+    failure = FailedPull(source_of(stripe_report), failed_at, shown)
+    replace_text(
+        _path(home, stripe_report.name), json.dumps(asdict(failure) | {"failed_at": failed_at.isoformat()})
+    )
+    return failure
+
+
+def forget_failure(home: Home, stripe_report: StripeReport) -> None:
+    """Forget it: the report was pulled, or is no longer asked for."""
+    _path(home, stripe_report.name).unlink(missing_ok=True)
+
+
+def failed_pulls(home: Home) -> list[FailedPull]:
+    """Return the sources whose last pull failed, by name."""
+    texts = (json.loads(file.read_text(encoding="utf-8")) for file in sorted(_folder(home).glob("*.json")))
+    return [FailedPull(**(text | {"failed_at": datetime.fromisoformat(text["failed_at"])})) for text in texts]
+
+
+def _folder(home: Home) -> Path:
+    return home.root / "state" / "failed_pulls"
+
+
+def _path(home: Home, name: str) -> Path:
+    return _folder(home) / f"{name}.json"

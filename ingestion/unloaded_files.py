@@ -1,0 +1,54 @@
+"""Which landed files no batch knows: a listing, nothing is opened."""
+
+import hashlib
+from collections.abc import Iterable
+
+from ingestion.lake.batches import FileRecord, Lake
+from ingestion.landing.area import Landing, LandingFile
+from ingestion.load import landed_files
+from ingestion.receiver.segments import seal_local
+from ingestion.unread_files import unread_folders
+from paywall_warehouse.settings import Settings
+
+
+def unloaded_files(settings: Settings) -> list[LandingFile]:
+    """Landed files that no batch knows under this name and with this content."""
+    landing = Landing.of(settings)
+    known: dict[str, list[tuple[FileRecord, float]]] = {}
+    discarded: set[tuple[str, str | None]] = set()
+    for manifest in Lake(settings.home).manifests():
+        discarded |= {(file.path, file.fingerprint) for file in manifest.discarded}
+        for file in manifest.files:
+            known.setdefault(file.path, []).append((file, manifest.loaded_at.timestamp()))
+    return [
+        file
+        for file in landed_files(landing)
+        if (file.path, file.fingerprint) not in discarded
+        and not any(is_known(file, record, loaded_at) for record, loaded_at in known.get(file.path, []))
+    ]
+
+
+def is_known(file: LandingFile, record: FileRecord, loaded_at: float) -> bool:
+    """Whether a file is the one that a batch remembers: copies of a home have new inodes, but the old sizes
+    and times.
+    """
+    return file.fingerprint == record.fingerprint or (
+        file.bytes == record.bytes and file.landed_at <= loaded_at
+    )
+
+
+def run_key(files: Iterable[LandingFile]) -> str:
+    """The same for the same files: what a run could not or need not load does not start another."""
+    names = sorted(f"{file.path}\0{file.fingerprint}" for file in files)
+    return hashlib.sha256("\0".join(names).encode()).hexdigest()
+
+
+def nothing_landed(settings: Settings) -> bool:
+    """Whether no finished file of any kind is in the landing area, in whatever folder, and none has ever been
+    loaded.
+    """
+    if Lake(settings.home).manifests():
+        return False
+    landing = Landing.of(settings)
+    seal_local(landing)
+    return next(landed_files(landing), None) is None and not unread_folders(landing)

@@ -1,0 +1,33 @@
+"""Why a file, or the text of a record, is rejected: stable codes that `ops.rejected_records` shows and
+`docs/inputs.md` explains.
+
+The codes of broken rules stand with the rules, in `sql.py` and in the modules of the sources.
+"""
+
+from typing import Final
+
+# files
+EMPTY_FILE: Final = "empty_file"
+UNREADABLE_FILE: Final = "unreadable_file"
+UNSUPPORTED_FILE: Final = "unsupported_file"
+NOT_WHAT_ITS_NAME_SAYS: Final = "not_what_its_name_says"
+NOT_A_FILE: Final = "not_a_file"
+OUTSIDE_THE_LANDING_AREA: Final = "outside_the_landing_area"
+DECOMPRESSION_BOMB: Final = "decompression_bomb"
+MISSING_COLUMN: Final = "missing_column"
+DUPLICATE_COLUMN: Final = "duplicate_column"
+TOO_MANY_COLUMNS: Final = "too_many_columns"
+WRONG_COLUMN_TYPE: Final = "wrong_column_type"
+UNKNOWN_REPORT_TYPE: Final = "unknown_report_type"
+UNKNOWN_REPORT_VERSION: Final = "unknown_report_version"
+UNKNOWN_TIME_ZONE: Final = "unknown_time_zone"
+
+# the text of a record
+INVALID_UTF8: Final = "invalid_utf8"
+RECORD_TOO_LONG: Final = "record_too_long"
+BAD_QUOTING: Final = "bad_quoting"
+TOO_MANY_FIELDS: Final = "too_many_fields"
+TOO_FEW_FIELDS: Final = "too_few_fields"
+
+# a limit that a setting moves
+UNKNOWN_CURRENCY: Final = "unknown_currency"

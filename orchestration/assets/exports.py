@@ -1,0 +1,165 @@
+"""The assets behind the published warehouse: one for each exported dataset, then the catalog of all of
+them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import dagster as dg
+
+from exports.catalog import Finished, finish_exports
+from exports.datasets import DATASETS, Dataset
+from exports.export import Exported, export_published
+from exports.export_checks import CATALOG_CHECKS, EXPORT_CHECKS
+from exports.manifest import Partition
+from orchestration import markdown
+from orchestration.assets.stages import PUBLISHED, check_results, check_specs, failed_checks
+from orchestration.resources import OWNER, WRITER_POOL, Warehouse
+from orchestration.retries import passes_by_itself, patiently
+from paywall_warehouse.errors import first_line
+from paywall_warehouse.sizes import size
+from warehouse.checks.invariant import Invariant, describe_failure
+from warehouse.spark.engine import SPARK, mart_on_cluster
+
+GROUP = "exports"
+CATALOG = dg.AssetKey([GROUP, "catalog"])
+DAYS_SHOWN = 50
+
+
+def dataset_key(dataset: Dataset) -> dg.AssetKey:
+    """`exports/dataset`."""
+    return dg.AssetKey([GROUP, dataset.name])
+
+
+def export_assets() -> list[dg.AssetsDefinition]:
+    """All datasets and their catalog."""
+    return [*map(dataset_asset, DATASETS.values()), catalog_asset()]
+
+
+def dataset_asset(dataset: Dataset) -> dg.AssetsDefinition:
+    """The asset that brings one dataset's files up to what is published."""
+    key = dataset_key(dataset)
+    cut = f"by {dataset.day}" if dataset.day else "whole"
+
+    @dg.asset(
+        key=key,
+        deps=[PUBLISHED],
+        description=f"marts.{dataset.mart} as files for programs, {cut}; only what changed is written again.",
+        check_specs=check_specs(key, EXPORT_CHECKS),
+        group_name=GROUP,
+        kinds={"parquet", "csv"},
+        owners=[OWNER],
+        pool=WRITER_POOL,
+        output_required=False,
+    )
+    def export(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
+        if warehouse.unreachable:
+            context.log.info(f"not tried: {warehouse.unreachable[0]}")
+            return
+        try:
+            more = (
+                {"on_cluster": partial(mart_on_cluster, warehouse.settings)}
+                if warehouse.settings.warehouse_target == SPARK
+                else {}
+            )
+            exported = patiently(
+                lambda: export_published(warehouse.settings, dataset, context.log.info, **more),
+                context.log.warning,
+            )
+        except Exception as error:
+            if isinstance(error, OSError) or passes_by_itself(error):
+                warehouse.unreachable.append(first_line(error))
+            raise
+        yield from check_results(key, EXPORT_CHECKS, exported.checks)
+        refuse(EXPORT_CHECKS, exported.checks, "The manifest stays as it was")
+        # What has nothing to say gets no line in the terminal.
+        if words := exported_in_words(exported):
+            context.log.info(words)
+        yield dg.MaterializeResult(asset_key=key, metadata=export_metadata(exported))
+
+    return export
+
+
+def catalog_asset() -> dg.AssetsDefinition:
+    """The asset that names all datasets, once each is there."""
+
+    @dg.asset(
+        key=CATALOG,
+        deps=[dataset_key(dataset) for dataset in DATASETS.values()],
+        check_specs=check_specs(CATALOG, CATALOG_CHECKS),
+        group_name=GROUP,
+        kinds={"json"},
+        owners=[OWNER],
+        pool=WRITER_POOL,
+    )
+    def catalog(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
+        """All datasets with the digests of their manifests; files that no manifest names any more are
+        removed.
+        """
+        finished = patiently(lambda: finish_exports(warehouse.settings), context.log.warning)
+        yield from check_results(CATALOG, CATALOG_CHECKS, finished.checks)
+        refuse(CATALOG_CHECKS, finished.checks, "The catalog stays as it was")
+        for check in finished.checks:
+            if not check.passed:
+                context.log.warning(describe_failure(check, CATALOG_CHECKS))
+        if words := finished_in_words(finished):
+            context.log.info(words)
+        yield dg.MaterializeResult(
+            asset_key=CATALOG,
+            metadata={
+                "catalog": dg.MetadataValue.path(finished.location),
+                "superseded files removed": finished.removed,
+            },
+        )
+
+    return catalog
+
+
+def refuse(words: Mapping[str, str], checks: Sequence[Invariant], consequence: str) -> None:
+    """Fail the step where a check does not hold."""
+    if failures := [check for check in checks if check.blocks]:
+        raise dg.Failure(description=failed_checks(consequence, words, failures), allow_retries=False)
+
+
+def exported_in_words(exported: Exported) -> str:
+    """What an export wrote; nothing where nothing changed."""
+    if not exported.is_manifest_new and not exported.files_written:
+        return ""
+    files = f"{exported.files_written:,} files, {size(exported.bytes_written)}"
+    if exported.dataset.day is None:
+        return f"changed, {files}" if exported.changed else f"described anew, {files}"
+    gone = f", {markdown.days(exported.gone)} gone" if exported.gone else ""
+    return f"{markdown.days([one.date for one in exported.changed if one.date])} changed{gone}, {files}"
+
+
+def finished_in_words(finished: Finished) -> str:
+    """What the end of an export did; nothing where nothing changed."""
+    removed = f", {finished.removed:,} superseded files removed" if finished.removed else ""
+    return f"{finished.location}{removed}" if finished.is_catalog_new or removed else ""
+
+
+def export_metadata(exported: Exported) -> dict[str, Any]:
+    """Rows, changed partitions, bytes, and where the manifest is."""
+    partitions = exported.manifest.partitions
+    metadata: dict[str, Any] = {
+        "dagster/row_count": sum(one.rows for one in partitions),
+        "partitions": len(partitions),
+        "changed partitions": len(exported.changed),
+        "files written": exported.files_written,
+        "bytes written": exported.bytes_written,
+        "bytes": sum(file.bytes for file in exported.manifest.files),
+        "manifest": dg.MetadataValue.path(exported.location),
+        "publication": exported.manifest.run_id,
+    }
+    if exported.changed:
+        metadata["changed"] = dg.MetadataValue.md(changed_table(exported.changed))
+    return metadata
+
+
+def changed_table(changed: Sequence[Partition]) -> str:
+    """The changed partitions as a Markdown table, the latest first."""
+    latest = sorted(changed, key=lambda one: str(one.date), reverse=True)[:DAYS_SHOWN]
+    rows = "\n".join(f"| {one.date or 'all rows'} | {one.revision} | {one.rows:,} |" for one in latest)
+    more = f"\n\n… and {len(changed) - len(latest)} more" if len(changed) > len(latest) else ""
+    return f"| partition | revision | rows |\n|---|---:|---:|\n{rows}{more}"

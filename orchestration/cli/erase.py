@@ -1,0 +1,90 @@
+"""The command `erase`: the lake without a person, then a run that publishes and exports it."""
+
+import logging
+from collections.abc import Callable
+
+from ingestion.erasure.erase import Erased, UnknownUserError, erase, files_naming, rewrite_landed
+from ingestion.erasure.landed import Naming
+from ingestion.lake.erasures import read_registry
+from ingestion.landing.area import Landing
+from ingestion.load import landed_files
+from ingestion.receiver.segments import seal_local
+from orchestration.cli.run import GOOD, NOT_PUBLISHED, run_once
+from orchestration.instance import open_instance
+from orchestration.resources import exclusive
+from paywall_warehouse.settings import Settings
+from warehouse.spark.builds import builds_before_erasure
+from warehouse.spark.exchange import Exchange
+from warehouse.spark.lake_copy import copies_before_erasure
+
+
+def erase_user(
+    settings: Settings, user: str, *, rewrite_landing: bool, progress: Callable[[str], None]
+) -> int:
+    """Erase a person and publish; returns the exit code. A second time it finds nothing left to do."""
+    home = settings.home
+    with open_instance(home) as instance:
+        # A run reads the lake from its beginning to its end.
+        with exclusive(home, "erase", instance, logging.getLogger(__name__)):
+            try:
+                erased = erase(settings, user)
+            except UnknownUserError:
+                progress(
+                    f"Nothing that was loaded names {user!r}: `user_id` in marts.dim_users is what to give."
+                    " Nothing was changed."
+                )
+                return NOT_PUBLISHED
+            progress(f"{erased.rows:,} rows of the lake now name {erased.pseudonym} instead.")
+            if erased.keys:
+                columns = ", ".join(f"{name} ({rows:,} rows)" for name, rows in erased.keys.items())
+                progress(
+                    "Keys that contain the id stay as they are, and so do the tables and exports that show"
+                    f" them: {columns}."
+                )
+            # Of a run that was killed while a cluster gave its marts.
+            Exchange(settings).forget()
+            _handle_landed(settings, user, erased, rewrite_landing, progress)
+        code = run_once(settings, instance)
+    if code != GOOD:
+        progress(
+            f"{home.published_file} and the exports still name the person: mend what stopped this run, and"
+            " run again."
+        )
+    for copy in copies_before_erasure(home):
+        progress(
+            f"The copy of the lake at {copy} still names the person: a run with WAREHOUSE_TARGET=spark and"
+            " that LAKE_URI makes it anew."
+        )
+    for prefix in builds_before_erasure(home, read_registry(home).erased_at):
+        progress(
+            f"The schemas {prefix}* on a cluster still name the person: a run with WAREHOUSE_TARGET=spark"
+            " drops them there."
+        )
+    return code
+
+
+def _handle_landed(
+    settings: Settings, user: str, erased: Erased, rewrite_landing: bool, progress: Callable[[str], None]
+) -> None:
+    landing = Landing.of(settings)
+    seal_local(landing)
+    found = files_naming(settings, landed_files(landing), user, erased.pseudonym)
+    if rewrite_landing:
+        rewrite_landed(settings, found, user, erased.pseudonym)
+    for one in found:
+        progress(_told(one, settings.landing_shown, rewritten=rewrite_landing))
+    if found and not rewrite_landing:
+        progress(
+            "These landed files still name the person. `--landing` writes them anew; what lands later is"
+            " pseudonymised as it is loaded."
+        )
+    for wallet in erased.linked_wallets:
+        progress(
+            f"Webhooks link the person to the wallet {wallet!r}; `erase {wallet}` replaces that id as well."
+        )
+
+
+def _told(one: Naming, landing: str, *, rewritten: bool) -> str:
+    if one.fault is not None:
+        return f"  {landing}/{one.file.path}: {one.fault}"
+    return f"  {landing}/{one.file.path}: {one.records:,} records{' rewritten' if rewritten else ''}"

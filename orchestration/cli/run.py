@@ -1,0 +1,116 @@
+"""One run of the job `refresh` in this process, and what it says at its end."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import dagster as dg
+import typer
+from sqlalchemy.exc import OperationalError
+
+from exports.catalog import is_complete
+from ingestion.lake.batches import Lake
+from orchestration.assets import stages as assets
+from orchestration.assets.exports import CATALOG
+from orchestration.cli.progress import terminal_logger
+from orchestration.cli.summary import EXPORT, REFRESH, Outcome, closing_summary
+from orchestration.definitions import build_defs
+from orchestration.faults import remedy
+from orchestration.resources import own_tags
+from paywall_warehouse.errors import first_line, without_class
+from paywall_warehouse.quoting import printable_lines
+from paywall_warehouse.settings import Settings
+from warehouse.build_file import published_state
+from warehouse.published import last_batch_shown
+
+GOOD, NOT_PUBLISHED = 0, 1
+
+
+def run_once(
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    *,
+    full_refresh: bool = False,
+    wait: bool = True,
+    exports: bool = True,
+    **overrides: Any,
+) -> int:
+    """Run the job and tell how it ended; returns the exit code. Where another run is at work and this one may
+    not `wait`, it fails.
+    """
+    before = published_state(settings.home)
+    shown = before.built_through if before else last_batch_shown(settings)
+    try:
+        outcome = execute(
+            settings, instance, REFRESH, full_refresh=full_refresh, wait=wait, exports=exports, **overrides
+        )
+    except (OSError, OperationalError) as error:
+        # Dagster could not write down what happens.
+        if remedy(first_line(error), settings.home.root) is None:
+            raise
+        outcome = Outcome(
+            REFRESH, "", False, published_state(settings.home) != before, False, [first_line(error)]
+        )
+    if exports and outcome.success and not outcome.published and not is_complete(settings):
+        # An earlier run was cut short after it had published, or exports are to go elsewhere.
+        outcome = execute(settings, instance, EXPORT, wait=wait, exports=exports, **overrides)
+    # What an earlier run loaded and could not publish is new to readers too.
+    batches = [manifest for manifest in Lake(settings.home).manifests() if manifest.batch_seq > shown]
+    advice = {advice: None for error in outcome.errors if (advice := remedy(error, settings.home.root))}
+    outcome = replace(outcome, errors=[*outcome.errors, *advice])
+    for line in ("", *closing_summary(settings, outcome, batches)):
+        typer.echo(printable_lines(line), file=sys.stdout if outcome.success else sys.stderr)
+    return GOOD if outcome.success else NOT_PUBLISHED
+
+
+def execute(
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    job: str,
+    *,
+    full_refresh: bool = False,
+    wait: bool = True,
+    **overrides: Any,
+) -> Outcome:
+    """A job in this process, on the instance that the UI shows; `overrides` are those of `build_defs`."""
+    defs = build_defs(settings, loggers={"progress": terminal_logger()}, **overrides)
+    result = defs.resolve_job_def(job).execute_in_process(
+        run_config={
+            "resources": {"warehouse": {"config": {"full_refresh": full_refresh, "wait": wait}}},
+            "loggers": {"progress": {}},
+        },
+        instance=instance,
+        tags=own_tags(),
+        raise_on_error=False,
+    )
+    made = {event.asset_key for event in result.get_asset_materialization_events()}
+    return Outcome(
+        job, result.run_id, result.success, assets.PUBLISHED in made, CATALOG in made, list(_errors(result))
+    )
+
+
+def _errors(result: dg.ExecuteInProcessResult) -> Iterator[str]:
+    """The failed steps in words: what the step said itself, else the exception behind it."""
+    failures = [
+        event.step_failure_data
+        for event in result.all_events
+        if event.event_type is dg.DagsterEventType.STEP_FAILURE
+    ]
+    for failure in failures:
+        said = failure.user_failure_data.description if failure.user_failure_data else None
+        yield said or _first_cause(failure.error)
+    if not failures and not result.success:
+        ends = (dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED)
+        last = [event for event in result.all_events if event.event_type in ends]
+        yield (
+            _first_cause(getattr(last[-1].event_specific_data, "error", None))
+            if last
+            else "The run ended early."
+        )
+
+
+def _first_cause(error: Any) -> str:
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return without_class(error.message) if error is not None else "The run was interrupted."

@@ -1,0 +1,176 @@
+"""What `paywall-warehouse status` says; works before the first run and while one is at work."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from exports.export_records import is_exported
+from ingestion.lake.batches import Lake
+from ingestion.landing.area import Landing
+from ingestion.load import SOURCES
+from ingestion.unloaded_files import unloaded_files
+from orchestration import markdown
+from orchestration.cli.summary import failed_pull_lines, reject_lines, reject_reasons_of, unread_lines
+from paywall_warehouse.errors import first_line
+from paywall_warehouse.files import sha256
+from paywall_warehouse.settings import Settings
+from warehouse.checks.invariant import WARN, exact_text
+from warehouse.checks.reject_ratio import refusal
+from warehouse.reconciliation_summary import reconciliation
+from warehouse.runs import last_published, read_runs
+
+
+def status_lines(settings: Settings) -> Iterator[str]:
+    """Yield last run, published file, sources, reconciliation, failed checks, rejects; what cannot be read is
+    said in a line.
+    """
+    home = settings.home
+    yield f"Home: {home.root}"
+    if exposure := home.exposure():
+        yield f"Warning: {exposure}"
+    yield ""
+    yield from _readable("Runs", _runs(settings))
+    yield ""
+    yield from _readable("Sources", _sources(settings))
+    yield from unread_lines(settings)
+    yield ""
+    yield from _readable("Reconciliation", _reconciliation(settings))
+    yield from _readable("Failed checks", _failed_checks(settings))
+    yield from _readable("Rejected records", _rejects(settings))
+
+
+def _readable(section: str, lines: Iterator[str]) -> Iterator[str]:
+    """Yield the lines of a section, as far as this user may read what they are made from."""
+    try:
+        yield from lines
+    except (OSError, duckdb.IOException) as error:
+        yield f"{section}: cannot be read: {first_line(error)}"
+
+
+def ago(instant: datetime) -> str:
+    """How long ago an instant was."""
+    seconds = (datetime.now(UTC) - instant).total_seconds()
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            count = int(seconds // length)
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+def _instant(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M} UTC, {ago(instant)}"
+
+
+def _runs(settings: Settings) -> Iterator[str]:
+    runs = read_runs(settings.home)
+    if not runs:
+        yield "No run has finished yet: `paywall-warehouse run`."
+        return
+    last = runs[-1]
+    yield (
+        f"Last run: {last.status}, {_instant(last.finished_at)}; {last.new_records:,} new records,"
+        f" {last.rejected_records:,} rejected"
+    )
+    good = last_published(settings.home)
+    if good is None or not settings.home.published_file.exists():
+        yield "Published: nothing yet"
+    else:
+        yield f"Published: {settings.home.published_file}, {_instant(good.finished_at)}"
+        exported = (
+            "" if is_exported(settings) else ", not all of what is published yet: the next run completes it"
+        )
+        yield f"Exported: {settings.exports_shown}/v1{exported}"
+
+
+def _sources(settings: Settings) -> Iterator[str]:
+    manifests = Lake(settings.home).manifests()
+    loaded = {file.sha256 for manifest in manifests for file in manifest.files}
+    landing = Landing.of(settings)
+    # Content that is loaded already, under another name, waits for nothing; elsewhere than on a local disk a
+    # look would be a download.
+    waiting = [
+        file.source
+        for file in unloaded_files(settings)
+        if not (landing.is_local and sha256(Path(file.location)) in loaded)
+    ]
+    rows = [("source", "records", "last loaded", "files waiting")]
+    for source in SOURCES:
+        own = [manifest for manifest in manifests if any(file.source == source for file in manifest.files)]
+        records = sum(file.accepted for manifest in own for file in manifest.files)
+        last = _instant(max(manifest.loaded_at for manifest in own)) if own else "never"
+        rows.append((source, f"{records:,}", last, str(waiting.count(source))))
+    yield from markdown.columns(rows, right=(1, 3))
+    yield from failed_pull_lines(settings)
+
+
+def _reconciliation(settings: Settings) -> Iterator[str]:
+    """As published; a file of an earlier version has none."""
+    if not settings.home.published_file.exists():
+        return
+    try:
+        lines = markdown.reconciliation_lines(reconciliation(settings.home.published_file))
+    except duckdb.CatalogException:
+        lines = ["Reconciliation: the published file has none yet; the next run makes it"]
+    yield from lines
+    if lines:
+        yield ""
+
+
+def _rejects(settings: Settings) -> Iterator[str]:
+    manifests = Lake(settings.home).manifests()
+    rejected = sum(manifest.rejected for manifest in manifests)
+    yield f"Rejected records: {rejected:,}" if rejected else "Rejected records: none"
+    yield from reject_lines(reject_reasons_of(settings, manifests))
+
+
+def _failed_checks(settings: Settings) -> Iterator[str]:
+    """The checks of the last run that reached them; where it did not publish they are in the build file,
+    which a run may hold.
+    """
+    home = settings.home
+    file = home.build_file if home.build_file.exists() else home.published_file
+    if not file.exists():
+        yield "Failed checks: none"
+        return
+    try:
+        # An open build file would stop a run that wants to write it.
+        with home.between_runs() as is_free:
+            found = _failed(settings, file) if is_free else None
+    except duckdb.IOException as error:
+        if "lock on file" not in str(error):
+            raise
+        found = None
+    if found is None:
+        yield "Failed checks: a run is at work"
+        return
+    rows, refused = found
+    failed = sum(severity != WARN for *_, severity in rows)
+    yield f"Failed checks: {failed or 'none'}" + (
+        f", warnings: {len(rows) - failed}" if failed < len(rows) else ""
+    )
+    for name, scope, expected, actual, severity in rows:
+        yield (
+            f"  {'warning: ' if severity == WARN else ''}{name} ({scope}): expected {exact_text(expected)},"
+            f" actual {exact_text(actual)}"
+        )
+    yield from (f"  {line}" for line in refused)
+
+
+def _failed(settings: Settings, file: Path) -> tuple[list[tuple[Any, ...]], list[str]]:
+    """Return the checks that did not pass in the last run that a warehouse file knows, and what a refusal
+    says of files and ways out.
+    """
+    try:
+        with duckdb.connect(str(file), read_only=True) as connection:
+            rows = connection.execute(
+                """select name, scope, expected, actual, severity from ops.invariants
+                where not passed and run_id = (select run_id from ops.invariants order by rowid desc limit 1)
+                    order by name, scope"""
+            ).fetchall()
+            is_refused = file == settings.home.build_file and any(name == "reject_ratio" for name, *_ in rows)
+            return rows, list(refusal(connection, settings)) if is_refused else []
+    except (duckdb.CatalogException, duckdb.BinderException):  # never checked yet, or by an earlier version
+        return [], []

@@ -1,0 +1,131 @@
+"""What a run says at its end. Knows neither Dagster nor dbt, so that `status` starts quickly."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import duckdb
+
+from ingestion.lake.batches import Lake, Manifest
+from ingestion.stripe_pull.failures import failed_pulls
+from ingestion.unread_files import unread_warnings
+from orchestration import markdown
+from paywall_warehouse.settings import Settings
+from warehouse.published_summary import RejectReason, period_kpis, reject_reasons
+from warehouse.reconciliation_summary import reconciliation, warnings_of
+from warehouse.runs import last_published
+
+REASONS_SHOWN = 5
+REFRESH, EXPORT = "refresh", "export"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    job: str
+    """`REFRESH`, or `EXPORT` where there was nothing else to do."""
+    run_id: str
+    success: bool
+    published: bool
+    exported: bool
+    errors: list[str]
+
+
+def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest]) -> Iterator[str]:
+    """New and rejected records, the main KPIs against the period before, where the file is."""
+    path = settings.home.published_file
+    if outcome.job == REFRESH:
+        yield from unread_lines(settings)
+    if not outcome.success:
+        yield from outcome.errors
+        yield ""
+        if outcome.published or outcome.job == EXPORT:
+            yield f"Published: {path}."
+            yield (
+                f"Not exported whole: consumers of {settings.exports_shown} keep what they had. The next run"
+                " tries again."
+            )
+            return
+        kept = f"{path} stays as it was." if path.exists() else "There is no published file yet."
+        yield f"Not published. {kept}"
+        return
+    if not outcome.published:
+        run = last_published(settings.home)
+        when = f", published {run.finished_at:%Y-%m-%d %H:%M} UTC" if run else ""
+        yield f"Nothing new: {path} stays as it is{when}."
+        yield from failed_pull_lines(settings)
+        yield from _exported(settings, outcome)
+        return
+    records, rejected = sum(batch.records for batch in batches), sum(batch.rejected for batch in batches)
+    yield f"{records:,} new records, {rejected:,} of them rejected."
+    yield from reject_lines(reject_reasons_of(settings, batches))
+    kpis = period_kpis(path)
+    if kpis:
+        yield ""
+        header = ("last 30 days", "", "now", "before", "change")
+        lines = [(currency, name, *rest) for currency, name, *rest in markdown.kpi_lines(kpis)]
+        yield from markdown.columns([header, *lines], right=(2, 3, 4))
+        yield from markdown.cost_gaps(kpis)
+    else:
+        yield (
+            f"The warehouse is empty: put ledger files into {settings.landing_shown}/ledger (docs/inputs.md"
+            " says which)."
+        )
+        yield "`paywall-warehouse sample` lands sample data."
+    if payments := markdown.reconciliation_lines(reconciliation(path)):
+        yield from ("", *payments)
+    yield from warning_lines(warnings_of(path)[:REASONS_SHOWN])
+    yield ""
+    yield f"Published: {path}"
+    yield from _exported(settings, outcome)
+
+
+def failed_pull_lines(settings: Settings) -> Iterator[str]:
+    """Sources of which Stripe gave nothing when it was last asked."""
+    for failure in failed_pulls(settings.home):
+        yield (
+            f"  ! {failure.source} could not be pulled on {failure.failed_at:%Y-%m-%d %H:%M} UTC:"
+            f" {failure.reason}"
+        )
+
+
+def warning_lines(warnings: Iterable[str]) -> Iterator[str]:
+    """Yield warnings as the summary and `status` show them."""
+    yield from (f"  warning: {warning}" for warning in warnings)
+
+
+def unread_lines(settings: Settings) -> Iterator[str]:
+    """Yield which landed files nothing reads; nothing where the landing area cannot be listed, which a load
+    says better.
+    """
+    try:
+        warnings = unread_warnings(settings)
+    except Exception:  # of whichever store
+        return
+    yield from warning_lines(warnings)
+
+
+def _exported(settings: Settings, outcome: Outcome) -> Iterator[str]:
+    if outcome.exported:
+        yield f"Exported: {settings.exports_shown}/v1"
+
+
+def reject_reasons_of(settings: Settings, batches: list[Manifest]) -> list[RejectReason]:
+    """Why records of these batches were rejected, the most frequent reason first."""
+    files = [str(file) for file in Lake(settings.home).parquet_files("rejects", batches)]
+    if not files:
+        return []
+    with duckdb.connect() as connection:
+        return reject_reasons(connection, "read_parquet($files)", {"files": files})
+
+
+def reject_lines(reasons: list[RejectReason]) -> Iterator[str]:
+    """The most frequent reasons, each with where the first such record stands."""
+    if reasons:
+        shown = [
+            (f"  {one.records:,} ×", one.reason_code, markdown.place_of(one), one.first_reason)
+            for one in reasons[:REASONS_SHOWN]
+        ]
+        yield from markdown.columns(shown, right=(0,))
+    if len(reasons) > REASONS_SHOWN:
+        yield f"  … and {len(reasons) - REASONS_SHOWN} more reasons: select * from ops.rejected_records"

@@ -1,0 +1,328 @@
+"""Which provider a model text means and what its tokens cost when: `genai-prices`, overridden by the
+operator's own rates.
+
+The result is a snapshot of two tables, `models` and `model_rates`, for every model text in the lake.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass, fields, replace
+from datetime import UTC, date, datetime, time
+from decimal import ROUND_HALF_UP, Decimal
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import genai_prices
+import pyarrow as pa
+import pyarrow.parquet as pq
+from genai_prices import types as book
+from genai_prices.data_snapshot import get_snapshot
+
+from ingestion.lake.batches import Lake, Manifest
+from ingestion.lake.row_limits import RowLimits
+from ingestion.sources.prices import MAX_RATE_DECIMALS
+from paywall_warehouse.files import replace_file
+from paywall_warehouse.settings import Settings
+
+MILLION_PLACES = 6
+RATE_QUANTUM = Decimal(1).scaleb(-(MAX_RATE_DECIMALS + MILLION_PLACES))
+FEE_QUANTUM = Decimal(1).scaleb(-12)
+# Prices of some models depend on the hour; the book is resolved by day, at the hour when providers' day rates
+# hold.
+PRICED_AT = time(12, tzinfo=UTC)
+
+RATE = pa.decimal128(18, 15)
+MODELS_SCHEMA = pa.schema(
+    [
+        ("model", pa.string()),
+        ("model_id", pa.string()),
+        ("provider", pa.string()),
+        ("model_name", pa.string()),
+        ("in_price_book", pa.bool_()),
+    ]
+)
+RATES_SCHEMA = pa.schema(
+    [
+        ("model_id", pa.string()),
+        ("effective_from", pa.date32()),
+        ("effective_to", pa.date32()),
+        ("min_prompt_tokens", pa.int64()),
+        ("max_prompt_tokens", pa.int64()),
+        ("prompt_rate", RATE),
+        ("completion_rate", RATE),
+        ("cached_prompt_rate", RATE),
+        ("request_fee", pa.decimal128(18, 12)),
+        ("currency", pa.string()),
+        ("source", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a model text means."""
+
+    model: str
+    model_id: str
+    provider: str | None
+    model_name: str
+    in_price_book: bool
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Rates a token (fee a request) of one model in one currency.
+
+    They hold for reporting days `[effective_from, effective_to)` and a range of prompt tokens; a missing
+    bound is open. A rate of None is unknown, never 0. Cached tokens without a rate of their own cost
+    `prompt_rate`: they are part of the prompt.
+    """
+
+    model_id: str
+    effective_from: date | None
+    effective_to: date | None
+    min_prompt_tokens: int
+    max_prompt_tokens: int | None
+    prompt_rate: Decimal | None
+    completion_rate: Decimal | None
+    cached_prompt_rate: Decimal | None
+    request_fee: Decimal
+    currency: str
+    source: str
+
+
+@dataclass(frozen=True)
+class PriceBook:
+    """How many models were resolved, and how many of them have rates."""
+
+    models: int
+    priced: int
+
+
+def resolve_price_book(settings: Settings) -> PriceBook:
+    """Resolve every model text of the lake and write the snapshot; the file is left alone where nothing
+    changed.
+    """
+    with settings.home.writing():
+        lake = Lake(settings.home)
+        texts = sorted({text for manifest in lake.manifests() for text in manifest.models})
+        overrides = _overrides(lake, settings)
+        models, rates = resolve(texts, overrides)
+        lake.price_book.mkdir(parents=True, exist_ok=True)
+        _write(lake.price_book / "models.parquet", models, Model, MODELS_SCHEMA)
+        _write(lake.price_book / "model_rates.parquet", rates, Rate, RATES_SCHEMA)
+    return PriceBook(models=len(models), priced=sum(model.in_price_book for model in models))
+
+
+def resolved_batches(lake: Lake) -> list[Manifest]:
+    """The batches until the first one with a model text that the price book does not know: workers have
+    committed that one since.
+    """
+    known = set(pq.read_table(lake.price_book / "models.parquet", columns=["model"])["model"].to_pylist())
+    return list(takewhile(lambda manifest: known.issuperset(manifest.models), lake.manifests()))
+
+
+def resolve(texts: Iterable[str], overrides: list[Rate]) -> tuple[list[Model], list[Rate]]:
+    """Return the meaning of each text, and the rates of each model id that one of them means.
+
+    Rates of one model and currency do not overlap.
+    """
+    models, rates = [], {}
+    for text in texts:
+        model_id, provider, name = model_identity(text)
+        if model_id not in rates:
+            own = [override for override in overrides if override.model_id.lower() == model_id.lower()]
+            rates[model_id] = _merge_by_currency(model_id, own, list(_built_in_rates(model_id, text)))
+        models.append(Model(text, model_id, provider, name, bool(rates[model_id])))
+    return models, [rate for model_id in sorted(rates) for rate in rates[model_id]]
+
+
+def model_identity(text: str) -> tuple[str, str | None, str]:
+    """Model id, provider and name of a model text.
+
+    `provider/name` in lower case where the text states the provider or the price book knows it, else the text
+    as it came.
+    """
+    provider, slash, name = text.partition("/")
+    if slash and provider and name:
+        return text.lower(), provider.lower(), name.lower()
+    found = _look_up(text)
+    if found is None:
+        return text, None, text
+    return f"{found[0].id}/{text.lower()}", found[0].id, text.lower()
+
+
+def priced_alike(one: str, other: str) -> bool:
+    """Whether the built-in book knows two model texts as the same model, or neither of them nor its
+    provider.
+    """
+    known = {provider.id for provider in get_snapshot().providers}
+    meanings = set()
+    for text in (one, other):
+        found, provider = _look_up(text), text.partition("/")[0].lower()
+        meanings.add((found and (found[0].id, found[1].id), provider if provider in known else None))
+    return len(meanings) == 1
+
+
+def _look_up(text: str) -> tuple[book.Provider, book.ModelInfo] | None:
+    provider, slash, name = text.partition("/")
+    try:
+        if slash:
+            return get_snapshot().find_provider_model(name, None, provider, None)
+        return get_snapshot().find_provider_model(text, None, None, None)
+    except LookupError:
+        return None
+
+
+def _built_in_rates(model_id: str, text: str) -> Iterator[Rate]:
+    found = _look_up(text)
+    if found is None:
+        return
+    prices = found[1].prices
+    dated = prices if isinstance(prices, list) else [book.ConditionalPrice(prices=prices)]
+    starts = sorted(
+        {
+            price.constraint.start_date
+            for price in dated
+            if isinstance(price.constraint, book.StartDateConstraint)
+        }
+    )
+    # Before the first dated change the undated price holds; `get_prices` decides which one does on each day.
+    for start, end in zip([None, *starts], [*starts, None], strict=True):
+        day = start or date.min
+        price = found[1].get_prices(datetime.combine(day, PRICED_AT))
+        yield from _rates_of(price, model_id, start, end)
+
+
+def _rates_of(price: book.ModelPrice, model_id: str, start: date | None, end: date | None) -> Iterator[Rate]:
+    priced = (price.input_mtok, price.output_mtok, price.cache_read_mtok, price.requests_kcount)
+    if all(value is None for value in priced):
+        return
+    tiers = sorted(
+        {tier.start for value in priced if isinstance(value, book.TieredPrices) for tier in value.tiers}
+    )
+    # A tier holds for prompts of more than `start` tokens, and then for all their tokens.
+    bounds = [0, *(tier + 1 for tier in tiers)]
+    for low, high in zip(bounds, [*bounds[1:], None], strict=True):
+        prompt, completion, cached, requests = (_at(value, low) for value in priced)
+        yield Rate(
+            model_id=model_id,
+            effective_from=start,
+            effective_to=end,
+            min_prompt_tokens=low,
+            max_prompt_tokens=high,
+            prompt_rate=_stated_per_token(prompt),
+            completion_rate=_stated_per_token(completion),
+            cached_prompt_rate=_stated_per_token(cached),
+            request_fee=((requests or Decimal(0)) / 1000).quantize(FEE_QUANTUM, ROUND_HALF_UP),
+            currency="usd",
+            source=f"genai-prices {genai_prices.__version__}",
+        )
+
+
+def _at(value: Any, prompt_tokens: int) -> Decimal | None:
+    if not isinstance(value, book.TieredPrices):
+        return value  # type: ignore[no-any-return]
+    reached = [tier.price for tier in value.tiers if prompt_tokens > tier.start]
+    return reached[-1] if reached else value.base
+
+
+def per_token(per_million: Decimal) -> Decimal:
+    """A rate a token from a rate a million tokens, to 15 decimals."""
+    return per_million.scaleb(-MILLION_PLACES).quantize(RATE_QUANTUM, ROUND_HALF_UP)
+
+
+def _stated_per_token(per_million: Decimal | None) -> Decimal | None:
+    return None if per_million is None else per_token(per_million)
+
+
+def _overrides(lake: Lake, settings: Settings) -> list[Rate]:
+    files = lake.parquet_files("provider_rates", lake.manifests())
+    if not files:
+        return []
+    query = f"""select model, effective_from, effective_to, prompt_per_million, completion_per_million,
+        cached_prompt_per_million,
+            per_request, currency from read_parquet($files, hive_partitioning = false)
+        where not ({RowLimits.of(settings).broken("provider_rates")})
+            order by effective_from, batch_seq, file_no, line"""
+    with duckdb.connect() as connection:
+        rows = connection.execute(query, {"files": [str(file) for file in files]}).fetchall()
+    return [_override(settings.default_currency, *row) for row in rows]
+
+
+def _override(
+    default_currency: str,
+    model: str,
+    effective_from: date,
+    effective_to: date | None,
+    prompt: Decimal | None,
+    completion: Decimal | None,
+    cached: Decimal | None,
+    request: Decimal | None,
+    currency: str | None,
+) -> Rate:
+    return Rate(
+        model_id=model_identity(model)[0],
+        effective_from=effective_from,
+        effective_to=effective_to,
+        min_prompt_tokens=0,
+        max_prompt_tokens=None,
+        prompt_rate=_stated_per_token(prompt),
+        completion_rate=_stated_per_token(completion),
+        cached_prompt_rate=_stated_per_token(cached),
+        request_fee=request or Decimal(0),
+        currency=currency or default_currency,
+        source="prices/",
+    )
+
+
+def _merge_by_currency(model_id: str, overrides: list[Rate], built_in: list[Rate]) -> list[Rate]:
+    """Return the rates of one model. Each currency has its own: a rate in another one neither hides nor
+    replaces them.
+    """
+    merged = []
+    for currency in sorted({rate.currency for rate in (*overrides, *built_in)}):
+        own, known = (
+            [rate for rate in rates if rate.currency == currency] for rates in (overrides, built_in)
+        )
+        merged += _merge(model_id, own, known)
+    return merged
+
+
+def _merge(model_id: str, overrides: list[Rate], built_in: list[Rate]) -> list[Rate]:
+    """Return the rates of one model and currency: the built-in ones, and over them the overrides.
+
+    Of several overrides for a day the one with the latest start holds, then the last landed.
+    """
+    bounds: set[date | None] = {None}
+    for rate in (*overrides, *built_in):
+        bounds |= {rate.effective_from, rate.effective_to}
+    edges = sorted(bound for bound in bounds if bound is not None)
+    merged = []
+    for start, end in zip([None, *edges], [*edges, None], strict=True):
+        own = [rate for rate in overrides if _covers(rate, start)]
+        chosen = own[-1:] or [rate for rate in built_in if _covers(rate, start)]
+        merged += [
+            replace(rate, model_id=model_id, effective_from=start, effective_to=end) for rate in chosen
+        ]
+    return merged
+
+
+def _covers(rate: Rate, start: date | None) -> bool:
+    """Whether the rate holds on the days from `start` (None: the beginning) to the next edge."""
+    if start is None:
+        return rate.effective_from is None
+    begun = rate.effective_from is None or rate.effective_from <= start
+    return begun and (rate.effective_to is None or start < rate.effective_to)
+
+
+def _write(path: Path, rows: list[Any], kind: type[Any], schema: pa.Schema) -> None:
+    columns = zip(*(astuple(row) for row in rows), strict=True) if rows else [[] for _ in fields(kind)]
+    table = pa.table(
+        [pa.array(list(values), schema.field(place).type) for place, values in enumerate(columns)],
+        schema=schema,
+    )
+    if path.exists() and pq.read_table(path).equals(table):
+        return
+    replace_file(path, lambda partial: pq.write_table(table, partial))

@@ -1,0 +1,237 @@
+"""Check the build, then publish it: the file is trimmed to what readers may rely on, and moved to where they
+find it.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from paywall_warehouse.files import replace_file
+from paywall_warehouse.settings import Settings
+from warehouse.build_file import ON_CLUSTER, note_publication
+from warehouse.checks.invariant import Invariant, Queries
+from warehouse.checks.invariants import check_invariants
+from warehouse.runs import FAILED, PUBLISHED, Run, append_run, read_runs
+
+log = logging.getLogger(__name__)
+
+PUBLISHED_SCHEMAS = ("marts", "ops", ON_CLUSTER)
+
+OPS_INVARIANTS = """
+create schema if not exists ops;
+create table if not exists ops.invariants (
+    name varchar, scope varchar, expected decimal(38, 12), actual decimal(38, 12), difference decimal(38,
+        12), passed boolean,
+    run_id varchar, checked_at timestamptz, query varchar, severity varchar
+);
+-- A build file of an earlier version has no such column yet.
+alter table ops.invariants add column if not exists severity varchar;
+"""
+
+OPS_OF_THE_LAKE = """
+create or replace table ops.loaded_files as
+    select path, sha256, bytes, records, rejected, loaded_at, source, accepted, batch_seq
+    from raw.loaded_files where status = 'loaded' order by loaded_at, path;
+create or replace table ops.rejected_records as
+    select source, path, line, reason_code, reason, raw, first_seen_at, batch_seq
+    from raw.rejected_records order by first_seen_at, path, line;
+-- The settings that the numbers come from; none of them is a secret.
+create or replace table ops.settings as select * from raw.settings;
+create or replace table ops.failed_pulls as select * from raw.failed_pulls order by source;
+create or replace table ops.erasures as select * from raw.erasures order by erased_at, pseudonym;
+create or replace table ops.runs (
+    run_id varchar, started_at timestamptz, finished_at timestamptz, as_of timestamptz, status varchar,
+        new_records bigint,
+    rejected_records bigint, code_version varchar
+);
+"""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What the checks said, and what was published."""
+
+    invariants: list[Invariant]
+    published: bool
+    path: Path
+    row_counts: dict[str, int]
+    """Rows of each mart, by its name without the schema."""
+    new_records: int
+    rejected_records: int
+    check_seconds: float
+    publish_seconds: float
+
+    @property
+    def failures(self) -> list[Invariant]:
+        """The invariants because of which nothing is published."""
+        return [invariant for invariant in self.invariants if invariant.blocks]
+
+
+def check_and_publish(
+    settings: Settings,
+    run_id: str,
+    started_at: datetime,
+    as_of: datetime,
+    code_version: str,
+    *,
+    queries: Queries | None = None,
+    show: Callable[[], None] | None = None,
+) -> Publication:
+    """Check every invariant; publish the build file if all hold, else leave the last published file as it is.
+
+    The checks ask the build file, unless the books of a build elsewhere are given; `show` shows that to its
+    own readers, just before. Either way the run is logged. `as_of` is what the build took for now; instants
+    are UTC.
+    """
+    home = settings.home
+    begin = time.perf_counter()
+    with settings.home.writing():
+        with duckdb.connect(str(home.build_file), config=settings.duckdb_config()) as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            invariants = check_invariants(queries or connection, settings)
+            _record(connection, invariants, run_id)
+            row_counts = _row_counts(connection)
+            new_records, rejected_records = _new_records(connection)
+            connection.execute("checkpoint")
+        checked = time.perf_counter()
+        passed = not any(invariant.blocks for invariant in invariants)
+        run = Run(
+            run_id=run_id,
+            started_at=started_at,
+            finished_at=datetime.now(UTC),
+            as_of=as_of,
+            status=PUBLISHED if passed else FAILED,
+            new_records=new_records,
+            rejected_records=rejected_records,
+            code_version=code_version,
+        )
+        if passed:
+            if show is not None:
+                show()
+            _publish(settings, [*read_runs(home), run])
+        append_run(home, run)
+    return Publication(
+        invariants=invariants,
+        published=passed,
+        path=home.published_file,
+        row_counts=row_counts,
+        new_records=new_records,
+        rejected_records=rejected_records,
+        check_seconds=checked - begin,
+        publish_seconds=time.perf_counter() - checked,
+    )
+
+
+def record_failed_run(
+    settings: Settings,
+    run_id: str,
+    started_at: datetime,
+    as_of: datetime,
+    code_version: str,
+    new_records: int,
+    rejected_records: int,
+) -> None:
+    """Log a run that ended before its checks."""
+    run = Run(
+        run_id, started_at, datetime.now(UTC), as_of, FAILED, new_records, rejected_records, code_version
+    )
+    append_run(settings.home, run)
+
+
+def _record(connection: duckdb.DuckDBPyConnection, invariants: Sequence[Invariant], run_id: str) -> None:
+    connection.execute(OPS_INVARIANTS)
+    checked_at = datetime.now(UTC)
+    connection.executemany(
+        "insert into ops.invariants values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            [
+                *(one.name, one.scope, str(one.expected), str(one.actual), str(one.difference), one.passed),
+                *(run_id, checked_at, one.query, one.severity),
+            ]
+            for one in invariants
+        ],
+    )
+
+
+def _row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    tables = connection.execute(
+        "select table_name from information_schema.tables where table_schema = 'marts' and table_type = 'BASE"
+        " TABLE' order by table_name"
+    ).fetchall()
+    return {
+        name: connection.execute(f"select count(*) from marts.{name}").fetchall()[0][0] for (name,) in tables
+    }
+
+
+def _new_records(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    """Records, and rejected ones among them, that no publication has shown yet."""
+    row = connection.execute(
+        """select cast(coalesce(sum(records), 0) as bigint), cast(coalesce(sum(rejected), 0) as bigint)
+            from raw.loaded_files
+        where batch_seq > (select through from build.published)"""
+    ).fetchall()[0]
+    return row[0], row[1]
+
+
+def _publish(settings: Settings, runs: Sequence[Run]) -> None:
+    home = settings.home
+    for left_over in home.published_file.parent.glob(".warehouse.duckdb.*.partial*"):
+        left_over.unlink()
+    fingerprint, built_through = _trim_for_readers(home.build_file, runs)
+
+    def move(partial: Path) -> None:
+        shutil.move(home.build_file, partial)  # which copies where the folder is on another file system
+        note_publication(home, partial, fingerprint, built_through)
+
+    replace_file(home.published_file, move)
+
+
+def _trim_for_readers(build_file: Path, runs: Sequence[Run]) -> tuple[str, int]:
+    """Leave marts and ops alone in the file; returns the fingerprint of the build and the last batch that it
+    shows.
+    """
+    with duckdb.connect(str(build_file)) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        fingerprint, built_through = connection.execute(
+            "select fingerprint, built_through from ops.build_state"
+        ).fetchall()[0]
+        # At once: a file that is cut short here still is a build file.
+        connection.begin()
+        connection.execute(OPS_OF_THE_LAKE)
+        connection.executemany(
+            "insert into ops.runs values (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                [
+                    run.run_id,
+                    run.started_at,
+                    run.finished_at,
+                    run.as_of,
+                    run.status,
+                    run.new_records,
+                    run.rejected_records,
+                    run.code_version,
+                ]
+                for run in runs
+            ],
+        )
+        schemas = connection.execute(
+            "select schema_name from information_schema.schemata where catalog_name = current_database() and"
+            " schema_name not in ('main', 'information_schema', 'pg_catalog')"
+        ).fetchall()
+        for (schema,) in schemas:
+            if schema not in PUBLISHED_SCHEMAS:
+                connection.execute(f'drop schema "{schema}" cascade')
+        connection.commit()
+        connection.execute("checkpoint")
+    leftover_log = build_file.with_name(build_file.name + ".wal")
+    if leftover_log.exists():
+        raise RuntimeError(
+            f"{leftover_log} is left after a checkpoint: the file is not whole and is not published"
+        )
+    return fingerprint, built_through

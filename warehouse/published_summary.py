@@ -1,0 +1,77 @@
+"""What a published warehouse says in a few lines: the KPIs of a period beside those of the period before,
+rejects, revenue by day.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+
+@dataclass(frozen=True)
+class DayTotals:
+    """Revenue, provider cost and profit of one reporting day in one currency."""
+
+    date_day: date
+    currency: str
+    revenue: Decimal
+    provider_cost: Decimal
+    profit: Decimal
+
+
+def period_kpis(path: Path, period: str = "last_30_days") -> list[dict[str, Any]]:
+    """Rows of `fct_period_kpis` for one period, the currency with the most revenue first."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        result = connection.execute(
+            "select * from marts.fct_period_kpis where period = ? order by revenue desc, currency", [period]
+        )
+        names = [column[0] for column in result.description or []]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def daily_totals(path: Path, days: int) -> list[DayTotals]:
+    """Totals of each of the last `days` reporting days that had usage, oldest first."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        rows = connection.execute(
+            """select date_day, currency, sum(revenue), sum(provider_cost), sum(profit)
+                from marts.fct_daily_revenue
+            where date_day > (select max(date_day) from marts.fct_daily_revenue) - cast(? as integer)
+            group by date_day, currency order by date_day, currency""",
+            [days],
+        ).fetchall()
+    return [DayTotals(*row) for row in rows]
+
+
+@dataclass(frozen=True)
+class RejectReason:
+    """How often records were rejected for one reason, with the first of them."""
+
+    reason_code: str
+    records: int
+    first_path: str
+    first_line: int | None
+    first_reason: str
+
+
+def reject_reasons(
+    connection: duckdb.DuckDBPyConnection, rejects: str, parameters: dict[str, Any] | None = None
+) -> list[RejectReason]:
+    """Why records were rejected, the most frequent reason first; `rejects` (SQL) is a relation of rejected
+    records.
+    """
+    rows = connection.execute(
+        f"""select reason_code, count(*), first(path order by path, line), first(line order by path, line),
+            first(reason order by path, line)
+        from {rejects} group by reason_code order by count(*) desc, reason_code""",
+        parameters,
+    ).fetchall()
+    return [RejectReason(*row) for row in rows]
+
+
+def published_reject_reasons(path: Path) -> list[RejectReason]:
+    """`reject_reasons` of all records that a published warehouse lists."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return reject_reasons(connection, "ops.rejected_records")

@@ -1,0 +1,95 @@
+"""The log of finished runs, published or not: one JSON line a run, shown as `ops.runs`."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import duckdb
+
+from paywall_warehouse.home import Home
+
+PUBLISHED = "published"
+FAILED = "failed"
+INSTANTS = ("started_at", "finished_at", "as_of")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row of `ops.runs`."""
+
+    run_id: str
+    started_at: datetime
+    finished_at: datetime
+    as_of: datetime
+    status: str
+    new_records: int
+    rejected_records: int
+    code_version: str
+
+
+def append_run(home: Home, run: Run) -> None:
+    """Add a finished run to the log."""
+    home.make()
+    stated = {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in asdict(run).items()
+    }
+    with home.runs_file.open("ab+") as log:
+        # A line that a power cut left half-written must not spoil this one.
+        log.seek(max(log.seek(0, os.SEEK_END) - 1, 0))
+        torn = log.read(1) not in (b"", b"\n")
+        log.write((b"\n" if torn else b"") + json.dumps(stated).encode() + b"\n")
+        log.flush()
+        os.fsync(log.fileno())
+
+
+def read_runs(home: Home) -> list[Run]:
+    """All finished runs, the oldest first. A line that a power cut left half-written is passed over."""
+    if not home.runs_file.exists():
+        return []
+    return [
+        run
+        for line in home.runs_file.read_text(encoding="utf-8").splitlines()
+        if (run := _parsed(line)) is not None
+    ]
+
+
+def log_unlogged(home: Home) -> None:
+    """Add to the log what only the published file tells of: a run that was killed after it had published,
+    before it logged itself.
+    """
+    if not home.published_file.exists():
+        return
+    names = [field.name for field in fields(Run)]
+    instants = [f"epoch_us({name})" if name in INSTANTS else name for name in names]
+    try:
+        with duckdb.connect(str(home.published_file), read_only=True) as connection:
+            rows = connection.execute(f"select {', '.join(instants)} from ops.runs order by rowid").fetchall()
+    except (
+        duckdb.Error
+    ):  # held by somebody, damaged, or of an earlier version: the next run may find it better
+        return
+    logged = {run.run_id for run in read_runs(home)}
+    for row in rows:
+        stated = dict(zip(names, row, strict=True))
+        if stated["run_id"] not in logged:
+            append_run(home, Run(**{**stated, **{name: _instant(stated[name]) for name in INSTANTS}}))
+
+
+def _instant(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
+
+
+def last_published(home: Home) -> Run | None:
+    """The run that made the published file."""
+    return next((run for run in reversed(read_runs(home)) if run.status == PUBLISHED), None)
+
+
+def _parsed(line: str) -> Run | None:
+    try:
+        stated: dict[str, Any] = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return Run(**{**stated, **{name: datetime.fromisoformat(stated[name]) for name in INSTANTS}})
