@@ -60,7 +60,7 @@ parity: export PYSPARK_SUBMIT_ARGS = --conf spark.sql.codegen.wholeStage=false -
 parity: export JAVA_TOOL_OPTIONS = -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dderby.system.durability=test
 parity: $(WITH_SPARK)
 ifdef WITH_SPARK
-	$(SPARK)/bin/pytest -m soak -k "what_duckdb_does and berlin" tests/test_cluster.py
+	$(SPARK)/bin/pytest -m soak -k "what_duckdb_does and berlin" tests/spark/test_cluster.py
 else
 	@echo "There is no Java: what Spark publishes was not tested."
 endif
@@ -69,8 +69,8 @@ endif
 soak: $(INSTALLED)
 	$(BIN)/pytest -m soak
 	ORACLE_EXAMPLES=8 $(BIN)/pytest -m "soak or not soak" -k "oracle_computes or three_batches"
-	ORDER_EXAMPLES=5 $(BIN)/pytest -m "soak or not soak" tests/test_order.py
-	INGESTION_ROUNDS=50 $(BIN)/pytest -m "soak or not soak" tests/test_groups.py
+	ORDER_EXAMPLES=5 $(BIN)/pytest -m "soak or not soak" tests/e2e/test_order.py
+	INGESTION_ROUNDS=50 $(BIN)/pytest -m "soak or not soak" tests/integration/test_groups.py
 	$(MAKE) fuzz
 
 # What is found new goes to $(FUZZ)/, an input that breaks a promise to the current folder; tests/fuzz/corpus/ is only read.
@@ -104,7 +104,7 @@ spark-down: $(SPARK)/.installed
 
 # About an hour: each of its runs starts Spark and takes minutes on two cores.
 test-spark: $(SPARK)/.installed
-	$(SPARK)/bin/pytest -m "soak or not soak" tests/test_cluster.py
+	$(SPARK)/bin/pytest -m "soak or not soak" tests/spark/test_cluster.py
 
 # Known vulnerabilities of the pinned versions, from the service of the Python index: needs the network.
 audit: $(AUDIT)/bin/pip-audit

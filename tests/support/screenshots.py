@@ -7,7 +7,7 @@ from typing import Literal
 from tests.support.browser import Screen, browsing, serving
 from tests.support.command import command
 
-IMAGES = Path(__file__).parents[1] / "docs" / "images"
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
 # The day of the README's numbers.
 AS_OF = "2026-11-24T12:00:00Z"
 USER = "usr_e22145d9"

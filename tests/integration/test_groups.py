@@ -44,7 +44,7 @@ DAY_SECONDS = 86_400
 ROUNDS = int(os.environ.get("INGESTION_ROUNDS", "1"))
 # A child that is there at once: a fork of a process that has imported everything and has no threads.
 CHILDREN = multiprocessing.get_context("forkserver")
-CHILDREN.set_forkserver_preload(["tests.test_groups"])
+CHILDREN.set_forkserver_preload(["tests.integration.test_groups"])
 
 
 @pytest.fixture

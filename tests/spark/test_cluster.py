@@ -29,8 +29,8 @@ from exports.datasets import DATASETS
 from orchestration.cli.main import land_sample_data
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import SettingsError, load_settings
-from tests import test_erasure as erasures
-from tests import test_reconciliation as payments
+from tests.e2e import test_reconciliation as payments
+from tests.integration import test_erasure as erasures
 from tests.support.builders import deposit, land, ledger_file
 from tests.support.cluster_parity import differences
 from tests.support.export_homes import AS_OF, first_publication

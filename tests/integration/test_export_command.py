@@ -15,9 +15,9 @@ import pytest
 import zstandard
 
 from exports.datasets import DATASETS
+from tests.e2e.test_cli import command
 from tests.support.builders import charge, deposit, land, ledger_file
 from tests.support.harness import run_pipeline
-from tests.test_cli import command
 
 EVIL = "x'; drop table marts.fct_ledger_entries; --"
 RECORDS = [

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.test_stripe_pull import FROM, KEY, UNTIL, books
 from tests.support.crash_drill import (
     AS_OF,
     STAGES,
@@ -26,7 +27,6 @@ from tests.support.crash_drill import (
 )
 from tests.support.harness import run_pipeline
 from tests.support.stripe_server import Options, running
-from tests.test_stripe_pull import FROM, KEY, UNTIL, books
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]
 

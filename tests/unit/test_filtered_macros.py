@@ -15,6 +15,7 @@ import duckdb
 import pytest
 
 from paywall_warehouse.settings import load_settings
+from tests.e2e.test_pipeline_against_oracle import Published, differences
 from tests.support.builders import charge, deposit, land, ledger_file, refund
 from tests.support.harness import run_pipeline
 from tests.support.oracle import (
@@ -30,7 +31,6 @@ from tests.support.oracle import (
     with_previous,
 )
 from tests.support.strategies import build_scenario
-from tests.test_pipeline_against_oracle import Published, differences
 from warehouse.dbt_runner import Dbt
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]

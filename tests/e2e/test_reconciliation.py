@@ -21,6 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.e2e.test_pipeline_against_oracle import Published, differences, few, same
 from tests.support.builders import (
     Raw,
     Record,
@@ -64,7 +65,6 @@ from tests.support.payment_builders import (
     topup_row,
 )
 from tests.support.reconciliation_oracle import Reconciled, reconciled
-from tests.test_pipeline_against_oracle import Published, differences, few, same
 
 D = Decimal
 EXAMPLES = int(os.environ.get("ORACLE_EXAMPLES", "1"))

@@ -20,7 +20,7 @@ from tests.support.builders import charge, deposit, land, ledger_file
 from tests.support.harness import run_pipeline
 from tests.support.postgres import postgres
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def reason_codes() -> set[str]:

@@ -30,9 +30,10 @@ from exports import catalog
 from exports.client import duckdb_tables as into
 from exports.client import mirror as client
 from exports.client.duckdb_tables import load_into
-from exports.client.mirror import Pulled, PullError, pull, describe
+from exports.client.mirror import Pulled, PullError, describe, pull
 from exports.datasets import DATASETS
 from exports.manifest import Partition
+from tests.e2e.test_cli import command
 from tests.support.export_homes import (
     MARTS,
     ORDER,
@@ -46,7 +47,6 @@ from tests.support.export_homes import (
     manifest_of,
     opened,
 )
-from tests.test_cli import command
 
 # What most tests export and pull: one dataset by days, and a snapshot.
 TWO = ("ledger", "users")
