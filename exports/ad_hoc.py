@@ -6,13 +6,14 @@ from datetime import date
 from pathlib import Path
 
 from exports.compression import Compression, compress_in_place
-from exports.datasets import DATASETS, Column, Dataset, table_with_rows
+from exports.datasets import DATASETS, Dataset
 from exports.encoding import Encoding, copy_statement, encoded
 from exports.filters import Filter, WrongSliceError, joined, missing_values, parse_filter, typed_value
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.quoting import quoted
 from paywall_warehouse.settings import Settings
 from warehouse.published import published_warehouse
+from warehouse.published_tables import Column, table_with_rows
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def write_slice(
     """
     dataset = known_dataset(request.dataset)
     with published_warehouse(settings, spill) as connection:
-        columns = {column.name: column for column in table_with_rows(connection, dataset).columns}
+        columns = {column.name: column for column in table_with_rows(connection, dataset.mart).columns}
         query, values = slice_query(dataset, columns, request, encoding)
         if progress is not None:
             asked = [parse_filter(text, columns) for text in request.where]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import duckdb
 
-from exports.datasets import DATASETS, published_table
+from exports.datasets import DATASETS
 from exports.destination import Destination, destination_of
 from exports.export import dataset_folder, formats_of, manifest_path
 from exports.export_checks import NO_STRAYS, ONE_PUBLISH, absent
@@ -32,6 +32,7 @@ from paywall_warehouse.files import sha256_of
 from paywall_warehouse.settings import Settings
 from warehouse.checks.invariant import WARN, Invariant, invariant
 from warehouse.published import published_warehouse, read_published
+from warehouse.published_tables import published_table
 
 CATALOG_PATH = f"{ROOT}/{CATALOG}"
 # A reader that has just read a manifest still finds the files that it names; one that takes longer reads the
@@ -139,7 +140,7 @@ def _catalog(
         datasets=[
             CatalogDataset(
                 name=name,
-                description=published_table(connection, DATASETS[name]).description,
+                description=published_table(connection, DATASETS[name].mart).description,
                 manifest=f"{name}/{MANIFEST}",
                 manifest_sha256=sha256_of(contents[name]),
                 schema_version=manifest.columns_schema.version,

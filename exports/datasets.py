@@ -3,13 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import duckdb
-
-from warehouse.build_file import ON_CLUSTER
-from warehouse.published import NotPublishedError
-
-MONEY = "DECIMAL(38,12)"
-
 
 @dataclass(frozen=True)
 class Dataset:
@@ -87,63 +80,3 @@ DATASETS: Mapping[str, Dataset] = {
         Dataset("payouts", "fct_payouts", ("payout_id",)),
     )
 }
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column as the published warehouse has it."""
-
-    name: str
-    type: str
-    """DuckDB's name of the type, such as `DECIMAL(38,12)` or `TIMESTAMP WITH TIME ZONE`."""
-    description: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """A mart of a published warehouse."""
-
-    description: str
-    columns: tuple[Column, ...]
-    is_on_cluster: bool = False
-    """Whether the published file only describes it: its rows are on the cluster."""
-
-    @property
-    def amounts(self) -> tuple[str, ...]:
-        """The columns with money."""
-        return tuple(column.name for column in self.columns if column.type == MONEY)
-
-
-def published_table(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> Table:
-    """The dataset's mart with its descriptions, which dbt wrote into the file as comments."""
-    described = connection.execute(
-        """select schema_name, coalesce(comment, '') from duckdb_tables()
-        where database_name = current_database() and schema_name in ('marts', ?) and table_name = ?""",
-        [ON_CLUSTER, dataset.mart],
-    ).fetchone()
-    if described is None:
-        raise NotPublishedError(
-            f"The published file has no marts.{dataset.mart}: it is of an earlier version. `paywall-warehouse"
-            " run` makes it anew."
-        )
-    schema, description = described
-    columns = connection.execute(
-        """select column_name, data_type, coalesce(comment, '') from duckdb_columns()
-        where database_name = current_database() and schema_name = ? and table_name = ?
-            order by column_index""",
-        [schema, dataset.mart],
-    ).fetchall()
-    return Table(description, tuple(Column(*row) for row in columns), is_on_cluster=schema == ON_CLUSTER)
-
-
-def table_with_rows(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> Table:
-    """`published_table` of a mart whose rows are in the published file; raises `NotPublishedError` where they
-    are not.
-    """
-    table = published_table(connection, dataset)
-    if table.is_on_cluster:
-        raise NotPublishedError(
-            f"marts.{dataset.mart} is on the cluster, as it has more than SPARK_PUBLISH_MAX_ROWS rows:"
-            " ask for it there, or read its export."
-        )
-    return table

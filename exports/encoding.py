@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from exports.datasets import MONEY, Column
 from paywall_warehouse.quoting import file_literal, literal, quoted
+from warehouse.published_tables import MONEY, Column
 
 Encoding = Literal["parquet", "csv", "jsonl"]
 # What a spreadsheet takes for the start of a formula: = + - @, tab, carriage return (contract, section 6).

@@ -17,7 +17,7 @@ from exports.datasets import Dataset
 from exports.destination import Destination, destination_of
 from exports.export_checks import absent, check_export
 from exports.export_records import ExportRecord, note_dataset
-from exports.fingerprints import NOTHING, Contents, engine_of, totals_as_text
+from exports.fingerprints import NOTHING, Contents, engine_of, read_contents, totals_as_text
 from exports.manifest import (
     MANIFEST,
     ROOT,
@@ -112,7 +112,9 @@ def export_dataset(
     table = mart.table
     before, stored = stored_manifest(destination, dataset.name) or (None, None)
     schema = schema_after(before.columns_schema if before else None, table.columns)
-    contents = mart.contents()
+    contents = read_contents(
+        mart.queries, dataset, table, engine=mart.hash_engine, in_halves=mart.sums_in_halves
+    )
     days = ledger_days(connection) if before and dataset.day else None
     plans = list(
         _plans(
@@ -201,13 +203,15 @@ def formats_of(settings: Settings) -> tuple[Format, ...]:
     return tuple(encoding for encoding in SUFFIXES if encoding in settings.export_formats)
 
 
+def _no_cluster(connection: duckdb.DuckDBPyConnection, mart: str, day: str | None) -> None:
+    """Return None: every mart is expected in the published file."""
+
+
 def export_published(
     settings: Settings,
     dataset: Dataset,
     progress: Callable[[str], None],
-    on_cluster: Callable[[duckdb.DuckDBPyConnection, Dataset], Mart | None] = lambda connection, dataset: (
-        None
-    ),
+    on_cluster: Callable[[duckdb.DuckDBPyConnection, str, str | None], Mart | None] = _no_cluster,
 ) -> Exported:
     """`export_dataset` from the published file to where the settings say.
 
@@ -216,7 +220,7 @@ def export_published(
     """
     with published_warehouse(settings) as connection:
         published = read_published(connection)
-        mart = on_cluster(connection, dataset)
+        mart = on_cluster(connection, dataset.mart, dataset.day)
         exported = export_dataset(
             connection, published, dataset, destination_of(settings), formats_of(settings), progress, mart
         )

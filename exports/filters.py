@@ -16,9 +16,9 @@ from typing import Any
 
 import duckdb
 
-from exports.datasets import MONEY, Column
 from paywall_warehouse.quoting import quoted
 from warehouse.checks.invariant import EXACT
+from warehouse.published_tables import MONEY, Column
 
 CONDITION = re.compile(r"\s*(\w++)(\s*)(>=|<=|<>|!=|=|<|>|\b(?i:in)\b|\S+)(.*)", re.DOTALL)
 UNIT, LIMIT = Decimal(1).scaleb(-12), Decimal(10) ** 26

@@ -11,9 +11,10 @@ from typing import Any
 
 import duckdb
 
-from exports.datasets import Dataset, Table
+from exports.datasets import Dataset
 from paywall_warehouse.quoting import quoted
 from warehouse.checks.invariant import EXACT, Queries
+from warehouse.published_tables import Table
 
 # Sums of money, by currency and column.
 Totals = Mapping[str, Mapping[str, Decimal]]
@@ -31,12 +32,12 @@ class Contents:
     """How long all texts are together: rows alone do not tell how large a file will be."""
 
 
-ENGINE = f"duckdb-{duckdb.__version__}"
-NOTHING = Contents(0, {}, f"{ENGINE}:0", 0)
+HASH_ENGINE = f"duckdb-{duckdb.__version__}"
+NOTHING = Contents(0, {}, f"{HASH_ENGINE}:0", 0)
 
 
 def read_contents(
-    queries: Queries, dataset: Dataset, table: Table, *, engine: str = ENGINE, in_halves: bool = False
+    queries: Queries, dataset: Dataset, table: Table, *, engine: str = HASH_ENGINE, in_halves: bool = False
 ) -> dict[date | None, Contents]:
     """The partitions of a mart in order of their days; a snapshot is the partition None, with or without
     rows.

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from exports.datasets import Column
+from warehouse.published_tables import Column
 
 VERSION: Literal[1] = 1
 # Where things are in an export.

@@ -15,12 +15,13 @@ from pathlib import Path
 import duckdb
 
 from exports.compression import compress_in_place
-from exports.datasets import Dataset, Table
+from exports.datasets import Dataset
 from exports.encoding import copy_statement, encoded, reader
 from exports.fingerprints import Contents, Totals, added, read_totals
 from exports.manifest import SUFFIXES, Format
 from paywall_warehouse.files import sha256
 from paywall_warehouse.quoting import quoted
+from warehouse.published_tables import Table
 
 # Some 45 MB of the ledger as Parquet.
 PART_ROWS = 1_000_000

@@ -28,7 +28,6 @@ from filelock import FileLock, Timeout
 
 from exports.client import transfer
 from exports.client.transfer import StalledError, TooLargeError
-from exports.datasets import Column
 from exports.encoding import reader
 from exports.manifest import (
     CATALOG,
@@ -50,6 +49,7 @@ from exports.manifest import (
 from paywall_warehouse.files import put_in_place, replace_bytes, sha256, sha256_of
 from paywall_warehouse.sizes import size
 from paywall_warehouse.uris import open_filesystem, shown_uri
+from warehouse.published_tables import Column
 
 # An export of a day's changes takes seconds between its first manifest and its catalog.
 ROUNDS, SECONDS_BETWEEN_ROUNDS = 6, 2.0

@@ -13,7 +13,6 @@ from typing import Any
 
 import duckdb
 
-from exports.datasets import Dataset, published_table
 from ingestion.lake.erasures import read_registry
 from orchestration.resources import exclusive
 from paywall_warehouse.settings import Settings, load_settings
@@ -24,6 +23,7 @@ from warehouse.build_file import published_state
 from warehouse.dbt_runner import Dbt, DbtBuild, DbtError, build_command
 from warehouse.price_book import resolve_price_book
 from warehouse.published import NotPublishedError
+from warehouse.published_tables import published_table
 from warehouse.spark.builds import (
     ICEBERG,
     TRIED,
@@ -169,24 +169,23 @@ class ClusterPublication:
 
 
 def mart_on_cluster(
-    settings: Settings, connection: duckdb.DuckDBPyConnection, dataset: Dataset
+    settings: Settings, connection: duckdb.DuckDBPyConnection, mart: str, day: str | None
 ) -> ClusterMart | None:
     """A published mart whose rows stayed on the cluster, None for others; `connection` is to the published
     file.
 
     Raises `NotPublishedError` where the cluster does not show the build that was published.
     """
-    table = published_table(connection, dataset)
+    table = published_table(connection, mart)
     if not table.is_on_cluster:
         return None
     [(fingerprint,)] = connection.execute("select fingerprint from ops.build_state").fetchall()
     build = next((one for one in promoted_builds(settings.home) if one.fingerprint == fingerprint), None)
     if build is None:
         raise NotPublishedError(
-            f"The cluster does not show the build whose marts.{dataset.mart} is published: `paywall-warehouse"
-            " run`."
+            f"The cluster does not show the build whose marts.{mart} is published: `paywall-warehouse run`."
         )
-    return ClusterMart(settings, _connected(settings, build.prefix), build, dataset, table)
+    return ClusterMart(settings, _connected(settings, build.prefix), build, mart, day, table)
 
 
 def _connected(settings: Settings, prefix: str) -> Spark:
