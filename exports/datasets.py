@@ -1,4 +1,4 @@
-"""What can be exported: each dataset is one mart, cut into reporting days or taken whole."""
+"""The datasets that can be exported. Each one is a mart, partitioned by reporting day or as one snapshot."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,30 +6,30 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Dataset:
-    """A mart under the name that consumers know it by (contract, section 6)."""
+    """A mart and the name of its export (`docs/contract.md#62-datasets`)."""
 
     name: str
     mart: str
     """The table in the schema `marts`."""
     grain: tuple[str, ...]
-    """The columns that identify a row; rows are ordered by them."""
+    """The columns that identify a row. Rows are ordered by them."""
     day: str | None = None
-    """The column with the reporting day by which the dataset is partitioned; None: a snapshot, one partition.
-    """
+    """The column with the reporting day by which the dataset is partitioned; None for a snapshot."""
     currency: tuple[str, ...] = ("currency",)
-    """The columns with the currency of the amounts, of which the first that has one counts; none of them:
-    there are no totals.
+    """The columns with the currency of the amounts. The first one that has a value counts.
+
+    Without such columns, there are no totals.
     """
     currency_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The same for single amounts, where `currency` does not say it."""
+    """The currency columns of amounts to which `currency` does not apply."""
 
     @property
     def order(self) -> tuple[str, ...]:
-        """The columns by which rows are ordered: days first."""
+        """The columns by which rows are ordered, the day first."""
         return tuple(dict.fromkeys([*([self.day] if self.day else []), *self.grain]))
 
     def currency_columns(self, amount: str) -> tuple[str, ...]:
-        """The columns with the currency of an amount."""
+        """Return the columns with the currency of an amount."""
         return self.currency_of.get(amount, self.currency)
 
 
@@ -41,7 +41,7 @@ RECONCILIATION_CURRENCIES = {
     "settled_gross": ("settlement_currency",),
     "settled_fee": ("settlement_currency",),
     "settled_net": ("settlement_currency",),
-    # Where a side is missing it is the other one's amount.
+    # If one side is missing, the difference is the other side's amount.
     "difference": ("ledger_currency", "paid_currency"),
 }
 

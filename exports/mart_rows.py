@@ -14,7 +14,7 @@ from warehouse.published_tables import Table, table_with_rows
 
 
 class Mart(Protocol):
-    """The rows of one dataset, as they are published."""
+    """The published rows of one dataset, and the engine that holds them."""
 
     @property
     def table(self) -> Table:
@@ -43,7 +43,7 @@ class PublishedMart:
     sums_in_halves = False
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
-        """Raise `NotPublishedError` if the published file does not hold the rows."""
+        """Raises `NotPublishedError` if the published file does not hold the rows."""
         self.queries, self._mart = connection, dataset.mart
         self.table = table_with_rows(connection, dataset.mart)
 
