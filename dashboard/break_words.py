@@ -1,13 +1,11 @@
-"""What open breaks mean and what a person does about them, in a sentence each; docs/reconciliation.md has the
-whole of it.
-"""
+"""The meaning and the remedy of each type of break. docs/reconciliation.md has the details."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class BreakWords:
-    """A kind of break in words."""
+    """The meaning and the remedy of a type of break."""
 
     meaning: str
     remedy: str
@@ -15,46 +13,48 @@ class BreakWords:
 
 BREAKS = {
     "processor_only": BreakWords(
-        "A customer paid and got no credit.",
-        "Credit the user with a deposit that names the payment, or refund it. If a deposit is suggested and"
-        " right, state a later version of it with the payment's id.",
+        "A customer paid and received no credit.",
+        "Credit the user with a deposit that names the payment, or refund the payment. If a suggested deposit"
+        " is the right one, land a later version of it with the payment's id.",
     ),
     "ledger_only": BreakWords(
-        "A user was credited, and the processor knows no such payment.",
-        "Find out who made the entry. Without money behind it reverse it; a gift is stated as"
+        "A user was credited, but the processor has no such payment.",
+        "Find out who made the entry. If no money was paid, reverse the entry. If it was a gift, set"
         " metadata.funding = promo.",
     ),
     "duplicate_deposit": BreakWords(
-        "More than one deposit for one payment, together above what was paid.",
-        "Reverse the surplus deposit, or take it back with a refund or negative adjustment that has the"
+        "One payment has several deposits, and together they exceed what was paid.",
+        "Reverse the surplus deposit, or take it back with a refund or a negative adjustment that has the"
         " deposit as related_id.",
     ),
     "currency_mismatch": BreakWords(
-        "Paid in one currency, credited in another.",
-        "Correct the deposit's currency and amount; check how the checkout converts.",
+        "The customer paid in one currency and was credited in another.",
+        "Correct the deposit's currency and amount, and check how the checkout converts currencies.",
     ),
     "amount_mismatch": BreakWords(
-        "Credited is not what the customer paid.",
-        "Too little: credit the rest with a second deposit that names the payment. Too much: take it back"
-        " with the deposit as related_id.",
+        "The credited amount differs from what the customer paid.",
+        "If it is too little, credit the rest with a second deposit that names the payment. If it is too"
+        " much, take the surplus back with an entry that has the deposit as related_id.",
     ),
     "dispute_not_clawed_back": BreakWords(
-        "A dispute is open or lost, and the credit is still there.",
-        "Take the credit back now, or when the dispute is lost. One that is won closes the break by itself.",
+        "A dispute is open or lost, and the user still has the credit.",
+        "Take the credit back now, or when the dispute is lost. A dispute that is won closes the break by"
+        " itself.",
     ),
     "over_clawed_back": BreakWords(
-        "More credit was taken back than money went back to the customer.",
-        "Give the difference back with a positive adjustment that has the deposit as related_id, "
-        "or state a later version of the entry that took too much.",
+        "More credit was taken back than money was returned to the customer.",
+        "Return the difference with a positive adjustment that has the deposit as related_id, "
+        "or land a later version of the entry that took too much.",
     ),
     "refund_not_clawed_back": BreakWords(
-        "Money went back to the customer, and the credit is still there in full or in part.",
-        "Book a refund of the deposit, a withdrawal or a negative adjustment with the deposit as related_id.",
+        "Money was returned to the customer, and the user still has some or all of the credit.",
+        "Enter a refund of the deposit, a withdrawal or a negative adjustment with the deposit as"
+        " related_id.",
     ),
 }
-UNKNOWN = BreakWords("A kind of break that this dashboard does not know.", "See docs/reconciliation.md.")
+UNKNOWN = BreakWords("This dashboard does not know this type of break.", "See docs/reconciliation.md.")
 
 
 def words_of(break_type: str) -> BreakWords:
-    """A kind of break in words, one of a later version too."""
+    """Return the texts for a type of break, also for one of a later version."""
     return BREAKS.get(break_type, UNKNOWN)

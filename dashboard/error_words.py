@@ -1,54 +1,56 @@
-"""What errors of requests mean, in words for whoever talks to the user."""
+"""The meaning of request errors, for the people who support users."""
 
 from dashboard import formats
 from dashboard.context import Context
 from dashboard.snapshot import Row
 from dashboard.tables import Column, instant_column, text_column
 
-# By kind of event (contract 2.3).
+# By kind of event (docs/contract.md#23-webhook-events).
 KINDS = {
-    "balance.depleted": "The balance is used up: requests are refused until the user tops up.",
+    "balance.depleted": "The balance is used up. Requests are refused until the user tops up.",
     "balance.charge.failed": "A manual charge could not be taken from the balance.",
     "request.blocked": "The paywall refused the request before it reached a model.",
     "usage.rate.limited": (
-        "More requests or tokens than the paywall's limit allows: the user has to wait, or the limit to be"
-        " raised."
+        "The user exceeded the paywall's limit of requests or tokens. The user has to wait, or the limit has"
+        " to be raised."
     ),
-    "proxy.request.failed": "The request reached the provider and failed there, or on the way.",
-    "proxy.request.blocked": "The proxy refused to pass the request on.",
+    "proxy.request.failed": "The request failed at the provider, or on the way there.",
+    "proxy.request.blocked": "The proxy refused to forward the request.",
 }
-# By error code, where one says more than the kind.
+# By error code, if that is more specific than the kind.
 CODES = {
-    "insufficient_funds": "The balance is lower than the charge: the user has to top up.",
-    "insufficient_balance": "The balance does not cover the request: the user has to top up.",
-    "balance_depleted": "The balance is used up: requests are refused until the user tops up.",
+    "insufficient_funds": "The balance is lower than the charge. The user has to top up.",
+    "insufficient_balance": "The balance does not cover the request. The user has to top up.",
+    "balance_depleted": "The balance is used up. Requests are refused until the user tops up.",
     "not_authorized": (
-        "The user has not authorized the paywall, or has revoked it: send the authorization link."
+        "The user has not authorized the paywall, or has revoked the authorization. Send the authorization"
+        " link."
     ),
     "unauthorized": (
-        "The user has not authorized the paywall, or has revoked it: send the authorization link."
+        "The user has not authorized the paywall, or has revoked the authorization. Send the authorization"
+        " link."
     ),
     "policy_violation": "A rule of the paywall forbids this request.",
     "content_filter": "The provider's content filter stopped the answer.",
-    "provider_timeout": "The provider did not answer in time; a new try may do.",
-    "provider_overloaded": "The provider had no capacity; a new try may do.",
+    "provider_timeout": "The provider did not answer in time. Another attempt may succeed.",
+    "provider_overloaded": "The provider had no capacity. Another attempt may succeed.",
     "rate_limited": (
-        "More requests or tokens than the paywall's limit allows: the user has to wait, or the limit to be"
-        " raised."
+        "The user exceeded the paywall's limit of requests or tokens. The user has to wait, or the limit has"
+        " to be raised."
     ),
-    "stream_interrupted": "The answer broke off on its way; a part of it may have been charged.",
+    "stream_interrupted": "The response was interrupted. A part of it may have been charged.",
 }
-UNKNOWN = "No explanation is known for this code; ask whoever sent the event."
+UNKNOWN = "This code is not known. Ask the sender of the event."
 
 
 def meaning(row: Row) -> str:
-    """What an error means for the user."""
+    """Return what an error means for the user."""
     kind = (row["error_kind"] or "").removeprefix("paywall.")
     return CODES.get(row["error_code"] or "") or KINDS.get(kind) or UNKNOWN
 
 
 def error_columns(context: Context) -> list[Column]:
-    """The columns of a table of errors."""
+    """Return the columns of a table of errors."""
     return [
         instant_column("occurred_at", "Time", context.timezone),
         text_column("error_kind", "Event"),
@@ -56,7 +58,7 @@ def error_columns(context: Context) -> list[Column]:
         Column("meaning", "What it means", meaning),
         text_column("model_id", "Model"),
         text_column("paywall_id", "Paywall"),
-        # Events state these without a currency.
+        # Events have no currency for these.
         Column(
             "requested_amount",
             "Requested",

@@ -1,4 +1,4 @@
-"""Cohorts: users by the month of their first payment, how many still pay, and what they bring."""
+"""The page of cohorts: users by the month of their first payment, their retention and their revenue."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ from dashboard.tables import (
 
 
 def show(context: Context) -> None:
-    """The page."""
+    """Draw the page."""
     currency = context.currency
     everything = queries.cohorts(context.snapshot, context.filters)
     only_period = st.toggle(
@@ -26,7 +26,7 @@ def show(context: Context) -> None:
         False,
         key="in_period",
         bind="query-params",
-        help="Else all cohorts are shown. Months after the first run until today either way.",
+        help="Otherwise all cohorts are shown. Either way, the months of a cohort run until today.",
     )
     since = context.filters.since.replace(day=1)
     rows = [
@@ -34,12 +34,14 @@ def show(context: Context) -> None:
     ]
     if not rows:
         st.info(
-            "Nobody has paid for the first time here yet. Choose all cohorts, or take a filter off.",
+            "No user made a first payment here. Show all cohorts, or remove a filter.",
             icon=":material/filter_alt_off:",
         )
         return
     st.subheader("Retention", anchor=False)
-    st.caption("Share of the cohort that paid in the month. With an asterisk: the month is not over yet.")
+    st.caption(
+        "The share of the cohort that paid in the month. An asterisk marks a month that is not over yet."
+    )
     st.altair_chart(
         charts.heat_map(
             [_cell(row, row["retention_rate"], formats.share(row["retention_rate"])) for row in rows],

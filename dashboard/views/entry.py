@@ -1,4 +1,4 @@
-"""Entry: all that is known of one ledger entry, and what it hangs together with."""
+"""The page of a ledger entry: all of its fields, and related entries, payments and errors."""
 
 import streamlit as st
 
@@ -17,9 +17,9 @@ INSTANTS = ("occurred_at", "updated_at")
 
 
 def show(context: Context) -> None:
-    """The page; the entry is named by the address."""
+    """Draw the page of the entry in the address."""
     row = subject(
-        context, "entry", "Ledger entry", queries.entry, "Look for it on the ledger page.", "ledger"
+        context, "entry", "Ledger entry", queries.entry, "Search for it on the ledger page.", "ledger"
     )
     if row is None:
         return
@@ -33,13 +33,13 @@ def show(context: Context) -> None:
         _links(context, row)
         st.markdown("**Metadata**")
         copyable(formats.indented_json(row["metadata"]), "the metadata")
-    related = queries.connected_entries(context.snapshot, row)
+    related = queries.related_entries(context.snapshot, row)
     if related:
-        st.subheader("Connected entries", anchor=False)
+        st.subheader("Related entries", anchor=False)
         table(
             related,
-            [text_column("connection", "How"), *ledger_columns(context)],
-            alt="Connected entries",
+            [text_column("connection", "Relation"), *ledger_columns(context)],
+            alt="Related entries",
             opens=lambda one: open_page("entry", entry=one["entry_id"]),
         )
     errors = queries.errors_of_request(context.snapshot, row["request_id"])
