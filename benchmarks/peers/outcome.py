@@ -1,10 +1,8 @@
-"""What a peer says at its end; imports nothing, since it counts as part of the peer."""
+"""The report of a peer. It imports nothing else, because it counts as part of the peer."""
 
 import json
 
 
-def progress(seconds: float, rows: int) -> None:
-    """The seconds of the work alone, without the interpreter's and the imports', and how many rows there are
-    afterwards.
-    """
+def report(seconds: float, rows: int) -> None:
+    """Print the seconds of the work, without interpreter start and imports, and the number of rows."""
     print(json.dumps({"seconds": seconds, "rows": rows}))
