@@ -47,7 +47,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class Timed:
-    """The seconds of each round, from the request of a page or the click on a filter until the page is ready."""
+    """The seconds of each round, from the request of a page or the click on a filter to the ready page."""
 
     what: str
     is_change: bool

@@ -3,8 +3,8 @@
     python -m benchmarks.exports [--entries 1000000] [--repeat 3] [--home A_HOME_THAT_HAS_PUBLISHED]
                                  [--results benchmarks/results]
 
-Both write Parquet with zstd from the same published file, with the same partitions, in turn. `COPY` does not sort, check or describe
-its files. The table goes to standard output and to the results.
+Both write Parquet with zstd from the same published file, with the same partitions, in turn. `COPY` does not
+sort, check or describe its files. The table goes to standard output and to the results.
 """
 
 import argparse
