@@ -155,7 +155,8 @@ def walk(home: Path) -> tuple[dict[tuple[str, bool], float], float]:
             # Expand the further filters by an address with filters that change nothing.
             page, _ = open_page(
                 browser,
-                f"{address}/{pages[name]}{separator}status=unknown&status=connected&status=requested&period=Last+7+days",
+                f"{address}/{pages[name]}{separator}status=unknown&status=connected&status=requested"
+                "&period=Last+7+days",
             )
             for label, option in changes:
                 timed[f"{name}, {label.lower()}", True] = change(page, label, option)

@@ -134,7 +134,12 @@ def not_applied(filters: Filters, *names: str) -> None:
 USER_LISTS = ("user_statuses", "balance_bands", "payer_types")
 
 
-def _several(label: str, options: Sequence[str], key: str, help: str | None = None) -> tuple[str, ...]:  # noqa: A002  Streamlit's name
+def _several(
+    label: str,
+    options: Sequence[str],
+    key: str,
+    help: str | None = None,  # noqa: A002  Streamlit's name
+) -> tuple[str, ...]:
     return tuple(st.multiselect(label, options, key=key, bind="query-params", placeholder="All", help=help))
 
 
