@@ -205,18 +205,18 @@ def export_published(
     settings: Settings,
     dataset: Dataset,
     progress: Callable[[str], None],
-    on_cluster: Callable[[duckdb.DuckDBPyConnection, Dataset], Mart | None] = lambda connection, dataset: (
+    remote_mart: Callable[[duckdb.DuckDBPyConnection, Dataset], Mart | None] = lambda connection, dataset: (
         None
     ),
 ) -> Exported:
     """`export_dataset` from the published file to where the settings say.
 
-    `on_cluster` gives a mart whose rows are on the cluster, None for others; without it such a one raises
+    `remote_mart` gives a mart whose rows are on the cluster, None for others; without it such a one raises
     `NotPublishedError`.
     """
     with published_warehouse(settings) as connection:
         published = read_published(connection)
-        mart = on_cluster(connection, dataset)
+        mart = remote_mart(connection, dataset)
         exported = export_dataset(
             connection, published, dataset, destination_of(settings), formats_of(settings), progress, mart
         )

@@ -12,7 +12,6 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import genai_prices
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +21,7 @@ from genai_prices.data_snapshot import get_snapshot
 from ingestion.lake.batches import Lake, Manifest
 from ingestion.lake.row_limits import RowLimits
 from ingestion.sources.prices import MAX_RATE_DECIMALS
+from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.settings import Settings
 
@@ -246,7 +246,7 @@ def _overrides(lake: Lake, settings: Settings) -> list[Rate]:
             per_request, currency from read_parquet($files, hive_partitioning = false)
         where not ({RowLimits.of(settings).broken("provider_rates")})
             order by effective_from, batch_seq, file_no, line"""
-    with duckdb.connect() as connection:
+    with open_duckdb() as connection:
         rows = connection.execute(query, {"files": [str(file) for file in files]}).fetchall()
     return [_override(settings.default_currency, *row) for row in rows]
 

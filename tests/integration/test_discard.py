@@ -22,7 +22,7 @@ from ingestion.landing.area import Landing
 from ingestion.load import landed_files, load
 from ingestion.parallel import commit_groups, plan_groups, prepare
 from ingestion.unloaded_files import unloaded_files
-from orchestration.assets.stages import PUBLISHED
+from orchestration.assets.published import PUBLISHED
 from orchestration.cli.discard import discard_files
 from orchestration.cli.status import status_lines
 from paywall_warehouse.settings import Settings, load_settings

@@ -10,7 +10,7 @@ import pytest
 from ingestion.landing.area import Landing
 from ingestion.unloaded_files import nothing_landed
 from ingestion.unread_files import unread_folders, unread_warnings
-from orchestration.assets.stages import PLAN
+from orchestration.assets.models import PLAN
 from orchestration.cli.status import status_lines
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import charge, jsonl
