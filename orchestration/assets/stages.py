@@ -13,7 +13,8 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_
 from dagster_dbt.asset_utils import get_subset_selection_for_context
 
 from ingestion.lake.batches import LOADED, Lake
-from ingestion.load import SOURCES, LoadResult, load
+from ingestion.load import LoadResult, load
+from ingestion.sources.registry import SOURCES
 from ingestion.sources.stripe.reports import FOLDER, STRIPE_REPORTS, StripeReport
 from ingestion.stripe_pull.failures import FailedPull, forget_failure
 from ingestion.stripe_pull.pull import Pulled
@@ -24,6 +25,7 @@ from orchestration.resources import OWNER, WRITER_POOL, Warehouse
 from orchestration.retries import retried
 from paywall_warehouse.settings import Settings
 from warehouse.build import Build, finish_build, prepare_build
+from warehouse.build_file import copy_ahead, drop_build_file
 from warehouse.checks.invariant import WARN, Invariant, describe_failure, exact_text
 from warehouse.checks.invariants import INVARIANTS
 from warehouse.dbt_runner import Dbt, DbtBuild, build_command
@@ -247,7 +249,7 @@ def raw_asset(table: RawTable) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
     ) -> dg.MaterializeResult[None]:
         with retried(context):
-            loaded = load(warehouse.settings, table.source)
+            loaded = load(warehouse.settings, table.source, drop_build=drop_build_file, on_new=copy_ahead)
         for warning in loaded.warnings:
             context.log.warning(warning)
         context.log.info(loaded_in_words(loaded))

@@ -475,7 +475,7 @@ def ready_settings(*, builds: bool = False) -> Settings:
         if settings.landing_uri is not None:
             check_landing(settings)
         else:
-            from ingestion.load import SOURCES
+            from ingestion.sources.registry import SOURCES
 
             for source in SOURCES.values():
                 (settings.home.landing / source.folder).mkdir(parents=True, exist_ok=True)
