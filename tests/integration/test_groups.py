@@ -439,7 +439,7 @@ def test_what_is_prepared_waits_a_day_for_its_commit(settings: Settings) -> None
     land(settings, "ledger/a.jsonl", [charge("a", NOON)])
     (kept,) = [prepare(settings, group) for group in plan_groups(settings)]
     load(settings, "events")
-    assert kept.kept
+    assert kept.name
     (folder,) = settings.home.tmp.glob("prepared-*")
     old = time.time() - DAY_SECONDS - 1
     os.utime(folder, (old, old))
