@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import dagster as dg
 
 from ingestion.lake.batches import Lake
-from ingestion.load import SOURCES
 from ingestion.parallel import GROUP_BYTES, Group, Prepared, commit_groups, plan_groups, prepare
+from ingestion.sources.registry import SOURCES
 from ingestion.unread_files import unread_warnings
 from orchestration.assets.raw import describe_load, load_metadata
 from orchestration.automation import refresh_job

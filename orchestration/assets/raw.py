@@ -6,12 +6,14 @@ from typing import Any
 import dagster as dg
 
 from ingestion.lake.batches import LOADED, Lake
-from ingestion.load import SOURCES, LoadResult, load
+from ingestion.load import LoadResult, load
+from ingestion.sources.registry import SOURCES
 from ingestion.sources.stripe.reports import FOLDER, STRIPE_REPORTS
 from orchestration.assets.landing import LANDING_FOLDERS, stripe_key
 from orchestration.resources import OWNER, Warehouse
 from orchestration.retries import retried
 from orchestration.run_lock import WRITER_POOL
+from warehouse.build_file import copy_ahead, drop_build_file
 from warehouse.price_book import resolve_price_book
 
 PRICE_BOOK = dg.AssetKey(["raw", "price_book"])
@@ -84,7 +86,7 @@ def raw_asset(table: RawTable) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
     ) -> dg.MaterializeResult[None]:
         with retried(context):
-            loaded = load(warehouse.settings, table.source)
+            loaded = load(warehouse.settings, table.source, drop_build=drop_build_file, on_new=copy_ahead)
         for warning in loaded.warnings:
             context.log.warning(warning)
         context.log.info(describe_load(loaded))

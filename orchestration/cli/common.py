@@ -46,7 +46,7 @@ def ready_settings(*, builds: bool = False) -> Settings:
         if settings.landing_uri is not None:
             _check_landing(settings)
         else:
-            from ingestion.load import SOURCES
+            from ingestion.sources.registry import SOURCES
 
             for source in SOURCES.values():
                 (settings.home.landing / source.folder).mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from orchestration.faults import explain_faults
 from orchestration.instance import open_instance
 from orchestration.run_lock import exclusive
 from paywall_warehouse.settings import Settings
-from warehouse.build_file import published_through
+from warehouse.build_file import drop_build_file, published_through
 from warehouse.engine import promoted_through
 
 
@@ -25,7 +25,7 @@ def discard_files(settings: Settings, paths: Sequence[str]) -> list[str]:
         exclusive(home, "discard", instance, logging.getLogger(__name__)),
         explain_faults(home.root),
     ):
-        dropped = discard(settings, paths, _seen_by_readers(settings))
+        dropped = discard(settings, paths, _seen_by_readers(settings), drop_build=drop_build_file)
     return [
         *(line for one in dropped for line in _lines(settings, one)),
         "`paywall-warehouse run` builds and publishes without them.",

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from ingestion.erasure.erase import Erased, UnknownUserError, erase, files_naming, rewrite_landed
 from ingestion.erasure.landed import Naming
 from ingestion.landing.area import Landing
-from ingestion.load import landed_files
 from ingestion.receiver.segments import seal_local
+from ingestion.sources.registry import landed_files
 from orchestration.cli.run import GOOD, NOT_PUBLISHED, run_once
 from orchestration.instance import open_instance
 from orchestration.run_lock import exclusive
 from paywall_warehouse.settings import Settings
+from warehouse.build_file import drop_build_file
 from warehouse.engine import copies_with_erased_people, forget_exchanged_files
 
 
@@ -24,7 +25,7 @@ def erase_user(
         # A run reads the lake from its beginning to its end.
         with exclusive(home, "erase", instance, logging.getLogger(__name__)):
             try:
-                erased = erase(settings, user)
+                erased = erase(settings, user, drop_build=drop_build_file)
             except UnknownUserError:
                 progress(
                     f"Nothing that was loaded names {user!r}: `user_id` in marts.dim_users is what to give."

@@ -10,7 +10,7 @@ import duckdb
 from exports.export_records import is_exported
 from ingestion.lake.batches import Lake
 from ingestion.landing.area import Landing
-from ingestion.load import SOURCES
+from ingestion.sources.registry import SOURCES
 from ingestion.unloaded_files import unloaded_files
 from orchestration import markdown
 from orchestration.cli.summary import failed_pull_lines, reject_lines, reject_reasons_of, unread_lines

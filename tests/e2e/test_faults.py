@@ -18,8 +18,8 @@ import duckdb
 import pytest
 
 from exports import catalog
-from ingestion import load as load_module
 from ingestion.lake.batches import Lake
+from ingestion.staging import write as write_module
 from orchestration import resources as warehouse
 from orchestration.assets import exports as export_assets
 from orchestration.assets import models as model_assets
@@ -242,7 +242,7 @@ def test_a_clock_that_jumps_back_loses_nothing_and_changes_no_order(
         def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
             return datetime.now(tz) - timedelta(days=2)
 
-    for module in (load_module, publish, warehouse, settings_module):
+    for module in (write_module, publish, warehouse, settings_module):
         monkeypatch.setattr(module, "datetime", Behind)
     monkeypatch.setattr(catalog, "READERS_GRACE_SECONDS", 0)
     result = run_pipeline(home.root, exports=True)

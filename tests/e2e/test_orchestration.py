@@ -16,7 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from exports.datasets import DATASETS
 from exports.export_checks import CATALOG_CHECKS, EXPORT_CHECKS
-from ingestion.load import LandingFileChangedError
+from ingestion.staging.batch import LandingFileChangedError
 from orchestration import retries
 from orchestration.assets.published import PUBLISHED
 from orchestration.automation import new_files_sensor

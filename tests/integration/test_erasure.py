@@ -17,12 +17,11 @@ import zstandard
 
 from ingestion.erasure import erase as erase_module
 from ingestion.erasure import parquet_files
-from ingestion.erasure.erase import UnknownUserError, erase, files_naming, rewrite_landed
+from ingestion.erasure.erase import UnknownUserError, files_naming, rewrite_landed
 from ingestion.erasure.texts import KEYS, Person, words_of
 from ingestion.lake.erasures import ended, read_registry
 from ingestion.lake.schemas import LAKE_TABLES
 from ingestion.landing.area import Landing
-from ingestion.load import load
 from ingestion.sources.ledger import METADATA_KEYS
 from orchestration.cli.erase import erase_user
 from paywall_warehouse.settings import load_settings
@@ -42,6 +41,7 @@ from tests.support.builders import (
 )
 from tests.support.export_homes import manifest_of
 from tests.support.harness import run_pipeline
+from tests.support.ingestion import erase, load
 
 ALICE = "alice@example.com"
 NOON = "2026-10-01T12:00:00Z"
