@@ -51,7 +51,7 @@ class DuckdbEngine:
         """See `Engine`."""
         return DuckdbCandidate()
 
-    def remote_mart(self, published: duckdb.DuckDBPyConnection, mart: Any) -> None:
+    def remote_mart(self, published: duckdb.DuckDBPyConnection, mart: str, day: str | None) -> None:
         """See `Engine`; every row is in the published file."""
 
     def run_dbt(self, words: Sequence[str], progress: Progress) -> DbtBuild:

@@ -15,6 +15,7 @@ from paywall_warehouse.settings import Settings
 from warehouse.build import Build
 from warehouse.checks.invariant import Queries
 from warehouse.dbt_runner import PROJECT, DbtBuild
+from warehouse.marts import Mart
 
 Progress = Callable[[str], None]
 
@@ -55,9 +56,10 @@ class Engine(Protocol):
     def candidate(self) -> Candidate:
         """Return the last finished build; raise `NotPublishedError` where it is not the build file's."""
 
-    def remote_mart(self, published: duckdb.DuckDBPyConnection, mart: Any) -> Any:
-        """Return a published mart whose rows are not in the published file, None where they are.
+    def remote_mart(self, published: duckdb.DuckDBPyConnection, mart: str, day: str | None) -> Mart | None:
+        """Return a published mart whose rows are not in the published file, None if they are.
 
+        `published` is a connection to the published file, `day` the mart's column with the reporting day.
         Raises `NotPublishedError` where the engine no longer has the build that is published.
         """
 

@@ -106,8 +106,8 @@ def pull(
 ) -> None:
     """Mirror an export: fetch the files that changed, verify them, and list what changed."""
     from exports.client.duckdb_tables import load_into
-    from exports.client.mirror import PullError, describe
     from exports.client.mirror import pull as mirror
+    from exports.client.outcome import PullError, describe
 
     fault: PullError | None = None
     try:

@@ -19,7 +19,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from exports.catalog import finish_exports
-from exports.client.mirror import PullError, pull
+from exports.client.mirror import pull
+from exports.client.outcome import PullError
 from exports.datasets import DATASETS
 from exports.destination import ObjectStore
 from exports.export import export_published

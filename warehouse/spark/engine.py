@@ -9,7 +9,6 @@ from typing import Any
 
 import duckdb
 
-from exports.datasets import Dataset, published_table
 from ingestion.lake.erasures import read_registry
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import Settings
@@ -21,6 +20,7 @@ from warehouse.dbt_runner import PROJECT, Dbt, DbtBuild, build_command
 from warehouse.engine import EngineError, Progress
 from warehouse.price_book import resolve_price_book
 from warehouse.published import NotPublishedError
+from warehouse.published_tables import published_table
 from warehouse.spark.builds import (
     ICEBERG,
     TRIED,
@@ -73,7 +73,9 @@ class SparkEngine:
         """See `Engine`."""
         return SparkCandidate(self._settings, self._project)
 
-    def remote_mart(self, published: duckdb.DuckDBPyConnection, mart: Dataset) -> ClusterMart | None:
+    def remote_mart(
+        self, published: duckdb.DuckDBPyConnection, mart: str, day: str | None
+    ) -> ClusterMart | None:
         """See `Engine`."""
         table = published_table(published, mart)
         if not table.is_on_cluster:
@@ -83,11 +85,11 @@ class SparkEngine:
         build = next((one for one in builds if one.fingerprint == fingerprint), None)
         if build is None:
             raise NotPublishedError(
-                f"The cluster does not have the build whose marts.{mart.mart} is published. Run"
+                f"The cluster does not have the build whose marts.{mart} is published. Run"
                 " `paywall-warehouse run`."
             )
         spark = _connect(self._settings, self._project, build.prefix)
-        return ClusterMart(self._settings, spark, build, mart, table)
+        return ClusterMart(self._settings, spark, build, mart, day, table)
 
     def run_dbt(self, words: Sequence[str], progress: Progress) -> DbtBuild:
         """See `Engine`; works in schemas of its own, which the next run drops. Always builds in full."""
