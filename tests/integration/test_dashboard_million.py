@@ -13,7 +13,7 @@ from playwright.sync_api import BrowserContext
 from benchmarks.ledgers import Ledger
 from tests.support.browser import Screen, published_alone, serving
 from tests.support.command import command
-from tests.unit.test_dashboard import Sql, average, column, count, money, share, step
+from tests.support.dashboard_words import Sql, average, column, count, money, share, step
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
 

@@ -15,8 +15,8 @@ import pytest
 import zstandard
 
 from exports.datasets import DATASETS
-from tests.e2e.test_cli import command
 from tests.support.builders import charge, deposit, land, ledger_file
+from tests.support.command import command
 from tests.support.harness import run_pipeline
 
 EVIL = "x'; drop table marts.fct_ledger_entries; --"

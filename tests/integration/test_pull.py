@@ -33,7 +33,7 @@ from exports.client.duckdb_tables import load_into
 from exports.client.mirror import Pulled, PullError, describe, pull
 from exports.datasets import DATASETS
 from exports.manifest import Partition
-from tests.e2e.test_cli import command
+from tests.support.command import command
 from tests.support.export_homes import (
     MARTS,
     ORDER,

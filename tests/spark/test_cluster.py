@@ -29,8 +29,8 @@ from exports.datasets import DATASETS
 from orchestration.cli.main import land_sample_data
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import SettingsError, load_settings
-from tests.e2e import test_reconciliation as payments
-from tests.integration import test_erasure as erasures
+from tests.support import erasure_homes as erasures
+from tests.support import payment_story, random_payments
 from tests.support.builders import deposit, land, ledger_file
 from tests.support.cluster_parity import differences
 from tests.support.export_homes import AS_OF, first_publication
@@ -125,13 +125,13 @@ def new_york(home: Path) -> dict[str, Any]:
 
 def story_of_payments(home: Path) -> dict[str, Any]:
     """Every kind of break, Stripe's reports in many forms."""
-    land_in_order(home, payments.story.files())
-    return {"as_of": payments.SETTINGS.as_of.isoformat(), "reporting_timezone": "Europe/Berlin"}
+    land_in_order(home, payment_story.story.files())
+    return {"as_of": payment_story.SETTINGS.as_of.isoformat(), "reporting_timezone": "Europe/Berlin"}
 
 
-def random_payments(home: Path) -> dict[str, Any]:
-    land_in_order(home, [file for batch in payments.Books(3).batches() for file in batch])
-    return {"as_of": payments.END.isoformat(), "reporting_timezone": "Pacific/Auckland"}
+def payments_at_random(home: Path) -> dict[str, Any]:
+    land_in_order(home, [file for batch in random_payments.Books(3).batches() for file in batch])
+    return {"as_of": random_payments.END.isoformat(), "reporting_timezone": "Pacific/Auckland"}
 
 
 def beside_each_other(
@@ -183,7 +183,7 @@ def test_a_home_that_moves_to_the_cluster_publishes_what_it_did(tmp_path: Path) 
     """The same lake: of reports that reach beyond the day they were loaded on, the marts show when that
     was.
     """
-    settings = random_payments(tmp_path / "duck")
+    settings = payments_at_random(tmp_path / "duck")
     on_duckdb(tmp_path / "duck", settings)
     shutil.copytree(tmp_path / "duck", tmp_path / "spark")
     as_on_duckdb(tmp_path / "duck", tmp_path / "spark", "session", "parquet", settings)
@@ -285,7 +285,7 @@ def test_a_mart_that_stays_on_the_cluster_is_exported_as_duckdb_exports_it(
 def test_an_erased_person_is_nowhere_on_the_cluster(tmp_path: Path) -> None:
     """Nor in the copy of the lake that it reads; and every other value is what it was."""
     home, store = tmp_path / "home", tmp_path / "store"
-    erasures.land(home, erasures.FILES)
+    land(home, erasures.FILES)
     settings = {"as_of": erasures.AS_OF, "max_reject_ratio": "1", "lake_uri": f"file://{store}"}
     done = cluster_run(home, "session", table_format="iceberg", **settings)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]

@@ -15,7 +15,6 @@ import duckdb
 import pytest
 
 from paywall_warehouse.settings import load_settings
-from tests.e2e.test_pipeline_against_oracle import Published, differences
 from tests.support.builders import charge, deposit, land, ledger_file, refund
 from tests.support.harness import run_pipeline
 from tests.support.oracle import (
@@ -30,6 +29,7 @@ from tests.support.oracle import (
     measures,
     with_previous,
 )
+from tests.support.published_tables import Published, differences
 from tests.support.strategies import build_scenario
 from warehouse.dbt_runner import Dbt
 
