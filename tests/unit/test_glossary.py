@@ -87,20 +87,12 @@ NO_VERBS = set(
     """.split()  # noqa: SIM905
 )
 # Ends like a plural, a third person or a participle, and is a verb in its plain form.
-VERBS = {
-    "Access",
-    "Address",
-    "Bypass",
-    "Compress",
-    "Cross",
-    "Discuss",
-    "Embed",
-    "Feed",
-    "Focus",
-    "Guess",
-    "Miss",
-}
-VERBS |= {"Need", "Parse", "Pass", "Process", "Proceed", "Press", "Seed", "Shed", "Speed", "Suppress", "Toss"}
+VERBS = set(
+    """
+    Access Address Bypass Compress Cross Discuss Embed Feed Focus Guess Miss Need Parse Pass Press Proceed
+    Process Seed Shed Speed Suppress Toss
+    """.split()  # noqa: SIM905
+)
 ATTRIBUTES = {"property", "cached_property", "setter"}
 # Dagster shows the docstring of an asset as the description of the data.
 DESCRIPTIONS = {"asset", "multi_asset", "graph_asset", "observable_source_asset"}
