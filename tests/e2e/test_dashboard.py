@@ -210,7 +210,9 @@ def test_what_is_owed_is_the_sum_of_the_wallets(screen: Screen, sql: Sql) -> Non
 
 USERS = "select user_id from marts.rpt_users where currency = 'usd'"
 FILTERED = {
-    "model=openai%2Fgpt-4.1&model=google%2Fgemini-2.5-flash": "model_id in ('openai/gpt-4.1', 'google/gemini-2.5-flash')",
+    "model=openai%2Fgpt-4.1&model=google%2Fgemini-2.5-flash": (
+        "model_id in ('openai/gpt-4.1', 'google/gemini-2.5-flash')"
+    ),
     "paywall=pw_assistant": "paywall_id = 'pw_assistant'",
     "type=charge": "entry_type = 'charge'",
     "status=connected&band=low": f"user_id in ({USERS} and status = 'connected' and balance_band = 'low')",
@@ -391,7 +393,8 @@ def test_users_are_searched_sorted_and_paged(screen: Screen, sql: Sql) -> None:
     found = screen.table("Users")
     assert column(found, "User") == expected("user_id desc", 0, "acme:0")
     [(spend, balance, charges, errors, active)] = sql(
-        "select total_spend, balance, charges, errors_30d, last_activity_at from marts.rpt_users where user_id = ? and currency = 'usd'",
+        "select total_spend, balance, charges, errors_30d, last_activity_at from marts.rpt_users"
+        " where user_id = ? and currency = 'usd'",
         found[0]["User"],
     )
     names = ("Total spend (USD)", "Balance (USD)", "Charges", "Errors (30 days)", "Last activity (UTC)")

@@ -771,8 +771,8 @@ def test_random_books_hold_every_kind_of_case() -> None:
         shown = reconciled(files, OracleSettings(as_of=END))
         cases += shown.cases.values()
         assert {row["is_reconciled"] for row in shown.payouts.values()} == {True, False}
-    breaks = {"processor_only", "ledger_only", "duplicate_deposit", "currency_mismatch", "amount_mismatch", "dispute_not_clawed_back",
-              "over_clawed_back", "refund_not_clawed_back", None}  # fmt: skip
+    breaks = {"processor_only", "ledger_only", "duplicate_deposit", "currency_mismatch", "amount_mismatch",
+              "dispute_not_clawed_back", "over_clawed_back", "refund_not_clawed_back", None}  # fmt: skip
     assert {case["break_type"] for case in cases if not isinstance(case["break_type"], Either)} == breaks
     methods = {case["match_method"] for case in cases if not isinstance(case["match_method"], Either)}
     assert methods == {"payment_intent", "charge", "checkout_session", "payment_id", "suggested", None}

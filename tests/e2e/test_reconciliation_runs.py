@@ -325,7 +325,8 @@ def test_somebody_who_opens_the_published_file_for_writing_stops_no_run(tmp_path
         [
             sys.executable,
             "-c",
-            "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()",
+            "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True);"
+            " sys.stdin.read()",
             str(tmp_path / "published" / "warehouse.duckdb"),
         ],
         stdin=subprocess.PIPE,

@@ -791,7 +791,8 @@ SCRIPT = """
 import streamlit as st
 st.title("A page")
 if "fail" in st.query_params:
-    raise RuntimeError("\\x1b[31mlogged in as %s, with %s" % (st.query_params["fail"], "correct " + "horse battery"))
+    password = "correct " + "horse battery"
+    raise RuntimeError("\\x1b[31mlogged in as %s, with %s" % (st.query_params["fail"], password))
 """
 # Of somebody who tried Streamlit once.
 CARELESS = """

@@ -127,7 +127,8 @@ def test_no_spreadsheet_runs_a_text_as_a_formula(home: Path, first: str) -> None
 def test_lists_are_json_in_csv(home: Path) -> None:
     change(
         home,
-        """update marts.fct_reconciliation set deposit_entry_ids = ['a,b', '=1', 'say "hi"'] where rail = 'stripe'""",
+        """update marts.fct_reconciliation set deposit_entry_ids = ['a,b', '=1', 'say "hi"']
+        where rail = 'stripe'""",
     )
     export(home, ["reconciliation"])
     (file,) = slices(home / "exports", "reconciliation", "csv")

@@ -435,7 +435,10 @@ def test_json_a_hundred_thousand_deep_ends_no_run(
     )
 
 
-LONE = b'{"id":"\\ud800","timestamp":"2026-10-01T12:00:00Z","type":"charge","user":"u","paywall":"p","amount":"1"}\n'
+LONE = (
+    b'{"id":"\\ud800","timestamp":"2026-10-01T12:00:00Z","type":"charge",'
+    b'"user":"u","paywall":"p","amount":"1"}\n'
+)
 
 
 @pytest.mark.parametrize(

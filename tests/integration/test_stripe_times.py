@@ -19,8 +19,15 @@ from tests.support.builders import land as land_files
 from tests.support.harness import run_pipeline
 
 ACTIVITY, PAYOUTS, SUMMARY = "balance_change_from_activity.itemized", "payouts.itemized", "balance.summary"
-CHARGE = {"balance_transaction_id": "txn_1", "currency": "usd", "gross": "10.00", "fee": "0.59", "net": "9.41",
-          "reporting_category": "charge", "charge_id": "ch_1"}  # fmt: skip
+CHARGE = {
+    "balance_transaction_id": "txn_1",
+    "currency": "usd",
+    "gross": "10.00",
+    "fee": "0.59",
+    "net": "9.41",
+    "reporting_category": "charge",
+    "charge_id": "ch_1",
+}
 PAYOUT = {
     "payout_id": "po_1",
     "currency": "usd",
@@ -47,9 +54,17 @@ def land(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(content)
     if sidecar is not None:
-        about = {"report_type": report, "parameters": {"interval_start": 1, "interval_end": 2} | sidecar, "livemode": True,
-                 "key_livemode": True, "account": None, "available_until": "2026-11-01T00:00:00+00:00", "sha256": "", "bytes": 1,
-                 "downloaded_at": "2026-11-01T00:00:00+00:00"}  # fmt: skip
+        about = {
+            "report_type": report,
+            "parameters": {"interval_start": 1, "interval_end": 2} | sidecar,
+            "livemode": True,
+            "key_livemode": True,
+            "account": None,
+            "available_until": "2026-11-01T00:00:00+00:00",
+            "sha256": "",
+            "bytes": 1,
+            "downloaded_at": "2026-11-01T00:00:00+00:00",
+        }
         (folder / f".{name}.run.json").write_text(json.dumps(about))
 
 

@@ -462,8 +462,8 @@ def test_a_small_table_carries_its_rows_as_text() -> None:
         " using parquet"
     )
     assert (
-        r"""'[{"name": "it\'s \\\\ \\u00fc", "at": "2026-03-01T00:00:00+00:00", "words": ["a"], "is_on": "true"}]'"""
-        in filled
+        r"""'[{"name": "it\'s \\\\ \\u00fc", "at": "2026-03-01T00:00:00+00:00","""
+        r""" "words": ["a"], "is_on": "true"}]'""" in filled
     )
     assert (
         "cast(at as timestamp) as at, cast(words as array<string>) as words, cast(is_on as boolean) as is_on"

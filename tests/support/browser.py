@@ -35,7 +35,8 @@ READY = """(
 COUNT_RUNS = """
     window.runs = 0;
     new MutationObserver((changes) => {
-        if (document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'running') window.runs++;
+        const app = document.querySelector('[data-testid=stApp]');
+        if (app?.dataset.testScriptState === 'running') window.runs++;
     }).observe(document, {subtree: true, childList: true, attributeFilter: ['data-test-script-state']});
 """
 NOW = "({origin: performance.timeOrigin, runs: window.runs, href: location.href})"
@@ -48,7 +49,8 @@ TOLD = """(table) => {
     return {
         all: Number(table.querySelector('[role=grid]')?.getAttribute('aria-rowcount') ?? 0) - 1,
         header: rows.length ? texts(rows[0], 'columnheader') : [],
-        rows: rows.slice(1).map((row) => [Number(row.getAttribute('aria-rowindex')) - 2, texts(row, 'gridcell')]),
+        rows: rows.slice(1)
+            .map((row) => [Number(row.getAttribute('aria-rowindex')) - 2, texts(row, 'gridcell')]),
     };
 }"""
 # Streamlit looks for its own two addresses below the page's, then at the root.

@@ -99,7 +99,7 @@ class Books:
             self.pay_out(account)
         self.trial_runs()
 
-    # ------------------------------------------------------------------------------------ small choices
+    # ---- small choices
 
     def chance(self, probability: float) -> bool:
         return self.random.random() < probability
@@ -145,7 +145,7 @@ class Books:
             entry = entry | {"updated_at": self.rfc(at + timedelta(seconds=1))}
         self.put("ledger", entry)
 
-    # -------------------------------------------------------------------------------------- payments
+    # ---- payments
 
     def payment(self, number: int) -> None:
         rail = self.random.choices(("stripe", "paypal", "coins"), (75, 15, 10))[0]
@@ -305,9 +305,19 @@ class Books:
             status = self.random.choices(("settled", "failed", "reversed", "pending"), (90, 4, 3, 3))[0]
             key = self.random.choice(keys)
             if "intent" in key and "charge" not in key and status == "settled" and self.chance(0.12):
-                self.put("events", event(self.next_id("evt"), "balance.deposit.created", moment, metadata={"paymentIntent": key["intent"]},
-                                         activityId=entry_id, amount=text_of(part), currency=own_currency, walletUserId="w",
-                                         externalUserId=user, source="stripe.checkout"))  # fmt: skip
+                credited = event(
+                    self.next_id("evt"),
+                    "balance.deposit.created",
+                    moment,
+                    metadata={"paymentIntent": key["intent"]},
+                    activityId=entry_id,
+                    amount=text_of(part),
+                    currency=own_currency,
+                    walletUserId="w",
+                    externalUserId=user,
+                    source="stripe.checkout",
+                )
+                self.put("events", credited)
             else:
                 more = {"metadata": {"funding": "promo"}} if self.chance(0.04) else {}
                 if "payment" not in key and self.chance(0.2):
@@ -425,7 +435,7 @@ class Books:
         self.put_entry(credit(self.next_id("dep"), at, "3", metadata={"reason": "goodwill"}))
         self.put_entry(charge(self.next_id("use"), at, "0.25"))
 
-    # ------------------------------------------------------------------------------------- payouts
+    # ---- payouts
 
     def pay_out(self, account: str | None) -> None:
         waiting = [row for row in self.activity[account] if row["currency"] == "usd"]
@@ -471,7 +481,7 @@ class Books:
             if self.chance(0.5):
                 self.put_entry(credit(self.next_id("dep"), at, "10", intent=f"pi_test_{number}"))
 
-    # --------------------------------------------------------------------------------------- files
+    # ---- files
 
     def name(self, stem: str, *, states_zone: bool) -> str:
         ending = self.random.choice(ENDINGS)

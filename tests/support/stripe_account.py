@@ -1,4 +1,4 @@
-"""A small account of Stripe for the server on loopback: its key, its payments, and the span that its reports cover."""
+"""A small Stripe account for the server on loopback: its key, its payments, the span of its reports."""
 
 from tests.support.stripe_server import Books
 
