@@ -84,7 +84,7 @@ soak: $(INSTALLED)
 	$(BIN)/pytest -m soak
 	ORACLE_EXAMPLES=8 $(BIN)/pytest -m "soak or not soak" -k "oracle_computes or three_batches"
 	ORDER_EXAMPLES=5 $(BIN)/pytest -m "soak or not soak" tests/e2e/test_order.py
-	INGESTION_ROUNDS=50 $(BIN)/pytest -m "soak or not soak" tests/integration/test_groups.py
+	INGESTION_ROUNDS=50 $(BIN)/pytest -m "soak or not soak" tests/integration/test_parallel_load.py
 	$(MAKE) fuzz
 
 # What is found new goes to $(FUZZ)/, an input that breaks a promise to the current folder; tests/fuzz/corpus/ is only read.

@@ -239,7 +239,7 @@ def test_filters_leave_the_entries_that_they_name(
     ]  # fmt: skip
 
 
-def test_what_is_clicked_stands_in_the_address_and_the_address_shows_it_anew(
+def test_choices_are_in_the_address_and_the_address_restores_them(
     browser: Browser, screen: Screen, address: str, sql: Sql
 ) -> None:
     screen.open()

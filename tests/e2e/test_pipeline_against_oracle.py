@@ -116,7 +116,7 @@ def rejects_differ(want: Expected, published: Published) -> str:
 
 
 def files_differ(want: Expected, published: Published) -> str:
-    """Records per landed file, as `ops.loaded_files` tells them."""
+    """Records per landed file, as `ops.loaded_files` states them."""
     found: Counter[str] = Counter()
     for row in published.rows("ops.loaded_files"):
         found["/".join(row["path"].split("/")[-2:])] += row["records"]

@@ -472,7 +472,7 @@ def test_an_interrupted_command_leaves_no_child_behind_not_even_one_that_ignores
 
 
 @pytest.mark.soak
-def test_where_the_daemon_ends_the_command_says_so(tmp_path: Path) -> None:
+def test_the_command_reports_the_end_of_the_daemon(tmp_path: Path) -> None:
     with serving_ui(tmp_path / "home", tmp_path) as ui:
         ui.ask(QUERY)
         [daemon] = [

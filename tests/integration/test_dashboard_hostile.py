@@ -188,7 +188,7 @@ def test_filters_name_what_they_are_set_to(screen: Screen, text: str) -> None:
 
 
 def over_charts(screen: Screen) -> None:
-    """Hover: what is told of a mark is no HTML either."""
+    """Hover: the text about a mark is no HTML either."""
     for chart in screen.page.locator("[data-testid=stVegaLiteChart]").all():
         chart.scroll_into_view_if_needed()
         box = chart.bounding_box()

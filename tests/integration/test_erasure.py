@@ -71,9 +71,9 @@ def erased(loaded: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     """The same after Alice was erased, and what that said."""
     home = tmp_path_factory.mktemp("erased") / "home"
     shutil.copytree(loaded, home)
-    told: list[str] = []
-    assert erase_user(settings_of(home), ALICE, rewrite_landing=False, progress=told.append) == 0
-    return home, told
+    reported: list[str] = []
+    assert erase_user(settings_of(home), ALICE, rewrite_landing=False, progress=reported.append) == 0
+    return home, reported
 
 
 def test_the_id_is_nowhere_but_in_what_landed(loaded: Path, erased: tuple[Path, list[str]]) -> None:
@@ -127,21 +127,21 @@ def test_days_of_the_person_are_restated_and_the_manifest_says_why(
     assert manifest_of(loaded / "exports", "ledger")["operations"] == []
 
 
-def test_the_operator_is_told_which_landed_files_and_wallets_name_the_person(
+def test_the_report_names_the_landed_files_and_wallets_that_name_the_person(
     erased: tuple[Path, list[str]],
 ) -> None:
-    home, told = erased
+    home, reported = erased
     landing = home / "landing"
     # d1, c1, c2 (in somebody else's words), bad, worse; c3 and c5; c6; e1 and e3; p1.
-    assert [line for line in told if line.startswith("  ")] == [
+    assert [line for line in reported if line.startswith("  ")] == [
         f"  {landing}/ledger/a.jsonl: 5 records",
         f"  {landing}/ledger/b.csv.gz: 2 records",
         f"  {landing}/ledger/c.parquet: 1 records",
         f"  {landing}/events/e.jsonl.zst: 2 records",
         f"  {landing}/payments/p.csv: 1 records",
     ]
-    assert told[0] == f"11 rows of the lake now name {pseudonym_of(home)} instead."
-    assert told[-1] == "Webhooks link the person to the wallet 'w1'; `erase w1` replaces that id as well."
+    assert reported[0] == f"11 rows of the lake now name {pseudonym_of(home)} instead."
+    assert reported[-1] == "Webhooks link the person to the wallet 'w1'; `erase w1` replaces that id as well."
 
 
 def test_an_erasure_once_more_changes_nothing(erased: tuple[Path, list[str]]) -> None:
@@ -187,18 +187,16 @@ def test_what_lands_later_under_the_old_id_is_pseudonymised(
     assert [pseudonym_of(home) in raw for (raw,) in rejected] == [True, True]
 
 
-def test_landed_files_are_written_anew_where_that_is_asked_for(
-    erased: tuple[Path, list[str]], tmp_path: Path
-) -> None:
+def test_landed_files_are_rewritten_on_request(erased: tuple[Path, list[str]], tmp_path: Path) -> None:
     home = Path(shutil.copytree(erased[0], tmp_path / "home"))
     before = {file: file.stat().st_mtime_ns for file in (home / "landing").rglob("*") if file.is_file()}
-    told: list[str] = []
-    assert erase_user(settings_of(home), ALICE, rewrite_landing=True, progress=told.append) == 0
+    reported: list[str] = []
+    assert erase_user(settings_of(home), ALICE, rewrite_landing=True, progress=reported.append) == 0
     assert naming_alice(home) == []
     assert {
         file: file.stat().st_mtime_ns for file in (home / "landing").rglob("*") if file.is_file()
     } == before
-    assert f"  {home}/landing/ledger/b.csv.gz: 2 records rewritten" in told
+    assert f"  {home}/landing/ledger/b.csv.gz: 2 records rewritten" in reported
     # Names, formats and everything else are as they were: a lake that is made of them anew has the same rows.
     assert load(settings_of(home), "ledger").files == load(settings_of(home), "events").files == 0
     again = tmp_path / "again"
@@ -562,7 +560,7 @@ def _without_time(row: str) -> str:
     return row.partition(", 'first_seen_at'")[0]
 
 
-def test_landed_files_in_which_the_id_is_escaped_nested_or_bytes_are_written_anew(tmp_path: Path) -> None:
+def test_landed_files_with_an_escaped_nested_or_binary_id_are_rewritten(tmp_path: Path) -> None:
     home = tmp_path / "home"
     escaped = ALICE.replace("@", "\\u0040")
     table = pa.table(
@@ -670,14 +668,14 @@ def _lake_rows(home: Path) -> list[str]:
     ]
 
 
-def test_nobody_is_erased_whom_nothing_names(loaded: Path, tmp_path: Path) -> None:
+def test_an_id_that_nothing_names_is_refused(loaded: Path, tmp_path: Path) -> None:
     home = Path(shutil.copytree(loaded, tmp_path / "home"))
     with pytest.raises(UnknownUserError):
         erase(settings_of(home), "alicia")
     assert not (home / "lake" / "erasures.json").exists()
-    told: list[str] = []
-    assert erase_user(settings_of(home), "alicia", rewrite_landing=True, progress=told.append) == 1
-    assert told == [
+    reported: list[str] = []
+    assert erase_user(settings_of(home), "alicia", rewrite_landing=True, progress=reported.append) == 1
+    assert reported == [
         "Nothing that was loaded names 'alicia': `user_id` in marts.dim_users is what to give. Nothing was"
         " changed."
     ]

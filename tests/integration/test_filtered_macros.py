@@ -173,7 +173,7 @@ def arguments(lists: Lists) -> str:
     return "".join(f", {name} := ?" for name in lists)
 
 
-def test_the_books_hold_what_filters_tell_apart(books: Books) -> None:
+def test_the_ledger_holds_what_filters_distinguish(books: Books) -> None:
     assert {name: len(values) for name, values in books.values.items() if name != "models"} == {
         "paywalls": 4, "entry_types": 5, "user_statuses": 5, "balance_bands": 4, "payer_types": 3,
     }  # fmt: skip
@@ -388,7 +388,7 @@ def test_columns_are_those_of_the_marts(books: Books) -> None:
         ({"entry_types": ["charge"]}, False, False),
     ],
 )
-def test_users_and_models_are_told_where_they_are_asked_for(
+def test_users_and_models_are_named_where_they_are_asked_for(
     books: Books, by: dict[str, Any], users: bool, models: bool
 ) -> None:
     usage = f"marts.usage(date '2025-01-01', date '2027-01-01'{arguments(by)})"
@@ -397,8 +397,12 @@ def test_users_and_models_are_told_where_they_are_asked_for(
         f" count(model_id) from {usage}",
         *by.values(),
     )
-    ((some, every_user, every_model, told_users, told_models),) = found
-    assert (some, every_user if users else told_users == 0, every_model if models else told_models == 0) == (
+    ((some, every_user, every_model, named_users, named_models),) = found
+    assert (
+        some,
+        every_user if users else named_users == 0,
+        every_model if models else named_models == 0,
+    ) == (
         True,
         True,
         True,

@@ -41,7 +41,7 @@ def entries(file: Path) -> list[str]:
 
 
 @pytest.mark.soak
-def test_rows_that_somebody_deleted_from_the_published_file_are_back_after_the_next_run(
+def test_rows_deleted_from_the_published_file_are_back_after_the_next_run(
     run_once: Path, tmp_path: Path
 ) -> None:
     home = Path(shutil.copytree(run_once, tmp_path / "home"))
@@ -61,9 +61,7 @@ def test_rows_that_somebody_deleted_from_the_published_file_are_back_after_the_n
 
 
 @pytest.mark.soak
-def test_a_published_file_that_was_damaged_on_the_disk_is_made_anew_from_the_lake(
-    run_once: Path, tmp_path: Path
-) -> None:
+def test_a_published_file_damaged_on_disk_is_rebuilt_from_the_lake(run_once: Path, tmp_path: Path) -> None:
     home = Path(shutil.copytree(run_once, tmp_path / "home"))
     file = home / "published" / "warehouse.duckdb"
     before = file.stat()

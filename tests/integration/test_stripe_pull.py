@@ -222,9 +222,7 @@ def test_another_account_or_mode_starts_from_the_beginning(settings: Settings, s
     assert pull_one(settings).created_runs == 4
 
 
-def test_a_sidecar_that_is_not_ours_tells_nothing_and_stops_nothing(
-    settings: Settings, server: StripeServer
-) -> None:
+def test_a_sidecar_that_is_not_ours_is_ignored(settings: Settings, server: StripeServer) -> None:
     pull_one(settings)
     for number, text in enumerate(("{torn", "[]", '{"parameters": {}}', '{"parameters": 1, "bytes": "x"}')):
         file = landed(settings)[number]
@@ -437,7 +435,7 @@ def test_a_read_budget_leaves_the_rest_to_the_next_pull(tmp_path: Path, server: 
     assert len(landed(thrifty)) == 4
 
 
-def test_a_wrong_key_is_told_without_the_key(tmp_path: Path, server: StripeServer) -> None:
+def test_a_wrong_key_is_reported_without_the_key(tmp_path: Path, server: StripeServer) -> None:
     wrong = load_settings(
         _env_file=None,
         warehouse_home=tmp_path / "home",
@@ -449,7 +447,7 @@ def test_a_wrong_key_is_told_without_the_key(tmp_path: Path, server: StripeServe
     assert "wrongsecret" not in str(caught.value)
 
 
-def test_an_unreachable_stripe_is_told(tmp_path: Path) -> None:
+def test_an_unreachable_stripe_is_reported(tmp_path: Path) -> None:
     nowhere = load_settings(
         _env_file=None, warehouse_home=tmp_path, stripe_api_key=KEY, stripe_api_base="http://127.0.0.1:9"
     )
@@ -598,7 +596,7 @@ def test_api_and_files_give_the_same_tables_and_nothing_private_stays(
 
 
 @pytest.mark.slow
-def test_a_run_whose_pull_is_refused_publishes_nothing_and_says_so(
+def test_a_run_whose_pull_is_refused_publishes_nothing_and_reports_that(
     tmp_path: Path, server: StripeServer
 ) -> None:
     result = run_pipeline(tmp_path, stripe_api_key="rk_test_other", stripe_api_base=server.url)

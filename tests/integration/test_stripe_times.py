@@ -123,7 +123,7 @@ def test_without_a_zone_the_file_is_one_reject_that_names_the_ways_out(settings:
     assert (path, line, code) == (f"stripe/{ACTIVITY}.7/{name}", None, "unknown_time_zone")
     for way_out in ('"created_utc"', "keep the name that Stripe gives the file", "october_Europe-Berlin.csv"):
         assert way_out in reason
-    # Told once, and mended by a new name.
+    # Reported once, and mended by a new name.
     assert load(settings, f"stripe/{ACTIVITY}").files == 0
     land(settings, f"{ACTIVITY}.7", "october_America-Toronto.csv", csv_text([CHARGE | {"created": NOON}]))
     assert created(settings) == [IN_TORONTO]
@@ -167,7 +167,7 @@ def test_files_beside_a_refused_one_are_loaded(settings: Settings) -> None:
         {"created": "2026-10-05T14:00:00+02:00"},
     ],
 )
-def test_times_that_tell_their_zone_need_no_name(settings: Settings, stated: dict[str, str]) -> None:
+def test_times_that_state_their_zone_need_no_name(settings: Settings, stated: dict[str, str]) -> None:
     land(settings, f"{ACTIVITY}.7", "october.csv", csv_text([CHARGE | stated]))
     assert created(settings) == [IN_UTC]
 
@@ -244,7 +244,7 @@ def test_checkout_sessions_are_in_utc_as_the_api_states_them(settings: Settings)
 
 
 @pytest.mark.slow
-def test_a_run_tells_the_way_out(tmp_path: Path) -> None:
+def test_a_run_names_the_way_out(tmp_path: Path) -> None:
     land_files(
         tmp_path, [landed(f"stripe/{ACTIVITY}.7", "october.csv", csv_text([CHARGE | {"created": NOON}]))]
     )

@@ -308,15 +308,15 @@ def stated(manifest: Path) -> dict[str, Any]:
     """What a manifest says of its rows: days, revisions, sums, files with their digests; not when, by whom,
     by which engine's hash.
     """
-    told = json.loads(manifest.read_text(encoding="utf-8"))
+    content = json.loads(manifest.read_text(encoding="utf-8"))
     partitions = [
         {name: value for name, value in one.items() if name not in ("changed_at", "fingerprint")}
-        for one in told["partitions"]
+        for one in content["partitions"]
     ]
     return {
-        "schema": told["schema"],
-        "partitioned_by": told["partitioned_by"],
-        "ordered_by": told["ordered_by"],
+        "schema": content["schema"],
+        "partitioned_by": content["partitioned_by"],
+        "ordered_by": content["ordered_by"],
         "partitions": partitions,
     }
 
@@ -566,13 +566,13 @@ MARTS: dict[str, dict[str, Any]] = {"dim_users": {"columns": {"user_id": {}, "la
 
 
 class Recorder:
-    """Answers as a cluster with some schemas would, and remembers what it was told."""
+    """Answers as a cluster with some schemas would, and remembers the statements."""
 
     def __init__(self, schemas: list[str], snapshots: dict[str, int]) -> None:
-        self.schemas, self.snapshots, self.told = schemas, snapshots, list[str]()
+        self.schemas, self.snapshots, self.statements = schemas, snapshots, list[str]()
 
     def run(self, statement: str) -> None:
-        self.told.append(statement)
+        self.statements.append(statement)
 
     def ask(self, query: str) -> SparkAnswer:
         if query == "show schemas":
@@ -581,7 +581,7 @@ class Recorder:
         return SparkAnswer(["snapshot_id"], [(self.snapshots[table],)] if table in self.snapshots else [])
 
 
-def test_builds_that_nobody_is_shown_are_dropped(tmp_path: Path) -> None:
+def test_builds_that_are_not_promoted_are_dropped(tmp_path: Path) -> None:
     settings = load_settings(_env_file=None, warehouse_home=tmp_path, spark_schema_prefix="acme_")
     layers = (
         "acme_run_aa_marts",
@@ -594,9 +594,9 @@ def test_builds_that_nobody_is_shown_are_dropped(tmp_path: Path) -> None:
     for number, prefix in enumerate(("acme_run_aa_", "acme_run_bb_", "acme_run_dd_")):
         promote_build(settings, spark, PromotedBuild(prefix, {}, number, str(number)), MARTS)
     assert [build.prefix for build in promoted_builds(settings.home)] == ["acme_run_dd_", "acme_run_bb_"]
-    spark.told.clear()
+    spark.statements.clear()
     drop_old_builds(settings, spark, "acme_run_ee_")
-    assert spark.told == [
+    assert spark.statements == [
         f"drop schema if exists {schema} cascade" for schema in ("acme_run_aa_marts", "acme_run_cc_raw")
     ]
 
@@ -604,12 +604,12 @@ def test_builds_that_nobody_is_shown_are_dropped(tmp_path: Path) -> None:
 def test_a_build_may_begin_with_tables_of_its_own() -> None:
     spark: Any = Recorder([], {})
     copy_marts(spark, PromotedBuild("run_aa_", {}, 3, "f"), "run_bb_", {"fct_user_days": "date_day"})
-    assert spark.told == [
+    assert spark.statements == [
         "create schema if not exists run_bb_marts",
         "create table run_bb_marts.fct_user_days like run_aa_marts.fct_user_days",
         "insert into run_bb_marts.fct_user_days select * from run_aa_marts.fct_user_days",
     ]
-    spark.told.clear()
+    spark.statements.clear()
     # Tables of Iceberg's as they are shown, whatever has been built in them since.
     copy_marts(
         spark,
@@ -617,7 +617,7 @@ def test_a_build_may_begin_with_tables_of_its_own() -> None:
         "run_bb_",
         {"fct_user_days": "date_day"},
     )
-    assert spark.told[1:] == [
+    assert spark.statements[1:] == [
         "create table run_bb_marts.fct_user_days using iceberg partitioned by (date_day) as"
         " select * from run_aa_marts.fct_user_days version as of 7"
     ]
@@ -638,15 +638,15 @@ def test_no_build_stays_that_names_an_erased_person(tmp_path: Path) -> None:
     assert [build.prefix for build in promoted_builds(settings.home)] == ["run_cc_"]
     assert builds_before_erasure(settings.home, None) == ["run_cc_"]
     assert builds_before_erasure(settings.home, erased) == []
-    spark.told.clear()
+    spark.statements.clear()
     drop_old_builds(settings, spark, "run_cc_")
-    assert spark.told == [
+    assert spark.statements == [
         f"drop schema if exists {schema} cascade" for schema in ("run_aa_marts", "run_bb_marts", "try_marts")
     ]
-    spark.told.clear()
+    spark.statements.clear()
     # Those that were shown go whatever SPARK_SCHEMA_PREFIX is now.
     drop_old_builds(settings, spark, "run_cc_", [PromotedBuild("old_run_99_", {}, 1, "f"), *before])
-    assert "drop schema if exists old_run_99_marts cascade" in spark.told
+    assert "drop schema if exists old_run_99_marts cascade" in spark.statements
 
 
 def test_a_view_names_the_snapshot_that_was_checked(tmp_path: Path) -> None:
@@ -657,15 +657,15 @@ def test_a_view_names_the_snapshot_that_was_checked(tmp_path: Path) -> None:
     spark.snapshots["run_aa_marts.fct_user_days"] = 9
     promote_build(settings, spark, build, MARTS)
     assert (
-        spark.told[-1]
+        spark.statements[-1]
         == "create or replace view marts.dim_users as select user_id, label from run_aa_marts.dim_users"
         " version as of 7"
     )
-    spark.told.clear()
+    spark.statements.clear()
     # And another one, which had no row and so no snapshot, has one now.
     spark.snapshots["run_aa_marts.fct_wallet_days"] = 1
     restore(spark, build, ["dim_users", "fct_user_days", "fct_wallet_days"])
-    assert spark.told == [
+    assert spark.statements == [
         (
             "insert overwrite run_aa_marts.fct_user_days select * from run_aa_marts.fct_user_days version as"
             " of 8"

@@ -730,7 +730,7 @@ def measures(entries: list[Row]) -> Row:
     row["refunds"] = total(one["refunds"] for one in entries)
     row["net_revenue"] = row["revenue"] - row["refunds"]
     known_costs = [one["provider_cost"] for one in counted if one["provider_cost"] is not None]
-    row["provider_cost"] = total(known_costs)  # choice: 0 where no cost is known; charges_without_cost tells
+    row["provider_cost"] = total(known_costs)  # choice: 0 where no cost is known; see charges_without_cost
     row["platform_fees"] = total(one["platform_fees"] or ZERO for one in settled)
     row["profit"] = row["revenue"] - row["provider_cost"] - row["platform_fees"]
     row["net_profit"] = row["net_revenue"] - row["provider_cost"] - row["platform_fees"]
@@ -873,7 +873,7 @@ def rollforward_rows(entries: list[Row], today: date) -> Rows:
 
 
 def cohort_rows(entries: list[Row], today: date, counts: Entries = every, belongs: Entries = every) -> Rows:
-    """Who belongs to a cohort is told by all entries of a user who may; what happened, by those that
+    """All entries of a user who may decide who belongs to a cohort; what happened is counted from those that
     count.
     """
     rows: Rows = {}

@@ -89,7 +89,7 @@ def test_a_copy_of_what_is_no_longer_published_is_not_taken(home: Home) -> None:
     assert files(home) == {"warehouse.duckdb"}
 
 
-def test_a_copy_that_nobody_needs_leaves_nothing(home: Home) -> None:
+def test_a_copy_that_is_not_needed_leaves_nothing(home: Home) -> None:
     copy_ahead(home)
     drop_copy_ahead(home)
     assert files(home) == set()
@@ -120,7 +120,7 @@ def test_a_build_file_is_there_whole_or_not_at_all(home: Home, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("content", [b"", b"half", bytes(12_288)])
-def test_a_build_file_that_cannot_be_opened_is_made_anew_from_what_is_published(
+def test_a_build_file_that_cannot_be_opened_is_rebuilt_from_what_is_published(
     tmp_path: Path, content: bytes
 ) -> None:
     settings = load_settings(_env_file=None, warehouse_home=tmp_path)
