@@ -43,7 +43,7 @@ NOW = "({origin: performance.timeOrigin, runs: window.runs, href: location.href}
 IN_THIS_WINDOW = f"(before) => window.runs > before.runs && location.href !== before.href && {READY}"
 BY_ADDRESS = f"(before) => performance.timeOrigin !== before.origin && {READY}"
 # Of a table: the header, and the rows in view by their numbers.
-TOLD = """(table) => {
+SHOWN = """(table) => {
     const texts = (row, role) => [...row.querySelectorAll(`[role=${role}]`)].map((cell) => cell.textContent);
     const rows = [...table.querySelectorAll('[role=row]')];
     return {
@@ -311,7 +311,7 @@ class Screen:
         shown: dict[str, Any] = {}
         for _ in range(TIMEOUT_MS // TOLD_MS):
             self.page.wait_for_timeout(TOLD_MS)
-            now = cast(dict[str, Any], grid.evaluate(TOLD))
+            now = cast(dict[str, Any], grid.evaluate(SHOWN))
             if now == shown and now["rows"] and now["rows"][-1][0] > beyond:
                 return now
             shown = now
