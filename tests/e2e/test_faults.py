@@ -85,7 +85,7 @@ def during(
     return faulty
 
 
-def test_where_no_file_can_grow_the_run_says_so_and_readers_keep_what_they_had(
+def test_where_no_file_can_grow_the_run_reports_it_and_readers_keep_what_they_had(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = Path(shutil.copytree(published, tmp_path / "home"))
@@ -148,7 +148,7 @@ def fill(place: Path) -> None:
         (export_assets, "export_published", True),
     ],
 )
-def test_a_full_disk_fails_the_run_in_words_and_the_next_one_makes_up_for_it(
+def test_a_full_disk_fails_the_run_with_a_reason_and_the_next_run_completes_it(
     small_disk: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -202,7 +202,7 @@ def test_a_full_disk_fails_the_run_in_words_and_the_next_one_makes_up_for_it(
 # ---- not ours to write
 
 
-def test_a_home_that_cannot_be_written_is_told_in_a_sentence(published: Path, tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_written_is_reported_in_a_sentence(published: Path, tmp_path: Path) -> None:
     home = Path(shutil.copytree(published, tmp_path / "home"))
     (home / "dagster").mkdir(exist_ok=True)
     with read_only(home):
@@ -264,10 +264,10 @@ def test_a_clock_that_jumps_back_loses_nothing_and_changes_no_order(
     assert published_run(settings) == last.run_id
     assert not faults_of_readers(home)
     assert not left_overs_but_dagsters(home)
-    told = "\n".join(status_lines(settings))
-    assert "Last run: published" in told
-    assert "Failed checks: none" in told
-    assert f"Exported: {home.exports}/v1\n" in told
+    reported = "\n".join(status_lines(settings))
+    assert "Last run: published" in reported
+    assert "Failed checks: none" in reported
+    assert f"Exported: {home.exports}/v1\n" in reported
     assert last.started_at.tzinfo is UTC
 
 

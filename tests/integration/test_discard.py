@@ -381,7 +381,7 @@ def test_what_cannot_be_discarded_is_refused_and_nothing_changes(
     assert {file: file.read_bytes() for file in (refused / "lake").rglob("*") if file.is_file()} == before
 
 
-def test_what_is_published_is_kept_also_where_that_cannot_be_told_from_its_note(refused: Path) -> None:
+def test_what_is_published_is_kept_also_where_its_note_is_missing(refused: Path) -> None:
     (refused / "state/published.json").unlink()
     with pytest.raises(DiscardError, match="is published"):
         drop(refused, "ledger/good.jsonl")
@@ -503,7 +503,7 @@ def test_a_discard_that_is_killed_anywhere_is_finished_by_another(
     }
 
 
-def test_a_prepared_batch_does_not_bring_a_discarded_file_back(tmp_path: Path) -> None:
+def test_a_prepared_batch_does_not_restore_a_discarded_file(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     put(tmp_path, "ledger/bad.jsonl", jsonl(BAD))
     prepared = [prepare(settings, group) for group in plan_groups(settings)]
@@ -513,7 +513,7 @@ def test_a_prepared_batch_does_not_bring_a_discarded_file_back(tmp_path: Path) -
     assert plan_groups(settings) == []
 
 
-def test_an_erasure_that_rewrites_a_discarded_file_does_not_bring_it_back(refused: Path) -> None:
+def test_an_erasure_that_rewrites_a_discarded_file_does_not_restore_it(refused: Path) -> None:
     drop(refused, "ledger/bad.jsonl")
     settings = settings_of(refused)
     put(refused, "ledger/more.jsonl", jsonl([charge("m1", "2026-10-04T09:00:00Z", user="bob")]))

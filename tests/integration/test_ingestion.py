@@ -244,14 +244,14 @@ def test_a_file_that_is_taken_away_while_it_is_read_is_no_reject_and_nothing_hal
             happens(file)
         return digest(path)
 
-    def judged(texts: str) -> str:
+    def validated(texts: str) -> str:
         happens(file)
         return source.records_sql(texts)
 
     if when == "before it is opened":
         monkeypatch.setattr(new_files, "sha256", opened)
     else:
-        monkeypatch.setitem(SOURCES, "ledger", dataclasses.replace(source, records_sql=judged))
+        monkeypatch.setitem(SOURCES, "ledger", dataclasses.replace(source, records_sql=validated))
     with pytest.raises(
         LandingFileChangedError, match=r"ledger/b\.jsonl changed while it was read, or is gone"
     ):
@@ -289,7 +289,7 @@ def test_a_batch_without_its_manifest_does_not_exist(settings: Settings) -> None
     assert lake(settings, "ledger_entries", "entry_id") == [("a",)]
 
 
-def test_manifests_tell_files_and_counts(settings: Settings) -> None:
+def test_manifests_state_files_and_counts(settings: Settings) -> None:
     land(settings, "ledger/a.jsonl", jsonl([charge("a", NOON), charge("b", "yesterday"), charge("c", NOON)]))
     load(settings, "ledger")
     (file,) = (settings.home.lake / "_manifests").glob("*.json")

@@ -216,7 +216,7 @@ def test_readers_see_old_numbers_until_new_ones_are_checked(home: Path, tmp_path
 
 
 def test_a_build_that_was_not_published_is_done_again(home: Path) -> None:
-    """Of the same batches and day, so that nothing but the file tells: a check may have failed after rates
+    """Of the same batches and day, so that only the file shows it: a check may have failed after rates
     had changed.
     """
     settings = load_settings(warehouse_home=home, as_of=AS_OF)

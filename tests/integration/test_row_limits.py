@@ -95,7 +95,7 @@ LARGEST = "999999999999999999.999999999999"
         ("stripe/balance.summary.1/a.csv", SUMMARY | {"net_amount": TOO_LARGE}),
     ],
 )
-def test_an_amount_of_10_to_the_18_is_a_reject_whatever_states_it(
+def test_an_amount_of_10_to_the_18_is_a_reject_in_every_source(
     tmp_path: Path, path: str, record: Record
 ) -> None:
     assert landed(tmp_path, path, [record]).rejected == 1

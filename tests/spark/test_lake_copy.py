@@ -73,7 +73,7 @@ def test_a_batch_is_copied_once_and_again_where_it_is_cut_short(settings: Settin
     assert copied(settings) == committed(settings)
 
 
-def test_after_an_erasure_the_copy_is_made_anew(home: Path, tmp_path: Path) -> None:
+def test_after_an_erasure_the_copy_is_rebuilt(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home, tmp_path, dirs_exist_ok=True)
     settings = load_settings(
         _env_file=None, warehouse_home=tmp_path, lake_uri=f"memory://{uuid.uuid4().hex}/lake"
@@ -82,7 +82,7 @@ def test_after_an_erasure_the_copy_is_made_anew(home: Path, tmp_path: Path) -> N
     before = copied(settings)
     assert erase(settings, "alice").rows == 2
     resolve_price_book(settings)
-    # As a rewritten file has it by chance: sizes do not tell.
+    # As a rewritten file has it by chance: sizes are the same.
     (entries,) = (path for path in before if path.startswith("ledger_entries/"))
     STORE.pipe_file(
         f"{settings.lake.removeprefix('memory:/')}/{entries}", b"x" * len(committed(settings)[entries])

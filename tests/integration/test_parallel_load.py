@@ -47,7 +47,7 @@ DAY_SECONDS = 86_400
 ROUNDS = int(os.environ.get("INGESTION_ROUNDS", "1"))
 # A child that is there at once: a fork of a process that has imported everything and has no threads.
 CHILDREN = multiprocessing.get_context("forkserver")
-CHILDREN.set_forkserver_preload(["tests.integration.test_groups"])
+CHILDREN.set_forkserver_preload(["tests.integration.test_parallel_load"])
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def is_in_order(settings: Settings) -> bool:
 
 
 def left_over(settings: Settings) -> list[str]:
-    """Folders of the lake that no manifest names, and what is still aside."""
+    """Folders of the lake that no manifest names, and what is still staged."""
     manifests = Lake(settings.home).manifests()
     named = {
         Lake(settings.home).batch_folder(table, manifest) for manifest in manifests for table in LAKE_TABLES
@@ -218,7 +218,7 @@ def test_groups_are_runs_of_files_in_the_order_in_which_they_landed(settings: Se
     ]
 
 
-def test_rows_say_the_number_that_their_batch_got_where_others_were_faster(settings: Settings) -> None:
+def test_rows_have_the_final_number_of_their_batch_where_others_were_faster(settings: Settings) -> None:
     land_ties(settings)
     prepared = [prepare(settings, group) for group in plan_groups(settings, 1) if group.source == "ledger"]
     load(settings, "events")
