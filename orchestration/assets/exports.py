@@ -19,7 +19,7 @@ from orchestration.run_lock import WRITER_POOL
 from paywall_warehouse.errors import first_line
 from paywall_warehouse.sizes import size
 from warehouse.checks.invariant import Invariant, describe_failure
-from warehouse.engine import engine_of
+from warehouse.engines import engine_of
 
 GROUP = "exports"
 CATALOG = dg.AssetKey([GROUP, "catalog"])

@@ -15,7 +15,8 @@ from orchestration.run_lock import WRITER_POOL
 from paywall_warehouse.settings import Settings
 from warehouse.build import Build, finish_build, prepare_build
 from warehouse.dbt_runner import PROJECT, Dbt, DbtBuild
-from warehouse.engine import EngineError, engine_of
+from warehouse.engine import EngineError
+from warehouse.engines import engine_of
 
 PLAN = dg.AssetKey(["build", "plan"])
 FAILURES_LISTED = 5

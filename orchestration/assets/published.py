@@ -11,7 +11,7 @@ from orchestration.assets.checks import check_results, check_specs, failed_check
 from orchestration.resources import OWNER, Warehouse
 from orchestration.run_lock import WRITER_POOL
 from warehouse.checks.invariants import INVARIANTS
-from warehouse.engine import engine_of
+from warehouse.engines import engine_of
 from warehouse.publish import Publication, check_and_publish
 from warehouse.published_summary import daily_totals, period_kpis, published_reject_reasons
 from warehouse.reconciliation_summary import open_breaks, reconciliation

@@ -80,7 +80,7 @@ def land_sample_data(settings: Settings) -> str:
 def _check_engine(settings: Settings) -> None:
     if settings.warehouse_target == "duckdb":
         return  # `warehouse.engine` imports dbt, which takes seconds
-    from warehouse.engine import missing_extra
+    from warehouse.engines import missing_extra
 
     if extra := missing_extra(settings):
         raise WrongUsageError(

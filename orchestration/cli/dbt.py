@@ -8,7 +8,7 @@ from orchestration.run_lock import exclusive
 from paywall_warehouse.files import replace_text
 from paywall_warehouse.settings import Settings
 from warehouse.dbt_runner import DbtError
-from warehouse.engine import engine_of
+from warehouse.engines import engine_of
 
 
 def run_dbt(settings: Settings, words: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ from orchestration.instance import open_instance
 from orchestration.run_lock import exclusive
 from paywall_warehouse.settings import Settings
 from warehouse.build_file import drop_build_file, published_through
-from warehouse.engine import promoted_through
+from warehouse.engines import promoted_through
 
 
 def discard_files(settings: Settings, paths: Sequence[str]) -> list[str]:

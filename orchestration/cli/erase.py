@@ -13,7 +13,7 @@ from orchestration.instance import open_instance
 from orchestration.run_lock import exclusive
 from paywall_warehouse.settings import Settings
 from warehouse.build_file import drop_build_file
-from warehouse.engine import copies_with_erased_people, forget_exchanged_files
+from warehouse.engines import copies_with_erased_people, forget_exchanged_files
 
 
 def erase_user(
