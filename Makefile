@@ -1,5 +1,5 @@
-# make run | test | soak | ui | dashboard | screenshots | bench | audit | spark-up | spark-down | test-spark | clean: each sets everything up first, and is quick
-# about it when nothing has changed.
+# make run | check | test | soak | ui | dashboard | screenshots | bench | audit | spark-up | spark-down | test-spark | clean
+# Each target sets up what it needs first, which takes no time when nothing has changed.
 
 # The first interpreter of a version that the project supports; override with PYTHON=/path/to/python.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -17,7 +17,7 @@ WITH_SPARK := $(if $(shell command -v java),$(SPARK)/.installed)
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := ledger_jsonl ledger_csv ledger_parquet events_jsonl events_csv payments_csv prices_csv stripe settings
 
-.PHONY: run test lint types unit parity soak fuzz ui dashboard screenshots bench audit spark-up spark-down test-spark lock clean
+.PHONY: run check test lint ruff sqlfluff types unit tests parity soak fuzz ui dashboard screenshots bench audit spark-up spark-down test-spark lock clean
 
 define environment
 @test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found; install one or call make with PYTHON=/path/to/python." >&2; exit 2; }
@@ -37,21 +37,35 @@ endef
 run: $(if $(filter spark,$(WAREHOUSE_TARGET)),$(SPARK)/.installed,$(INSTALLED))
 	$(<D)/bin/paywall-warehouse run --sample
 
-# Side by side what leaves a core idle: types for most of a minute, Spark for a third of its time.
+# The quick loop, under a minute on two cores: lint, types and the unit tests. Reports every problem that it finds.
+check: $(INSTALLED)
+	$(MAKE) --jobs 2 --keep-going --output-sync lint types unit
+
+# Everything. The targets that leave a core idle run side by side: types for most of a minute, Spark for a third of its time.
 test: $(INSTALLED)
 	$(MAKE) --jobs 2 lint types
-	$(MAKE) --jobs 2 parity unit
+	$(MAKE) --jobs 2 parity tests
 
-lint: $(INSTALLED)
+lint: ruff sqlfluff
+
+ruff: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project
+
+# Half a minute on one core: sqlfluff has no cache.
+sqlfluff: $(INSTALLED)
+	$(BIN)/sqlfluff lint --processes 2 --disable-progress-bar dbt_project
 
 types: $(INSTALLED)
 	$(BIN)/mypy
 
-# Three workers for two cores: whole runs are mostly one process waiting for another. In the order of `tests/conftest.py`: pytest-xdist's own would be by number.
+# No whole run, no server, no browser: under 30 s on one core.
 unit: $(INSTALLED)
+	$(BIN)/pytest tests/unit
+
+# Three workers for two cores: whole runs are mostly one process waiting for another. The files run in the order of `tests/conftest.py`; pytest-xdist's own order
+# would be by number of tests.
+tests: $(INSTALLED)
 	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # A ledger of the oracle's, built on Spark, beside DuckDB's: two minutes. For tables this small, generating code and compiling it does not pay: Spark and Java do
@@ -70,7 +84,7 @@ soak: $(INSTALLED)
 	$(BIN)/pytest -m soak
 	ORACLE_EXAMPLES=8 $(BIN)/pytest -m "soak or not soak" -k "oracle_computes or three_batches"
 	ORDER_EXAMPLES=5 $(BIN)/pytest -m "soak or not soak" tests/e2e/test_order.py
-	INGESTION_ROUNDS=50 $(BIN)/pytest -m "soak or not soak" tests/integration/test_groups.py
+	INGESTION_ROUNDS=50 $(BIN)/pytest -m "soak or not soak" tests/integration/test_parallel_load.py
 	$(MAKE) fuzz
 
 # What is found new goes to $(FUZZ)/, an input that breaks a promise to the current folder; tests/fuzz/corpus/ is only read.

@@ -51,7 +51,7 @@ class Snapshot:
     """
 
     def __init__(self, file: Path, identity: Identity, temporary: Path) -> None:
-        """Raises `UnreadableError` if the file cannot be opened, is of an earlier version, or lacks marts."""
+        """Open the file. Raises `UnreadableError` if that fails, or if it is too old or lacks marts."""
         self.identity = identity
         # Attached to a separate database: when this process connects to a path that it has open, DuckDB
         # returns the file that is already open.

@@ -33,11 +33,12 @@ from exports.manifest import (
     schema_after,
     to_bytes,
 )
-from exports.mart_rows import Mart, PublishedMart
+from exports.mart_rows import PublishedMart
 from exports.partition_files import PartitionFile, write_partition_files
 from paywall_warehouse.files import sha256_of
 from paywall_warehouse.settings import Settings
 from warehouse.checks.invariant import Invariant
+from warehouse.marts import Mart
 from warehouse.published import Published, erasure_times, ledger_days, published_warehouse, read_published
 
 # The rows that are sorted at once. 1 M rows of the ledger take some 300 MB of DuckDB's memory.
@@ -211,7 +212,7 @@ def formats_of(settings: Settings) -> tuple[Format, ...]:
     return tuple(encoding for encoding in SUFFIXES if encoding in settings.export_formats)
 
 
-def _no_cluster(connection: duckdb.DuckDBPyConnection, mart: str, day: str | None) -> None:
+def _none_remote(connection: duckdb.DuckDBPyConnection, mart: str, day: str | None) -> None:
     """Return None: every mart is expected in the published file."""
 
 
@@ -219,16 +220,16 @@ def export_published(
     settings: Settings,
     dataset: Dataset,
     progress: Callable[[str], None],
-    on_cluster: Callable[[duckdb.DuckDBPyConnection, str, str | None], Mart | None] = _no_cluster,
+    remote_mart: Callable[[duckdb.DuckDBPyConnection, str, str | None], Mart | None] = _none_remote,
 ) -> Exported:
     """Export a dataset from the published file to the destination of the settings.
 
-    `on_cluster` gets the connection, the mart and its day column. It returns the mart if its rows are on the
+    `remote_mart` gets the connection, the mart and its day column. It returns the mart if its rows are on the
     cluster, else None. By default, such a mart raises `NotPublishedError`.
     """
     with published_warehouse(settings) as connection:
         published = read_published(connection)
-        mart = on_cluster(connection, dataset.mart, dataset.day)
+        mart = remote_mart(connection, dataset.mart, dataset.day)
         exported = export_dataset(
             connection, published, dataset, destination_of(settings), formats_of(settings), progress, mart
         )

@@ -1,20 +1,23 @@
-"""What tests of several files share."""
+"""Fixtures of several files.
+
+They import what they need themselves: Dagster, dbt and the browser would add 3 s to every unit test.
+"""
+
+from __future__ import annotations
 
 import pickle
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import dagster as dg
 import hypothesis
 import pytest
-from playwright.sync_api import Browser, BrowserContext
 
-from exports import catalog
-from tests.support.browser import HEIGHT, WIDTH, browsing
-from tests.support.command import command
-from tests.support.export_homes import first_publication, second_publication
-from tests.support.shared import once
+if TYPE_CHECKING:
+    import subprocess
+
+    import dagster as dg
+    from playwright.sync_api import Browser, BrowserContext
 
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("no_deadline", deadline=None)
@@ -44,6 +47,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """`make run` on a fresh machine, once for all workers; no other file is published there."""
+    from tests.support.command import command
+    from tests.support.shared import once
 
     def make(folder: Path) -> None:
         (folder / "done.pickle").write_bytes(
@@ -57,24 +62,32 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subproces
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home of the first publication; not to be changed."""
+    from tests.support.export_homes import first_publication
+
     return first_publication(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home of the second publication; not to be changed."""
+    from tests.support.export_homes import second_publication
+
     return second_publication(tmp_path_factory)
 
 
 @pytest.fixture
 def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Superseded files are removed at once."""
+    from exports import catalog
+
     monkeypatch.setattr(catalog, "READERS_GRACE_SECONDS", 0)
 
 
 @pytest.fixture(scope="module")
 def instance() -> Iterator[dg.DagsterInstance]:
     """Dagster's history of the runs of one file."""
+    import dagster as dg
+
     with dg.DagsterInstance.ephemeral() as ephemeral:
         yield ephemeral
 
@@ -82,6 +95,8 @@ def instance() -> Iterator[dg.DagsterInstance]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """For one file: as long as it runs, no event loop of another test can."""
+    from tests.support.browser import browsing
+
     with browsing() as browser:
         yield browser
 
@@ -89,4 +104,6 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def context(browser: Browser) -> BrowserContext:
     """What all windows of a file know of: the scripts that have been loaded."""
+    from tests.support.browser import HEIGHT, WIDTH
+
     return browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})

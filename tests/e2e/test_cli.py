@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from orchestration.cli.main import warn_of_exposure
+from orchestration.cli.server_commands import warn_of_exposure
 from orchestration.definitions import build_defs
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import load_settings
@@ -96,7 +96,7 @@ def test_a_second_run_finds_nothing_new_and_leaves_the_file(
     assert (file.read_bytes(), file.stat().st_ino, file.stat().st_mtime_ns) == before
 
 
-def test_status_tells_of_the_last_run_sources_checks_and_rejects(
+def test_status_shows_the_last_run_sources_checks_and_rejects(
     first_run: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     home, _ = first_run
@@ -124,7 +124,9 @@ def test_builds_on_a_cluster_need_the_extra(tmp_path: Path, words: list[str]) ->
     assert not (tmp_path / "home").exists()
 
 
-def test_another_sample_is_refused_in_words(first_run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_a_second_sample_is_refused_with_a_reason(
+    first_run: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
     done = command(first_run[0], "sample", AS_OF="2026-12-01")
     assert done.returncode == 2
     assert "another sample" in done.stderr
@@ -159,7 +161,7 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path) -> None:
     assert command(tmp_path / "home", "publish").returncode == 2
 
 
-def test_a_home_that_cannot_be_used_is_said_plainly(tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_used_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     done = command(tmp_path / "file" / "home", "run", cwd=tmp_path)
     assert done.returncode == 2
@@ -259,7 +261,7 @@ def test_status_on_a_home_that_can_only_be_read_says_what_it_can(
         done = command(home, "status")
         assert (done.returncode, done.stderr) == (0, "")
         assert AGO.sub("", done.stdout) == AGO.sub("", writable.stdout)
-    # A run that did not publish left a build file, of which the checks are told.
+    # A run that did not publish left a build file, whose checks are reported.
     shutil.copy(home / "published" / "warehouse.duckdb", home / "warehouse.duckdb")
     (home / ".run.lock").unlink()
     with read_only(home):
@@ -323,10 +325,30 @@ def test_a_second_run_is_refused_at_once_or_waits_as_asked(
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_what_others_may_reach_is_said(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_others_may_reach_is_reported(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     warn_of_exposure(host, "Mind that.")
     warn_of_exposure("127.0.0.1", "Mind that.")
     assert (
         capsys.readouterr().err
         == f"Warning: listening on {host}, which other machines may reach. Mind that.\n"
     )
+
+
+def test_dbt_by_hand_works_on_a_copy_and_the_next_run_rebuilds(
+    first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    home = Path(shutil.copytree(first_run[0], tmp_path / "home"))
+    published = (home / "published" / "warehouse.duckdb").read_bytes()
+    assert command(home, "dbt").returncode == 2
+    nothing = command(home, "dbt", "test", "--select", "no_such_model")
+    assert (nothing.returncode, nothing.stderr.splitlines()[-1]) == (0, "dbt selected no model and no test.")
+    failed = command(home, "dbt", "build", "--vars", "{")
+    assert failed.returncode == 1
+    assert "Traceback" not in failed.stderr
+    built = command(home, "dbt", "run", "--select", "stg_run__settings", AS_OF="2026-11-01T12:00:00Z")
+    assert built.returncode == 0, built.stderr
+    assert built.stderr.splitlines()[-1] == "1 models built, 0 tests hold"
+    assert (home / "published" / "warehouse.duckdb").read_bytes() == published
+    run = command(home, "run", AS_OF="2026-11-01T12:00:00Z")
+    assert run.returncode == 0, run.stderr
+    assert "full refresh: there is no finished build yet" in run.stdout + run.stderr

@@ -111,7 +111,7 @@ def test_rates_that_land_later_change_what_they_would_have_changed_at_once(
 
 
 @pytest.mark.soak
-def test_more_cached_tokens_than_prompt_tokens_are_counted_and_the_remedy_is_told(tmp_path: Path) -> None:
+def test_more_cached_tokens_than_prompt_tokens_are_counted_and_the_remedy_is_named(tmp_path: Path) -> None:
     model = {"model": "claude-sonnet-4-5", **BEYOND_THE_PROMPT}
     ledger = [
         charge("beside", SINCE, **model),

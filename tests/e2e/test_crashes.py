@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_stripe_pull import FROM, KEY, UNTIL, books
 from tests.support.crash_drill import (
     AS_OF,
     STAGES,
@@ -26,6 +25,7 @@ from tests.support.crash_drill import (
     undisturbed,
 )
 from tests.support.harness import run_pipeline
+from tests.support.stripe_account import FROM, KEY, UNTIL, books
 from tests.support.stripe_server import Options, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]

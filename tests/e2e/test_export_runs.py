@@ -132,7 +132,7 @@ def test_a_sensor_completes_an_export_that_was_cut_short(home: Path) -> None:
 
 
 @pytest.mark.soak
-def test_exports_that_were_removed_are_made_anew_by_a_run_with_nothing_new(home: Path) -> None:
+def test_removed_exports_are_rebuilt_by_a_run_with_nothing_new(home: Path) -> None:
     before = {
         file.relative_to(home): file.read_bytes() for file in (home / "exports").rglob("*") if file.is_file()
     }

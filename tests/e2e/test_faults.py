@@ -18,11 +18,13 @@ import duckdb
 import pytest
 
 from exports import catalog
-from ingestion import load as load_module
 from ingestion.lake.batches import Lake
+from ingestion.staging import write as write_module
 from orchestration import resources as warehouse
 from orchestration.assets import exports as export_assets
-from orchestration.assets import stages as assets
+from orchestration.assets import models as model_assets
+from orchestration.assets import published as published_asset
+from orchestration.assets import raw as raw_assets
 from orchestration.cli.status import status_lines
 from orchestration.instance import open_instance
 from paywall_warehouse import settings as settings_module
@@ -83,13 +85,13 @@ def during(
     return faulty
 
 
-def test_where_no_file_can_grow_the_run_says_so_and_readers_keep_what_they_had(
+def test_where_no_file_can_grow_the_run_reports_it_and_readers_keep_what_they_had(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = Path(shutil.copytree(published, tmp_path / "home"))
     before = (home / "published" / "warehouse.duckdb").read_bytes()
     land(home, [MORE])
-    monkeypatch.setattr(assets, "load", during(assets, "load", no_file_grows))
+    monkeypatch.setattr(raw_assets, "load", during(raw_assets, "load", no_file_grows))
     result = run_pipeline(home, exports=True, as_of=AS_OF)
     assert result.exit_code == 1, result
     assert "File too large" in result.output
@@ -139,14 +141,14 @@ def fill(place: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "name", "publishes"),
     [
-        (assets, "load", False),
-        (assets, "plan_build", False),
-        (assets, "finish_build", False),
-        (assets, "check_and_publish", False),
+        (raw_assets, "load", False),
+        (model_assets, "plan_build", False),
+        (model_assets, "finish_build", False),
+        (published_asset, "check_and_publish", False),
         (export_assets, "export_published", True),
     ],
 )
-def test_a_full_disk_fails_the_run_in_words_and_the_next_one_makes_up_for_it(
+def test_a_full_disk_fails_the_run_with_a_reason_and_the_next_run_completes_it(
     small_disk: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -200,7 +202,7 @@ def test_a_full_disk_fails_the_run_in_words_and_the_next_one_makes_up_for_it(
 # ---- not ours to write
 
 
-def test_a_home_that_cannot_be_written_is_told_in_a_sentence(published: Path, tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_written_is_reported_in_a_sentence(published: Path, tmp_path: Path) -> None:
     home = Path(shutil.copytree(published, tmp_path / "home"))
     (home / "dagster").mkdir(exist_ok=True)
     with read_only(home):
@@ -240,7 +242,7 @@ def test_a_clock_that_jumps_back_loses_nothing_and_changes_no_order(
         def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
             return datetime.now(tz) - timedelta(days=2)
 
-    for module in (load_module, publish, warehouse, settings_module):
+    for module in (write_module, publish, warehouse, settings_module):
         monkeypatch.setattr(module, "datetime", Behind)
     monkeypatch.setattr(catalog, "READERS_GRACE_SECONDS", 0)
     result = run_pipeline(home.root, exports=True)
@@ -262,10 +264,10 @@ def test_a_clock_that_jumps_back_loses_nothing_and_changes_no_order(
     assert published_run(settings) == last.run_id
     assert not faults_of_readers(home)
     assert not left_overs_but_dagsters(home)
-    told = "\n".join(status_lines(settings))
-    assert "Last run: published" in told
-    assert "Failed checks: none" in told
-    assert f"Exported: {home.exports}/v1\n" in told
+    reported = "\n".join(status_lines(settings))
+    assert "Last run: published" in reported
+    assert "Failed checks: none" in reported
+    assert f"Exported: {home.exports}/v1\n" in reported
     assert last.started_at.tzinfo is UTC
 
 

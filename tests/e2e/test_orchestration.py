@@ -16,13 +16,13 @@ from fsspec.implementations.local import LocalFileSystem
 
 from exports.datasets import DATASETS
 from exports.export_checks import CATALOG_CHECKS, EXPORT_CHECKS
-from ingestion.load import LandingFileChangedError
+from ingestion.staging.batch import LandingFileChangedError
 from orchestration import retries
-from orchestration.assets.stages import PUBLISHED
+from orchestration.assets.published import PUBLISHED
 from orchestration.automation import new_files_sensor
 from orchestration.definitions import build_defs
 from orchestration.instance import open_instance
-from orchestration.resources import HOST_TAG, PROCESS_TAG, WRITER_POOL, exclusive, own_tags, settle_dead_runs
+from orchestration.run_lock import HOST_TAG, PROCESS_TAG, WRITER_POOL, exclusive, own_tags, settle_dead_runs
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import Raw, charge, deposit, land, ledger_file
 from tests.support.harness import run_pipeline
@@ -229,7 +229,7 @@ def test_an_invariant_that_does_not_hold_publishes_nothing(home: Path) -> None:
     assert published_bytes(home) != before
 
 
-def test_a_run_with_nothing_new_builds_and_publishes_nothing_and_says_so(home: Path) -> None:
+def test_a_run_with_nothing_new_builds_and_publishes_nothing_and_reports_that(home: Path) -> None:
     before = published_bytes(home)
     with dg.DagsterInstance.ephemeral() as instance:
         result = run_pipeline(home, instance=instance, as_of=AS_OF)
@@ -374,7 +374,7 @@ def test_a_run_whose_process_died_before_it_held_the_lock_does_not_count_as_runn
     assert found == ["FAILURE", "NOT_STARTED", "NOT_STARTED", "NOT_STARTED"]
 
 
-def test_a_slot_that_a_dead_run_holds_keeps_nobody_waiting(tmp_path: Path) -> None:
+def test_a_slot_of_a_dead_run_delays_no_other_run(tmp_path: Path) -> None:
     """Dagster's own storage breaks down where the disk is full: nobody says any more that the run has
     ended.
     """

@@ -87,10 +87,10 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Home]:
 
 def marts(home: Home) -> dict[str, list[str]]:
     # `versions` counts how often an entry was stated, repetitions included.
-    told = "select * exclude (versions) from marts.fct_ledger_entries"
+    selected = "select * exclude (versions) from marts.fct_ledger_entries"
     return {
         name: rows
-        for name, rows in tables(home, {"marts.fct_ledger_entries": told})
+        for name, rows in tables(home, {"marts.fct_ledger_entries": selected})
         if name.startswith("marts.")
     }
 
@@ -328,8 +328,10 @@ def scaled_marts(home: Home, factor: int) -> dict[str, list[str]]:
             "select table_name from duckdb_tables() where schema_name = 'marts'"
         ).fetchall():
             columns = connection.execute(f"describe marts.{table}").fetchall()
-            told = [cell_sql(name, kind, table, factor) for name, kind, *_ in columns if name != "metadata"]
-            lines = connection.execute(f"select {', '.join(told)} from marts.{table}").fetchall()
+            selected = [
+                cell_sql(name, kind, table, factor) for name, kind, *_ in columns if name != "metadata"
+            ]
+            lines = connection.execute(f"select {', '.join(selected)} from marts.{table}").fetchall()
             found[table] = sorted(map(str, lines))
     return found
 

@@ -83,7 +83,7 @@ def test_each_file_of_an_account_may_sign_payouts_its_own_way(tmp_path: Path) ->
 
 
 @pytest.mark.soak
-def test_signs_that_contradict_each_other_are_refused_until_something_tells(tmp_path: Path) -> None:
+def test_signs_that_contradict_each_other_are_refused_until_a_file_decides(tmp_path: Path) -> None:
     rows = [
         payout_row("po_out", OUT, "100.00"),
         payout_row("po_debit", OUT, "-50.00"),

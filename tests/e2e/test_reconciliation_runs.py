@@ -65,9 +65,9 @@ def test_credits_without_any_report_are_pending_and_the_answer_incomplete(tmp_pa
     assert result.exit_code == 0, result
     assert "Reconciliation: incomplete. 1 cases: 0 matched, 0 breaks, 1 pending." in result.output
     assert "! stripe/balance_change_from_activity.itemized is missing" in result.output
-    told = list(status_lines(load_settings(_env_file=None, warehouse_home=tmp_path)))
-    assert "Reconciliation: incomplete. 1 cases: 0 matched, 0 breaks, 1 pending." in told
-    assert "  ! stripe/balance.summary is missing" in told
+    reported = list(status_lines(load_settings(_env_file=None, warehouse_home=tmp_path)))
+    assert "Reconciliation: incomplete. 1 cases: 0 matched, 0 breaks, 1 pending." in reported
+    assert "  ! stripe/balance.summary is missing" in reported
 
 
 @pytest.mark.soak
@@ -111,7 +111,7 @@ def test_an_idle_span_is_covered_by_a_report_without_rows(tmp_path: Path) -> Non
 
 
 @pytest.mark.soak
-def test_a_month_that_is_missing_makes_no_false_breaks_and_is_told(tmp_path: Path) -> None:
+def test_a_missing_month_makes_no_false_breaks_and_is_reported(tmp_path: Path) -> None:
     november = charge_row("txn_3", "2026-11-05T10:00:00Z", "5.00", "0.45", intent="pi_3")
     files = [
         activity_file(covering("2026-09-01", "2026-09-30"), [PAID | {"created_utc": "2026-09-05 10:00:00"}])
@@ -325,7 +325,8 @@ def test_somebody_who_opens_the_published_file_for_writing_stops_no_run(tmp_path
         [
             sys.executable,
             "-c",
-            "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()",
+            "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True);"
+            " sys.stdin.read()",
             str(tmp_path / "published" / "warehouse.duckdb"),
         ],
         stdin=subprocess.PIPE,
@@ -350,7 +351,7 @@ def test_the_grace_is_a_setting(tmp_path: Path) -> None:
     assert query(tmp_path, "select status from marts.fct_reconciliation") == [("pending",)]
 
 
-def test_breaks_of_priority_1_warn_or_stop_the_run_as_told(tmp_path: Path) -> None:
+def test_breaks_of_priority_1_warn_or_stop_the_run_by_setting(tmp_path: Path) -> None:
     land(tmp_path, [activity_file(OCTOBER, [PAID])])
     land(
         tmp_path,
@@ -364,8 +365,8 @@ def test_breaks_of_priority_1_warn_or_stop_the_run_as_told(tmp_path: Path) -> No
     assert not (tmp_path / "published").exists()
     result = run(tmp_path, max_priority_1_breaks=1)
     assert result.exit_code == 0, result
-    told = list(status_lines(load_settings(_env_file=None, warehouse_home=tmp_path)))
-    assert "  warning: priority_1_breaks (all): expected 1, actual 2" in told
+    reported = list(status_lines(load_settings(_env_file=None, warehouse_home=tmp_path)))
+    assert "  warning: priority_1_breaks (all): expected 1, actual 2" in reported
 
 
 @pytest.mark.soak
@@ -422,7 +423,7 @@ def test_a_cent_in_what_the_customer_paid_is_refused_where_nothing_was_converted
 
 
 @pytest.mark.soak
-def test_refunds_of_payments_that_nobody_landed_are_told(tmp_path: Path) -> None:
+def test_refunds_of_payments_that_never_landed_are_reported(tmp_path: Path) -> None:
     report = activity_file(
         OCTOBER, [PAID, refund_row("txn_9", "2026-10-06T10:00:00Z", "3.00", charge="ch_of_last_year")]
     )
@@ -432,7 +433,7 @@ def test_refunds_of_payments_that_nobody_landed_are_told(tmp_path: Path) -> None
     assert f"warning: stripe_returns_have_a_payment ({report.path}:3 txn_9)" in result.output
 
 
-def test_an_unknown_version_is_told_and_nothing_private_reaches_lake_or_rejects(tmp_path: Path) -> None:
+def test_an_unknown_version_is_reported_and_nothing_private_reaches_lake_or_rejects(tmp_path: Path) -> None:
     header = (
         "balance_transaction_id,created,currency,gross,fee,net,reporting_category,charge_id,customer_email"
     )
@@ -463,7 +464,7 @@ def test_an_unknown_version_is_told_and_nothing_private_reaches_lake_or_rejects(
 
 
 @pytest.mark.soak
-def test_the_command_tells_breaks_by_type(tmp_path: Path) -> None:
+def test_the_command_shows_breaks_by_type(tmp_path: Path) -> None:
     land(tmp_path, [activity_file(OCTOBER, [PAID, TWICE])])
     result = run(tmp_path)
     assert "  2 ×  processor_only  priority 1  stripe  30.00  usd  oldest 36 days" in result.output

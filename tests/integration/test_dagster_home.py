@@ -133,7 +133,7 @@ def refused(home: Home) -> str:
 
 
 @pytest.mark.parametrize("name", DATABASES)
-def test_a_home_that_was_broken_at_its_first_commands_says_so_and_how_to_mend_it(
+def test_a_home_broken_at_its_first_command_is_reported_with_a_remedy(
     made: Home, tmp_path: Path, name: str
 ) -> None:
     home = copied(made, tmp_path)
@@ -150,7 +150,7 @@ def test_a_home_that_was_broken_at_its_first_commands_says_so_and_how_to_mend_it
 
 
 @pytest.mark.parametrize("name", DATABASES)
-def test_a_file_that_is_no_database_says_so_and_how_to_mend_it(made: Home, tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_no_database_is_reported_with_a_remedy(made: Home, tmp_path: Path, name: str) -> None:
     home = copied(made, tmp_path)
     (home.dagster / name).write_bytes(b"SQLite format 3\x00" + b"garbage " * 1000)
     words = refused(home)
@@ -169,7 +169,7 @@ def test_a_home_that_was_half_made_is_made_to_its_end(made: Home, tmp_path: Path
 
 
 @pytest.mark.parametrize("content", ["storage: [", "no_such_setting: 1\n"])
-def test_settings_that_dagster_does_not_take_are_said(made: Home, tmp_path: Path, content: str) -> None:
+def test_settings_that_dagster_rejects_are_reported(made: Home, tmp_path: Path, content: str) -> None:
     home = copied(made, tmp_path)
     (home.dagster / "dagster.yaml").write_text(content, encoding="utf-8")
     assert refused(home).startswith(f"{home.dagster}/dagster.yaml is not allowed: ")
@@ -178,7 +178,7 @@ def test_settings_that_dagster_does_not_take_are_said(made: Home, tmp_path: Path
         assert isinstance(instance, dg.DagsterInstance)
 
 
-def test_the_command_says_it_and_shows_no_traceback(made: Home, tmp_path: Path) -> None:
+def test_the_command_reports_it_without_a_traceback(made: Home, tmp_path: Path) -> None:
     home = copied(made, tmp_path)
     (home.dagster / DATABASES[0]).write_bytes(b"garbage")
     done = command(home.root, "run")

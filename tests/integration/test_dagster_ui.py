@@ -325,7 +325,8 @@ def serving_ui(home: Path, cwd: Path, *arguments: str) -> Iterator[Ui]:
 PAGE = """<!doctype html><title>elsewhere</title><body><script>
 const target = %(target)s, mutation = %(mutation)s, body = JSON.stringify({query: mutation});
 const get = `${target}/graphql?${new URLSearchParams({query: mutation})}`;
-const send = (mode, type, body) => fetch(`${target}/graphql`, {method: 'POST', mode, headers: {'Content-Type': type}, body});
+const send = (mode, type, body) =>
+    fetch(`${target}/graphql`, {method: 'POST', mode, headers: {'Content-Type': type}, body});
 const socket = () => new Promise((resolve) => {
     const opened = new WebSocket(target.replace('http', 'ws') + '/graphql', 'graphql-ws');
     opened.onopen = () => { window.opened = true; resolve(); };
@@ -343,7 +344,8 @@ window.done = Promise.allSettled([
     fetch(get), fetch(get, {mode: 'no-cors'}),
     new Promise((resolve) => { const image = new Image(); image.onerror = resolve; image.src = get; }),
     send('no-cors', 'text/plain', body), send('no-cors', 'text/plain; application/json', body),
-    send('no-cors', 'application/x-www-form-urlencoded', 'query=' + mutation), send('cors', 'application/json', body),
+    send('no-cors', 'application/x-www-form-urlencoded', 'query=' + mutation),
+    send('cors', 'application/json', body),
     Promise.resolve(navigator.sendBeacon(get, body)), socket(), framed(),
 ]);
 </script>"""
@@ -470,7 +472,7 @@ def test_an_interrupted_command_leaves_no_child_behind_not_even_one_that_ignores
 
 
 @pytest.mark.soak
-def test_where_the_daemon_ends_the_command_says_so(tmp_path: Path) -> None:
+def test_the_command_reports_the_end_of_the_daemon(tmp_path: Path) -> None:
     with serving_ui(tmp_path / "home", tmp_path) as ui:
         ui.ask(QUERY)
         [daemon] = [

@@ -42,9 +42,12 @@ LINKS = {
 # What no text may become; Streamlit's own bold words are none of these.
 ELEMENTS = """() => {
     const main = document.querySelector('[data-testid=stMain]');
-    const found = [...main.querySelectorAll('img, script:not([data-of=copying]), b, iframe, .katex, [data-testid=stMarkdownColoredText]')];
+    const foreign = 'img, script:not([data-of=copying]), b, iframe, .katex,'
+        + '[data-testid=stMarkdownColoredText]';
+    const found = [...main.querySelectorAll(foreign)];
     const bold = [...document.querySelectorAll('strong')].filter((element) => element.textContent === 'bold');
-    const links = [...document.querySelectorAll('a')].filter((link) => new URL(link.href).hostname.includes('evil'));
+    const links = [...document.querySelectorAll('a')]
+        .filter((link) => new URL(link.href).hostname.includes('evil'));
     return [...found, ...bold, ...links].map((element) => element.outerHTML);
 }"""
 
@@ -185,7 +188,7 @@ def test_filters_name_what_they_are_set_to(screen: Screen, text: str) -> None:
 
 
 def over_charts(screen: Screen) -> None:
-    """Hover: what is told of a mark is no HTML either."""
+    """Hover: the text about a mark is no HTML either."""
     for chart in screen.page.locator("[data-testid=stVegaLiteChart]").all():
         chart.scroll_into_view_if_needed()
         box = chart.bounding_box()

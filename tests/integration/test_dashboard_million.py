@@ -13,7 +13,7 @@ from playwright.sync_api import BrowserContext
 from benchmarks.ledgers import Ledger
 from tests.support.browser import Screen, published_alone, serving
 from tests.support.command import command
-from tests.unit.test_dashboard import Sql, average, column, count, money, share, step
+from tests.support.dashboard_words import Sql, average, column, count, money, share, step
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
 
@@ -28,7 +28,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if "MILLION_HOME" not in os.environ:
         ledger = Ledger(ENTRIES)
         ledger.link(home / "landing")
-        done = command(home, "run", AS_OF=ledger.as_of.isoformat())
+        done = command(home, "run", timeout=1800, AS_OF=ledger.as_of.isoformat())
         assert done.returncode == 0, done.stderr
     return published_alone(home, folder / "shown")
 
@@ -60,7 +60,8 @@ def test_the_overview_and_its_filters(screen: Screen, sql: Sql) -> None:
         if label:
             screen.choose("Period", label)
         [(revenue, cost, margin, payers, arpu)] = sql(
-            "select revenue, provider_cost, margin, active_payers, arpu from marts.fct_period_kpis where period = ? and currency = 'usd'",
+            "select revenue, provider_cost, margin, active_payers, arpu from marts.fct_period_kpis"
+            " where period = ? and currency = 'usd'",
             period,
         )
         tiles = screen.tiles()

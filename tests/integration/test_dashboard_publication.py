@@ -30,7 +30,8 @@ SAMPLED = """() => {
     const app = document.querySelector('[data-testid=stMainBlockContainer]');
     const number = (tile) => tile?.querySelector('[data-testid=stMetricValue]')?.innerText ?? null;
     const tiles = [...app.querySelectorAll('[data-testid=stMetric]')];
-    const of = (label) => tiles.find((tile) => tile.querySelector('[data-testid=stMetricLabel]').innerText.startsWith(label));
+    const named = (tile) => tile.querySelector('[data-testid=stMetricLabel]').innerText;
+    const of = (label) => tiles.find((tile) => named(tile).startsWith(label));
     const line = app.querySelector('[data-testid=stCaptionContainer]')?.innerText.match(/published (\\S+)/);
     return [line ? line[1] : null, number(of('Revenue')), number(of('On '))];
 }"""

@@ -378,7 +378,7 @@ def test_a_forged_an_expired_and_a_logged_out_cookie_open_nothing() -> None:
     assert seen(client, Cookie=f"{COOKIE}={cookie}") == HEALTH_ONLY
 
 
-def test_a_wrong_password_is_told_and_neither_it_nor_the_right_one_is_repeated(
+def test_a_wrong_password_is_reported_and_neither_it_nor_the_right_one_is_repeated(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     client = guarded(dashboard_password=PASSWORD)
@@ -466,11 +466,11 @@ def test_eight_who_guess_do_not_lock_out_the_ninth_who_knows_the_password() -> N
     assert asyncio.run(after(8, "127.0.0.1", wait_for="127.0.0.1")) <= 8
 
 
-def test_a_crowd_at_one_address_keeps_nobody_elsewhere_waiting() -> None:
+def test_a_crowd_at_one_address_delays_no_other_address() -> None:
     assert asyncio.run(after(3 * WAITING, "10.0.0.1", wait_for="10.0.0.2")) <= 2
 
 
-def test_who_gives_up_waiting_keeps_nobody_waiting() -> None:
+def test_a_client_that_gives_up_waiting_delays_no_other() -> None:
     async def give_up() -> None:
         held = asyncio.Event()
 
@@ -491,7 +491,7 @@ def test_who_gives_up_waiting_keeps_nobody_waiting() -> None:
     asyncio.run(give_up())
 
 
-def test_more_than_can_be_heard_in_a_minute_are_told_to_come_again() -> None:
+def test_more_tries_than_a_minute_allows_are_answered_with_retry_later() -> None:
     async def crowd() -> None:
         held = asyncio.Event()
 
@@ -675,7 +675,7 @@ GOOD = "from=2026-10-01&to=2026-11-01&currency=usd"
         (f"{GOOD}&user=%ff", "not valid UTF-8"),
     ],
 )
-def test_what_cannot_be_asked_for_is_refused_in_words(client: TestClient, query: str, words: str) -> None:
+def test_an_invalid_request_is_refused_with_a_reason(client: TestClient, query: str, words: str) -> None:
     answer = client.get(f"/download/ledger.csv?{query}")
     assert (answer.status_code, answer.headers["content-type"]) == (400, "text/plain; charset=utf-8")
     assert words in answer.text
@@ -716,7 +716,7 @@ def test_the_helper_for_links_refuses_what_the_server_would() -> None:
     )
 
 
-def test_where_nothing_is_published_that_is_said(tmp_path: Path) -> None:
+def test_before_the_first_publication_a_download_reports_it(tmp_path: Path) -> None:
     answer = downloading(load_settings(_env_file=None, warehouse_home=tmp_path)).get(
         f"/download/ledger.csv?{GOOD}"
     )
@@ -736,7 +736,7 @@ def test_a_home_that_can_only_be_read_is_enough(published: Path, tmp_path: Path)
 
 
 def test_only_so_many_downloads_are_under_way_and_the_file_goes_with_the_client(settings: Settings) -> None:
-    """Clients that do not read: their files are there until they go, and who comes then is told to come
+    """Clients that do not read: their files are there until they go, and later ones are asked to come
     again.
     """
     downloads = Downloads(settings)
@@ -791,7 +791,8 @@ SCRIPT = """
 import streamlit as st
 st.title("A page")
 if "fail" in st.query_params:
-    raise RuntimeError("\\x1b[31mlogged in as %s, with %s" % (st.query_params["fail"], "correct " + "horse battery"))
+    password = "correct " + "horse battery"
+    raise RuntimeError("\\x1b[31mlogged in as %s, with %s" % (st.query_params["fail"], password))
 """
 # Of somebody who tried Streamlit once.
 CARELESS = """
@@ -908,7 +909,7 @@ def page_of(port: int, query: str, **headers: str) -> bytes:
                 return said
 
 
-def test_the_server_guards_streamlit_and_its_errors_tell_no_secret(published: Path, tmp_path: Path) -> None:
+def test_the_server_guards_streamlit_and_its_errors_hold_no_secret(published: Path, tmp_path: Path) -> None:
     script = tmp_path / "page.py"
     script.write_text(SCRIPT, encoding="utf-8")
     (tmp_path / ".streamlit").mkdir()
@@ -952,9 +953,9 @@ def test_the_server_guards_streamlit_and_its_errors_tell_no_secret(published: Pa
 def test_the_command_starts_with_nothing_published_makes_no_home_and_ends_at_ctrl_c(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with running([COMMAND, "dashboard", "--port", "0"], home) as server:
-        told = server.wait_for("http://127.0.0.1:")
-        port = int(re.findall(r":(\d+) shows", told)[0])
-        assert told == f"http://127.0.0.1:{port} shows {home}/published/warehouse.duckdb  (Ctrl-C ends it)\n"
+        line = server.wait_for("http://127.0.0.1:")
+        port = int(re.findall(r":(\d+) shows", line)[0])
+        assert line == f"http://127.0.0.1:{port} shows {home}/published/warehouse.duckdb  (Ctrl-C ends it)\n"
         taken = command(home, "--port", str(port))
         assert taken.returncode == 2
         assert taken.stderr.startswith(

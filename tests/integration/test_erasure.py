@@ -1,9 +1,7 @@
 """Erasing a person: the id is nowhere any more, and every number is what it was."""
 
-import gzip
 import json
 import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,24 +11,20 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import zstandard
 
 from ingestion.erasure import erase as erase_module
 from ingestion.erasure import parquet_files
-from ingestion.erasure.erase import UnknownUserError, erase, files_naming, rewrite_landed
+from ingestion.erasure.erase import UnknownUserError, files_naming, rewrite_landed
 from ingestion.erasure.texts import KEYS, Person, words_of
 from ingestion.lake.erasures import ended, read_registry
 from ingestion.lake.schemas import LAKE_TABLES
 from ingestion.landing.area import Landing
-from ingestion.load import load
 from ingestion.sources.ledger import METADATA_KEYS
 from orchestration.cli.erase import erase_user
-from paywall_warehouse.settings import load_settings
 from tests.support.builders import (
     Raw,
     charge,
     csv_text,
-    delivered,
     deposit,
     event,
     events_file,
@@ -40,108 +34,22 @@ from tests.support.builders import (
     ledger_file,
     parquet_table,
 )
+from tests.support.erasure_homes import (
+    ALICE,
+    AS_OF,
+    FILES,
+    NOON,
+    marts,
+    naming_alice,
+    pseudonym_of,
+    settings_of,
+    under_the_pseudonym,
+)
 from tests.support.export_homes import manifest_of
 from tests.support.harness import run_pipeline
+from tests.support.ingestion import erase, load
 
-ALICE = "alice@example.com"
-NOON = "2026-10-01T12:00:00Z"
 DAYS = ("2026-10-01", "2026-10-02", "2026-10-03")
-AS_OF = "2026-10-05T12:00:00Z"
-
-# Alice in every folder and format, once rejected, once in somebody else's words; Bob on a day of his own; one
-# whose id begins as hers does.
-FILES = [
-    ledger_file(
-        "a.jsonl",
-        [
-            deposit(
-                "d1",
-                "2026-10-01T08:00:00Z",
-                "20",
-                user=ALICE,
-                metadata={"note": f"from {ALICE}, thanks", "deep": {"who": [ALICE]}},
-            ),
-            charge(
-                "c1", "2026-10-01T09:00:00Z", "1.25", user=ALICE, model="m", provider_cost="0.000000000001"
-            ),
-            charge("c2", "2026-10-02T09:00:00Z", "2", user=f"{ALICE}.au", metadata={"referred_by": ALICE}),
-            charge("bad", "2026-10-02T09:00:00Z", "no number", user=ALICE),
-            Raw('{"id": "worse", "user": "' + ALICE + '", '),
-        ],
-    ),
-    ledger_file(
-        "b.csv.gz",
-        [
-            charge("c3", "2026-10-02T10:00:00Z", "0.5", user=ALICE, metadata={"who": ALICE}),
-            charge("c4", "2026-10-03T10:00:00Z", "4", user="bob"),
-            charge("c5", "2026-10-03T10:00:00Z", "x", user=ALICE),
-        ],
-    ),
-    ledger_file("c.parquet", [charge("c6", "2026-10-02T11:00:00Z", "0.125", user=ALICE)]),
-    events_file(
-        "e.jsonl.zst",
-        [
-            delivered(
-                event(
-                    "e1",
-                    "balance.deposit.created",
-                    "2026-10-01T10:00:00Z",
-                    walletUserId="w1",
-                    externalUserId=ALICE,
-                    activityId="act_1",
-                    amount=5,
-                    currency="usd",
-                )
-            ),
-            event(
-                "e2",
-                "usage.charge.created",
-                "2026-10-01T11:00:00Z",
-                walletUserId="w1",
-                activityId="act_2",
-                cost="0.75",
-                model="m",
-            ),
-            event(
-                "e3",
-                "authorization.completed",
-                "2026-10-01T11:00:00Z",
-                walletUserId="w1",
-                externalUserId=ALICE,
-                connectionId="c",
-            ),
-            event(
-                "e4",
-                "balance.depleted",
-                "2026-10-01T12:00:00Z",
-                walletUserId="w1",
-                requestedAmount=1,
-                availableBalance=0,
-            ),
-        ],
-    ),
-    landed(
-        "payments",
-        "p.csv",
-        csv_text(
-            [
-                {
-                    "rail": "sepa",
-                    "payment_id": "p1",
-                    "paid_at": "2026-10-01T08:00:00Z",
-                    "amount": "20",
-                    "currency": "usd",
-                    "status": "succeeded",
-                    "metadata": {"user": ALICE},
-                },
-            ]
-        ),
-    ),
-]
-
-
-def settings_of(home: Path) -> Any:
-    return load_settings(_env_file=None, warehouse_home=home, as_of=AS_OF, max_reject_ratio="1")
 
 
 def run(home: Path) -> None:
@@ -163,60 +71,9 @@ def erased(loaded: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     """The same after Alice was erased, and what that said."""
     home = tmp_path_factory.mktemp("erased") / "home"
     shutil.copytree(loaded, home)
-    told: list[str] = []
-    assert erase_user(settings_of(home), ALICE, rewrite_landing=False, progress=told.append) == 0
-    return home, told
-
-
-def pseudonym_of(home: Path) -> str:
-    [erasure] = read_registry(settings_of(home).home).erasures
-    return erasure.pseudonym
-
-
-def marts(home: Path) -> dict[str, list[str]]:
-    """Every table as sorted text."""
-    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as db:
-        names = db.execute("select table_name from duckdb_tables() where schema_name = 'marts'").fetchall()
-        return {
-            name: sorted(map(str, db.execute(f"select * from marts.{name}").fetchall())) for (name,) in names
-        }
-
-
-def texts_of(folder: Path) -> Iterator[tuple[str, str]]:
-    """Every file below a folder, unpacked, as text."""
-    for file in sorted(folder.rglob("*")):
-        if file.is_dir():
-            continue
-        if file.suffix == ".parquet":
-            text = str(pq.ParquetFile(file).read().to_pylist())
-        elif file.suffix == ".gz":
-            text = gzip.decompress(file.read_bytes()).decode()
-        elif file.suffix == ".zst":
-            text = (
-                zstandard.ZstdDecompressor()
-                .stream_reader(file.read_bytes(), read_across_frames=True)
-                .read()
-                .decode()
-            )
-        elif file.suffix == ".duckdb":
-            text = file.read_bytes().decode("latin-1")
-            with duckdb.connect(str(file), read_only=True) as db:
-                for schema, table in db.execute(
-                    "select schema_name, table_name from duckdb_tables()"
-                ).fetchall():
-                    text += str(db.execute(f'select * from "{schema}"."{table}"').fetchall())
-        else:
-            text = file.read_bytes().decode("latin-1")
-        yield str(file.relative_to(folder)), text
-
-
-def without_the_other(text: str) -> str:
-    """What is said of the user whose id only begins as Alice's does."""
-    return text.replace(f"{ALICE}.au", "")
-
-
-def naming_alice(folder: Path) -> list[str]:
-    return [name for name, text in texts_of(folder) if ALICE in without_the_other(text)]
+    reported: list[str] = []
+    assert erase_user(settings_of(home), ALICE, rewrite_landing=False, progress=reported.append) == 0
+    return home, reported
 
 
 def test_the_id_is_nowhere_but_in_what_landed(loaded: Path, erased: tuple[Path, list[str]]) -> None:
@@ -254,17 +111,6 @@ def test_every_table_is_what_it_was_under_the_pseudonym(loaded: Path, erased: tu
     assert noted == [(pseudonym, True)]
 
 
-def under_the_pseudonym(tables: dict[str, list[str]], pseudonym: str) -> dict[str, list[str]]:
-    """What `marts` should be, of what they were."""
-    return {
-        name: sorted(
-            row.replace(f"{ALICE}.au", "OTHER").replace(ALICE, pseudonym).replace("OTHER", f"{ALICE}.au")
-            for row in rows
-        )
-        for name, rows in tables.items()
-    }
-
-
 def test_days_of_the_person_are_restated_and_the_manifest_says_why(
     loaded: Path, erased: tuple[Path, list[str]]
 ) -> None:
@@ -281,21 +127,21 @@ def test_days_of_the_person_are_restated_and_the_manifest_says_why(
     assert manifest_of(loaded / "exports", "ledger")["operations"] == []
 
 
-def test_the_operator_is_told_which_landed_files_and_wallets_name_the_person(
+def test_the_report_names_the_landed_files_and_wallets_that_name_the_person(
     erased: tuple[Path, list[str]],
 ) -> None:
-    home, told = erased
+    home, reported = erased
     landing = home / "landing"
     # d1, c1, c2 (in somebody else's words), bad, worse; c3 and c5; c6; e1 and e3; p1.
-    assert [line for line in told if line.startswith("  ")] == [
+    assert [line for line in reported if line.startswith("  ")] == [
         f"  {landing}/ledger/a.jsonl: 5 records",
         f"  {landing}/ledger/b.csv.gz: 2 records",
         f"  {landing}/ledger/c.parquet: 1 records",
         f"  {landing}/events/e.jsonl.zst: 2 records",
         f"  {landing}/payments/p.csv: 1 records",
     ]
-    assert told[0] == f"11 rows of the lake now name {pseudonym_of(home)} instead."
-    assert told[-1] == "Webhooks link the person to the wallet 'w1'; `erase w1` replaces that id as well."
+    assert reported[0] == f"11 rows of the lake now name {pseudonym_of(home)} instead."
+    assert reported[-1] == "Webhooks link the person to the wallet 'w1'; `erase w1` replaces that id as well."
 
 
 def test_an_erasure_once_more_changes_nothing(erased: tuple[Path, list[str]]) -> None:
@@ -341,18 +187,16 @@ def test_what_lands_later_under_the_old_id_is_pseudonymised(
     assert [pseudonym_of(home) in raw for (raw,) in rejected] == [True, True]
 
 
-def test_landed_files_are_written_anew_where_that_is_asked_for(
-    erased: tuple[Path, list[str]], tmp_path: Path
-) -> None:
+def test_landed_files_are_rewritten_on_request(erased: tuple[Path, list[str]], tmp_path: Path) -> None:
     home = Path(shutil.copytree(erased[0], tmp_path / "home"))
     before = {file: file.stat().st_mtime_ns for file in (home / "landing").rglob("*") if file.is_file()}
-    told: list[str] = []
-    assert erase_user(settings_of(home), ALICE, rewrite_landing=True, progress=told.append) == 0
+    reported: list[str] = []
+    assert erase_user(settings_of(home), ALICE, rewrite_landing=True, progress=reported.append) == 0
     assert naming_alice(home) == []
     assert {
         file: file.stat().st_mtime_ns for file in (home / "landing").rglob("*") if file.is_file()
     } == before
-    assert f"  {home}/landing/ledger/b.csv.gz: 2 records rewritten" in told
+    assert f"  {home}/landing/ledger/b.csv.gz: 2 records rewritten" in reported
     # Names, formats and everything else are as they were: a lake that is made of them anew has the same rows.
     assert load(settings_of(home), "ledger").files == load(settings_of(home), "events").files == 0
     again = tmp_path / "again"
@@ -716,7 +560,7 @@ def _without_time(row: str) -> str:
     return row.partition(", 'first_seen_at'")[0]
 
 
-def test_landed_files_in_which_the_id_is_escaped_nested_or_bytes_are_written_anew(tmp_path: Path) -> None:
+def test_landed_files_with_an_escaped_nested_or_binary_id_are_rewritten(tmp_path: Path) -> None:
     home = tmp_path / "home"
     escaped = ALICE.replace("@", "\\u0040")
     table = pa.table(
@@ -824,14 +668,14 @@ def _lake_rows(home: Path) -> list[str]:
     ]
 
 
-def test_nobody_is_erased_whom_nothing_names(loaded: Path, tmp_path: Path) -> None:
+def test_an_id_that_nothing_names_is_refused(loaded: Path, tmp_path: Path) -> None:
     home = Path(shutil.copytree(loaded, tmp_path / "home"))
     with pytest.raises(UnknownUserError):
         erase(settings_of(home), "alicia")
     assert not (home / "lake" / "erasures.json").exists()
-    told: list[str] = []
-    assert erase_user(settings_of(home), "alicia", rewrite_landing=True, progress=told.append) == 1
-    assert told == [
+    reported: list[str] = []
+    assert erase_user(settings_of(home), "alicia", rewrite_landing=True, progress=reported.append) == 1
+    assert reported == [
         "Nothing that was loaded names 'alicia': `user_id` in marts.dim_users is what to give. Nothing was"
         " changed."
     ]

@@ -77,7 +77,7 @@ def test_one_part_of_several_is_put_back_alone(home: Path, monkeypatch: pytest.M
 
 
 class Killed(BaseException):
-    """The end of a process, as far as the next one can tell."""
+    """The end of a process, as far as the next one can see."""
 
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, number: int, when: str) -> list[str]:
@@ -237,8 +237,8 @@ def test_a_reader_never_misses_a_file_while_many_exports_run(
             export_some(homes[number % 2], root)
     finally:
         stop.touch()
-        told, _ = reader.communicate(timeout=30)
-    whole, states, faults = json.loads(told)
+        output, _ = reader.communicate(timeout=30)
+    whole, states, faults = json.loads(output)
     assert reader.returncode == 0
     assert faults == []
     assert revisions(root, "ledger") == {"2026-10-01": exports + 1, THIRD: 1, "2026-10-04": 1}

@@ -24,7 +24,6 @@ import zstandard
 
 from ingestion.lake.batches import Lake
 from ingestion.landing.area import Landing
-from ingestion.load import load
 from ingestion.readers.text import csv_rows
 from ingestion.sources.stripe.coverage import facts_of
 from paywall_warehouse.quoting import literal
@@ -42,6 +41,7 @@ from tests.support.builders import (
     parquet_table,
 )
 from tests.support.harness import run_pipeline
+from tests.support.ingestion import load
 from tests.support.shared import in_soak
 
 NOON = "2026-10-01T12:00:00Z"
@@ -173,7 +173,7 @@ def test_folders_a_thousand_deep_are_walked(settings: Settings) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_without_rights_is_told(settings: Settings) -> None:
+def test_a_folder_without_rights_is_reported(settings: Settings) -> None:
     closed = settings.home.landing / "ledger" / "closed"
     closed.mkdir(mode=0)
     assert_refused(settings, "ledger/closed", "unreadable_file")
@@ -226,14 +226,14 @@ def test_a_folder_that_looks_like_a_partition_says_nothing_about_records(
     assert entries(settings, "entry_id, user_id") == [("a", "alice"), ("good", "alice")]
 
 
-def test_a_name_is_told_without_what_steers_a_terminal(settings: Settings) -> None:
+def test_a_name_is_shown_without_terminal_control_characters(settings: Settings) -> None:
     with open(os.fsencode(settings.home.landing) + b"/ledger/\x1b[31m\xff\x07\nx.txt", "wb") as file:
         file.write(b"x")
     load(settings, "ledger")
     assert rejects(settings, "path") == [(r"ledger/\x1b[31m\xff\x07\nx.txt",)]
 
 
-def test_a_reason_is_told_without_what_steers_a_terminal(settings: Settings) -> None:
+def test_a_reason_is_shown_without_terminal_control_characters(settings: Settings) -> None:
     at(settings, "ledger/a.jsonl").write_bytes(jsonl([charge("a", NOON, "\u001b[2J1")]))
     at(settings, "ledger/b.csv").write_bytes(b"id,\x1b[2J\n")
     load(settings, "ledger")
@@ -435,7 +435,10 @@ def test_json_a_hundred_thousand_deep_ends_no_run(
     )
 
 
-LONE = b'{"id":"\\ud800","timestamp":"2026-10-01T12:00:00Z","type":"charge","user":"u","paywall":"p","amount":"1"}\n'
+LONE = (
+    b'{"id":"\\ud800","timestamp":"2026-10-01T12:00:00Z","type":"charge",'
+    b'"user":"u","paywall":"p","amount":"1"}\n'
+)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ from exports.client.outcome import Pulled, PullError, describe
 from exports.client.source import Source
 from exports.datasets import DATASETS
 from exports.manifest import Partition
-from tests.e2e.test_cli import command
+from tests.support.command import command
 from tests.support.export_homes import (
     MARTS,
     ORDER,
@@ -263,7 +263,7 @@ def test_a_second_pull_fetches_nothing_and_touches_no_file(
     assert {path: (mirror / path).stat().st_mtime_ns for path in files(mirror)} == before
 
 
-def test_a_restated_day_brings_its_new_files_only(
+def test_a_restated_day_fetches_its_new_files_only(
     states: dict[str, State], source: Path, mirror: Path, fetched: list[str]
 ) -> None:
     pull(str(source), mirror)
@@ -283,7 +283,7 @@ def test_a_restated_day_brings_its_new_files_only(
     assert describe(users).startswith("users: revision 2, 3 rows; 2 files, ")
 
 
-def test_many_days_are_told_by_the_latest() -> None:
+def test_many_days_are_summed_up_by_the_latest() -> None:
     days = [partition(day) for day in range(1, 8)]
     said = describe(Pulled("ledger", tuple(days), (date(2026, 9, 1), date(2026, 9, 2)), 14, 2_500_000))
     shown = ", ".join(f"2026-10-0{day} (revision {day})" for day in (7, 6, 5, 4, 3))
@@ -513,7 +513,7 @@ def test_widening_fetches_what_is_missing_and_narrowing_removes_the_rest(
         ({"formats": ["json"]}, "the export has no format 'json'; it has: parquet, csv"),
     ],
 )
-def test_what_the_export_does_not_have_is_said_with_what_it_has(
+def test_an_unknown_dataset_is_reported_with_the_known_ones(
     source: Path, mirror: Path, asked: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(PullError) as error:
@@ -547,7 +547,7 @@ def test_a_mirror_is_on_this_machine(source: Path) -> None:
     assert error.value.is_wrong_usage
 
 
-def test_a_mirror_that_cannot_be_written_is_said_in_words(source: Path, tmp_path: Path) -> None:
+def test_a_mirror_that_cannot_be_written_is_reported(source: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(PullError, match=rf"^{tmp_path}/file cannot be written: .*Not a directory") as error:
         pull(str(source), tmp_path / "file")
@@ -672,7 +672,7 @@ def test_a_missing_manifest_is_named_and_other_datasets_before_it_are_pulled(
     assert is_whole(mirror, "ledger")
 
 
-def test_an_error_tells_what_had_changed_before_it(
+def test_an_error_names_what_had_changed_before_it(
     states: dict[str, State], source: Path, mirror: Path
 ) -> None:
     pull(str(source), mirror)
@@ -742,7 +742,7 @@ def test_a_network_fault_while_a_file_is_continued_loses_nothing_of_it(
     assert files(mirror) == contents(states["first"].root)
 
 
-def test_a_full_disk_is_told_of_the_mirror_not_of_the_source(
+def test_a_full_disk_is_reported_for_the_mirror_not_for_the_source(
     source: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -1062,7 +1062,7 @@ def test_a_later_version_asks_for_an_update(source: Path, mirror: Path) -> None:
 @pytest.mark.parametrize(
     "text", [b"", b"\xff\xfe", b"<html>404</html>", b"null", b"[]", b"{}", b'{"datasets": 1}']
 )
-def test_what_is_no_manifest_is_said_with_its_place(
+def test_an_invalid_manifest_is_reported_with_its_place(
     source: Path, mirror: Path, path: str, text: bytes
 ) -> None:
     (source / "v1" / path).write_bytes(text)
@@ -1267,7 +1267,7 @@ def test_an_emptied_day_takes_its_rows_with_it(
     assert_table_is_mart(tables, states["emptied"].home, "ledger")
 
 
-def test_an_export_made_anew_under_the_names_of_before_gives_its_own_rows(
+def test_an_export_rebuilt_under_the_same_names_gives_its_own_rows(
     states: dict[str, State], source: Path, mirror: Path, tables: Path
 ) -> None:
     # Revision 1 again, the third day with other rows in files of the same names, and no fourth day.
@@ -1277,7 +1277,7 @@ def test_an_export_made_anew_under_the_names_of_before_gives_its_own_rows(
     assert_table_is_mart(tables, states["anew"].home, "ledger")
 
 
-def test_other_columns_load_the_table_anew(
+def test_other_columns_reload_the_table(
     states: dict[str, State], source: Path, mirror: Path, tables: Path
 ) -> None:
     imported(source, mirror, tables)
@@ -1357,9 +1357,7 @@ def test_an_interrupted_load_of_a_dataset_is_rolled_back(
     assert_table_is_mart(tables, states["restated"].home, "ledger")
 
 
-def test_a_file_that_another_process_has_open_is_said_in_words(
-    source: Path, mirror: Path, tables: Path
-) -> None:
+def test_a_file_that_another_process_has_open_is_reported(source: Path, mirror: Path, tables: Path) -> None:
     pull(str(source), mirror)
     holding = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print(flush=True); sys.stdin.read()"
     with subprocess.Popen(
@@ -1431,7 +1429,7 @@ def test_tables_of_other_people_in_the_file_stay(source: Path, mirror: Path, tab
         ]
 
 
-def test_a_view_in_the_way_is_said_in_words(source: Path, mirror: Path, tables: Path) -> None:
+def test_a_view_in_the_way_is_reported(source: Path, mirror: Path, tables: Path) -> None:
     with duckdb.connect(str(tables)) as connection:
         connection.execute("create view ledger as select 1 as one")
     pull(str(source), mirror, datasets=["ledger"])
@@ -1458,7 +1456,7 @@ def erased_id_is_in(file: Path) -> bool:
 
 
 @pytest.mark.parametrize("pieces", [[TWO], [("ledger",), ("users",)]], ids=["at once", "one by one"])
-def test_a_file_is_written_anew_when_a_person_was_erased(
+def test_a_file_is_rewritten_when_a_person_was_erased(
     states: dict[str, State], source: Path, mirror: Path, tables: Path, pieces: list[tuple[str, ...]]
 ) -> None:
     become(source, states["restated"])
@@ -1496,7 +1494,7 @@ def test_a_new_file_is_not_written_twice_for_an_erasure_before_it(
     assert [line.split(": ")[1] for line in load_into(mirror, tables)] == ["ledger", "users"]
 
 
-def test_a_file_of_a_version_that_knew_of_no_erasures_is_written_anew(
+def test_a_file_of_a_version_without_erasures_is_rewritten(
     states: dict[str, State], source: Path, mirror: Path, tables: Path
 ) -> None:
     become(source, states["restated"])
@@ -1602,7 +1600,7 @@ def test_the_command_says_what_changed_and_nothing_else_on_standard_output(
     ]
 
 
-def test_the_commands_exit_code_tells_a_damaged_export_from_a_wrong_question(
+def test_the_exit_code_distinguishes_a_damaged_export_from_wrong_usage(
     source: Path, mirror: Path, tmp_path: Path
 ) -> None:
     missing = command(mirror, "pull", str(tmp_path / "nowhere"), str(mirror))
@@ -1621,7 +1619,7 @@ def test_the_commands_exit_code_tells_a_damaged_export_from_a_wrong_question(
         assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_command_tells_of_waiting_on_standard_error(source: Path, mirror: Path) -> None:
+def test_the_command_reports_waiting_on_standard_error(source: Path, mirror: Path) -> None:
     (source / "v1/users/manifest.json").write_bytes((source / "v1/users/manifest.json").read_bytes() + b" ")
     running = subprocess.Popen(
         [

@@ -26,7 +26,6 @@ from typing import Any
 import duckdb
 import pytest
 
-from ingestion.load import load
 from ingestion.receiver import segments
 from ingestion.receiver.app import Receiver
 from ingestion.receiver.limits import Limits
@@ -37,6 +36,7 @@ from paywall_warehouse.web.server import listen
 from tests.support.builders import delivered, event
 from tests.support.command import COMMAND, environment
 from tests.support.harness import run_pipeline
+from tests.support.ingestion import load
 
 SECRET = "whsec_0123456789abcdef"
 NOON = "2026-10-01T12:00:00Z"
@@ -265,7 +265,7 @@ def test_the_age_that_a_delivery_states_is_bounded_as_set(
         ]
 
 
-def test_a_time_that_is_missing_or_unreadable_refuses_nothing_because_nobody_has_signed_it(port: int) -> None:
+def test_a_missing_or_unreadable_time_refuses_nothing_because_it_is_not_signed(port: int) -> None:
     assert [
         post(port, usage(n), X_Paywalls_Timestamp=stamp).status
         for n, stamp in enumerate(("", "yesterday", "1e99"))
@@ -329,7 +329,9 @@ def test_a_copy_that_a_load_refuses_hides_no_good_one(landing: Path, port: int, 
 # ---- limits
 
 
-def test_what_is_too_large_compressed_or_empty_is_refused_in_words(landing: Path, port: int) -> None:
+def test_bodies_that_are_too_large_compressed_or_empty_are_refused_with_a_reason(
+    landing: Path, port: int
+) -> None:
     assert post(port, b" " * ((1 << 20) + 1)).status == 413
     assert post(port, usage(1), Content_Encoding="gzip").status == 415
     assert post(port, b" \r\n").status == 400
@@ -339,7 +341,7 @@ def test_what_is_too_large_compressed_or_empty_is_refused_in_words(landing: Path
     assert load(load_settings(_env_file=None, warehouse_home=landing.parent), "events").accepted == 1
 
 
-def test_bodies_that_do_not_fit_together_are_told_to_come_again(landing: Path) -> None:
+def test_bodies_that_do_not_fit_together_are_answered_with_retry_later(landing: Path) -> None:
     with receiving(landing, held_bytes=1000) as port, socket.create_connection(("127.0.0.1", port)) as slow:
         slow.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n" + b" " * 900)
         until(lambda: health(port)[1]["held_bytes"] == 900)
@@ -350,7 +352,7 @@ def test_bodies_that_do_not_fit_together_are_told_to_come_again(landing: Path) -
         assert post(port, usage(1)).status == 200
 
 
-def test_a_client_that_is_too_slow_is_cut_off_and_holds_nobody_up(landing: Path) -> None:
+def test_a_client_that_is_too_slow_is_cut_off_and_delays_no_other(landing: Path) -> None:
     with receiving(landing, request_seconds=0.3) as port:
         with (
             socket.create_connection(("127.0.0.1", port)) as headers,
@@ -399,7 +401,7 @@ def test_headers_without_end_are_not_collected(landing: Path, port: int) -> None
         assert client.recv(1000).startswith(b"HTTP/1.1 400 ")
 
 
-def test_more_connections_than_allowed_are_told_to_come_again_and_then_cut_off(landing: Path) -> None:
+def test_more_connections_than_allowed_are_asked_to_retry_and_then_cut_off(landing: Path) -> None:
     with receiving(landing, connections=2, cut_off_connections=4) as port:
         idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
         until(lambda: _posted(port) == 503)
@@ -566,7 +568,7 @@ def _load_between_deliveries(landing: Path, port: int) -> None:
         assert post(port, usage(number)).status == 200
         assert load(settings, "events").accepted == 1
     assert load(settings, "events").files == 0
-    # What another segment has is told apart by the warehouse, by event id.
+    # The warehouse recognises repeated events of other segments by their id.
     assert post(port, usage(0)).body["repeated"] is False
 
 
@@ -702,9 +704,9 @@ def test_a_receiver_that_is_stopped_answers_what_is_under_way_and_seals(tmp_path
         senders.join()
         # The latter where uvicorn passes the signal on before it is done with it.
         assert process.wait(20) in (0, -signal.SIGTERM)
-        told = process.stderr.read() if process.stderr else ""
-    assert SECRET not in told
-    assert "Traceback" not in told
+        output = process.stderr.read() if process.stderr else ""
+    assert SECRET not in output
+    assert "Traceback" not in output
     assert not list(home.rglob("*.part"))
     found = {int(json.loads(line)["id"].removeprefix("evt_")) for line in stored(home / "landing")}
     assert senders.acknowledged <= found

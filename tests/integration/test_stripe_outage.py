@@ -60,7 +60,7 @@ def no_such_host(*_: Any, **__: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "message"),
     [
         ("refused", "cannot be reached"),
         ("no such host", "cannot be reached"),
@@ -72,7 +72,7 @@ def no_such_host(*_: Any, **__: Any) -> Any:
     ],
 )
 def test_the_deadline_ends_every_wait(
-    tmp_path: Path, server: StripeServer, monkeypatch: pytest.MonkeyPatch, fault: str, told: str
+    tmp_path: Path, server: StripeServer, monkeypatch: pytest.MonkeyPatch, fault: str, message: str
 ) -> None:
     monkeypatch.setattr(api_module, "LEAST_TIMEOUT", 0.2)
     # Without a deadline: as often as there is patience for.
@@ -95,7 +95,7 @@ def test_the_deadline_ends_every_wait(
     )
 
     def pull_in_vain() -> None:
-        with pytest.raises(StripeUnavailableError, match=told):
+        with pytest.raises(StripeUnavailableError, match=message):
             pull(settings, StripeApi(settings, PACE), ACTIVITY)
 
     # Beyond the deadline no more than a last short request; 3 s more for a machine that is busy.
@@ -130,7 +130,7 @@ def query(home: Path, sql: str) -> list[Any]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
-def test_a_dead_stripe_does_not_stop_the_ledger_and_a_living_one_is_heard_of_again(
+def test_a_dead_stripe_does_not_stop_the_ledger_and_its_data_come_with_the_next_run(
     tmp_path: Path, server: StripeServer
 ) -> None:
     land(tmp_path, [LEDGER])
@@ -153,11 +153,11 @@ def test_a_dead_stripe_does_not_stop_the_ledger_and_a_living_one_is_heard_of_aga
     assert "Stripe cannot be reached" in str(event.asset_materialization.metadata["pull failed"].value)
     assert len(query(tmp_path, "select source from ops.failed_pulls where reason <> ''")) == 5
     settings = settings_of(tmp_path, NOWHERE)
-    told = "\n".join(status_lines(settings))
-    assert "stripe/payouts.itemized could not be pulled on" in told
-    assert "Reconciliation: incomplete." in told
+    reported = "\n".join(status_lines(settings))
+    assert "stripe/payouts.itemized could not be pulled on" in reported
+    assert "Reconciliation: incomplete." in reported
 
-    # Still dead, and nothing new: nothing is published again, and it is told all the same.
+    # Still dead, and nothing new: nothing is published again, and it is reported all the same.
     before = query(tmp_path, "select count(*) from ops.runs")
     result = run(tmp_path, NOWHERE, stripe_deadline_seconds=1)
     assert result.exit_code == 0, result

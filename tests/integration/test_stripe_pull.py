@@ -22,87 +22,26 @@ from ingestion.sources.stripe.windows import by_months, gaps, windows_to_pull
 from ingestion.stripe_pull import pull as pull_module
 from ingestion.stripe_pull.api import Pace, StripeApi, StripeRefusedError, StripeUnavailableError
 from ingestion.stripe_pull.pull import Pulled, ReportFailedError, pull, pulled_files
-from orchestration.assets.stages import report_type_of
+from orchestration.assets.landing import report_type_of
 from orchestration.automation import stripe_data_sensor
 from paywall_warehouse import files
 from paywall_warehouse.settings import Settings, SettingsError, load_settings
 from tests.support.builders import deposit, ledger_file
 from tests.support.builders import land as land_files
 from tests.support.harness import run_pipeline
-from tests.support.stripe_server import PRIVATE, Books, Options, StripeServer, running
+from tests.support.stripe_account import FROM, KEY, UNTIL, books
+from tests.support.stripe_server import PRIVATE, Options, StripeServer, running
 
-KEY = "rk_test_topsecret"
 ACTIVITY = "balance_change_from_activity.itemized.7"
 REPORTS = (ACTIVITY, "payouts.itemized.5", "payout_reconciliation.itemized.7", "balance.summary.1")
 ALL = (*REPORTS, "checkout_sessions")
 FAST = Pace(
     timeout=2, between_requests=0, first_poll=0.01, longest_poll=0.02, first_backoff=0.02, longest_backoff=0.2
 )
-FROM, UNTIL = "2026-08-20", "2026-11-20"
 
 
 def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-def payment(
-    number: int, created: str, gross: str = "10.00", fee: str = "0.59", net: str = "9.41", **more: str
-) -> dict[str, str]:
-    row = {
-        "balance_transaction_id": f"txn_{number}",
-        "created_utc": created,
-        "available_on_utc": created,
-        "currency": "usd",
-        "gross": gross,
-        "fee": fee,
-        "net": net,
-        "reporting_category": "charge",
-        "source_id": f"ch_{number}",
-        "charge_id": f"ch_{number}",
-        "payment_intent_id": f"pi_{number}",
-        "customer_facing_amount": gross,
-        "customer_facing_currency": "usd",
-    }
-    return row | more
-
-
-def books() -> Books:
-    """Three payments, one of them paid out, one refunded under its charge alone."""
-    refund = payment(
-        4,
-        "2026-11-10 08:00:00",
-        "-4.00",
-        "0.00",
-        "-4.00",
-        reporting_category="refund",
-        source_id="re_1",
-        charge_id="ch_2",
-    )
-    del refund["payment_intent_id"]
-    paid_out = {"automatic_payout_id": "po_1", "automatic_payout_effective_at_utc": "2026-09-05 00:00:00"}
-    first = payment(1, "2026-09-01 10:00:00") | paid_out
-    payout = {
-        "payout_id": "po_1",
-        "payout_status": "paid",
-        "payout_expected_arrival_date": "2026-09-07",
-        "effective_at_utc": "2026-09-05 00:00:00",
-        "balance_transaction_id": "txn_po",
-        "currency": "usd",
-        "gross": "-9.41",
-        "fee": "0.00",
-        "net": "-9.41",
-        "reporting_category": "payout",
-    }
-    return Books(
-        activity=[first, payment(2, "2026-10-02 10:00:00"), payment(3, "2026-11-09 10:00:00"), refund],
-        payouts=[payout],
-        payout_reconciliation=[first],
-        sessions=[
-            {"id": f"cs_{n}", "payment_intent": f"pi_{n}", "created": "2026-10-02 09:00:00"}
-            for n in range(1, 4)
-        ],
-        opening_balances={"usd": "100.00"},
-    )
 
 
 @pytest.fixture
@@ -283,9 +222,7 @@ def test_another_account_or_mode_starts_from_the_beginning(settings: Settings, s
     assert pull_one(settings).created_runs == 4
 
 
-def test_a_sidecar_that_is_not_ours_tells_nothing_and_stops_nothing(
-    settings: Settings, server: StripeServer
-) -> None:
+def test_a_sidecar_that_is_not_ours_is_ignored(settings: Settings, server: StripeServer) -> None:
     pull_one(settings)
     for number, text in enumerate(("{torn", "[]", '{"parameters": {}}', '{"parameters": 1, "bytes": "x"}')):
         file = landed(settings)[number]
@@ -498,7 +435,7 @@ def test_a_read_budget_leaves_the_rest_to_the_next_pull(tmp_path: Path, server: 
     assert len(landed(thrifty)) == 4
 
 
-def test_a_wrong_key_is_told_without_the_key(tmp_path: Path, server: StripeServer) -> None:
+def test_a_wrong_key_is_reported_without_the_key(tmp_path: Path, server: StripeServer) -> None:
     wrong = load_settings(
         _env_file=None,
         warehouse_home=tmp_path / "home",
@@ -510,7 +447,7 @@ def test_a_wrong_key_is_told_without_the_key(tmp_path: Path, server: StripeServe
     assert "wrongsecret" not in str(caught.value)
 
 
-def test_an_unreachable_stripe_is_told(tmp_path: Path) -> None:
+def test_an_unreachable_stripe_is_reported(tmp_path: Path) -> None:
     nowhere = load_settings(
         _env_file=None, warehouse_home=tmp_path, stripe_api_key=KEY, stripe_api_base="http://127.0.0.1:9"
     )
@@ -659,7 +596,7 @@ def test_api_and_files_give_the_same_tables_and_nothing_private_stays(
 
 
 @pytest.mark.slow
-def test_a_run_whose_pull_is_refused_publishes_nothing_and_says_so(
+def test_a_run_whose_pull_is_refused_publishes_nothing_and_reports_that(
     tmp_path: Path, server: StripeServer
 ) -> None:
     result = run_pipeline(tmp_path, stripe_api_key="rk_test_other", stripe_api_base=server.url)

@@ -131,7 +131,7 @@ def report(
 # ---- report types and runs
 
 
-def test_a_report_type_tells_its_window_and_default_columns(client: stripe.StripeClient) -> None:
+def test_a_report_type_has_its_window_and_default_columns(client: stripe.StripeClient) -> None:
     report_type = client.v1.reporting.report_types.retrieve(ACTIVITY)
     assert (report_type.data_available_start, report_type.data_available_end) == (
         unix_seconds("2020-01-01"),
@@ -420,7 +420,7 @@ def test_an_unknown_address_is_named(client: stripe.StripeClient) -> None:
 # ---- faults
 
 
-def test_the_sdk_does_not_retry_429_unless_the_server_says_so(server: StripeServer) -> None:
+def test_the_sdk_does_not_retry_429_unless_the_server_asks_for_it(server: StripeServer) -> None:
     patient = sdk(server, retries=2)
     server.faults.rate_limit("/v1/account", retry_after=7)
     with pytest.raises(stripe.RateLimitError) as error:
@@ -468,7 +468,7 @@ def test_a_cut_download_is_noticed(server: StripeServer, client: stripe.StripeCl
     for size in (
         None,
         4,
-    ):  # a stream has no SDK around it any more: what breaks is told by urllib3, also in small pieces
+    ):  # a stream has no SDK around it any more: urllib3 reports what breaks, also in small pieces
         stream, status, _ = stripe.new_default_http_client().request_stream(
             "get", file.url, {"Authorization": f"Bearer {KEY}"}
         )

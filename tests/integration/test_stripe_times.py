@@ -11,16 +11,23 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingestion.lake.batches import Lake
-from ingestion.load import load
 from paywall_warehouse.quoting import literal
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import csv_text, jsonl, landed
 from tests.support.builders import land as land_files
 from tests.support.harness import run_pipeline
+from tests.support.ingestion import load
 
 ACTIVITY, PAYOUTS, SUMMARY = "balance_change_from_activity.itemized", "payouts.itemized", "balance.summary"
-CHARGE = {"balance_transaction_id": "txn_1", "currency": "usd", "gross": "10.00", "fee": "0.59", "net": "9.41",
-          "reporting_category": "charge", "charge_id": "ch_1"}  # fmt: skip
+CHARGE = {
+    "balance_transaction_id": "txn_1",
+    "currency": "usd",
+    "gross": "10.00",
+    "fee": "0.59",
+    "net": "9.41",
+    "reporting_category": "charge",
+    "charge_id": "ch_1",
+}
 PAYOUT = {
     "payout_id": "po_1",
     "currency": "usd",
@@ -47,9 +54,17 @@ def land(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(content)
     if sidecar is not None:
-        about = {"report_type": report, "parameters": {"interval_start": 1, "interval_end": 2} | sidecar, "livemode": True,
-                 "key_livemode": True, "account": None, "available_until": "2026-11-01T00:00:00+00:00", "sha256": "", "bytes": 1,
-                 "downloaded_at": "2026-11-01T00:00:00+00:00"}  # fmt: skip
+        about = {
+            "report_type": report,
+            "parameters": {"interval_start": 1, "interval_end": 2} | sidecar,
+            "livemode": True,
+            "key_livemode": True,
+            "account": None,
+            "available_until": "2026-11-01T00:00:00+00:00",
+            "sha256": "",
+            "bytes": 1,
+            "downloaded_at": "2026-11-01T00:00:00+00:00",
+        }
         (folder / f".{name}.run.json").write_text(json.dumps(about))
 
 
@@ -108,7 +123,7 @@ def test_without_a_zone_the_file_is_one_reject_that_names_the_ways_out(settings:
     assert (path, line, code) == (f"stripe/{ACTIVITY}.7/{name}", None, "unknown_time_zone")
     for way_out in ('"created_utc"', "keep the name that Stripe gives the file", "october_Europe-Berlin.csv"):
         assert way_out in reason
-    # Told once, and mended by a new name.
+    # Reported once, and mended by a new name.
     assert load(settings, f"stripe/{ACTIVITY}").files == 0
     land(settings, f"{ACTIVITY}.7", "october_America-Toronto.csv", csv_text([CHARGE | {"created": NOON}]))
     assert created(settings) == [IN_TORONTO]
@@ -152,7 +167,7 @@ def test_files_beside_a_refused_one_are_loaded(settings: Settings) -> None:
         {"created": "2026-10-05T14:00:00+02:00"},
     ],
 )
-def test_times_that_tell_their_zone_need_no_name(settings: Settings, stated: dict[str, str]) -> None:
+def test_times_that_state_their_zone_need_no_name(settings: Settings, stated: dict[str, str]) -> None:
     land(settings, f"{ACTIVITY}.7", "october.csv", csv_text([CHARGE | stated]))
     assert created(settings) == [IN_UTC]
 
@@ -229,7 +244,7 @@ def test_checkout_sessions_are_in_utc_as_the_api_states_them(settings: Settings)
 
 
 @pytest.mark.slow
-def test_a_run_tells_the_way_out(tmp_path: Path) -> None:
+def test_a_run_names_the_way_out(tmp_path: Path) -> None:
     land_files(
         tmp_path, [landed(f"stripe/{ACTIVITY}.7", "october.csv", csv_text([CHARGE | {"created": NOON}]))]
     )

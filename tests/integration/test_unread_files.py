@@ -1,4 +1,4 @@
-"""A file in a folder that nothing reads is told of, with the folder that was probably meant."""
+"""A file in a folder that nothing reads is reported, with the folder that was probably meant."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 from ingestion.landing.area import Landing
 from ingestion.unloaded_files import nothing_landed
 from ingestion.unread_files import unread_folders, unread_warnings
-from orchestration.assets.stages import PLAN
+from orchestration.assets.models import PLAN
 from orchestration.cli.status import status_lines
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import charge, jsonl
@@ -54,7 +54,7 @@ def test_the_nearest_folder_is_named(settings: Settings, path: str, nearest: str
     assert "read are ledger/, events/, prices/, payments/, stripe/" in warning
 
 
-def test_files_of_a_folder_are_told_together_and_of_many_folders_the_first(settings: Settings) -> None:
+def test_files_of_a_folder_are_reported_together_and_of_many_folders_the_first(settings: Settings) -> None:
     for number in range(3):
         put(settings, f"ledgers/{number}.jsonl")
     assert [re.sub(":.*", "", warning) for warning in unread_warnings(settings)] == [
@@ -69,7 +69,7 @@ def test_files_of_a_folder_are_told_together_and_of_many_folders_the_first(setti
     )
 
 
-def test_what_is_read_or_not_meant_to_be_is_not_told(settings: Settings) -> None:
+def test_files_that_are_read_or_not_meant_to_be_are_not_reported(settings: Settings) -> None:
     for path in (
         "ledger/2026/x.jsonl",
         "events/received/2026-10-01/a.jsonl",
@@ -83,7 +83,7 @@ def test_what_is_read_or_not_meant_to_be_is_not_told(settings: Settings) -> None
     assert unread_warnings(settings) == []
 
 
-def test_a_folder_that_is_linked_to_is_told_of_and_a_linked_landing_area_is_read(
+def test_a_linked_folder_is_reported_and_a_linked_landing_area_is_read(
     settings: Settings, tmp_path: Path
 ) -> None:
     put(settings, "ledger/x.jsonl")
@@ -106,7 +106,7 @@ def test_a_store_is_looked_at_too() -> None:
     ]
 
 
-def test_a_run_tells_it_in_its_progress_its_summary_and_dagster_and_status_does(settings: Settings) -> None:
+def test_progress_summary_dagster_and_status_report_unread_files(settings: Settings) -> None:
     put(settings, "ledger/x.jsonl")
     put(settings, "ledgers/y.jsonl")
     words = "nothing reads ledgers/y.jsonl: move it to "
@@ -119,7 +119,7 @@ def test_a_run_tells_it_in_its_progress_its_summary_and_dagster_and_status_does(
         assert event is not None
         assert event.asset_materialization is not None
         assert words in str(event.asset_materialization.metadata["files that nothing reads"].value)
-        # With nothing new it is told again.
+        # With nothing new it is reported again.
         again = run_pipeline(settings.home.root, instance=instance, as_of=AS_OF)
         assert "Nothing new" in again.output
         assert f"  warning: {words}" in again.output

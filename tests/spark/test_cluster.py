@@ -26,11 +26,11 @@ import sqlglot
 from dashboard.snapshot import Snapshot, UnreadableError, identity_of
 from exports.ad_hoc import SliceRequest, write_slice
 from exports.datasets import DATASETS
-from orchestration.cli.main import land_sample_data
+from orchestration.cli.common import land_sample_data
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import SettingsError, load_settings
-from tests.e2e import test_reconciliation as payments
-from tests.integration import test_erasure as erasures
+from tests.support import erasure_homes as erasures
+from tests.support import payment_story, random_payments
 from tests.support.builders import deposit, land, ledger_file
 from tests.support.cluster_parity import differences
 from tests.support.export_homes import AS_OF, first_publication
@@ -125,13 +125,13 @@ def new_york(home: Path) -> dict[str, Any]:
 
 def story_of_payments(home: Path) -> dict[str, Any]:
     """Every kind of break, Stripe's reports in many forms."""
-    land_in_order(home, payments.story.files())
-    return {"as_of": payments.SETTINGS.as_of.isoformat(), "reporting_timezone": "Europe/Berlin"}
+    land_in_order(home, payment_story.story.files())
+    return {"as_of": payment_story.SETTINGS.as_of.isoformat(), "reporting_timezone": "Europe/Berlin"}
 
 
-def random_payments(home: Path) -> dict[str, Any]:
-    land_in_order(home, [file for batch in payments.Books(3).batches() for file in batch])
-    return {"as_of": payments.END.isoformat(), "reporting_timezone": "Pacific/Auckland"}
+def payments_at_random(home: Path) -> dict[str, Any]:
+    land_in_order(home, [file for batch in random_payments.Books(3).batches() for file in batch])
+    return {"as_of": random_payments.END.isoformat(), "reporting_timezone": "Pacific/Auckland"}
 
 
 def beside_each_other(
@@ -183,7 +183,7 @@ def test_a_home_that_moves_to_the_cluster_publishes_what_it_did(tmp_path: Path) 
     """The same lake: of reports that reach beyond the day they were loaded on, the marts show when that
     was.
     """
-    settings = random_payments(tmp_path / "duck")
+    settings = payments_at_random(tmp_path / "duck")
     on_duckdb(tmp_path / "duck", settings)
     shutil.copytree(tmp_path / "duck", tmp_path / "spark")
     as_on_duckdb(tmp_path / "duck", tmp_path / "spark", "session", "parquet", settings)
@@ -285,7 +285,7 @@ def test_a_mart_that_stays_on_the_cluster_is_exported_as_duckdb_exports_it(
 def test_an_erased_person_is_nowhere_on_the_cluster(tmp_path: Path) -> None:
     """Nor in the copy of the lake that it reads; and every other value is what it was."""
     home, store = tmp_path / "home", tmp_path / "store"
-    erasures.land(home, erasures.FILES)
+    land(home, erasures.FILES)
     settings = {"as_of": erasures.AS_OF, "max_reject_ratio": "1", "lake_uri": f"file://{store}"}
     done = cluster_run(home, "session", table_format="iceberg", **settings)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
@@ -308,15 +308,15 @@ def stated(manifest: Path) -> dict[str, Any]:
     """What a manifest says of its rows: days, revisions, sums, files with their digests; not when, by whom,
     by which engine's hash.
     """
-    told = json.loads(manifest.read_text(encoding="utf-8"))
+    content = json.loads(manifest.read_text(encoding="utf-8"))
     partitions = [
         {name: value for name, value in one.items() if name not in ("changed_at", "fingerprint")}
-        for one in told["partitions"]
+        for one in content["partitions"]
     ]
     return {
-        "schema": told["schema"],
-        "partitioned_by": told["partitioned_by"],
-        "ordered_by": told["ordered_by"],
+        "schema": content["schema"],
+        "partitioned_by": content["partitioned_by"],
+        "ordered_by": content["ordered_by"],
         "partitions": partitions,
     }
 
@@ -462,8 +462,8 @@ def test_a_small_table_carries_its_rows_as_text() -> None:
         " using parquet"
     )
     assert (
-        r"""'[{"name": "it\'s \\\\ \\u00fc", "at": "2026-03-01T00:00:00+00:00", "words": ["a"], "is_on": "true"}]'"""
-        in filled
+        r"""'[{"name": "it\'s \\\\ \\u00fc", "at": "2026-03-01T00:00:00+00:00","""
+        r""" "words": ["a"], "is_on": "true"}]'""" in filled
     )
     assert (
         "cast(at as timestamp) as at, cast(words as array<string>) as words, cast(is_on as boolean) as is_on"
@@ -566,13 +566,13 @@ MARTS: dict[str, dict[str, Any]] = {"dim_users": {"columns": {"user_id": {}, "la
 
 
 class Recorder:
-    """Answers as a cluster with some schemas would, and remembers what it was told."""
+    """Answers as a cluster with some schemas would, and remembers the statements."""
 
     def __init__(self, schemas: list[str], snapshots: dict[str, int]) -> None:
-        self.schemas, self.snapshots, self.told = schemas, snapshots, list[str]()
+        self.schemas, self.snapshots, self.statements = schemas, snapshots, list[str]()
 
     def run(self, statement: str) -> None:
-        self.told.append(statement)
+        self.statements.append(statement)
 
     def ask(self, query: str) -> SparkAnswer:
         if query == "show schemas":
@@ -581,7 +581,7 @@ class Recorder:
         return SparkAnswer(["snapshot_id"], [(self.snapshots[table],)] if table in self.snapshots else [])
 
 
-def test_builds_that_nobody_is_shown_are_dropped(tmp_path: Path) -> None:
+def test_builds_that_are_not_promoted_are_dropped(tmp_path: Path) -> None:
     settings = load_settings(_env_file=None, warehouse_home=tmp_path, spark_schema_prefix="acme_")
     layers = (
         "acme_run_aa_marts",
@@ -594,9 +594,9 @@ def test_builds_that_nobody_is_shown_are_dropped(tmp_path: Path) -> None:
     for number, prefix in enumerate(("acme_run_aa_", "acme_run_bb_", "acme_run_dd_")):
         promote_build(settings, spark, PromotedBuild(prefix, {}, number, str(number)), MARTS)
     assert [build.prefix for build in promoted_builds(settings.home)] == ["acme_run_dd_", "acme_run_bb_"]
-    spark.told.clear()
+    spark.statements.clear()
     drop_old_builds(settings, spark, "acme_run_ee_")
-    assert spark.told == [
+    assert spark.statements == [
         f"drop schema if exists {schema} cascade" for schema in ("acme_run_aa_marts", "acme_run_cc_raw")
     ]
 
@@ -604,12 +604,12 @@ def test_builds_that_nobody_is_shown_are_dropped(tmp_path: Path) -> None:
 def test_a_build_may_begin_with_tables_of_its_own() -> None:
     spark: Any = Recorder([], {})
     copy_marts(spark, PromotedBuild("run_aa_", {}, 3, "f"), "run_bb_", {"fct_user_days": "date_day"})
-    assert spark.told == [
+    assert spark.statements == [
         "create schema if not exists run_bb_marts",
         "create table run_bb_marts.fct_user_days like run_aa_marts.fct_user_days",
         "insert into run_bb_marts.fct_user_days select * from run_aa_marts.fct_user_days",
     ]
-    spark.told.clear()
+    spark.statements.clear()
     # Tables of Iceberg's as they are shown, whatever has been built in them since.
     copy_marts(
         spark,
@@ -617,7 +617,7 @@ def test_a_build_may_begin_with_tables_of_its_own() -> None:
         "run_bb_",
         {"fct_user_days": "date_day"},
     )
-    assert spark.told[1:] == [
+    assert spark.statements[1:] == [
         "create table run_bb_marts.fct_user_days using iceberg partitioned by (date_day) as"
         " select * from run_aa_marts.fct_user_days version as of 7"
     ]
@@ -638,15 +638,15 @@ def test_no_build_stays_that_names_an_erased_person(tmp_path: Path) -> None:
     assert [build.prefix for build in promoted_builds(settings.home)] == ["run_cc_"]
     assert builds_before_erasure(settings.home, None) == ["run_cc_"]
     assert builds_before_erasure(settings.home, erased) == []
-    spark.told.clear()
+    spark.statements.clear()
     drop_old_builds(settings, spark, "run_cc_")
-    assert spark.told == [
+    assert spark.statements == [
         f"drop schema if exists {schema} cascade" for schema in ("run_aa_marts", "run_bb_marts", "try_marts")
     ]
-    spark.told.clear()
+    spark.statements.clear()
     # Those that were shown go whatever SPARK_SCHEMA_PREFIX is now.
     drop_old_builds(settings, spark, "run_cc_", [PromotedBuild("old_run_99_", {}, 1, "f"), *before])
-    assert "drop schema if exists old_run_99_marts cascade" in spark.told
+    assert "drop schema if exists old_run_99_marts cascade" in spark.statements
 
 
 def test_a_view_names_the_snapshot_that_was_checked(tmp_path: Path) -> None:
@@ -657,15 +657,15 @@ def test_a_view_names_the_snapshot_that_was_checked(tmp_path: Path) -> None:
     spark.snapshots["run_aa_marts.fct_user_days"] = 9
     promote_build(settings, spark, build, MARTS)
     assert (
-        spark.told[-1]
+        spark.statements[-1]
         == "create or replace view marts.dim_users as select user_id, label from run_aa_marts.dim_users"
         " version as of 7"
     )
-    spark.told.clear()
+    spark.statements.clear()
     # And another one, which had no row and so no snapshot, has one now.
     spark.snapshots["run_aa_marts.fct_wallet_days"] = 1
     restore(spark, build, ["dim_users", "fct_user_days", "fct_wallet_days"])
-    assert spark.told == [
+    assert spark.statements == [
         (
             "insert overwrite run_aa_marts.fct_user_days select * from run_aa_marts.fct_user_days version as"
             " of 8"

@@ -8,11 +8,11 @@ import duckdb
 import fsspec
 import pytest
 
-from ingestion.erasure.erase import erase
 from ingestion.lake.batches import Lake
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import charge, deposit, land, ledger_file
 from tests.support.harness import build_unchecked
+from tests.support.ingestion import erase
 from warehouse.price_book import resolve_price_book
 from warehouse.spark.exchange import exchange_folder
 from warehouse.spark.lake_copy import copies_before_erasure, copy_lake
@@ -73,7 +73,7 @@ def test_a_batch_is_copied_once_and_again_where_it_is_cut_short(settings: Settin
     assert copied(settings) == committed(settings)
 
 
-def test_after_an_erasure_the_copy_is_made_anew(home: Path, tmp_path: Path) -> None:
+def test_after_an_erasure_the_copy_is_rebuilt(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home, tmp_path, dirs_exist_ok=True)
     settings = load_settings(
         _env_file=None, warehouse_home=tmp_path, lake_uri=f"memory://{uuid.uuid4().hex}/lake"
@@ -82,7 +82,7 @@ def test_after_an_erasure_the_copy_is_made_anew(home: Path, tmp_path: Path) -> N
     before = copied(settings)
     assert erase(settings, "alice").rows == 2
     resolve_price_book(settings)
-    # As a rewritten file has it by chance: sizes do not tell.
+    # As a rewritten file has it by chance: sizes are the same.
     (entries,) = (path for path in before if path.startswith("ledger_entries/"))
     STORE.pipe_file(
         f"{settings.lake.removeprefix('memory:/')}/{entries}", b"x" * len(committed(settings)[entries])

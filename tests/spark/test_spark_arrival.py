@@ -129,7 +129,7 @@ def imported(settings: Settings, cluster: Any, snapshots: dict[str, int]) -> dic
     return said.days
 
 
-def test_the_models_say_by_which_days_their_tables_are_cut(settings: Settings) -> None:
+def test_the_models_state_the_day_column_of_their_tables(settings: Settings) -> None:
     """Also as dbt parses them for DuckDB, which knows no partitions."""
     days = {name: day_of(node) for name, node in mart_nodes(Dbt(settings).prepare_manifest()).items()}
     assert {name: day for name, day in days.items() if day} == {

@@ -22,7 +22,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 WIDTH, HEIGHT = 2600, 1400
 TIMEOUT_MS = 60_000
 HEADER_PIXELS, ROW_PIXELS, TICK_PIXELS, FIRST_PIXELS = 36, 32, 28, 90
-# Tables tell assistive technology what they show a fifth of a second later.
+# Tables update what assistive technology reads a fifth of a second later.
 TOLD_MS = 250
 # What is folded opens slowly, and closes every list that is open then.
 UNFOLDED_MS = 600
@@ -35,20 +35,22 @@ READY = """(
 COUNT_RUNS = """
     window.runs = 0;
     new MutationObserver((changes) => {
-        if (document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'running') window.runs++;
+        const app = document.querySelector('[data-testid=stApp]');
+        if (app?.dataset.testScriptState === 'running') window.runs++;
     }).observe(document, {subtree: true, childList: true, attributeFilter: ['data-test-script-state']});
 """
 NOW = "({origin: performance.timeOrigin, runs: window.runs, href: location.href})"
 IN_THIS_WINDOW = f"(before) => window.runs > before.runs && location.href !== before.href && {READY}"
 BY_ADDRESS = f"(before) => performance.timeOrigin !== before.origin && {READY}"
 # Of a table: the header, and the rows in view by their numbers.
-TOLD = """(table) => {
+SHOWN = """(table) => {
     const texts = (row, role) => [...row.querySelectorAll(`[role=${role}]`)].map((cell) => cell.textContent);
     const rows = [...table.querySelectorAll('[role=row]')];
     return {
         all: Number(table.querySelector('[role=grid]')?.getAttribute('aria-rowcount') ?? 0) - 1,
         header: rows.length ? texts(rows[0], 'columnheader') : [],
-        rows: rows.slice(1).map((row) => [Number(row.getAttribute('aria-rowindex')) - 2, texts(row, 'gridcell')]),
+        rows: rows.slice(1)
+            .map((row) => [Number(row.getAttribute('aria-rowindex')) - 2, texts(row, 'gridcell')]),
     };
 }"""
 # Streamlit looks for its own two addresses below the page's, then at the root.
@@ -204,7 +206,7 @@ class Screen:
             with suppress(PlaywrightTimeoutError):
                 self.page.get_by_role("option", name=option, exact=True).click(timeout=TIMEOUT_MS / 4)
                 break
-            # A busy machine loses keys, closes lists, and tells of a click late: a person would look, and
+            # A busy machine loses keys, closes lists, and reports a click late: a person would look, and
             # begin again.
             if chosen.filter(has_text=option).count():
                 break
@@ -290,13 +292,13 @@ class Screen:
         """All rows of a table, scrolled through from top to bottom."""
         grid = self.grid(alt)
         self._scroll(grid, 0)
-        told = self._told(grid)
-        rows: dict[int, list[str]] = dict(told["rows"])
-        while len(rows) < told["all"]:
+        shown = self._shown(grid)
+        rows: dict[int, list[str]] = dict(shown["rows"])
+        while len(rows) < shown["all"]:
             last = max(rows)
             self._scroll(grid, last - 1)
-            rows |= dict(self._told(grid, beyond=last)["rows"])
-        return [dict(zip(told["header"], rows[number], strict=True)) for number in sorted(rows)]
+            rows |= dict(self._shown(grid, beyond=last)["rows"])
+        return [dict(zip(shown["header"], rows[number], strict=True)) for number in sorted(rows)]
 
     def _scroll(self, grid: Locator, row: int) -> None:
         grid.scroll_into_view_if_needed()
@@ -304,16 +306,16 @@ class Screen:
             "(scroller, top) => { scroller.scrollTop = top; }", row * ROW_PIXELS
         )
 
-    def _told(self, grid: Locator, beyond: int = -1) -> dict[str, Any]:
-        """What a table tells when it has stopped changing."""
-        told: dict[str, Any] = {}
+    def _shown(self, grid: Locator, beyond: int = -1) -> dict[str, Any]:
+        """What a table shows when it has stopped changing."""
+        shown: dict[str, Any] = {}
         for _ in range(TIMEOUT_MS // TOLD_MS):
             self.page.wait_for_timeout(TOLD_MS)
-            now = cast(dict[str, Any], grid.evaluate(TOLD))
-            if now == told and now["rows"] and now["rows"][-1][0] > beyond:
+            now = cast(dict[str, Any], grid.evaluate(SHOWN))
+            if now == shown and now["rows"] and now["rows"][-1][0] > beyond:
                 return now
-            told = now
-        raise AssertionError(f"the table shows nothing beyond row {beyond}: {told}")
+            shown = now
+        raise AssertionError(f"the table shows nothing beyond row {beyond}: {shown}")
 
     # -------------------------------------------------------------------------------------------- in tables
 
@@ -321,7 +323,7 @@ class Screen:
         """Click on a place that is only drawn; -1 is the row of the headers."""
         grid = self.grid(alt)
         self._scroll(grid, 0)
-        self._told(grid)
+        self._shown(grid)
         box = grid.bounding_box()
         assert box is not None
         top = HEADER_PIXELS / 2 if row < 0 else HEADER_PIXELS + ROW_PIXELS * row + ROW_PIXELS / 2
@@ -342,6 +344,6 @@ class Screen:
     def sort_by(self, alt: str, header: str) -> None:
         """Choose a column with the keyboard: where it lies is only drawn."""
         self._click(alt, FIRST_PIXELS, 0)
-        for _ in range(self._told(self.grid(alt))["header"].index(header)):
+        for _ in range(self._shown(self.grid(alt))["header"].index(header)):
             self.page.keyboard.press("ArrowRight")
         self.change(lambda: self.page.keyboard.press("Control+Space"))

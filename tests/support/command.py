@@ -18,9 +18,9 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
 
 
 def command(
-    home: Path, *arguments: str, cwd: Path | None = None, **variables: str
+    home: Path, *arguments: str, cwd: Path | None = None, timeout: float = 240, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """The command from beginning to end."""
+    """Run the command to its end; raises `TimeoutExpired` after `timeout` seconds."""
     return subprocess.run(
         [COMMAND, *arguments],
         cwd=cwd or home.parent,
@@ -28,4 +28,5 @@ def command(
         capture_output=True,
         text=True,
         check=False,
+        timeout=timeout,
     )

@@ -296,7 +296,7 @@ def _published_faults(home: Home) -> Iterator[str]:
             ("ops",),
         ]:
             yield "the published file was not trimmed"
-        # The same money twice told: an interrupted build would leave tables of two different states.
+        # The same money in two tables: an interrupted build would leave tables of two different states.
         entries, days = (
             ask(f"select coalesce(sum(revenue), 0) from marts.{table}")
             for table in ("fct_ledger_entries", "fct_daily_revenue")
@@ -390,9 +390,9 @@ def outcome(home: Home) -> dict[str, list[str]]:
     return found
 
 
-def tables(home: Home, told: Mapping[str, str] | None = None) -> Iterator[tuple[str, list[str]]]:
-    """Every mart, the files and the rejects as sorted text, without what tells when something was done;
-    `told` selects otherwise.
+def tables(home: Home, selections: Mapping[str, str] | None = None) -> Iterator[tuple[str, list[str]]]:
+    """Every mart, the files and the rejects as sorted text, without the columns of when something was done;
+    `selections` selects otherwise.
     """
     with duckdb.connect(str(home.published_file), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
@@ -412,7 +412,7 @@ def tables(home: Home, told: Mapping[str, str] | None = None) -> Iterator[tuple[
             ),
             "ops.loaded_files": "select * exclude (loaded_at, batch_seq) from ops.loaded_files",
             "ops.rejected_records": "select * exclude (first_seen_at, batch_seq) from ops.rejected_records",
-            **(told or {}),
+            **(selections or {}),
         }
         for table, query in selected.items():
             rows = connection.execute(f"select cast(columns(*) as varchar) from ({query})").fetchall()
@@ -428,12 +428,12 @@ def _exported_rows(file: Path) -> list[str]:
 
 def differences(expected: dict[str, list[str]], found: dict[str, list[str]]) -> list[str]:
     """Each table and export that differs, with its first rows on one side only."""
-    told = []
+    lines = []
     for name in sorted(expected.keys() | found.keys()):
         wanted, seen = Counter(expected.get(name, [])), Counter(found.get(name, []))
         if wanted != seen:
-            told.append(
+            lines.append(
                 f"{name}\n  missing: {list((wanted - seen).elements())[:3]}\n  too many:"
                 f" {list((seen - wanted).elements())[:3]}"
             )
-    return told
+    return lines

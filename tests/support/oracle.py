@@ -31,14 +31,17 @@ EARLIEST_ENTRY = datetime(2015, 1, 1, tzinfo=UTC)
 # By hand from the lists of the standard's agency: those in use, those withdrawn since 1999, and the common
 # tokens of the contract.
 CURRENCIES = frozenset(
-    """aed afn all amd aoa ars aud awg azn bam bbd bdt bhd bif bmd bnd bob bov brl bsd btn bwp byn bzd cad cdf che chf chw clf clp cny cop
-    cou crc cup cve czk djf dkk dop dzd egp ern etb eur fjd fkp gbp gel ghs gip gmd gnf gtq gyd hkd hnl htg huf idr ils inr iqd irr isk jmd
-    jod jpy kes kgs khr kmf kpw krw kwd kyd kzt lak lbp lkr lrd lsl lyd mad mdl mga mkd mmk mnt mop mru mur mvr mwk mxn mxv myr mzn nad ngn
-    nio nok npr nzd omr pab pen pgk php pkr pln pyg qar ron rsd rub rwf sar sbd scr sdg sek sgd shp sle sos srd ssp stn svc syp szl thb tjs
-    tmt tnd top try ttd twd tzs uah ugx usd usn uyi uyu uyw uzs ved ves vnd vuv wst xad xaf xag xau xba xbb xbc xbd xcd xcg xdr xof xpd xpf
-    xpt xsu xts xua xxx yer zar zmw zwg
-    ang ats bef bgn byr cuc cyp dem eek esp fim frf grd hrk iep itl ltl luf lvl mro mtl nlg pte sit skk sll std vef zwl
-    usdc usdt eurc pyusd dai btc eth sol""".split()  # noqa: SIM905
+    """
+    aed afn all amd aoa ars aud awg azn bam bbd bdt bhd bif bmd bnd bob bov brl bsd btn bwp byn bzd cad
+    cdf che chf chw clf clp cny cop cou crc cup cve czk djf dkk dop dzd egp ern etb eur fjd fkp gbp gel
+    ghs gip gmd gnf gtq gyd hkd hnl htg huf idr ils inr iqd irr isk jmd jod jpy kes kgs khr kmf kpw krw
+    kwd kyd kzt lak lbp lkr lrd lsl lyd mad mdl mga mkd mmk mnt mop mru mur mvr mwk mxn mxv myr mzn nad
+    ngn nio nok npr nzd omr pab pen pgk php pkr pln pyg qar ron rsd rub rwf sar sbd scr sdg sek sgd shp
+    sle sos srd ssp stn svc syp szl thb tjs tmt tnd top try ttd twd tzs uah ugx usd usn uyi uyu uyw uzs
+    ved ves vnd vuv wst xad xaf xag xau xba xbb xbc xbd xcd xcg xdr xof xpd xpf xpt xsu xts xua xxx yer
+    zar zmw zwg ang ats bef bgn byr cuc cyp dem eek esp fim frf grd hrk iep itl ltl luf lvl mro mtl nlg
+    pte sit skk sll std vef zwl usdc usdt eurc pyusd dai btc eth sol
+    """.split()  # noqa: SIM905
 )
 METADATA_LIMIT = 64 * 1024
 IGNORED_ENDINGS = (".tmp", ".part", ".partial")
@@ -727,7 +730,7 @@ def measures(entries: list[Row]) -> Row:
     row["refunds"] = total(one["refunds"] for one in entries)
     row["net_revenue"] = row["revenue"] - row["refunds"]
     known_costs = [one["provider_cost"] for one in counted if one["provider_cost"] is not None]
-    row["provider_cost"] = total(known_costs)  # choice: 0 where no cost is known; charges_without_cost tells
+    row["provider_cost"] = total(known_costs)  # choice: 0 where no cost is known; see charges_without_cost
     row["platform_fees"] = total(one["platform_fees"] or ZERO for one in settled)
     row["profit"] = row["revenue"] - row["provider_cost"] - row["platform_fees"]
     row["net_profit"] = row["net_revenue"] - row["provider_cost"] - row["platform_fees"]
@@ -870,7 +873,7 @@ def rollforward_rows(entries: list[Row], today: date) -> Rows:
 
 
 def cohort_rows(entries: list[Row], today: date, counts: Entries = every, belongs: Entries = every) -> Rows:
-    """Who belongs to a cohort is told by all entries of a user who may; what happened, by those that
+    """All entries of a user who may decide who belongs to a cohort; what happened is counted from those that
     count.
     """
     rows: Rows = {}

@@ -259,9 +259,17 @@ def session_row(session: str, intent: str | None, user: str | None = None, **mor
 def checkout_event(
     event_id: str, created_at: str, session: str, wallet: str, external: str | None = None
 ) -> Record:
-    """The webhook that tells whose wallet a checkout was for; it moves no balance."""
-    return event(event_id, "stripe.checkout.session.completed", created_at, checkoutSessionId=session, amount=42, currency="USD",
-                 walletUserId=wallet, externalUserId=external)  # fmt: skip
+    """The webhook that names the wallet of a checkout; it moves no balance."""
+    return event(
+        event_id,
+        "stripe.checkout.session.completed",
+        created_at,
+        checkoutSessionId=session,
+        amount=42,
+        currency="USD",
+        walletUserId=wallet,
+        externalUserId=external,
+    )
 
 
 def rail_payment(

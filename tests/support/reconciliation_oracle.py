@@ -488,7 +488,7 @@ def two_sided_break(payment: Payment, deposits: list[Row], back: Decimal) -> str
     if currency != payment.currency:
         if credited == back and payment.paid == payment.returned:
             return None  # choice: nothing is left on either side
-        # choice: whether several credits in another currency are above what was paid is not to be told
+        # choice: whether several credits in another currency are above what was paid is unknown
         # without a rate
         return (
             Either(("duplicate_deposit", "currency_mismatch")) if len(deposits) > 1 else "currency_mismatch"
@@ -566,8 +566,8 @@ def case_row(
         )
         # choice: what a payment that is not there gave back is unknown, or nothing
         either = dict.fromkeys(("refunded_amount", "disputed_amount"), Either((ZERO, None)))
-        told = {"net_payment": None, "difference": ledger_amount, "has_unknown_return": False}
-        return row | stated | dict.fromkeys(nothing) | either | told
+        unmatched = {"net_payment": None, "difference": ledger_amount, "has_unknown_return": False}
+        return row | stated | dict.fromkeys(nothing) | either | unmatched
     own = {
         "payment_intent_id": payment.intent,
         # choice: of several charges any may be shown
@@ -633,7 +633,7 @@ def reconcile(entries: list[Row], landed: Landed, as_of: datetime, grace_days: i
             methods, deposits = zip(*named[payment.case_id], strict=True)
             row = case_row(
                 payment, list(deposits), one_of(list(methods)), entries, as_of
-            )  # choice: of several ways any may be told
+            )  # choice: of several ways any may be named
             break_type = two_sided_break(payment, list(deposits), row["clawed_back_amount"])
             row |= verdict("break", break_type) if break_type else verdict("matched")
         elif payment.case_id in suggested:

@@ -382,8 +382,12 @@ class World:
                 "failed": ("failed", "canceled", "voided"),
             }
             record["status"] = pick(spelled.get(status, (status,)))
-        record["type"] = pick({"deposit": ("deposit", "topup", "Deposit"), "withdrawal": ("withdrawal", "withdraw"),
-                               "charge": ("charge", "charge", "CHARGE")}.get(kind, (kind,)))  # fmt: skip
+        spellings = {
+            "deposit": ("deposit", "topup", "Deposit"),
+            "withdrawal": ("withdrawal", "withdraw"),
+            "charge": ("charge", "charge", "CHARGE"),
+        }
+        record["type"] = pick(spellings.get(kind, (kind,)))
         if kind == "adjustment" and self.chance(0.5) and record["amount"].strip("0.") != "":
             record["amount"] = type(record["amount"])("-" + record["amount"])
         currency = pick(CURRENCIES)
@@ -699,8 +703,14 @@ def ledger_file_of(world: World, name: str, records: list[Any], spoiled: dict[st
     if not typed:
         able = [bad for bad in BAD_LEDGER_RECORDS if kind in bad.formats]
         for bad in world.random.sample(able, 9):
-            base = {"id": f"bad_{world.random.randrange(10**9)}", "timestamp": "2026-01-05T10:00:00Z", "type": "charge",
-                    "user": "bad user", "paywall": "pw_main", "amount": "1"}  # fmt: skip
+            base = {
+                "id": f"bad_{world.random.randrange(10**9)}",
+                "timestamp": "2026-01-05T10:00:00Z",
+                "type": "charge",
+                "user": "bad user",
+                "paywall": "pw_main",
+                "amount": "1",
+            }
             if world.chance(0.5):  # a bad version of a good entry
                 base["id"] = world.random.choice(world.ledger_ids)
             records.insert(world.random.randrange(len(records) + 1), bad.spoil(base))

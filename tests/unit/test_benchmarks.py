@@ -62,7 +62,7 @@ def test_two_per_cent_of_a_night_are_late_versions_and_the_rest_is_new(landed: P
     assert len(new) == NIGHT - 10
 
 
-def test_late_versions_are_of_entries_of_the_last_days_before_the_night_and_say_something_else_later(
+def test_late_versions_change_entries_of_the_last_days_before_the_night(
     landed: Path,
 ) -> None:
     for night in (2000, 2490):
@@ -101,9 +101,9 @@ def test_a_process_is_measured_with_its_children_its_files_and_what_it_says(tmp_
     assert done.cpu_seconds > 0
 
 
-def test_a_process_that_fails_says_what_it_said(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"exit code 3 of (.|\n)*told why"):
-        measure([sys.executable, "-c", "print('told why'); raise SystemExit(3)"], tmp_path, {})
+def test_a_failed_process_raises_with_its_output(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"exit code 3 of (.|\n)*the reason"):
+        measure([sys.executable, "-c", "print('the reason'); raise SystemExit(3)"], tmp_path, {})
 
 
 def test_own_settings_do_not_reach_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ def test_stages_add_up_to_the_wall_and_steps_side_by_side_count_once() -> None:
     assert sum(seconds.values()) == pytest.approx(40)
 
 
-def test_checks_and_publication_are_told_apart_where_the_asset_tells_them_apart() -> None:
+def test_checks_and_publication_are_two_stages_where_the_asset_times_both() -> None:
     seconds = stage_seconds(Steps(STEPS, check_seconds=1.25, publish_seconds=1.5), wall=40)
     assert (seconds["checks"], seconds["publish"], seconds["other steps"]) == pytest.approx((1.25, 1.5, 0.75))
     assert "checks and publish" not in seconds
@@ -285,7 +285,7 @@ def test_what_sparks_tasks_did_is_summed_from_its_event_log(tmp_path: Path) -> N
     days = started(
         1, '/* {"app": "dbt", "node_id": "model.paywall_warehouse.fct_user_days"} */ insert into days'
     )
-    copy = "insert overwrite directory '/aside' using parquet select * from days"
+    copy = "insert overwrite directory '/staging' using parquet select * from days"
     failed = event("SparkListenerTaskEnd", **{"Stage ID": 1})
     half = ended(1, 9, 9, 9)[:60]
     (tmp_path / "app-1").write_text(

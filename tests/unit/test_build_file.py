@@ -2,7 +2,6 @@
 changed since.
 """
 
-import os
 import shutil
 from pathlib import Path
 
@@ -12,8 +11,6 @@ import pytest
 from ingestion.lake.schemas import BREAKS, defined
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import load_settings
-from tests.support.builders import charge, deposit, land, ledger_file
-from tests.support.harness import run_pipeline
 from warehouse import build_file
 from warehouse.build import prepare_build
 from warehouse.build_file import (
@@ -92,7 +89,7 @@ def test_a_copy_of_what_is_no_longer_published_is_not_taken(home: Home) -> None:
     assert files(home) == {"warehouse.duckdb"}
 
 
-def test_a_copy_that_nobody_needs_leaves_nothing(home: Home) -> None:
+def test_a_copy_that_is_not_needed_leaves_nothing(home: Home) -> None:
     copy_ahead(home)
     drop_copy_ahead(home)
     assert files(home) == set()
@@ -123,7 +120,7 @@ def test_a_build_file_is_there_whole_or_not_at_all(home: Home, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("content", [b"", b"half", bytes(12_288)])
-def test_a_build_file_that_cannot_be_opened_is_made_anew_from_what_is_published(
+def test_a_build_file_that_cannot_be_opened_is_rebuilt_from_what_is_published(
     tmp_path: Path, content: bytes
 ) -> None:
     settings = load_settings(_env_file=None, warehouse_home=tmp_path)
@@ -149,65 +146,3 @@ def test_a_file_that_somebody_has_changed_is_not_built_on(home: Home) -> None:
     assert published_state(home) is None
     assert not prepare_build_file(home, None)
     assert tables(home.build_file) == []
-
-
-@pytest.fixture(scope="module")
-def run_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home after its first run; not to be changed."""
-    home = tmp_path_factory.mktemp("run")
-    land(
-        home,
-        [
-            ledger_file(
-                "a.jsonl",
-                [deposit("d1", "2026-10-01T08:00:00Z", "20"), charge("c1", "2026-10-01T09:00:00Z", "1.5")],
-            )
-        ],
-    )
-    assert run_pipeline(home, as_of=AS_OF).exit_code == 0
-    return home
-
-
-def entries(file: Path) -> list[str]:
-    with duckdb.connect(str(file), read_only=True) as connection:
-        return [
-            name
-            for (name,) in connection.execute(
-                "select entry_id from marts.fct_ledger_entries order by 1"
-            ).fetchall()
-        ]
-
-
-@pytest.mark.soak
-def test_rows_that_somebody_deleted_from_the_published_file_are_back_after_the_next_run(
-    run_once: Path, tmp_path: Path
-) -> None:
-    home = Path(shutil.copytree(run_once, tmp_path / "home"))
-    file = home / "published" / "warehouse.duckdb"
-    with duckdb.connect(str(file)) as connection:
-        connection.execute(
-            "delete from marts.fct_ledger_entries where entry_id = 'c1'; delete from marts.fct_user_days"
-        )
-    land(home, [ledger_file("b.jsonl", [charge("c2", "2026-10-02T09:00:00Z", "2")])])
-    result = run_pipeline(home, as_of=AS_OF)
-    assert result.exit_code == 0, result
-    assert entries(file) == ["c1", "c2", "d1"]
-    with duckdb.connect(str(file), read_only=True) as connection:
-        assert connection.execute(
-            "select cast(sum(revenue) as varchar) from marts.fct_user_days"
-        ).fetchall() == [("3.500000000000",)]
-
-
-@pytest.mark.soak
-def test_a_published_file_that_was_damaged_on_the_disk_is_made_anew_from_the_lake(
-    run_once: Path, tmp_path: Path
-) -> None:
-    home = Path(shutil.copytree(run_once, tmp_path / "home"))
-    file = home / "published" / "warehouse.duckdb"
-    before = file.stat()
-    with file.open("r+b") as opened:
-        opened.write(bytes(20_000))
-    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    result = run_pipeline(home, as_of=AS_OF)
-    assert result.exit_code == 0, result
-    assert entries(file) == ["c1", "d1"]

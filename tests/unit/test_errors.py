@@ -30,7 +30,7 @@ ERRORS = [
 @pytest.mark.parametrize(("error", "words"), ERRORS, ids=lambda one: type(one).__name__)
 def test_an_error_begins_with_what_it_says(error: Exception, words: str) -> None:
     assert words_of(error) == words
-    # As a run tells of the step that failed.
+    # As a run reports the step that failed.
     try:
         try:
             raise error
@@ -53,7 +53,7 @@ def test_a_line_is_the_first_one() -> None:
 
 
 @pytest.mark.parametrize(("error", "words"), ERRORS[:5], ids=lambda one: type(one).__name__)
-def test_a_command_ends_in_words_where_the_machine_or_a_store_fails(
+def test_a_command_ends_with_a_reason_where_the_machine_or_a_store_fails(
     error: Exception, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fails() -> None:

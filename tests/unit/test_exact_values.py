@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestion.validation.macros import define_macros
+from paywall_warehouse.duckdb_connections import open_duckdb
 
 
 @pytest.fixture(scope="module")
 def sql() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
+    with open_duckdb() as connection:
         define_macros(connection)
         yield connection
 
@@ -127,7 +128,7 @@ def test_what_is_no_instant_has_a_reason(sql: duckdb.DuckDBPyConnection, text: s
         ("7", "not_an_object"),
     ],
 )
-def test_json_is_judged_as_rfc_8259_says(
+def test_json_is_validated_by_rfc_8259(
     sql: duckdb.DuckDBPyConnection, text: str, problem: str | None
 ) -> None:
     assert ask(sql, "json_problem($1)", text) == problem

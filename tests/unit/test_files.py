@@ -1,4 +1,4 @@
-"""Files that appear whole: what a killed process leaves is told from what a living one is writing."""
+"""Files that appear whole: what a killed process leaves is not taken for what a living one writes."""
 
 import errno
 import os

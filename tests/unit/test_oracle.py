@@ -551,7 +551,7 @@ def test_every_bad_event_is_rejected(bad: BadKind) -> None:
     assert set(got.entries) == {("act_bad_1",)}
 
 
-def test_all_formats_say_the_same() -> None:
+def test_all_formats_hold_the_same_rows() -> None:
     records = [
         charge("c,1", NOON, Raw("1e-7"), user='a "b"\nc', prompt_tokens=5, tier="gold", updated_at=NOON),
         deposit("d", NOON, "1.5", metadata={"payment_intent": "pi", "list": [1, {"a": None}]}),
@@ -615,10 +615,10 @@ def test_scenarios_are_full_of_what_they_promise(seed: int) -> None:
     assert max(row["amount"] for row in rows) > 10**16
     assert any(row["deposit_refunds"] for row in got.wallet_days.values())
     with localcontext(EXACT):
-        tables_tell_the_same_story(got)
+        tables_agree(got)
 
 
-def tables_tell_the_same_story(got: Expected) -> None:
+def tables_agree(got: Expected) -> None:
     rows = list(got.entries.values())
     effects = sum((row["balance_effect"] for row in rows), D(0))
     assert effects == sum(

@@ -122,7 +122,7 @@ def test_of_two_own_rates_for_a_day_the_later_start_holds() -> None:
     ]
 
 
-def test_a_built_in_rate_that_nobody_states_is_unknown() -> None:
+def test_a_built_in_rate_without_a_price_is_unknown() -> None:
     """An embedding model reads only: that completions have no price does not make them free."""
     _, rates = resolve(["openai/text-embedding-3-small"], [])
     assert {(one.prompt_rate, one.completion_rate, one.cached_prompt_rate) for one in rates} == {

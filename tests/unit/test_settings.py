@@ -152,7 +152,7 @@ def test_a_password_in_a_url_is_not_shown_to_people() -> None:
     assert settings.landing_shown == "ftp://***@files.example/landing"
 
 
-def test_a_key_out_of_a_file_loses_its_line_feed_and_is_never_told() -> None:
+def test_a_key_from_a_file_loses_its_line_feed_and_is_never_shown() -> None:
     key = load_settings(_env_file=None, stripe_api_key="rk_live_topsecret\n").stripe_api_key
     assert key is not None
     assert key.get_secret_value() == "rk_live_topsecret"
@@ -164,7 +164,7 @@ def test_a_key_out_of_a_file_loses_its_line_feed_and_is_never_told() -> None:
 
 
 @pytest.mark.parametrize("password", ["short", "two lines\nof it", "\x1b[31mcoloured"])
-def test_a_password_that_is_not_allowed_is_not_told(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+def test_a_password_that_is_not_allowed_is_not_shown(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
     monkeypatch.setenv("DASHBOARD_PASSWORD", password)
     with pytest.raises(SettingsError) as refused:
         load_settings(_env_file=None)

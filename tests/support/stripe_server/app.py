@@ -89,7 +89,7 @@ class StripeApi:
         )
         return Starlette(routes=[*routes, unknown])
 
-    # ------------------------------------------------------------------------------------------ endpoints
+    # ---- endpoints
 
     def _account(self, call: Call) -> Response:
         if not self._options.account_readable:
@@ -159,7 +159,7 @@ class StripeApi:
         ]
         return JSONResponse(page(sessions, call.params, call.path, "checkout.session"))
 
-    # ------------------------------------------------------------------------------------------ around every endpoint
+    # ---- around every endpoint
 
     def _endpoint(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:

@@ -20,7 +20,7 @@ class LoggedRequest:
     fault: str | None = None
     """The fault that met it: `answer`, `hang` or `cut`."""
     at: float = field(default_factory=time.monotonic)
-    """Seconds of the monotonic clock when the answer was ready: differences tell how long a client waited."""
+    """Seconds of the monotonic clock when the answer was ready: differences show how long a client waited."""
 
 
 class RequestLog:

@@ -84,7 +84,7 @@ class Runs:
             self._answers.clear()
             self._errors.clear()
 
-    # ------------------------------------------------------------------------------------------ for the server
+    # ---- for the server
 
     def report_type(self, wanted: str) -> ReportType:
         """The report type of this id; 404 where there is none."""

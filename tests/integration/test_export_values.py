@@ -72,7 +72,7 @@ def test_csv_has_a_header_exact_decimals_and_instants_in_utc(published: Path) ->
     assert "-0.000000000001" in smallest, "a negative number is no formula"
 
 
-def test_csv_tells_unknown_from_empty(home: Path) -> None:
+def test_csv_distinguishes_unknown_from_empty(home: Path) -> None:
     change(
         home, like_c1(entry_id="'empty'", request_id="''"), like_c1(entry_id="'unknown'", request_id="null")
     )
@@ -99,7 +99,7 @@ def test_csv_tells_unknown_from_empty(home: Path) -> None:
         "NULL",
     ],
 )
-def test_csv_brings_texts_back_as_they_are(home: Path, text: str) -> None:
+def test_csv_keeps_texts_unchanged(home: Path, text: str) -> None:
     change(
         home,
         f"update marts.fct_ledger_entries set request_id = '{text.replace(chr(39), chr(39) * 2)}' where"
@@ -127,7 +127,8 @@ def test_no_spreadsheet_runs_a_text_as_a_formula(home: Path, first: str) -> None
 def test_lists_are_json_in_csv(home: Path) -> None:
     change(
         home,
-        """update marts.fct_reconciliation set deposit_entry_ids = ['a,b', '=1', 'say "hi"'] where rail = 'stripe'""",
+        """update marts.fct_reconciliation set deposit_entry_ids = ['a,b', '=1', 'say "hi"']
+        where rail = 'stripe'""",
     )
     export(home, ["reconciliation"])
     (file,) = slices(home / "exports", "reconciliation", "csv")
@@ -226,7 +227,7 @@ def test_whatever_is_written_is_read_and_summed_to_the_last_digit(entries: Rows)
         for entry in entries:
             connection.execute(
                 f"insert into marts.fct_ledger_entries values ({values})",
-                [*entry[:3], *map(told, entry[3:5]), *entry[5:]],
+                [*entry[:3], *map(as_text, entry[3:5]), *entry[5:]],
             )
         run = Published("run-1", NOON, NOON, "UTC")
         exported = export_dataset(
@@ -265,5 +266,5 @@ def test_whatever_is_written_is_read_and_summed_to_the_last_digit(entries: Rows)
         }
 
 
-def told(amount: Decimal | None) -> str | None:
+def as_text(amount: Decimal | None) -> str | None:
     return None if amount is None else format(amount, "f")

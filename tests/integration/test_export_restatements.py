@@ -376,7 +376,7 @@ def test_a_mart_that_moves_to_a_cluster_is_restated_only_where_its_rows_change(
     assert changed.totals["eur"]["amount"] == "1.000000000001"
 
 
-def test_a_file_that_is_not_ours_is_told_and_left_alone(home: Path) -> None:
+def test_a_file_that_is_not_ours_is_reported_and_left_alone(home: Path) -> None:
     stray = home / "exports/v1/ledger/parquet/foo.parquet"
     stray.write_bytes(b"somebody's")
     export(home)

@@ -269,14 +269,14 @@ def test_before_the_first_publication_there_is_nothing(tmp_path: Path) -> None:
     assert publications(tmp_path).current() is None
 
 
-def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / "published").mkdir()
     (tmp_path / "published" / "warehouse.duckdb").write_text("no database")
     with pytest.raises(UnreadableError, match=r"warehouse\.duckdb cannot be opened"):
         publications(tmp_path).current()
 
 
-def test_a_file_of_an_earlier_version_is_told(tmp_path: Path) -> None:
+def test_a_file_of_an_earlier_version_is_reported(tmp_path: Path) -> None:
     (tmp_path / "published").mkdir()
     with duckdb.connect(str(tmp_path / "published" / "warehouse.duckdb")) as connection:
         connection.execute("create schema marts")
@@ -321,7 +321,7 @@ def test_shares_that_are_not_all_or_nothing_do_not_look_so(ratio: float, words: 
     assert formats.share(ratio) == words
 
 
-def test_changes_against_nothing_say_nothing() -> None:
+def test_changes_against_nothing_are_not_shown() -> None:
     assert [
         formats.change(*pair)
         for pair in ((Decimal(3), Decimal(4)), (1, 0), (None, 1), (0.2, 0.1), (Decimal(1), Decimal(-2)))

@@ -1,4 +1,4 @@
-"""The sample data: real requests told by an invented business, the same every time."""
+"""The sample data: real requests in the ledger of an invented business, the same every time."""
 
 import csv
 import gzip
@@ -166,14 +166,14 @@ class Sample:
 
     def charges(self) -> dict[str, tuple[int, int]]:
         """Prompt and completion tokens of every usage charge by id, from the ledger or from webhooks."""
-        told = {
+        stated_tokens = {
             event["data"]["activityId"]: (event["data"]["promptTokens"], event["data"]["completionTokens"])
             for event in self.of_kind("usage.charge.created")
         }
         for entry in self.entries.values():
             if entry["type"] == "charge":
-                told[entry["id"]] = (entry["prompt_tokens"], entry["completion_tokens"])
-        return told
+                stated_tokens[entry["id"]] = (entry["prompt_tokens"], entry["completion_tokens"])
+        return stated_tokens
 
 
 def updated_at(version: dict[str, Any]) -> datetime:
@@ -195,7 +195,7 @@ def list_price(model: str, instant: datetime, prompt: int, completion: int, cach
 
 @dataclass
 class Paid:
-    """A payment as the files tell it."""
+    """A payment as the files state it."""
 
     amount: Decimal
     currency: str
@@ -258,7 +258,7 @@ def credited_deposits(sample: Sample) -> list[Credited]:
         )
         return f"stripe:{intent}" if intent else None
 
-    told = []
+    credited = []
     for entry in sample.entries.values():
         metadata = entry.get("metadata", {})
         if (
@@ -267,7 +267,7 @@ def credited_deposits(sample: Sample) -> list[Credited]:
             and metadata.get("reason") != "signup_bonus"
         ):
             at = datetime.fromisoformat(entry["timestamp"])
-            told.append(
+            credited.append(
                 Credited(entry["id"], at, Decimal(entry["amount"]), entry["currency"].lower(), case(metadata))
             )
     for event in sample.of_kind("balance.deposit.created"):
@@ -275,12 +275,12 @@ def credited_deposits(sample: Sample) -> list[Credited]:
         if data["activityId"] not in sample.entries:
             keys = {"payment_intent": event["metadata"]["paymentIntent"]}
             at = datetime.fromisoformat(event["createdAt"])
-            told.append(
+            credited.append(
                 Credited(
                     data["activityId"], at, Decimal(data["amount"]), data["currency"].lower(), case(keys)
                 )
             )
-    return told
+    return credited
 
 
 def clawed_back(sample: Sample, deposits: list[Credited]) -> Decimal:
@@ -313,12 +313,12 @@ def break_of(paid: Paid, deposits: list[Credited], taken_back: Decimal) -> str |
 def breaks(sample: Sample) -> dict[str, set[str]]:
     """Cases by break type, worked out from the landed files."""
     found: dict[str, set[str]] = {}
-    paid, told = payments(sample), credited_deposits(sample)
+    paid, credited = payments(sample), credited_deposits(sample)
     for case_id, payment in paid.items():
-        deposits = [deposit for deposit in told if deposit.case_id == case_id]
+        deposits = [deposit for deposit in credited if deposit.case_id == case_id]
         if kind := break_of(payment, deposits, clawed_back(sample, deposits)):
             found.setdefault(kind, set()).add(case_id)
-    for deposit in told:
+    for deposit in credited:
         grace_over = deposit.at < data_end(sample) - timedelta(days=3)
         if deposit.case_id not in paid and keys_of(sample, deposit) and grace_over:
             found.setdefault("ledger_only", set()).add(f"deposit:{deposit.entry_id}")
@@ -329,7 +329,7 @@ def keys_of(sample: Sample, deposit: Credited) -> set[str]:
     metadata = (
         sample.entries[deposit.entry_id]["metadata"]
         if deposit.entry_id in sample.entries
-        else {"payment_intent": "told"}
+        else {"payment_intent": "stated"}
     )
     return set(metadata) & {"payment_intent", "charge", "checkout_session", "payment_id"}
 
@@ -432,7 +432,7 @@ def test_the_real_requests_are_the_published_ones() -> None:
     assert sums == {"conv": (19_366, 22_361_870, 4_088_665), "code": (8_819, 18_059_974, 245_896)}
 
 
-def test_what_is_real_and_what_is_made_is_said(sample: Sample) -> None:
+def test_the_description_states_what_is_real_and_what_is_invented(sample: Sample) -> None:
     text = describe(sample.summary)
     assert "Real: the prompt and completion tokens" in text
     assert "Made: everything else" in text
@@ -591,11 +591,11 @@ def test_details_occur(sample: Sample) -> None:
     assert any(entry.get("model") == "acme/nightly-preview" for entry in entries)
 
 
-def test_a_part_of_the_ledger_is_told_by_webhooks_alone_and_a_part_twice(sample: Sample) -> None:
-    told = {event["data"]["activityId"] for event in sample.of_kind("usage.charge.created")}
-    told |= {event["data"]["activityId"] for event in sample.of_kind("balance.deposit.created")}
-    assert len(told - set(sample.entries)) > 500
-    assert len(told & set(sample.entries)) > 100
+def test_a_part_of_the_ledger_comes_by_webhooks_alone_and_a_part_twice(sample: Sample) -> None:
+    by_webhook = {event["data"]["activityId"] for event in sample.of_kind("usage.charge.created")}
+    by_webhook |= {event["data"]["activityId"] for event in sample.of_kind("balance.deposit.created")}
+    assert len(by_webhook - set(sample.entries)) > 500
+    assert len(by_webhook & set(sample.entries)) > 100
 
 
 def test_wallets_of_the_webhooks_are_named_but_for_three(sample: Sample) -> None:
@@ -699,7 +699,7 @@ def test_nothing_is_newer_than_the_data(sample: Sample) -> None:
     assert max(session["created"] for session in sample.sessions.values()) < data_end(sample).timestamp()
 
 
-def test_a_payment_without_key_is_told_by_user_amount_and_time_alone(sample: Sample) -> None:
+def test_a_payment_without_key_is_recognised_by_user_amount_and_time_alone(sample: Sample) -> None:
     (lone,) = [deposit for deposit in credited_deposits(sample) if not keys_of(sample, deposit)]
     user = sample.entries[lone.entry_id]["user"]
     (row,) = [

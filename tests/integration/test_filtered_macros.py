@@ -15,7 +15,6 @@ import duckdb
 import pytest
 
 from paywall_warehouse.settings import load_settings
-from tests.e2e.test_pipeline_against_oracle import Published, differences
 from tests.support.builders import charge, deposit, land, ledger_file, refund
 from tests.support.harness import run_pipeline
 from tests.support.oracle import (
@@ -30,6 +29,7 @@ from tests.support.oracle import (
     measures,
     with_previous,
 )
+from tests.support.published_tables import Published, differences
 from tests.support.strategies import build_scenario
 from warehouse.dbt_runner import Dbt
 
@@ -64,7 +64,7 @@ MORE = [
 
 
 @dataclass(frozen=True)
-class Books:
+class PublishedLedger:
     """The published file, open, beside what the oracle makes of the same landing files."""
 
     db: duckdb.DuckDBPyConnection
@@ -108,7 +108,7 @@ def entry_is_listed(one: Row, lists: Lists) -> bool:
 
 
 @pytest.fixture(scope="module")
-def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublishedLedger]:
     home = tmp_path_factory.mktemp("filtered")
     scenario = build_scenario(11, "Europe/Berlin", "usd", "created", "2026-04-01T12:00:00+00:00", 700)
     # Users of the last weeks only, so that some payers are new; and the first of a month, on which the one
@@ -139,7 +139,7 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
         **{name: sorted({user[column] for user in users.values()}) for name, column in OF_USERS.items()},
     }
     with duckdb.connect(str(published.path), read_only=True) as db:
-        yield Books(db, published, want, users, values)
+        yield PublishedLedger(db, published, want, users, values)
 
 
 @pytest.fixture(autouse=True)
@@ -149,10 +149,10 @@ def exact() -> Iterator[None]:
         yield
 
 
-def some_lists(books: Books, dice: random.Random, share: float = 0.35) -> Lists:
+def some_lists(ledger: PublishedLedger, dice: random.Random, share: float = 0.35) -> Lists:
     """Each list at times, with one value, several, or one that nothing has."""
     lists = {}
-    for name, values in books.values.items():
+    for name, values in ledger.values.items():
         if dice.random() < share:
             lists[name] = dice.sample(values, dice.randrange(1, len(values) + 1))
             if dice.random() < 0.1:
@@ -160,10 +160,10 @@ def some_lists(books: Books, dice: random.Random, share: float = 0.35) -> Lists:
     return lists
 
 
-def some_days(books: Books, dice: random.Random) -> tuple[date, date]:
+def some_days(ledger: PublishedLedger, dice: random.Random) -> tuple[date, date]:
     first, last = (
-        min(one["entry_date"] for one in books.want.ledger),
-        max(one["entry_date"] for one in books.want.ledger),
+        min(one["entry_date"] for one in ledger.want.ledger),
+        max(one["entry_date"] for one in ledger.want.ledger),
     )
     since = first + timedelta(days=dice.randrange(-20, (last - first).days + 20))
     return since, since + timedelta(days=dice.choice((1, 2, 7, 30, 31, 90, 400)))
@@ -173,28 +173,28 @@ def arguments(lists: Lists) -> str:
     return "".join(f", {name} := ?" for name in lists)
 
 
-def test_the_books_hold_what_filters_tell_apart(books: Books) -> None:
-    assert {name: len(values) for name, values in books.values.items() if name != "models"} == {
+def test_the_ledger_holds_what_filters_distinguish(ledger: PublishedLedger) -> None:
+    assert {name: len(values) for name, values in ledger.values.items() if name != "models"} == {
         "paywalls": 4, "entry_types": 5, "user_statuses": 5, "balance_bands": 4, "payer_types": 3,
     }  # fmt: skip
-    assert {"unknown", "acme/alpha-1", "acme/beta-2"} < set(books.values["models"])
-    assert {one["currency"] for one in books.want.ledger} == {"usd", "eur", "jpy", "usdc"}
+    assert {"unknown", "acme/alpha-1", "acme/beta-2"} < set(ledger.values["models"])
+    assert {one["currency"] for one in ledger.want.ledger} == {"usd", "eur", "jpy", "usdc"}
 
 
 # ---- any filters
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_kpis_are_those_of_the_entries_within_the_filters(books: Books, seed: int) -> None:
+def test_kpis_are_those_of_the_entries_within_the_filters(ledger: PublishedLedger, seed: int) -> None:
     dice = random.Random(seed)
-    lists, (since, until) = some_lists(books, dice), some_days(books, dice)
-    before = (since - (until - since), since) if dice.random() < 0.5 else some_days(books, dice)
+    lists, (since, until) = some_lists(ledger, dice), some_days(ledger, dice)
+    before = (since - (until - since), since) if dice.random() < 0.5 else some_days(ledger, dice)
     given = ", previous_from := ?, previous_to := ?" if before[1] != since or dice.random() < 0.5 else ""
     values = [since, until, *(before if given else ()), *lists.values()]
-    found = books.table(f"select * from marts.kpis(?, ?{given}{arguments(lists)})", values, ("currency",))
-    entries, first_paid = books.entries(lists), first_payments(books.want.ledger)
+    found = ledger.table(f"select * from marts.kpis(?, ?{given}{arguments(lists)})", values, ("currency",))
+    entries, first_paid = ledger.entries(lists), first_payments(ledger.want.ledger)
     wanted = {}
-    for currency in {one["currency"] for one in books.want.ledger}:
+    for currency in {one["currency"] for one in ledger.want.ledger}:
         row = with_previous(entries, currency, (since, until, *before), first_paid)
         wanted[(currency,)] = {
             name: value for name, value in row.items() if name not in ("previous_start", "previous_end")
@@ -213,9 +213,9 @@ KEYS = {
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_usage_adds_up_to_that_of_the_entries_within_the_filters(books: Books, seed: int) -> None:
+def test_usage_adds_up_to_that_of_the_entries_within_the_filters(ledger: PublishedLedger, seed: int) -> None:
     dice = random.Random(1000 + seed)
-    lists, (since, until) = some_lists(books, dice), some_days(books, dice)
+    lists, (since, until) = some_lists(ledger, dice), some_days(ledger, dice)
     by = list(KEYS)[seed % len(KEYS)]
     grain = (*KEYS[by], "currency")
     by_user, by_model = by in ("user", "both"), by in ("model", "both")
@@ -224,8 +224,8 @@ def test_usage_adds_up_to_that_of_the_entries_within_the_filters(books: Books, s
         f"select {', '.join(grain)}, {sums} from marts.usage(?, ?, by_user := ?, by_model :="
         f" ?{arguments(lists)}) group by all"
     )
-    found = books.table(sql, [since, until, by_user, by_model, *lists.values()], grain)
-    wanted = usage_rows(one for one in books.entries(lists) if since <= one["entry_date"] < until)
+    found = ledger.table(sql, [since, until, by_user, by_model, *lists.values()], grain)
+    wanted = usage_rows(one for one in ledger.entries(lists) if since <= one["entry_date"] < until)
     assert not differences("usage", dict(grouped(wanted, grain)), found), (by, lists, since, until)
 
 
@@ -246,19 +246,19 @@ def grouped(entries: list[Row], grain: Sequence[str]) -> Iterator[tuple[tuple[An
 
 @pytest.mark.parametrize("seed", range(25))
 def test_cohorts_are_of_the_listed_users_and_count_the_entries_within_the_filters(
-    books: Books, seed: int
+    ledger: PublishedLedger, seed: int
 ) -> None:
-    lists = some_lists(books, random.Random(2000 + seed))
-    found = books.table(
+    lists = some_lists(ledger, random.Random(2000 + seed))
+    found = ledger.table(
         f"select * from marts.cohorts({arguments(lists).removeprefix(', ')})",
         list(lists.values()),
         ("cohort_month", "currency", "months_since"),
     )
     wanted = cohort_rows(
-        books.want.ledger,
-        books.want.today,
-        books.lets_through(lists),
-        belongs=lambda one: books.user_is_listed(one, lists),
+        ledger.want.ledger,
+        ledger.want.today,
+        ledger.lets_through(lists),
+        belongs=lambda one: ledger.user_is_listed(one, lists),
     )
     assert not differences("cohorts", wanted, found), lists
 
@@ -273,26 +273,26 @@ EVERYTHING = [
 ]
 
 
-def everything(books: Books, which: dict[str, Any]) -> Lists:
+def everything(ledger: PublishedLedger, which: dict[str, Any]) -> Lists:
     """Lists that let everything through, which are answered from other tables than no lists."""
-    return {name: books.values[name] for name in which}
+    return {name: ledger.values[name] for name in which}
 
 
 @pytest.mark.parametrize("which", EVERYTHING, ids=str)
-def test_kpis_of_everything_are_those_of_the_periods(books: Books, which: dict[str, Any]) -> None:
-    lists = everything(books, which)
-    periods = books.rows(
+def test_kpis_of_everything_are_those_of_the_periods(ledger: PublishedLedger, which: dict[str, Any]) -> None:
+    lists = everything(ledger, which)
+    periods = ledger.rows(
         "select distinct period, period_start, period_end, previous_start, previous_end from"
         " marts.fct_period_kpis"
     )
     assert len(periods) == 8
     for period, *bounds in periods:
-        mart = books.rows(
+        mart = ledger.rows(
             "select * exclude (period, previous_start, previous_end) from marts.fct_period_kpis where period"
             " = ? order by currency",
             period,
         )
-        found = books.rows(
+        found = ledger.rows(
             f"select * from marts.kpis(?, ?, previous_from := ?, previous_to := ?{arguments(lists)})",
             *bounds,
             *lists.values(),
@@ -302,16 +302,16 @@ def test_kpis_of_everything_are_those_of_the_periods(books: Books, which: dict[s
 
 
 @pytest.mark.parametrize("which", EVERYTHING, ids=str)
-def test_usage_of_everything_is_that_of_the_marts(books: Books, which: dict[str, Any]) -> None:
-    lists = everything(books, which)
+def test_usage_of_everything_is_that_of_the_marts(ledger: PublishedLedger, which: dict[str, Any]) -> None:
+    lists = everything(ledger, which)
     for mart, by in (("fct_daily_revenue", "model"), ("fct_user_days", "user")):
         columns = ", ".join(("date_day", "paywall_id", f"{by}_id", "currency", *SUMS))
-        counted = books.rows(
+        counted = ledger.rows(
             f"select {columns} from marts.{mart} where counted_charges > 0 or refunds > 0 order by all"
         )
         sums = ", ".join(f"sum({name})" for name in SUMS)
         usage = f"marts.usage(date '2025-01-01', date '2027-01-01', by_{by} := true{arguments(lists)})"
-        found = books.rows(
+        found = ledger.rows(
             f"select date_day, paywall_id, {by}_id, currency, {sums} from {usage} group by all order by all",
             *lists.values(),
         )
@@ -319,18 +319,20 @@ def test_usage_of_everything_is_that_of_the_marts(books: Books, which: dict[str,
 
 
 @pytest.mark.parametrize("which", EVERYTHING, ids=str)
-def test_cohorts_of_everything_are_those_of_the_mart(books: Books, which: dict[str, Any]) -> None:
-    lists = everything(books, which)
-    found = books.rows(f"select * from marts.cohorts({arguments(lists).removeprefix(', ')})", *lists.values())
-    assert found == books.rows(
+def test_cohorts_of_everything_are_those_of_the_mart(ledger: PublishedLedger, which: dict[str, Any]) -> None:
+    lists = everything(ledger, which)
+    found = ledger.rows(
+        f"select * from marts.cohorts({arguments(lists).removeprefix(', ')})", *lists.values()
+    )
+    assert found == ledger.rows(
         "select * from marts.fct_cohorts order by cohort_month, currency, months_since"
     )
 
 
-def test_usage_by_model_with_ratios_is_the_models_view(books: Books) -> None:
-    periods = books.rows("select distinct period, period_start, period_end from marts.fct_period_kpis")
+def test_usage_by_model_with_ratios_is_the_models_view(ledger: PublishedLedger) -> None:
+    periods = ledger.rows("select distinct period, period_start, period_end from marts.fct_period_kpis")
     for period, since, until in periods:
-        found = books.rows(
+        found = ledger.rows(
             """
             select
                 model_id, currency, sum(charges), sum(total_tokens), sum(revenue), sum(provider_cost),
@@ -343,25 +345,25 @@ def test_usage_by_model_with_ratios_is_the_models_view(books: Books) -> None:
             until,
         )
         models = "select * exclude (period) from marts.rpt_models where period = ? order by all"
-        assert [row for row in books.rows(models, period) if any(row[2:7])] == [
+        assert [row for row in ledger.rows(models, period) if any(row[2:7])] == [
             row for row in found if any(row[2:7])
         ], period
 
 
-def test_ratios_are_doubles_and_nothing_over_nothing(books: Books) -> None:
+def test_ratios_are_doubles_and_nothing_over_nothing(ledger: PublishedLedger) -> None:
     sql = (
         "select marts.ratio(1, 3), marts.ratio(1, 0), marts.ratio(null, 2), typeof(marts.ratio(cast(1 as"
         " decimal(38, 12)), 2))"
     )
-    assert books.rows(sql) == [(1 / 3, None, None, "DOUBLE")]
+    assert ledger.rows(sql) == [(1 / 3, None, None, "DOUBLE")]
 
 
 # ---- shapes and reading
 
 
-def test_columns_are_those_of_the_marts(books: Books) -> None:
+def test_columns_are_those_of_the_marts(ledger: PublishedLedger) -> None:
     def shape(sql: str) -> list[Any]:
-        return [row[:2] for row in books.rows(f"describe {sql}")]
+        return [row[:2] for row in ledger.rows(f"describe {sql}")]
 
     range_ = "date '2026-01-01', date '2026-02-01'"
     assert shape(f"from marts.kpis({range_})") == shape(
@@ -388,17 +390,21 @@ def test_columns_are_those_of_the_marts(books: Books) -> None:
         ({"entry_types": ["charge"]}, False, False),
     ],
 )
-def test_users_and_models_are_told_where_they_are_asked_for(
-    books: Books, by: dict[str, Any], users: bool, models: bool
+def test_users_and_models_are_named_where_they_are_asked_for(
+    ledger: PublishedLedger, by: dict[str, Any], users: bool, models: bool
 ) -> None:
     usage = f"marts.usage(date '2025-01-01', date '2027-01-01'{arguments(by)})"
-    found = books.rows(
+    found = ledger.rows(
         "select count(*) > 0, count(user_id) = count(*), count(model_id) = count(*), count(user_id),"
         f" count(model_id) from {usage}",
         *by.values(),
     )
-    ((some, every_user, every_model, told_users, told_models),) = found
-    assert (some, every_user if users else told_users == 0, every_model if models else told_models == 0) == (
+    ((some, every_user, every_model, named_users, named_models),) = found
+    assert (
+        some,
+        every_user if users else named_users == 0,
+        every_model if models else named_models == 0,
+    ) == (
         True,
         True,
         True,
@@ -432,11 +438,11 @@ def test_users_and_models_are_told_where_they_are_asked_for(
     ],
 )
 def test_only_the_narrowest_tables_are_read(
-    books: Books, call: str, values: dict[str, Any], read: set[str]
+    ledger: PublishedLedger, call: str, values: dict[str, Any], read: set[str]
 ) -> None:
     days = [date(2026, 1, 1), date(2026, 2, 1)] if "?" in call else []
     listed = arguments(values) if days else arguments(values).removeprefix(", ")
-    (_, plan), *_ = books.rows(
+    (_, plan), *_ = ledger.rows(
         f"explain (format json) select * from marts.{call.format(listed)}", *days, *values.values()
     )
     scanned = {name for name in MARTS if f".{name}" in plan} - {"fct_period_kpis"}
@@ -445,13 +451,13 @@ def test_only_the_narrowest_tables_are_read(
 
 @pytest.fixture(scope="module")
 def without_ledger(
-    books: Books, tmp_path_factory: pytest.TempPathFactory
+    ledger: PublishedLedger, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """The same file as a run on a cluster leaves it where the ledger has more than SPARK_PUBLISH_MAX_ROWS
     rows.
     """
     settings = load_settings(_env_file=None, warehouse_home=tmp_path_factory.mktemp("without_ledger"))
-    with duckdb.connect(shutil.copy(books.published.path, settings.home.build_file)) as db:
+    with duckdb.connect(shutil.copy(ledger.published.path, settings.home.build_file)) as db:
         db.execute("create schema on_cluster")
         db.execute("create table on_cluster.fct_ledger_entries as from marts.fct_ledger_entries limit 0")
         db.execute("drop table marts.fct_ledger_entries")
@@ -481,18 +487,18 @@ WITH_ENTRIES = [
 
 @pytest.mark.parametrize("call", WITHOUT_ENTRIES)
 def test_where_the_ledger_is_on_a_cluster_the_macros_answer_what_needs_no_entries(
-    books: Books, without_ledger: duckdb.DuckDBPyConnection, call: str
+    ledger: PublishedLedger, without_ledger: duckdb.DuckDBPyConnection, call: str
 ) -> None:
-    expected_rows = books.rows(f"from marts.{call} order by all")
+    expected_rows = ledger.rows(f"from marts.{call} order by all")
     assert expected_rows
     assert without_ledger.execute(f"from marts.{call} order by all").fetchall() == expected_rows
 
 
 @pytest.mark.parametrize("call", WITH_ENTRIES)
 def test_where_the_ledger_is_on_a_cluster_the_macros_refuse_what_needs_entries(
-    books: Books, without_ledger: duckdb.DuckDBPyConnection, call: str
+    ledger: PublishedLedger, without_ledger: duckdb.DuckDBPyConnection, call: str
 ) -> None:
-    assert books.rows(f"from marts.{call}")
+    assert ledger.rows(f"from marts.{call}")
     with pytest.raises(
         duckdb.InvalidInputException, match=r"marts\.fct_ledger_entries is on the cluster.*: ask there"
     ):

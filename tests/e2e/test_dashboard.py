@@ -4,11 +4,10 @@ import csv
 import io
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import duckdb
@@ -18,11 +17,11 @@ from playwright.sync_api import Browser, BrowserContext
 from dashboard.error_words import CODES, KINDS
 from tests.support.browser import HEIGHT, WIDTH, Screen, published_alone, serving
 from tests.support.command import command
+from tests.support.dashboard_words import Sql, average, column, count, money, share, step, text
 from tests.support.shared import in_soak
 
 pytestmark = pytest.mark.slow
 
-Sql = Callable[..., list[tuple[Any, ...]]]
 PERIODS = {
     "today": "Today",
     "yesterday": "Yesterday",
@@ -33,7 +32,6 @@ PERIODS = {
     "previous_month": "Previous month",
     "all_time": "All time",
 }
-NOTHING = "–"
 LINKS = {
     "AUTHORIZATION_LINK": "https://pay.example/{paywall_id}?for={user_id}",
     "TOP_UP_LINK": "https://pay.example/top-up?user={user_id}",
@@ -72,48 +70,6 @@ def sql(home: Path) -> Iterator[Sql]:
 
 
 # ---- words, as a person expects them
-
-
-def money(amount: Decimal | None) -> str:
-    """Dollars and euros: two digits, and every further one that is not 0."""
-    if amount is None:
-        return NOTHING
-    whole, _, fraction = f"{amount.copy_abs():,f}".partition(".")
-    return ("−" if amount < 0 else "") + f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
-
-
-def share(ratio: float | None) -> str:
-    if ratio is None:
-        return NOTHING
-    return (
-        "< 0.1 %"
-        if 0 < ratio < 0.0005
-        else "> 99.9 %"
-        if 0.9995 <= ratio < 1
-        else f"{ratio * 100:,.1f} %".replace("-", "−")
-    )
-
-
-def average(ratio: float | None) -> str:
-    """Two digits, or four that say something."""
-    if ratio is None:
-        return NOTHING
-    exact = Decimal(repr(ratio))
-    return f"{exact:,.{max(2, 3 - exact.adjusted()) if exact else 2}f}".replace("-", "−")
-
-
-def count(number: int | None) -> str:
-    return NOTHING if number is None else f"{number:,}"
-
-
-def text(value: Any) -> str:
-    return (
-        NOTHING if value is None else f"{value:%Y-%m-%d %H:%M:%S}" if hasattr(value, "hour") else str(value)
-    )
-
-
-def column(rows: list[dict[str, str]], name: str) -> list[str]:
-    return [row[name] for row in rows]
 
 
 # ---- every page
@@ -256,7 +212,9 @@ def test_what_is_owed_is_the_sum_of_the_wallets(screen: Screen, sql: Sql) -> Non
 
 USERS = "select user_id from marts.rpt_users where currency = 'usd'"
 FILTERED = {
-    "model=openai%2Fgpt-4.1&model=google%2Fgemini-2.5-flash": "model_id in ('openai/gpt-4.1', 'google/gemini-2.5-flash')",
+    "model=openai%2Fgpt-4.1&model=google%2Fgemini-2.5-flash": (
+        "model_id in ('openai/gpt-4.1', 'google/gemini-2.5-flash')"
+    ),
     "paywall=pw_assistant": "paywall_id = 'pw_assistant'",
     "type=charge": "entry_type = 'charge'",
     "status=connected&band=low": f"user_id in ({USERS} and status = 'connected' and balance_band = 'low')",
@@ -283,7 +241,7 @@ def test_filters_leave_the_entries_that_they_name(
     ]  # fmt: skip
 
 
-def test_what_is_clicked_stands_in_the_address_and_the_address_shows_it_anew(
+def test_choices_are_in_the_address_and_the_address_restores_them(
     browser: Browser, screen: Screen, address: str, sql: Sql
 ) -> None:
     screen.open()
@@ -437,7 +395,8 @@ def test_users_are_searched_sorted_and_paged(screen: Screen, sql: Sql) -> None:
     found = screen.table("Users")
     assert column(found, "User") == expected("user_id desc", 0, "acme:0")
     [(spend, balance, charges, errors, active)] = sql(
-        "select total_spend, balance, charges, errors_30d, last_activity_at from marts.rpt_users where user_id = ? and currency = 'usd'",
+        "select total_spend, balance, charges, errors_30d, last_activity_at from marts.rpt_users"
+        " where user_id = ? and currency = 'usd'",
         found[0]["User"],
     )
     names = ("Total spend (USD)", "Balance (USD)", "Charges", "Errors (30 days)", "Last activity (UTC)")
@@ -452,12 +411,6 @@ def test_users_are_searched_sorted_and_paged(screen: Screen, sql: Sql) -> None:
     assert screen.codes[0] == found[1]["User"]
     screen.back()
     assert column(screen.table("Users"), "User") == column(found, "User")
-
-
-def step(screen: Screen, label: str = "Page of") -> None:
-    """One page on."""
-    screen.page.get_by_label(re.compile(label)).press("ArrowUp")
-    screen.page.get_by_label(re.compile(label)).press("Enter")
 
 
 @pytest.mark.soak

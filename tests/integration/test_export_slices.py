@@ -183,7 +183,7 @@ def test_parquet_keeps_the_types_for_every_reader(published: Path, marts: dict[s
     assert all(column["description"] for column in manifest["schema"]["columns"])
 
 
-def test_a_partition_says_its_rows_and_exact_sums(published: Path) -> None:
+def test_a_partition_states_its_rows_and_exact_sums(published: Path) -> None:
     (day,) = (
         one
         for one in manifest_of(published / "exports", "ledger")["partitions"]
