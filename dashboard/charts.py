@@ -31,7 +31,7 @@ DARK_FROM = 0.45
 Point = dict[str, Any]
 
 
-def point(series: str, starts_on: date, amount: Decimal | float | int | None, words: str) -> Point:
+def point(series: str, starts_on: date, amount: Decimal | float | int | None, text: str) -> Point:
     """Return a point of a series, with the exact text of its value."""
     # Midnight in the browser's own time zone, so that a day is shown as that day everywhere.
     return {
@@ -39,7 +39,7 @@ def point(series: str, starts_on: date, amount: Decimal | float | int | None, wo
         "at": f"{starts_on.isoformat()}T00:00:00",
         "day": starts_on.isoformat(),
         "value": None if amount is None else float(amount),
-        "words": words,
+        "text": text,
     }
 
 
@@ -112,7 +112,7 @@ def _lines(
             tooltip=[
                 position,
                 alt.Tooltip("series:N", title="Series"),
-                alt.Tooltip("words:N", title="Value"),
+                alt.Tooltip("text:N", title="Value"),
             ],
         )
         .properties(height=HEIGHT)
@@ -122,7 +122,7 @@ def _lines(
 
 def bars(rows: Sequence[tuple[str, Decimal | int, str]], title: str) -> alt.Chart:
     """Return a chart with one bar for each row (name, value, text), in the given order."""
-    values = [{"name": name, "value": float(amount), "words": words} for name, amount, words in rows]
+    values = [{"name": name, "value": float(amount), "text": text} for name, amount, text in rows]
     chart: alt.Chart = (
         _chart(values)
         .mark_bar(color=COLOURS[0])
@@ -134,7 +134,7 @@ def bars(rows: Sequence[tuple[str, Decimal | int, str]], title: str) -> alt.Char
                 sort=[name for name, _, _ in rows],
                 axis=alt.Axis(labelLimit=260, labelOverlap=False),
             ),
-            tooltip=[alt.Tooltip("name:N", title="Name"), alt.Tooltip("words:N", title="Value")],
+            tooltip=[alt.Tooltip("name:N", title="Name"), alt.Tooltip("text:N", title="Value")],
         )
         .properties(height=max(60, 26 * len(values)))
     )
@@ -142,7 +142,7 @@ def bars(rows: Sequence[tuple[str, Decimal | int, str]], title: str) -> alt.Char
 
 
 def heat_map(cells: Sequence[Row], title: str) -> alt.LayerChart | alt.FacetChart:
-    """Return a heat map of cells with `row`, `column`, `value`, `words`, `short` and `note`."""
+    """Return a heat map of cells with `row`, `column`, `value`, `text`, `short` and `note`."""
     values = [cell | {"value": None if cell["value"] is None else float(cell["value"])} for cell in cells]
     highest = max((cell["value"] for cell in values if cell["value"] is not None), default=0) or 1
     base = _chart(values).encode(
@@ -151,7 +151,7 @@ def heat_map(cells: Sequence[Row], title: str) -> alt.LayerChart | alt.FacetChar
         tooltip=[
             alt.Tooltip("row:N", title="First paid in"),
             alt.Tooltip("column:N", title="Months since"),
-            alt.Tooltip("words:N", title=title),
+            alt.Tooltip("text:N", title=title),
             alt.Tooltip("note:N", title="Of"),
         ],
     )
@@ -161,11 +161,11 @@ def heat_map(cells: Sequence[Row], title: str) -> alt.LayerChart | alt.FacetChar
             "value:Q", title=title, scale=alt.Scale(range=["#e8f1fa", "#08306b"], domain=[0, highest])
         ),
     )
-    words = base.mark_text(fontSize=11).encode(
+    labels = base.mark_text(fontSize=11).encode(
         text="short:N",
         color=alt.condition(
             alt.datum.value > highest * DARK_FROM, alt.value("#ffffff"), alt.value("#111111")
         ),
     )
     rows = len({cell["row"] for cell in cells})
-    return alt.layer(rectangles, words).properties(height=max(120, 30 * rows + 60))
+    return alt.layer(rectangles, labels).properties(height=max(120, 30 * rows + 60))

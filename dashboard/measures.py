@@ -19,7 +19,7 @@ class Measure:
     is_cost: bool = False
     """Whether a higher value is worse."""
 
-    def words(self, value: Any, currency: str) -> str:
+    def text_of(self, value: Any, currency: str) -> str:
         """Return the text of a value, with its unit."""
         if value is None:
             return formats.NOTHING

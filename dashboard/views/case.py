@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import formats, queries
-from dashboard.break_words import words_of
+from dashboard.break_help import help_for
 from dashboard.context import Context, link_to, open_page
 from dashboard.ledger_view import ledger_columns
 from dashboard.snapshot import Row
@@ -80,7 +80,7 @@ def _verdict(context: Context, row: Row) -> None:
     found = f", matched by {formats.plain(row['match_method'])}" if row["match_method"] else ""
     summary = f"{row['age_days']} days old, {span} ({formats.plain(zone)}){found}."
     if row["status"] == "break":
-        known = words_of(row["break_type"])
+        known = help_for(row["break_type"])
         difference = formats.with_currency(row["difference"], row["ledger_currency"] or row["paid_currency"])
         st.error(
             f"**{formats.plain(row['break_type'])}**, priority {row['priority']}, difference {difference}."

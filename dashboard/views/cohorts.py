@@ -84,13 +84,13 @@ def _month(row: Row) -> str:
     return f"{row['cohort_month']:%Y-%m}"
 
 
-def _cell(row: Row, value: object, words: str) -> Row:
-    short = words if len(words) <= charts.CELL_CHARACTERS else f"{words[: charts.CELL_CHARACTERS - 1]}…"
+def _cell(row: Row, value: object, text: str) -> Row:
+    short = text if len(text) <= charts.CELL_CHARACTERS else f"{text[: charts.CELL_CHARACTERS - 1]}…"
     return {
         "row": _month(row),
         "column": row["months_since"],
         "value": value,
-        "words": words + ("" if row["is_complete"] else ", month not over yet"),
+        "text": text + ("" if row["is_complete"] else ", month not over yet"),
         "short": short + ("" if row["is_complete"] else " *"),
         "note": f"{formats.whole(row['active_payers'])} of {formats.whole(row['cohort_size'])} users",
     }
@@ -102,7 +102,7 @@ def _cumulative(rows: Sequence[Row], currency: str) -> list[charts.Point]:
             "series": _month(row),
             "at": row["months_since"],
             "value": row["cumulative_per_user"],
-            "words": f"{formats.average(row['cumulative_per_user'], currency)} {currency.upper()}",
+            "text": f"{formats.average(row['cumulative_per_user'], currency)} {currency.upper()}",
         }
         for row in rows
     ]

@@ -5,7 +5,7 @@ import streamlit as st
 from dashboard import formats, queries
 from dashboard.context import Context, link_to, open_page
 from dashboard.copying import copyable
-from dashboard.error_words import error_columns
+from dashboard.error_help import error_columns
 from dashboard.ledger_view import ledger_columns
 from dashboard.snapshot import Row
 from dashboard.subject import subject
@@ -26,7 +26,7 @@ def show(context: Context) -> None:
     left, right = st.columns(2)
     with left:
         fields(
-            [(name, _words(context, row, name)) for name in row if name not in ("metadata", "entry_id")],
+            [(name, _text_of(context, row, name)) for name in row if name not in ("metadata", "entry_id")],
             alt="Fields of the entry",
         )
     with right:
@@ -48,7 +48,7 @@ def show(context: Context) -> None:
         table(errors, error_columns(context), alt="Errors of the same request")
 
 
-def _words(context: Context, row: Row, name: str) -> str:
+def _text_of(context: Context, row: Row, name: str) -> str:
     value = row[name]
     if name in MONEY:
         return formats.with_currency(value, row["currency"])
@@ -70,5 +70,5 @@ def _links(context: Context, row: Row) -> None:
         if row[name] is not None:
             link_to("ledger", f"Payment {row[name]}", id=row[name])
     for case in queries.cases_of_entry(context.snapshot, row["entry_id"]):
-        words = case["break_type"] or case["status"]
-        link_to("case", f"Reconciliation case: {words}", case=case["case_id"])
+        label = case["break_type"] or case["status"]
+        link_to("case", f"Reconciliation case: {label}", case=case["case_id"])

@@ -112,7 +112,7 @@ def _over_time(
             row["model_id"],
             row["starts_on"],
             row[measure.name],
-            measure.words(row[measure.name], context.currency),
+            measure.text_of(row[measure.name], context.currency),
         )
         for row in sorted(steps, key=lambda row: shown.index(row["model_id"]))
     ]

@@ -57,10 +57,10 @@ def _tiles(context: Context, now: Row, before: Row | None) -> None:
 
 def _tile(measure: Measure, now: object, before: object, currency: str, *, is_compared: bool) -> None:
     change = measure.change(now, before) if is_compared else None
-    previous = f"before: {measure.words(before, currency)}" if is_compared else None
+    previous = f"before: {measure.text_of(before, currency)}" if is_compared else None
     st.metric(
         measure.label,
-        measure.words(now, currency),
+        measure.text_of(now, currency),
         # Without a delta, Streamlit shows no description.
         change or previous,
         delta_color="off" if change is None else "inverse" if measure.is_cost else "normal",
@@ -75,8 +75,8 @@ def _all_numbers(context: Context, now: Row, before: Row | None) -> None:
     rows = [
         {
             "measure": measure.label,
-            "now": measure.words(now[name], context.currency),
-            "before": measure.words(before[name], context.currency) if before else formats.NOTHING,
+            "now": measure.text_of(now[name], context.currency),
+            "before": measure.text_of(before[name], context.currency) if before else formats.NOTHING,
             "change": (measure.change(now[name], before[name]) if before else None) or formats.NOTHING,
             "meaning": measure.meaning,
         }
@@ -151,18 +151,18 @@ def _health(context: Context) -> None:
     st.subheader("Freshness and soundness", anchor=False)
     about, zone = context.about, context.timezone
     age = datetime.now(UTC) - about.published_at
-    words = (
+    publication = (
         f"Published {formats.instant(about.published_at, zone)}, as of {formats.instant(about.as_of, zone)}"
         f" ({formats.plain(zone)})"
     )
     if age > OUTDATED_AFTER:
         st.warning(
-            f"{words}. That was {age.days} {'day' if age.days == 1 else 'days'} ago. Check the runs in"
+            f"{publication}. That was {age.days} {'day' if age.days == 1 else 'days'} ago. Check the runs in"
             " Dagster, or start `paywall-warehouse run`.",
             icon=":material/schedule:",
         )
     else:
-        st.success(words, icon=":material/check_circle:")
+        st.success(publication, icon=":material/check_circle:")
     counts = queries.case_counts(context.snapshot, context.filters)
     breaks, pending = counts.get("break", 0), counts.get("pending", 0)
     incomplete = [row for row in queries.sources(context.snapshot) if row["verdict"] != "complete"]

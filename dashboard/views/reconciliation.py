@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import controls, formats, queries
-from dashboard.break_words import BREAKS, words_of
+from dashboard.break_help import BREAKS, help_for
 from dashboard.context import Context, open_page
 from dashboard.tables import (
     Column,
@@ -80,10 +80,12 @@ def _breaks(context: Context) -> None:
     table(rows, columns, alt="Open breaks by type", opens=lambda row: _choose(row["break_type"]))
     if rows:
         st.caption("Tick the box at the left of a row to see its cases below.")
-        with st.expander("What the breaks mean, and what to do", key="break_words"):
+        with st.expander("What the breaks mean, and what to do", key="break_help"):
             for row in rows:
-                words = words_of(row["break_type"])
-                st.markdown(f"**{formats.plain(row['break_type'])}**: {words.meaning} {words.remedy}")
+                explanation = help_for(row["break_type"])
+                st.markdown(
+                    f"**{formats.plain(row['break_type'])}**: {explanation.meaning} {explanation.remedy}"
+                )
     controls.not_applied(context.filters, "models", "entry_types")
 
 

@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard import charts, formats, queries
 from dashboard.context import Context
 from dashboard.copying import copyable
-from dashboard.error_words import error_columns
+from dashboard.error_help import error_columns
 from dashboard.ledger_view import ledger_view
 from dashboard.snapshot import Row
 from dashboard.subject import subject
@@ -76,8 +76,8 @@ def _facts(context: Context, row: Row) -> None:
             ("Profit", formats.with_currency(report["profit"], currency), "All time."),
             ("Charges", formats.whole(report["charges"]), f"Payer: {report['payer_type']} (last 30 days)."),
         )
-        for column, (label, value, words) in zip(st.columns(len(tiles)), tiles, strict=True):
-            column.metric(label, value, border=True, help=words)
+        for column, (label, value, explanation) in zip(st.columns(len(tiles)), tiles, strict=True):
+            column.metric(label, value, border=True, help=explanation)
 
 
 def _balance(context: Context, user_id: str, wallets: list[Row]) -> None:

@@ -14,7 +14,7 @@ import duckdb
 import pytest
 from playwright.sync_api import Browser, BrowserContext
 
-from dashboard.error_words import CODES, KINDS
+from dashboard.error_help import CODES, KINDS
 from tests.support.browser import HEIGHT, WIDTH, Screen, published_alone, serving
 from tests.support.command import command
 from tests.support.dashboard_words import Sql, average, column, count, money, share, step, text
