@@ -1,5 +1,4 @@
-"""Landed Parquet files: whether they can be read, and their rows as the JSON texts of equivalent JSON lines.
-"""
+"""Landed Parquet files: whether they can be read, and their rows as the JSON texts of equivalent JSON lines."""
 
 from pathlib import Path
 

@@ -35,8 +35,8 @@ def record_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFil
     """Return SQL for `file_no, line, raw, problem, may_be_odd, text`, one row per record of any of the files.
 
     `raw` is the record as it is in the file, perhaps with its line end. `text` is the record as a JSON
-    object; NULL if it has a `problem`. `may_be_odd` is the result of `text.looks_odd`. The query reads lines and rows
-    as a stream, in parallel, and can therefore be run only once.
+    object; NULL if it has a `problem`. `may_be_odd` is the result of `text.looks_odd`. The query reads
+    lines and rows as a stream, in parallel, and can therefore be run only once.
     """
     branches = []
     lines = [file for file in files if file.file.format == ".jsonl"]

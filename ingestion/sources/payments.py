@@ -1,5 +1,6 @@
-"""Payments of rails other than Stripe (`payments/`, docs/contract.md#25-other-payment-rails): their rules, and
-the columns that the lake keeps.
+"""Payments of rails other than Stripe (`payments/`): their rules, and the columns that the lake keeps.
+
+They are specified in docs/contract.md#25-other-payment-rails.
 
 Exports of banks and processors hold names, addresses and account numbers. Only the user is kept from the
 metadata; unknown columns are dropped.

@@ -1,5 +1,6 @@
-"""The operator's own provider rates (`prices/*.csv`, docs/contract.md#26-provider-rates): their rules, and the
-columns that the lake keeps.
+"""The operator's own provider rates (`prices/*.csv`): their rules, and the columns that the lake keeps.
+
+They are specified in docs/contract.md#26-provider-rates.
 """
 
 from ingestion.readers.inspection import Layout

@@ -348,7 +348,7 @@ def test_all_repeated_columns_are_named_at_once(settings: Settings) -> None:
     land(settings, "ledger/a.csv", b"id,timestamp,type,paywall,amount,amount,id,user\n")
     load(settings, "ledger")
     assert lake(settings, "rejects", "reason") == [
-        ('columns "amount", "id" stand in the header more than once; keep one of each',)
+        ('columns "amount", "id" are in the header more than once; keep one of each',)
     ]
 
 
