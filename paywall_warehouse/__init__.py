@@ -1,3 +1,5 @@
-"""What every room of the house shares: settings, the places under `WAREHOUSE_HOME`, atomic file
-replacement.
+"""The ground floor that all rooms share: settings, the paths of a home, atomic file replacement, DuckDB
+connections, quoting, currencies.
+
+Nothing here knows what a record, a table or a page is, and it imports no other room.
 """

@@ -38,7 +38,7 @@ def is_too_old(timestamp: str | None, now: datetime, max_age_seconds: float) -> 
     age.
 
     The signature does not cover the time, so that this keeps out mistakes and not attackers: what one can
-    replay is told by its event id. A time that is missing, or that cannot be read, is therefore no reason to
+    replay is recognised by its event id. A time that is missing, or that cannot be read, is therefore no reason to
     refuse what is signed.
     """
     made_at = _instant(timestamp)
