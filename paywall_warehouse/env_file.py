@@ -1,7 +1,7 @@
 """Checks of the file `.env`, and of the names of variables, before their values are used.
 
-The library that reads the file ignores malformed lines, unknown names and files that are not text. The setting
-would then have its default, and numbers would be wrong without any warning.
+The library that reads the file ignores malformed lines, unknown names and files that are not text. The
+setting would then have its default, and numbers would be wrong without any warning.
 """
 
 import codecs

@@ -10,7 +10,8 @@ CLASS_PATH = re.compile(r"(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*(?::\s+|$)")
 CLASS_NAME = re.compile(r"[A-Za-z_]\w*(?:Error|Exception|Timeout|Interrupt|Warning|Exit)(?::\s+|$)")
 # Programming errors: their message alone, such as the name of a key, means nothing.
 MISTAKES = re.compile(
-    r"(?:Assertion|Attribute|Index|Key|Lookup|Name|NotImplemented|Recursion|Type|UnboundLocal|ZeroDivision)Error\b"
+    r"(?:Assertion|Attribute|Index|Key|Lookup|Name|NotImplemented|Recursion|Type|UnboundLocal"
+    r"|ZeroDivision)Error\b"
 )
 
 

@@ -29,7 +29,9 @@ class Home:
 
     @property
     def build_file(self) -> Path:
-        """The DuckDB file that dbt builds in. No reader opens it. It exists while a build is not published."""
+        """The DuckDB file that dbt builds in. No reader opens it. It exists while a build is not
+        published.
+        """
         return self.root / "warehouse.duckdb"
 
     @property
@@ -141,7 +143,7 @@ class Home:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Add to the lake as a worker, without the writer lock, while any number of other workers do the same.
+        """Add to the lake as a worker, without the writer lock, beside any number of other workers.
 
         Only `without_workers` keeps a worker waiting.
         """

@@ -1,4 +1,6 @@
-"""Reporting days as instants, by DuckDB's calendar, which also determines the reporting days of the entries."""
+"""Reporting days as instants, by DuckDB's calendar, which also determines the reporting days of the
+entries.
+"""
 
 from datetime import UTC, date, datetime, timedelta
 

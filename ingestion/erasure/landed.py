@@ -102,7 +102,9 @@ def _write_sidecar(landing: Landing, file: LandingFile, staging_file: Path) -> N
 
 
 def _read(landing: Landing, file: LandingFile, person: Person, target: Path | None) -> Naming | None:
-    """Count the records of a file that name a person, and write the file without the id if there is a target."""
+    """Count the records of a file that name a person, and write the file without the id if there is a
+    target.
+    """
     if file.format not in FORMATS or file.hindrance is not None:
         return None
     try:

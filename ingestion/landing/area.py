@@ -169,7 +169,9 @@ class Landing:
         return _listed(self.filesystem.info(location))
 
     def beginning(self, location: str, length: int) -> bytes:
-        """Return the first bytes of a small file. Raises `OSError` for a link or anything but a regular file."""
+        """Return the first bytes of a small file. Raises `OSError` for a link or anything but a regular
+        file.
+        """
         if not self.is_local:
             return bytes(self.filesystem.cat_file(location, start=0, end=length))
         # With O_NONBLOCK, opening a pipe without a writer returns at once.
@@ -235,7 +237,9 @@ def _is_finished(path: str) -> bool:
 
 
 def _modified(info: dict[str, Any]) -> float:
-    """Return the time of landing from a listing entry; 0 if it has none, so that names alone order the files."""
+    """Return the time of landing from a listing entry; 0 if it has none, so that names alone order the
+    files.
+    """
     for key in TIME_KEYS:
         value = info.get(key)
         if value is not None:

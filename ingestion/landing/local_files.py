@@ -57,7 +57,9 @@ def files_below(folder: str, root: str, skipped: Collection[str] = ()) -> Iterat
 
 
 def file_stat(location: str) -> dict[str, Any]:
-    """Return the listing entry of the file that a path or link leads to; of a broken link, that of the link."""
+    """Return the listing entry of the file that a path or link leads to; of a broken link, that of the
+    link.
+    """
     try:
         about = os.stat(location)
     except OSError:

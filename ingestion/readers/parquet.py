@@ -1,4 +1,6 @@
-"""Landed Parquet files: whether they can be read, and their rows as the JSON texts of equivalent JSON lines."""
+"""Landed Parquet files: whether they can be read, and their rows as the JSON texts of equivalent JSON
+lines.
+"""
 
 from pathlib import Path
 

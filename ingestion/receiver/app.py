@@ -117,7 +117,9 @@ class Receiver:
         return JSONResponse({"stored": True, "repeated": not is_new})
 
     async def _read(self, request: Request, body: bytearray) -> None:
-        """Read the raw body within the limits of its size, of time, and of the size of all bodies together."""
+        """Read the raw body within the limits of its size, of time, and of the size of all bodies
+        together.
+        """
         if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
             raise _RefusedError(415, "a compressed body is not accepted")
         try:

@@ -12,7 +12,9 @@ from ingestion.receiver.limits import Limits
 
 
 def server_of(receiver: Receiver, limits: Limits) -> uvicorn.Server:
-    """Return the server. At SIGTERM or SIGINT it answers the requests in progress and seals the open segment."""
+    """Return the server. At SIGTERM or SIGINT it answers the requests in progress and seals the open
+    segment.
+    """
     _allow_open_files(2 * limits.cut_off_connections)
     config = uvicorn.Config(
         receiver.application(),

@@ -34,12 +34,11 @@ def is_signed(body: bytes, signature: str, keys: Sequence[bytes]) -> bool:
 
 
 def is_too_old(timestamp: str | None, now: datetime, max_age_seconds: float) -> bool:
-    """Whether a delivery says that it was made longer ago than allowed, or as far in the future; 0 allows any
-    age.
+    """Check whether a delivery is older than allowed, or as far in the future; 0 allows any age.
 
-    The signature does not cover the time, so that this keeps out mistakes and not attackers: what one can
-    replay is recognised by its event id. A time that is missing, or that cannot be read, is therefore no reason to
-    refuse what is signed.
+    The signature does not cover the time, so that this check prevents mistakes and not attacks: a replay is
+    recognised by its event id. A time that is missing, or that cannot be read, is therefore no reason to
+    refuse a signed delivery.
     """
     made_at = _instant(timestamp)
     return (

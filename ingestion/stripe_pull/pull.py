@@ -389,7 +389,9 @@ class Intents:
 def _pull_sessions(
     settings: Settings, api: StripeApi, landing: Landing, pulled: Pulled, progress: Progress
 ) -> None:
-    """Pull the sessions up to the end of the activity report's data, which has the payments that need them."""
+    """Pull the sessions up to the end of the activity report's data, which has the payments that need
+    them.
+    """
     activity = next(one for one in settings.stripe_report_types if one.startswith(ACTIVITY.name))
     available = api.available(activity)
     for span in _missing(settings, api, landing, pulled, available, looks_back=True):

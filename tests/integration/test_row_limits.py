@@ -382,7 +382,7 @@ def test_a_date_means_the_start_of_that_reporting_day(
         ("earliest_entry", "2015-01-01T00:00:00", "an instant with offset"),
         ("earliest_entry", "last year", "a date such as 2015-01-01"),
         ("earliest_entry", "1969-12-31", "between 1970 and 2100"),
-        ("extra_currencies", "gems,us$", "'us$' is no currency code"),
+        ("extra_currencies", "gems,us$", "'us$' is not a currency code"),
         ("default_currency", "gems", "or one of EXTRA_CURRENCIES"),
         ("default_currency", "uds", "the nearest one is usd"),
     ],

@@ -29,7 +29,7 @@ from warehouse.build import reporting_today
         ("DASHBOARD_TRUSTED_PROXIES", "proxy.example", "allowed: addresses or networks"),
         ("DASHBOARD_TRUSTED_PROXIES", "127.0.0.1,0.0.0.0/0", "allowed: addresses or networks"),
         ("AUTHORIZATION_LINK", "https://example.com/users", "with {user_id}"),
-        ("AUTHORIZATION_LINK", "https://{user_id}.example.com/", "behind the host"),
+        ("AUTHORIZATION_LINK", "https://{user_id}.example.com/", "after the host"),
         ("AUTHORIZATION_LINK", "javascript:alert({user_id})", "an http or https address"),
         ("TOP_UP_LINK", "https://example.com/{user_id}/{token}", "with {user_id}"),
         ("TOP_UP_LINK", "https://example.com/{user_id}}", "with {user_id}"),
