@@ -81,7 +81,7 @@ def ended(erasure: Erasure) -> Erasure:
 
 
 def read_registry(home: Home) -> Registry:
-    """Return the registry of a home; an empty one with a new key if nobody was erased yet."""
+    """Return the registry of a home; an empty one with a new key before the first erasure."""
     try:
         content: dict[str, Any] = json.loads(_file(home).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -128,11 +128,11 @@ class LandedFiles:
             )
             connection.execute(f"create temp table file_facts as {facts}", [FILES_AT_ONCE])
             connection.execute(f"set variable usual_keys = {usual_keys(files, self._source.layout)}")
-            judged = connection.sql(
+            validated = connection.sql(
                 self._source.records_sql(record_texts(connection, files, self._source.layout))
             ).fetch_arrow_table()
         by_file: dict[int, list[int]] = {file.file_no: [] for file in files}
-        for record in judged.to_pylist():
+        for record in validated.to_pylist():
             by_file[record["file_no"]].append(record["line"])
             if record["reject_code"] is None:
                 assert not [name for name in NEVER_NULL[self._source.name] if record[name] is None], record

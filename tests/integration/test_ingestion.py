@@ -230,7 +230,7 @@ def replace_by_another(file: Path) -> None:
     other.replace(file)
 
 
-@pytest.mark.parametrize("when", ["before it is opened", "while it is judged"])
+@pytest.mark.parametrize("when", ["before it is opened", "while it is validated"])
 @pytest.mark.parametrize("happens", [vanish, cut_short, replace_by_another])
 def test_a_file_that_is_taken_away_while_it_is_read_is_no_reject_and_nothing_half_is_loaded(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, happens: Callable[[Path], None], when: str
@@ -244,14 +244,14 @@ def test_a_file_that_is_taken_away_while_it_is_read_is_no_reject_and_nothing_hal
             happens(file)
         return digest(path)
 
-    def judged(texts: str) -> str:
+    def validated(texts: str) -> str:
         happens(file)
         return source.records_sql(texts)
 
     if when == "before it is opened":
         monkeypatch.setattr(new_files, "sha256", opened)
     else:
-        monkeypatch.setitem(SOURCES, "ledger", dataclasses.replace(source, records_sql=judged))
+        monkeypatch.setitem(SOURCES, "ledger", dataclasses.replace(source, records_sql=validated))
     with pytest.raises(
         LandingFileChangedError, match=r"ledger/b\.jsonl changed while it was read, or is gone"
     ):

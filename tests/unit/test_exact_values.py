@@ -1,4 +1,4 @@
-"""Texts become exact values or a reason why not; Python's `decimal` is the independent judge."""
+"""Texts become exact values or a reason why not; Python's `decimal` is the independent reference."""
 
 import re
 from collections.abc import Iterator
@@ -128,7 +128,7 @@ def test_what_is_no_instant_has_a_reason(sql: duckdb.DuckDBPyConnection, text: s
         ("7", "not_an_object"),
     ],
 )
-def test_json_is_judged_as_rfc_8259_says(
+def test_json_is_validated_as_rfc_8259_says(
     sql: duckdb.DuckDBPyConnection, text: str, problem: str | None
 ) -> None:
     assert ask(sql, "json_problem($1)", text) == problem
