@@ -202,8 +202,7 @@ def test_the_proxys_header_opens_everything_from_the_proxy_only() -> None:
         client.get("/", headers=[("X-Forwarded-User", "ann"), ("X-Forwarded-User", "bob")]).status_code == 403
     )
     assert (
-        client.get("/").text
-        == "This dashboard is reached through the proxy that knows its users, and not in another way.\n"
+        client.get("/").text == "This dashboard can be reached only through the proxy that knows its users.\n"
     )
     assert client.get("/login").status_code == 403
 
