@@ -530,9 +530,10 @@ class Settings(BaseSettings):
             UTC
         )
 
-    def meaning(self) -> str:
-        """A digest of the settings that change what already loaded records mean; when it changes, all is
-        rebuilt.
+    def semantics_digest(self) -> str:
+        """Return a digest of the settings that change the meaning of loaded records.
+
+        When it changes, everything is rebuilt.
         """
         parts = [
             self.reporting_timezone,

@@ -407,7 +407,7 @@ def _decide(
         reason = "a full refresh was asked for"
     elif built.meaning is None:
         reason = "there is no finished build yet"
-    elif built.meaning != settings.meaning():
+    elif built.meaning != settings.semantics_digest():
         reason = "a setting that changes the meaning of loaded records has changed"
     elif built.code_version != code_version:
         reason = "the warehouse was built by another version of the code"
@@ -417,7 +417,7 @@ def _decide(
     shown = [
         through,
         today.isoformat(),
-        settings.meaning(),
+        settings.semantics_digest(),
         str(settings.low_balance.normalize()),
         settings.recon_grace_days,
         code_version,
@@ -432,7 +432,7 @@ def _decide(
         full_refresh=reason is not None,
         why=f"full refresh: {reason}" if reason else f"{new} new batches since the last build",
         through_batch=through,
-        meaning=settings.meaning(),
+        meaning=settings.semantics_digest(),
         code_version=code_version,
         fingerprint=fingerprint,
     )

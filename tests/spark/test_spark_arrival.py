@@ -159,7 +159,9 @@ def test_a_file_of_which_half_has_come_is_not_added_to_by_duckdb(
         import_marts(settings, spark, build_of(cluster.snapshot(2, d1="a", d2="e", d3="c")), MARTS)
     with duckdb.connect(str(settings.home.build_file)) as here:
         # As of a build that has ended.
-        here.execute("update ops.build_state set meaning = ?, code_version = '1'", [settings.meaning()])
+        here.execute(
+            "update ops.build_state set meaning = ?, code_version = '1'", [settings.semantics_digest()]
+        )
         here.execute("create or replace table ops.built_models as select model, model_id from raw.models")
         here.execute(
             "create or replace table ops.built_rates as select * exclude (source) from raw.model_rates"
