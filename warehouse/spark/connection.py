@@ -105,7 +105,7 @@ class SparkQueries:
     """Queries of one build on the cluster, in DuckDB's SQL and with the schema names of the build file."""
 
     def __init__(self, spark: Spark, prefix: str, snapshots: Mapping[str, int] | None = None) -> None:
-        """`snapshots` are of Iceberg tables, by name. A table without one is queried in its current state."""
+        """Pin Iceberg tables to `snapshots`, by name. Other tables are queried in their current state."""
         self._spark, self._prefix, self._snapshots = spark, prefix, snapshots or {}
 
     def execute(self, query: str, /) -> SparkAnswer:

@@ -54,7 +54,7 @@ def cluster_statements(
                 settings.lake,
                 _batches(lake, table, manifests),
                 prefix,
-                where=_inside(table, manifests, limits),
+                where=_limits_clause(table, manifests, limits),
             )
         ),
         *(
@@ -110,19 +110,19 @@ def time_zone_check(settings: Settings) -> dict[str, str]:
             order by day""",
             [settings.now(), zone],
         ).fetchall()[1:]
-    known = (
-        f"from_json({_text(json.dumps(begins, separators=(',', ':')))}, 'array<array<bigint>>', map('mode',"
-        " 'FAILFAST'))"
-    )
+    starts = _text(json.dumps(begins, separators=(",", ":")))
+    known = f"from_json({starts}, 'array<array<bigint>>', map('mode', 'FAILFAST'))"
     reporting_days = [
         f"cast(from_utc_timestamp(timestamp_micros(known[0] - {back}), {_text(zone)}) as date)"
         for back in (0, 1)
     ]
     return {
         "query": (
-            "select cast(day as string) as day from (select date_from_unix_date(cast(known[1] as integer))"
-            f" as day, {reporting_days[0]} as begun, {reporting_days[1]} as before from (select"
-            f" explode({known}) as known)) where begun <> day or before >= day order by day limit 3"
+            "select cast(day as string) as day from ("
+            "select date_from_unix_date(cast(known[1] as integer)) as day,"
+            f" {reporting_days[0]} as begun, {reporting_days[1]} as before"
+            f" from (select explode({known}) as known)"
+            ") where begun <> day or before >= day order by day limit 3"
         ),
         "problem": (
             f"the cluster's Java has other rules for {zone} than DuckDB. Update the time zones of its Java."
@@ -162,12 +162,12 @@ def small_table(name: str, columns: Mapping[str, str], rows: Iterable[Mapping[st
     """Return the statements that write a table, with the rows as JSON and each value as text."""
     texts = {column: "array<string>" if kind.endswith("[]") else "string" for column, kind in columns.items()}
     values = _text(json.dumps([{column: _as_text(row[column]) for column in columns} for row in rows]))
-    stated = ", ".join(f"{column}: {kind}" for column, kind in texts.items())
-    given = f"inline(from_json({values}, 'array<struct<{stated}>>', map('mode', 'FAILFAST')))"
+    fields = ", ".join(f"{column}: {kind}" for column, kind in texts.items())
+    source = f"inline(from_json({values}, 'array<struct<{fields}>>', map('mode', 'FAILFAST')))"
     typed = ", ".join(f"cast({column} as {_spark(kind)}) as {column}" for column, kind in columns.items())
     return [
         f"create table if not exists {name} ({_defined(columns)}) using parquet",
-        f"insert overwrite table {name} select {typed} from (select {given})",
+        f"insert overwrite table {name} select {typed} from (select {source})",
     ]
 
 
@@ -179,7 +179,7 @@ def _batches(lake: Lake, table: str, manifests: Iterable[Manifest]) -> dict[int,
     }
 
 
-def _inside(table: str, manifests: Iterable[Manifest], limits: RowLimits) -> str:
+def _limits_clause(table: str, manifests: Iterable[Manifest], limits: RowLimits) -> str:
     """Return a clause that excludes the rows outside of the limits; empty if there are none."""
     batches = [
         str(one.batch_seq) for one in manifests if one.table == table and one.has_rows_outside(limits.digest)
