@@ -144,8 +144,8 @@ class Dbt:
 
     | | cache | dbt's partial parsing |
     |---|---|---|
-    | new process, new home | 0.3 | 3.2 |
-    | new process, known home | 0.3 | 0.8 |
+    | new process, new home | 0.3 | 3.0 |
+    | new process, known home | 0.3 | 0.75 |
     | second call in a process | 0.03 | 0.3 |
     """
 
