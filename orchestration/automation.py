@@ -40,7 +40,7 @@ def log_failed_run(context: dg.HookContext) -> None:
         manifest for manifest in Lake(settings.home).manifests() if manifest.loaded_at >= warehouse.started_at
     ]
     record_failed_run(
-        settings,
+        settings.home,
         warehouse.run_id,
         warehouse.started_at,
         settings.now(),

@@ -528,7 +528,7 @@ class Settings(BaseSettings):
         )
 
     def semantics_digest(self) -> str:
-        """Return a digest of the settings that change the meaning of records that are loaded already.
+        """Return a digest of the settings that change the meaning of loaded records.
 
         When it changes, everything is rebuilt.
         """

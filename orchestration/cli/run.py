@@ -22,7 +22,7 @@ from paywall_warehouse.errors import first_line, without_class
 from paywall_warehouse.quoting import printable_lines
 from paywall_warehouse.settings import Settings
 from warehouse.build_file import published_state
-from warehouse.published import last_batch_shown
+from warehouse.published import last_published_batch
 
 GOOD, NOT_PUBLISHED = 0, 1
 
@@ -40,7 +40,7 @@ def run_once(
     not `wait`, it fails.
     """
     before = published_state(settings.home)
-    shown = before.built_through if before else last_batch_shown(settings)
+    shown = before.built_through if before else last_published_batch(settings)
     try:
         outcome = execute(
             settings, instance, REFRESH, full_refresh=full_refresh, wait=wait, exports=exports, **overrides

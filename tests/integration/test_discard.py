@@ -31,8 +31,8 @@ from tests.support.command import command
 from tests.support.crash_drill import differences, outcome
 from tests.support.harness import RunResult, run_pipeline
 from tests.support.ingestion import discard, erase, load
-from warehouse.build import loaded_files
 from warehouse.build_file import drop_build_file
+from warehouse.build_inputs import loaded_files
 from warehouse.price_book import resolve_price_book
 from warehouse.spark.lake_copy import copy_lake
 

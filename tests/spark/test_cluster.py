@@ -219,7 +219,7 @@ def test_runs_that_add_to_what_is_there_publish_what_duckdb_does(
     in_place = {("iceberg", 7): [True, True, True], ("iceberg", 23): [True, False, True]}.get(
         (table_format, seed), [False] * 3
     )
-    assert ["days brought back" in words for words in said] == [False, *in_place]
+    assert ["days imported" in words for words in said] == [False, *in_place]
     assert [one.prefix == before.prefix for before, one in pairwise(built)] == in_place
     # What neither is shown nor was until the last run is gone.
     folders = (tmp_path / "spark" / "spark" / "warehouse").glob("run_*_marts.db")
