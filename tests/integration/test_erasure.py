@@ -832,8 +832,7 @@ def test_nobody_is_erased_whom_nothing_names(loaded: Path, tmp_path: Path) -> No
     told: list[str] = []
     assert erase_user(settings_of(home), "alicia", rewrite_landing=True, progress=told.append) == 1
     assert told == [
-        "Nothing that was loaded names 'alicia': `user_id` in marts.dim_users is what to give. Nothing was"
-        " changed."
+        "No loaded record names 'alicia'. Pass a `user_id` of marts.dim_users. Nothing was changed."
     ]
 
 
