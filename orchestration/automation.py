@@ -64,20 +64,20 @@ export_job = dg.define_asset_job(
     "export",
     selection=dg.AssetSelection.groups(GROUP),
     description=(
-        "Export the published warehouse again: after an interrupted run, or when EXPORT_URI or EXPORT_FORMATS"
+        "Export the published warehouse: after an interrupted run, or when EXPORT_URI or EXPORT_FORMATS"
         " have changed."
     ),
 )
 
 
-def daily(settings: Settings) -> dg.ScheduleDefinition:
+def daily(timezone: str) -> dg.ScheduleDefinition:
     """Return the nightly schedule, in reporting time: a new day changes the KPIs even if nothing landed."""
     return dg.ScheduleDefinition(
         name="daily",
         job=refresh_job,
         cron_schedule=DAILY_AT,
-        execution_timezone=settings.reporting_timezone,
-        description=f"Every day at 02:30, {settings.reporting_timezone}.",
+        execution_timezone=timezone,
+        description=f"Every day at 02:30, {timezone}.",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
 

@@ -9,7 +9,7 @@ import dagster as dg
 from ingestion.sources.stripe.reports import STRIPE_REPORTS
 from orchestration.assets.exports import export_assets
 from orchestration.assets.landing import landing_specs, stripe_asset
-from orchestration.assets.models import build_plan, dbt_models, ends
+from orchestration.assets.models import build_plan, dbt_models, final_models
 from orchestration.assets.published import published_warehouse
 from orchestration.assets.raw import RAW_TABLES, price_book, raw_asset
 from orchestration.automation import (
@@ -52,11 +52,11 @@ def build_defs(
             price_book,
             build_plan,
             models,
-            published_warehouse(ends(models)),
+            published_warehouse(final_models(models)),
             *(export_assets() if exports else []),
         ],
         jobs=[refresh_job, ingestion, *([export_job] if exports else [])],
-        schedules=[daily(settings)],
+        schedules=[daily(settings.reporting_timezone)],
         sensors=[
             new_files_sensor(settings),
             stripe_data_sensor(settings),

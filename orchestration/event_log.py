@@ -1,6 +1,6 @@
 """Dagster's event log in SQLite files, with one database engine for all events of a run.
 
-Dagster itself opens the database, and prepares its statements again, for every event, and a run has about 600.
+Dagster opens the database, and prepares its statements again, for every event, and a run has about 600.
 This module keeps an engine for each file. BENCH
 Only the commands of `paywall-warehouse` that open an instance use it. Dagster's UI and daemon read the same
 files in the usual way.

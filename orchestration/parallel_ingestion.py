@@ -14,7 +14,7 @@ from ingestion.parallel import GROUP_BYTES, Group, Prepared, commit_groups, plan
 from ingestion.unread_files import unread_warnings
 from orchestration.assets.raw import describe_load, load_metadata
 from orchestration.automation import refresh_job
-from orchestration.retries import retried
+from orchestration.retries import dagster_retries
 from paywall_warehouse.settings import Settings
 
 INGEST = "ingest_parallel"
@@ -54,7 +54,7 @@ def ingest_job(settings: Settings, executor: dg.ExecutorDefinition) -> dg.JobDef
         )
     )
     def load_group(context: dg.OpExecutionContext, group: Group) -> Prepared:
-        with retried(context):
+        with dagster_retries(context):
             return prepare(settings, group)
 
     @dg.op(
@@ -65,7 +65,7 @@ def ingest_job(settings: Settings, executor: dg.ExecutorDefinition) -> dg.JobDef
     )
     def commit_batches(context: dg.OpExecutionContext, prepared: list[Prepared]) -> None:
         batches: Counter[str] = Counter()
-        with retried(context):
+        with dagster_retries(context):
             for result in commit_groups(settings, prepared):
                 for warning in result.warnings:
                     context.log.warning(warning)

@@ -47,7 +47,7 @@ NETWORK_ERRNOS = {
 }
 
 
-def passes_by_itself(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Check whether a retry can help: after a network fault, or if a file was still being written.
 
     A record that breaks a rule is never a reason to retry.
@@ -65,12 +65,12 @@ def seconds_to_wait(retry: int) -> int:
 
 
 @contextmanager
-def retried(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterator[None]:
+def dagster_retries(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterator[None]:
     """Ask Dagster to retry the step if its error is transient."""
     try:
         yield
     except Exception as error:
-        if not passes_by_itself(error):
+        if not is_transient(error):
             raise
         context.log.warning("%s; retrying later", first_line(error))
         step = context if isinstance(context, dg.OpExecutionContext) else context.op_execution_context
@@ -78,7 +78,7 @@ def retried(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterat
         raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=wait) from error
 
 
-def patiently(do: Callable[[], Result], warn: Callable[[str], None]) -> Result:
+def retry_in_place(do: Callable[[], Result], warn: Callable[[str], None]) -> Result:
     """Return the result of `do`, and retry after a transient error, for about a minute in total.
 
     The retries happen within the step. With Dagster's own retries, the other steps would start meanwhile and
@@ -88,7 +88,7 @@ def patiently(do: Callable[[], Result], warn: Callable[[str], None]) -> Result:
         try:
             return do()
         except Exception as error:
-            if not passes_by_itself(error):
+            if not is_transient(error):
                 raise
             warn(f"{first_line(error)}; retrying in {seconds_to_wait(retry)} s")
             time.sleep(seconds_to_wait(retry))

@@ -14,7 +14,7 @@ from orchestration import markdown
 from orchestration.assets.checks import check_results, check_specs, failed_checks
 from orchestration.assets.published import PUBLISHED
 from orchestration.resources import OWNER, Warehouse
-from orchestration.retries import passes_by_itself, patiently
+from orchestration.retries import is_transient, retry_in_place
 from orchestration.run_lock import WRITER_POOL
 from paywall_warehouse.errors import first_line
 from paywall_warehouse.sizes import size
@@ -57,7 +57,7 @@ def dataset_asset(dataset: Dataset) -> dg.AssetsDefinition:
             context.log.info(f"skipped: {warehouse.unreachable[0]}")
             return
         try:
-            exported = patiently(
+            exported = retry_in_place(
                 lambda: export_published(
                     warehouse.settings,
                     dataset,
@@ -67,7 +67,7 @@ def dataset_asset(dataset: Dataset) -> dg.AssetsDefinition:
                 context.log.warning,
             )
         except Exception as error:
-            if isinstance(error, OSError) or passes_by_itself(error):
+            if isinstance(error, OSError) or is_transient(error):
                 warehouse.unreachable.append(first_line(error))
             raise
         yield from check_results(key, EXPORT_CHECKS, exported.checks)
@@ -94,7 +94,7 @@ def catalog_asset() -> dg.AssetsDefinition:
     )
     def catalog(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
         """List all datasets with the digests of their manifests, and remove files that no manifest names."""
-        finished = patiently(lambda: finish_exports(warehouse.settings), context.log.warning)
+        finished = retry_in_place(lambda: finish_exports(warehouse.settings), context.log.warning)
         yield from check_results(CATALOG, CATALOG_CHECKS, finished.checks)
         refuse(CATALOG_CHECKS, finished.checks, "The catalog was not changed")
         for check in finished.checks:

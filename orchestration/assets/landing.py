@@ -10,7 +10,7 @@ from ingestion.stripe_pull.failures import FailedPull, forget_failure
 from ingestion.stripe_pull.pull import Pulled
 from orchestration.assets.stripe_pull import pull_or_go_on
 from orchestration.resources import OWNER, Warehouse
-from orchestration.retries import retried
+from orchestration.retries import dagster_retries
 from orchestration.run_lock import WRITER_POOL
 from paywall_warehouse.settings import Settings
 
@@ -99,7 +99,7 @@ def stripe_asset(stripe_report: StripeReport) -> dg.AssetsDefinition:
         if report_type is None:
             return dg.MaterializeResult(metadata={"pull": "STRIPE_REPORT_TYPES does not contain this report"})
         # `pull_or_go_on` retries faults of Stripe, but not those of the landing area's store.
-        with retried(context):
+        with dagster_retries(context):
             pulled = pull_or_go_on(
                 warehouse, stripe_report, report_type, context.log.info, context.log.warning
             )

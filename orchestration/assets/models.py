@@ -174,7 +174,7 @@ def dbt_failure(done: DbtBuild) -> str:
     )
 
 
-def ends(models: dg.AssetsDefinition) -> list[dg.AssetKey]:
+def final_models(models: dg.AssetsDefinition) -> list[dg.AssetKey]:
     """Return the marts and every model that no other model uses: publication waits for them."""
     used = {key for keys in models.asset_deps.values() for key in keys}
     return sorted(key for key in models.keys if key.path[0] == "marts" or key not in used)

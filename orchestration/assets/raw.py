@@ -10,7 +10,7 @@ from ingestion.load import SOURCES, LoadResult, load
 from ingestion.sources.stripe.reports import FOLDER, STRIPE_REPORTS
 from orchestration.assets.landing import LANDING_FOLDERS, stripe_key
 from orchestration.resources import OWNER, Warehouse
-from orchestration.retries import retried
+from orchestration.retries import dagster_retries
 from orchestration.run_lock import WRITER_POOL
 from warehouse.price_book import resolve_price_book
 
@@ -83,7 +83,7 @@ def raw_asset(table: RawTable) -> dg.AssetsDefinition:
     def load_new_files(
         context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
     ) -> dg.MaterializeResult[None]:
-        with retried(context):
+        with dagster_retries(context):
             loaded = load(warehouse.settings, table.source)
         for warning in loaded.warnings:
             context.log.warning(warning)

@@ -28,7 +28,7 @@ def pull_or_go_on(
     """
     settings = warehouse.settings
     try:
-        pulled = _pull_patiently(warehouse, report_type, info, warn)
+        pulled = _pull_until_deadline(warehouse, report_type, info, warn)
     except FAILURES as error:
         failure = note_failure(settings.home, stripe_report, datetime.now(UTC), str(error))
         if settings.stripe_required:
@@ -47,7 +47,7 @@ def pull_or_go_on(
     return pulled
 
 
-def _pull_patiently(warehouse: Warehouse, report_type: str, info: Progress, warn: Progress) -> Pulled:
+def _pull_until_deadline(warehouse: Warehouse, report_type: str, info: Progress, warn: Progress) -> Pulled:
     """Pull a report, and retry until STRIPE_DEADLINE_SECONDS have passed.
 
     The retries happen within the step. With Dagster's own retries, the other pulls of the run would start

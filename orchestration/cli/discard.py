@@ -9,6 +9,7 @@ from ingestion.discard import DiscardError, DroppedFile, discard
 from orchestration.faults import explain_faults
 from orchestration.instance import open_instance
 from orchestration.run_lock import exclusive
+from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
 from warehouse.build_file import published_through
 from warehouse.engine import promoted_through
@@ -26,30 +27,30 @@ def discard_files(settings: Settings, paths: Sequence[str]) -> list[str]:
         exclusive(home, "discard", instance, logging.getLogger(__name__)),
         explain_faults(home.root),
     ):
-        dropped = discard(settings, paths, _last_published_batch(settings))
+        dropped = discard(settings, paths, _last_published_batch(home))
     return [
-        *(line for one in dropped for line in _lines(settings, one)),
+        *(line for one in dropped for line in _lines(one, settings.landing_shown)),
         "`paywall-warehouse run` builds and publishes without them.",
     ]
 
 
-def _last_published_batch(settings: Settings) -> int:
+def _last_published_batch(home: Home) -> int:
     """Return the last batch that readers may have seen, in the published file or on a cluster.
 
     A cluster shows a build shortly before the file is published.
     """
     try:
-        through = published_through(settings.home)
+        through = published_through(home)
     except duckdb.Error as error:
         raise DiscardError(
-            f"{settings.home.published_file} cannot be read, so it is not known which batches are"
+            f"{home.published_file} cannot be read, so it is not known which batches are"
             " published. Close the program that has it open. If it is damaged, run first"
             f" ({str(error).partition(chr(10))[0]})."
         ) from error
-    return max(through, promoted_through(settings.home))
+    return max(through, promoted_through(home))
 
 
-def _lines(settings: Settings, dropped: DroppedFile) -> list[str]:
+def _lines(dropped: DroppedFile, landing: str) -> list[str]:
     record = dropped.record
     done = (
         f"{record.path}: was already discarded."
@@ -57,7 +58,7 @@ def _lines(settings: Settings, dropped: DroppedFile) -> list[str]:
         else f"{record.path}: {record.accepted:,} accepted records and {record.rejected:,} rejects dropped."
     )
     left = [
-        f"  {settings.landing_shown}/{place.path} is still in the landing area. It is not loaded as long"
+        f"  {landing}/{place.path} is still in the landing area. It is not loaded as long"
         " as it does not change: remove it, correct it, or land it again to load it."
         for place in dropped.places
     ]

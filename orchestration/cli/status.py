@@ -17,6 +17,7 @@ from orchestration.cli.summary import failed_pull_lines, reject_lines, reject_re
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.errors import first_line
 from paywall_warehouse.files import sha256
+from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
 from warehouse.checks.invariant import WARN, exact_text
 from warehouse.checks.reject_ratio import refusal
@@ -39,9 +40,9 @@ def status_lines(settings: Settings) -> Iterator[str]:
     yield from _readable("Sources", _sources(settings))
     yield from unread_lines(settings)
     yield ""
-    yield from _readable("Reconciliation", _reconciliation(settings))
+    yield from _readable("Reconciliation", _reconciliation(home))
     yield from _readable("Failed checks", _failed_checks(settings))
-    yield from _readable("Rejected records", _rejects(settings))
+    yield from _readable("Rejected records", _rejects(home))
 
 
 def _readable(section: str, lines: Iterator[str]) -> Iterator[str]:
@@ -103,15 +104,15 @@ def _sources(settings: Settings) -> Iterator[str]:
         last = _instant(max(manifest.loaded_at for manifest in own)) if own else "never"
         rows.append((source, f"{records:,}", last, str(waiting.count(source))))
     yield from markdown.columns(rows, right=(1, 3))
-    yield from failed_pull_lines(settings)
+    yield from failed_pull_lines(settings.home)
 
 
-def _reconciliation(settings: Settings) -> Iterator[str]:
+def _reconciliation(home: Home) -> Iterator[str]:
     """Yield the reconciliation as published. A file of an earlier version has none."""
-    if not settings.home.published_file.exists():
+    if not home.published_file.exists():
         return
     try:
-        lines = markdown.reconciliation_lines(reconciliation(settings.home.published_file))
+        lines = markdown.reconciliation_lines(reconciliation(home.published_file))
     except duckdb.CatalogException:
         lines = ["Reconciliation: the published file has none yet; the next run adds it"]
     yield from lines
@@ -119,11 +120,11 @@ def _reconciliation(settings: Settings) -> Iterator[str]:
         yield ""
 
 
-def _rejects(settings: Settings) -> Iterator[str]:
-    manifests = Lake(settings.home).manifests()
+def _rejects(home: Home) -> Iterator[str]:
+    manifests = Lake(home).manifests()
     rejected = sum(manifest.rejected for manifest in manifests)
     yield f"Rejected records: {rejected:,}" if rejected else "Rejected records: none"
-    yield from reject_lines(reject_reasons_of(settings, manifests))
+    yield from reject_lines(reject_reasons_of(home, manifests))
 
 
 def _failed_checks(settings: Settings) -> Iterator[str]:

@@ -8,6 +8,7 @@ from ingestion.stripe_pull.failures import failed_pulls
 from ingestion.unread_files import unread_warnings
 from orchestration import markdown
 from paywall_warehouse.duckdb_connections import open_duckdb
+from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
 from warehouse.published_summary import RejectReason, period_kpis, reject_reasons
 from warehouse.reconciliation_summary import reconciliation, warnings_of
@@ -41,8 +42,8 @@ def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest
         if outcome.published or outcome.job == EXPORT:
             yield f"Published: {path}."
             yield (
-                f"Not exported completely: consumers of {settings.exports_shown} keep the previous export. The"
-                " next run tries again."
+                f"Not exported completely: consumers of {settings.exports_shown} keep the previous export."
+                " The next run tries again."
             )
             return
         kept = f"{path} was not changed." if path.exists() else "There is no published file yet."
@@ -52,12 +53,12 @@ def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest
         run = last_published(settings.home)
         when = f", published {run.finished_at:%Y-%m-%d %H:%M} UTC" if run else ""
         yield f"Nothing new: {path} is up to date{when}."
-        yield from failed_pull_lines(settings)
+        yield from failed_pull_lines(settings.home)
         yield from _exported(settings, outcome)
         return
     records, rejected = sum(batch.records for batch in batches), sum(batch.rejected for batch in batches)
     yield f"{records:,} new records, {rejected:,} of them rejected."
-    yield from reject_lines(reject_reasons_of(settings, batches))
+    yield from reject_lines(reject_reasons_of(settings.home, batches))
     kpis = period_kpis(path)
     if kpis:
         yield ""
@@ -79,9 +80,9 @@ def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest
     yield from _exported(settings, outcome)
 
 
-def failed_pull_lines(settings: Settings) -> Iterator[str]:
+def failed_pull_lines(home: Home) -> Iterator[str]:
     """Yield a line for each source whose last pull from Stripe failed."""
-    for failure in failed_pulls(settings.home):
+    for failure in failed_pulls(home):
         yield (
             f"  ! {failure.source} could not be pulled on {failure.failed_at:%Y-%m-%d %H:%M} UTC:"
             f" {failure.reason}"
@@ -110,9 +111,9 @@ def _exported(settings: Settings, outcome: Outcome) -> Iterator[str]:
         yield f"Exported: {settings.exports_shown}/v1"
 
 
-def reject_reasons_of(settings: Settings, batches: list[Manifest]) -> list[RejectReason]:
+def reject_reasons_of(home: Home, batches: list[Manifest]) -> list[RejectReason]:
     """Return why records of these batches were rejected, the most frequent reason first."""
-    files = [str(file) for file in Lake(settings.home).parquet_files("rejects", batches)]
+    files = [str(file) for file in Lake(home).parquet_files("rejects", batches)]
     if not files:
         return []
     with open_duckdb() as connection:

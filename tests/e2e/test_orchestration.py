@@ -262,7 +262,7 @@ class EndpointConnectionError(Exception):
     ],
 )
 def test_only_what_passes_by_itself_is_tried_again(error: Exception, helps: bool) -> None:
-    assert retries.passes_by_itself(error) is helps
+    assert retries.is_transient(error) is helps
 
 
 def test_waits_grow_and_end() -> None:

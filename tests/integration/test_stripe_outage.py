@@ -236,5 +236,5 @@ def test_a_pull_is_tried_again_until_the_deadline(tmp_path: Path, monkeypatch: p
     warehouse = stripe_pull.Warehouse(settings, "run", None, "", False, StripeApi(settings))  # type: ignore[arg-type]
     for _ in range(2):
         with pytest.raises(StripeUnavailableError):
-            stripe_pull._pull_patiently(warehouse, ACTIVITY, print, print)
+            stripe_pull._pull_until_deadline(warehouse, ACTIVITY, print, print)
     assert asked == [(100, 130), (105, 130), (120, 130)]
