@@ -1,9 +1,9 @@
 """Dagster's event log in SQLite files, with one database engine for all events of a run.
 
 Dagster opens the database, and prepares its statements again, for every event, and a run has about 600.
-This module keeps an engine for each file. BENCH
-Only the commands of `paywall-warehouse` that open an instance use it. Dagster's UI and daemon read the same
-files in the usual way.
+This module keeps an engine for each file, which saves 4.2 s of the 27.6 s of CPU of a run of the sample
+(docs/measurements.md#dagster-overhead). Only the commands of `paywall-warehouse` use it. Dagster's UI and daemon
+read the same files in the usual way.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The subcommand `discard`: drop landed files from the lake that were never published."""
+"""The subcommand `discard`: remove landed files that were never published from the lake."""
 
 import logging
 from collections.abc import Sequence

@@ -81,7 +81,7 @@ def discard(
         ),
     ],
 ) -> None:
-    """Drop landed files from the lake that were never published, such as a bad file.
+    """Remove landed files that were never published from the lake, such as a bad file.
 
     A file is loaded again after it has been corrected or landed again.
     """

@@ -28,7 +28,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 def ui(
     port: Annotated[int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)] = UI_PORT,
     host: Annotated[
-        str, typer.Option(help="The address to listen on; another than this machine's own lets others in.")
+        str, typer.Option(help="The address to listen on. By default only this machine can connect.")
     ] = LOOPBACK[0],
     workspace: Annotated[
         Path | None,
@@ -77,7 +77,7 @@ def receive(
         int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)
     ] = RECEIVER_PORT,
     host: Annotated[
-        str, typer.Option(help="The address to listen on; another than this machine's own lets others in.")
+        str, typer.Option(help="The address to listen on. By default only this machine can connect.")
     ] = LOOPBACK[0],
     seal_seconds: Annotated[
         float,
@@ -129,7 +129,7 @@ def dashboard(
         int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)
     ] = DASHBOARD_PORT,
     host: Annotated[
-        str, typer.Option(help="The address to listen on; another than this machine's own lets others in.")
+        str, typer.Option(help="The address to listen on. By default only this machine can connect.")
     ] = LOOPBACK[0],
 ) -> None:
     """Start the web dashboard of the published warehouse, read-only, on this machine."""
