@@ -2,8 +2,8 @@
 
 Dagster opens the database, and prepares its statements again, for every event, and a run has about 600.
 This module keeps an engine for each file, which saves 4.2 s of the 27.6 s of CPU of a run of the sample
-(docs/measurements.md#dagster-overhead). Only the commands of `paywall-warehouse` use it. Dagster's UI and daemon
-read the same files in the usual way.
+(docs/measurements.md#dagster-overhead). Only the commands of `paywall-warehouse` use it. Dagster's UI and
+daemon read the same files in the usual way.
 """
 
 from collections.abc import Iterator
