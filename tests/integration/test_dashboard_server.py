@@ -976,11 +976,11 @@ def test_the_command_starts_with_nothing_published_makes_no_home_and_ends_at_ctr
         (
             {},
             (
-                "Warning: listening on 0.0.0.0, which other machines may reach. The dashboard asks for no"
-                " password: whoever reaches it"
+                "Warning: listening on 0.0.0.0, which other machines may reach. The dashboard has no"
+                " password: everyone who can reach it"
             ),
         ),
-        ({"DASHBOARD_PASSWORD": PASSWORD}, "The password is asked for, but nothing is encrypted"),
+        ({"DASHBOARD_PASSWORD": PASSWORD}, "It asks for the password, but nothing is encrypted"),
     ],
 )
 def test_who_lets_others_in_is_warned(tmp_path: Path, variables: dict[str, str], words: str) -> None:
