@@ -165,7 +165,7 @@ def _forget_what_was_built(connection: duckdb.DuckDBPyConnection) -> None:
     model.
     """
     connection.execute("update ops.build_state set built_through = -1, meaning = null, fingerprint = null")
-    for schema in ("staging", "intermediate", "marts", ON_CLUSTER):
+    for schema in ("staging", "intermediate", "marts", "checks", ON_CLUSTER):
         connection.execute(f"drop schema if exists {schema} cascade")
 
 

@@ -15,8 +15,8 @@ import duckdb
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.settings import Settings
 from warehouse.build_file import ON_CLUSTER, note_publication
-from warehouse.checks.invariant import Invariant, Queries
-from warehouse.checks.invariants import check_invariants
+from warehouse.checks.build_checks import ReadCheck, check_build
+from warehouse.checks.invariant import Invariant
 from warehouse.runs import FAILED, PUBLISHED, Run, append_run, read_runs
 
 log = logging.getLogger(__name__)
@@ -80,13 +80,13 @@ def check_and_publish(
     as_of: datetime,
     code_version: str,
     *,
-    queries: Queries | None = None,
+    read_check: ReadCheck | None = None,
     show: Callable[[], None] | None = None,
 ) -> Publication:
     """Check every invariant; publish the build file if all hold, else leave the last published file as it is.
 
-    The checks ask the build file, unless the books of a build elsewhere are given; `show` shows that to its
-    own readers, just before. Either way the run is logged. `as_of` is what the build took for now; instants
+    The results of the checks are read in the build file, unless `read_check` reads those of a build elsewhere;
+    `show` shows that build to its own readers, just before. Either way the run is logged. `as_of` is what the build took for now; instants
     are UTC.
     """
     home = settings.home
@@ -94,7 +94,7 @@ def check_and_publish(
     with settings.home.writing():
         with duckdb.connect(str(home.build_file), config=settings.duckdb_config()) as connection:
             connection.execute("set TimeZone = 'UTC'")
-            invariants = check_invariants(queries or connection, settings)
+            invariants = check_build(connection, settings, read_check)
             _record(connection, invariants, run_id)
             row_counts = _row_counts(connection)
             new_records, rejected_records = _new_records(connection)

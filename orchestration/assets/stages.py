@@ -505,7 +505,7 @@ def published_warehouse(models: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
             warehouse.started_at,
             settings.now(),
             warehouse.code_version,
-            queries=cluster.queries if cluster else None,
+            read_check=cluster.read_check if cluster else None,
             show=cluster.show if cluster else None,
         )
         yield from check_results(PUBLISHED, INVARIANTS, publication.invariants)

@@ -21,7 +21,7 @@ from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
 from warehouse.spark.connection import Spark
 
-LAYERS = ("raw", "build", "ops", "staging", "intermediate", "marts")
+LAYERS = ("raw", "build", "ops", "staging", "intermediate", "marts", "checks")
 # Schemas of calls of dbt by hand (`warehouse.spark.engine`) are named so where a run's have its id.
 TRIED = "try"
 # What is shown now, and what was before: somebody may be reading it.

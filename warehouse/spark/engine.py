@@ -7,7 +7,7 @@ come back.
 
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +21,7 @@ from paywall_warehouse.sizes import size
 from paywall_warehouse.uris import shown_uri
 from warehouse.build import Build
 from warehouse.build_file import published_state
+from warehouse.checks.build_checks import check_query
 from warehouse.dbt_runner import Dbt, DbtBuild, DbtError, build_command
 from warehouse.price_book import resolve_price_book
 from warehouse.published import NotPublishedError
@@ -39,7 +40,7 @@ from warehouse.spark.builds import (
     restore,
     snapshots,
 )
-from warehouse.spark.connection import Spark, SparkQueries
+from warehouse.spark.connection import Spark
 from warehouse.spark.import_marts import import_marts
 from warehouse.spark.lake_copy import copy_lake
 from warehouse.spark.mart import ClusterMart
@@ -153,12 +154,9 @@ class ClusterPublication:
             )
         self._spark = _connected(settings, self._build.prefix)
 
-    @property
-    def queries(self) -> SparkQueries:
-        """What the checks before publication ask: what is going to be shown, whatever is written there
-        meanwhile.
-        """
-        return SparkQueries(self._spark, self._build.prefix, self._build.snapshots)
+    def read_check(self, model: str) -> Sequence[Sequence[Any]]:
+        """Return the rows of a check model of the build."""
+        return self._spark.ask(check_query(model, self._build.prefix)).fetchall()
 
     def show(self) -> None:
         """Let the cluster's `marts` show the build; none stays there that still names an erased person."""

@@ -1,0 +1,92 @@
+"""The results of the checks that dbt builds (`dbt_project/models/checks/`), and the decision on them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, Final
+
+import duckdb
+
+from paywall_warehouse.settings import Settings
+from warehouse.checks.invariant import ERROR, WARN, Invariant, invariant
+from warehouse.checks.invariants import INVARIANTS
+from warehouse.checks.reject_ratio import NAME as REJECT_RATIO
+from warehouse.checks.reject_ratio import check_rejects
+
+CHECK_MODELS: Final = (
+    "chk_entries",
+    "chk_marts_equal_entries",
+    "chk_wallets",
+    "chk_rollforward",
+    "chk_stripe_rows",
+    "chk_stripe_balances",
+    "chk_reconciliation",
+)
+PRIORITY_1_BREAKS: Final = "priority_1_breaks"
+COLUMNS: Final = "name, scope, expected, actual, severity, query"
+
+# The rows of a check model, by its name, in the order of `ordinal`.
+ReadCheck = Callable[[str], Sequence[Sequence[Any]]]
+
+
+class ChecksNotBuiltError(Exception):
+    """A build has no results of its checks."""
+
+
+def check_query(model: str, prefix: str = "") -> str:
+    """Return the query that reads the rows of a check model, in SQL of either engine. Schemas of a build on a
+    cluster begin with `prefix`.
+    """
+    return f"select {COLUMNS} from {prefix}checks.{model} order by name, ordinal"
+
+
+def read_from(connection: duckdb.DuckDBPyConnection) -> ReadCheck:
+    """Return the reader of the check models in a build file."""
+
+    def read(model: str) -> Sequence[Sequence[Any]]:
+        try:
+            return connection.execute(check_query(model)).fetchall()
+        except duckdb.CatalogException:
+            raise ChecksNotBuiltError(
+                f"Nothing is published: the build file has no table checks.{model}. The models build it: run"
+                " the job `refresh`."
+            ) from None
+
+    return read
+
+
+def check_build(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, read_check: ReadCheck | None = None
+) -> list[Invariant]:
+    """Return every invariant of a build, in the order of `INVARIANTS`.
+
+    `connection` is to the build file, which has the rejected records. The check models are read there too,
+    unless `read_check` reads them elsewhere.
+    """
+    read = read_check or read_from(connection)
+    found = [*_checks(read, settings), check_rejects(connection, settings)]
+    names = {one.name for one in found}
+    if names != set(INVARIANTS):
+        raise ChecksNotBuiltError(
+            f"The check models have the checks {', '.join(sorted(names - {REJECT_RATIO}))}; expected are those of"
+            f" `INVARIANTS`, from which {', '.join(sorted(names ^ set(INVARIANTS)))} differ."
+        )
+    place = {name: number for number, name in enumerate(INVARIANTS)}
+    return sorted(found, key=lambda one: place[one.name])
+
+
+def _checks(read: ReadCheck, settings: Settings) -> Iterator[Invariant]:
+    for model in CHECK_MODELS:
+        for name, scope, expected, actual, severity, query in read(model):
+            one = replace(invariant(name, scope, expected, actual, query), severity=severity)
+            yield _allowed(one, settings) if name == PRIORITY_1_BREAKS else one
+
+
+def _allowed(one: Invariant, settings: Settings) -> Invariant:
+    """Return the check of open breaks by the settings of the publication."""
+    return replace(
+        one,
+        expected=Decimal(settings.max_priority_1_breaks),
+        passed=one.actual <= settings.max_priority_1_breaks,
+        severity=ERROR if settings.priority_1_breaks == "fail" else WARN,
+    )
