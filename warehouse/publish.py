@@ -85,9 +85,9 @@ def check_and_publish(
 ) -> Publication:
     """Check every invariant; publish the build file if all hold, else leave the last published file as it is.
 
-    The results of the checks are read in the build file, unless `read_check` reads those of a build elsewhere;
-    `show` shows that build to its own readers, just before. Either way the run is logged. `as_of` is what the build took for now; instants
-    are UTC.
+    The results of the checks are read in the build file, unless `read_check` reads those of a build
+    elsewhere; `show` shows that build to its own readers, just before. Either way the run is logged. `as_of`
+    is what the build took for now; instants are UTC.
     """
     home = settings.home
     begin = time.perf_counter()

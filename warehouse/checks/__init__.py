@@ -1,4 +1,5 @@
-"""What must hold before a build is published: reading the results of the check models, and the decision.
+"""What must hold before a build is published: the results of the check models, and the decision on them.
 
-The checks themselves are dbt models (`dbt_project/models/checks/`); only the share of rejected records is checked here.
+The checks themselves are dbt models (`dbt_project/models/checks/`). Only the share of rejected records is
+checked here.
 """

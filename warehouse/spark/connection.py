@@ -1,5 +1,6 @@
-"""The books of a build on the cluster: checks are written once, in DuckDB's SQL, and asked there in
-Spark's.
+"""A connection to Spark, and the schemas of a build there under the names and in the SQL of DuckDB.
+
+Exports sum up a mart through the latter.
 """
 
 from base64 import b64encode
@@ -13,8 +14,7 @@ from sqlglot import exp
 
 from paywall_warehouse.settings import Settings
 
-# As the profile has them for dbt; without them the money of a check would be rounded, or NULL where it does
-# not fit.
+# As the profile has them for dbt. Without them money would be rounded, or NULL where it does not fit.
 SESSION: Final = {
     "spark.sql.decimalOperations.allowPrecisionLoss": "false",
     "spark.sql.ansi.enabled": "true",

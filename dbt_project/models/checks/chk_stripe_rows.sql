@@ -162,12 +162,14 @@ rows_with_sums as (
 -- Part of a payment that was not captured may be in one of the two amounts alone.
 partly_captured as (select payment_key from transactions where reporting_category = 'partial_capture_reversal'),
 
+-- Faults of a group of rows are in the order of the groups.
 faults as (
 
     select
         'stripe_rows_add_up' as name,
         path,
         line,
+        line as line_order,
         id,
         {{ money('gross - fee') }} as expected,
         {{ money('net') }} as actual
@@ -181,6 +183,7 @@ faults as (
         'stripe_rows_are_confirmed' as name,
         path,
         line,
+        line as line_order,
         balance_transaction_id as id,
         {{ money('2') }} as expected,
         {{ money('agreeing_statements') }} as actual
@@ -193,6 +196,7 @@ faults as (
         'stripe_reports_agree' as name,
         items.path,
         items.line,
+        items.line as line_order,
         items.balance_transaction_id as id,
         {{ money('activity.net') }} as expected,
         {{ money('items.net') }} as actual
@@ -213,6 +217,7 @@ faults as (
         'stripe_payouts_have_one_sign' as name,
         path,
         min(line) as line,
+        cast(0 as bigint) as line_order,
         account_id || ' ' || currency as id,
         {{ money('0') }} as expected,
         {{ money('count(*)') }} as actual
@@ -226,6 +231,7 @@ faults as (
         'stripe_presentment_is_the_settlement' as name,
         transactions.path,
         transactions.line,
+        transactions.line as line_order,
         transactions.balance_transaction_id as id,
         {{ money('transactions.gross') }} as expected,
         {{ money('transactions.presentment_amount') }} as actual
@@ -243,6 +249,7 @@ faults as (
         'stripe_returns_have_a_payment' as name,
         transactions.path,
         transactions.line,
+        transactions.line as line_order,
         transactions.balance_transaction_id as id,
         {{ money('1') }} as expected,
         {{ money('0') }} as actual
@@ -261,5 +268,5 @@ faults as (
         ('stripe_presentment_is_the_settlement', 'error', presentment_query),
         ('stripe_returns_have_a_payment', 'warn', returns_query),
     ],
-    order_by=['path', 'line', 'id'],
+    order_by=['path', 'line_order', 'id'],
 ) }}
