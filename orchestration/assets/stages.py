@@ -358,14 +358,11 @@ def build_plan(
     yield dg.MaterializeResult(metadata=metadata)
 
 
+# By the table in the schema `raw`. All other sources are made by the plan.
 SOURCE_KEYS = {
-    **{
-        ("raw", table.name): dg.AssetKey(["raw", table.name])
-        for table in RAW_TABLES
-        if table.source != "prices"
-    },
-    ("raw", "models"): PRICE_BOOK,
-    ("raw", "model_rates"): PRICE_BOOK,
+    **{table.name: dg.AssetKey(["raw", table.name]) for table in RAW_TABLES if table.source != "prices"},
+    "models": PRICE_BOOK,
+    "model_rates": PRICE_BOOK,
 }
 
 
@@ -378,11 +375,11 @@ class Translator(DagsterDbtTranslator):
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         """`layer/model`; a source is the asset that makes it."""
         if dbt_resource_props["resource_type"] == "source":
-            return SOURCE_KEYS.get((dbt_resource_props["source_name"], dbt_resource_props["name"]), PLAN)
+            return SOURCE_KEYS.get(dbt_resource_props["identifier"], PLAN)
         return super().get_asset_key(dbt_resource_props)
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
-        """The folder under `models/`: staging, intermediate, marts."""
+        """Return the folder under `models/`: staging, intermediate, marts or checks."""
         return str(dbt_resource_props["fqn"][1])
 
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> Sequence[str]:

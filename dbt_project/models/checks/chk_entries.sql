@@ -21,7 +21,7 @@ written_entries as (
 
 ),
 
-loaded_files as (select * from {{ source('raw', 'loaded_files') }}),
+loaded_files as (select * from {{ source('run', 'loaded_files') }}),
 
 orphans as (select * from {{ ref('int_entries__orphans') }}),
 

@@ -65,7 +65,7 @@ order by files.path, rows.line
 {%- endset -%}
 with
 
-files as (select * from {{ source('raw', 'loaded_files') }}),
+files as (select * from {{ source('run', 'loaded_files') }}),
 
 payments as (select * from {{ ref('int_payments') }}),
 

@@ -13,7 +13,7 @@ landed as (
         max(case when payouts.reporting_category = 'payout' then 1 else 0 end)
             over (partition by payouts.batch_seq, payouts.file_no, payouts.account_id, payouts.currency) as has_payouts
     from {{ ref('stg_stripe__payouts') }} as payouts
-    inner join {{ source('raw', 'loaded_files') }} as files on payouts.batch_seq = files.batch_seq and payouts.file_no = files.file_no
+    inner join {{ source('run', 'loaded_files') }} as files on payouts.batch_seq = files.batch_seq and payouts.file_no = files.file_no
 
 ),
 

@@ -27,7 +27,7 @@ named_accounts as (select distinct account_id from accounts),
 spanless as (
 
     select distinct accounts.account_id
-    from {{ source('raw', 'loaded_files') }} as files
+    from {{ source('run', 'loaded_files') }} as files
     inner join mode on files.livemode = mode.livemode
     inner join accounts on files.account_id = accounts.stated_account_id
     where
