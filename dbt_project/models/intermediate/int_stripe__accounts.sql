@@ -1,4 +1,4 @@
-{#- The account of files of which nobody says whose they are (ingestion/sources/stripe/coverage.py). -#}
+{#- The account of files that state no account (ingestion/sources/stripe/coverage.py). -#}
 {%- set unnamed = "'default'" -%}
 with
 

@@ -68,7 +68,7 @@ resolved as (
             when
                 entries.entry_type = 'charge' and entries.provider_cost is null
                 and (entries.prompt_tokens is not null or entries.completion_tokens is not null)
-                -- Cached tokens are part of the prompt: where there are more of them, nobody knows what was meant.
+                -- Cached tokens are part of the prompt: where there are more of them, the meaning is unknown.
                 and coalesce(entries.cached_tokens, 0) <= coalesce(entries.prompt_tokens, 0)
                 then models.model_id
         end as estimate_with,

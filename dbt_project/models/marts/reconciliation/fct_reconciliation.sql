@@ -40,7 +40,7 @@ netted as (
 
 ),
 
-judged as (
+classified as (
 
     select
         *,
@@ -50,7 +50,7 @@ judged as (
             net_credit = net_payment and not has_net_in_other_currency and (over_credit is not null or net_credit = 0), false
         ) as is_even,
         coalesce(has_other_currency and (over_credit is null or has_net_in_other_currency), false) as is_in_other_currency,
-        -- Where the currencies differ the numbers alone are compared: they tell a second credit from one that was split.
+        -- Where the currencies differ the numbers alone are compared: they distinguish a second credit from one that was split.
         deposits > 1 and coalesce(net_credit > paid_amount or over_credit is not null and net_credit = paid_amount and has_net_in_other_currency, false)
             as is_duplicate,
         coalesce(paid_amount is null or taken_for_returns < 0 or returned_beyond < 0, false) as is_amount_open,
@@ -60,7 +60,7 @@ judged as (
             and (taken_for_returns < returned_beyond or (is_refund_unknown or is_dispute_unknown) and taken_for_returns = returned_beyond),
             false
         ) as is_short,
-        -- A ledger takes back fractions of a cent, which nobody can pay out: less than can be paid is not too much.
+        -- A ledger takes back fractions of a cent, which cannot be paid out: less than the smallest payable amount is not too much.
         coalesce(taken_for_returns - returned_beyond >= smallest_unit and not is_refund_unknown and not is_dispute_unknown, false) as is_over,
         -- A refund and a dispute, and only one of them was taken back: whichever has the amount.
         not is_dispute_unknown
@@ -91,7 +91,7 @@ waiting as (
             when is_uncredited then 'processor_only'
             when is_even then 'settled'
         end as one_sided
-    from judged
+    from classified
 
 ),
 

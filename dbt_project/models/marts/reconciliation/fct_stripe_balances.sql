@@ -43,7 +43,7 @@ sources as (
 
 ),
 
--- Of several summaries of the same span the last landed one holds; one that does not tell its span stands for itself.
+-- Of several summaries of the same span the last landed one holds; one that does not state its span is kept by itself.
 pivoted as (
 
     select

@@ -1,6 +1,6 @@
 {#- Stripe has a day's data within 12 hours of its end: what ends less than two days ago is as fresh as it can be. -#}
 {%- set freshest_days = 2 -%}
-{#- Payouts and summaries may be made once a month: after that many days nobody has looked. -#}
+{#- Payouts and summaries may be made once a month: after that many days they count as missing. -#}
 {%- set quiet_days = 35 -%}
 with
 
@@ -109,7 +109,7 @@ unheard_sessions as (
 
 overdue_currencies as (select distinct currency from overdue_deposits where rail in ('stripe', 'unknown')),
 
--- Currencies of credits that wait for a payment of which no file of the account could tell.
+-- Currencies of credits that wait for a payment which no file of the account could contain.
 uncovered_currencies as (
 
     select
@@ -193,7 +193,7 @@ payments_by_rail as (
 
 ),
 
--- Credits without a payment that are older than the grace, and later than the last payment that the rail has told of.
+-- Credits without a payment that are older than the grace, and later than the last payment that the rail has reported.
 unreached as (
 
     select
