@@ -1,4 +1,4 @@
-# make run | check | test | soak | ui | dashboard | screenshots | bench | audit | spark-up | spark-down | test-spark | clean
+# make run | check | test | soak | docs | ui | dashboard | screenshots | bench | audit | spark-up | spark-down | test-spark | clean
 # Each target sets up what it needs first, which takes no time when nothing has changed.
 
 # The first interpreter of a version that the project supports; override with PYTHON=/path/to/python.
@@ -17,7 +17,7 @@ WITH_SPARK := $(if $(shell command -v java),$(SPARK)/.installed)
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := ledger_jsonl ledger_csv ledger_parquet events_jsonl events_csv payments_csv prices_csv stripe settings
 
-.PHONY: run check test lint ruff sqlfluff types unit tests parity soak fuzz ui dashboard screenshots bench audit spark-up spark-down test-spark lock clean
+.PHONY: run check test lint ruff sqlfluff types unit tests parity soak fuzz docs ui dashboard screenshots bench audit spark-up spark-down test-spark lock clean
 
 define environment
 @test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found; install one or call make with PYTHON=/path/to/python." >&2; exit 2; }
@@ -94,6 +94,15 @@ fuzz: $(FUZZ)/.installed
 		$(FUZZ)/bin/python -m tests.fuzz.fuzz $$target -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=4096 -max_len=4096 -verbosity=0 \
 			$(FUZZ)/found/$$target tests/fuzz/corpus/$$target || exit 1; \
 	done
+
+# The models with their lineage, tests and columns, as one page. Without a catalog from the database: the contracts state the types of the columns.
+docs: export WAREHOUSE_HOME := $(CURDIR)/dbt_project/target/docs
+docs: DOCS_OPTIONS = --project-dir dbt_project --profiles-dir dbt_project --target-path $(WAREHOUSE_HOME) --log-path $(WAREHOUSE_HOME)
+docs: $(INSTALLED)
+	@mkdir -p $(WAREHOUSE_HOME)
+	$(BIN)/dbt --quiet parse $(DOCS_OPTIONS)
+	$(BIN)/dbt --quiet docs generate --static --empty-catalog --no-compile $(DOCS_OPTIONS)
+	@echo "$(WAREHOUSE_HOME)/static_index.html"
 
 ui: $(INSTALLED)
 	$(BIN)/paywall-warehouse ui

@@ -138,7 +138,7 @@ def _drop_built_tables(connection: duckdb.DuckDBPyConnection) -> None:
     If this rebuild is killed, the next build is a rebuild too. No table outlives its model.
     """
     connection.execute("update ops.build_state set built_through = -1, meaning = null, fingerprint = null")
-    for schema in ("staging", "intermediate", "marts", ON_CLUSTER):
+    for schema in ("staging", "intermediate", "marts", "checks", ON_CLUSTER):
         connection.execute(f"drop schema if exists {schema} cascade")
 
 

@@ -8,7 +8,7 @@ import duckdb
 
 from paywall_warehouse.settings import Settings
 from warehouse.build import Build, prepare_build, require_full_refresh
-from warehouse.checks.invariant import Queries
+from warehouse.checks.build_checks import CheckRows, ChecksNotBuiltError, check_query
 from warehouse.dbt_runner import PROJECT, Dbt, DbtBuild, build_command, code_version
 from warehouse.engine import Progress
 from warehouse.price_book import resolve_price_book
@@ -17,9 +17,15 @@ from warehouse.price_book import resolve_price_book
 class DuckdbCandidate:
     """The build file. Publication itself replaces what readers see."""
 
-    def queries(self, build_file: duckdb.DuckDBPyConnection) -> Queries:
+    def read_check(self, build_file: duckdb.DuckDBPyConnection, model: str) -> CheckRows:
         """See `Candidate`."""
-        return build_file
+        try:
+            return build_file.execute(check_query(model)).fetchall()
+        except duckdb.CatalogException:
+            raise ChecksNotBuiltError(
+                f"Nothing is published: the build file has no table checks.{model}. The models build it: run"
+                " the job `refresh`."
+            ) from None
 
     def promote(self) -> None:
         """See `Candidate`."""

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import duckdb
 
 from warehouse.build import Build
-from warehouse.checks.invariant import Queries
+from warehouse.checks.build_checks import CheckRows
 from warehouse.dbt_runner import DbtBuild
 from warehouse.marts import Mart
 
@@ -20,8 +20,11 @@ class EngineError(Exception):
 class Candidate(Protocol):
     """A finished build that is checked, then promoted. Another process may have built it."""
 
-    def queries(self, build_file: duckdb.DuckDBPyConnection) -> Queries:
-        """Return what the checks before publication query; `build_file` is a connection to the build file."""
+    def read_check(self, build_file: duckdb.DuckDBPyConnection, model: str) -> CheckRows:
+        """Return the rows of a check model, in the order of `ordinal`.
+
+        `build_file` is a connection to the build file. Raises `ChecksNotBuiltError` if there is no such table.
+        """
 
     def promote(self) -> None:
         """Let the engine's own readers see the build. The published file is replaced right after."""

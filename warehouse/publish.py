@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -18,8 +19,8 @@ from paywall_warehouse.files import replace_file
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
 from warehouse.build_file import ON_CLUSTER, note_publication
+from warehouse.checks.build_checks import check_build
 from warehouse.checks.invariant import Invariant
-from warehouse.checks.invariants import check_invariants
 from warehouse.engine import Candidate
 from warehouse.runs import FAILED, PUBLISHED, Run, append_run, read_runs
 
@@ -106,7 +107,7 @@ def check_and_publish(
     begin = time.perf_counter()
     with home.writing():
         with open_duckdb(home.build_file, config=settings.duckdb_config()) as connection:
-            invariants = check_invariants(candidate.queries(connection), settings)
+            invariants = check_build(connection, settings, partial(candidate.read_check, connection))
             _record(connection, invariants, run_id)
             row_counts = _row_counts(connection)
             new_records, rejected_records = _new_records(connection)

@@ -68,14 +68,11 @@ def build_plan(
     yield dg.MaterializeResult(metadata=metadata)
 
 
+# By the table in the schema `raw`. All other sources are made by the plan.
 SOURCE_KEYS = {
-    **{
-        ("raw", table.name): dg.AssetKey(["raw", table.name])
-        for table in RAW_TABLES
-        if table.source != "prices"
-    },
-    ("raw", "models"): PRICE_BOOK,
-    ("raw", "model_rates"): PRICE_BOOK,
+    **{table.name: dg.AssetKey(["raw", table.name]) for table in RAW_TABLES if table.source != "prices"},
+    "models": PRICE_BOOK,
+    "model_rates": PRICE_BOOK,
 }
 
 
@@ -88,7 +85,7 @@ class Translator(DagsterDbtTranslator):
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         """Return `layer/model`, or for a source the key of the asset that writes it."""
         if dbt_resource_props["resource_type"] == "source":
-            return SOURCE_KEYS.get((dbt_resource_props["source_name"], dbt_resource_props["name"]), PLAN)
+            return SOURCE_KEYS.get(dbt_resource_props["identifier"], PLAN)
         return super().get_asset_key(dbt_resource_props)
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:

@@ -194,7 +194,7 @@ def test_a_build_that_did_not_end_is_not_published_later_on_its_own(
 @pytest.mark.soak
 def test_a_model_that_cannot_be_built_publishes_nothing(home: Path, tmp_path: Path) -> None:
     project = Path(shutil.copytree(PROJECT, tmp_path / "dbt_project"))
-    model = project / "models" / "marts" / "dim_paywalls.sql"
+    model = project / "models" / "marts" / "usage" / "dim_paywalls.sql"
     model.write_text(model.read_text(encoding="utf-8") + "\nwhere no_such_column", encoding="utf-8")
     before = published_bytes(home)
     land(home, [MORE])

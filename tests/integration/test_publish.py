@@ -15,9 +15,10 @@ from paywall_warehouse.settings import load_settings
 from tests.support.builders import adjustment, charge, deposit, jsonl, refund
 from tests.support.harness import build_unchecked, run_pipeline
 from warehouse.build import prepare_build
+from warehouse.checks.build_checks import CHECK_MODELS, ChecksNotBuiltError
 from warehouse.checks.invariant import describe_failure
 from warehouse.checks.invariants import INVARIANTS
-from warehouse.dbt_runner import code_version
+from warehouse.dbt_runner import PROJECT, Dbt, code_version
 from warehouse.duckdb_engine import DuckdbCandidate
 from warehouse.publish import Publication, check_and_publish
 from warehouse.runs import read_runs
@@ -81,8 +82,13 @@ def publish(home: Path, **settings: str) -> Publication:
 
 
 def spoil(home: Path, statement: str) -> None:
+    """Change the build, then let dbt build the checks again, as if it had built the marts that way."""
     with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
         connection.execute(statement)
+    dbt = Dbt(load_settings(warehouse_home=home))
+    built = dbt.build(dbt.prepare_manifest(), ["run", "--select", "checks", "--full-refresh"], print)
+    assert built.models == len(CHECK_MODELS)
+    assert not built.failures
 
 
 @pytest.mark.parametrize(
@@ -141,6 +147,32 @@ def test_a_failure_names_check_expected_actual_and_query(home: Path) -> None:
         "daily_revenue_equals_entries (usd revenue): expected 1.250000000001, actual 1.250000000002."
     )
     assert "select * from marts.fct_daily_revenue where currency = 'usd'" in words
+
+
+def test_every_check_is_reported_with_a_query_that_runs_on_the_build(home: Path) -> None:
+    shutil.copy(home / "warehouse.duckdb", home / "build.duckdb")
+    publication = publish(home)
+    assert {one.name for one in publication.invariants} == set(INVARIANTS)
+    with duckdb.connect(str(home / "build.duckdb")) as connection:
+        # A build that has ended knows that.
+        connection.execute("update ops.build_state set full_refresh = true")
+        for query in {one.query for one in publication.invariants}:
+            connection.execute(query)
+
+
+def test_a_build_without_results_of_its_checks_is_not_published(home: Path) -> None:
+    file = home / "published" / "warehouse.duckdb"
+    before = file.read_bytes()
+    with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
+        connection.execute("drop table checks.chk_wallets")
+    with pytest.raises(ChecksNotBuiltError, match=r"no table checks\.chk_wallets.*`refresh`"):
+        publish(home)
+    assert file.read_bytes() == before
+
+
+def test_every_check_model_is_read() -> None:
+    folder = PROJECT / "models" / "checks"
+    assert {file.stem for file in folder.glob("*.sql")} == set(CHECK_MODELS)
 
 
 @pytest.mark.soak

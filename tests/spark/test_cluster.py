@@ -21,7 +21,6 @@ from typing import Any
 
 import duckdb
 import pytest
-import sqlglot
 
 from dashboard.snapshot import Snapshot, UnreadableError, identity_of
 from exports.ad_hoc import SliceRequest, write_slice
@@ -38,7 +37,6 @@ from tests.support.harness import run_pipeline
 from tests.support.payment_builders import land_in_order
 from tests.support.strategies import build_scenario
 from warehouse.build_file import note_publication
-from warehouse.checks import invariants, payment_invariants
 from warehouse.published import NotPublishedError
 from warehouse.spark.builds import (
     PromotedBuild,
@@ -54,19 +52,6 @@ from warehouse.spark.connection import SparkAnswer, in_spark
 from warehouse.spark.local_cluster import HOST, LocalCluster, iceberg_jar
 from warehouse.spark.source_statements import lake_table, small_table
 
-CHECKS = (
-    invariants.ENTRY_TOTALS,
-    invariants.BROKEN_WALLET_DAYS,
-    invariants.BROKEN_WALLETS,
-    invariants.BROKEN_ROLLFORWARD_DAYS,
-    payment_invariants.ROWS_THAT_DO_NOT_ADD_UP,
-    payment_invariants.UNCONFIRMED_ROWS,
-    payment_invariants.ROWS_THAT_DISAGREE,
-    payment_invariants.PAYOUTS_OF_MIXED_SIGNS,
-    payment_invariants.PRESENTMENT_THAT_DIFFERS,
-    payment_invariants.RETURNS_WITHOUT_PAYMENT,
-    payment_invariants.NOT_IN_ONE_CASE,
-)
 HAS_SPARK = (
     all(importlib.util.find_spec(name) for name in ("pyspark", "pyhive")) and shutil.which("java") is not None
 )
@@ -488,7 +473,7 @@ def test_settings_of_a_cluster_are_checked(name: str, value: str, allowed: str) 
         load_settings(_env_file=None, **{name: value})
 
 
-def test_checks_are_asked_in_sparks_words() -> None:
+def test_sums_of_an_export_are_asked_in_sparks_words() -> None:
     asked = (
         "select currency, sum(hash(day, amount)) from marts.fct group by all qualify row_number() over (order"
         " by currency) = 1"
@@ -509,16 +494,6 @@ def test_checks_are_asked_in_sparks_words() -> None:
         in_spark("with one as (select 1 as a) select a from one", "run_1_")
         == "WITH one AS (SELECT 1 AS a) SELECT a FROM one"
     )
-
-
-@pytest.mark.parametrize("query", [*CHECKS])
-def test_every_check_has_words_in_spark(query: str) -> None:
-    said = in_spark(query, "run_1_")
-    names = {
-        table.sql() for table in sqlglot.parse_one(said, read="spark").find_all(sqlglot.exp.Table) if table.db
-    }
-    assert names
-    assert all(name.startswith("run_1_") for name in names)
 
 
 def test_duckdb_adds_to_no_file_whose_rows_are_on_a_cluster(

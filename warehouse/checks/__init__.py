@@ -1,4 +1,5 @@
-"""The checks before publication: their results, and the decision whether a build may be published.
+"""The decision whether a build may be published: the results of the check models, and the decision on them.
 
-Queries over the built tables belong here. Nothing here builds or publishes.
+The checks themselves are dbt models (`dbt_project/models/checks/`). Only the share of rejected records is
+checked here.
 """

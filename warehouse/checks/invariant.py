@@ -65,24 +65,6 @@ def invariant(name: str, scope: str, expected: Any, actual: Any, query: str) -> 
     )
 
 
-def none_of(queries: Queries, name: str, scope: str, query: str, quick: str | None = None) -> Invariant:
-    """An invariant that holds where a query finds no row.
-
-    `quick` is a cheaper query that finds something wherever `query` does; only then `query` is asked where.
-    """
-    found = number(queries, f"select count(*) from ({quick or query})")
-    if found and quick:
-        rows = number(queries, f"select count(*) from ({query})")
-        found, query = (rows, query) if rows else (found, quick)
-    return invariant(name, scope, 0, found, " ".join(query.split()))
-
-
-def number(queries: Queries, query: str) -> Any:
-    """The only value of a query; 0 for NULL."""
-    row = queries.execute(query).fetchone()
-    return (row[0] if row else 0) or 0
-
-
 def exact_text(value: Decimal) -> str:
     """Every digit, and no more."""
     text = format(value, "f")

@@ -14,6 +14,7 @@ from paywall_warehouse.quoting import literal
 from paywall_warehouse.settings import Settings
 from warehouse.checks.invariant import Invariant, Queries
 
+NAME: Final = "reject_ratio"
 UNITS = Decimal(1).scaleb(-12)
 FILES_SHOWN, REASONS_SHOWN, LINES_SHOWN, REASON_CHARACTERS = 5, 4, 5, 200
 # The metadata of a record may name anybody, and the message is kept where `erase` does not come to.
@@ -53,7 +54,7 @@ def check_rejects(queries: Queries, settings: Settings) -> Invariant:
     allowed = Decimal(repr(settings.max_reject_ratio))
     passed = ratio <= allowed
     return Invariant(
-        name="reject_ratio",
+        name=NAME,
         scope="all",
         expected=allowed.quantize(UNITS),
         actual=ratio.quantize(UNITS),

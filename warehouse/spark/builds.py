@@ -21,7 +21,7 @@ from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
 from warehouse.spark.connection import Spark
 
-LAYERS = ("raw", "build", "ops", "staging", "intermediate", "marts")
+LAYERS = ("raw", "build", "ops", "staging", "intermediate", "marts", "checks")
 # In the names of the schemas of the command `dbt`, this replaces the id of the run.
 AD_HOC = "try"
 # The promoted build and the one before it, which a query may still be reading.

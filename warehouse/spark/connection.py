@@ -1,6 +1,6 @@
 """Connections to Spark, and queries in DuckDB's SQL that are translated to Spark's.
 
-The checks before publication are written once, in DuckDB's SQL.
+Exports sum up marts that stayed on the cluster with these queries.
 """
 
 from base64 import b64encode

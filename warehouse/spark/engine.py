@@ -16,6 +16,7 @@ from paywall_warehouse.sizes import size
 from paywall_warehouse.uris import shown_uri
 from warehouse.build import Build
 from warehouse.build_file import published_state
+from warehouse.checks.build_checks import CheckRows, check_query
 from warehouse.dbt_runner import PROJECT, Dbt, DbtBuild, build_command
 from warehouse.engine import EngineError, Progress
 from warehouse.price_book import resolve_price_book
@@ -36,7 +37,7 @@ from warehouse.spark.builds import (
     run_prefix,
     snapshots,
 )
-from warehouse.spark.connection import Spark, SparkQueries
+from warehouse.spark.connection import Spark
 from warehouse.spark.import_marts import import_marts
 from warehouse.spark.lake_copy import copy_lake
 from warehouse.spark.mart import ClusterMart
@@ -121,9 +122,9 @@ class SparkCandidate:
             )
         self._spark = _connect(settings, project, self._build.prefix)
 
-    def queries(self, build_file: duckdb.DuckDBPyConnection) -> SparkQueries:
-        """See `Candidate`; pinned to the snapshots that will be promoted."""
-        return SparkQueries(self._spark, self._build.prefix, self._build.snapshots)
+    def read_check(self, build_file: duckdb.DuckDBPyConnection, model: str) -> CheckRows:
+        """See `Candidate`; read on the cluster."""
+        return self._spark.ask(check_query(model, self._build.prefix)).fetchall()
 
     def promote(self) -> None:
         """See `Candidate`; drops older builds, which may name an erased person."""

@@ -10,8 +10,8 @@
 -#}
 {% macro dbt_spark_get_incremental_sql(strategy, source, target, existing, unique_key, incremental_predicates) -%}
     {%- set columns = adapter.get_columns_in_relation(target) | map(attribute='name') | join(', ') -%}
-    {%- set day, aside = config.require('partition_by'), generate_schema_name('build', none) ~ '.' ~ target.identifier -%}
-    {%- set fresh, touched, days, kept = aside ~ '__fresh', aside ~ '__touched', aside ~ '__days', aside ~ '__kept' -%}
+    {%- set day, staged = config.require('partition_by'), generate_schema_name('build', none) ~ '.' ~ target.identifier -%}
+    {%- set fresh, touched, days, kept = staged ~ '__fresh', staged ~ '__touched', staged ~ '__days', staged ~ '__kept' -%}
     {%- set match, fresh_match = config.require('touched_match'), config.get('fresh_match') -%}
 
     {%- do write_down(fresh, 'select * from ' ~ source) -%}

@@ -1,4 +1,4 @@
-{#- Is everything computed anew? Also where no entries are there yet to be added to. -#}
+{#- Whether everything is recomputed. It is, too, where there are no entries yet to add to. -#}
 {% macro is_rebuild() -%}
     {% if not execute or flags.FULL_REFRESH %}{{ return(true) }}{% endif %}
     {{ return(adapter.get_relation(database=target.database, schema=generate_schema_name('marts', none), identifier='fct_ledger_entries') is none) }}

@@ -1,7 +1,7 @@
 {#-
     Incremental strategy `replace_touched`: the rows that the model's `touched_rows` names are deleted, whether or not they still exist, and the new ones
     inserted. `touched_rows` is the name of a macro that gives a query, `touched_match` the condition between its rows (`touched`) and the table's (`present`).
-    A model whose new rows (`fresh`) also replace some that are not touched says so by `fresh_match`.
+    A model whose new rows (`fresh`) also replace rows that are not touched sets `fresh_match`.
     In DuckDB, where the materialization runs all in one transaction; `dbt_spark_get_incremental_sql` is the same for Spark.
 -#}
 {% macro get_incremental_replace_touched_sql(arg_dict) -%}

@@ -1,6 +1,6 @@
 {#-
     What the table macros of the published file have in common: lists of texts that limit what is counted, NULL for any. A condition on parameters alone is folded
-    before anything is read, so that of the branches of a union that such conditions tell apart DuckDB reads one.
+    before anything is read, so that DuckDB reads only one of the branches of a union that such conditions separate.
 -#}
 {% macro filter_parameters() -%}
     paywalls := null, models := null, entry_types := null, user_statuses := null, balance_bands := null, payer_types := null
@@ -79,7 +79,7 @@ classified as (
 {#- The ledger; where its rows have stayed on a cluster, nothing, and an error where they are needed. -#}
 {% macro ledger_entries(is_needed) -%}
     {%- set is_here = adapter.get_relation(database=target.database, schema='marts', identifier='fct_ledger_entries') is not none -%}
-    {%- set why = 'This is told by entries, and marts.fct_ledger_entries is on the cluster, as it has more than SPARK_PUBLISH_MAX_ROWS rows: ask there.' -%}
+    {%- set why = 'This needs entries, and marts.fct_ledger_entries is on the cluster, as it has more than SPARK_PUBLISH_MAX_ROWS rows: ask there.' -%}
     {%- set nothing -%}
     (
         select entries.*

@@ -135,7 +135,7 @@ possible as (
 
 keyed as (select * from possible where position = 1),
 
--- What no key ties may still be told by amount, currency, user and hour: a suggestion, and a break until somebody confirms it.
+-- A deposit that no key ties may still agree in amount, currency, user and hour. That is a suggestion, and a break until somebody confirms it.
 lone_deposits as (
 
     select deposits.*

@@ -86,7 +86,7 @@ select
     false as has_unknown_refund,
     false as has_unknown_dispute,
 
-    ---------- money, as it was settled; a fee that nobody states is unknown, and so is the net
+    ---------- money, as it was settled; a fee that is not stated is unknown, and so is the net
     currency as settlement_currency,
     amount as settled_gross,
     fee as settled_fee,

@@ -20,7 +20,7 @@ lone_deposits as (
         deposits.entry_id,
         deposits.rail,
         deposits.currency,
-        -- Nothing but its session ties it to a payment, and nobody has said yet which payment that is.
+        -- Only its session ties it to a payment, and which payment that is has not been stated yet.
         coalesce(deposits.payment_intent_id, deposits.charge_id) is null
         and deposits.checkout_session_id is not null
         and sessions.checkout_session_id is null as waits_for_session

@@ -1,4 +1,4 @@
-{#- The account of files of which nobody says whose they are (ingestion/sources/stripe/coverage.py). -#}
+{#- The account of files that state no account (ingestion/sources/stripe/coverage.py). -#}
 {%- set unnamed = "'default'" -%}
 with
 
@@ -7,7 +7,7 @@ mode as (select * from {{ ref('stg_stripe__mode') }}),
 files as (
 
     select files.*
-    from {{ source('raw', 'loaded_files') }} as files
+    from {{ source('run', 'loaded_files') }} as files
     inner join mode on files.livemode = mode.livemode
     where files.status = 'loaded' and files.source like 'stripe/%'
 

@@ -11,7 +11,7 @@ spans as (
         files.covered_currency,
         files.covered_from,
         least(files.covered_until, files.loaded_at) as covered_until
-    from {{ source('raw', 'loaded_files') }} as files
+    from {{ source('run', 'loaded_files') }} as files
     inner join mode on files.livemode = mode.livemode
     where files.status = 'loaded' and files.covered_until is not null
 

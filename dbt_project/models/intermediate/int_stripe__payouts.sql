@@ -13,7 +13,7 @@ landed as (
         max(case when payouts.reporting_category = 'payout' then 1 else 0 end)
             over (partition by payouts.batch_seq, payouts.file_no, payouts.account_id, payouts.currency) as has_payouts
     from {{ ref('stg_stripe__payouts') }} as payouts
-    inner join {{ source('raw', 'loaded_files') }} as files on payouts.batch_seq = files.batch_seq and payouts.file_no = files.file_no
+    inner join {{ source('run', 'loaded_files') }} as files on payouts.batch_seq = files.batch_seq and payouts.file_no = files.file_no
 
 ),
 
@@ -28,7 +28,7 @@ voting as (
 
 items as (select * from {{ ref('int_stripe__payout_items') }}),
 
--- The activity may name the payout that brought a row to the bank.
+-- The activity may name the payout that paid a row out to the bank.
 paid_out as (
 
     select
@@ -40,9 +40,9 @@ paid_out as (
 
 ),
 
--- What a payout paid out tells the sign of its row: −1 where the row states what the payout does to the balance, 1 where it states what
+-- What a payout paid out shows the sign of its row: −1 where the row states what the payout does to the balance, 1 where it states what
 -- the bank gets.
-told as (
+compared as (
 
     select
         voting.*,
@@ -57,7 +57,7 @@ told as (
 
 ),
 
--- Currencies are judged apart and never added up.
+-- Each currency is decided separately; currencies are never added up.
 grouped as (
 
     select
@@ -68,12 +68,12 @@ grouped as (
         max(case when has_vote then gross_as_payout end) over (partition by batch_seq, file_no, account_id, currency) as highest_gross,
         max(case when sign_of_row = -1 or sign_of_row is null and has_vote and gross_as_payout < 0 then 1 else 0 end)
             over (partition by batch_seq, file_no) as has_stripes_sign
-    from told
+    from compared
 
 ),
 
 -- Stripe states payouts as what they do to the balance, below zero; one above zero takes money from the bank. Files made by others may
--- state what was paid out, above zero: then no payout of the file is below zero. Where rows contradict each other nobody can tell.
+-- state what was paid out, above zero: then no payout of the file is below zero. Where rows contradict each other the sign is unknown.
 signed as (
 
     select

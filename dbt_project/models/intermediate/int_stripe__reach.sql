@@ -23,11 +23,11 @@ deposit_currencies as (select distinct currency from {{ ref('int_deposits') }} w
 
 named_accounts as (select distinct account_id from accounts),
 
--- Files that do not say what they cover: then the last row tells.
+-- Where files do not state what they cover, the last row decides.
 spanless as (
 
     select distinct accounts.account_id
-    from {{ source('raw', 'loaded_files') }} as files
+    from {{ source('run', 'loaded_files') }} as files
     inner join mode on files.livemode = mode.livemode
     inner join accounts on files.account_id = accounts.stated_account_id
     where
@@ -96,7 +96,7 @@ pieces as (
 
 ),
 
--- A month that is missing hides whatever happened in it: the data reach to the first gap.
+-- A month that is missing hides everything that happened in it: the data reach to the first gap.
 reached as (
 
     select

@@ -1,5 +1,5 @@
 {#-
-    The lake is read whole for the narrow columns only that tell where the older versions stand; then those alone are read, and the new batches.
+    The whole lake is read only for the narrow columns that locate the older versions. Then only those versions and the new batches are read.
     On a rebuild everything is computed from the lake itself.
 -#}
 with

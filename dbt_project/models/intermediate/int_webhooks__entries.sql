@@ -15,7 +15,7 @@ statements as (select * from {{ ref('stg_paywalls__events') }} where entry_type 
 {% if is_rebuild() %}
 deliveries as (select * from statements),
 {% else %}
--- By event: only all deliveries of an event tell which of them is the last.
+-- By event: only all deliveries of an event together show which of them is the last.
 touched_events as (
 
     select distinct statements.event_id

@@ -1,0 +1,12 @@
+{#- A column of a select list: a row for every value of a list. -#}
+{% macro each_of(list) -%}
+    {{ return(adapter.dispatch('each_of', 'paywall_warehouse')(list)) }}
+{%- endmacro %}
+
+{% macro duckdb__each_of(list) -%}
+    unnest({{ list }})
+{%- endmacro %}
+
+{% macro spark__each_of(list) -%}
+    explode({{ list }})
+{%- endmacro %}

@@ -1,0 +1,75 @@
+{%- set records_query -%}
+select entry_id, versions from marts.fct_ledger_entries order by versions desc; select * from raw.loaded_files
+{%- endset -%}
+{%- set ids_query -%}
+select entry_id, count(*) from marts.fct_ledger_entries
+where (select full_refresh from ops.build_state) or entry_id in (select entry_id from intermediate.int_touched__entries)
+group by entry_id having count(*) > 1
+{%- endset -%}
+{%- set tokens_query -%}
+select entry_id, model_id, prompt_tokens, cached_tokens, provider_cost_basis from marts.fct_ledger_entries
+where cached_tokens > coalesce(prompt_tokens, 0) order by entry_id
+{%- endset -%}
+with
+
+entries as (select * from {{ ref('fct_ledger_entries') }}),
+
+-- An id can only repeat where rows were written: everywhere after a rebuild, else among the entries that the build touched.
+written_entries as (
+
+    {{ bounded(ref('fct_ledger_entries'), 'entries') }}
+
+),
+
+loaded_files as (select * from {{ source('run', 'loaded_files') }}),
+
+orphans as (select * from {{ ref('int_entries__orphans') }}),
+
+-- `versions` counts the records behind an entry: one is shown, the others are superseded.
+entry_totals as (
+
+    select
+        sum(versions) as versions,
+        count(*) filter (where cached_tokens > coalesce(prompt_tokens, 0)) as more_cached_than_prompt
+    from entries
+
+),
+
+accepted as (select sum(entry_records) as records from loaded_files),
+
+orphaned as (select sum(versions) as versions from orphans),
+
+repeated_ids as (
+
+    select entry_id
+    from written_entries
+    group by entry_id
+    having count(*) > 1
+
+),
+
+repeated as (select count(*) as ids from repeated_ids)
+
+select
+    {{ check_columns(
+        'records_are_accounted_for',
+        'accepted.records',
+        'coalesce(entry_totals.versions, 0) + coalesce(orphaned.versions, 0)',
+        query_literal(records_query),
+    ) }}
+from entry_totals
+cross join accepted
+cross join orphaned
+
+union all
+
+select {{ check_columns('entry_ids_are_unique', '0', 'ids', query_literal(ids_query)) }}
+from repeated
+
+union all
+
+select
+    {{ check_columns(
+        'cached_tokens_are_part_of_prompt_tokens', '0', 'more_cached_than_prompt', query_literal(tokens_query), severity='warn',
+    ) }}
+from entry_totals

@@ -1,0 +1,10 @@
+select
+    as_of,
+    today,
+    reporting_timezone,
+    default_currency,
+    low_balance,
+    manual_charge_settles_on,
+    promo_reasons,
+    recon_grace_days
+from {{ source('run', 'settings') }}

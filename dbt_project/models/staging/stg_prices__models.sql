@@ -1,7 +1,0 @@
-select
-    model,
-    model_id,
-    provider,
-    model_name,
-    in_price_book
-from {{ source('raw', 'models') }}
