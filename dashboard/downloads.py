@@ -108,7 +108,9 @@ def download_of(name: str, query: str) -> Download:
         raise WrongDownloadError(f"The period is not understood: {error}.") from None
     if filters.since >= filters.until:
         raise WrongDownloadError("The period is empty: `to` is the day after the last.")
-    request = SliceRequest(dataset, parameters.get("column"), also=CONDITIONS[dataset](filters, parameters))
+    request = SliceRequest(
+        dataset, parameters.get("column"), filters=CONDITIONS[dataset](filters, parameters)
+    )
     return Download(
         request,
         encoding,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
-from exports.filters import Filter, joined
+from exports.filters import Filter, all_of
 from paywall_warehouse.quoting import quoted
 
 Address = Mapping[str, Sequence[str]]
@@ -116,7 +116,7 @@ def of_chosen_users(filters: Filters) -> list[Filter]:
     """What holds for a row with a `user_id` where only some users are shown; nothing where all are."""
     if not filters.of_users:
         return []
-    where, values = joined(user_conditions(filters))
+    where, values = all_of(user_conditions(filters))
     return [Filter(f"user_id in (select user_id from marts.rpt_users where {where})", tuple(values))]
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from dashboard.filters import Filters, any_of, entry_conditions, id_contains, of_chosen_users, user_conditions
 from dashboard.snapshot import Row, Snapshot
 from exports.datasets import DATASETS
-from exports.filters import Filter, joined
+from exports.filters import Filter, all_of
 from warehouse.runs import PUBLISHED
 
 Grain = Literal["day", "week", "month"]
@@ -199,7 +199,7 @@ def owed(snapshot: Snapshot, filters: Filters, today: date) -> Row:
     conditions = [Filter("currency = ?", (filters.currency,))]
     if filters.paywalls:
         conditions.append(any_of("paywall_id", filters.paywalls))
-    where, values = joined([*conditions, *of_chosen_users(filters)])
+    where, values = all_of([*conditions, *of_chosen_users(filters)])
     return snapshot.rows(
         f"""select coalesce(sum(closing_balance), 0) as closing_balance,
             coalesce(sum(closing_balance) filter (where closing_balance < 0), 0) as negative_balance,
@@ -265,7 +265,7 @@ def _found_users(filters: Filters, search: str) -> tuple[str, list[Any]]:
     conditions = user_conditions(filters)
     if search:
         conditions.append(id_contains(search))
-    return joined(conditions)
+    return all_of(conditions)
 
 
 def count_users(snapshot: Snapshot, filters: Filters, search: str) -> int:
@@ -381,13 +381,13 @@ class LedgerSearch:
 
 def count_ledger(snapshot: Snapshot, filters: Filters, search: LedgerSearch) -> int:
     """How many entries there are."""
-    where, values = joined(search.conditions(filters))
+    where, values = all_of(search.conditions(filters))
     return _count(snapshot, f"select count(*) as rows from marts.fct_ledger_entries where {where}", values)
 
 
 def ledger(snapshot: Snapshot, filters: Filters, search: LedgerSearch, cut: Cut) -> list[Row]:
     """A page of the ledger."""
-    where, values = joined(search.conditions(filters))
+    where, values = all_of(search.conditions(filters))
     chosen = ", ".join(LEDGER_COLUMNS)
     return snapshot.rows(
         f"select {chosen} from marts.fct_ledger_entries where {where} {cut.sql(LEDGER_COLUMNS, 'entry_id')}",
@@ -460,7 +460,7 @@ def _case_conditions(
         *of_chosen_users(filters),
     ]
     if filters.paywalls:
-        deposits, values = joined(
+        deposits, values = all_of(
             [any_of("paywall_id", filters.paywalls), any_of("entry_type", ("deposit",))]
         )
         named = "select case_id, unnest(deposit_entry_ids) as entry_id from marts.fct_reconciliation"
@@ -478,7 +478,7 @@ def _case_conditions(
                 (filters.since, filters.last_day),
             )
         )
-    return joined(conditions)
+    return all_of(conditions)
 
 
 def breaks_by_type(snapshot: Snapshot, filters: Filters) -> list[Row]:
@@ -648,7 +648,7 @@ def rejects_by_reason(snapshot: Snapshot) -> list[Row]:
 
 
 def _reject_conditions(reasons: Sequence[str]) -> tuple[str, list[Any]]:
-    return joined([any_of("reason_code", reasons)] if reasons else [])
+    return all_of([any_of("reason_code", reasons)] if reasons else [])
 
 
 def count_rejects(snapshot: Snapshot, reasons: Sequence[str]) -> int:

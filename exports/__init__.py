@@ -1,1 +1,5 @@
-"""From the checked build to what other people's programs read. Knows neither Dagster nor dbt."""
+"""Exports: the published file as Parquet, CSV and JSON files for other programs, and their consumer's side.
+
+Datasets, encodings, manifests, and the code that writes and mirrors them belong here. Nothing here reads a
+build or imports Dagster or dbt.
+"""

@@ -1,4 +1,4 @@
-"""An ad-hoc slice of one dataset: some columns, some days, some rows, in one file."""
+"""Ad-hoc slices: some columns, days and rows of one dataset, in one file."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,30 +6,31 @@ from datetime import date
 from pathlib import Path
 
 from exports.compression import Compression, compress_in_place
-from exports.datasets import DATASETS, Column, Dataset, table_with_rows
-from exports.encoding import Encoding, copy_statement, encoded
-from exports.filters import Filter, WrongSliceError, joined, missing_values, parse_filter, typed_value
+from exports.datasets import DATASETS, Dataset
+from exports.encoding import Encoding, copy_statement, select_list
+from exports.filters import Filter, WrongSliceError, all_of, missing_values, parse_filter, typed_value
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.quoting import quoted
 from paywall_warehouse.settings import Settings
 from warehouse.published import published_warehouse
+from warehouse.published_tables import Column, table_with_rows
 
 
 @dataclass(frozen=True)
 class SliceRequest:
-    """A slice as somebody asks for it, in words that nobody has looked at yet."""
+    """A request for a slice, as texts that are not validated yet."""
 
     dataset: str
     columns: Sequence[str] | None = None
-    """None: all of them, in the dataset's order."""
+    """The columns in this order; None for all columns."""
     since: str | None = None
     """The first reporting day."""
     until: str | None = None
     """The reporting day after the last."""
     where: Sequence[str] = ()
-    """Conditions that all have to hold, as `parse_filter` takes them."""
-    also: Sequence[Filter] = ()
-    """More of them, composed by the caller; their SQL is trusted."""
+    """Conditions for `parse_filter`. Rows must meet all of them."""
+    filters: Sequence[Filter] = ()
+    """More conditions, composed by the caller. Their SQL is trusted."""
 
 
 def write_slice(
@@ -42,19 +43,19 @@ def write_slice(
     spill: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> int:
-    """Write a slice of the published warehouse to a file, which appears whole; returns the number of rows.
+    """Write a slice of the published file to `file`, and return the number of rows.
 
-    Rows come in the order of the dataset. What DuckDB cannot keep in memory goes to `spill`, else into the
-    home. `progress` hears of values in conditions that occur nowhere, where it is given. Raises `WrongSliceError`
-    for what cannot be asked for, before anything is written, and `NotPublishedError`.
+    The file is replaced atomically. Rows are in the dataset's order. DuckDB spills to `spill`, or to the home
+    if none is given. `progress` receives warnings about values in conditions that no row has. Raises
+    `NotPublishedError`, and `WrongSliceError` before anything is written if the request is not valid.
     """
     dataset = known_dataset(request.dataset)
     with published_warehouse(settings, spill) as connection:
-        columns = {column.name: column for column in table_with_rows(connection, dataset).columns}
+        columns = {column.name: column for column in table_with_rows(connection, dataset.mart).columns}
         query, values = slice_query(dataset, columns, request, encoding)
         if progress is not None:
-            asked = [parse_filter(text, columns) for text in request.where]
-            for warning in missing_values(connection, f"marts.{dataset.mart}", asked):
+            conditions = [parse_filter(text, columns) for text in request.where]
+            for warning in missing_values(connection, f"marts.{dataset.mart}", conditions):
                 progress(f"Warning: --where: {warning}.")
         rows = 0
 
@@ -69,7 +70,7 @@ def write_slice(
 
 
 def known_dataset(name: str) -> Dataset:
-    """A dataset by its name; raises `WrongSliceError` with the names that there are."""
+    """Return the dataset of that name. Raises `WrongSliceError`, which lists the valid names."""
     if name not in DATASETS:
         raise WrongSliceError(f"there is no dataset {name!r}; allowed: {', '.join(DATASETS)}")
     return DATASETS[name]
@@ -78,20 +79,21 @@ def known_dataset(name: str) -> Dataset:
 def slice_query(
     dataset: Dataset, columns: Mapping[str, Column], request: SliceRequest, encoding: Encoding
 ) -> tuple[str, list[object]]:
-    """The query of a slice, with `?` for each value, and the values; raises `WrongSliceError`."""
-    where, values = joined(
-        [*_days(dataset, request), *(parse_filter(text, columns) for text in request.where), *request.also]
+    """Return the query of a slice, with `?` for each value, and the values. Raises `WrongSliceError`."""
+    where, values = all_of(
+        [*_days(dataset, request), *(parse_filter(text, columns) for text in request.where), *request.filters]
     )
-    # Qualified: the bare name would be the text that a column is written as.
-    order = ", ".join(f"asked.{quoted(name)}" for name in dataset.order)
-    chosen = encoded(_chosen(request.columns, columns), encoding)
+    # Qualified, because the bare name would be that of the encoded column.
+    order = ", ".join(f"slice.{quoted(name)}" for name in dataset.order)
+    columns_sql = select_list(_requested_columns(request.columns, columns), encoding)
     query = (
-        f"select {chosen} from (select * from marts.{dataset.mart} where {where}) as asked order by {order}"
+        f"select {columns_sql} from (select * from marts.{dataset.mart} where {where}) as slice"
+        f" order by {order}"
     )
     return query, values
 
 
-def _chosen(names: Sequence[str] | None, columns: Mapping[str, Column]) -> list[Column]:
+def _requested_columns(names: Sequence[str] | None, columns: Mapping[str, Column]) -> list[Column]:
     if names is None:
         return list(columns.values())
     unknown = [name for name in names if name not in columns]
@@ -104,20 +106,20 @@ def _chosen(names: Sequence[str] | None, columns: Mapping[str, Column]) -> list[
 
 
 def _days(dataset: Dataset, request: SliceRequest) -> list[Filter]:
-    """The half-open range of reporting days."""
-    asked = {
+    """Return the conditions on the half-open range of reporting days."""
+    texts = {
         option: text
         for option, text in (("--from", request.since), ("--to", request.until))
         if text is not None
     }
-    if asked and dataset.day is None:
+    if texts and dataset.day is None:
         by_day = ", ".join(name for name, one in DATASETS.items() if one.day)
         raise WrongSliceError(
-            f"{next(iter(asked))}: {dataset.name} is a snapshot without days; use --where. By day are:"
+            f"{next(iter(texts))}: {dataset.name} is a snapshot without days; use --where. Datasets by day:"
             f" {by_day}"
         )
     days: dict[str, date] = {
-        option: typed_value(text, Column(option, "DATE", "")) for option, text in asked.items()
+        option: typed_value(text, Column(option, "DATE", "")) for option, text in texts.items()
     }
     if len(days) > 1 and days["--from"] > days["--to"]:
         raise WrongSliceError(

@@ -1,7 +1,7 @@
-"""Where exports go: a local folder, or a prefix of an object store behind any fsspec URL.
+"""Destinations of exports: a local folder, or a prefix of an object store behind any fsspec URL.
 
-A file is prepared on a local disk, then put in place whole: by a rename in a local folder, by an upload
-elsewhere, which object stores make visible when it is complete.
+A file is prepared on a local disk, then put in its place atomically: by a rename in a local folder, by an
+upload elsewhere. Object stores make an upload visible when it is complete.
 """
 
 import os
@@ -23,53 +23,49 @@ STAGING = ".staging"
 
 
 class Destination(ABC):
-    """A place for files under relative paths with `/`."""
+    """A place for files. Paths are relative, with `/`."""
 
     staging: Path
-    """A folder on a local disk for files that are being prepared; emptied by `clear_staging`."""
+    """A folder on a local disk for files in preparation, which `clear_staging` removes."""
 
     @abstractmethod
     def read(self, path: str) -> bytes | None:
-        """The content of a file, None where there is none."""
+        """Return the content of a file, None if it does not exist."""
 
     @abstractmethod
     def place(self, prepared: Path, path: str) -> None:
-        """Put a prepared file in its place, whole, replacing what is there; the prepared file is gone
-        afterwards.
-        """
+        """Move a prepared file to its place, atomically. An existing file is replaced."""
 
     @abstractmethod
     def digest(self, path: str) -> str | None:
-        """The SHA-256 of a file as it lies there; None where finding out means a download, or where there is
-        none.
-        """
+        """Return the SHA-256 of a stored file, None if it does not exist or would have to be downloaded."""
 
     @abstractmethod
     def files(self, folder: str) -> dict[str, int]:
-        """Every file under a folder, by path, with its size in bytes."""
+        """Return the path and the size in bytes of every file under a folder."""
 
     @abstractmethod
     def remove(self, paths: Iterable[str]) -> None:
-        """Remove files; one that is gone already is none to remove."""
+        """Remove files. Files that no longer exist are ignored."""
 
     @abstractmethod
     def location(self, path: str) -> str:
-        """The whole path or URL of a file, without a password."""
+        """Return the full path or URL of a file, without a password."""
 
     def place_all(self, files: Iterable[tuple[Path, str]]) -> None:
-        """`place` for each of some files; none of them may be named by anything yet."""
+        """Move prepared files to their places. No manifest may name any of them yet."""
         for prepared, path in files:
             self.place(prepared, path)
 
     def place_bytes(self, content: bytes, path: str) -> None:
-        """Put a small file in its place, whole."""
+        """Write a small file, atomically."""
         self.staging.mkdir(parents=True, exist_ok=True)
         prepared = self.staging / path.replace("/", "-")
         prepared.write_bytes(content)
         self.place(prepared, path)
 
     def clear_staging(self) -> None:
-        """Forget what a killed run was preparing."""
+        """Remove the files that a killed run was preparing."""
         shutil.rmtree(self.staging, ignore_errors=True)
 
 
@@ -78,8 +74,8 @@ class LocalFolder(Destination):
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        # On the same file system, so that placing is a rename; beside `v1`, so that nobody who lists that
-        # sees it.
+        # On the same file system, so that `place` is a rename. Beside `v1`, so that readers who list that
+        # folder do not see it.
         self.staging = root / STAGING
 
     def read(self, path: str) -> bytes | None:
@@ -114,7 +110,7 @@ class LocalFolder(Destination):
         """See `Destination`."""
         for path in paths:
             (self._root / path).unlink(missing_ok=True)
-            # A partition that is gone leaves no folder.
+            # A partition that is gone leaves no empty folder.
             with suppress(OSError):
                 (self._root / path).parent.rmdir()
 
@@ -124,7 +120,7 @@ class LocalFolder(Destination):
 
 
 def _size(file: Path) -> int:
-    """Return the size of a file, or of a link that leads nowhere."""
+    """Return the size of a file, or of a broken link."""
     try:
         return file.stat().st_size
     except OSError:
@@ -132,10 +128,10 @@ def _size(file: Path) -> int:
 
 
 class ObjectStore(Destination):
-    """A prefix of an object store, or of any other file system of fsspec's."""
+    """A prefix of an object store, or a folder of any other fsspec file system."""
 
     def __init__(self, filesystem: Any, root: str, shown: str, scratch: Path) -> None:
-        """`scratch` takes files on their way."""
+        """Prepare files in `scratch`. `shown` is the URL for messages, without a password."""
         self._filesystem, self._root, self._shown, self.staging = filesystem, root, shown, scratch
 
     def read(self, path: str) -> bytes | None:
@@ -163,7 +159,7 @@ class ObjectStore(Destination):
     def place_all(self, files: Iterable[tuple[Path, str]]) -> None:
         """See `Destination`."""
         with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
-            # All answers are awaited, and the first error among them is raised.
+            # Waits for all uploads, then raises the first error.
             list(pool.map(lambda one: self.place(*one), files))
 
     def digest(self, path: str) -> str | None:
@@ -172,9 +168,9 @@ class ObjectStore(Destination):
 
     def remove(self, paths: Iterable[str]) -> None:
         """See `Destination`."""
-        # One by one where a store has no call for many: fsspec knows.
-        if gone := [self._at(path) for path in paths]:
-            self._filesystem.rm(gone)
+        # fsspec removes them one by one if the store has no bulk call.
+        if targets := [self._at(path) for path in paths]:
+            self._filesystem.rm(targets)
 
     def location(self, path: str) -> str:
         """See `Destination`."""
@@ -185,12 +181,12 @@ class ObjectStore(Destination):
 
 
 def destination_of(settings: Settings) -> Destination:
-    """The place that `EXPORT_URI` names."""
+    """Return the destination that `EXPORT_URI` names."""
     return open_destination(settings.exports, settings.home.tmp / "exports")
 
 
 def open_destination(uri: str, scratch: Path) -> Destination:
-    """The place that a path or URL names."""
+    """Return the destination at a path or URL."""
     filesystem, root = open_filesystem(uri)
     if isinstance(filesystem, LocalFileSystem):
         return LocalFolder(Path(root or "/"))

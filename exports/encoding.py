@@ -1,34 +1,35 @@
-"""How values are written: exact decimals, instants in UTC, text that no spreadsheet runs as a formula.
+"""The encoding of values: exact decimals, instants in UTC, and text that no spreadsheet runs as a formula.
 
-Each function gives the SQL expression of one column, by its type, for DuckDB's `COPY`.
+Each encoder returns the SQL expression of one column, by its type, for DuckDB's `COPY`.
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from exports.datasets import MONEY, Column
+from exports.manifest import Format, ManifestColumn
 from paywall_warehouse.quoting import file_literal, literal, quoted
+from warehouse.published_tables import MONEY, Column
 
 Encoding = Literal["parquet", "csv", "jsonl"]
-# What a spreadsheet takes for the start of a formula: = + - @, tab, carriage return (contract, section 6).
+# A spreadsheet takes text that starts with one of these for a formula (docs/contract.md#64-csv-and-mirrors).
 FORMULA_START = r"^[=+\-@\t\r]"
-# RFC 3339 with all six decimals, so that texts sort as the instants do.
+# RFC 3339 with all six decimals, so that texts sort like the instants.
 INSTANT = "strftime({name} at time zone 'UTC', '%Y-%m-%dT%H:%M:%S.%fZ')"
 ZSTD_LEVEL = 3
-# Metadata has up to 64 KiB, and may be one of several long texts of a row.
+# Metadata has up to 64 KiB, and a row may have several long texts.
 LONGEST_LINE = 10_000_000
-# DuckDB's default, stated because the same rows must give the same bytes whatever the default becomes.
+# DuckDB's default, stated so that the same rows give the same bytes if the default changes.
 ROW_GROUP = 122_880
 
 
-def as_it_is(column: Column) -> str:
-    """Parquet has all types of the contract."""
+def as_parquet(column: Column) -> str:
+    """Return the column unchanged: Parquet has all types that are exported."""
     return quoted(column.name)
 
 
 def as_csv(column: Column) -> str:
-    """Text of a value; NULL stays NULL, which CSV shows as nothing, and an empty text as `""`."""
+    """Return the text of a value. NULL stays NULL, which CSV shows as nothing; empty text is `""`."""
     name = quoted(column.name)
     if column.type == "VARCHAR":
         return (
@@ -43,7 +44,7 @@ def as_csv(column: Column) -> str:
 
 
 def as_json(column: Column) -> str:
-    """Money as text: most readers of JSON make a number of 38 digits a float."""
+    """Return money as text, because most JSON readers turn a number of 38 digits into a float."""
     name = quoted(column.name)
     if column.type == MONEY:
         return f"cast({name} as varchar)"
@@ -52,7 +53,7 @@ def as_json(column: Column) -> str:
     return name
 
 
-ENCODINGS: dict[Encoding, Callable[[Column], str]] = {"parquet": as_it_is, "csv": as_csv, "jsonl": as_json}
+ENCODINGS: dict[Encoding, Callable[[Column], str]] = {"parquet": as_parquet, "csv": as_csv, "jsonl": as_json}
 OPTIONS: dict[Encoding, str] = {
     "parquet": (
         f"format parquet, compression zstd, compression_level {ZSTD_LEVEL}, row_group_size {ROW_GROUP}"
@@ -62,22 +63,27 @@ OPTIONS: dict[Encoding, str] = {
 }
 
 
-def encoded(columns: Sequence[Column], encoding: Encoding) -> str:
-    """SQL: the select list of some columns as they are written."""
+def select_list(columns: Sequence[Column], encoding: Encoding) -> str:
+    """Return the select list (SQL) of encoded columns."""
     encode = ENCODINGS[encoding]
     return ", ".join(f"{encode(column)} as {quoted(column.name)}" for column in columns)
 
 
 def copy_statement(query: str, file: str, encoding: Encoding) -> str:
-    """A `COPY` of a query's rows, which are encoded already, into one file; text is not compressed."""
+    """Return the `COPY` statement (SQL) that writes encoded rows to one file. Text is not compressed."""
     return f"copy ({query}) to {literal(file)} ({OPTIONS[encoding]})"
 
 
-def reader(
-    files: Sequence[Path], encoding: Literal["parquet", "csv"], columns: Sequence[Column], *, compressed: bool
+def read_function(
+    files: Sequence[Path],
+    encoding: Format,
+    columns: Sequence[Column] | Sequence[ManifestColumn],
+    *,
+    compressed: bool,
 ) -> str:
-    """SQL: the rows of some files, with `filename`. Of CSV only money has its type, everything else is
-    text.
+    """Return the table function (SQL) that reads files, with a column `filename`.
+
+    In CSV only money has its type. All other columns are text.
     """
     listed = ", ".join(file_literal(str(file)) for file in files)
     if encoding == "parquet":

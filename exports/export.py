@@ -1,8 +1,7 @@
-"""One dataset as files: the partitions whose rows changed are written anew, then the manifest that names
-them.
+"""The export of one dataset: write the partitions that changed, then the manifest that names their files.
 
-Order is what keeps readers safe, on a store without renames too: new files get new names, the manifest
-follows when all of them are there, and what no manifest names any more is removed later (`exports.catalog`).
+The order keeps readers safe, also on a store without renames. New files get new names. The manifest follows
+when all of them are there. Files that no manifest names any more are removed later (`exports.catalog`).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,9 +14,9 @@ import duckdb
 
 from exports.datasets import Dataset
 from exports.destination import Destination, destination_of
-from exports.export_checks import absent, check_export
-from exports.export_records import ExportRecord, note_dataset
-from exports.fingerprints import NOTHING, Contents, engine_of, totals_as_text
+from exports.export_checks import check_export, missing_files
+from exports.export_records import ExportRecord, record_dataset
+from exports.fingerprints import EMPTY, Fingerprint, engine_of, read_fingerprints, totals_to_text
 from exports.manifest import (
     MANIFEST,
     ROOT,
@@ -34,58 +33,60 @@ from exports.manifest import (
     schema_after,
     to_bytes,
 )
-from exports.mart_rows import Mart, PublishedMart
-from exports.partition_files import Part, write_parts
+from exports.mart_rows import PublishedMart
+from exports.partition_files import PartitionFile, write_partition_files
 from paywall_warehouse.files import sha256_of
 from paywall_warehouse.settings import Settings
 from warehouse.checks.invariant import Invariant
+from warehouse.marts import Mart
 from warehouse.published import Published, erasure_times, ledger_days, published_warehouse, read_published
 
-# Rows that are sorted at once: 1 M rows of the ledger take some 300 MB of DuckDB's memory.
+# The rows that are sorted at once. 1 M rows of the ledger take some 300 MB of DuckDB's memory.
 BATCH_ROWS = 1_000_000
 BATCH_BYTES = 256_000_000
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A dataset after its export."""
+    """The result of a dataset's export."""
 
     dataset: Dataset
     manifest: Manifest
     manifest_sha256: str
     location: str
-    """Where the manifest is, for people."""
+    """The path or URL of the manifest, without a password."""
     changed: tuple[Partition, ...]
     """The partitions with a new revision."""
     gone: tuple[date, ...]
-    """The days that are no partitions any more, since the ledger does not reach them."""
+    """The days that are no longer partitions, because the ledger no longer reaches them."""
     files_written: int
     bytes_written: int
     is_manifest_new: bool
     checks: Sequence[Invariant]
-    """Where one of them does not hold, the manifest stays as it was."""
+    """If one of them fails, the manifest is not replaced."""
 
 
 def dataset_folder(name: str) -> str:
-    """The folder of a dataset's manifest."""
+    """Return the folder of a dataset's manifest."""
     return f"{ROOT}/{name}"
 
 
 def manifest_path(name: str) -> str:
-    """Where a dataset's manifest is."""
+    """Return the path of a dataset's manifest."""
     return f"{dataset_folder(name)}/{MANIFEST}"
 
 
 def stored_manifest(destination: Destination, name: str) -> tuple[Manifest, bytes] | None:
-    """The manifest that consumers see and its text, None before the first export; raises `ManifestError` if
-    it is not understood.
+    """Return the manifest that consumers see and its text, None before the first export.
+
+    Raises `ManifestError` if it is not understood.
     """
     content = destination.read(manifest_path(name))
     if content is None:
         return None
-    place = destination.location(manifest_path(name))
+    location = destination.location(manifest_path(name))
     try:
-        return read_manifest(content, place), content
+        return read_manifest(content, location), content
     except ManifestError as error:
         raise ManifestError(
             f"{error}. It was written by a later version, or damaged: update, or remove it to have the"
@@ -99,24 +100,32 @@ def export_dataset(
     dataset: Dataset,
     destination: Destination,
     formats: Sequence[Format],
-    progress: Callable[[str], None] = lambda words: None,
+    progress: Callable[[str], None] = lambda message: None,
     mart: Mart | None = None,
 ) -> Exported:
-    """Bring a dataset's files up to what is published; writes nothing where nothing changed.
+    """Export the partitions of a dataset that changed. Writes nothing if none did.
 
-    `connection` is to the published warehouse, in UTC and with its insertion order preserved; the rows are
-    its own, unless another `mart` is given. `progress` hears of progress. Raises `ManifestError` where the stored
-    manifest is not understood, and what the file system of the destination raises.
+    `connection` is to the published file, in UTC and with insertion order preserved. The rows come from
+    there, unless another `mart` is given. `progress` receives progress messages. Raises `ManifestError` if
+    the stored manifest is not understood, and the errors of the destination's file system.
     """
     mart = mart or PublishedMart(connection, dataset)
     table = mart.table
     before, stored = stored_manifest(destination, dataset.name) or (None, None)
     schema = schema_after(before.columns_schema if before else None, table.columns)
-    contents = mart.contents()
+    fingerprints = read_fingerprints(
+        mart.queries, dataset, table, engine=mart.hash_engine, in_halves=mart.sums_in_halves
+    )
     days = ledger_days(connection) if before and dataset.day else None
     plans = list(
         _plans(
-            contents, before, schema, formats, destination.files(dataset_folder(dataset.name)), dataset, days
+            fingerprints,
+            before,
+            schema,
+            formats,
+            destination.files(dataset_folder(dataset.name)),
+            dataset,
+            days,
         )
     )
     partitions: dict[date | None, Partition] = {
@@ -135,9 +144,11 @@ def export_dataset(
     with mart.rows([plan.date for plan in todo if plan.now.rows]) if todo else nullcontext("") as relation:
         for batch in _batches(todo):
             wanted = [(plan.date, plan.now, plan.formats) for plan in batch]
-            parts = write_parts(connection, dataset, table, wanted, destination.staging, relation)
+            prepared = write_partition_files(
+                connection, dataset, table, wanted, destination.staging, relation
+            )
             for plan in batch:
-                partition, is_restated = writer.describe(plan, parts[plan.date])
+                partition, is_restated = writer.place(plan, prepared[plan.date])
                 partitions[plan.date] = partition
                 if is_restated:
                     changed.append(partition)
@@ -159,7 +170,7 @@ def export_dataset(
         operations=_operations(erasure_times(connection), before, [partition.date for partition in changed]),
         retired=retired,
     )
-    checks = check_export(manifest, contents, destination, dataset_folder(dataset.name), writer.written)
+    checks = check_export(manifest, fingerprints, destination, dataset_folder(dataset.name), writer.written)
     content = to_bytes(manifest)
     if before is not None and to_bytes(_without_run(manifest, before)) == stored:
         manifest, content = before, stored
@@ -183,11 +194,11 @@ def export_dataset(
 def _operations(
     erased: Sequence[datetime], before: Manifest | None, restated: list[date | None]
 ) -> list[Operation]:
-    """The operations before, and the erasures that this export is the first to show."""
-    noted = before.operations if before else []
-    known = {operation.at for operation in noted}
+    """Return the operations of the previous manifest, and the erasures since."""
+    earlier = before.operations if before else []
+    known = {operation.at for operation in earlier}
     return [
-        *noted,
+        *earlier,
         *(
             Operation(kind="erasure", at=at, partitions=restated if before else [])
             for at in erased
@@ -197,56 +208,58 @@ def _operations(
 
 
 def formats_of(settings: Settings) -> tuple[Format, ...]:
-    """The formats that the settings ask for, in an order of their own."""
+    """Return the formats of the settings, in a fixed order."""
     return tuple(encoding for encoding in SUFFIXES if encoding in settings.export_formats)
+
+
+def _none_remote(connection: duckdb.DuckDBPyConnection, mart: str, day: str | None) -> None:
+    """Return None: every mart is expected in the published file."""
 
 
 def export_published(
     settings: Settings,
     dataset: Dataset,
     progress: Callable[[str], None],
-    on_cluster: Callable[[duckdb.DuckDBPyConnection, Dataset], Mart | None] = lambda connection, dataset: (
-        None
-    ),
+    remote_mart: Callable[[duckdb.DuckDBPyConnection, str, str | None], Mart | None] = _none_remote,
 ) -> Exported:
-    """`export_dataset` from the published file to where the settings say.
+    """Export a dataset from the published file to the destination of the settings.
 
-    `on_cluster` gives a mart whose rows are on the cluster, None for others; without it such a one raises
-    `NotPublishedError`.
+    `remote_mart` gets the connection, the mart and its day column. It returns the mart if its rows are on the
+    cluster, else None. By default, such a mart raises `NotPublishedError`.
     """
     with published_warehouse(settings) as connection:
         published = read_published(connection)
-        mart = on_cluster(connection, dataset)
+        mart = remote_mart(connection, dataset.mart, dataset.day)
         exported = export_dataset(
             connection, published, dataset, destination_of(settings), formats_of(settings), progress, mart
         )
     if all(check.passed for check in exported.checks):
-        note_dataset(settings, dataset.name, ExportRecord(published.run_id, exported.manifest_sha256))
+        record_dataset(settings, dataset.name, ExportRecord(published.run_id, exported.manifest_sha256))
     return exported
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What becomes of a partition."""
+    """The plan for a partition: keep it, or write it in some formats."""
 
     date: date | None
-    now: Contents
+    now: Fingerprint
     before: Partition | None
     formats: tuple[Format, ...]
     """The formats to write."""
     schema_changed: bool = False
     rows_changed: bool = False
-    """Whether the fingerprint is another one than before."""
+    """Whether the fingerprint differs from the previous one."""
     same_engine: bool = True
-    """Whether fingerprints can be compared: engine and version are the same."""
+    """Whether the fingerprints can be compared: engine and version are the same."""
     damaged: frozenset[str] = frozenset()
-    """Files of `before` that are missing or cut short."""
+    """The paths of files of `before` that are missing or truncated."""
     kept: Partition | None = None
-    """The partition as it stays, where nothing is to be written."""
+    """The partition as it stays, if nothing is to be written."""
 
 
 def _plans(
-    contents: Mapping[date | None, Contents],
+    fingerprints: Mapping[date | None, Fingerprint],
     manifest: Manifest | None,
     schema: Schema,
     formats: Sequence[Format],
@@ -254,21 +267,22 @@ def _plans(
     dataset: Dataset,
     days: tuple[date, date] | None,
 ) -> Iterator[_Plan]:
-    """Yield every partition there is, in order of the days, and those without rows any more that lie within
-    the ledger's days.
+    """Yield a plan for each partition, in order of the days.
+
+    That includes partitions that no longer have rows, within the ledger's days.
     """
     known = manifest.by_date if manifest else {}
     same_schema = manifest is not None and manifest.columns_schema.fingerprint == schema.fingerprint
     folder = dataset_folder(dataset.name)
-    for day in sorted({*contents, *known}, key=lambda key: key or date.min):
-        if day and days and day not in contents and not days[0] <= day <= days[1]:
+    for day in sorted({*fingerprints, *known}, key=lambda key: key or date.min):
+        if day and days and day not in fingerprints and not days[0] <= day <= days[1]:
             continue
-        now, before = contents.get(day, NOTHING), known.get(day)
+        now, before = fingerprints.get(day, EMPTY), known.get(day)
         if before is None:
             yield _Plan(date=day, now=now, before=None, formats=tuple(formats))
             continue
-        rows_changed = before.fingerprint != now.fingerprint
-        damaged = absent(before.files, stored, folder)
+        rows_changed = before.fingerprint != now.digest
+        damaged = missing_files(before.files, stored, folder)
         incomplete = {file.format for file in damaged}
         wanted = [
             one
@@ -283,14 +297,14 @@ def _plans(
             formats=tuple(wanted),
             schema_changed=not same_schema,
             rows_changed=rows_changed,
-            same_engine=engine_of(before.fingerprint) == engine_of(now.fingerprint),
+            same_engine=engine_of(before.fingerprint) == engine_of(now.digest),
             damaged=frozenset(file.path for file in damaged),
             kept=kept,
         )
 
 
 def _batches(plans: Iterable[_Plan]) -> Iterator[list[_Plan]]:
-    """Partitions that are sorted and written together; a large one alone."""
+    """Yield the partitions that are sorted and written together. A large one is alone."""
     batch: list[_Plan] = []
     rows = length = 0
     for plan in plans:
@@ -306,7 +320,7 @@ def _batches(plans: Iterable[_Plan]) -> Iterator[list[_Plan]]:
 
 @dataclass
 class _Writer:
-    """Describes partitions by their prepared parts, and puts these in place."""
+    """Moves prepared files to their places, and describes their partitions."""
 
     destination: Destination
     dataset: Dataset
@@ -314,34 +328,37 @@ class _Writer:
     formats: Sequence[Format]
     retired: int
     written: list[File] = field(default_factory=list)
-    waiting: list[tuple[Path, str]] = field(default_factory=list)
+    pending: list[tuple[Path, str]] = field(default_factory=list)
 
     def flush(self) -> None:
-        """Put in place what waits for it."""
-        waiting, self.waiting = self.waiting, []
-        self.destination.place_all(waiting)
+        """Move the pending files to their places."""
+        pending, self.pending = self.pending, []
+        self.destination.place_all(pending)
 
-    def describe(self, plan: _Plan, parts: Sequence[Part]) -> tuple[Partition, bool]:
-        """The partition as it is now, and whether consumers have to read it again."""
+    def place(self, plan: _Plan, prepared: Sequence[PartitionFile]) -> tuple[Partition, bool]:
+        """Return the new partition, and whether consumers have to read it again.
+
+        Its files stay pending until `flush`.
+        """
         before = plan.before
         known = {one: before.files_in(one) for one in self.formats} if before else {}
-        prepared = {one: [part for part in parts if part.format == one] for one in plan.formats}
-        repeated = {one for one, own in prepared.items() if _digests(own) == _digests(known.get(one, []))}
-        replaced = [one for one, own in prepared.items() if known.get(one) and one not in repeated]
+        by_format = {one: [file for file in prepared if file.format == one] for one in plan.formats}
+        repeated = {one for one, own in by_format.items() if _digests(own) == _digests(known.get(one, []))}
+        replaced = [one for one, own in by_format.items() if known.get(one) and one not in repeated]
         is_restated = before is None or plan.schema_changed or (plan.rows_changed and plan.same_engine)
-        # Another engine, or version of DuckDB, has other fingerprints, and may write other bytes, of the same
+        # Another engine or version of DuckDB gives other fingerprints, and perhaps other bytes, for the same
         # rows.
         is_restated |= (plan.rows_changed or bool(replaced)) and not repeated
         start = self.retired if before is None else before.next_part
         files: list[File] = []
         for one in self.formats:
-            if one not in prepared:
+            if one not in by_format:
                 files += known.get(one, [])
             elif one in repeated:
-                files += self._mend(plan, known[one], prepared[one])
+                files += self._repair(plan, known[one], by_format[one])
             else:
                 files += [
-                    self._put(part, part_path(plan.date, start + part.number, one)) for part in prepared[one]
+                    self._add(file, part_path(plan.date, start + file.number, one)) for file in by_format[one]
                 ]
         return (
             Partition(
@@ -351,46 +368,46 @@ class _Writer:
                     self.published.published_at if before is None or is_restated else before.changed_at
                 ),
                 rows=plan.now.rows,
-                totals=totals_as_text(plan.now.totals),
+                totals=totals_to_text(plan.now.totals),
                 files=files,
-                next_part=max([start, *(1 + _number(file.path) for file in files)]),
-                fingerprint=plan.now.fingerprint,
+                next_part=max([start, *(1 + _part_number(file.path) for file in files)]),
+                fingerprint=plan.now.digest,
             ),
             is_restated,
         )
 
-    def _mend(self, plan: _Plan, known: Sequence[File], parts: Sequence[Part]) -> list[File]:
-        """The files that are there already, those that are damaged put back under their names."""
-        for file, part in zip(known, parts, strict=True):
-            if file.path in plan.damaged:
-                self._put(part, file.path)
+    def _repair(self, plan: _Plan, known: Sequence[File], prepared: Sequence[PartitionFile]) -> list[File]:
+        """Keep the stored files, and write damaged ones again under their names."""
+        for stored, file in zip(known, prepared, strict=True):
+            if stored.path in plan.damaged:
+                self._add(file, stored.path)
             else:
-                part.prepared.unlink()
+                file.prepared.unlink()
         return list(known)
 
-    def _put(self, part: Part, path: str) -> File:
-        self.waiting.append((part.prepared, f"{dataset_folder(self.dataset.name)}/{path}"))
-        file = File(path=path, format=part.format, bytes=part.bytes, rows=part.rows, sha256=part.sha256)
-        self.written.append(file)
-        return file
+    def _add(self, file: PartitionFile, path: str) -> File:
+        self.pending.append((file.prepared, f"{dataset_folder(self.dataset.name)}/{path}"))
+        entry = File(path=path, format=file.format, bytes=file.bytes, rows=file.rows, sha256=file.sha256)
+        self.written.append(entry)
+        return entry
 
 
 def part_path(day: date | None, number: int, encoding: Format) -> str:
-    """The path of a part, relative to the manifest."""
+    """Return the path of a file, relative to the manifest."""
     folder = f"date={day.isoformat()}/" if day else ""
     return f"{encoding}/{folder}part-{number:05d}.{SUFFIXES[encoding]}"
 
 
-def _number(path: str) -> int:
+def _part_number(path: str) -> int:
     return int(path.rpartition("part-")[2].partition(".")[0])
 
 
-def _digests(files: Sequence[File] | Sequence[Part]) -> list[str]:
+def _digests(files: Sequence[File] | Sequence[PartitionFile]) -> list[str]:
     return [file.sha256 for file in files]
 
 
 def _without_run(manifest: Manifest, before: Manifest) -> Manifest:
-    """A manifest as the run of another one would have written it."""
+    """Return a manifest with the run of another one."""
     return manifest.model_copy(
         update={name: getattr(before, name) for name in ("run_id", "published_at", "as_of")}
     )

@@ -1,4 +1,4 @@
-"""What must hold of an export before its manifest names it, and of all of them together."""
+"""The checks of an export before its manifest is written, and of all exports together."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 from exports.destination import Destination
-from exports.fingerprints import Contents, added, stated_totals
+from exports.fingerprints import Fingerprint, sum_totals, totals_from_text
 from exports.manifest import File, Manifest
 from warehouse.checks.invariant import Invariant, invariant
 
@@ -28,30 +28,31 @@ CATALOG_CHECKS: Final = {
 }
 
 
-def absent(files: Iterable[File], stored: Mapping[str, int], folder: str) -> list[File]:
-    """The files that are not in `folder` with all of their bytes; `stored` is what `Destination.files` says
-    of it.
+def missing_files(files: Iterable[File], stored: Mapping[str, int], folder: str) -> list[File]:
+    """Return the files that are missing in `folder` or do not have their size there.
+
+    `stored` is the result of `Destination.files`.
     """
     return [file for file in files if stored.get(f"{folder}/{file.path}") != file.bytes]
 
 
 def check_export(
     manifest: Manifest,
-    contents: Mapping[date | None, Contents],
+    fingerprints: Mapping[date | None, Fingerprint],
     destination: Destination,
     folder: str,
     written: Iterable[File],
 ) -> list[Invariant]:
-    """The checks of one dataset: its manifest against the mart, and against what lies at the destination."""
-    return [*_totals(manifest, contents), *_files(manifest, destination, folder, written)]
+    """Check one dataset: its manifest against the mart, and against the files at the destination."""
+    return [*_totals(manifest, fingerprints), *_files(manifest, destination, folder, written)]
 
 
-def _totals(manifest: Manifest, contents: Mapping[date | None, Contents]) -> Iterator[Invariant]:
+def _totals(manifest: Manifest, fingerprints: Mapping[date | None, Fingerprint]) -> Iterator[Invariant]:
     query = f"{manifest.dataset}: compare the partitions in manifest.json with the mart"
     rows = sum(partition.rows for partition in manifest.partitions)
-    yield invariant(TOTALS, "rows", sum(one.rows for one in contents.values()), rows, query)
-    expected = added(one.totals for one in contents.values())
-    actual = added(stated_totals(partition.totals) for partition in manifest.partitions)
+    yield invariant(TOTALS, "rows", sum(one.rows for one in fingerprints.values()), rows, query)
+    expected = sum_totals(one.totals for one in fingerprints.values())
+    actual = sum_totals(totals_from_text(partition.totals) for partition in manifest.partitions)
     for currency in sorted({*expected, *actual}):
         for column in sorted({*expected.get(currency, {}), *actual.get(currency, {})}):
             sums = [side.get(currency, {}).get(column, Decimal(0)) for side in (expected, actual)]
@@ -62,14 +63,14 @@ def _files(
     manifest: Manifest, destination: Destination, folder: str, written: Iterable[File]
 ) -> Iterator[Invariant]:
     named = manifest.files
-    missing = [file.path for file in absent(named, destination.files(folder), folder)]
+    missing = [file.path for file in missing_files(named, destination.files(folder), folder)]
     query = (
-        f"missing or cut short in {destination.location(folder)}: {', '.join(missing[:5])}"
+        f"missing or truncated in {destination.location(folder)}: {', '.join(missing[:5])}"
         if missing
         else "the files of manifest.json"
     )
     yield invariant(FILES, "files", len(named), len(named) - len(missing), query)
-    spoiled = [
+    corrupt = [
         file.path
         for file in written
         if destination.digest(f"{folder}/{file.path}") not in (None, file.sha256)
@@ -78,6 +79,6 @@ def _files(
         FILES,
         "written files with another SHA-256",
         0,
-        len(spoiled),
-        ", ".join(spoiled[:5]) or "the files of manifest.json",
+        len(corrupt),
+        ", ".join(corrupt[:5]) or "the files of manifest.json",
     )

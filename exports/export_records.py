@@ -1,5 +1,6 @@
-"""What has been exported from which publication, and to where: by this a run knows whether anything is left
-to export.
+"""The record of exports: which publication each dataset was exported from, and to which destination.
+
+A run reads it to find out whether anything is left to export.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from warehouse.published import published_run
 
 @dataclass(frozen=True)
 class ExportRecord:
-    """The publication that a dataset was last exported from, and the manifest that this left."""
+    """The publication that a dataset was last exported from, and the manifest that was written."""
 
     run_id: str
     manifest_sha256: str
@@ -23,17 +24,19 @@ class ExportRecord:
 
 @dataclass(frozen=True)
 class ExportState:
-    """How far the export to one place in some formats has come."""
+    """The state of the exports to one destination in some formats."""
 
     target: str
     datasets: Mapping[str, ExportRecord] = field(default_factory=dict)
     run_id: str | None = None
-    """The publication that all datasets were exported from, once the catalog is there."""
+    """The publication that all datasets were exported from, once the catalog is written."""
 
 
-def target_of(settings: Settings) -> str:
-    """Place and formats as a digest, for a URL may hold a password; a home that is moved takes its own
-    exports with it.
+def target_digest(settings: Settings) -> str:
+    """Return a digest of destination and formats.
+
+    A digest, because a URL may hold a password. The setting counts, not the path: exports inside a home move
+    with it.
     """
     return hashlib.sha256(
         json.dumps([settings.export_uri, sorted(settings.export_formats)]).encode()
@@ -41,35 +44,35 @@ def target_of(settings: Settings) -> str:
 
 
 def read_state(settings: Settings) -> ExportState:
-    """How far the export has come; nowhere, where place or formats have changed or the file cannot be
-    read.
+    """Return the state of the exports.
+
+    It is empty if the destination or the formats have changed, or if the record cannot be read.
     """
-    nothing = ExportState(target_of(settings))
+    empty = ExportState(target_digest(settings))
     try:
-        stated = json.loads(settings.home.exported_file.read_text(encoding="utf-8"))
-        datasets = {name: ExportRecord(**done) for name, done in stated["datasets"].items()}
-        state = ExportState(stated["target"], datasets, stated["run_id"])
+        recorded = json.loads(settings.home.exported_file.read_text(encoding="utf-8"))
+        datasets = {name: ExportRecord(**record) for name, record in recorded["datasets"].items()}
+        state = ExportState(recorded["target"], datasets, recorded["run_id"])
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
-        return nothing
-    return state if state.target == nothing.target else nothing
+        return empty
+    return state if state.target == empty.target else empty
 
 
-def note_dataset(settings: Settings, name: str, done: ExportRecord) -> None:
-    """A dataset has been exported."""
+def record_dataset(settings: Settings, name: str, record: ExportRecord) -> None:
+    """Record that a dataset has been exported."""
     state = read_state(settings)
-    _write(settings.home, replace(state, datasets={**state.datasets, name: done}, run_id=None))
+    _write(settings.home, replace(state, datasets={**state.datasets, name: record}, run_id=None))
 
 
-def note_catalog(settings: Settings, run_id: str) -> None:
-    """All datasets have been exported from one publication, and the catalog says so."""
+def record_catalog(settings: Settings, run_id: str) -> None:
+    """Record that all datasets have been exported from one publication, and that the catalog is written."""
     _write(settings.home, replace(read_state(settings), run_id=run_id))
 
 
 def is_exported(settings: Settings) -> bool:
-    """Whether what is published now has been exported whole to where the settings say; looks at this machine
-    only.
+    """Check whether the current publication has been exported completely, by the records on this machine.
 
-    The published file itself says which run made it: a run that was killed may not have come to log itself.
+    The published file names its run, because a killed run may not have recorded itself.
     """
     published = published_run(settings)
     return published is not None and read_state(settings).run_id == published

@@ -1,5 +1,4 @@
-"""Conditions on single columns, as `--where` takes them: `column=value`, `column!=value`, `column>=value`,
-`column in a,b`, …
+"""Conditions on single columns, as in `--where`: `column=value`, `column>=value`, `column in a,b`.
 
 Comparisons are exact and in the column's type. As in SQL, a row without a value in the column meets no
 condition on it.
@@ -16,22 +15,20 @@ from typing import Any
 
 import duckdb
 
-from exports.datasets import MONEY, Column
 from paywall_warehouse.quoting import quoted
 from warehouse.checks.invariant import EXACT
+from warehouse.published_tables import MONEY, Column
 
 CONDITION = re.compile(r"\s*(\w++)(\s*)(>=|<=|<>|!=|=|<|>|\b(?i:in)\b|\S+)(.*)", re.DOTALL)
 UNIT, LIMIT = Decimal(1).scaleb(-12), Decimal(10) ** 26
-# As SQL writes them.
-OPERATORS = {"=": "=", "!=": "<>", "<>": "<>", ">": ">", ">=": ">=", "<": "<", "<=": "<=", "in": "in"}
-HOW = "allowed: column=value, and with != > >= < <= in place of =; column in value,value"
-# Values are compared one by one with what is there; more of them come from a program, not from somebody who
-# may have mistyped one.
-MOST_LOOKED_UP, SHOWN = 20, 10
+SQL_OPERATORS = {"=": "=", "!=": "<>", "<>": "<>", ">": ">", ">=": ">=", "<": "<", "<=": "<=", "in": "in"}
+SYNTAX = "allowed: column=value, and with != > >= < <= in place of =; column in value,value"
+# Values are looked up one by one. A longer list comes from a program, which does not mistype.
+MAX_LOOKED_UP, MAX_LISTED = 20, 10
 
 
 class WrongSliceError(Exception):
-    """A slice cannot be had as it was asked for; the text says what is allowed."""
+    """The request for a slice is not valid. The message says what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -41,57 +38,56 @@ class Filter:
     sql: str
     values: tuple[Any, ...]
     column: Column | None = None
-    """The column whose values should occur, where the condition names some of them."""
+    """The column, if the condition names values that should occur in it."""
 
 
-def joined(conditions: Sequence[Filter]) -> tuple[str, list[Any]]:
-    """SQL: all of some conditions, and their values in order."""
+def all_of(conditions: Sequence[Filter]) -> tuple[str, list[Any]]:
+    """Return the conjunction of conditions (SQL), and their values in order."""
     where = " and ".join(f"({condition.sql})" for condition in conditions) or "true"
     return where, [value for condition in conditions for value in condition.values]
 
 
 def parse_filter(text: str, columns: Mapping[str, Column]) -> Filter:
-    """A condition on one of `columns` (by name); raises `WrongSliceError` for an unknown column, operator or
-    a value of another type.
+    """Return the condition that `text` states on one of `columns` (by name).
 
-    What stands behind `=` is the value to its last character. A list may quote values as CSV does.
+    Everything after `=` is the value, to the last character. A list may quote values as CSV does. Raises
+    `WrongSliceError` for an unknown column or operator, or a value of another type.
     """
     parts = CONDITION.fullmatch(text)
     if parts is None:
-        raise WrongSliceError(f"--where {text!r} is not understood; {HOW}")
+        raise WrongSliceError(f"--where {text!r} is not understood; {SYNTAX}")
     name, space, operator, rest = parts.groups()
     operator = operator.lower()
-    if operator not in OPERATORS:
-        raise WrongSliceError(f"--where {text!r}: the operator {operator!r} is not known; {HOW}")
+    if operator not in SQL_OPERATORS:
+        raise WrongSliceError(f"--where {text!r}: the operator {operator!r} is not known; {SYNTAX}")
     column = columns.get(name)
     if column is None:
         raise WrongSliceError(f"--where {text!r}: there is no column {name!r}; allowed: {', '.join(columns)}")
-    # `column = value`: the space behind the operator belongs to it as the one before it does.
-    values = _listed(rest) if operator == "in" else [rest.removeprefix(" ") if space else rest]
+    # In `column = value` the space after the operator belongs to it, like the one before it.
+    values = _list_values(rest) if operator == "in" else [rest.removeprefix(" ") if space else rest]
     typed = tuple(typed_value(value, column) for value in values)
-    holes = ", ".join("?" for _ in typed)
-    names_values = OPERATORS[operator] in ("=", "<>", "in")
-    sql = f"{quoted(name)} {OPERATORS[operator]} {f'({holes})' if operator == 'in' else holes}"
+    placeholders = ", ".join("?" for _ in typed)
+    names_values = SQL_OPERATORS[operator] in ("=", "<>", "in")
+    operand = f"({placeholders})" if operator == "in" else placeholders
+    sql = f"{quoted(name)} {SQL_OPERATORS[operator]} {operand}"
     return Filter(sql, typed, column if names_values else None)
 
 
 def missing_values(
     connection: duckdb.DuckDBPyConnection, relation: str, conditions: Sequence[Filter]
 ) -> Iterator[str]:
-    """Yield a warning for each value that conditions name and that occurs nowhere in the column of `relation`
-    (SQL).
-    """
+    """Yield a warning for each value in the conditions that its column in `relation` (SQL) never has."""
     for condition in conditions:
         if (column := condition.column) is None:
             continue
         name = quoted(column.name)
-        for value in dict.fromkeys(condition.values[:MOST_LOOKED_UP]):
+        for value in dict.fromkeys(condition.values[:MAX_LOOKED_UP]):
             if not connection.execute(
                 f"select 1 from {relation} where {name} = ? limit 1", [value]
             ).fetchall():
                 yield (
                     f"no row has the {column.name}"
-                    f" {_said(value)}{_alternatives(connection, relation, column, value)}"
+                    f" {_as_text(value)}{_alternatives(connection, relation, column, value)}"
                 )
 
 
@@ -104,12 +100,14 @@ def _alternatives(connection: duckdb.DuckDBPyConnection, relation: str, column: 
     ).fetchall()
     if alike:
         return f"; there is {alike[0][0]!r}"
-    query = f"select distinct {name} from {relation} where {name} is not null order by 1 limit {SHOWN + 1}"
-    there = [one for (one,) in connection.execute(query).fetchall()]
-    return f"; there are: {', '.join(map(repr, there))}" if 0 < len(there) <= SHOWN else ""
+    query = (
+        f"select distinct {name} from {relation} where {name} is not null order by 1 limit {MAX_LISTED + 1}"
+    )
+    existing = [value for (value,) in connection.execute(query).fetchall()]
+    return f"; there are: {', '.join(map(repr, existing))}" if 0 < len(existing) <= MAX_LISTED else ""
 
 
-def _said(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     return (
@@ -122,17 +120,17 @@ def _said(value: Any) -> str:
 
 
 def typed_value(text: str, column: Column) -> Any:
-    """A value in the column's type; raises `WrongSliceError` for a text that is none."""
+    """Return `text` as a value of the column's type. Raises `WrongSliceError` if it is none."""
     if column.type not in TYPES:
         raise WrongSliceError(f"{column.name} is a list, which cannot be filtered; choose another column")
-    read, words = TYPES[column.type]
+    parse, allowed = TYPES[column.type]
     try:
-        return read(text if column.type == "VARCHAR" else text.strip())
+        return parse(text if column.type == "VARCHAR" else text.strip())
     except (ValueError, ArithmeticError):
-        raise WrongSliceError(f"{column.name}: {text!r} is not allowed; allowed: {words}") from None
+        raise WrongSliceError(f"{column.name}: {text!r} is not allowed; allowed: {allowed}") from None
 
 
-def _listed(text: str) -> list[str]:
+def _list_values(text: str) -> list[str]:
     inner = text.strip()
     if inner.startswith("(") and inner.endswith(")"):
         inner = inner[1:-1]
@@ -147,14 +145,14 @@ def _listed(text: str) -> list[str]:
     return values
 
 
-def _whole(text: str) -> int:
+def _integer(text: str) -> int:
     if not re.fullmatch(r"[+-]?\d{1,18}", text, re.ASCII):
         raise ValueError(text)
     return int(text)
 
 
 def _text(text: str) -> str:
-    text.encode()  # a byte of the command line that is no UTF-8 is in no table
+    text.encode()  # raises for bytes of the command line that are not UTF-8: no table has them
     return text
 
 
@@ -181,7 +179,7 @@ def _day(text: str) -> date:
     return date.fromisoformat(text)
 
 
-def _truth(text: str) -> bool:
+def _boolean(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise ValueError(text)
     return text.lower() == "true"
@@ -196,11 +194,11 @@ def _number(text: str) -> float:
 
 TYPES: dict[str, tuple[Callable[[str], Any], str]] = {
     "VARCHAR": (_text, "any text in UTF-8"),
-    "BIGINT": (_whole, "a whole number"),
-    "INTEGER": (_whole, "a whole number"),
+    "BIGINT": (_integer, "a whole number"),
+    "INTEGER": (_integer, "a whole number"),
     MONEY: (_money, "a decimal such as 12.50, with up to 26 digits before and 12 behind the point"),
     "DOUBLE": (_number, "a number"),
     "DATE": (_day, "a day such as 2026-10-01"),
     "TIMESTAMP WITH TIME ZONE": (_instant, "an instant with offset such as 2026-10-01T06:00:00Z"),
-    "BOOLEAN": (_truth, "true or false"),
+    "BOOLEAN": (_boolean, "true or false"),
 }

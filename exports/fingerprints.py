@@ -1,6 +1,4 @@
-"""What a mart holds, partition by partition: rows, sums, and a fingerprint that tells whether anything has
-changed.
-"""
+"""Fingerprints of a mart's partitions: rows, sums of money, and a digest that changes with any row."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -11,38 +9,38 @@ from typing import Any
 
 import duckdb
 
-from exports.datasets import Dataset, Table
+from exports.datasets import Dataset
 from paywall_warehouse.quoting import quoted
 from warehouse.checks.invariant import EXACT, Queries
+from warehouse.published_tables import Table
 
 # Sums of money, by currency and column.
 Totals = Mapping[str, Mapping[str, Decimal]]
 
 
 @dataclass(frozen=True)
-class Contents:
-    """The rows of one partition, summed up."""
+class Fingerprint:
+    """A summary of the rows of one partition."""
 
     rows: int
     totals: Totals
-    fingerprint: str
-    """Differs where any value of any row differs; the same rows in another order have the same."""
+    digest: str
+    """Differs if any value of any row differs. The order of the rows does not matter."""
     text_bytes: int
-    """How long all texts are together: rows alone do not tell how large a file will be."""
+    """The length of all texts together. The number of rows alone does not predict the size of a file."""
 
 
-ENGINE = f"duckdb-{duckdb.__version__}"
-NOTHING = Contents(0, {}, f"{ENGINE}:0", 0)
+HASH_ENGINE = f"duckdb-{duckdb.__version__}"
+EMPTY = Fingerprint(0, {}, f"{HASH_ENGINE}:0", 0)
 
 
-def read_contents(
-    queries: Queries, dataset: Dataset, table: Table, *, engine: str = ENGINE, in_halves: bool = False
-) -> dict[date | None, Contents]:
-    """The partitions of a mart in order of their days; a snapshot is the partition None, with or without
-    rows.
+def read_fingerprints(
+    queries: Queries, dataset: Dataset, table: Table, *, engine: str = HASH_ENGINE, in_halves: bool = False
+) -> dict[date | None, Fingerprint]:
+    """Return the fingerprints of a mart's partitions, in order of their days.
 
-    Two passes over the mart, one of them for the sums (`in_halves`: see `read_totals`). The fingerprint rests
-    on the engine's `hash`; DuckDB's is the same within a version only.
+    A snapshot is the partition None, even without rows. Reads the mart twice, once for the sums (`in_halves`:
+    see `read_totals`). Digests use the engine's `hash`, and DuckDB's differs from version to version.
     """
     every = ", ".join(quoted(column.name) for column in table.columns)
     texts = [quoted(column.name) for column in table.columns if column.type == "VARCHAR"]
@@ -53,16 +51,18 @@ def read_contents(
     totals = read_totals(
         queries, dataset, table.amounts, f"marts.{dataset.mart}", partition, in_halves=in_halves
     )
-    contents: dict[date | None, Contents] = {
-        day: Contents(count, totals.get(day, {}), f"{engine}:{count}:{int(summed):x}:{mixed:x}", int(length))
+    fingerprints: dict[date | None, Fingerprint] = {
+        day: Fingerprint(
+            count, totals.get(day, {}), f"{engine}:{count}:{int(summed):x}:{mixed:x}", int(length)
+        )
         for day, count, summed, mixed, length in rows
     }
-    return contents or ({} if dataset.day else {None: NOTHING})
+    return fingerprints or ({} if dataset.day else {None: EMPTY})
 
 
-def engine_of(fingerprint: str) -> str:
-    """The engine that a fingerprint comes from, with DuckDB's version."""
-    return fingerprint.partition(":")[0]
+def engine_of(digest: str) -> str:
+    """Return the engine that computed a digest, with DuckDB's version."""
+    return digest.partition(":")[0]
 
 
 def read_totals(
@@ -74,11 +74,11 @@ def read_totals(
     *,
     in_halves: bool = False,
 ) -> dict[Any, dict[str, dict[str, Decimal]]]:
-    """The sums of `amounts` in `relation` (SQL), for each value of `partition` (SQL) by currency and column.
+    """Return the sums of `amounts` in `relation` (SQL), by value of `partition` (SQL), currency and column.
 
-    A column that is unknown in every row of a currency has no sum there: 0 would be a cost of zero.
-    `in_halves`: whole units and the rest are summed apart, as where DuckDB meets a sum that does not fit the
-    type.
+    A column that is unknown in every row of a currency has no sum there, because 0 would be a cost of zero.
+    With `in_halves`, whole units and fractions are summed separately. With DuckDB, that happens by itself if
+    a sum does not fit its type.
     """
     totals: dict[Any, dict[str, dict[str, Decimal]]] = {}
     by_currency: dict[tuple[str, ...], list[str]] = {}
@@ -87,11 +87,11 @@ def read_totals(
             by_currency.setdefault(currency, []).append(amount)
     for currency, columns in by_currency.items():
         for key, code, *sums in _sums(queries, columns, relation, partition, currency, in_halves):
-            stated = {
+            known = {
                 column: amount for column, amount in zip(columns, sums, strict=True) if amount is not None
             }
-            if stated:
-                totals.setdefault(key, {}).setdefault(code, {}).update(stated)
+            if known:
+                totals.setdefault(key, {}).setdefault(code, {}).update(known)
     return totals
 
 
@@ -114,11 +114,10 @@ def _sums(
     }
     if not in_halves:
         sums = ", ".join(f"sum({quoted(name)})" for name in columns)
-        # Amounts of failed entries are in no total of the warehouse, and two of 26 digits are more than the
-        # type holds.
+        # Amounts of failed entries are in no total of the warehouse. Two of 26 digits exceed the type.
         with suppress(duckdb.OutOfRangeException):
             return queries.execute(query.format(sums=sums, **names)).fetchall()
-    # `trunc` of a number by names that Spark has too.
+    # `trunc`, expressed by functions that Spark has too.
     whole = {
         name: (
             f"cast(case when {quoted(name)} < 0 then ceil({quoted(name)}) else floor({quoted(name)}) end as"
@@ -128,35 +127,34 @@ def _sums(
     }
     halves = ", ".join(f"sum({units}), sum({quoted(name)} - {units})" for name, units in whole.items())
     rows = queries.execute(query.format(sums=halves, **names)).fetchall()
-    return [(*row[:2], *map(_together, row[2::2], row[3::2])) for row in rows]
+    return [(*row[:2], *map(_exact_sum, row[2::2], row[3::2])) for row in rows]
 
 
-def _together(whole: Decimal | None, rest: Decimal | None) -> Decimal | None:
-    return None if whole is None or rest is None else EXACT.add(whole, rest)
+def _exact_sum(whole: Decimal | None, fraction: Decimal | None) -> Decimal | None:
+    return None if whole is None or fraction is None else EXACT.add(whole, fraction)
 
 
-def added(totals: Iterable[Totals]) -> dict[str, dict[str, Decimal]]:
-    """Sums of sums, exact whatever their size."""
+def sum_totals(totals: Iterable[Totals]) -> dict[str, dict[str, Decimal]]:
+    """Return the sum of several totals, exact for any number of digits."""
     result: dict[str, dict[str, Decimal]] = {}
-    for one in totals:
-        for currency, sums in one.items():
+    for addend in totals:
+        for currency, sums in addend.items():
             own = result.setdefault(currency, {})
             for column, amount in sums.items():
                 own[column] = EXACT.add(own.get(column, Decimal(0)), amount)
     return result
 
 
-def totals_as_text(totals: Totals) -> dict[str, dict[str, str]]:
-    """As manifests state them."""
+def totals_to_text(totals: Totals) -> dict[str, dict[str, str]]:
+    """Return the texts of totals in a manifest."""
     return {
         currency: {column: format(amount, "f") for column, amount in sums.items()}
         for currency, sums in sorted(totals.items())
     }
 
 
-def stated_totals(stated: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, Decimal]]:
-    """`totals_as_text` the other way."""
+def totals_from_text(texts: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, Decimal]]:
+    """Return the totals that a manifest has as texts."""
     return {
-        currency: {column: Decimal(text) for column, text in sums.items()}
-        for currency, sums in stated.items()
+        currency: {column: Decimal(text) for column, text in sums.items()} for currency, sums in texts.items()
     }

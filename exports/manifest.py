@@ -1,6 +1,6 @@
-"""What a manifest says: the partitions of a dataset, their files, their sums; written last, read first.
+"""Manifests and catalogs: a dataset's partitions with their files and sums, and the list of all datasets.
 
-The JSON Schemas in `exports/schemas/` are these classes'.
+They are written last and read first. The JSON Schemas in `exports/schemas/` are generated from these classes.
 """
 
 import hashlib
@@ -11,42 +11,42 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from exports.datasets import Column
+from warehouse.published_tables import Column
 
 VERSION: Literal[1] = 1
-# Where things are in an export.
+# The layout of an export.
 ROOT, CATALOG, MANIFEST = "v1", "catalog.json", "manifest.json"
 Format = Literal["parquet", "csv"]
 SUFFIXES: dict[Format, str] = {"parquet": "parquet", "csv": "csv.gz"}
-# A manifest comes from elsewhere: a path that leads out of its folder must not be followed.
+# A manifest may come from elsewhere. A path that leads out of its folder must not be followed.
 FILE_PATH = r"^(parquet|csv)/(date=\d{4}-\d{2}-\d{2}/)?part-\d{5,}\.(parquet|csv\.gz)$"
 NAME = r"^[a-z][a-z0-9_]*$"
 SHA256 = r"^[0-9a-f]{64}$"
-# It goes into SQL on the consumer's side.
+# A type goes into SQL on the consumer's side.
 SQL_TYPE = r"^[A-Z][A-Z ]*(\(\d+,\s?\d+\))?(\[\])?$"
 EXACT_DECIMAL = r"^-?\d+(\.\d+)?$"
 
 
 class ManifestError(Exception):
-    """A manifest or catalog cannot be used; the text says which, and why."""
+    """A manifest or catalog cannot be used. The message says which one, and why."""
 
 
-class _Stated(BaseModel):
-    """Frozen; fields of later versions are passed over."""
+class _Document(BaseModel):
+    """A part of a manifest or catalog. Fields of later versions are ignored."""
 
     model_config = ConfigDict(
         frozen=True, extra="ignore", serialize_by_alias=True, validate_by_name=True, validate_by_alias=True
     )
 
 
-class File(_Stated):
+class File(_Document):
     """One file of a partition."""
 
     path: Annotated[
         str,
         Field(
             pattern=FILE_PATH,
-            description="Relative to the folder of the manifest. A path is never used for other rows.",
+            description="Relative to the folder of the manifest. A path is never reused for other rows.",
         ),
     ]
     format: Format
@@ -55,7 +55,7 @@ class File(_Stated):
     sha256: Annotated[str, Field(pattern=SHA256)]
 
 
-class Partition(_Stated):
+class Partition(_Document):
     """The rows of one reporting day, or all rows of a snapshot."""
 
     date: Annotated[date | None, Field(description="The reporting day; null for a snapshot.")]
@@ -68,35 +68,37 @@ class Partition(_Stated):
         dict[str, dict[str, Annotated[str, Field(pattern=EXACT_DECIMAL)]]],
         Field(
             description=(
-                "For each currency the sum of every column with money that any of its rows states, as exact"
-                " decimal text."
+                "The sum of every money column by currency, as exact decimal text. A column without a value"
+                " in any row of the currency is left out."
             )
         ),
     ]
     files: list[File]
     next_part: Annotated[
-        int, Field(ge=0, description="The number of the next part; smaller ones have been used.")
+        int, Field(ge=0, description="The number of the next part. Smaller numbers have been used.")
     ]
-    fingerprint: Annotated[str, Field(description="Changes with the rows. Says nothing else.")]
+    fingerprint: Annotated[str, Field(description="Changes with the rows. It has no other meaning.")]
 
     def files_in(self, encoding: Format) -> list[File]:
-        """The files in one format, in the order of their rows."""
+        """Return the files in one format, in the order of their rows."""
         return [file for file in self.files if file.format == encoding]
 
     def narrowed(self, formats: Collection[str]) -> "Partition":
-        """The partition with its files in some formats only."""
+        """Return the partition with its files in some formats only."""
         return self.model_copy(update={"files": [file for file in self.files if file.format in formats]})
 
 
-class ManifestColumn(_Stated):
+class ManifestColumn(_Document):
     """A column of every file of the dataset."""
 
     name: str
-    type: Annotated[str, Field(pattern=SQL_TYPE, description="In SQL's words, such as DECIMAL(38,12).")]
+    type: Annotated[
+        str, Field(pattern=SQL_TYPE, description="The name of the type in SQL, such as DECIMAL(38,12).")
+    ]
     description: str
 
 
-class Schema(_Stated):
+class Schema(_Document):
     """The columns, in the order of the files."""
 
     version: Annotated[
@@ -109,14 +111,14 @@ class Schema(_Stated):
     columns: list[ManifestColumn]
 
 
-class Operation(_Stated):
-    """Something that was done to the data as a whole."""
+class Operation(_Document):
+    """An operation on the data as a whole."""
 
     kind: Annotated[
         Literal["erasure"],
         Field(
             description=(
-                "A person's id gave way to a pseudonym, with no change of any sum. Delete older copies of"
+                "A person's id was replaced by a pseudonym, and no sum changed. Delete older copies of"
                 " these partitions."
             )
         ),
@@ -124,17 +126,14 @@ class Operation(_Stated):
     at: AwareDatetime
     partitions: Annotated[
         list[date | None],
-        Field(
-            description=(
-                "The partitions that were restated when it was exported; null for a snapshot. May be empty."
-            )
-        ),
+        Field(description=("The partitions that its export restated; null for a snapshot. May be empty.")),
     ]
 
 
-class Manifest(_Stated):
-    """A dataset as one published warehouse has it. `run_id`, `published_at` and `as_of` are of the run that
-    last changed it.
+class Manifest(_Document):
+    """One dataset of a published warehouse.
+
+    `run_id`, `published_at` and `as_of` are those of the run that last changed the dataset.
     """
 
     manifest_version: Literal[1]
@@ -148,21 +147,19 @@ class Manifest(_Stated):
     ]
     ordered_by: Annotated[
         list[str],
-        Field(
-            description="The columns that identify a row, and by which the rows of a partition are ordered."
-        ),
+        Field(description="The columns that identify a row. The rows of a partition are ordered by them."),
     ]
     columns_schema: Annotated[Schema, Field(alias="schema")]
     partitions: list[Partition]
     operations: Annotated[
-        list[Operation], Field(description="What was done to the data as a whole, the latest last.")
+        list[Operation], Field(description="The operations on the data as a whole, the latest last.")
     ] = []
     retired: Annotated[
         int,
         Field(
             ge=0,
             description=(
-                "The highest part number and revision of days that went. Days that come later, or come back,"
+                "The highest part number and revision of days that were removed. Days that are added later"
                 " start above it."
             ),
         ),
@@ -175,12 +172,12 @@ class Manifest(_Stated):
 
     @property
     def by_date(self) -> dict[date | None, Partition]:
-        """The partitions by their reporting day; a snapshot's is None."""
+        """The partitions by reporting day; None for a snapshot."""
         return {partition.date: partition for partition in self.partitions}
 
     @property
     def formats(self) -> tuple[Format, ...]:
-        """The formats in which there are files."""
+        """The formats that have files."""
         return tuple(
             encoding
             for encoding in SUFFIXES
@@ -188,7 +185,7 @@ class Manifest(_Stated):
         )
 
 
-class CatalogDataset(_Stated):
+class CatalogDataset(_Document):
     """A dataset in the catalog."""
 
     name: Annotated[str, Field(pattern=NAME)]
@@ -203,7 +200,7 @@ class CatalogDataset(_Stated):
         str,
         Field(
             pattern=SHA256,
-            description="The manifests that have these digests are of one and the same published warehouse.",
+            description="Manifests with these digests come from the same published warehouse.",
         ),
     ]
     schema_version: Annotated[int, Field(ge=1)]
@@ -211,8 +208,8 @@ class CatalogDataset(_Stated):
     partitioned_by: str | None
 
 
-class Catalog(_Stated):
-    """All datasets; written after every manifest that it names."""
+class Catalog(_Document):
+    """All datasets. It is written after every manifest that it names."""
 
     catalog_version: Literal[1]
     formats: list[Format]
@@ -220,51 +217,49 @@ class Catalog(_Stated):
 
 
 def schema_fingerprint(columns: Sequence[Column]) -> str:
-    """A digest of names, types and order."""
+    """Return a digest of names, types and order."""
     return hashlib.sha256(json.dumps([[column.name, column.type] for column in columns]).encode()).hexdigest()
 
 
 def schema_after(previous: Schema | None, columns: Sequence[Column]) -> Schema:
-    """The schema of these columns; its version follows that of the manifest before."""
+    """Return the schema of `columns`. Its version follows that of the previous manifest."""
     fingerprint = schema_fingerprint(columns)
     version = 1 if previous is None else previous.version + (previous.fingerprint != fingerprint)
-    stated = [
+    described = [
         ManifestColumn(name=column.name, type=column.type, description=column.description)
         for column in columns
     ]
-    return Schema(version=version, fingerprint=fingerprint, columns=stated)
+    return Schema(version=version, fingerprint=fingerprint, columns=described)
 
 
-def to_bytes(stated: Manifest | Catalog) -> bytes:
-    """The JSON text; the same for the same content."""
-    return (json.dumps(stated.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode()
+def to_bytes(document: Manifest | Catalog) -> bytes:
+    """Return the JSON text, which is the same for the same content."""
+    return (json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def read_manifest(text: bytes, place: str) -> Manifest:
-    """A manifest from its JSON text; raises `ManifestError` with `place` and the first field that is
-    wrong.
-    """
-    return _read(Manifest, text, place)
+def read_manifest(text: bytes, location: str) -> Manifest:
+    """Parse a manifest. Raises `ManifestError`, which names `location` and the first wrong field."""
+    return _read(Manifest, text, location)
 
 
-def read_catalog(text: bytes, place: str) -> Catalog:
-    """A catalog from its JSON text; raises `ManifestError` with `place` and the first field that is wrong."""
-    return _read(Catalog, text, place)
+def read_catalog(text: bytes, location: str) -> Catalog:
+    """Parse a catalog. Raises `ManifestError`, which names `location` and the first wrong field."""
+    return _read(Catalog, text, location)
 
 
 Document = TypeVar("Document", Manifest, Catalog)
 
 
-def _read(kind: type[Document], text: bytes, place: str) -> Document:
+def _read(kind: type[Document], text: bytes, location: str) -> Document:
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the text"
-        raise ManifestError(f"{place}: {where}: {first['msg']}") from None
+        raise ManifestError(f"{location}: {where}: {first['msg']}") from None
 
 
 def json_schema(kind: type[Manifest] | type[Catalog]) -> dict[str, Any]:
-    """The JSON Schema that is shipped in `exports/schemas/`."""
+    """Return the JSON Schema that is shipped in `exports/schemas/`."""
     schema = kind.model_json_schema(by_alias=True, mode="serialization")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

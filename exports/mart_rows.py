@@ -1,43 +1,27 @@
-"""Where the rows of an export come from: the published file, or a build on a cluster that kept a mart too
-large for it.
-"""
+"""The source of an export's rows: the published file, or a cluster if the mart is too large for the file."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from datetime import date
-from typing import Protocol
 
 import duckdb
 
-from exports.datasets import Dataset, Table, table_with_rows
-from exports.fingerprints import Contents, read_contents
-
-
-class Mart(Protocol):
-    """The rows of one dataset, as they are published."""
-
-    @property
-    def table(self) -> Table:
-        """Its columns and their descriptions."""
-
-    def contents(self) -> Mapping[date | None, Contents]:
-        """Its partitions in order of their days."""
-
-    def rows(self, days: Collection[date | None]) -> AbstractContextManager[str]:
-        """SQL for DuckDB: a relation that has all rows of some partitions; it may have more."""
+from exports.datasets import Dataset
+from exports.fingerprints import HASH_ENGINE
+from warehouse.published_tables import table_with_rows
 
 
 class PublishedMart:
-    """A mart of the published file; raises `NotPublishedError` where its rows are not in it."""
+    """A mart whose rows are in the published file."""
+
+    hash_engine = HASH_ENGINE
+    sums_in_halves = False
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
-        self._connection, self._dataset = connection, dataset
-        self.table = table_with_rows(connection, dataset)
-
-    def contents(self) -> Mapping[date | None, Contents]:
-        """See `Mart`."""
-        return read_contents(self._connection, self._dataset, self.table)
+        """Raises `NotPublishedError` if the published file does not hold the rows."""
+        self.queries, self._mart = connection, dataset.mart
+        self.table = table_with_rows(connection, dataset.mart)
 
     def rows(self, days: Collection[date | None]) -> AbstractContextManager[str]:
-        """See `Mart`; the whole mart."""
-        return nullcontext(f"marts.{self._dataset.mart}")
+        """See `Mart`. The relation is the whole mart."""
+        return nullcontext(f"marts.{self._mart}")

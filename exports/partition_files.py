@@ -1,7 +1,7 @@
-"""The files of some partitions, prepared on a local disk: sorted, split into parts of a bounded size, read
-back.
+"""The files of partitions, prepared on a local disk.
 
-Rows are sorted once for all formats. The same rows give the same bytes.
+Rows are sorted once for all formats, and split into files of a limited size. Each file is read back. The same
+rows give the same bytes.
 """
 
 import math
@@ -15,12 +15,13 @@ from pathlib import Path
 import duckdb
 
 from exports.compression import compress_in_place
-from exports.datasets import Dataset, Table
-from exports.encoding import copy_statement, encoded, reader
-from exports.fingerprints import Contents, Totals, added, read_totals
+from exports.datasets import Dataset
+from exports.encoding import copy_statement, read_function, select_list
+from exports.fingerprints import Fingerprint, Totals, read_totals, sum_totals
 from exports.manifest import SUFFIXES, Format
 from paywall_warehouse.files import sha256
 from paywall_warehouse.quoting import quoted
+from warehouse.published_tables import Table
 
 # Some 45 MB of the ledger as Parquet.
 PART_ROWS = 1_000_000
@@ -29,16 +30,16 @@ SORTED, SORTED_TEXT = "memory.main.sorted_slice", "memory.main.sorted_text"
 
 
 class ReadBackError(Exception):
-    """A file does not hold the rows that it was written from; nothing of it is shown to anybody."""
+    """A file does not hold the rows that it was written from. It is not published."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """A finished file that is not in its place yet."""
+class PartitionFile:
+    """A finished file that is not in its place yet: one part of a partition in one format."""
 
     date: date | None
     number: int
-    """From 0, in the order of the rows of the partition."""
+    """The number of the part from 0, in the order of the partition's rows."""
     format: Format
     prepared: Path
     rows: int
@@ -48,7 +49,7 @@ class Part:
 
 @dataclass(frozen=True)
 class _Range:
-    """Rows of the sorted table that make one part."""
+    """The rows of the sorted table that form one part."""
 
     date: date | None
     number: int
@@ -56,29 +57,30 @@ class _Range:
     rows: int
 
 
-def write_parts(
+def write_partition_files(
     connection: duckdb.DuckDBPyConnection,
     dataset: Dataset,
     table: Table,
-    partitions: Sequence[tuple[date | None, Contents, Sequence[Format]]],
+    partitions: Sequence[tuple[date | None, Fingerprint, Sequence[Format]]],
     staging: Path,
     relation: str,
-) -> dict[date | None, list[Part]]:
-    """The parts of some partitions of `relation` (SQL), each in its formats, in `staging`; one part without
-    rows where there are none.
+) -> dict[date | None, list[PartitionFile]]:
+    """Write partitions of `relation` (SQL) to files in `staging`, and return the files by day.
 
-    Raises `ReadBackError` where a file that was written does not say what the mart says.
+    Each partition is written in its own formats. A partition without rows gets one file without rows. Raises
+    `ReadBackError` if a file does not hold the rows and sums of the mart.
     """
     staging.mkdir(parents=True, exist_ok=True)
-    expected = {day: contents for day, contents, _ in partitions}
+    expected = {day: fingerprint for day, fingerprint, _ in partitions}
     formats = {day: own for day, _, own in partitions}
-    _sort(connection, dataset, table, relation, [day for day, contents in expected.items() if contents.rows])
+    _sort(connection, dataset, table, relation, [day for day, one in expected.items() if one.rows])
     tables: dict[Format, str] = {"parquet": SORTED}
     if any("csv" in own for own in formats.values()):
-        # Once for all files: the expressions of 30 columns take DuckDB 20 ms to plan.
+        # Once for all files, because DuckDB takes 20 ms to plan the expressions of 30 columns.
         tables["csv"] = SORTED_TEXT
         connection.execute(
-            f"create or replace table {SORTED_TEXT} as select {encoded(table.columns, 'csv')} from {SORTED}"
+            f"create or replace table {SORTED_TEXT} as"
+            f" select {select_list(table.columns, 'csv')} from {SORTED}"
         )
     written = [
         (span, encoding, staging / f"{span.date or 'all'}-{span.number}.{encoding}")
@@ -87,8 +89,8 @@ def write_parts(
     ]
 
     def write(span: _Range, encoding: Format, file: Path) -> None:
-        # Ordered, though it is in order: else row groups begin where those of the table do, wherever the day
-        # lies in it.
+        # The rows are in order already. Without `order by`, row groups would begin where those of the table
+        # do, so that the bytes would depend on the position of the day in it.
         rows = (
             f"select * from {tables[encoding]} where rowid >= {span.first} and rowid <"
             f" {span.first + span.rows} order by rowid"
@@ -96,19 +98,21 @@ def write_parts(
         with connection.cursor() as cursor:
             cursor.execute(copy_statement(rows, str(file), encoding))
 
-    # Several at once: a file of a day is mostly one row group, which one thread writes.
+    # Several at once: the file of a day is mostly one row group, which one thread writes.
     (threads,) = connection.execute("select cast(current_setting('threads') as integer)").fetchall()[0]
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(write, *zip(*written, strict=True)))
     for name in tables.values():
         connection.execute(f"drop table {name}")
     _read_back(connection, dataset, table, written, expected)
-    parts: dict[date | None, list[Part]] = {day: [] for day in expected}
+    files: dict[date | None, list[PartitionFile]] = {day: [] for day in expected}
     with ThreadPoolExecutor(threads) as pool:
         finished = pool.map(lambda one: _finish(one[2], one[1]), written)
         for (span, encoding, file), (size, digest) in zip(written, finished, strict=True):
-            parts[span.date].append(Part(span.date, span.number, encoding, file, span.rows, size, digest))
-    return parts
+            files[span.date].append(
+                PartitionFile(span.date, span.number, encoding, file, span.rows, size, digest)
+            )
+    return files
 
 
 def _sort(
@@ -118,12 +122,11 @@ def _sort(
     relation: str,
     days: Sequence[date | None],
 ) -> None:
-    """The rows in the order of the files, so that a part is a range of row numbers."""
+    """Create a table with the rows in the order of the files, in which a part is a range of row numbers."""
     where = "false" if not days else "true"
     if days and dataset.day:
         listed = ", ".join(f"date '{day}'" for day in days)
-        # The bounds, which DuckDB compares with what it knows of each block of rows, beside the days
-        # themselves.
+        # The bounds let DuckDB skip blocks of rows by their statistics.
         where = (
             f"{quoted(dataset.day)} between date '{days[0]}' and date '{days[-1]}' and {quoted(dataset.day)}"
             f" in ({listed})"
@@ -132,21 +135,23 @@ def _sort(
     connection.execute(
         f"create or replace table {SORTED} as select * from {relation} where {where} order by {order}"
     )
-    # A last row that is in no part: without a NULL in the table DuckDB makes the column REQUIRED in Parquet,
-    # so that a day's bytes would depend on the days that are written with it.
+    # A last row that belongs to no part. Without a NULL in the table, DuckDB makes the column REQUIRED in
+    # Parquet, and a day's bytes would depend on the days that are written with it.
     connection.execute(f"insert into {SORTED} select {', '.join('null' for _ in table.columns)}")
 
 
-def _ranges(partitions: Mapping[date | None, Contents]) -> Iterator[_Range]:
+def _ranges(partitions: Mapping[date | None, Fingerprint]) -> Iterator[_Range]:
+    """Yield the parts of all partitions, of nearly equal size within each."""
     first = 0
-    for day, contents in partitions.items():
-        parts = max(math.ceil(contents.rows / PART_ROWS), math.ceil(contents.text_bytes / PART_BYTES), 1)
-        size = math.ceil(contents.rows / parts)
+    for day, fingerprint in partitions.items():
+        rows = fingerprint.rows
+        parts = max(math.ceil(rows / PART_ROWS), math.ceil(fingerprint.text_bytes / PART_BYTES), 1)
+        size = math.ceil(rows / parts)
         for number in range(parts):
-            rows = min(size, contents.rows - number * size)
-            if rows > 0 or number == 0:
-                yield _Range(day, number, first + number * size, max(rows, 0))
-        first += contents.rows
+            in_part = min(size, rows - number * size)
+            if in_part > 0 or number == 0:
+                yield _Range(day, number, first + number * size, max(in_part, 0))
+        first += rows
 
 
 def _read_back(
@@ -154,30 +159,30 @@ def _read_back(
     dataset: Dataset,
     table: Table,
     written: Sequence[tuple[_Range, Format, Path]],
-    expected: Mapping[date | None, Contents],
+    expected: Mapping[date | None, Fingerprint],
 ) -> None:
-    """Compare rows and sums of the files with those of the mart."""
+    """Compare rows and sums of the files with those of the mart. Raises `ReadBackError`."""
     for encoding in SUFFIXES:
         own = [(span, file) for span, one, file in written if one == encoding]
         if not own:
             continue
-        relation = reader([file for _, file in own], encoding, table.columns, compressed=False)
+        relation = read_function([file for _, file in own], encoding, table.columns, compressed=False)
         rows = dict(connection.execute(f"select filename, count(*) from {relation} group by 1").fetchall())
         totals = read_totals(connection, dataset, table.amounts, relation, "filename")
         for day, group in groupby(own, key=lambda one: one[0].date):
             files = [(span, str(file)) for span, file in group]
             found = [rows.get(file, 0) for _, file in files]
-            sums: Totals = added(totals.get(file, {}) for _, file in files)
+            sums: Totals = sum_totals(totals.get(file, {}) for _, file in files)
             if found != [span.rows for span, _ in files] or sums != expected[day].totals:
                 raise ReadBackError(
                     f"{dataset.name}, {day or 'all rows'}: the {encoding} files have {sum(found):,} rows, the"
-                    f" mart {expected[day].rows:,}, or their sums differ. They are shown to nobody; run"
-                    " again, and tell us if it stays so."
+                    f" mart {expected[day].rows:,}, or their sums differ. They are not published. Run"
+                    " again, and report a bug if it happens again."
                 )
 
 
 def _finish(file: Path, encoding: Format) -> tuple[int, str]:
-    """Compress a CSV file in place; size and digest of what is then there."""
+    """Compress a CSV file in place, and return size and digest of the file."""
     if encoding == "csv":
         compress_in_place(file)
     return file.stat().st_size, sha256(file)

@@ -1,38 +1,42 @@
-"""Dropping what a landed file brought and nobody has seen yet: its rows and its rejects leave their batch.
+"""Discarding a landed file that was loaded but never published: its rows and rejects leave their batch.
 
-Batches never change, so that a batch is written anew without the file, beside the old one, and takes its
-place by its manifest. What was built from the old one is forgotten first. A process that is killed leaves
-some of the files dropped and some not; the same command goes on.
+The Parquet files of a batch never change. The batch is therefore written again without the file, beside the
+old folders, and its manifest then names the new ones. Before that, what was built from the old batch is
+dropped. If the process is killed, some of the files are discarded and some are not; the same command
+discards the others.
 """
 
 import fnmatch
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-
-import duckdb
+from typing import Any
 
 from ingestion.lake.batches import DiscardedFile, FileRecord, Lake, Manifest
 from ingestion.lake.commit import write_rows
 from ingestion.landed_now import LandedNow
 from ingestion.landing.area import Landing, LandingFile
-from ingestion.load import SOURCES
 from ingestion.receiver.segments import FOLDER as RECEIVED
-from paywall_warehouse.quoting import file_literal, literal, printable
+from ingestion.sources.registry import SOURCES
+from ingestion.staging.write import distinct_models
+from paywall_warehouse.duckdb_connections import open_duckdb
+from paywall_warehouse.home import Home
+from paywall_warehouse.quoting import literal, printable
 from paywall_warehouse.settings import Settings
-from warehouse.build_file import drop_build_file
 
 PATTERN = re.compile(r"[*?\[]")
-# As messages show the place of a record: file and line.
+# Messages show the place of a record as `file:line`.
 LINE = re.compile(r":\d+$")
 SUGGESTED = 3
 
 
 class DiscardError(Exception):
-    """A file that cannot be discarded; the text names each, why, and what to do. Nothing was changed."""
+    """Files that cannot be discarded. The text names each file, the reason and the remedy; nothing was
+    changed.
+    """
 
 
 @dataclass(frozen=True)
@@ -41,17 +45,19 @@ class DroppedFile:
 
     record: FileRecord
     places: tuple[LandingFile, ...]
-    """Where it still lies in the landing area."""
+    """The places in the landing area where the file still is."""
     was_dropped: bool = False
     """Whether an earlier call had dropped it already."""
 
 
-def discard(settings: Settings, paths: Sequence[str], published_through: int) -> list[DroppedFile]:
-    """Drop from the lake what these files brought in batches behind the last published one; returns them.
+def discard(
+    settings: Settings, paths: Sequence[str], published_through: int, *, drop_build: Callable[[Home], None]
+) -> list[DroppedFile]:
+    """Drop the records of these files from the batches after the last published one, and return the files.
 
-    A path is what messages show (`ledger/a.jsonl`), a place on the disk, or a pattern of either. Raises
-    `DiscardError`, before anything is changed, where one of them names nothing that can be dropped. The
-    caller holds the run lock.
+    A path is a name from a message (`ledger/a.jsonl`), a path on this machine, or a pattern of either.
+    `drop_build` is called before the lake changes. Raises `DiscardError` before anything is changed if a path
+    names nothing that can be discarded. The caller holds the run lock.
     """
     with settings.home.writing(), settings.home.without_workers():
         lake = Lake(settings.home)
@@ -60,17 +66,17 @@ def discard(settings: Settings, paths: Sequence[str], published_through: int) ->
         search = _Search(settings, manifests, published_through)
         found = search.all(paths)
         if any(not one.was_dropped for one in found):
-            # First: a build with the rows would be added to by the next run, which finds no new batch.
-            drop_build_file(settings.home)
+            # The build goes first: the next run finds no new batch, and would keep a build that has the rows.
+            drop_build(settings.home)
         for manifest in manifests:
             own = [one for one in found if any(one.record is file for file in manifest.files)]
             if own:
-                _rewrite(settings, lake, manifest, own)
+                _rewrite(settings.duckdb_config(), lake, manifest, own)
     return found
 
 
 class _Search:
-    """The files that paths name."""
+    """Finds the files that paths name."""
 
     def __init__(self, settings: Settings, manifests: Sequence[Manifest], published_through: int) -> None:
         self._settings, self._landing = settings, Landing.of(settings)
@@ -102,7 +108,7 @@ class _Search:
         return [DroppedFile(record, tuple(self._now.places(record))) for record in found.values()] + before
 
     def _find(self, path: str) -> tuple[list[FileRecord], list[DroppedFile]]:
-        """What is to be dropped for one path, or else what was dropped for it before."""
+        """Return the files to drop for one path, or else the files that were dropped for it before."""
         names = list(self._names(path))
         for test in self._tests(names):
             if records := [record for record in self._new if test(record)]:
@@ -122,9 +128,9 @@ class _Search:
         raise DiscardError(self._unknown(path, names))
 
     def _tests(self, names: Sequence[str]) -> Iterator["_Test"]:
-        """Ways to find what a path names, the most exact first."""
+        """Yield the tests that find the files of a path, the most exact test first."""
         yield _Test(names=frozenset(names))
-        # A file that was moved within the landing area is known by the name under which it was loaded.
+        # A file that was moved within the landing area has the name under which it was loaded.
         digests = {
             (file.source, digest) for file in self._landed(names) if (digest := self._now.digest(file))
         }
@@ -153,22 +159,22 @@ class _Search:
     def _refuse_acknowledged(self, records: Iterable[FileRecord]) -> None:
         if received := next((record for record in records if record.path.startswith(f"{RECEIVED}/")), None):
             raise DiscardError(
-                f"{received.path} holds webhooks that were acknowledged, which nobody sends again: they are"
-                " not discarded. Put its lines right in the file itself, or raise MAX_REJECT_RATIO for one"
-                " run: its good lines count, its rejects stay listed."
+                f"{received.path} holds webhooks that were acknowledged and will not be sent again: they are"
+                " not discarded. Correct its lines in the file itself, or raise MAX_REJECT_RATIO for one"
+                " run: its valid lines count, its rejects stay listed."
             )
 
     def _dropped_before(self, test: "_Test") -> Iterator[DroppedFile]:
-        # The last entry of a name says how the file lay there.
+        # The last entry of a name has the latest fingerprint of the file.
         last = {file.path: file for manifest in self._manifests for file in manifest.discarded if test(file)}
         for file in last.values():
             places = [now for now in self._landed([file.path]) if now.fingerprint == file.fingerprint]
-            yield DroppedFile(_nothing_of(file), tuple(places), was_dropped=True)
+            yield DroppedFile(_empty_record(file), tuple(places), was_dropped=True)
 
     def _unknown(self, path: str, names: Sequence[str]) -> str:
         if waiting := next(self._landed(names), None):
             return (
-                f"{waiting.path} has not been loaded yet: there is nothing to drop. Remove it if it shall not"
+                f"{waiting.path} has not been loaded yet: there is nothing to drop. Remove it if it must not"
                 " be loaded."
             )
         known = sorted({record.path for record in self._new})
@@ -182,14 +188,14 @@ class _Search:
             else ""
         )
         return (
-            f"{printable(path)}: nothing was loaded from such a file. Name it as the messages do, such as"
+            f"{printable(path)}: nothing was loaded from such a file. Use the name that messages show, such as"
             f" ledger/a.jsonl.{more}"
         )
 
 
 @dataclass(frozen=True)
 class _Test:
-    """Whether a loaded file is meant."""
+    """A test whether a path means a loaded file."""
 
     names: frozenset[str] = frozenset()
     digests: frozenset[tuple[str, str]] = frozenset()
@@ -203,15 +209,17 @@ class _Test:
         )
 
 
-def _nothing_of(file: DiscardedFile) -> FileRecord:
-    """A record of a file that has no records any more."""
+def _empty_record(file: DiscardedFile) -> FileRecord:
+    """Return a file record for a file whose records were dropped before."""
     return FileRecord(
         0, file.source, file.path, file.sha256, file.fingerprint or "", 0, "discarded", 0, 0, 0, 0
     )
 
 
-def _rewrite(settings: Settings, lake: Lake, manifest: Manifest, dropped: Sequence[DroppedFile]) -> None:
-    """Give a batch the place of one without these files."""
+def _rewrite(
+    config: Mapping[str, Any], lake: Lake, manifest: Manifest, dropped: Sequence[DroppedFile]
+) -> None:
+    """Replace a batch by one without these files."""
     gone = [one.record for one in dropped]
     numbers = ", ".join(str(file.file_no) for file in gone)
     paths = ", ".join(literal(file.path) for file in gone)
@@ -221,38 +229,32 @@ def _rewrite(settings: Settings, lake: Lake, manifest: Manifest, dropped: Sequen
             ("rejects", f"path not in ({paths})"),
         ):
             for parquet in lake.parquet_files(table, [manifest]):
-                # An empty file stays: by their folders it is told which is the batch's, and which a killed
-                # process left.
+                # A file without rows is written, too: `remove_orphans` compares the folders of a batch to find
+                # those that a killed process left.
                 (staging / table).mkdir(exist_ok=True)
-                write_rows(settings, parquet, "select *", condition, staging / table / parquet.name)
+                write_rows(config, parquet, "select *", condition, staging / table / parquet.name)
         changed = replace(
             manifest,
             files=[file for file in manifest.files if not any(file is one for one in gone)],
-            models=_models(settings, staging / manifest.table) if manifest.models else [],
-            # The next build counts anew which of the rows that stay the settings keep out.
+            models=_models(config, staging / manifest.table) if manifest.models else [],
+            # The next build counts again which of the remaining rows the settings keep out.
             limits="",
             discarded=[*manifest.discarded, *(entry for one in dropped for entry in _entries(one))],
         )
         lake.replace(changed, staging)
 
 
-def _models(settings: Settings, folder: Path) -> list[str]:
-    """The distinct model texts of the rows that stay."""
+def _models(config: Mapping[str, Any], folder: Path) -> list[str]:
+    """Return the distinct model texts of the remaining rows."""
     models: set[str] = set()
-    with duckdb.connect(config=settings.duckdb_config()) as connection:
+    with open_duckdb(config=config) as connection:
         for parquet in sorted(folder.glob("*.parquet")):
-            rows = f"read_parquet({file_literal(str(parquet))}, hive_partitioning = false)"
-            models |= {
-                model
-                for (model,) in connection.execute(
-                    f"select distinct model from {rows} where model is not null"
-                ).fetchall()
-            }
+            models |= distinct_models(connection, parquet)
     return sorted(models)
 
 
 def _entries(dropped: DroppedFile) -> Iterator[DiscardedFile]:
-    """What a manifest remembers: the file under its name, and everywhere it still lies."""
+    """Yield what the manifest keeps: the file under its name, and every place where it still is."""
     record = dropped.record
     if not any(place.path == record.path for place in dropped.places):
         yield DiscardedFile(record.source, record.path, record.sha256, None)

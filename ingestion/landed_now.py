@@ -10,8 +10,8 @@ from functools import cached_property
 
 from ingestion.lake.batches import LOADED, UNREADABLE, FileRecord, Manifest
 from ingestion.landing.area import Landing, LandingFile
-from ingestion.load import SOURCES
 from ingestion.readers.inspection import UnreadableFileError, check_openable
+from ingestion.sources.registry import SOURCES
 from paywall_warehouse.files import sha256
 from paywall_warehouse.settings import Settings
 

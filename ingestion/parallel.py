@@ -1,9 +1,8 @@
-"""Ingestion by several workers: each makes the batch of a group of landed files, beside the others and
-without a lock of theirs.
+"""Parallel ingestion: several workers each stage the batch of a group of landed files, without a lock.
 
-Where two versions of an entry tie, the one that landed last wins, and batch numbers say what landed last. So
-groups are runs of files in the order of landing, and batches get their numbers in the order of the groups, in
-a last step that reads and writes next to nothing.
+If two versions of an entry tie, the one that landed last wins, and batch numbers decide which one that is. A
+group is therefore a run of files in the order in which they landed, and batches get their numbers in the
+order of the groups, in a last step that reads and writes very little.
 """
 
 import json
@@ -15,11 +14,14 @@ from uuid import uuid4
 from ingestion.lake.batches import Lake, Manifest
 from ingestion.lake.commit import commit
 from ingestion.landing.area import Landing, LandingFile
-from ingestion.load import SOURCES, LoadResult, StagedBatch, in_portions, loaded, make_batch
+from ingestion.load import LoadResult, load_result
 from ingestion.receiver.segments import seal_local
+from ingestion.sources.registry import SOURCES
+from ingestion.staging.batch import StagedBatch, stage_batch
+from ingestion.staging.portions import in_portions
 from paywall_warehouse.settings import Settings
 
-# A step of Dagster's takes some 5 s to start, in which a worker reads so much.
+# A Dagster step takes about 5 s to start. In that time a worker reads this many bytes.
 GROUP_BYTES = 256 << 20
 
 
@@ -28,23 +30,24 @@ class Group:
     """Files of one source that landed one after the other, and become one batch."""
 
     number: int
-    """Of the batch, where nobody commits anything else meanwhile; groups are committed in its order."""
+    """The number that the batch gets if no other process commits one. Groups are committed in this order."""
     source: str
     files: tuple[LandingFile, ...]
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a worker has made of a group."""
+    """The batch of a group that a worker has staged."""
 
     group: Group
-    kept: str | None
-    """The name by which the lake keeps it aside; None where nothing was new."""
+    name: str | None
+    """The name under which the lake keeps the staged batch; None if nothing was new."""
 
 
 def plan_groups(settings: Settings, group_bytes: int = GROUP_BYTES) -> list[Group]:
-    """Every landed file that no batch knows, in groups of about so many bytes. What could not be read is left
-    to `load` to try again.
+    """Return every landed file that no batch knows, in groups of at most `group_bytes` or one file.
+
+    A file that could not be read is not in a group: `load` tries it again.
     """
     lake, landing = Lake(settings.home), Landing.of(settings)
     # What the receiver has acknowledged until now belongs to this ingestion.
@@ -65,79 +68,92 @@ def plan_groups(settings: Settings, group_bytes: int = GROUP_BYTES) -> list[Grou
 
 
 def prepare(settings: Settings, group: Group) -> Prepared:
-    """Make the batch of a group and keep it aside."""
+    """Stage the batch of a group and keep it for `commit_groups`."""
     lake = Lake(settings.home)
     with settings.home.working(), lake.staging() as staging_dir:
-        made = _make(settings, group, staging_dir, group.number)
-        if made.manifest is None:
+        staged = _stage(settings, group, staging_dir, group.number)
+        if staged.manifest is None:
             return Prepared(group, None)
-        _write(made, made.manifest, staging_dir)
+        _write(staged, staged.manifest, staging_dir)
         return Prepared(group, lake.keep_prepared(staging_dir))
 
 
 def commit_groups(settings: Settings, prepared: Iterable[Prepared]) -> Iterator[LoadResult]:
-    """Put what was prepared into the lake, in the order of the groups.
+    """Commit the prepared batches in the order of the groups, and yield the result of each.
 
-    A batch is made again where it is gone, where one of its files has changed, or where somebody else has
-    loaded one; so this may be cut short, repeated, or done by several at once.
+    A batch is staged again if it is gone, if one of its files has changed, or if another process has loaded
+    one of them. This function may therefore be interrupted, repeated, or run by several processes at once.
     """
     for one in sorted(prepared, key=lambda one: one.group.number):
         with settings.home.working():
-            if one.kept and (
-                result := _commit_kept(settings, one.group, one.kept) or _make_and_commit(settings, one.group)
+            if one.name and (
+                result := _commit_prepared(settings, one.group, one.name)
+                or _stage_and_commit(settings, one.group)
             ):
                 yield result
 
 
-def _commit_kept(settings: Settings, group: Group, kept: str) -> LoadResult | None:
-    with Lake(settings.home).taking_prepared(kept) as staging_dir:
+def _commit_prepared(settings: Settings, group: Group, name: str) -> LoadResult | None:
+    """Commit a prepared batch; return None if it has to be staged again."""
+    with Lake(settings.home).taking_prepared(name) as staging_dir:
         if staging_dir is None:
             return None
-        made, manifest = _read(staging_dir)
+        staged, manifest = _read(staging_dir)
         if not _are_unchanged(settings, group, manifest):
             return None
-        return _commit(settings, group, made, manifest, staging_dir)
+        return _commit(settings, group, staged, manifest, staging_dir)
 
 
-def _make_and_commit(settings: Settings, group: Group) -> LoadResult | None:
-    """What is new of a group now; None where nothing is."""
+def _stage_and_commit(settings: Settings, group: Group) -> LoadResult | None:
+    """Stage and commit what is new of a group now; return None if nothing is."""
     while True:
         with Lake(settings.home).staging() as staging_dir:
-            made = _make(settings, group, staging_dir)
-            if made.manifest is None:
+            staged = _stage(settings, group, staging_dir)
+            if staged.manifest is None:
                 return None
-            if result := _commit(settings, group, made, made.manifest, staging_dir):
+            if result := _commit(settings, group, staged, staged.manifest, staging_dir):
                 return result
 
 
-def _make(settings: Settings, group: Group, staging_dir: Path, number: int | None = None) -> StagedBatch:
-    """A file that has changed since the plan has landed anew, behind the others: it is left to the next
-    ingestion.
+def _stage(settings: Settings, group: Group, staging_dir: Path, number: int | None = None) -> StagedBatch:
+    """Stage the files of a group that have not changed since the plan.
+
+    A changed file has landed again, after the others: it is left to the next ingestion.
     """
     landing = Landing.of(settings)
     files = [file for file in group.files if landing.is_unchanged(file)]
-    return make_batch(settings, SOURCES[group.source], files, staging_dir, number=number)
+    return stage_batch(settings, SOURCES[group.source], files, staging_dir, number=number)
 
 
 def _commit(
-    settings: Settings, group: Group, made: StagedBatch, manifest: Manifest, staging_dir: Path
+    settings: Settings, group: Group, staged: StagedBatch, manifest: Manifest, staging_dir: Path
 ) -> LoadResult | None:
-    committed = commit(settings, replace(manifest, writer=uuid4().hex[:12]), made.seen_through, staging_dir)
-    return loaded(SOURCES[group.source], committed, made.warnings) if committed else None
+    committed = commit(
+        Lake(settings.home),
+        replace(manifest, writer=uuid4().hex[:12]),
+        staged.seen_through,
+        staging_dir,
+        settings.duckdb_config(),
+    )
+    return load_result(SOURCES[group.source], committed, staged.warnings) if committed else None
 
 
 def _are_unchanged(settings: Settings, group: Group, manifest: Manifest) -> bool:
-    """Whether the files of a batch are still what was read: an erasure may have written them anew since."""
+    """Check whether the files of a batch are still what was read: an erasure may have rewritten them."""
     landing, own = Landing.of(settings), {file.path for file in manifest.files}
     return all(landing.is_unchanged(file) for file in group.files if file.path in own)
 
 
-def _write(made: StagedBatch, manifest: Manifest, staging_dir: Path) -> None:
-    stated = {"manifest": manifest.as_json(), "seen_through": made.seen_through, "warnings": made.warnings}
-    (staging_dir / "made.json").write_text(json.dumps(stated), encoding="utf-8")
+def _write(staged: StagedBatch, manifest: Manifest, staging_dir: Path) -> None:
+    content = {
+        "manifest": manifest.as_json(),
+        "seen_through": staged.seen_through,
+        "warnings": staged.warnings,
+    }
+    (staging_dir / "staged.json").write_text(json.dumps(content), encoding="utf-8")
 
 
 def _read(staging_dir: Path) -> tuple[StagedBatch, Manifest]:
-    stated = json.loads((staging_dir / "made.json").read_text(encoding="utf-8"))
-    manifest = Manifest.from_json(stated["manifest"])
-    return StagedBatch(manifest, stated["seen_through"], stated["warnings"]), manifest
+    content = json.loads((staging_dir / "staged.json").read_text(encoding="utf-8"))
+    manifest = Manifest.from_json(content["manifest"])
+    return StagedBatch(manifest, content["seen_through"], content["warnings"]), manifest

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from ingestion.lake.batches import FileRecord, Lake
 from ingestion.landing.area import Landing, LandingFile
-from ingestion.load import landed_files
 from ingestion.receiver.segments import seal_local
+from ingestion.sources.registry import landed_files
 from ingestion.unread_files import unread_folders
 from paywall_warehouse.settings import Settings
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from ingestion.landing.area import Landing, LandingFile
-from ingestion.load import SOURCES
+from ingestion.sources.registry import SOURCES
 from paywall_warehouse.settings import Settings
 
 SHOWN = 5

@@ -14,8 +14,9 @@ from ingestion.stripe_pull.api import StripeApi, StripeRefusedError, StripeUnava
 from ingestion.stripe_pull.pull import pulled_files
 from ingestion.unloaded_files import run_key, unloaded_files
 from orchestration.assets.exports import GROUP
-from orchestration.assets.stages import report_type_of
-from orchestration.resources import Warehouse, settle_dead_runs
+from orchestration.assets.landing import report_type_of
+from orchestration.resources import Warehouse
+from orchestration.run_lock import settle_dead_runs
 from paywall_warehouse.settings import Settings
 from warehouse.publish import record_failed_run
 from warehouse.published import published_run

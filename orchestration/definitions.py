@@ -7,8 +7,11 @@ from typing import Any
 import dagster as dg
 
 from ingestion.sources.stripe.reports import STRIPE_REPORTS
-from orchestration.assets import stages as assets
 from orchestration.assets.exports import export_assets
+from orchestration.assets.landing import landing_specs, stripe_asset
+from orchestration.assets.models import build_plan, dbt_models, ends
+from orchestration.assets.published import published_warehouse
+from orchestration.assets.raw import RAW_TABLES, price_book, raw_asset
 from orchestration.automation import (
     daily,
     export_job,
@@ -20,7 +23,7 @@ from orchestration.automation import (
 from orchestration.parallel_ingestion import ingest_job, ingested_sensor
 from orchestration.resources import warehouse_resource
 from paywall_warehouse.settings import Settings, load_settings, settings_warnings
-from warehouse.dbt_runner import PROJECT, Dbt
+from warehouse.dbt_runner import PROJECT
 
 
 def build_defs(
@@ -38,17 +41,17 @@ def build_defs(
     dagster-celery on a cluster.
     """
     settings = settings or load_settings()
-    models = assets.dbt_models(Dbt(settings, project))
+    models = dbt_models(settings, project)
     ingestion = ingest_job(settings, ingestion_executor)
     return dg.Definitions(
         assets=[
-            *assets.landing_specs(),
-            *(assets.stripe_asset(stripe_report) for stripe_report in STRIPE_REPORTS),
-            *(assets.raw_asset(table) for table in assets.RAW_TABLES),
-            assets.price_book,
-            assets.build_plan,
+            *landing_specs(),
+            *(stripe_asset(stripe_report) for stripe_report in STRIPE_REPORTS),
+            *(raw_asset(table) for table in RAW_TABLES),
+            price_book,
+            build_plan,
             models,
-            assets.published_warehouse(assets.ends(models)),
+            published_warehouse(ends(models)),
             *(export_assets() if exports else []),
         ],
         jobs=[refresh_job, ingestion, *([export_job] if exports else [])],

@@ -13,7 +13,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 from orchestration.event_log import open_with_kept_event_log
 from orchestration.faults import explain_faults
 from orchestration.history import DamagedHistoryError
-from orchestration.resources import WRITER_POOL, settle_dead_runs
+from orchestration.run_lock import WRITER_POOL, settle_dead_runs
 from paywall_warehouse.errors import first_line
 from paywall_warehouse.files import replace_text
 from paywall_warehouse.home import Home

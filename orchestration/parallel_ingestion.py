@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import dagster as dg
 
 from ingestion.lake.batches import Lake
-from ingestion.load import SOURCES
 from ingestion.parallel import GROUP_BYTES, Group, Prepared, commit_groups, plan_groups, prepare
+from ingestion.sources.registry import SOURCES
 from ingestion.unread_files import unread_warnings
-from orchestration.assets.stages import load_metadata, loaded_in_words
+from orchestration.assets.raw import describe_load, load_metadata
 from orchestration.automation import refresh_job
 from orchestration.retries import retried
 from paywall_warehouse.settings import Settings
@@ -67,7 +67,7 @@ def ingest_job(settings: Settings, executor: dg.ExecutorDefinition) -> dg.JobDef
             for result in commit_groups(settings, prepared):
                 for warning in result.warnings:
                     context.log.warning(warning)
-                context.log.info(f"{result.source}, batch {result.batch_seq}: {loaded_in_words(result)}")
+                context.log.info(f"{result.source}, batch {result.batch_seq}: {describe_load(result)}")
                 made[result.source] += 1
                 metadata = load_metadata(result, Lake(settings.home))
                 context.log_event(

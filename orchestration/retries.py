@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import dagster as dg
 
-from ingestion.load import LandingFileChangedError
+from ingestion.staging.batch import LandingFileChangedError
 from paywall_warehouse.errors import first_line
 
 MAX_RETRIES = 4

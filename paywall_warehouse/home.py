@@ -40,6 +40,11 @@ class Home:
         return self.root / "published" / "warehouse.duckdb"
 
     @property
+    def unfinished_build(self) -> Path:
+        """A marker that exists from the start of a build until every model is built and every test passes."""
+        return self.root / "state" / "unfinished_build"
+
+    @property
     def private_folders(self) -> tuple[Path, ...]:
         """Folders that nobody but the owner may look into: the home, which its owner may open, and those that
         are for no reader.

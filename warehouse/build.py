@@ -33,6 +33,7 @@ from ingestion.lake.schemas import (
 from ingestion.landed_now import LandedNow
 from ingestion.sources.stripe.coverage import named_currency
 from ingestion.stripe_pull.failures import failed_pulls
+from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.home import Home
 from paywall_warehouse.quoting import file_literal, literal
 from paywall_warehouse.settings import Settings
@@ -87,7 +88,12 @@ class Build:
 
 
 def prepare_build(
-    settings: Settings, code_version: str, *, full_refresh: bool = False, always: bool = False
+    settings: Settings,
+    code_version: str,
+    *,
+    full_refresh: bool = False,
+    always: bool = False,
+    keep_tables: bool = False,
 ) -> Build:
     """Tell what the next build has to do; where it has anything to do, bring the build file with its schemas
     `raw` and `build` up to date.
@@ -110,8 +116,7 @@ def prepare_build(
         else:
             shown_through = shown_to_readers(home)
             copied |= prepare_build_file(home, published)
-            with duckdb.connect(str(home.build_file), config=settings.duckdb_config()) as connection:
-                connection.execute("set TimeZone = 'UTC'")
+            with open_duckdb(home.build_file, config=settings.duckdb_config()) as connection:
                 connection.execute(STATE)
                 if settings.warehouse_target == "duckdb":
                     # From here on marts are no longer as they came from a cluster.
@@ -128,7 +133,7 @@ def prepare_build(
                 _show_erasures(connection, settings)
                 _show_failed_pulls(connection, settings)
                 _show_published_breaks(connection, settings)
-                if build.full_refresh:
+                if build.full_refresh and not keep_tables:
                     _forget_what_was_built(connection)
         return build
 
@@ -143,7 +148,7 @@ def shown_to_readers(home: Home) -> int:
 
 def finish_build(settings: Settings, build: Build) -> None:
     """Remember that every model was built: the next build starts from here."""
-    with settings.home.writing(), duckdb.connect(str(settings.home.build_file)) as connection:
+    with settings.home.writing(), open_duckdb(settings.home.build_file) as connection:
         connection.begin()
         connection.execute(
             "update ops.build_state set built_through = ?, full_refresh = ?, meaning = ?, code_version = ?,"
@@ -158,6 +163,12 @@ def finish_build(settings: Settings, build: Build) -> None:
             "create or replace table ops.built_rates as select * exclude (source) from raw.model_rates"
         )
         connection.commit()
+
+
+def require_full_refresh(settings: Settings) -> None:
+    """Make the next build start from nothing, because the build file may hold anything now."""
+    with settings.home.writing(), open_duckdb(settings.home.build_file) as connection:
+        connection.execute("update ops.build_state set meaning = null, fingerprint = null")
 
 
 def _forget_what_was_built(connection: duckdb.DuckDBPyConnection) -> None:
@@ -247,7 +258,7 @@ def reporting_today(settings: Settings) -> date:
     """The reporting day of `AS_OF`, in DuckDB's own calendar, which the reporting days of the entries come
     from too.
     """
-    with duckdb.connect() as connection:
+    with open_duckdb() as connection:
         today: date
         (today,) = connection.execute(
             "select cast(timezone(?, cast(? as timestamptz)) as date)",
@@ -361,7 +372,7 @@ def _what_was_built(file: Path | None, lake: Lake, settings: Settings) -> _Built
     if file is None:
         return _Built()
     try:
-        with duckdb.connect(str(file), config=settings.duckdb_config(), read_only=True) as connection:
+        with open_duckdb(file, config=settings.duckdb_config(), read_only=True) as connection:
             if (
                 settings.warehouse_target == "duckdb"
                 and connection.execute(

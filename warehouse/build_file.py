@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.files import fsync_path, put_in_place, replace_file, replace_text
 from paywall_warehouse.home import Home
 from paywall_warehouse.quoting import literal
@@ -54,7 +55,7 @@ def published_through(home: Home) -> int:
     if not home.published_file.exists():
         # It may have been deleted; what readers have seen they have seen.
         return noted_through(home)
-    with duckdb.connect(str(home.published_file), read_only=True) as connection:
+    with open_duckdb(home.published_file, read_only=True) as connection:
         row = connection.execute("select max(built_through) from ops.build_state").fetchone()
     return int(row[0]) if row and row[0] is not None else -1
 
@@ -165,7 +166,7 @@ def is_held(error: duckdb.Error) -> bool:
 
 
 def _create(path: Path) -> None:
-    with duckdb.connect() as connection:
+    with open_duckdb() as connection:
         connection.execute(f"attach {literal(str(path))} as build_file (storage_version '{STORAGE_VERSION}')")
 
 

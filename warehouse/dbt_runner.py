@@ -31,13 +31,14 @@ from dbt_common.events.base_types import EventLevel, EventMsg
 from dbt_common.events.functions import msg_to_dict
 from filelock import FileLock
 
+from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.files import replace_bytes, replace_file, replace_text
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
 
 PROJECT = Path(__file__).parents[1] / "dbt_project"
-# What a number depends on; orchestration only decides when it is computed.
-MEANING = ("dbt_project", "exports", "ingestion", "paywall_warehouse")
+# The packages that decide what a number is; the other rooms only decide when it is computed.
+SEMANTIC_PACKAGES = ("dbt_project", "ingestion", "paywall_warehouse", "warehouse")
 RELEASE_SECONDS = 30
 DUCKDB = "duckdb"
 # The variable that the project reads it from.
@@ -51,10 +52,8 @@ class DbtError(Exception):
 
 @cache
 def code_version() -> str:
-    """The version of the distribution and a digest of the code that gives the numbers their meaning, as this
-    process runs it.
-    """
-    return f"{version('paywall-warehouse')}+{_digest(*(PROJECT.parent / name for name in MEANING))[:12]}"
+    """Return the version of the distribution and a digest of the code that decides what the numbers are."""
+    return f"{version('paywall-warehouse')}+{_digest(*(PROJECT.parent / name for name in SEMANTIC_PACKAGES))[:12]}"
 
 
 def _digest(*folders: Path) -> str:
@@ -294,7 +293,7 @@ class Dbt:
     def _row_counts(self, nodes: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         if not nodes:
             return {}
-        with duckdb.connect(str(self.home.build_file), read_only=True) as connection:
+        with open_duckdb(self.home.build_file, read_only=True) as connection:
             return {
                 node["unique_id"]: (
                     connection.execute(
@@ -314,7 +313,7 @@ def _let_go_of(build_file: Path) -> None:
     deadline = time.monotonic() + RELEASE_SECONDS
     while build_file.exists():
         try:
-            duckdb.connect(str(build_file), read_only=True).close()
+            open_duckdb(build_file, read_only=True).close()
         except (duckdb.ConnectionException, duckdb.IOException):
             if time.monotonic() > deadline:
                 raise

@@ -12,16 +12,16 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import genai_prices
 import pyarrow as pa
 import pyarrow.parquet as pq
 from genai_prices import types as book
-from genai_prices.data_snapshot import get_snapshot
 
 from ingestion.lake.batches import Lake, Manifest
 from ingestion.lake.row_limits import RowLimits
+from ingestion.model_names import look_up, model_identity
 from ingestion.sources.prices import MAX_RATE_DECIMALS
+from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.settings import Settings
 
@@ -138,45 +138,8 @@ def resolve(texts: Iterable[str], overrides: list[Rate]) -> tuple[list[Model], l
     return models, [rate for model_id in sorted(rates) for rate in rates[model_id]]
 
 
-def model_identity(text: str) -> tuple[str, str | None, str]:
-    """Model id, provider and name of a model text.
-
-    `provider/name` in lower case where the text states the provider or the price book knows it, else the text
-    as it came.
-    """
-    provider, slash, name = text.partition("/")
-    if slash and provider and name:
-        return text.lower(), provider.lower(), name.lower()
-    found = _look_up(text)
-    if found is None:
-        return text, None, text
-    return f"{found[0].id}/{text.lower()}", found[0].id, text.lower()
-
-
-def priced_alike(one: str, other: str) -> bool:
-    """Whether the built-in book knows two model texts as the same model, or neither of them nor its
-    provider.
-    """
-    known = {provider.id for provider in get_snapshot().providers}
-    meanings = set()
-    for text in (one, other):
-        found, provider = _look_up(text), text.partition("/")[0].lower()
-        meanings.add((found and (found[0].id, found[1].id), provider if provider in known else None))
-    return len(meanings) == 1
-
-
-def _look_up(text: str) -> tuple[book.Provider, book.ModelInfo] | None:
-    provider, slash, name = text.partition("/")
-    try:
-        if slash:
-            return get_snapshot().find_provider_model(name, None, provider, None)
-        return get_snapshot().find_provider_model(text, None, None, None)
-    except LookupError:
-        return None
-
-
 def _built_in_rates(model_id: str, text: str) -> Iterator[Rate]:
-    found = _look_up(text)
+    found = look_up(text)
     if found is None:
         return
     prices = found[1].prices
@@ -246,7 +209,7 @@ def _overrides(lake: Lake, settings: Settings) -> list[Rate]:
             per_request, currency from read_parquet($files, hive_partitioning = false)
         where not ({RowLimits.of(settings).broken("provider_rates")})
             order by effective_from, batch_seq, file_no, line"""
-    with duckdb.connect() as connection:
+    with open_duckdb() as connection:
         rows = connection.execute(query, {"files": [str(file) for file in files]}).fetchall()
     return [_override(settings.default_currency, *row) for row in rows]
 

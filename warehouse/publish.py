@@ -5,18 +5,20 @@ find it.
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
+from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.settings import Settings
 from warehouse.build_file import ON_CLUSTER, note_publication
-from warehouse.checks.invariant import Invariant, Queries
+from warehouse.checks.invariant import Invariant
 from warehouse.checks.invariants import check_invariants
+from warehouse.engine import Candidate
 from warehouse.runs import FAILED, PUBLISHED, Run, append_run, read_runs
 
 log = logging.getLogger(__name__)
@@ -79,9 +81,7 @@ def check_and_publish(
     started_at: datetime,
     as_of: datetime,
     code_version: str,
-    *,
-    queries: Queries | None = None,
-    show: Callable[[], None] | None = None,
+    candidate: Candidate,
 ) -> Publication:
     """Check every invariant; publish the build file if all hold, else leave the last published file as it is.
 
@@ -92,9 +92,8 @@ def check_and_publish(
     home = settings.home
     begin = time.perf_counter()
     with settings.home.writing():
-        with duckdb.connect(str(home.build_file), config=settings.duckdb_config()) as connection:
-            connection.execute("set TimeZone = 'UTC'")
-            invariants = check_invariants(queries or connection, settings)
+        with open_duckdb(home.build_file, config=settings.duckdb_config()) as connection:
+            invariants = check_invariants(candidate.queries(connection), settings)
             _record(connection, invariants, run_id)
             row_counts = _row_counts(connection)
             new_records, rejected_records = _new_records(connection)
@@ -112,8 +111,7 @@ def check_and_publish(
             code_version=code_version,
         )
         if passed:
-            if show is not None:
-                show()
+            candidate.promote()
             _publish(settings, [*read_runs(home), run])
         append_run(home, run)
     return Publication(
@@ -196,8 +194,7 @@ def _trim_for_readers(build_file: Path, runs: Sequence[Run]) -> tuple[str, int]:
     """Leave marts and ops alone in the file; returns the fingerprint of the build and the last batch that it
     shows.
     """
-    with duckdb.connect(str(build_file)) as connection:
-        connection.execute("set TimeZone = 'UTC'")
+    with open_duckdb(build_file) as connection:
         fingerprint, built_through = connection.execute(
             "select fingerprint, built_through from ops.build_state"
         ).fetchall()[0]

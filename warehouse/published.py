@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 
+from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.quoting import literal
 from paywall_warehouse.settings import Settings
 from warehouse.runs import PUBLISHED
@@ -45,13 +46,12 @@ def published_warehouse(settings: Settings, spill: Path | None = None) -> Iterat
         config["temp_directory"] = str(spill)
     # Attached to a database in memory, in which several cursors can share what is sorted: a temporary table
     # is one connection's own.
-    with duckdb.connect(config=config) as connection:
+    with open_duckdb(config=config) as connection:
         try:
             connection.execute(f"attach {literal(str(path))} as published (read_only)")
         except duckdb.Error as error:
             raise NotPublishedError(f"{path} cannot be opened: {error}") from error
         connection.execute("use published")
-        connection.execute("set TimeZone = 'UTC'")
         yield connection
 
 

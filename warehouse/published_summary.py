@@ -10,6 +10,8 @@ from typing import Any
 
 import duckdb
 
+from paywall_warehouse.duckdb_connections import open_duckdb
+
 
 @dataclass(frozen=True)
 class DayTotals:
@@ -24,7 +26,7 @@ class DayTotals:
 
 def period_kpis(path: Path, period: str = "last_30_days") -> list[dict[str, Any]]:
     """Rows of `fct_period_kpis` for one period, the currency with the most revenue first."""
-    with duckdb.connect(str(path), read_only=True) as connection:
+    with open_duckdb(path, read_only=True) as connection:
         result = connection.execute(
             "select * from marts.fct_period_kpis where period = ? order by revenue desc, currency", [period]
         )
@@ -34,7 +36,7 @@ def period_kpis(path: Path, period: str = "last_30_days") -> list[dict[str, Any]
 
 def daily_totals(path: Path, days: int) -> list[DayTotals]:
     """Totals of each of the last `days` reporting days that had usage, oldest first."""
-    with duckdb.connect(str(path), read_only=True) as connection:
+    with open_duckdb(path, read_only=True) as connection:
         rows = connection.execute(
             """select date_day, currency, sum(revenue), sum(provider_cost), sum(profit)
                 from marts.fct_daily_revenue
@@ -73,5 +75,5 @@ def reject_reasons(
 
 def published_reject_reasons(path: Path) -> list[RejectReason]:
     """`reject_reasons` of all records that a published warehouse lists."""
-    with duckdb.connect(str(path), read_only=True) as connection:
+    with open_duckdb(path, read_only=True) as connection:
         return reject_reasons(connection, "ops.rejected_records")

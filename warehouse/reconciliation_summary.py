@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 
+from paywall_warehouse.duckdb_connections import open_duckdb
 from warehouse.checks.invariant import exact_text
 from warehouse.checks.invariants import INVARIANTS
 
@@ -127,8 +128,7 @@ class Reconciliation:
 
 def reconciliation(path: Path) -> Reconciliation:
     """The reconciliation that a published warehouse shows."""
-    with duckdb.connect(str(path), read_only=True) as connection:
-        connection.execute("set TimeZone = 'UTC'")
+    with open_duckdb(path, read_only=True) as connection:
         cases, matched, pending = connection.execute(
             """select count(*), count(*) filter (where status = 'matched'),
                 count(*) filter (where status = 'pending')
@@ -171,7 +171,7 @@ def warnings_of(path: Path) -> list[str]:
 
     Open breaks are reported on their own.
     """
-    with duckdb.connect(str(path), read_only=True) as connection:
+    with open_duckdb(path, read_only=True) as connection:
         rows = connection.execute("""select name, scope, expected, actual from ops.invariants
             where not passed and name <> 'priority_1_breaks' and run_id = (select run_id from ops.invariants
                 order by rowid desc limit 1)
@@ -186,7 +186,7 @@ def warnings_of(path: Path) -> list[str]:
 
 def open_breaks(path: Path, limit: int) -> list[Break]:
     """The open breaks that come first: by priority, then the oldest."""
-    with duckdb.connect(str(path), read_only=True) as connection:
+    with open_duckdb(path, read_only=True) as connection:
         rows = connection.execute(
             """select case_id, break_type, priority, coalesce(paid_currency, ledger_currency), ledger_amount,
                 paid_amount, age_days

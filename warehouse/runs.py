@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 
+from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.home import Home
 
 PUBLISHED = "published"
@@ -65,7 +66,7 @@ def log_unlogged(home: Home) -> None:
     names = [field.name for field in fields(Run)]
     instants = [f"epoch_us({name})" if name in INSTANTS else name for name in names]
     try:
-        with duckdb.connect(str(home.published_file), read_only=True) as connection:
+        with open_duckdb(home.published_file, read_only=True) as connection:
             rows = connection.execute(f"select {', '.join(instants)} from ops.runs order by rowid").fetchall()
     except (
         duckdb.Error

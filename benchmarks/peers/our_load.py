@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks.peers.told import progress
 from ingestion.load import load
 from paywall_warehouse.settings import load_settings
+from warehouse.build_file import drop_build_file
 
 
 def main() -> None:
@@ -19,7 +20,9 @@ def main() -> None:
     ledger, home = Path(sys.argv[1]), Path(sys.argv[2])
     begin = time.perf_counter()
     loaded = load(
-        load_settings(_env_file=None, warehouse_home=home, landing_uri=str(ledger.parent)), "ledger"
+        load_settings(_env_file=None, warehouse_home=home, landing_uri=str(ledger.parent)),
+        "ledger",
+        drop_build=drop_build_file,
     )
     progress(time.perf_counter() - begin, loaded.accepted)
 

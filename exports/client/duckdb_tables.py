@@ -1,5 +1,6 @@
-"""Tables in a DuckDB file that are kept like a mirror: days that were restated are replaced, whole and in one
-transaction.
+"""Tables in a DuckDB file that are kept like a mirror.
+
+The rows of a restated day are replaced as a whole, in one transaction.
 """
 
 import glob
@@ -12,21 +13,23 @@ from pathlib import Path
 
 import duckdb
 
-from exports.client.mirror import PullError, local_manifest
+from exports.client.mirror_state import local_manifest
+from exports.client.outcome import PullError
 from exports.manifest import CATALOG, ROOT, Manifest, ManifestError, Partition, read_catalog
 from paywall_warehouse.errors import first_line
 from paywall_warehouse.files import put_in_place, sha256
 from paywall_warehouse.quoting import file_literal, literal, quoted
 
 STORAGE_VERSION = "v1.5.0"
-# What has been loaded of which dataset; beside the tables, so that it changes with them.
+# The partitions that have been loaded. They are recorded in the same file, so that they change together with
+# the tables.
 STATE = """
 create schema if not exists paywall_pull;
 create table if not exists paywall_pull.datasets (dataset varchar, schema_fingerprint varchar,
     run_id varchar, as_of timestamptz);
 create table if not exists paywall_pull.partitions (dataset varchar, date date, revision integer,
     digest varchar);
--- The last erasure that the rows show, and the last one that the pages of the file show.
+-- The last erasure that was applied to the rows, and the last one that was applied to the pages of the file.
 alter table paywall_pull.datasets add column if not exists erased_at timestamptz;
 alter table paywall_pull.datasets add column if not exists file_erased_at timestamptz;
 """
@@ -36,12 +39,11 @@ PENDING = "erased_at is not null and erased_at is distinct from file_erased_at"
 def load_into(
     folder: str | Path, file: str | Path, *, datasets: Sequence[str] | None = None
 ) -> Iterator[str]:
-    """Bring one table for each dataset in `file` up to the mirror in `folder`; yields a line for each
-    dataset.
+    """Load the mirror in `folder` into a DuckDB file, and yield a line about each dataset.
 
-    A dataset changes in one transaction. Needs the mirror's Parquet files: CSV has lost types, and texts that
-    look like formulas. DuckDB leaves deleted rows on free pages, so the file is written anew after a person
-    was erased. Raises `PullError`.
+    `file` gets one table for each dataset. A dataset changes in one transaction. The mirror must have Parquet
+    files: CSV has no types, and changes texts that look like formulas. DuckDB leaves deleted rows on free
+    pages, so the file is rebuilt after a person was erased. Raises `PullError`.
     """
     folder, file = Path(folder), Path(file)
     names = datasets or _mirrored(folder)
@@ -56,22 +58,25 @@ def load_into(
                     is_wrong_usage=True,
                 )
             replaced = _load(connection, folder / ROOT / name, manifest)
-            what = (
+            outcome = (
                 f"{replaced:,} {'partition' if replaced == 1 else 'partitions'} replaced"
                 if replaced
                 else "unchanged"
             )
-            yield f"{file}: {name}: {what}"
+            yield f"{file}: {name}: {outcome}"
         rebuilt = _rebuilt(connection, file)
     if rebuilt is not None:
         put_in_place(rebuilt, file.resolve())
-        # What a killed process spilled may hold the same rows.
+        # A killed process may have spilled the same rows.
         shutil.rmtree(_spill(file), ignore_errors=True)
-        yield f"{file}: written anew, without what was erased"
+        yield f"{file}: rebuilt, without the data that was erased"
 
 
 def _rebuilt(connection: duckdb.DuckDBPyConnection, file: Path) -> Path | None:
-    """A copy of the file without its free pages, beside it; None where no page can hold what was erased."""
+    """Write a copy of the file without its free pages, and return its path.
+
+    Returns None if no page can hold erased data.
+    """
     if connection.execute(f"select 1 from paywall_pull.datasets where {PENDING}").fetchone() is None:
         return None
     place = file.resolve()
@@ -89,7 +94,7 @@ def _rebuilt(connection: duckdb.DuckDBPyConnection, file: Path) -> Path | None:
         shutil.copymode(place, partial)
     except (duckdb.Error, OSError) as error:
         raise PullError(
-            f"{file} cannot be written anew: {first_line(error)}. Its tables are up to date, but free pages"
+            f"{file} cannot be rebuilt: {first_line(error)}. Its tables are up to date, but free pages"
             " may still hold the id of a person who was erased: make room, or delete the file and pull"
             " again."
         ) from error
@@ -98,10 +103,10 @@ def _rebuilt(connection: duckdb.DuckDBPyConnection, file: Path) -> Path | None:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    # Under a name of our own: `paywall_pull.duckdb` would make a catalog that is called like the schema.
+    # Attached under a fixed name: the catalog of `paywall_pull.duckdb` would have the name of the schema.
     with duckdb.connect(config={"temp_directory": str(_spill(file))}) as connection:
         try:
-            # A new file in the format that DuckDB 1.5 reads too; of an existing one it cannot be asked.
+            # A new file gets the format that DuckDB 1.5 reads too. An existing file keeps its format.
             version = "" if file.exists() else f" (storage_version '{STORAGE_VERSION}')"
             connection.execute(f"attach {literal(str(file))} as target{version}")
             connection.execute("use target")
@@ -127,7 +132,7 @@ def _mirrored(folder: Path) -> list[str]:
 
 
 def _load(connection: duckdb.DuckDBPyConnection, folder: Path, manifest: Manifest) -> int:
-    """Replace the partitions of one dataset that are not as the manifest says; returns how many."""
+    """Replace the partitions of a dataset that differ from the manifest, and return their number."""
     connection.begin()
     try:
         replaced = _replace(connection, folder, manifest)
@@ -165,25 +170,25 @@ def _replace(connection: duckdb.DuckDBPyConnection, folder: Path, manifest: Mani
             "select date, digest from paywall_pull.partitions where dataset = ?", [name]
         ).fetchall()
     )
-    stated = manifest.by_date
-    changed = [one for day, one in stated.items() if known.get(day) != _digest(one)]
-    gone = [day for day in known if day not in stated]
+    partitions = manifest.by_date
+    changed = [one for day, one in partitions.items() if known.get(day) != _digest(one)]
+    gone = [day for day in known if day not in partitions]
     for day in [*(one.date for one in changed), *gone]:
-        _forget(connection, table, manifest, day)
+        _delete(connection, table, manifest, day)
     if changed:
         _insert(connection, table, folder, manifest, changed)
-    _note(connection, manifest, is_new=loaded is None)
+    _record(connection, manifest, is_new=loaded is None)
     return len(changed) + len(gone)
 
 
-def _note(connection: duckdb.DuckDBPyConnection, manifest: Manifest, *, is_new: bool) -> None:
-    """Note what has been loaded. A table that is new has had no rows that its erasures concern."""
+def _record(connection: duckdb.DuckDBPyConnection, manifest: Manifest, *, is_new: bool) -> None:
+    """Record the manifest that was loaded. A new table has never held rows that the erasures concern."""
     name, erased_at = (
         manifest.dataset,
         max((one.at for one in manifest.operations if one.kind == "erasure"), default=None),
     )
     query = "select erased_at, file_erased_at from paywall_pull.datasets where dataset = ?"
-    before, shown = connection.execute(query, [name]).fetchone() or (None, None)
+    before, in_file = connection.execute(query, [name]).fetchone() or (None, None)
     connection.execute("delete from paywall_pull.datasets where dataset = ?", [name])
     connection.execute(
         "insert into paywall_pull.datasets by name select ? as dataset, ? as schema_fingerprint, ? as run_id,"
@@ -196,7 +201,7 @@ def _note(connection: duckdb.DuckDBPyConnection, manifest: Manifest, *, is_new: 
             manifest.as_of,
             before,
             erased_at,
-            erased_at if is_new else shown,
+            erased_at if is_new else in_file,
         ],
     )
 
@@ -209,7 +214,7 @@ def _exists(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
     return connection.execute(query, [name]).fetchone() is not None
 
 
-def _forget(connection: duckdb.DuckDBPyConnection, table: str, manifest: Manifest, day: date | None) -> None:
+def _delete(connection: duckdb.DuckDBPyConnection, table: str, manifest: Manifest, day: date | None) -> None:
     if manifest.partitioned_by is None:
         connection.execute(f"delete from {table}")
     else:
@@ -231,7 +236,7 @@ def _insert(
         for file in one.files_in("parquet"):
             place = folder / file.path
             if not place.exists() or sha256(place) != file.sha256:
-                raise PullError(f"{place} is not what was pulled: remove what is there, and pull again")
+                raise PullError(f"{place} is not the file that was pulled: remove it, and pull again")
     inserted = 0
     if files := ", ".join(
         file_literal(str(folder / file.path)) for one in changed for file in one.files_in("parquet")
@@ -251,5 +256,8 @@ def _insert(
 
 
 def _digest(partition: Partition) -> str:
-    """Of the files, not of the revision: an export that was started anew counts from 1 again."""
+    """Return a digest of a partition's files.
+
+    The revision would not do: an export that starts again from nothing counts from 1 again.
+    """
     return hashlib.sha256("".join(file.sha256 for file in partition.files_in("parquet")).encode()).hexdigest()

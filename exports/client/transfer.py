@@ -1,4 +1,4 @@
-"""Bytes from a store that may be slow, endless or hostile: bounded in length and in time."""
+"""Transfers from a store that may be slow, endless or hostile, limited in length and in time."""
 
 import stat
 import threading
@@ -11,31 +11,31 @@ from typing import IO, Any, TypeVar
 from fsspec.implementations.local import LocalFileSystem
 
 PIECE_BYTES = 1 << 20
-# A store that throttles answers within seconds; a proxy in between gives up after a minute.
+# A store that throttles answers within seconds. A proxy in between gives up after a minute.
 STALL_SECONDS = 60.0
-# A mirror over a modem is five times as fast.
+# A modem is five times as fast.
 SLOWEST_BYTES_A_SECOND = 1_000
 CHECK_SECONDS = 1.0
 Result = TypeVar("Result")
 
 
 class TooLargeError(Exception):
-    """A file has more bytes than it may have; the text says how many."""
+    """A file has more bytes than allowed. The message says how many."""
 
 
 class StalledError(ConnectionError):
-    """No bytes come any more, or too few."""
+    """No more bytes arrive, or too few."""
 
 
 def read_bytes(filesystem: Any, path: str, limit: int) -> bytes:
-    """Return the content of a small file; raises `TooLargeError` where it has more than `limit` bytes."""
+    """Return the content of a small file. Raises `TooLargeError` if it has more than `limit` bytes."""
     return _watched(lambda watch: b"".join(_pieces(filesystem, path, 0, limit, watch)))
 
 
 def fetch(filesystem: Any, path: str, partial: Path, length: int) -> None:
     """Write a file of `length` bytes to `partial`, or complete what is there.
 
-    Raises `TooLargeError` where the file has more, `ValueError` or `NotImplementedError` where the store
+    Raises `TooLargeError` if the file has more bytes, and `ValueError` or `NotImplementedError` if the store
     cannot continue a file.
     """
     begin = partial.stat().st_size if partial.exists() else 0
@@ -50,14 +50,15 @@ def fetch(filesystem: Any, path: str, partial: Path, length: int) -> None:
 
 
 def _append(filesystem: Any, path: str, partial: Path, begin: int, length: int, watch: "_Watch") -> None:
-    # What has come is there at once for the next try, and what has been given up has nothing left to write.
+    # Unbuffered: the next attempt finds every byte that arrived, and an abandoned transfer has none left to
+    # write.
     with partial.open("ab", buffering=0) as target:
         for piece in _pieces(filesystem, path, begin, length, watch):
             target.write(piece)
 
 
 def _check_local(path: str, length: int) -> None:
-    """A pipe never ends, and a device may not."""
+    """Raise `TooLargeError` for a larger file, and for a pipe or device, which may never end."""
     found = Path(path).stat()
     if not stat.S_ISREG(found.st_mode):
         raise TooLargeError("is no regular file")
@@ -66,16 +67,16 @@ def _check_local(path: str, length: int) -> None:
 
 
 def _pieces(filesystem: Any, path: str, begin: int, limit: int, watch: "_Watch") -> Iterator[bytes]:
-    """Yield the bytes from `begin` on; nothing is asked for beyond one byte more than `limit`."""
+    """Yield the bytes from `begin` on. Reads at most one byte beyond `limit`."""
     if isinstance(filesystem, LocalFileSystem) and not Path(path).is_file():
         Path(path).stat()
         raise TooLargeError("is no regular file")
     with _opened(filesystem, path, begin) as source:
         at = begin
-        # The byte behind the last one tells a file that ends from one that goes on.
+        # One byte beyond the limit shows whether the file goes on.
         while piece := source.read(min(PIECE_BYTES, limit + 1 - at)):
             at += len(piece)
-            watch.came(len(piece))
+            watch.received(len(piece))
             if at > limit:
                 raise TooLargeError(f"has more than {limit:,} bytes")
             yield piece
@@ -91,13 +92,14 @@ def _opened(filesystem: Any, path: str, begin: int) -> IO[bytes]:
 
 
 def _streamed(filesystem: Any, path: str, begin: int) -> IO[bytes]:
-    """As one answer that is read as it comes: fsspec would take a whole block, however long the server makes
-    it.
+    """Open the file as one response that is read as it arrives.
+
+    fsspec would read a whole block, however long the server makes it.
     """
-    import aiohttp  # noqa: PLC0415  whoever has the file system has it
+    import aiohttp  # noqa: PLC0415  installed wherever the file system is
 
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={begin}-"} if begin else {})
-    # Longer than anybody waits here: it ends what has been given up.
+    # Longer than `_watched` waits: it ends abandoned transfers.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=2 * STALL_SECONDS, sock_read=2 * STALL_SECONDS)
     try:
         source = filesystem.open(path, "rb", block_size=0, size=1, headers=headers, timeout=timeout)
@@ -114,46 +116,48 @@ def _streamed(filesystem: Any, path: str, begin: int) -> IO[bytes]:
 
 
 class _Watch:
-    """How much has come, and when; whether anybody still waits for it."""
+    """The progress of a transfer, and whether it was abandoned."""
 
     def __init__(self) -> None:
         self._begin = self._latest = time.monotonic()
         self._bytes = 0
         self._is_abandoned = False
 
-    def came(self, length: int) -> None:
-        """Note what has come. Ends the transfer where nobody waits any more: another may have begun on the
-        same file.
+    def received(self, length: int) -> None:
+        """Record bytes that arrived.
+
+        Raises `StalledError` in an abandoned transfer: another one may be writing the same file by now.
         """
         if self._is_abandoned:
-            raise StalledError("nobody waits any more")
+            raise StalledError("the transfer was abandoned")
         self._latest = time.monotonic()
         self._bytes += length
 
     def check(self) -> None:
-        """Raise `StalledError` where waiting has no end."""
+        """Abandon the transfer and raise `StalledError` if it has stalled or is too slow."""
         now = time.monotonic()
         if now - self._latest > STALL_SECONDS:
             self._is_abandoned = True
-            raise StalledError(f"nothing has come for {STALL_SECONDS:.0f} s")
+            raise StalledError(f"no data for {STALL_SECONDS:.0f} s")
         if now - self._begin > STALL_SECONDS + self._bytes / SLOWEST_BYTES_A_SECOND:
             self._is_abandoned = True
-            raise StalledError(f"only {self._bytes:,} bytes have come in {now - self._begin:.0f} s")
+            raise StalledError(f"only {self._bytes:,} bytes in {now - self._begin:.0f} s")
 
 
 def _watched(transfer: Callable[[_Watch], Result]) -> Result:
-    """Run a transfer beside this thread, which stops waiting for it when it stalls: not every store has
-    time-outs of its own.
+    """Run a transfer in another thread, and abandon it when it stalls.
+
+    Not every store has time-outs of its own.
     """
     watch, done = _Watch(), Future[Result]()
 
     def run() -> None:
         try:
             done.set_result(transfer(watch))
-        except BaseException as error:  # it is raised where it is waited for
+        except BaseException as error:  # raised in the waiting thread
             done.set_exception(error)
 
-    # A daemon: a program does not wait at its end for what nobody waits for.
+    # A daemon thread, so that the program does not wait for abandoned transfers when it ends.
     threading.Thread(target=run, daemon=True, name="transfer").start()
     while not done.done():
         try:

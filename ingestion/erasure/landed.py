@@ -45,7 +45,7 @@ def naming(landing: Landing, files: Iterable[LandingFile], person: Person) -> It
             yield found
 
 
-def write_anew(landing: Landing, lake: Lake, found: Naming, person: Person) -> None:
+def rewrite_file(landing: Landing, lake: Lake, found: Naming, person: Person) -> None:
     """Put a file without the person's id in the place of one that has it; the lake then knows that it is
     loaded.
 

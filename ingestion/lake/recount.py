@@ -1,5 +1,6 @@
-"""Batches whose rows were counted by other limits are counted anew: files, rejected records and manifest say
-what holds now.
+"""Counting the rows of batches again whose counts are from other limits: a setting has changed.
+
+Files, rejected records and manifest then state what the present limits keep out.
 """
 
 from collections.abc import Sequence
@@ -10,22 +11,22 @@ import duckdb
 from ingestion.lake.batches import LOADED, FileRecord, Lake, Manifest
 from ingestion.lake.rejects import OUTSIDE, create_rejects, write_rejects
 from ingestion.lake.row_limits import RowLimits
+from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.quoting import file_literal
 from paywall_warehouse.settings import Settings
 
 
 def apply_limits(settings: Settings, lake: Lake, manifests: Sequence[Manifest]) -> list[Manifest]:
-    """Count the rows of batches that other limits were applied to; return all batches as they stand then.
+    """Count the rows of batches that other limits were applied to, and return the manifests of all batches.
 
-    The caller holds the writer lock. A process that is killed leaves batches that the next one counts again.
+    The caller holds the writer lock. A killed process leaves batches that the next one counts.
     """
     limits = RowLimits.of(settings)
     stale = [manifest for manifest in manifests if manifest.limits != limits.digest]
     counted: dict[int, Manifest] = {}
     if stale:
-        with duckdb.connect(config=settings.duckdb_config()) as connection:
-            connection.execute("set TimeZone = 'UTC'")
+        with open_duckdb(config=settings.duckdb_config()) as connection:
             for table in sorted({manifest.table for manifest in stale}):
                 own = [manifest for manifest in stale if manifest.table == table]
                 counts = _counts(connection, lake, limits, table, own)
@@ -34,7 +35,7 @@ def apply_limits(settings: Settings, lake: Lake, manifests: Sequence[Manifest]) 
     return [counted.get(manifest.batch_seq, manifest) for manifest in manifests]
 
 
-# By batch and file: accepted records, those among them that state an entry, and those outside.
+# By batch and file: accepted records, accepted records that state a ledger entry, and records outside.
 _Counts = dict[tuple[int, int], tuple[int, int, int]]
 
 
@@ -84,6 +85,6 @@ def _file(file: FileRecord, accepted: int, entries: int) -> FileRecord:
 
 
 def _rows(lake: Lake, table: str, manifests: Sequence[Manifest]) -> str:
-    """Return SQL for the rows of some batches; nothing where they have none."""
+    """Return SQL for the rows of some batches; an empty text if they have none."""
     files = ", ".join(file_literal(str(file)) for file in lake.parquet_files(table, manifests))
     return f"read_parquet([{files}], union_by_name = true, hive_partitioning = false)" if files else ""

@@ -1,4 +1,4 @@
-"""The rejected records of a batch, as the lake keeps them."""
+"""The rejected records of a batch in the lake."""
 
 from pathlib import Path
 from typing import Final
@@ -8,13 +8,14 @@ import duckdb
 from ingestion.lake.batches import Manifest
 from paywall_warehouse.quoting import literal
 
-# Those that broke a rule, and those that a setting keeps out: these are written anew when it changes.
+# Records that broke a rule, and records that a setting keeps out. The latter file is rewritten when the
+# setting changes.
 REJECTS: Final = "part-00000.parquet"
 OUTSIDE: Final = "outside-00000.parquet"
 
 
 def create_rejects(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Create an empty temporary table for rejected records, files by their numbers."""
+    """Create an empty temporary table for rejected records, which names files by their numbers."""
     columns = "file_no bigint, line bigint, reason_code varchar, reason varchar, raw varchar"
     connection.execute(f"create or replace temp table {name} ({columns})")
 

@@ -34,8 +34,8 @@ class UnreadableFileError(Exception):
 
     def __init__(self, code: str, words: str) -> None:
         # Names of columns and files are in it, and it is read on terminals.
-        self.words = printable(words)
-        super().__init__(self.words)
+        self.message = printable(words)
+        super().__init__(self.message)
         self.code = code
 
 

@@ -2,7 +2,7 @@
 
 from ingestion.readers.inspection import Layout
 from ingestion.validation.fields import stated_fields, with_extra
-from ingestion.validation.macros import (
+from ingestion.validation.rules import (
     METADATA_RULES,
     RULES_OF_FORM,
     Rule,
@@ -167,7 +167,7 @@ def records_sql(texts: str) -> str:
         case when broken is null then {with_extra("o_metadata", "extra")} end as metadata,
         {metadata},
         {of_broken_rule(RULES, "code")} as reject_code,
-        {of_broken_rule(RULES, "words")} as reject_words,
+        {of_broken_rule(RULES, "message")} as reject_words,
         raw
     from (
         select *, {first_broken(RULES)} as broken,

@@ -9,7 +9,7 @@ from ingestion.readers.inspection import Layout
 from ingestion.sources.ledger import canonical
 from ingestion.sources.stripe.reports import USER_KEYS
 from ingestion.validation.fields import stated_fields
-from ingestion.validation.macros import (
+from ingestion.validation.rules import (
     METADATA_RULES,
     RULES_OF_FORM,
     Rule,
@@ -88,7 +88,7 @@ def records_sql(texts: str) -> str:
             then list_filter(json_extract_string(o_metadata, [{users}]), lambda user: nullif(user,
                 '') is not null)[1] end as user_id,
         {of_broken_rule(RULES, "code")} as reject_code,
-        {of_broken_rule(RULES, "words")} as reject_words,
+        {of_broken_rule(RULES, "message")} as reject_words,
         raw
     from (
         select *, {first_broken(RULES)} as broken

@@ -4,7 +4,7 @@ keeps of them.
 
 from ingestion.readers.inspection import Layout
 from ingestion.validation.fields import stated_fields
-from ingestion.validation.macros import (
+from ingestion.validation.rules import (
     RULES_OF_FORM,
     Rule,
     currency,
@@ -98,6 +98,6 @@ def records_sql(texts: str) -> str:
         v_effective_to as effective_to,
         {", ".join(f"v_{name} as {name}" for name in RATES)}, lower(f_currency) as currency,
         {of_broken_rule(RULES, "code")} as reject_code,
-        {of_broken_rule(RULES, "words")} as reject_words,
+        {of_broken_rule(RULES, "message")} as reject_words,
         raw
     from (select *, {first_broken(RULES)} as broken from (select *, {dates}, {rates} from ({stated})))"""

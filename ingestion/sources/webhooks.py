@@ -7,7 +7,7 @@ from dataclasses import replace
 from ingestion.readers.inspection import Layout
 from ingestion.sources.ledger import METADATA_KEYS, metadata_value, metadata_values
 from ingestion.validation.fields import stated_fields, with_extra
-from ingestion.validation.macros import (
+from ingestion.validation.rules import (
     RULES_OF_FORM,
     Rule,
     at_most,
@@ -210,7 +210,7 @@ def records_sql(texts: str) -> str:
         case when broken is null then without_line_end(raw) end as body,
         coalesce({ENTRY}, false) as states_entry,
         {of_broken_rule(RULES, "code")} as reject_code,
-        {of_broken_rule(RULES, "words")} as reject_words,
+        {of_broken_rule(RULES, "message")} as reject_words,
         raw
     from (
         select *, {first_broken(RULES)} as broken,

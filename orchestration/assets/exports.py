@@ -1,9 +1,6 @@
-"""The assets behind the published warehouse: one for each exported dataset, then the catalog of all of
-them.
-"""
+"""The exports of the published warehouse: one asset for each dataset, then the catalog of all of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -14,31 +11,33 @@ from exports.export import Exported, export_published
 from exports.export_checks import CATALOG_CHECKS, EXPORT_CHECKS
 from exports.manifest import Partition
 from orchestration import markdown
-from orchestration.assets.stages import PUBLISHED, check_results, check_specs, failed_checks
-from orchestration.resources import OWNER, WRITER_POOL, Warehouse
+from orchestration.assets.checks import check_results, check_specs, failed_checks
+from orchestration.assets.published import PUBLISHED
+from orchestration.resources import OWNER, Warehouse
 from orchestration.retries import passes_by_itself, patiently
+from orchestration.run_lock import WRITER_POOL
 from paywall_warehouse.errors import first_line
 from paywall_warehouse.sizes import size
 from warehouse.checks.invariant import Invariant, describe_failure
-from warehouse.spark.engine import SPARK, mart_on_cluster
+from warehouse.engines import engine_of
 
 GROUP = "exports"
 CATALOG = dg.AssetKey([GROUP, "catalog"])
-DAYS_SHOWN = 50
+DAYS_LISTED = 50
 
 
 def dataset_key(dataset: Dataset) -> dg.AssetKey:
-    """`exports/dataset`."""
+    """Return `exports/<dataset>`."""
     return dg.AssetKey([GROUP, dataset.name])
 
 
 def export_assets() -> list[dg.AssetsDefinition]:
-    """All datasets and their catalog."""
+    """Return the assets of all datasets, and that of the catalog."""
     return [*map(dataset_asset, DATASETS.values()), catalog_asset()]
 
 
 def dataset_asset(dataset: Dataset) -> dg.AssetsDefinition:
-    """The asset that brings one dataset's files up to what is published."""
+    """Return the asset that exports one dataset."""
     key = dataset_key(dataset)
     cut = f"by {dataset.day}" if dataset.day else "whole"
 
@@ -58,13 +57,13 @@ def dataset_asset(dataset: Dataset) -> dg.AssetsDefinition:
             context.log.info(f"not tried: {warehouse.unreachable[0]}")
             return
         try:
-            more = (
-                {"on_cluster": partial(mart_on_cluster, warehouse.settings)}
-                if warehouse.settings.warehouse_target == SPARK
-                else {}
-            )
             exported = patiently(
-                lambda: export_published(warehouse.settings, dataset, context.log.info, **more),
+                lambda: export_published(
+                    warehouse.settings,
+                    dataset,
+                    context.log.info,
+                    remote_mart=engine_of(warehouse.settings).remote_mart,
+                ),
                 context.log.warning,
             )
         except Exception as error:
@@ -73,16 +72,16 @@ def dataset_asset(dataset: Dataset) -> dg.AssetsDefinition:
             raise
         yield from check_results(key, EXPORT_CHECKS, exported.checks)
         refuse(EXPORT_CHECKS, exported.checks, "The manifest stays as it was")
-        # What has nothing to say gets no line in the terminal.
-        if words := exported_in_words(exported):
-            context.log.info(words)
+        # An export that changed nothing prints no line.
+        if sentence := describe_export(exported):
+            context.log.info(sentence)
         yield dg.MaterializeResult(asset_key=key, metadata=export_metadata(exported))
 
     return export
 
 
 def catalog_asset() -> dg.AssetsDefinition:
-    """The asset that names all datasets, once each is there."""
+    """Return the asset that writes the catalog, once every dataset is exported."""
 
     @dg.asset(
         key=CATALOG,
@@ -103,8 +102,8 @@ def catalog_asset() -> dg.AssetsDefinition:
         for check in finished.checks:
             if not check.passed:
                 context.log.warning(describe_failure(check, CATALOG_CHECKS))
-        if words := finished_in_words(finished):
-            context.log.info(words)
+        if sentence := describe_catalog(finished):
+            context.log.info(sentence)
         yield dg.MaterializeResult(
             asset_key=CATALOG,
             metadata={
@@ -117,13 +116,13 @@ def catalog_asset() -> dg.AssetsDefinition:
 
 
 def refuse(words: Mapping[str, str], checks: Sequence[Invariant], consequence: str) -> None:
-    """Fail the step where a check does not hold."""
+    """Fail the step if a check that blocks does not hold."""
     if failures := [check for check in checks if check.blocks]:
         raise dg.Failure(description=failed_checks(consequence, words, failures), allow_retries=False)
 
 
-def exported_in_words(exported: Exported) -> str:
-    """What an export wrote; nothing where nothing changed."""
+def describe_export(exported: Exported) -> str:
+    """Return what an export wrote, in a sentence; an empty text if nothing changed."""
     if not exported.is_manifest_new and not exported.files_written:
         return ""
     files = f"{exported.files_written:,} files, {size(exported.bytes_written)}"
@@ -133,14 +132,14 @@ def exported_in_words(exported: Exported) -> str:
     return f"{markdown.days([one.date for one in exported.changed if one.date])} changed{gone}, {files}"
 
 
-def finished_in_words(finished: Finished) -> str:
-    """What the end of an export did; nothing where nothing changed."""
+def describe_catalog(finished: Finished) -> str:
+    """Return what finishing an export did; an empty text if nothing changed."""
     removed = f", {finished.removed:,} superseded files removed" if finished.removed else ""
     return f"{finished.location}{removed}" if finished.is_catalog_new or removed else ""
 
 
 def export_metadata(exported: Exported) -> dict[str, Any]:
-    """Rows, changed partitions, bytes, and where the manifest is."""
+    """Return rows, changed partitions, bytes, and where the manifest is."""
     partitions = exported.manifest.partitions
     metadata: dict[str, Any] = {
         "dagster/row_count": sum(one.rows for one in partitions),
@@ -158,8 +157,8 @@ def export_metadata(exported: Exported) -> dict[str, Any]:
 
 
 def changed_table(changed: Sequence[Partition]) -> str:
-    """The changed partitions as a Markdown table, the latest first."""
-    latest = sorted(changed, key=lambda one: str(one.date), reverse=True)[:DAYS_SHOWN]
+    """Return the changed partitions as a Markdown table, the latest first."""
+    latest = sorted(changed, key=lambda one: str(one.date), reverse=True)[:DAYS_LISTED]
     rows = "\n".join(f"| {one.date or 'all rows'} | {one.revision} | {one.rows:,} |" for one in latest)
     more = f"\n\n… and {len(changed) - len(latest)} more" if len(changed) > len(latest) else ""
     return f"| partition | revision | rows |\n|---|---:|---:|\n{rows}{more}"

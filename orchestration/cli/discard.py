@@ -8,10 +8,10 @@ import duckdb
 from ingestion.discard import DiscardError, DroppedFile, discard
 from orchestration.faults import explain_faults
 from orchestration.instance import open_instance
-from orchestration.resources import exclusive
+from orchestration.run_lock import exclusive
 from paywall_warehouse.settings import Settings
-from warehouse.build_file import published_through
-from warehouse.spark.builds import promoted_builds
+from warehouse.build_file import drop_build_file, published_through
+from warehouse.engines import promoted_through
 
 
 def discard_files(settings: Settings, paths: Sequence[str]) -> list[str]:
@@ -25,7 +25,7 @@ def discard_files(settings: Settings, paths: Sequence[str]) -> list[str]:
         exclusive(home, "discard", instance, logging.getLogger(__name__)),
         explain_faults(home.root),
     ):
-        dropped = discard(settings, paths, _seen_by_readers(settings))
+        dropped = discard(settings, paths, _seen_by_readers(settings), drop_build=drop_build_file)
     return [
         *(line for one in dropped for line in _lines(settings, one)),
         "`paywall-warehouse run` builds and publishes without them.",
@@ -43,7 +43,7 @@ def _seen_by_readers(settings: Settings) -> int:
             f"{settings.home.published_file} cannot be read, and so it is not known what is published: close"
             f" what has it open, or, where it is damaged, run first ({str(error).partition(chr(10))[0]})."
         ) from error
-    return max([through, *(build.built_through for build in promoted_builds(settings.home))])
+    return max(through, promoted_through(settings.home))
 
 
 def _lines(settings: Settings, dropped: DroppedFile) -> list[str]:

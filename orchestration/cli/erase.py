@@ -5,17 +5,15 @@ from collections.abc import Callable
 
 from ingestion.erasure.erase import Erased, UnknownUserError, erase, files_naming, rewrite_landed
 from ingestion.erasure.landed import Naming
-from ingestion.lake.erasures import read_registry
 from ingestion.landing.area import Landing
-from ingestion.load import landed_files
 from ingestion.receiver.segments import seal_local
+from ingestion.sources.registry import landed_files
 from orchestration.cli.run import GOOD, NOT_PUBLISHED, run_once
 from orchestration.instance import open_instance
-from orchestration.resources import exclusive
+from orchestration.run_lock import exclusive
 from paywall_warehouse.settings import Settings
-from warehouse.spark.builds import builds_before_erasure
-from warehouse.spark.exchange import Exchange
-from warehouse.spark.lake_copy import copies_before_erasure
+from warehouse.build_file import drop_build_file
+from warehouse.engines import copies_with_erased_people, forget_exchanged_files
 
 
 def erase_user(
@@ -27,7 +25,7 @@ def erase_user(
         # A run reads the lake from its beginning to its end.
         with exclusive(home, "erase", instance, logging.getLogger(__name__)):
             try:
-                erased = erase(settings, user)
+                erased = erase(settings, user, drop_build=drop_build_file)
             except UnknownUserError:
                 progress(
                     f"Nothing that was loaded names {user!r}: `user_id` in marts.dim_users is what to give."
@@ -41,8 +39,7 @@ def erase_user(
                     "Keys that contain the id stay as they are, and so do the tables and exports that show"
                     f" them: {columns}."
                 )
-            # Of a run that was killed while a cluster gave its marts.
-            Exchange(settings).forget()
+            forget_exchanged_files(settings)
             _handle_landed(settings, user, erased, rewrite_landing, progress)
         code = run_once(settings, instance)
     if code != GOOD:
@@ -50,16 +47,8 @@ def erase_user(
             f"{home.published_file} and the exports still name the person: mend what stopped this run, and"
             " run again."
         )
-    for copy in copies_before_erasure(home):
-        progress(
-            f"The copy of the lake at {copy} still names the person: a run with WAREHOUSE_TARGET=spark and"
-            " that LAKE_URI makes it anew."
-        )
-    for prefix in builds_before_erasure(home, read_registry(home).erased_at):
-        progress(
-            f"The schemas {prefix}* on a cluster still name the person: a run with WAREHOUSE_TARGET=spark"
-            " drops them there."
-        )
+    for sentence in copies_with_erased_people(home):
+        progress(sentence)
     return code
 
 
@@ -72,7 +61,7 @@ def _handle_landed(
     if rewrite_landing:
         rewrite_landed(settings, found, user, erased.pseudonym)
     for one in found:
-        progress(_told(one, settings.landing_shown, rewritten=rewrite_landing))
+        progress(_describe(one, settings.landing_shown, rewritten=rewrite_landing))
     if found and not rewrite_landing:
         progress(
             "These landed files still name the person. `--landing` writes them anew; what lands later is"
@@ -84,7 +73,7 @@ def _handle_landed(
         )
 
 
-def _told(one: Naming, landing: str, *, rewritten: bool) -> str:
+def _describe(one: Naming, landing: str, *, rewritten: bool) -> str:
     if one.fault is not None:
         return f"  {landing}/{one.file.path}: {one.fault}"
     return f"  {landing}/{one.file.path}: {one.records:,} records{' rewritten' if rewritten else ''}"

@@ -11,13 +11,13 @@ from sqlalchemy.exc import OperationalError
 
 from exports.catalog import is_complete
 from ingestion.lake.batches import Lake
-from orchestration.assets import stages as assets
 from orchestration.assets.exports import CATALOG
+from orchestration.assets.published import PUBLISHED
 from orchestration.cli.progress import terminal_logger
 from orchestration.cli.summary import EXPORT, REFRESH, Outcome, closing_summary
 from orchestration.definitions import build_defs
 from orchestration.faults import remedy
-from orchestration.resources import own_tags
+from orchestration.run_lock import own_tags
 from paywall_warehouse.errors import first_line, without_class
 from paywall_warehouse.quoting import printable_lines
 from paywall_warehouse.settings import Settings
@@ -86,7 +86,7 @@ def execute(
     )
     made = {event.asset_key for event in result.get_asset_materialization_events()}
     return Outcome(
-        job, result.run_id, result.success, assets.PUBLISHED in made, CATALOG in made, list(_errors(result))
+        job, result.run_id, result.success, PUBLISHED in made, CATALOG in made, list(_errors(result))
     )
 
 

@@ -10,10 +10,11 @@ import duckdb
 from exports.export_records import is_exported
 from ingestion.lake.batches import Lake
 from ingestion.landing.area import Landing
-from ingestion.load import SOURCES
+from ingestion.sources.registry import SOURCES
 from ingestion.unloaded_files import unloaded_files
 from orchestration import markdown
 from orchestration.cli.summary import failed_pull_lines, reject_lines, reject_reasons_of, unread_lines
+from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.errors import first_line
 from paywall_warehouse.files import sha256
 from paywall_warehouse.settings import Settings
@@ -164,7 +165,7 @@ def _failed(settings: Settings, file: Path) -> tuple[list[tuple[Any, ...]], list
     says of files and ways out.
     """
     try:
-        with duckdb.connect(str(file), read_only=True) as connection:
+        with open_duckdb(file, read_only=True) as connection:
             rows = connection.execute(
                 """select name, scope, expected, actual, severity from ops.invariants
                 where not passed and run_id = (select run_id from ops.invariants order by rowid desc limit 1)

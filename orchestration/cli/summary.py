@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import duckdb
-
 from ingestion.lake.batches import Lake, Manifest
 from ingestion.stripe_pull.failures import failed_pulls
 from ingestion.unread_files import unread_warnings
 from orchestration import markdown
+from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import Settings
 from warehouse.published_summary import RejectReason, period_kpis, reject_reasons
 from warehouse.reconciliation_summary import reconciliation, warnings_of
@@ -115,7 +114,7 @@ def reject_reasons_of(settings: Settings, batches: list[Manifest]) -> list[Rejec
     files = [str(file) for file in Lake(settings.home).parquet_files("rejects", batches)]
     if not files:
         return []
-    with duckdb.connect() as connection:
+    with open_duckdb() as connection:
         return reject_reasons(connection, "read_parquet($files)", {"files": files})
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from orchestration.cli.main import warn_of_exposure
+from orchestration.cli.server_commands import warn_of_exposure
 from orchestration.definitions import build_defs
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import load_settings
@@ -332,3 +332,23 @@ def test_what_others_may_reach_is_reported(host: str, capsys: pytest.CaptureFixt
         capsys.readouterr().err
         == f"Warning: listening on {host}, which other machines may reach. Mind that.\n"
     )
+
+
+def test_dbt_by_hand_works_on_a_copy_and_the_next_run_rebuilds(
+    first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    home = Path(shutil.copytree(first_run[0], tmp_path / "home"))
+    published = (home / "published" / "warehouse.duckdb").read_bytes()
+    assert command(home, "dbt").returncode == 2
+    nothing = command(home, "dbt", "test", "--select", "no_such_model")
+    assert (nothing.returncode, nothing.stderr.splitlines()[-1]) == (0, "dbt selected no model and no test.")
+    failed = command(home, "dbt", "build", "--vars", "{")
+    assert failed.returncode == 1
+    assert "Traceback" not in failed.stderr
+    built = command(home, "dbt", "run", "--select", "stg_run__settings", AS_OF="2026-11-01T12:00:00Z")
+    assert built.returncode == 0, built.stderr
+    assert built.stderr.splitlines()[-1] == "1 models built, 0 tests hold"
+    assert (home / "published" / "warehouse.duckdb").read_bytes() == published
+    run = command(home, "run", AS_OF="2026-11-01T12:00:00Z")
+    assert run.returncode == 0, run.stderr
+    assert "full refresh: there is no finished build yet" in run.stdout + run.stderr

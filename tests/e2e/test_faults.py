@@ -18,11 +18,13 @@ import duckdb
 import pytest
 
 from exports import catalog
-from ingestion import load as load_module
 from ingestion.lake.batches import Lake
+from ingestion.staging import write as write_module
 from orchestration import resources as warehouse
 from orchestration.assets import exports as export_assets
-from orchestration.assets import stages as assets
+from orchestration.assets import models as model_assets
+from orchestration.assets import published as published_asset
+from orchestration.assets import raw as raw_assets
 from orchestration.cli.status import status_lines
 from orchestration.instance import open_instance
 from paywall_warehouse import settings as settings_module
@@ -89,7 +91,7 @@ def test_where_no_file_can_grow_the_run_reports_it_and_readers_keep_what_they_ha
     home = Path(shutil.copytree(published, tmp_path / "home"))
     before = (home / "published" / "warehouse.duckdb").read_bytes()
     land(home, [MORE])
-    monkeypatch.setattr(assets, "load", during(assets, "load", no_file_grows))
+    monkeypatch.setattr(raw_assets, "load", during(raw_assets, "load", no_file_grows))
     result = run_pipeline(home, exports=True, as_of=AS_OF)
     assert result.exit_code == 1, result
     assert "File too large" in result.output
@@ -139,10 +141,10 @@ def fill(place: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "name", "publishes"),
     [
-        (assets, "load", False),
-        (assets, "plan_build", False),
-        (assets, "finish_build", False),
-        (assets, "check_and_publish", False),
+        (raw_assets, "load", False),
+        (model_assets, "plan_build", False),
+        (model_assets, "finish_build", False),
+        (published_asset, "check_and_publish", False),
         (export_assets, "export_published", True),
     ],
 )
@@ -240,7 +242,7 @@ def test_a_clock_that_jumps_back_loses_nothing_and_changes_no_order(
         def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
             return datetime.now(tz) - timedelta(days=2)
 
-    for module in (load_module, publish, warehouse, settings_module):
+    for module in (write_module, publish, warehouse, settings_module):
         monkeypatch.setattr(module, "datetime", Behind)
     monkeypatch.setattr(catalog, "READERS_GRACE_SECONDS", 0)
     result = run_pipeline(home.root, exports=True)

@@ -16,13 +16,13 @@ from fsspec.implementations.local import LocalFileSystem
 
 from exports.datasets import DATASETS
 from exports.export_checks import CATALOG_CHECKS, EXPORT_CHECKS
-from ingestion.load import LandingFileChangedError
+from ingestion.staging.batch import LandingFileChangedError
 from orchestration import retries
-from orchestration.assets.stages import PUBLISHED
+from orchestration.assets.published import PUBLISHED
 from orchestration.automation import new_files_sensor
 from orchestration.definitions import build_defs
 from orchestration.instance import open_instance
-from orchestration.resources import HOST_TAG, PROCESS_TAG, WRITER_POOL, exclusive, own_tags, settle_dead_runs
+from orchestration.run_lock import HOST_TAG, PROCESS_TAG, WRITER_POOL, exclusive, own_tags, settle_dead_runs
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import Raw, charge, deposit, land, ledger_file
 from tests.support.harness import run_pipeline

@@ -9,17 +9,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-import duckdb
 import pyarrow.parquet as pq
 
 from ingestion.landing.area import LandingFile
-from ingestion.load import BEYOND_DUCKDB, SOURCES
 from ingestion.readers.inspection import UnreadableFileError, check_readable, damaged
 from ingestion.readers.parquet import check_parquet
 from ingestion.readers.records import LocalFile, record_texts, usual_keys
 from ingestion.readers.text import BOM, csv_records, csv_rows, json_lines, open_text
+from ingestion.sources.registry import SOURCES
 from ingestion.sources.stripe.reports import FOLDER, STRIPE_REPORTS
+from ingestion.staging.write import BEYOND_DUCKDB
 from ingestion.validation.macros import define_macros
+from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.quoting import printable
 from paywall_warehouse.settings import Settings, SettingsError, load_settings
 
@@ -60,7 +61,7 @@ class LandedFiles:
         self._source, self._form = SOURCES[source_name], form
         self._folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
         self._files: list[LocalFile] = []
-        self._connection = duckdb.connect(config=LITTLE)
+        self._connection = open_duckdb(config=LITTLE)
 
     def take(self, content: bytes) -> None:
         path = self._folder / f"{len(self._files)}{self._form}"
@@ -119,7 +120,7 @@ class LandedFiles:
                 file.path.unlink(missing_ok=True)
 
     def _validate(self, files: list[LocalFile]) -> None:
-        with duckdb.connect(config=LITTLE) as connection:
+        with open_duckdb(config=LITTLE) as connection:
             define_macros(connection)
             facts = (
                 "select unnest(range($1)) as file_no, 'default' as account_id, true as livemode, 'UTC' as"
@@ -146,7 +147,7 @@ class LandedFiles:
 
 def _check_refusal(refused: UnreadableFileError) -> None:
     assert refused.code
-    assert printable(refused.words) == refused.words
+    assert printable(refused.message) == refused.message
 
 
 def _stated_lines(content: bytes) -> set[int]:

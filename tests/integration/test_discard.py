@@ -13,16 +13,16 @@ import duckdb
 import pytest
 
 from ingestion import discard as discard_module
-from ingestion.discard import DiscardError, discard
-from ingestion.erasure.erase import erase, files_naming, rewrite_landed
+from ingestion.discard import DiscardError
+from ingestion.erasure.erase import files_naming, rewrite_landed
 from ingestion.lake import batches as lake_module
 from ingestion.lake.batches import Lake
 from ingestion.lake.schemas import LAKE_TABLES
 from ingestion.landing.area import Landing
-from ingestion.load import landed_files, load
 from ingestion.parallel import commit_groups, plan_groups, prepare
+from ingestion.sources.registry import landed_files
 from ingestion.unloaded_files import unloaded_files
-from orchestration.assets.stages import PUBLISHED
+from orchestration.assets.published import PUBLISHED
 from orchestration.cli.discard import discard_files
 from orchestration.cli.status import status_lines
 from paywall_warehouse.settings import Settings, load_settings
@@ -30,7 +30,9 @@ from tests.support.builders import charge, csv_text, deposit, jsonl, land, price
 from tests.support.command import command
 from tests.support.crash_drill import differences, outcome
 from tests.support.harness import RunResult, run_pipeline
+from tests.support.ingestion import discard, erase, load
 from warehouse.build import loaded_files
+from warehouse.build_file import drop_build_file
 from warehouse.price_book import resolve_price_book
 from warehouse.spark.lake_copy import copy_lake
 
@@ -478,7 +480,6 @@ def test_a_discard_that_is_killed_anywhere_is_finished_by_another(
         return call
 
     with monkeypatch.context() as patched:
-        patched.setattr(discard_module, "drop_build_file", counted(discard_module.drop_build_file))
         patched.setattr(discard_module, "write_rows", counted(discard_module.write_rows))
         patched.setattr(lake_module, "move_folder", counted(lake_module.move_folder))
         patched.setattr(lake_module, "replace_text", counted(lake_module.replace_text))
@@ -489,7 +490,7 @@ def test_a_discard_that_is_killed_anywhere_is_finished_by_another(
             lambda path, *a, **b: (counted(removed) if "batch=" in str(path) else removed)(path, *a, **b),
         )
         with pytest.raises(KilledError):
-            discard(settings_of(refused), ["ledger/bad.jsonl"], 0)
+            discard(settings_of(refused), ["ledger/bad.jsonl"], 0, drop_build=counted(drop_build_file))
     # What the lake says now is whole, and no build is left that says something else.
     assert lake_rows(refused) in (LAKE_BEFORE, LAKE_AFTER)
     assert lake_rows(refused) == LAKE_BEFORE or not home.build_file.exists()

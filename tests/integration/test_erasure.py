@@ -14,12 +14,11 @@ import pytest
 
 from ingestion.erasure import erase as erase_module
 from ingestion.erasure import parquet_files
-from ingestion.erasure.erase import UnknownUserError, erase, files_naming, rewrite_landed
+from ingestion.erasure.erase import UnknownUserError, files_naming, rewrite_landed
 from ingestion.erasure.texts import KEYS, Person, words_of
 from ingestion.lake.erasures import ended, read_registry
 from ingestion.lake.schemas import LAKE_TABLES
 from ingestion.landing.area import Landing
-from ingestion.load import load
 from ingestion.sources.ledger import METADATA_KEYS
 from orchestration.cli.erase import erase_user
 from tests.support.builders import (
@@ -48,6 +47,7 @@ from tests.support.erasure_homes import (
 )
 from tests.support.export_homes import manifest_of
 from tests.support.harness import run_pipeline
+from tests.support.ingestion import erase, load
 
 DAYS = ("2026-10-01", "2026-10-02", "2026-10-03")
 

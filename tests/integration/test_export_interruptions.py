@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from exports import catalog
-from exports import partition_files as parts
+from exports import catalog, partition_files
 from exports.datasets import DATASETS
 from exports.destination import LocalFolder
 from tests.support.export_homes import (
@@ -68,7 +67,7 @@ def test_a_day_without_unknown_values_is_put_back_as_it_was(home: Path) -> None:
 
 
 def test_one_part_of_several_is_put_back_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "PART_ROWS", 1)
+    monkeypatch.setattr(partition_files, "PART_ROWS", 1)
     root = home / "parts"
     export(home, ["ledger"], export_uri=str(root))
     before = contents(root)

@@ -5,7 +5,7 @@ anything.
 import gzip
 import json
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -16,9 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from exports.catalog import finish_exports
-from exports.datasets import DATASETS, Dataset, Table, published_table
+from exports.datasets import DATASETS
 from exports.export import Exported, export_published
-from exports.fingerprints import Contents, read_contents
 from exports.manifest import ManifestError
 from tests.support.export_homes import (
     THIRD,
@@ -34,6 +33,7 @@ from tests.support.export_homes import (
     slices,
 )
 from warehouse.published import NotPublishedError
+from warehouse.published_tables import Table, published_table
 
 pytestmark = pytest.mark.usefixtures("no_grace")
 
@@ -323,18 +323,20 @@ def test_the_catalog_waits_until_all_datasets_are_of_one_publication(home: Path)
 class Elsewhere:
     """A mart whose rows are in another file, with hashes of its own: what a cluster is to an export."""
 
-    def __init__(self, file: Path, dataset: Dataset, table: Table) -> None:
-        self._file, self._dataset, self.table = file, dataset, table
+    hash_engine, sums_in_halves = "another", True
 
-    def contents(self) -> Mapping[date | None, Contents]:
-        with duckdb.connect(str(self._file), read_only=True) as connection:
-            return read_contents(connection, self._dataset, self.table, engine="another", in_halves=True)
+    def __init__(self, file: Path, mart: str, day: str | None, table: Table) -> None:
+        self._file, self._mart, self._day, self.table = file, mart, day, table
+
+    @property
+    def queries(self) -> duckdb.DuckDBPyConnection:
+        return duckdb.connect(str(self._file), read_only=True)
 
     @contextmanager
     def rows(self, days: Collection[date | None]) -> Iterator[str]:
         listed = ", ".join(f"date '{day}'" for day in days)
         with duckdb.connect(str(self._file), read_only=True) as connection:
-            rows = connection.sql(f"from marts.{self._dataset.mart} where {self._dataset.day} in ({listed})")
+            rows = connection.sql(f"from marts.{self._mart} where {self._day} in ({listed})")
             rows.write_parquet(str(self._file.with_suffix(".parquet")))
         yield f"read_parquet('{self._file.with_suffix('.parquet')}')"
 
@@ -351,8 +353,8 @@ def test_a_mart_that_moves_to_a_cluster_is_restated_only_where_its_rows_change(
         "drop table marts.fct_ledger_entries",
     )
 
-    def elsewhere(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> Elsewhere:
-        return Elsewhere(there, dataset, published_table(connection, dataset))
+    def elsewhere(connection: duckdb.DuckDBPyConnection, mart: str, day: str | None) -> Elsewhere:
+        return Elsewhere(there, mart, day, published_table(connection, mart))
 
     def exported() -> Exported:
         return export_published(settings_of(home), DATASETS["ledger"], print, elsewhere)

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from exports import partition_files as parts
+from exports import partition_files
 from exports.datasets import DATASETS
 from exports.manifest import Catalog, Manifest, json_schema
 from tests.support.export_homes import (
@@ -252,7 +252,7 @@ def test_a_large_day_is_cut_into_parts_of_bounded_size_in_order(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change(home, *(like_c1(entry_id=f"'{entry}'") for entry in ("z", "b", "c10", "A", "é")))
-    monkeypatch.setattr(parts, "PART_ROWS", 3)
+    monkeypatch.setattr(partition_files, "PART_ROWS", 3)
     export(home, ["ledger"])
     parquet, text = (
         slices(home / "exports", "ledger", encoding, "2026-10-01") for encoding in ("parquet", "csv")

@@ -19,14 +19,15 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from exports.catalog import finish_exports
-from exports.client.mirror import PullError, pull
+from exports.client.mirror import pull
+from exports.client.outcome import PullError
 from exports.datasets import DATASETS
 from exports.destination import ObjectStore
 from exports.export import export_published
-from ingestion.load import load
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import charge, deposit, land, ledger_file
 from tests.support.harness import run_pipeline
+from tests.support.ingestion import load
 from warehouse.price_book import resolve_price_book
 from warehouse.spark.exchange import exchange_folder
 from warehouse.spark.lake_copy import copy_lake

@@ -24,7 +24,6 @@ import zstandard
 
 from ingestion.lake.batches import Lake
 from ingestion.landing.area import Landing
-from ingestion.load import load
 from ingestion.readers.text import csv_rows
 from ingestion.sources.stripe.coverage import facts_of
 from paywall_warehouse.quoting import literal
@@ -42,6 +41,7 @@ from tests.support.builders import (
     parquet_table,
 )
 from tests.support.harness import run_pipeline
+from tests.support.ingestion import load
 from tests.support.shared import in_soak
 
 NOON = "2026-10-01T12:00:00Z"

@@ -13,13 +13,16 @@ import fsspec
 import pyarrow as pa
 import pytest
 
-from ingestion import load as load_module
 from ingestion.lake.batches import Lake
 from ingestion.landing import local_files as folders
-from ingestion.load import LandingFileChangedError, LoadResult, load
+from ingestion.load import LoadResult
+from ingestion.sources.registry import SOURCES
+from ingestion.staging import new_files
+from ingestion.staging.batch import LandingFileChangedError
 from paywall_warehouse.quoting import literal
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import Raw, charge, jsonl, parquet, parquet_table
+from tests.support.ingestion import load
 
 NOON = "2026-10-01T12:00:00Z"
 
@@ -198,14 +201,14 @@ def test_a_file_that_changes_while_it_is_read_commits_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = land(settings, "ledger/a.jsonl", jsonl([charge("a", NOON)]))
-    records_sql = load_module.SOURCES["ledger"].records_sql
+    records_sql = SOURCES["ledger"].records_sql
 
     def written_to_meanwhile(texts: str) -> str:
         file.write_bytes(jsonl([charge("a", NOON), charge("b", NOON)]))
         return records_sql(texts)
 
-    source = dataclasses.replace(load_module.SOURCES["ledger"], records_sql=written_to_meanwhile)
-    monkeypatch.setitem(load_module.SOURCES, "ledger", source)
+    source = dataclasses.replace(SOURCES["ledger"], records_sql=written_to_meanwhile)
+    monkeypatch.setitem(SOURCES, "ledger", source)
     with pytest.raises(LandingFileChangedError, match=r"ledger/a\.jsonl changed while it was read"):
         load(settings, "ledger")
     monkeypatch.undo()
@@ -234,7 +237,7 @@ def test_a_file_that_is_taken_away_while_it_is_read_is_no_reject_and_nothing_hal
 ) -> None:
     kept = land(settings, "ledger/a.jsonl", jsonl([charge("a", NOON)]))
     file = land(settings, "ledger/b.jsonl", jsonl([charge("b", NOON), charge("c", NOON)]))
-    digest, source = load_module.sha256, load_module.SOURCES["ledger"]
+    digest, source = new_files.sha256, SOURCES["ledger"]
 
     def opened(path: Path) -> str:
         if path == file:
@@ -246,9 +249,9 @@ def test_a_file_that_is_taken_away_while_it_is_read_is_no_reject_and_nothing_hal
         return source.records_sql(texts)
 
     if when == "before it is opened":
-        monkeypatch.setattr(load_module, "sha256", opened)
+        monkeypatch.setattr(new_files, "sha256", opened)
     else:
-        monkeypatch.setitem(load_module.SOURCES, "ledger", dataclasses.replace(source, records_sql=validated))
+        monkeypatch.setitem(SOURCES, "ledger", dataclasses.replace(source, records_sql=validated))
     with pytest.raises(
         LandingFileChangedError, match=r"ledger/b\.jsonl changed while it was read, or is gone"
     ):

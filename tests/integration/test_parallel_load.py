@@ -20,20 +20,23 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion import load as load_module
 from ingestion import parallel as groups
-from ingestion.erasure.erase import erase
 from ingestion.lake import batches as lake
 from ingestion.lake.batches import Lake
 from ingestion.lake.schemas import LAKE_TABLES, typed
-from ingestion.load import SMALL_GROUPS, LandingFileChangedError, LoadResult, load
+from ingestion.load import LoadResult
 from ingestion.parallel import commit_groups, plan_groups, prepare
+from ingestion.staging import batch as batch_module
+from ingestion.staging import write as write_module
+from ingestion.staging.batch import LandingFileChangedError
+from ingestion.staging.write import SMALL_GROUPS
 from orchestration.parallel_ingestion import ingest_job, ingested_sensor
 from paywall_warehouse.quoting import literal
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import Raw, charge, event, jsonl
 from tests.support.crash_drill import differences, tables
 from tests.support.harness import run_pipeline
+from tests.support.ingestion import erase, load
 from tests.support.shared import in_soak
 from warehouse.price_book import resolve_price_book, resolved_batches
 from warehouse.spark.source_statements import cluster_statements
@@ -237,9 +240,9 @@ def test_a_batch_with_large_records_keeps_its_small_row_groups(
 ) -> None:
     """More of them would not fit into memory."""
     land(settings, "ledger/a.jsonl", [charge(f"e{number}", NOON) for number in range(5000)])
-    write = load_module._write
+    write = write_module._write
     monkeypatch.setattr(
-        load_module,
+        write_module,
         "_write",
         lambda connection, query, parquet, _: write(connection, query, parquet, SMALL_GROUPS),
     )
@@ -436,7 +439,7 @@ def test_what_is_prepared_waits_a_day_for_its_commit(settings: Settings) -> None
     land(settings, "ledger/a.jsonl", [charge("a", NOON)])
     (kept,) = [prepare(settings, group) for group in plan_groups(settings)]
     load(settings, "events")
-    assert kept.kept
+    assert kept.name
     (folder,) = settings.home.tmp.glob("prepared-*")
     old = time.time() - DAY_SECONDS - 1
     os.utime(folder, (old, old))
@@ -480,7 +483,7 @@ def after(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 POINTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
-    "a file was read and judged": (load_module, "_check_unchanged", before),
+    "a file was read and validated": (batch_module, "_check_unchanged", before),
     "a batch is staged": (groups, "_write", after),
     "a batch is kept": (Lake, "keep_prepared", after),
     "the commit begins": (groups, "_read", before),
@@ -584,16 +587,16 @@ def test_a_file_that_changes_while_a_step_reads_it_is_left_to_the_next_ingestion
     settings: Settings, run: Callable[[], dg.ExecuteInProcessResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = land(settings, "ledger/a.jsonl", [charge("a", NOON)])
-    make, tries = groups.make_batch, []
+    stage, tries = groups.stage_batch, []
 
-    def make_while_it_changes(*arguments: Any, **options: Any) -> Any:
+    def stage_while_it_changes(*arguments: Any, **options: Any) -> Any:
         tries.append(len(arguments[2]))
         if len(tries) == 1:
             file.write_bytes(jsonl([charge("b", NOON)]))
             raise LandingFileChangedError(file.name)
-        return make(*arguments, **options)
+        return stage(*arguments, **options)
 
-    monkeypatch.setattr(groups, "make_batch", make_while_it_changes)
+    monkeypatch.setattr(groups, "stage_batch", stage_while_it_changes)
     monkeypatch.setattr("orchestration.retries.FIRST_WAIT_SECONDS", 0)
     assert run().success
     assert tries == [1, 0]

@@ -18,6 +18,7 @@ from warehouse.build import prepare_build
 from warehouse.checks.invariant import describe_failure
 from warehouse.checks.invariants import INVARIANTS
 from warehouse.dbt_runner import code_version
+from warehouse.duckdb_engine import DuckdbCandidate
 from warehouse.publish import Publication, check_and_publish
 from warehouse.runs import read_runs
 
@@ -74,7 +75,9 @@ def home(published_home: Path, tmp_path: Path) -> Path:
 
 def publish(home: Path, **settings: str) -> Publication:
     now = datetime.now(UTC)
-    return check_and_publish(load_settings(warehouse_home=home, **settings), "run-2", now, now, "test")
+    return check_and_publish(
+        load_settings(warehouse_home=home, **settings), "run-2", now, now, "test", DuckdbCandidate()
+    )
 
 
 def spoil(home: Path, statement: str) -> None:

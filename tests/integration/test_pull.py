@@ -27,10 +27,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from exports import catalog
-from exports.client import duckdb_tables as into
-from exports.client import mirror as client
+from exports.client import duckdb_tables
 from exports.client.duckdb_tables import load_into
-from exports.client.mirror import Pulled, PullError, describe, pull
+from exports.client.mirror import ROUNDS, pull
+from exports.client.outcome import Pulled, PullError, describe
+from exports.client.source import Source
 from exports.datasets import DATASETS
 from exports.manifest import Partition
 from tests.support.command import command
@@ -153,8 +154,9 @@ def mirror(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalog, "READERS_GRACE_SECONDS", 0)
-    monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0)
-    monkeypatch.setattr(client, "SECONDS_BETWEEN_ROUNDS", 0)
+    monkeypatch.setattr("exports.client.source.FIRST_WAIT_SECONDS", 0)
+    monkeypatch.setattr("exports.client.mirror.SECONDS_BETWEEN_ROUNDS", 0)
+    monkeypatch.setattr("exports.client.downloads.REPORT_EVERY_SECONDS", 0)
 
 
 @pytest.fixture
@@ -167,13 +169,13 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def on_fetch(monkeypatch: pytest.MonkeyPatch, do: Callable[[str], object]) -> None:
     """Have something happen before each file that is fetched."""
-    fetch = client._Source.fetch
+    fetch = Source.fetch
 
-    def fetch_after_it(self: client._Source, path: str, partial: Path, length: int) -> None:
+    def fetch_after(self: Source, path: str, partial: Path, length: int) -> None:
         do(path)
         fetch(self, path, partial, length)
 
-    monkeypatch.setattr(client._Source, "fetch", fetch_after_it)
+    monkeypatch.setattr(Source, "fetch", fetch_after)
 
 
 def become(source: Path, state: State) -> None:
@@ -726,15 +728,15 @@ def test_a_network_fault_while_a_file_is_continued_loses_nothing_of_it(
 ) -> None:
     whole = (source / "v1" / OLD).read_bytes()
     left = left_over(source, mirror, OLD, whole[:-1])
-    continue_, faults = client._Source._continue, itertools.count()
+    continue_, faults = Source._continue, itertools.count()
 
-    def faulty(self: client._Source, path: str, partial: Path, length: int) -> None:
+    def faulty(self: Source, path: str, partial: Path, length: int) -> None:
         if next(faults) < 2:
             raise ConnectionResetError("reset by peer")
         assert left.stat().st_size == len(whole) - 1
         continue_(self, path, partial, length)
 
-    monkeypatch.setattr(client._Source, "_continue", faulty)
+    monkeypatch.setattr(Source, "_continue", faulty)
     pull(str(source), mirror)
     assert next(faults) == 3
     assert files(mirror) == contents(states["first"].root)
@@ -868,15 +870,17 @@ def test_what_is_left_of_another_revision_is_not_continued_but_removed(
 
 SLOWLY = """
 import sys, time
-from exports.client import mirror as client
-fetch = client._Source.fetch
+from exports.client import downloads
+from exports.client.mirror import pull
+from exports.client.source import Source
+fetch = Source.fetch
 def slowly(self, path, partial, length):
     print(path, flush=True)
     time.sleep(0.05)
     fetch(self, path, partial, length)
-client._Source.fetch = slowly
-client.DOWNLOADS_AT_ONCE = 2
-client.pull(sys.argv[1], sys.argv[2])
+Source.fetch = slowly
+downloads.DOWNLOADS_AT_ONCE = 2
+pull(sys.argv[1], sys.argv[2])
 """
 
 
@@ -936,10 +940,8 @@ def test_whenever_an_export_happens_the_mirror_is_of_one_publication(
             if next(reads) == when:
                 become(source, states["restated"])
 
-    read = client._Source.read
-    monkeypatch.setattr(
-        client._Source, "read", lambda self, path, limit: (on_read(), read(self, path, limit))[1]
-    )
+    read = Source.read
+    monkeypatch.setattr(Source, "read", lambda self, path, limit: (on_read(), read(self, path, limit))[1])
     on_fetch(monkeypatch, on_read)
     ends = []
     for when in range(len(contents(source)) + 1):
@@ -967,7 +969,7 @@ def test_an_export_that_was_cut_short_gives_whole_datasets_and_an_error_until_it
     ) as error:
         pull(str(source), mirror, progress=said.append)
     assert not error.value.is_wrong_usage
-    assert said.count("the export is being written; looking again") == client.ROUNDS - 1
+    assert said.count("the export is being written; looking again") == ROUNDS - 1
     # New datasets, and like its source a catalog that does not name them yet.
     assert files(mirror) == contents(source)
     fetched.clear()
@@ -1310,14 +1312,14 @@ def test_a_day_without_any_file_is_loaded_as_empty(source: Path, mirror: Path, t
 KILLED_WHILE_LOADING = """
 import os, signal, sys
 from pathlib import Path
-from exports.client import duckdb_tables as into
-insert = into._insert
+from exports.client import duckdb_tables
+insert = duckdb_tables._insert
 def killed(connection, table, folder, manifest, changed):
     insert(connection, table, folder, manifest, changed)
     if manifest.dataset == "users":
         os.kill(os.getpid(), signal.SIGKILL)
-into._insert = killed
-print(*into.load_into(Path(sys.argv[1]), Path(sys.argv[2])), flush=True)
+duckdb_tables._insert = killed
+print(*duckdb_tables.load_into(Path(sys.argv[1]), Path(sys.argv[2])), flush=True)
 """
 
 
@@ -1347,7 +1349,7 @@ def test_an_interrupted_load_of_a_dataset_is_rolled_back(
         raise PowerCutError
 
     with monkeypatch.context() as patch:
-        patch.setattr(into, "_insert", cut_off)
+        patch.setattr(duckdb_tables, "_insert", cut_off)
         with pytest.raises(PowerCutError):
             imported(source, mirror, tables, datasets=["ledger"])
     assert_table_is_mart(tables, states["first"].home, "ledger")
@@ -1466,7 +1468,7 @@ def test_a_file_is_rewritten_when_a_person_was_erased(
     for piece in pieces:
         pull(str(source), mirror, datasets=piece)
         lines = list(load_into(mirror, tables, datasets=piece))
-        assert lines[-1] == f"{tables}: written anew, without what was erased"
+        assert lines[-1] == f"{tables}: rebuilt, without the data that was erased"
     assert not erased_id_is_in(tables)
     assert sorted(one.name for one in tables.parent.iterdir()) == ["mirror", "source", "tables.duckdb"]
     for name in TWO:
@@ -1502,7 +1504,7 @@ def test_a_file_of_a_version_without_erasures_is_rewritten(
             connection.execute(f"alter table paywall_pull.datasets drop column {column}")
     become(source, states["erased"])
     brought_lines = [pull(str(source), mirror), *load_into(mirror, tables)]
-    assert str(brought_lines[-1]).endswith("written anew, without what was erased")
+    assert str(brought_lines[-1]).endswith("rebuilt, without the data that was erased")
     assert not erased_id_is_in(tables)
 
 
@@ -1518,13 +1520,13 @@ def test_a_rewrite_that_was_cut_short_is_made_up_for(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(into.shutil, "copymode", full)
+        patch.setattr(duckdb_tables.shutil, "copymode", full)
         with pytest.raises(PullError, match="may still hold the id of a person who was erased"):
             list(load_into(mirror, tables))
     assert_table_is_mart(tables, states["erased"].home, "ledger")
     assert erased_id_is_in(tables)
     assert [line.split(": ", 1)[1] for line in load_into(mirror, tables)] == [
-        "ledger: unchanged", "users: unchanged", "written anew, without what was erased",
+        "ledger: unchanged", "users: unchanged", "rebuilt, without the data that was erased",
     ]  # fmt: skip
     assert not erased_id_is_in(tables)
 
@@ -1549,7 +1551,7 @@ def test_what_has_not_been_pulled_cannot_be_loaded(source: Path, mirror: Path, t
     with pytest.raises(
         PullError,
         match=(
-            r"users/parquet/part-00000\.parquet is not what was pulled: remove what is there, and pull again"
+            r"users/parquet/part-00000\.parquet is not the file that was pulled: remove it, and pull again"
         ),
     ):
         list(load_into(mirror, tables))

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from exports.client import mirror as client
 from exports.client import transfer
-from exports.client.mirror import PullError, pull
+from exports.client.mirror import pull
+from exports.client.outcome import PullError
 from tests.support.export_homes import contents, first_publication, manifest_of
 
 LEDGER = "ledger/parquet/date=2026-10-03/part-00000.parquet"
@@ -63,8 +63,8 @@ def source(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer, "STALL_SECONDS", 0.5)
     monkeypatch.setattr(transfer, "CHECK_SECONDS", 0.05)
-    monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0)
-    monkeypatch.setattr(client, "SECONDS_BETWEEN_ROUNDS", 0)
+    monkeypatch.setattr("exports.client.source.FIRST_WAIT_SECONDS", 0)
+    monkeypatch.setattr("exports.client.mirror.SECONDS_BETWEEN_ROUNDS", 0)
 
 
 @contextmanager
@@ -120,8 +120,8 @@ def dripping(server: Server) -> None:
     [
         (longer, "has more than {bytes:,} bytes. The export is damaged: "),
         (endless, "has more than {bytes:,} bytes. The export is damaged: "),
-        (silent, "cannot be read: nothing has come for "),
-        (stalling, "cannot be read: nothing has come for "),
+        (silent, "cannot be read: no data for "),
+        (stalling, "cannot be read: no data for "),
         (dripping, "cannot be read: only "),
     ],
 )
@@ -186,12 +186,12 @@ def test_a_catalog_or_manifest_without_end_is_refused(
     mirror = tmp_path / "mirror"
     pull(str(source), mirror)
     before = mirrored(mirror)
-    monkeypatch.setattr(client, limit, 200_000)
+    monkeypatch.setattr(f"exports.client.source.{limit}", 200_000)
     what = path.rpartition("/")[2].removesuffix(".json")
     words = (
         f"has more than 200,000 bytes, which no {what} has"
         if answer is endless
-        else "cannot be read: nothing has come for "
+        else "cannot be read: no data for "
     )
     with served(source, {path: answer}) as uri, pytest.raises(PullError) as error:
         pull(uri, mirror)

@@ -26,7 +26,6 @@ from typing import Any
 import duckdb
 import pytest
 
-from ingestion.load import load
 from ingestion.receiver import segments
 from ingestion.receiver.app import Receiver
 from ingestion.receiver.limits import Limits
@@ -37,6 +36,7 @@ from paywall_warehouse.web.server import listen
 from tests.support.builders import delivered, event
 from tests.support.command import COMMAND, environment
 from tests.support.harness import run_pipeline
+from tests.support.ingestion import load
 
 SECRET = "whsec_0123456789abcdef"
 NOON = "2026-10-01T12:00:00Z"

@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingestion.lake.batches import Lake
-from ingestion.load import LoadResult, load
+from ingestion.load import LoadResult
 from paywall_warehouse.currencies import known_currencies
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import Record, charge, csv_text, deposit, event, jsonl
 from tests.support.harness import run_pipeline
+from tests.support.ingestion import load
 from warehouse.price_book import resolve_price_book
 from warehouse.spark.source_statements import cluster_statements
 

@@ -22,7 +22,7 @@ from ingestion.sources.stripe.windows import by_months, gaps, windows_to_pull
 from ingestion.stripe_pull import pull as pull_module
 from ingestion.stripe_pull.api import Pace, StripeApi, StripeRefusedError, StripeUnavailableError
 from ingestion.stripe_pull.pull import Pulled, ReportFailedError, pull, pulled_files
-from orchestration.assets.stages import report_type_of
+from orchestration.assets.landing import report_type_of
 from orchestration.automation import stripe_data_sensor
 from paywall_warehouse import files
 from paywall_warehouse.settings import Settings, SettingsError, load_settings

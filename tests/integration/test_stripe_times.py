@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingestion.lake.batches import Lake
-from ingestion.load import load
 from paywall_warehouse.quoting import literal
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import csv_text, jsonl, landed
 from tests.support.builders import land as land_files
 from tests.support.harness import run_pipeline
+from tests.support.ingestion import load
 
 ACTIVITY, PAYOUTS, SUMMARY = "balance_change_from_activity.itemized", "payouts.itemized", "balance.summary"
 CHARGE = {

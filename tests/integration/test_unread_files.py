@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from orchestration.assets.stages import PLAN
+from orchestration.assets.models import PLAN
 from orchestration.cli.status import status_lines
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import charge, jsonl

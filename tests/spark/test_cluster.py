@@ -26,7 +26,7 @@ import sqlglot
 from dashboard.snapshot import Snapshot, UnreadableError, identity_of
 from exports.ad_hoc import SliceRequest, write_slice
 from exports.datasets import DATASETS
-from orchestration.cli.main import land_sample_data
+from orchestration.cli.common import land_sample_data
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import SettingsError, load_settings
 from tests.support import erasure_homes as erasures

@@ -8,11 +8,10 @@ import duckdb
 import fsspec
 import pytest
 
-from ingestion.erasure.erase import erase
 from ingestion.lake.batches import Lake
-from ingestion.load import load
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import charge, deposit, land, ledger_file
+from tests.support.ingestion import erase, load
 from warehouse.price_book import resolve_price_book
 from warehouse.spark.exchange import exchange_folder
 from warehouse.spark.lake_copy import copies_before_erasure, copy_lake

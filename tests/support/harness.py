@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from orchestration.assets import stages as assets
+from orchestration.assets import published
 from orchestration.cli.run import run_once
 from paywall_warehouse.settings import SettingsError, load_settings
 
@@ -61,7 +61,7 @@ def run_pipeline(
 def build_unchecked(home: Path, **settings: Any) -> None:
     """Build everything anew and end before the checks, which leaves the build file."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(assets, "check_and_publish", _ended)
+        monkeypatch.setattr(published, "check_and_publish", _ended)
         assert run_pipeline(home, full_refresh=True, **settings).exit_code == 1
 
 

@@ -10,7 +10,8 @@ from ingestion.sources import ledger, payments, prices, webhooks
 from ingestion.sources.stripe.records import rules_of
 from ingestion.sources.stripe.reports import STRIPE_REPORTS
 from ingestion.validation import reject_codes
-from ingestion.validation.macros import MACROS, TEXT_PROBLEMS
+from ingestion.validation.macros import MACROS
+from ingestion.validation.rules import TEXT_PROBLEMS
 from paywall_warehouse.settings import Settings
 
 DOCS = Path(__file__).parents[2] / "docs"

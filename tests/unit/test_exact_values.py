@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestion.validation.macros import define_macros
+from paywall_warehouse.duckdb_connections import open_duckdb
 
 
 @pytest.fixture(scope="module")
 def sql() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
+    with open_duckdb() as connection:
         define_macros(connection)
         yield connection
 

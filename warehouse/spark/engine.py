@@ -1,29 +1,26 @@
-"""Builds on a cluster: the lake is shown to it, dbt builds and tests the same models there, and the marts
-come back.
-
-`python -m warehouse.spark.engine WORDS…` is a call of dbt on schemas of its own, such as `run`, then `test
---select test_type:unit`; what it builds, it builds anew.
+"""The Spark engine: dbt builds and tests the same models on a cluster, and the marts are imported into the
+build file.
 """
 
-import logging
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from exports.datasets import Dataset, published_table
 from ingestion.lake.erasures import read_registry
-from orchestration.resources import exclusive
-from paywall_warehouse.settings import Settings, load_settings
+from paywall_warehouse.duckdb_connections import open_duckdb
+from paywall_warehouse.settings import Settings
 from paywall_warehouse.sizes import size
 from paywall_warehouse.uris import shown_uri
 from warehouse.build import Build
 from warehouse.build_file import published_state
-from warehouse.dbt_runner import Dbt, DbtBuild, DbtError, build_command
+from warehouse.dbt_runner import PROJECT, Dbt, DbtBuild, build_command
+from warehouse.engine import EngineError, Progress
 from warehouse.price_book import resolve_price_book
 from warehouse.published import NotPublishedError
+from warehouse.published_tables import published_table
 from warehouse.spark.builds import (
     ICEBERG,
     TRIED,
@@ -48,11 +45,99 @@ from warehouse.spark.source_statements import calendar_question, cluster_stateme
 SPARK = "spark"
 
 
-class ClusterBuild:
-    """What one run builds on the cluster; what readers see does not change before `show`."""
+class SparkEngine:
+    """See `Engine`. Each full build has schemas of its own; readers of the cluster keep what they see until
+    the build is promoted.
+    """
 
-    def __init__(self, settings: Settings, run_id: str, plan: Build) -> None:
-        self._settings, self._run_id, self._plan = settings, run_id, plan
+    def __init__(self, settings: Settings, project: Path = PROJECT) -> None:
+        self._settings, self._project = settings, project
+
+    def check_selection(self, *, is_subset: bool) -> None:
+        """See `Engine`; a cluster builds all models or none."""
+        if is_subset:
+            raise EngineError("On a cluster all models are built, or none.")
+
+    def build(
+        self,
+        plan: Build,
+        run_id: str,
+        manifest: Mapping[str, Any],
+        selection: Sequence[str],
+        progress: Progress,
+    ) -> DbtBuild:
+        """See `Engine`. If every test holds, the marts replace those of the build file."""
+        return _ClusterBuild(self._settings, self._project, run_id, plan).build(manifest, progress)
+
+    def candidate(self) -> "SparkCandidate":
+        """See `Engine`."""
+        return SparkCandidate(self._settings, self._project)
+
+    def remote_mart(
+        self, published: duckdb.DuckDBPyConnection, mart: str, day: str | None
+    ) -> ClusterMart | None:
+        """See `Engine`."""
+        table = published_table(published, mart)
+        if not table.is_on_cluster:
+            return None
+        [(fingerprint,)] = published.execute("select fingerprint from ops.build_state").fetchall()
+        builds = promoted_builds(self._settings.home)
+        build = next((one for one in builds if one.fingerprint == fingerprint), None)
+        if build is None:
+            raise NotPublishedError(
+                f"The cluster does not have the build whose marts.{mart} is published. Run"
+                " `paywall-warehouse run`."
+            )
+        spark = _connect(self._settings, self._project, build.prefix)
+        return ClusterMart(self._settings, spark, build, mart, day, table)
+
+    def run_dbt(self, words: Sequence[str], progress: Progress) -> DbtBuild:
+        """See `Engine`; works in schemas of its own, which the next run drops. Always builds in full."""
+        settings = self._settings
+        prefix = f"{settings.spark_schema_prefix}{TRIED}_"
+        dbt = Dbt(settings, self._project, target=SPARK, schema_prefix=prefix)
+        # The home may never have run, and models read the price book.
+        resolve_price_book(settings)
+        copy_lake(settings)
+        dbt.operate(
+            "prepare_cluster",
+            questions=[calendar_question(settings)],
+            statements=cluster_statements(settings, prefix),
+        )
+        command = list(words) if words[:1] == ["test"] else [*words, "--full-refresh"]
+        return dbt.build({}, command, progress)
+
+
+class SparkCandidate:
+    """The last finished build on the cluster. See `Candidate`."""
+
+    def __init__(self, settings: Settings, project: Path) -> None:
+        self._settings, self._project, self._build = settings, project, built(settings.home)
+        with open_duckdb(settings.home.build_file, config=settings.duckdb_config()) as connection:
+            [(fingerprint,)] = connection.execute("select fingerprint from ops.build_state").fetchall()
+        if fingerprint != self._build.fingerprint:
+            raise NotPublishedError(
+                "The build file was built by DuckDB since the last build on the cluster. Run the job `refresh`."
+            )
+        self._spark = _connect(settings, project, self._build.prefix)
+
+    def queries(self, build_file: duckdb.DuckDBPyConnection) -> SparkQueries:
+        """See `Candidate`; pinned to the snapshots that will be promoted."""
+        return SparkQueries(self._spark, self._build.prefix, self._build.snapshots)
+
+    def promote(self) -> None:
+        """See `Candidate`; drops older builds, so that none stays that names an erased person."""
+        marts = mart_nodes(Dbt(self._settings, self._project).prepare_manifest())
+        before = promoted_builds(self._settings.home)
+        promote_build(self._settings, self._spark, self._build, marts)
+        drop_old_builds(self._settings, self._spark, self._build.prefix, before)
+
+
+class _ClusterBuild:
+    """The build of one run on the cluster."""
+
+    def __init__(self, settings: Settings, project: Path, run_id: str, plan: Build) -> None:
+        self._settings, self._project, self._run_id, self._plan = settings, project, run_id, plan
 
     @cached_property
     def _base(self) -> PromotedBuild | None:
@@ -84,7 +169,7 @@ class ClusterBuild:
 
     @property
     def _dbt(self) -> Dbt:
-        return Dbt(self._settings, target=SPARK, schema_prefix=self.prefix)
+        return Dbt(self._settings, self._project, target=SPARK, schema_prefix=self.prefix)
 
     def build(self, manifest: Mapping[str, Any], progress: Callable[[str], None]) -> DbtBuild:
         """Build what is new, or everything, and test it on the cluster; where all holds, the marts replace
@@ -124,7 +209,7 @@ class ClusterBuild:
         )
         imported = import_marts(settings, spark, build, marts)
         note_built(settings.home, build)
-        Dbt(settings).operate("describe_marts")
+        Dbt(settings, self._project).operate("describe_marts")
         if imported.days:
             progress(
                 "days brought back: " + ", ".join(f"{name} {days}" for name, days in imported.days.items())
@@ -138,63 +223,10 @@ class ClusterBuild:
         return done
 
 
-class ClusterPublication:
-    """What has been built on the cluster, to be checked and shown; perhaps by another process than the one
-    that built it.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings, self._build = settings, built(settings.home)
-        with duckdb.connect(str(settings.home.build_file), config=settings.duckdb_config()) as connection:
-            [(fingerprint,)] = connection.execute("select fingerprint from ops.build_state").fetchall()
-        if fingerprint != self._build.fingerprint:
-            raise NotPublishedError(
-                "The build file is not what came from the cluster last, but DuckDB's: run the job `refresh`."
-            )
-        self._spark = _connected(settings, self._build.prefix)
-
-    @property
-    def queries(self) -> SparkQueries:
-        """What the checks before publication ask: what is going to be shown, whatever is written there
-        meanwhile.
-        """
-        return SparkQueries(self._spark, self._build.prefix, self._build.snapshots)
-
-    def show(self) -> None:
-        """Let the cluster's `marts` show the build; none stays there that still names an erased person."""
-        marts = mart_nodes(Dbt(self._settings).prepare_manifest())
-        before = promoted_builds(self._settings.home)
-        promote_build(self._settings, self._spark, self._build, marts)
-        drop_old_builds(self._settings, self._spark, self._build.prefix, before)
-
-
-def mart_on_cluster(
-    settings: Settings, connection: duckdb.DuckDBPyConnection, dataset: Dataset
-) -> ClusterMart | None:
-    """A published mart whose rows stayed on the cluster, None for others; `connection` is to the published
-    file.
-
-    Raises `NotPublishedError` where the cluster does not show the build that was published.
-    """
-    table = published_table(connection, dataset)
-    if not table.is_on_cluster:
-        return None
-    [(fingerprint,)] = connection.execute("select fingerprint from ops.build_state").fetchall()
-    build = next((one for one in promoted_builds(settings.home) if one.fingerprint == fingerprint), None)
-    if build is None:
-        raise NotPublishedError(
-            f"The cluster does not show the build whose marts.{dataset.mart} is published: `paywall-warehouse"
-            " run`."
-        )
-    return ClusterMart(settings, _connected(settings, build.prefix), build, dataset, table)
-
-
-def _connected(settings: Settings, prefix: str) -> Spark:
-    """A connection whose session has the settings of builds. With `session` there is one, which dbt starts
-    here.
-    """
+def _connect(settings: Settings, project: Path, prefix: str) -> Spark:
+    """Connect with the session settings of builds. With SPARK_METHOD `session`, dbt starts the one session."""
     if settings.spark_method == "session":
-        Dbt(settings, target=SPARK, schema_prefix=prefix).operate(
+        Dbt(settings, project, target=SPARK, schema_prefix=prefix).operate(
             "prepare_cluster", questions=[], statements=[]
         )
     return Spark(settings)
@@ -204,39 +236,3 @@ def mart_nodes(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The models of dbt's manifest that readers see, by name."""
     models = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
     return {node["alias"]: node for node in models if node["schema"] == "marts"}
-
-
-def main() -> None:
-    """A call of dbt on the cluster that the settings name; runs wait for its end, and the next one drops what
-    it built.
-    """
-    settings = load_settings()
-    if settings.warehouse_target != SPARK:
-        sys.exit("Set WAREHOUSE_TARGET=spark to build on a cluster.")
-    with exclusive(settings.home, "dbt by hand", None, logging.getLogger(__name__)):
-        _called_by_hand(settings)
-
-
-def _called_by_hand(settings: Settings) -> None:
-    prefix = f"{settings.spark_schema_prefix}{TRIED}_"
-    tried = Dbt(settings, target=SPARK, schema_prefix=prefix)
-    try:
-        # A home may never have run; models read the price book.
-        resolve_price_book(settings)
-        copy_lake(settings)
-        tried.operate(
-            "prepare_cluster",
-            questions=[calendar_question(settings)],
-            statements=cluster_statements(settings, prefix),
-        )
-        words = sys.argv[1:]
-        done = tried.build({}, words if words[:1] == ["test"] else [*words, "--full-refresh"], print)
-    except DbtError as error:
-        sys.exit(str(error))
-    if done.failures:
-        sys.exit("\n\n".join(failure.describe() for failure in done.failures))
-    print(f"{done.models} models built, {done.tests} tests hold")
-
-
-if __name__ == "__main__":
-    main()

@@ -13,6 +13,7 @@ from typing import Any
 
 import duckdb
 
+from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.quoting import quoted
 from paywall_warehouse.settings import Settings
 from warehouse.build_file import ARRIVED, ON_CLUSTER
@@ -47,9 +48,8 @@ def import_marts(
     imported = ImportResult({}, [], {})
     with (
         exchange_folder(settings) as exchange,
-        duckdb.connect(str(settings.home.build_file), config=settings.duckdb_config()) as connection,
+        open_duckdb(settings.home.build_file, config=settings.duckdb_config()) as connection,
     ):
-        connection.execute("set TimeZone = 'UTC'")
         connection.execute("create schema if not exists marts")
         # While it is there, a build of DuckDB's does not add to this file, whose marts are of different
         # builds until all have come.

@@ -5,14 +5,13 @@ What becomes of the rows is the same as with any other mart: the same parts, to 
 manifest.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import date
 
-from exports.datasets import Dataset, Table
-from exports.fingerprints import Contents, read_contents
 from paywall_warehouse.quoting import quoted
 from paywall_warehouse.settings import Settings
+from warehouse.published_tables import Table
 from warehouse.spark.builds import PromotedBuild, is_one_of
 from warehouse.spark.connection import Spark, SparkQueries
 from warehouse.spark.exchange import exchange_folder
@@ -24,21 +23,26 @@ ENGINE = "spark-xxhash64"
 class ClusterMart:
     """A mart of the build that is published."""
 
+    hash_engine = ENGINE
+    sums_in_halves = True
+
     def __init__(
-        self, settings: Settings, spark: Spark, build: PromotedBuild, dataset: Dataset, table: Table
+        self, settings: Settings, spark: Spark, build: PromotedBuild, mart: str, day: str | None, table: Table
     ) -> None:
-        self._settings, self._spark, self._build, self._dataset = settings, spark, build, dataset
+        """`day` is the column with the reporting day, None for a mart without one."""
+        self._settings, self._spark, self._build = settings, spark, build
+        self._mart, self._day = mart, day
         self.table = table
 
-    def contents(self) -> Mapping[date | None, Contents]:
+    @property
+    def queries(self) -> SparkQueries:
         """See `Mart`."""
-        queries = SparkQueries(self._spark, self._build.prefix, self._build.snapshots)
-        return read_contents(queries, self._dataset, self.table, engine=ENGINE, in_halves=True)
+        return SparkQueries(self._spark, self._build.prefix, self._build.snapshots)
 
     @contextmanager
     def rows(self, days: Collection[date | None]) -> Iterator[str]:
         """See `Mart`; one query of the cluster writes them all, into files that are deleted afterwards."""
-        name, day = self._dataset.mart, self._dataset.day
+        name, day = self._mart, self._day
         where, order = "true" if days else "false", ""
         if day and days:
             # In order within each file, so that DuckDB passes over the other days; without moving rows, of

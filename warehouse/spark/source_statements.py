@@ -11,8 +11,6 @@ from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any, Final
 
-import duckdb
-
 from ingestion.lake.batches import Lake, Manifest
 from ingestion.lake.row_limits import RowLimits
 from ingestion.lake.schemas import (
@@ -25,6 +23,7 @@ from ingestion.lake.schemas import (
     shown_name,
 )
 from ingestion.stripe_pull.failures import failed_pulls
+from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import Settings
 from warehouse.build import loaded_files, reporting_today, settings_row, shown_to_readers
 from warehouse.price_book import resolved_batches
@@ -92,8 +91,7 @@ def calendar_question(settings: Settings) -> dict[str, str]:
     of time zones of its own.
     """
     zone = settings.reporting_timezone
-    with duckdb.connect(config=settings.duckdb_config()) as connection:
-        connection.execute("set TimeZone = 'UTC'")
+    with open_duckdb(config=settings.duckdb_config()) as connection:
         begins = connection.execute(
             """with quarters as (
                 select unnest(generate_series(timestamptz '2000-01-01', ? + interval 400 day,
@@ -189,10 +187,9 @@ def _published_breaks(settings: Settings) -> list[dict[str, Any]]:
     """The history of breaks as last published; empty where nothing is."""
     if not settings.home.published_file.exists():
         return []
-    with duckdb.connect(
+    with open_duckdb(
         str(settings.home.published_file), config=settings.duckdb_config(), read_only=True
     ) as connection:
-        connection.execute("set TimeZone = 'UTC'")
         rows = connection.execute(
             f"select {', '.join(BREAKS)} from marts.fct_reconciliation_history"
         ).fetchall()

@@ -4,14 +4,13 @@ families.
 
 from ingestion.sources.stripe.reports import Column, StripeReport
 from ingestion.validation import reject_codes
-from ingestion.validation.fields import stated_fields
-from ingestion.validation.macros import (
+from ingestion.validation.fields import json_path, stated_fields
+from ingestion.validation.rules import (
     RULES_OF_FORM,
     Rule,
     at_most,
     currency,
     first_broken,
-    json_path,
     money,
     of_broken_rule,
     required,
@@ -112,7 +111,7 @@ def records_sql(stripe_report: StripeReport, texts: str) -> str:
         file_no, line, {", ".join(f"{_value(column)} as {column.name}" for column in stripe_report.columns)},
         {", ".join(WHOSE)},
         {of_broken_rule(rules, "code")} as reject_code,
-        {of_broken_rule(rules, "words")} as reject_words,
+        {of_broken_rule(rules, "message")} as reject_words,
         case when broken is not null and problem is null
             then cast(json_merge_patch('{{}}', json_object({shown})) as varchar) end as raw
     from (

@@ -1,0 +1,66 @@
+"""Checks of this project as Dagster's asset checks."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from warehouse.checks.invariant import WARN, Invariant, describe_failure, exact_text
+
+FAILURES_LISTED = 5
+
+
+def check_specs(key: dg.AssetKey, checks: Mapping[str, str]) -> list[dg.AssetCheckSpec]:
+    """Return the checks of an asset, with a description for each name.
+
+    None of them is `blocking`: a step fails by itself if one of its checks fails, and Dagster would warn of
+    each blocking check of each skipped step once for every step behind it.
+    """
+    return [dg.AssetCheckSpec(name, asset=key, description=words) for name, words in checks.items()]
+
+
+def check_results(
+    key: dg.AssetKey, checks: Mapping[str, str], invariants: Sequence[Invariant]
+) -> Iterator[dg.AssetCheckResult]:
+    """Yield one result for each check of an asset, with what was compared in each scope."""
+    for name in checks:
+        own = [one for one in invariants if one.name == name]
+        failed = [one for one in own if not one.passed]
+        records = [
+            dg.TableRecord(
+                {
+                    "scope": one.scope,
+                    "expected": exact_text(one.expected),
+                    "actual": exact_text(one.actual),
+                    "difference": exact_text(one.difference),
+                    "passed": one.passed,
+                }
+            )
+            for one in own
+        ]
+        metadata: dict[str, Any] = {"compared": dg.MetadataValue.table(records)} if records else {}
+        if failed:
+            metadata["query"] = failed[0].query
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name=name,
+            passed=not failed,
+            description=describe_failure(failed[0], checks) if failed else None,
+            severity=(
+                dg.AssetCheckSeverity.WARN
+                if failed and failed[0].severity == WARN
+                else dg.AssetCheckSeverity.ERROR
+            ),
+            metadata=metadata,
+        )
+
+
+def failed_checks(consequence: str, checks: Mapping[str, str], failures: Sequence[Invariant]) -> str:
+    """Return which checks do not hold, with expected, actual and where to look further."""
+    count = Counter(one.name for one in failures)
+    # Failures with a remedy come first, so that they are never cut off.
+    first = sorted(failures, key=lambda one: not one.details)[:FAILURES_LISTED]
+    shown = "\n".join(describe_failure(one, checks) for one in first)
+    more = f"\n… and {len(failures) - FAILURES_LISTED} more" if len(failures) > FAILURES_LISTED else ""
+    return f"{consequence}: {len(count)} checks do not hold ({', '.join(count)}).\n{shown}{more}"

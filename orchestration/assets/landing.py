@@ -1,0 +1,154 @@
+"""The landing area: folders that other systems write, and the Stripe reports that a run pulls into it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from ingestion.sources.stripe.reports import FOLDER, StripeReport
+from ingestion.stripe_pull.failures import FailedPull, forget_failure
+from ingestion.stripe_pull.pull import Pulled
+from orchestration.assets.stripe_pull import pull_or_go_on
+from orchestration.resources import OWNER, Warehouse
+from orchestration.retries import retried
+from orchestration.run_lock import WRITER_POOL
+from paywall_warehouse.settings import Settings
+
+
+@dataclass(frozen=True)
+class LandingFolder:
+    """A folder of the landing area that other systems write."""
+
+    name: str
+    description: str
+    kinds: frozenset[str]
+
+    @property
+    def key(self) -> dg.AssetKey:
+        """Return `landing/<folder>`."""
+        return dg.AssetKey(["landing", self.name])
+
+
+LANDING_FOLDERS = (
+    LandingFolder(
+        "ledger",
+        "Files of ledger entries as received: deposits, charges, refunds, adjustments, withdrawals.",
+        frozenset({"csv", "json", "parquet"}),
+    ),
+    LandingFolder(
+        "events",
+        "Webhook deliveries of Paywalls.ai as received, in both documented shapes.",
+        frozenset({"json"}),
+    ),
+    LandingFolder(
+        "prices",
+        "The operator's own provider rates, which override the built-in price book.",
+        frozenset({"csv"}),
+    ),
+    LandingFolder(
+        "payments", "Payments of rails other than Stripe as received, one row a payment.", frozenset({"csv"})
+    ),
+)
+
+
+def stripe_key(stripe_report: StripeReport) -> dg.AssetKey:
+    """Return the key of a report's asset: `stripe/` and the report type without its form and version."""
+    return dg.AssetKey([FOLDER, stripe_report.name.removesuffix(".itemized").replace(".", "_")])
+
+
+def landing_specs() -> list[dg.AssetSpec]:
+    """Return the landing folders as assets that other systems make."""
+    return [
+        dg.AssetSpec(
+            folder.key,
+            description=folder.description,
+            group_name="landing",
+            kinds=set(folder.kinds),
+            owners=[OWNER],
+        )
+        for folder in LANDING_FOLDERS
+    ]
+
+
+def stripe_asset(stripe_report: StripeReport) -> dg.AssetsDefinition:
+    """Return the asset that pulls new data of one Stripe report into the landing area."""
+
+    @dg.asset(
+        key=stripe_key(stripe_report),
+        description=(
+            f"Stripe's {stripe_report.name} as files in landing/{FOLDER}/: what people put there, and what"
+            " STRIPE_API_KEY lets us pull."
+        ),
+        group_name="landing",
+        kinds={"csv", "stripe"},
+        owners=[OWNER],
+        pool=WRITER_POOL,
+    )
+    def pull_new_reports(
+        context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+    ) -> dg.MaterializeResult[None]:
+        report_type = report_type_of(warehouse.settings, stripe_report)
+        if warehouse.stripe is None or report_type is None:
+            forget_failure(warehouse.settings.home, stripe_report)
+        if warehouse.stripe is None:
+            return dg.MaterializeResult(
+                metadata={"pull": "no STRIPE_API_KEY: files in the landing area are all there is"}
+            )
+        if report_type is None:
+            return dg.MaterializeResult(metadata={"pull": "not among STRIPE_REPORT_TYPES"})
+        # `pull_or_go_on` retries faults of Stripe, but not those of the landing area's store.
+        with retried(context):
+            pulled = pull_or_go_on(
+                warehouse, stripe_report, report_type, context.log.info, context.log.warning
+            )
+        if isinstance(pulled, FailedPull):
+            return dg.MaterializeResult(metadata={"report type": report_type, "pull failed": pulled.reason})
+        if pulled.left:
+            context.log.warning(f"{pulled.report_type}: {pulled.left}")
+        context.log.info(describe_pull(pulled))
+        return dg.MaterializeResult(metadata=pull_metadata(pulled))
+
+    return pull_new_reports
+
+
+def report_type_of(settings: Settings, stripe_report: StripeReport) -> str | None:
+    """Return the pinned version of a report type; None if STRIPE_REPORT_TYPES leaves it out.
+
+    The list of Checkout Sessions has no version.
+    """
+    if not stripe_report.versions:
+        return stripe_report.name
+    return next(
+        (name for name in settings.stripe_report_types if name.rsplit(".", 1)[0] == stripe_report.name), None
+    )
+
+
+def describe_pull(pulled: Pulled) -> str:
+    """Return what a pull fetched, in a sentence."""
+    until = (
+        f", Stripe has data until {pulled.available_until:%Y-%m-%d %H:%M} UTC"
+        if pulled.available_until
+        else ""
+    )
+    return (
+        f"{len(pulled.files)} new files of {pulled.report_type}{until}"
+        if pulled.files
+        else f"nothing new at Stripe{until}"
+    )
+
+
+def pull_metadata(pulled: Pulled) -> dict[str, Any]:
+    """Return files, report runs, and how far Stripe's data reach."""
+    metadata: dict[str, Any] = {
+        "report type": pulled.report_type,
+        "new files": len(pulled.files),
+        "runs created": pulled.created_runs,
+        "runs picked up": pulled.resumed_runs,
+    }
+    if pulled.available_until:
+        metadata["data until"] = dg.MetadataValue.timestamp(pulled.available_until)
+    if pulled.left:
+        metadata["left to the next run"] = pulled.left
+    if pulled.files:
+        metadata["files"] = dg.MetadataValue.md("\n".join(f"- {name}" for name in pulled.files))
+    return metadata

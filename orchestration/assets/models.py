@@ -1,0 +1,181 @@
+"""The plan of a build, and dbt's models: all of them as one step, their tests as asset checks."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
+from dagster_dbt.asset_utils import get_subset_selection_for_context
+
+from ingestion.unread_files import unread_warnings
+from orchestration.assets.raw import PRICE_BOOK, RAW_TABLES
+from orchestration.resources import OWNER, Warehouse
+from orchestration.run_lock import WRITER_POOL
+from paywall_warehouse.settings import Settings
+from warehouse.build import Build, finish_build, prepare_build
+from warehouse.dbt_runner import PROJECT, Dbt, DbtBuild
+from warehouse.engine import EngineError
+from warehouse.engines import engine_of
+
+PLAN = dg.AssetKey(["build", "plan"])
+FAILURES_LISTED = 5
+
+
+def plan_build(warehouse: Warehouse, *, always: bool = False) -> Build:
+    """Return the plan of this run.
+
+    Every step of a run gets the same plan: a run has one `AS_OF`, and no other process writes meanwhile.
+    """
+    return prepare_build(
+        warehouse.settings, warehouse.code_version, full_refresh=warehouse.full_refresh, always=always
+    )
+
+
+@dg.asset(
+    key=PLAN,
+    deps=[PRICE_BOOK, *(dg.AssetKey(["raw", table.name]) for table in RAW_TABLES)],
+    group_name="raw",
+    kinds={"duckdb"},
+    owners=[OWNER],
+    pool=WRITER_POOL,
+    output_required=False,
+)
+def build_plan(
+    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Decide what this run has to build: which batches are new, and whether everything is rebuilt.
+
+    If the published warehouse is up to date there is no plan, and Dagster skips all that follows.
+    """
+    unread = unread_warnings(warehouse.settings)
+    for warning in unread:
+        context.log.warning(warning)
+    build = plan_build(warehouse)
+    if not build.needed:
+        context.log.info("nothing new: the published warehouse stays as it is")
+        return
+    context.log.info(build.why)
+    metadata: dict[str, Any] = {
+        "why": build.why,
+        "full refresh": build.full_refresh,
+        "through batch": build.through_batch,
+    }
+    if unread:
+        metadata["files that nothing reads"] = dg.MetadataValue.md(
+            "\n".join(f"- {warning}" for warning in unread)
+        )
+    yield dg.MaterializeResult(metadata=metadata)
+
+
+SOURCE_KEYS = {
+    **{
+        ("raw", table.name): dg.AssetKey(["raw", table.name])
+        for table in RAW_TABLES
+        if table.source != "prices"
+    },
+    ("raw", "models"): PRICE_BOOK,
+    ("raw", "model_rates"): PRICE_BOOK,
+}
+
+
+class Translator(DagsterDbtTranslator):
+    """Maps dbt's nodes to Dagster: keys and groups by layer, sources to the assets that make them."""
+
+    def __init__(self) -> None:
+        super().__init__(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        """Return `layer/model`; for a source, the key of the asset that makes it."""
+        if dbt_resource_props["resource_type"] == "source":
+            return SOURCE_KEYS.get((dbt_resource_props["source_name"], dbt_resource_props["name"]), PLAN)
+        return super().get_asset_key(dbt_resource_props)
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        """Return the folder under `models/`: staging, intermediate, marts, checks."""
+        return str(dbt_resource_props["fqn"][1])
+
+    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> Sequence[str]:
+        """Return the one team that owns the warehouse."""
+        return [OWNER]
+
+
+def dbt_models(settings: Settings, project: Path = PROJECT) -> dg.AssetsDefinition:
+    """Return all dbt models as one step, with their tests as asset checks."""
+    dbt = Dbt(settings, project)
+    manifest = dbt.prepare_manifest()
+    translator = Translator()
+
+    @dbt_assets(
+        name="dbt_models",
+        manifest=manifest,
+        dagster_dbt_translator=translator,
+        exclude="resource_type:unit_test",
+        pool=WRITER_POOL,
+    )
+    def models(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
+        engine = engine_of(warehouse.settings, project)
+        try:
+            engine.check_selection(is_subset=context.is_subset)
+        except EngineError as error:
+            raise dg.Failure(str(error), allow_retries=False) from None
+        # `always`: a user may ask for some models when nothing is new.
+        plan = plan_build(warehouse, always=True)
+        selection = subset_arguments(context, manifest, translator)
+        with warehouse.building(whole=not context.is_subset):
+            done = engine.build(plan, warehouse.run_id, manifest, selection, context.log.info)
+            for result in done.results:
+                for event in result.to_default_asset_events(
+                    manifest, translator, context, dbt.home.dbt_target
+                ):
+                    rows = done.row_counts.get(result.raw_event["data"]["node_info"]["unique_id"])
+                    counted = isinstance(event, dg.Output) and rows is not None
+                    yield (
+                        event.with_metadata({**event.metadata, "dagster/row_count": rows})
+                        if counted
+                        else event
+                    )
+            if done.failures:
+                raise dg.Failure(description=dbt_failure(done), allow_retries=False)
+            if not context.is_subset:
+                finish_build(warehouse.settings, plan)
+        context.log.info(f"{done.models} models built, {done.tests} tests hold")
+
+    return models
+
+
+def subset_arguments(
+    context: dg.AssetExecutionContext, manifest: Mapping[str, Any], translator: DagsterDbtTranslator
+) -> list[str]:
+    """Return dbt's selection arguments; none if all models and tests are wanted."""
+    if not context.is_subset:
+        return []
+    arguments, indirect = get_subset_selection_for_context(
+        context=context,
+        manifest=manifest,
+        select=None,
+        exclude="resource_type:unit_test",
+        selector=None,
+        dagster_dbt_translator=translator,
+        current_dbt_indirect_selection_env=None,
+    )
+    return [*arguments, *(["--indirect-selection", indirect] if indirect else [])]
+
+
+def dbt_failure(done: DbtBuild) -> str:
+    """Return why nothing is published: the failed models and tests, each with dbt's message and its query."""
+    described = "\n\n".join(failure.describe() for failure in done.failures[:FAILURES_LISTED])
+    more = (
+        f"\n\n… and {len(done.failures) - FAILURES_LISTED} more"
+        if len(done.failures) > FAILURES_LISTED
+        else ""
+    )
+    return (
+        f"Nothing is published: {len(done.failures)} of dbt's models and tests failed.\n\n{described}{more}"
+    )
+
+
+def ends(models: dg.AssetsDefinition) -> list[dg.AssetKey]:
+    """Return the marts and every model that no other model uses: publication waits for them."""
+    used = {key for keys in models.asset_deps.values() for key in keys}
+    return sorted(key for key in models.keys if key.path[0] == "marts" or key not in used)

@@ -1,0 +1,111 @@
+"""The published warehouse: the build is checked, and replaces the published file only if every check passes."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from orchestration import markdown
+from orchestration.assets.checks import check_results, check_specs, failed_checks
+from orchestration.resources import OWNER, Warehouse
+from orchestration.run_lock import WRITER_POOL
+from warehouse.checks.invariants import INVARIANTS
+from warehouse.engines import engine_of
+from warehouse.publish import Publication, check_and_publish
+from warehouse.published_summary import daily_totals, period_kpis, published_reject_reasons
+from warehouse.reconciliation_summary import open_breaks, reconciliation
+
+PUBLISHED = dg.AssetKey(["published", "warehouse"])
+# A new day changes the KPIs, so a healthy warehouse is published daily even if nothing landed.
+FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(hours=50))
+BREAKS_LISTED = 50
+
+
+def published_warehouse(models: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
+    """Return the asset that checks the build and publishes it."""
+
+    @dg.asset(
+        key=PUBLISHED,
+        deps=list(models),
+        check_specs=check_specs(PUBLISHED, INVARIANTS),
+        group_name="published",
+        kinds={"duckdb"},
+        owners=[OWNER],
+        pool=WRITER_POOL,
+        freshness_policy=FRESHNESS,
+    )
+    def published(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
+        """One DuckDB file for every reader, replaced as a whole, and only after every check has passed."""
+        if not warehouse.is_finished or not warehouse.settings.home.build_file.exists():
+            raise dg.Failure(
+                "Nothing is published: the last build did not come to its end. Run the job `refresh`.",
+                allow_retries=False,
+            )
+        settings = warehouse.settings
+        publication = check_and_publish(
+            settings,
+            warehouse.run_id,
+            warehouse.started_at,
+            settings.now(),
+            warehouse.code_version,
+            engine_of(settings).candidate(),
+        )
+        yield from check_results(PUBLISHED, INVARIANTS, publication.invariants)
+        if not publication.published:
+            raise dg.Failure(
+                description=failed_checks("Nothing is published", INVARIANTS, publication.failures),
+                allow_retries=False,
+            )
+        context.log.info(f"{publication.path} holds {len(publication.row_counts)} tables")
+        yield dg.MaterializeResult(asset_key=PUBLISHED, metadata=_metadata_or_path(context, publication))
+
+    return published
+
+
+def _metadata_or_path(context: dg.AssetExecutionContext, publication: Publication) -> dict[str, Any]:
+    """Return `publication_metadata`, or only the path if the numbers cannot be read: they are published."""
+    try:
+        return publication_metadata(publication)
+    except Exception as error:
+        context.log.warning(f"published, but its numbers cannot be shown here: {error}")
+        return {"path": dg.MetadataValue.path(publication.path)}
+
+
+def publication_metadata(publication: Publication) -> dict[str, Any]:
+    """Return what readers of the asset page want to see first."""
+    kpis = period_kpis(publication.path)
+    days = daily_totals(publication.path, markdown.PLOTTED_DAYS)
+    metadata: dict[str, Any] = {"path": dg.MetadataValue.path(publication.path)}
+    if kpis:
+        metadata["KPIs"] = dg.MetadataValue.md(markdown.kpi_table(kpis))
+    reasons = "\n".join(
+        f"| {one.reason_code} | {one.records:,} | {markdown.place_of(one)} |"
+        for one in published_reject_reasons(publication.path)
+    )
+    rows = "\n".join(f"| {name} | {count:,} |" for name, count in publication.row_counts.items())
+    state = reconciliation(publication.path)
+    if state.is_needed:
+        metadata["reconciliation"] = dg.MetadataValue.md(
+            "\n".join([state.headline, "", *(f"- {gap.describe()}" for gap in state.gaps)])
+        )
+    if state.breaks:
+        metadata["open breaks"] = dg.MetadataValue.md(markdown.breaks_by_type(state))
+        metadata["first breaks"] = dg.MetadataValue.md(
+            markdown.break_table(open_breaks(publication.path, BREAKS_LISTED))
+        )
+    if kpis and days:
+        metadata["by day"] = dg.MetadataValue.md(markdown.revenue_plot(days, kpis[0]["currency"]))
+    return {
+        **metadata,
+        "new records": publication.new_records,
+        "rejected": publication.rejected_records,
+        "check seconds": publication.check_seconds,
+        "publish seconds": publication.publish_seconds,
+        **(
+            {"rejects": dg.MetadataValue.md(f"| reason | records | first |\n|---|---:|---|\n{reasons}")}
+            if reasons
+            else {}
+        ),
+        "rows": dg.MetadataValue.md(f"| table | rows |\n|---|---:|\n{rows}"),
+    }

@@ -1,0 +1,151 @@
+"""The lake: every source of the landing area as validated Parquet batches, and the price book."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from ingestion.lake.batches import LOADED, Lake
+from ingestion.load import LoadResult, load
+from ingestion.sources.registry import SOURCES
+from ingestion.sources.stripe.reports import FOLDER, STRIPE_REPORTS
+from orchestration.assets.landing import LANDING_FOLDERS, stripe_key
+from orchestration.resources import OWNER, Warehouse
+from orchestration.retries import retried
+from orchestration.run_lock import WRITER_POOL
+from warehouse.build_file import copy_ahead, drop_build_file
+from warehouse.price_book import resolve_price_book
+
+PRICE_BOOK = dg.AssetKey(["raw", "price_book"])
+FILES_LISTED = 20
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A source of the landing area, and the table of the lake that its records go to."""
+
+    source: str
+    """As in `SOURCES`."""
+    description: str
+    made_by: dg.AssetKey
+    """The asset upstream: a folder that other systems write, or a report that our own pull lands."""
+
+    @property
+    def name(self) -> str:
+        """The lake's table."""
+        return SOURCES[self.source].table
+
+
+RAW_TABLES = (
+    RawTable(
+        "ledger",
+        "Every accepted ledger record, that is every version of an entry, as typed Parquet batches. "
+        "Records that break a rule go to the rejects with file, line and reason.",
+        LANDING_FOLDERS[0].key,
+    ),
+    RawTable(
+        "events",
+        "Every accepted webhook delivery, repeats included, as typed Parquet batches.",
+        LANDING_FOLDERS[1].key,
+    ),
+    RawTable(
+        "prices",
+        "Every accepted row of the operator's own provider rates, as typed Parquet batches.",
+        LANDING_FOLDERS[2].key,
+    ),
+    RawTable(
+        "payments",
+        "Every accepted payment of rails other than Stripe, as typed Parquet batches.",
+        LANDING_FOLDERS[3].key,
+    ),
+    *(
+        RawTable(
+            f"{FOLDER}/{stripe_report.name}",
+            f"Every accepted row of Stripe's {stripe_report.name}, repeats in overlapping files included, as typed"
+            " Parquet batches.",
+            stripe_key(stripe_report),
+        )
+        for stripe_report in STRIPE_REPORTS
+    ),
+)
+
+
+def raw_asset(table: RawTable) -> dg.AssetsDefinition:
+    """Return the asset that loads the new files of one source."""
+
+    @dg.asset(
+        key=["raw", table.name],
+        deps=[table.made_by],
+        description=table.description,
+        group_name="raw",
+        kinds={"parquet", "duckdb"},
+        owners=[OWNER],
+        pool=WRITER_POOL,
+    )
+    def load_new_files(
+        context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+    ) -> dg.MaterializeResult[None]:
+        with retried(context):
+            loaded = load(warehouse.settings, table.source, drop_build=drop_build_file, on_new=copy_ahead)
+        for warning in loaded.warnings:
+            context.log.warning(warning)
+        context.log.info(describe_load(loaded))
+        return dg.MaterializeResult(metadata=load_metadata(loaded, Lake(warehouse.settings.home)))
+
+    return load_new_files
+
+
+def describe_load(loaded: LoadResult) -> str:
+    """Return what a load found, in a sentence."""
+    if not loaded.files:
+        return f"nothing new in landing/{loaded.source}"
+    return f"{loaded.files} new files, {loaded.accepted:,} records accepted, {loaded.rejected:,} rejected"
+
+
+def load_metadata(loaded: LoadResult, lake: Lake) -> dict[str, Any]:
+    """Return counts of this load and of the whole table, and the files of the batch."""
+    manifests = lake.manifests()
+    records = [
+        file
+        for manifest in manifests
+        for file in manifest.files
+        if file.source == loaded.source and file.status == LOADED
+    ]
+    batch = [
+        file for manifest in manifests if manifest.batch_seq == loaded.batch_seq for file in manifest.files
+    ]
+    metadata: dict[str, Any] = {
+        "dagster/row_count": sum(file.accepted for file in records),
+        "new files": loaded.files,
+        "new records": loaded.records,
+        "accepted": loaded.accepted,
+        "rejected": loaded.rejected,
+    }
+    if batch:
+        shown = sorted(batch, key=lambda file: (-file.rejected, file.path))[:FILES_LISTED]
+        rows = "\n".join(
+            f"| {file.path} | {file.status} | {file.records:,} | {file.rejected:,} |" for file in shown
+        )
+        more = f"\n\n… and {len(batch) - len(shown)} more files" if len(batch) > len(shown) else ""
+        metadata["batch"] = loaded.batch_seq
+        metadata["files"] = dg.MetadataValue.md(
+            f"| file | status | records | rejected |\n|---|---|---:|---:|\n{rows}{more}"
+        )
+    return metadata
+
+
+@dg.asset(
+    key=PRICE_BOOK,
+    deps=[dg.AssetKey(["raw", table.name]) for table in RAW_TABLES],
+    group_name="raw",
+    kinds={"parquet"},
+    owners=[OWNER],
+    pool=WRITER_POOL,
+)
+def price_book(
+    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+) -> dg.MaterializeResult[None]:
+    """Resolve every model name and its token prices: `genai-prices`, overridden by the operator's own rates."""
+    book = resolve_price_book(warehouse.settings)
+    context.log.info(f"{book.models} models, {book.priced} of them with rates")
+    return dg.MaterializeResult(metadata={"dagster/row_count": book.models, "models with rates": book.priced})

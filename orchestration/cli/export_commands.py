@@ -1,0 +1,130 @@
+"""`export` and `pull`: data for other programs."""
+
+# ruff: noqa: PLC0415  what is slow to import is imported by the commands that need it
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestration.cli.common import NOT_PUBLISHED, WRONG_USAGE, WrongUsageError, own_settings, say
+from paywall_warehouse.errors import words_of
+
+
+def export(
+    dataset: Annotated[
+        str, typer.Argument(help="Such as ledger, users or daily_revenue.", metavar="DATASET")
+    ],
+    columns: Annotated[
+        str | None,
+        typer.Option("--columns", help="Columns, comma-separated; all if not given.", metavar="A,B"),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--from", help="The first reporting day.", metavar="DAY")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", help="The reporting day after the last.", metavar="DAY")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where",
+            help="column=value, with != > >= < <= in place of =, or 'column in a,b'; all have to hold.",
+            metavar="CONDITION",
+        ),
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="csv, parquet or jsonl; else what the name of the file says, else csv.",
+            metavar="FORMAT",
+        ),
+    ] = None,
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            help="A file, compressed if its name ends in .gz or .zst, or - for stdout.",
+            metavar="FILE|-",
+        ),
+    ] = "-",
+) -> None:
+    """Write a slice of the published warehouse to a file or to stdout, in the order of the dataset."""
+    import duckdb
+
+    from exports.ad_hoc import SliceRequest
+    from exports.filters import WrongSliceError
+    from orchestration.cli.export import write_to
+    from warehouse.published import NotPublishedError
+
+    request = SliceRequest(
+        dataset,
+        None if columns is None else [name.strip() for name in columns.split(",")],
+        since,
+        until,
+        where or [],
+    )
+    try:
+        write_to(own_settings(), request, encoding, output, say)
+    except WrongSliceError as error:
+        raise WrongUsageError(str(error)) from error
+    except (NotPublishedError, OSError, duckdb.Error) as error:
+        say(f"{request.dataset} was not exported: {words_of(error)}")
+        raise typer.Exit(NOT_PUBLISHED) from error
+
+
+def pull(
+    uri: Annotated[
+        str,
+        typer.Argument(
+            help="The place of an export: what EXPORT_URI names where it is written.", metavar="URI"
+        ),
+    ],
+    folder: Annotated[Path, typer.Argument(help="The folder to keep like it.", metavar="DIR")],
+    datasets: Annotated[
+        list[str] | None,
+        typer.Option("--dataset", help="A dataset, once for each; all if not given.", metavar="NAME"),
+    ] = None,
+    encodings: Annotated[
+        list[str] | None, typer.Option("--format", help="parquet or csv; all if not given.", metavar="FORMAT")
+    ] = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            "--into",
+            help="A DuckDB file, of which a table for each dataset is kept up to date.",
+            metavar="FILE",
+        ),
+    ] = None,
+    trust_sizes: Annotated[
+        bool,
+        typer.Option(
+            "--trust-sizes", help="Do not read the files of the folder again: the right size is enough."
+        ),
+    ] = False,
+) -> None:
+    """Mirror an export: fetch the files that changed, verify them, and list what changed."""
+    from exports.client.duckdb_tables import load_into
+    from exports.client.mirror import pull as mirror
+    from exports.client.outcome import PullError, describe
+
+    fault: PullError | None = None
+    try:
+        done = mirror(
+            uri, folder, datasets=datasets, formats=encodings, trust_sizes=trust_sizes, progress=say
+        )
+    except PullError as error:
+        fault, done = error, error.pulled
+    for pulled in done:
+        typer.echo(describe(pulled))
+    try:
+        # What is complete is loaded, whatever became of the rest.
+        if into is not None and done:
+            for line in load_into(folder, into, datasets=[pulled.dataset for pulled in done]):
+                typer.echo(line)
+    except PullError as error:
+        fault = fault or error
+    if fault is not None:
+        say(str(fault))
+        raise typer.Exit(WRONG_USAGE if fault.is_wrong_usage else NOT_PUBLISHED)

@@ -1,0 +1,65 @@
+"""The default engine: dbt builds in the home's build file, in this process."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from paywall_warehouse.settings import Settings
+from warehouse.build import Build, prepare_build, require_full_refresh
+from warehouse.checks.invariant import Queries
+from warehouse.dbt_runner import PROJECT, Dbt, DbtBuild, build_command, code_version
+from warehouse.engine import Progress
+from warehouse.price_book import resolve_price_book
+
+
+class DuckdbCandidate:
+    """The build file. Publication itself replaces what readers see."""
+
+    def queries(self, build_file: duckdb.DuckDBPyConnection) -> Queries:
+        """See `Candidate`."""
+        return build_file
+
+    def promote(self) -> None:
+        """See `Candidate`."""
+
+
+class DuckdbEngine:
+    """See `Engine`."""
+
+    def __init__(self, settings: Settings, project: Path = PROJECT) -> None:
+        self._settings = settings
+        self._dbt = Dbt(settings, project)
+
+    def check_selection(self, *, is_subset: bool) -> None:
+        """See `Engine`; DuckDB builds any part."""
+
+    def build(
+        self,
+        plan: Build,
+        run_id: str,
+        manifest: Mapping[str, Any],
+        selection: Sequence[str],
+        progress: Progress,
+    ) -> DbtBuild:
+        """See `Engine`."""
+        command = [*build_command(full_refresh=plan.full_refresh), *selection]
+        return self._dbt.build(manifest, command, progress)
+
+    def candidate(self) -> DuckdbCandidate:
+        """See `Engine`."""
+        return DuckdbCandidate()
+
+    def remote_mart(self, published: duckdb.DuckDBPyConnection, mart: str, day: str | None) -> None:
+        """See `Engine`; every row is in the published file."""
+
+    def run_dbt(self, words: Sequence[str], progress: Progress) -> DbtBuild:
+        """See `Engine`; works in the build file, a copy of what is published, which stays for the next call.
+
+        The next run rebuilds everything.
+        """
+        resolve_price_book(self._settings)
+        prepare_build(self._settings, code_version(), always=True, keep_tables=True)
+        require_full_refresh(self._settings)
+        return self._dbt.build(self._dbt.prepare_manifest(), list(words), progress)
