@@ -1,1 +1,4 @@
-"""Measurements of the whole command beside hand-written SQL."""
+"""Benchmarks: the whole command and its parts, compared with hand-written SQL and with other tools.
+
+Measurements and the files of their results belong here. Tests of correctness do not.
+"""

@@ -1,12 +1,12 @@
-"""All benchmarks in one go: `make bench`.
+"""All benchmarks: `make bench`.
 
-    python -m benchmarks.bench [--entries 1000000 10000000] [--histories 10000000 30000000] [--peers 200000 1000000]
-                               [--exports 1000000] [--deliveries 500] [--dashboard 1000000 10000000] [--repeat 3]
-                               [--results benchmarks/results]
+    python -m benchmarks.bench [--entries 1000000 10000000] [--histories 10000000 30000000]
+                               [--peers 200000 1000000] [--exports 1000000] [--deliveries 500]
+                               [--dashboard 1000000 10000000] [--repeat 3] [--results benchmarks/results]
 
-First runs beside hand-written SQL, nights on histories, peers, exports, webhooks, the dashboard. Each writes
-its own file to the results; `promised.md` is all that was promised beside what was measured. `--histories 0`,
-`--peers 0 0`, `--exports 0`, `--deliveries 0` or `--dashboard 0` leave one out.
+They are first runs compared with hand-written SQL, nights on histories, peers, exports, webhooks and the
+dashboard. Each writes its own file to the results. `promised.md` compares all promises with the measurements.
+`--histories 0`, `--peers 0 0`, `--exports 0`, `--deliveries 0` or `--dashboard 0` skip a benchmark.
 """
 
 import argparse
@@ -18,8 +18,8 @@ from benchmarks.ledgers import DAYS
 from benchmarks.peers import compare
 from benchmarks.tables import RESULTS, Target, head, target_table, write
 
-# A history of 30 M entries lands 12 GB of files, which nothing else reads.
-KEPT_LANDING = 10_000_000
+# The landed files of larger histories are deleted: 30 M entries are 12 GB, which nothing else reads.
+MAX_KEPT_LANDING = 10_000_000
 
 
 def main() -> None:
@@ -38,33 +38,35 @@ def main() -> None:
         "--same",
         type=int,
         default=growth.SAME,
-        help="entries of the nights that are the same on all histories",
+        help="entries of the nights that have the same size on all histories",
     )
     parser.add_argument("--results", type=Path, default=RESULTS)
-    asked = parser.parse_args()
-    if any(asked.peers):
-        # What is missing is said before an hour has passed.
+    arguments = parser.parse_args()
+    if any(arguments.peers):
+        # Reports missing peers now, not after an hour.
         compare.peer_versions()
     targets: list[Target] = []
-    for entries in filter(None, asked.entries):
-        targets += full.benchmark(entries, asked.repeat, asked.results)
-    if histories := list(filter(None, asked.histories)):
-        nights = growth.Asked(same=asked.same, repeat=asked.repeat)
-        targets += growth.benchmark(histories, DAYS, nights, asked.results, discard_above=KEPT_LANDING)
-    if any(asked.peers):
-        everything, large = asked.peers
-        targets += compare.benchmark(everything, large, asked.repeat, asked.results)
-    if asked.exports:
-        exports.benchmark(asked.exports, asked.repeat, None, asked.results)
-    if asked.deliveries:
-        receive.benchmark(receive.SENDERS, receive.SECONDS, asked.deliveries, asked.results)
-    for entries in filter(None, asked.dashboard):
-        targets += dashboard.benchmark(entries, None, asked.results)
-    write(asked.results, "promised", summary(targets))
+    for entries in filter(None, arguments.entries):
+        targets += full.benchmark(entries, arguments.repeat, arguments.results)
+    if histories := list(filter(None, arguments.histories)):
+        nights = growth.GrowthOptions(same=arguments.same, repeat=arguments.repeat)
+        targets += growth.benchmark(
+            histories, DAYS, nights, arguments.results, discard_above=MAX_KEPT_LANDING
+        )
+    if any(arguments.peers):
+        everything, large = arguments.peers
+        targets += compare.benchmark(everything, large, arguments.repeat, arguments.results)
+    if arguments.exports:
+        exports.benchmark(arguments.exports, arguments.repeat, None, arguments.results)
+    if arguments.deliveries:
+        receive.benchmark(receive.SENDERS, receive.SECONDS, arguments.deliveries, arguments.results)
+    for entries in filter(None, arguments.dashboard):
+        targets += dashboard.benchmark(entries, None, arguments.results)
+    write(arguments.results, "promised", summary(targets))
 
 
 def summary(targets: Sequence[Target]) -> list[str]:
-    """All targets, and how many of them are met."""
+    """Return the lines about all targets, with the number of those that are met."""
     met = sum(one.is_met for one in targets)
     return [*head("What was promised"), f"{met} of {len(targets)} met.", *target_table(targets)]
 

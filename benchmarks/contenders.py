@@ -1,4 +1,4 @@
-"""The two that are measured: the command `paywall-warehouse run`, and hand-written SQL."""
+"""The two contenders: the command `paywall-warehouse run`, and hand-written SQL (`limit.py`)."""
 
 import statistics
 import sys
@@ -13,7 +13,7 @@ from benchmarks.stages import LEDGER_STEP, STAGES, START_UP, Steps, recorded_ste
 
 HERE = Path(__file__).parent
 COMMAND = str(Path(sys.executable).parent / "paywall-warehouse")
-# Where each writes the entries alone as Parquet, a file a day.
+# The folders in which each writes the entries as Parquet, one file a day.
 FLOOR_LEDGER, PIPELINE_LEDGER = Path("ledger"), Path("exports", "v1", "ledger", "parquet")
 
 
@@ -26,7 +26,7 @@ class Run:
 
     @cached_property
     def stages(self) -> dict[str, float]:
-        """Seconds by stage; they add up to the wall."""
+        """Wall seconds by stage. They add up to the total."""
         return stage_seconds(self.steps, self.measured.seconds)
 
     @property
@@ -36,32 +36,32 @@ class Run:
 
     @property
     def before_first_step(self) -> float:
-        """Imports, settings, definitions: everything until Dagster starts its first step."""
+        """The seconds until Dagster starts its first step: imports, settings, definitions."""
         return (self.steps.first_start() or self.measured.began_at) - self.measured.began_at
 
     @property
     def ledger_seconds(self) -> float:
-        """The step that loads the ledger's files."""
+        """The seconds of the step that loads the ledger's files."""
         return self.steps.seconds(LEDGER_STEP)
 
 
 def median_wall(runs: Iterable[Run]) -> float:
-    """The median of the walls."""
+    """Return the median of the wall times."""
     return statistics.median(one.measured.seconds for one in runs)
 
 
 def stages_of(kinds: Mapping[str, Sequence[Run]]) -> list[str]:
-    """The stages that any of the runs had, in their order."""
+    """Return the stages that occur in any of the runs, in order."""
     return [stage for stage in STAGES if any(stage in one.stages for runs in kinds.values() for one in runs)]
 
 
 def floor(landing: Path, out: Path) -> Measurement:
-    """`limit.py` into an empty folder."""
+    """Measure `limit.py` with an empty folder."""
     return measure([sys.executable, str(HERE / "limit.py"), str(landing / "ledger"), str(out)], out, {})
 
 
 def pipeline(landing: Path, home: Path, as_of: datetime, **settings: str) -> Run:
-    """The real command on a home."""
+    """Measure the command on a home."""
     fixed = {
         "WAREHOUSE_HOME": str(home),
         "LANDING_URI": str(landing),
@@ -73,6 +73,6 @@ def pipeline(landing: Path, home: Path, as_of: datetime, **settings: str) -> Run
 
 
 def home_parts(home: Path) -> dict[str, float]:
-    """The bytes of each file and folder of a home, in MB, the largest first."""
+    """Return the size in MB of each file and folder of a home, the largest first."""
     parts = {one.name: disk_mb(one) if one.is_dir() else one.stat().st_size / 1e6 for one in home.iterdir()}
     return dict(sorted(parts.items(), key=lambda part: -part[1]))

@@ -1,12 +1,12 @@
-"""The dashboard in a real browser: how long pages and changes of a filter take, and how much memory its
-process holds.
+"""The dashboard in a real browser: the time of pages and of filter changes, and the memory of its process.
 
-    python -m benchmarks.dashboard [--entries 1000000 10000000] [--home A_HOME_THAT_HAS_PUBLISHED] [--results benchmarks/results]
+    python -m benchmarks.dashboard [--entries 1000000 10000000] [--home A_HOME_THAT_HAS_PUBLISHED]
+                                   [--results benchmarks/results]
 
-Debian's Chromium and the dashboard share the machine's cores. A page is up when the script has ended and
-nothing on it is a placeholder or of the page before. All is done three times, each with a dashboard that has
-just been started: no page asks what another one has asked with the same filters, so that nothing is answered
-from memory.
+Debian's Chromium and the dashboard share the machine's cores. A page is ready when the script has ended and
+nothing on it is a placeholder or part of the previous page. Everything is done three times, each time with a
+dashboard that was just started. No page repeats a query of another one, so that nothing is answered from the
+cache.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,7 @@ READY = """() => {
         && !document.querySelector('[data-testid=stSkeleton], [data-stale=true]');
 }"""
 CAPTION = "[data-testid=stMainBlockContainer] [data-testid=stCaptionContainer]"
-# What stands in the caption has changed, and the page is up.
+# The caption has changed, and the page is ready.
 CHANGED = f"(before) => document.querySelector('{CAPTION}')?.innerText !== before && ({READY})()"
 # Entries, seconds for a page, seconds for a change of a filter.
 PROMISED = {1_000_000: (2, 1), 10_000_000: (5, 3)}
@@ -47,7 +47,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class Timed:
-    """Seconds of each round from asking for a page, or from the click on a filter, until the page is up."""
+    """The seconds of each round, from the request of a page or the click on a filter to the ready page."""
 
     what: str
     is_change: bool
@@ -60,7 +60,7 @@ class Timed:
 
 
 def open_page(browser: Browser, address: str) -> tuple[Page, float]:
-    """A page in a browser that has never been here, and the seconds until it is up."""
+    """Open a page in a new browser context, and return it with the seconds until it is ready."""
     page = browser.new_context(viewport={"width": 1500, "height": 1200}).new_page()
     begin = time.perf_counter()
     page.goto(address)
@@ -69,13 +69,13 @@ def open_page(browser: Browser, address: str) -> tuple[Page, float]:
 
 
 def change(page: Page, label: str, option: str) -> float:
-    """Choose an option of a filter in the sidebar; the seconds until the page is up again."""
+    """Choose an option of a filter in the sidebar, and return the seconds until the page is ready again."""
     before = page.locator(CAPTION).first.inner_text()
     widget = page.locator(
         "[data-testid=stSidebar] :is([data-testid=stSelectbox],"
         f" [data-testid=stMultiSelect]):has(label:has-text('{label}'))"
     )
-    # By keyboard: a click while the list before is still closing opens nothing.
+    # By keyboard, because a click while the previous list is closing opens nothing.
     widget.locator("input").focus()
     page.keyboard.press("ArrowDown")
     chosen = page.get_by_role("option", name=option, exact=True)
@@ -90,7 +90,7 @@ def change(page: Page, label: str, option: str) -> float:
 
 @contextmanager
 def dashboard(home: Path, peak: list[int]) -> Iterator[str]:
-    """The command on a home; notes the highest resident set of its process."""
+    """Run the dashboard of a home, and write the highest resident set of its process to `peak`."""
     process = subprocess.Popen(
         [COMMAND, "dashboard", "--port", "0"],
         cwd=home,
@@ -111,8 +111,9 @@ def dashboard(home: Path, peak: list[int]) -> Iterator[str]:
 
 
 def walk(home: Path) -> tuple[dict[tuple[str, bool], float], float]:
-    """Every page, then changes of filters on the pages that numbers depend on: seconds by (what, is a
-    change); the peak in MB.
+    """Time every page, and filter changes on the pages whose numbers depend on them.
+
+    Returns the seconds by (name, whether it is a change), and the peak memory in MB.
     """
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
         [(user, entry, model)] = connection.execute(
@@ -143,7 +144,7 @@ def walk(home: Path) -> tuple[dict[tuple[str, bool], float], float]:
         browser = playwright.chromium.launch(
             executable_path=executable, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         )
-        # The first page of a process pays for its imports.
+        # The first page of a process includes its imports.
         open_page(browser, f"{address}/runs")
         for name, path in pages.items():
             page, seconds = open_page(browser, f"{address}/{path}")
@@ -151,10 +152,11 @@ def walk(home: Path) -> tuple[dict[tuple[str, bool], float], float]:
             page.context.close()
         for name in ("Overview", "Models", "Cohorts", "Top spenders", "Ledger"):
             separator = "&" if "?" in pages[name] else "?"
-            # Open the list of further filters by an address that sets one which changes nothing.
+            # Expand the further filters by an address with filters that change nothing.
             page, _ = open_page(
                 browser,
-                f"{address}/{pages[name]}{separator}status=unknown&status=connected&status=requested&period=Last+7+days",
+                f"{address}/{pages[name]}{separator}status=unknown&status=connected&status=requested"
+                "&period=Last+7+days",
             )
             for label, option in changes:
                 timed[f"{name}, {label.lower()}", True] = change(page, label, option)
@@ -164,7 +166,7 @@ def walk(home: Path) -> tuple[dict[tuple[str, bool], float], float]:
 
 
 def benchmark(entries: int, home: Path | None, results: Path) -> list[Target]:
-    """Measure, on a home that has published or on one that is made first, and write the file."""
+    """Measure on `home`, or on a new home that is published first, and write the file."""
     ledger = Ledger(entries)
     with scratch() as built:
         if home is None:
@@ -218,10 +220,8 @@ def main() -> None:
     parser.add_argument("--entries", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--home", type=Path, help="a home that has published as many entries as are named")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    asked: Sequence[int]
     arguments = parser.parse_args()
-    asked = arguments.entries
-    for entries in asked:
+    for entries in arguments.entries:
         benchmark(entries, arguments.home, arguments.results)
 
 

@@ -1,12 +1,13 @@
-"""The same ledgers on both engines: what DuckDB takes, and what Spark takes on a cluster on the same machine.
+"""The same ledgers on both engines: DuckDB, and Spark on a cluster on the same machine.
 
     make .venv-spark/.installed
-    .venv-spark/bin/python -m benchmarks.engines [--entries 1000000 10000000 30000000] [--spark 1000000 10000000 30000000]
+    .venv-spark/bin/python -m benchmarks.engines [--entries 1000000 10000000 30000000]
+                                                 [--spark 1000000 10000000 30000000]
                                                  [--results benchmarks/results]
 
-For each size a full run and a night of 1 % in DuckDB; then the same on master, two workers of one core each
-and Thrift, with tables of Iceberg's. What Spark's tasks did is from its own event log: CPU, bytes shuffled,
-bytes spilled.
+For each size there is a full run and a night of 1 % with DuckDB. Then the same is measured with a master, two
+workers of one core each and a Thrift server, on Iceberg tables. CPU, shuffled bytes and spilled bytes of
+Spark's tasks come from its event log.
 """
 
 import argparse
@@ -45,13 +46,13 @@ class Measured:
     run: Run
     tasks: Tasks = field(default_factory=Tasks)
     tables_mb: float = 0
-    """What the cluster's tables take; files and snapshots that nobody reads any more included."""
+    """The size of the cluster's tables, including files and snapshots that are no longer read."""
     files: int = 0
 
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[LocalCluster]:
-    """A cluster that writes down what its tasks do."""
+    """Start a cluster that logs its tasks, and stop it afterwards."""
     events = folder / "events"
     events.mkdir(parents=True)
     settings = {
@@ -79,7 +80,7 @@ def cluster(folder: Path) -> Iterator[LocalCluster]:
 def both_runs(
     ledger: Ledger, engine: str, work: Path, note: Callable[[Measured], None], running: LocalCluster | None
 ) -> None:
-    """A full run, then a night, on a home of its own."""
+    """Measure a full run, then a night, on a new home."""
     home, landing = work / "home", work / "landing"
     home.mkdir()
     ledger.link(landing)
@@ -108,7 +109,7 @@ def both_runs(
 
 
 def benchmark(duckdb: Sequence[int], spark: Sequence[int], results: Path) -> None:
-    """Measure all sizes, the small ones first; the file is written again after each run."""
+    """Measure all sizes, the smallest first. The file is written after each run."""
     measured: list[Measured] = []
 
     def note(one: Measured) -> None:
@@ -129,7 +130,7 @@ def benchmark(duckdb: Sequence[int], spark: Sequence[int], results: Path) -> Non
 
 
 def lines(measured: Sequence[Measured]) -> list[str]:
-    """The result file."""
+    """Return the lines of the result file."""
     return [
         *head("Both engines on the same ledgers"),
         (
@@ -214,7 +215,7 @@ def lines(measured: Sequence[Measured]) -> list[str]:
 
 
 def slopes(measured: Sequence[Measured]) -> Iterator[list[str]]:
-    """A row for two sizes that follow each other, for each engine and kind of run."""
+    """Yield a row for each pair of consecutive sizes, engine and kind of run."""
     for engine in (DUCKDB, SPARK):
         for kind in (FULL, NIGHT):
             own = [one for one in measured if (one.engine, one.kind) == (engine, kind)]
@@ -243,8 +244,8 @@ def main() -> None:
     parser.add_argument("--entries", type=int, nargs="+", default=[1_000_000, 10_000_000, 30_000_000])
     parser.add_argument("--spark", type=int, nargs="*", default=[1_000_000, 10_000_000, 30_000_000])
     parser.add_argument("--results", type=Path, default=RESULTS)
-    asked = parser.parse_args()
-    benchmark(asked.entries, asked.spark, asked.results)
+    arguments = parser.parse_args()
+    benchmark(arguments.entries, arguments.spark, arguments.results)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""A full first export beside DuckDB's own `COPY` of the same rows to the same partitions, and one day out of
-the ledger.
+"""A full first export compared with DuckDB's `COPY`, and an export of one day of the ledger.
 
-    python -m benchmarks.exports [--entries 1000000] [--repeat 3] [--home A_HOME_THAT_HAS_PUBLISHED] [--results benchmarks/results]
+    python -m benchmarks.exports [--entries 1000000] [--repeat 3] [--home A_HOME_THAT_HAS_PUBLISHED]
+                                 [--results benchmarks/results]
 
-Both write Parquet with zstd from the same published file, in turn. `COPY` neither sorts, nor checks, nor
-describes what it writes. The table goes to standard output and to the results.
+Both write Parquet with zstd from the same published file, with the same partitions, in turn. `COPY` does not
+sort, check or describe its files. The table goes to standard output and to the results.
 """
 
 import argparse
@@ -31,7 +31,7 @@ FLOOR, OURS, SLICE = (
 
 
 def copy(home: Path, out: Path) -> None:
-    """The floor: one `COPY` a mart, by the same days."""
+    """Write each mart with one `COPY`, by the same days: the lower bound."""
     with duckdb.connect(
         str(home / "published" / "warehouse.duckdb"), read_only=True, config={"memory_limit": "2GB"}
     ) as connection:
@@ -45,16 +45,16 @@ def copy(home: Path, out: Path) -> None:
 
 
 def export(home: Path, out: Path) -> None:
-    """All datasets as a run exports them."""
+    """Export all datasets, as a run does."""
     settings = load_settings(
         _env_file=None, warehouse_home=home, export_uri=str(out), export_formats="parquet"
     )
     for dataset in DATASETS.values():
-        export_published(settings, dataset, lambda words: None)
+        export_published(settings, dataset, lambda message: None)
 
 
 def one_day(home: Path, out: Path) -> list[str]:
-    """The command for a day in the middle of the ledger."""
+    """Return the command that exports a day in the middle of the ledger."""
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
         days = connection.execute(
             "select distinct entry_date from marts.fct_ledger_entries order by 1"
@@ -77,7 +77,7 @@ def one_day(home: Path, out: Path) -> list[str]:
 
 
 def benchmark(entries: int, repeat: int, home: Path | None, results: Path) -> None:
-    """Measure, from a home that has published or from one that is made first, and write the file."""
+    """Measure on `home`, or on a new home that is published first, and write the file."""
     ledger = Ledger(entries)
     runs: dict[str, list[Measurement]] = {FLOOR: [], OURS: [], SLICE: []}
     with scratch() as built:
@@ -129,11 +129,13 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--only", choices=("copy", "export"), help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.only:
-        {"copy": copy, "export": export}[asked.only](asked.home, asked.out)
+    arguments = parser.parse_args()
+    if arguments.only:
+        {"copy": copy, "export": export}[arguments.only](arguments.home, arguments.out)
         return
-    benchmark(asked.entries, asked.repeat, asked.home and asked.home.resolve(), asked.results)
+    benchmark(
+        arguments.entries, arguments.repeat, arguments.home and arguments.home.resolve(), arguments.results
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""The first run of a ledger beside hand-written SQL on the same files.
+"""The first run of a ledger compared with hand-written SQL on the same files.
 
     python -m benchmarks.full [--entries 1000000] [--repeat 3] [--results benchmarks/results]
 
-Each repetition runs `limit.py`, then `paywall-warehouse run` from an empty home to published and exported as
-Parquet, then the same with a ledger of 100 entries of one day: what a run costs whatever its size, dbt's and
-Dagster's own overhead included.
+Each repetition runs `limit.py`, then `paywall-warehouse run` on an empty home, including publication and the
+export as Parquet. Then it runs the same with a ledger of 100 entries of one day, which shows the fixed cost
+of a run with the overhead of dbt and Dagster.
 """
 
 import argparse
@@ -43,18 +43,16 @@ class Full:
     tiny: list[Run] = field(default_factory=list)
     floor_ledger_mb: float = 0
     ledger_mb: float = 0
-    """The Parquet of the entries alone: as `limit.py` writes it, and as the pipeline exports it with all its
-    columns.
-    """
+    """The size of the entries as the pipeline exports them; `floor_ledger_mb` is that of `limit.py`."""
     home: dict[str, float] = field(default_factory=dict)
 
     @property
     def ratio(self) -> float:
-        """The wall of the command beside that of `limit.py`."""
+        """The wall time of the command divided by that of `limit.py`."""
         return median_wall(self.runs) / statistics.median(one.seconds for one in self.floors)
 
     def repeat(self, number: int, of: int) -> None:
-        """Measure all once more, in turn."""
+        """Measure each contender once more, in turn."""
         ledger = Ledger(self.entries)
         landing = ledger.make()
         with scratch() as out:
@@ -73,7 +71,7 @@ class Full:
         )
 
     def targets(self) -> list[Target]:
-        """The promises about a ledger of this size."""
+        """Return the promises for a ledger of this size."""
         wall = median_wall(self.runs)
         if self.entries == 1_000_000:
             tiny = median_wall(self.tiny)
@@ -113,7 +111,7 @@ class Full:
         return []
 
     def lines(self) -> list[str]:
-        """The result file."""
+        """Return the lines of the result file."""
         measured = [one.measured for one in self.runs]
         tiny = [one.measured for one in self.tiny]
         tiny_name = f"the same, {TINY.entries} entries of one day"
@@ -160,7 +158,7 @@ def _cells(measured: Sequence[Measurement]) -> list[str]:
 
 
 def stage_table(runs: dict[str, list[Run]]) -> list[str]:
-    """A row a stage, a column a kind of run; the stages add up to the wall."""
+    """Return a table with a row for each stage and a column for each kind of run."""
     rows = [
         [stage, *(spread([one.stages.get(stage, 0.0) for one in several]) for several in runs.values())]
         for stage in stages_of(runs)
@@ -169,7 +167,7 @@ def stage_table(runs: dict[str, list[Run]]) -> list[str]:
 
 
 def benchmark(entries: int, repeat: int, results: Path) -> list[Target]:
-    """Measure one size, write its file, and return what it says about the promises."""
+    """Measure one size, write its file, and return its promises."""
     full = Full(entries)
     for number in range(repeat):
         full.repeat(number + 1, repeat)
@@ -185,9 +183,9 @@ def main() -> None:
     parser.add_argument("--entries", type=int, nargs="+", default=[1_000_000])
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--results", type=Path, default=RESULTS)
-    asked = parser.parse_args()
-    for entries in asked.entries:
-        benchmark(entries, asked.repeat, asked.results)
+    arguments = parser.parse_args()
+    for entries in arguments.entries:
+        benchmark(entries, arguments.repeat, arguments.results)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""What a night costs on histories of different length.
+"""The cost of a night on histories of different length.
 
-    python -m benchmarks.growth [--entries 10000000 30000000] [--share 0.01] [--same 100000] [--repeat 3] [--days 365] [--late-days 30]
-                                [--discard-landing] [--results benchmarks/results]
+    python -m benchmarks.growth [--entries 10000000 30000000] [--share 0.01] [--same 100000] [--repeat 3]
+                                [--days 365] [--late-days 30] [--discard-landing]
+                                [--results benchmarks/results]
 
-For each history, on one home: a full run, a night with 1 % new entries, runs with nothing new, then nights of
-the same number of entries on all histories, and runs with nothing new again. 2 % of a night's entries are
-late versions of entries of the last 30 days. Then one user's ledger of the last 30 days is asked for in fresh
-processes. `--discard-landing` deletes a history's files once they are loaded.
+For each history, the following runs use one home: a full run, a night with 1 % new entries, runs with nothing
+new, nights with the same number of entries on all histories, and runs with nothing new again. 2 % of a
+night's entries are late versions of entries of the last 30 days. Finally, new processes query one user's
+ledger of the last 30 days. `--discard-landing` deletes a history's files once they are loaded.
 """
 
 import argparse
@@ -31,26 +32,26 @@ FULL_SHARES = {10_000_000: 0.25, 30_000_000: 0.15}
 
 @dataclass
 class Growth:
-    """One history and what was added to it."""
+    """One history, and the runs on it."""
 
     ledger: Ledger
     full: list[Run] = field(default_factory=list)
     share: list[Run] = field(default_factory=list)
-    """With `SHARE` of the history's entries; one, since a second one would be on a longer history."""
+    """The night with `SHARE` of the history's entries. A second one would be on a longer history."""
     same: list[Run] = field(default_factory=list)
-    """With the same number of entries on every history."""
+    """Nights with the same number of entries on every history."""
     idle: list[Run] = field(default_factory=list)
     nights: list[Night] = field(default_factory=list)
     look_ups: list[Lookup] = field(default_factory=list)
 
     @property
     def ratio(self) -> float:
-        """The night of 1 %, start-up included, beside the full run."""
+        """The wall time of the night of 1 %, with start-up, divided by that of the full run."""
         return median_wall(self.share) / median_wall(self.full)
 
     @property
     def same_seconds(self) -> float:
-        """The seconds within steps of a night of the same number of entries."""
+        """The seconds within steps of a night with the same number of entries."""
         return statistics.median(one.without_start_up for one in self.same)
 
     @property
@@ -59,9 +60,9 @@ class Growth:
         return max(one.measured.peak_mb for one in self.full) / 1e3
 
     def kinds(self, same: int) -> dict[str, list[Run]]:
-        """The runs by what was new."""
+        """Return the runs by kind."""
         share = f"night of {self.nights[0].entries:,}" if self.nights else "night"
-        # Of 10 M entries 1 % are as many as the same number.
+        # 1 % of 10 M entries are the same number.
         same_name = (
             f"nights of {same:,}"
             if self.nights and same != self.nights[0].entries
@@ -72,8 +73,8 @@ class Growth:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """How a history grows."""
+class GrowthOptions:
+    """The options of this benchmark: how a history grows."""
 
     share: float = SHARE
     same: int = SAME
@@ -82,8 +83,8 @@ class Asked:
     discard_landing: bool = False
 
 
-def grow(ledger: Ledger, asked: Asked) -> Growth:
-    """Everything that is measured on one history."""
+def grow(ledger: Ledger, options: GrowthOptions) -> Growth:
+    """Measure everything on one history."""
     growth = Growth(ledger)
     with scratch() as work:
         home, landing = work / "home", work / "landing"
@@ -100,25 +101,25 @@ def grow(ledger: Ledger, asked: Asked) -> Growth:
 
         def night(kind: str, runs: list[Run], entries: int) -> None:
             offset = growth.nights[-1].next_offset if growth.nights else ledger.entries
-            growth.nights.append(ledger.land_night(landing, offset, entries, asked.late_days))
+            growth.nights.append(ledger.land_night(landing, offset, entries, options.late_days))
             run(kind, runs, growth.nights[-1].as_of)
 
         run("full", growth.full, ledger.as_of)
-        if asked.discard_landing:
-            # What is loaded is in the lake; a run lists the landing area, and does not miss a file.
+        if options.discard_landing:
+            # Loaded files are in the lake, and a run does not miss them in the landing area.
             shutil.rmtree(landing / "ledger")
             shutil.rmtree(ledger.landing)
-        night(f"night of {asked.share:.0%}", growth.share, round(ledger.entries * asked.share))
-        idle(asked.repeat)
-        for _ in range(asked.repeat):
-            night(f"night of {asked.same:,}", growth.same, asked.same)
+        night(f"night of {options.share:.0%}", growth.share, round(ledger.entries * options.share))
+        idle(options.repeat)
+        for _ in range(options.repeat):
+            night(f"night of {options.same:,}", growth.same, options.same)
         idle(1)
         growth.look_ups = look_ups(home / "published" / "warehouse.duckdb", growth.nights[-1].as_of.date())
     return growth
 
 
 def targets(histories: Sequence[Growth], same: int) -> list[Target]:
-    """The promises about these histories."""
+    """Return the promises for these histories."""
     promised = []
     for one in histories:
         if limit := FULL_SHARES.get(one.ledger.entries):
@@ -177,14 +178,14 @@ def targets(histories: Sequence[Growth], same: int) -> list[Target]:
     return promised
 
 
-def lines(histories: Sequence[Growth], asked: Asked) -> list[str]:
-    """The result file."""
+def lines(histories: Sequence[Growth], options: GrowthOptions) -> list[str]:
+    """Return the lines of the result file."""
     text = [
         *head("Growth"),
         (
             f"Histories of {histories[0].ledger.days} days. Of a night's entries 2 % are late versions:"
-            f" entries of the last {asked.late_days} days before the night, evenly spread, half of them"
-            " stated anew as failed, half with another amount. The nights follow one another on one home, at"
+            f" entries of the last {options.late_days} days before the night, evenly spread, half of them"
+            " stated again as failed, half with another amount. The nights follow one another on one home, at"
             " the pace of the history, so that the same number of entries covers fewer days of a larger one."
         ),
     ]
@@ -193,18 +194,18 @@ def lines(histories: Sequence[Growth], asked: Asked) -> list[str]:
             "",
             f"## {one.ledger.entries:,} entries of history",
             "",
-            *_runs(one, asked),
+            *_runs(one, options),
             "",
-            *_stages(one, asked),
+            *_stages(one, options),
             "",
             *_look_ups(one),
         ]
-    return [*text, *target_table(targets(histories, asked.same))]
+    return [*text, *target_table(targets(histories, options.same))]
 
 
-def _runs(one: Growth, asked: Asked) -> list[str]:
+def _runs(one: Growth, options: GrowthOptions) -> list[str]:
     rows = []
-    for name, runs in one.kinds(asked.same).items():
+    for name, runs in one.kinds(options.same).items():
         measured = [run.measured for run in runs]
         cells = [
             spread([getattr(each, field) for each in measured])
@@ -238,8 +239,8 @@ def _runs(one: Growth, asked: Asked) -> list[str]:
     )
 
 
-def _stages(one: Growth, asked: Asked) -> list[str]:
-    kinds = one.kinds(asked.same)
+def _stages(one: Growth, options: GrowthOptions) -> list[str]:
+    kinds = one.kinds(options.same)
     shown = stages_of(kinds)
     rows = []
     for name, runs in kinds.items():
@@ -266,21 +267,24 @@ def _look_ups(one: Growth) -> list[str]:
 
 
 def benchmark(
-    entries: Sequence[int], days: int, asked: Asked, results: Path, discard_above: int | None = None
+    entries: Sequence[int], days: int, options: GrowthOptions, results: Path, discard_above: int | None = None
 ) -> list[Target]:
-    """Measure the histories one after another, write the file, and return what it says about the promises.
+    """Measure the histories one after another, write the file, and return the promises.
 
     The landed files of histories above `discard_above` entries are deleted once they are loaded.
     """
     histories = []
     for number in entries:
-        discard = asked.discard_landing or (discard_above is not None and number > discard_above)
+        discard = options.discard_landing or (discard_above is not None and number > discard_above)
         histories.append(
-            grow(Ledger(number, days), Asked(asked.share, asked.same, asked.repeat, asked.late_days, discard))
+            grow(
+                Ledger(number, days),
+                GrowthOptions(options.share, options.same, options.repeat, options.late_days, discard),
+            )
         )
-        # An hour's work is not lost with the next history.
-        write(results, "growth" if len(entries) > 1 else f"growth-{number}", lines(histories, asked))
-    return targets(histories, asked.same)
+        # Written after each history, so that an hour's work is not lost with the next one.
+        write(results, "growth" if len(entries) > 1 else f"growth-{number}", lines(histories, options))
+    return targets(histories, options.same)
 
 
 def main() -> None:
@@ -297,8 +301,8 @@ def main() -> None:
     parser.add_argument("--discard-landing", action="store_true")
     parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args()
-    asked = Asked(given.share, given.same, given.repeat, given.late_days, given.discard_landing)
-    benchmark(given.entries, given.days, asked, given.results)
+    options = GrowthOptions(given.share, given.same, given.repeat, given.late_days, given.discard_landing)
+    benchmark(given.entries, given.days, options, given.results)
 
 
 if __name__ == "__main__":

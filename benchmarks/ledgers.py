@@ -1,4 +1,4 @@
-"""The ledgers that are measured, and the nights after them: new entries, and late versions of older ones."""
+"""The ledgers of the benchmarks, and the nights after them: new entries, and late versions of older ones."""
 
 import os
 import shutil
@@ -34,7 +34,7 @@ from numbered order by id
 
 @dataclass(frozen=True)
 class Ledger:
-    """A history of so many entries, evenly over so many days, which end where all histories end."""
+    """A history of entries, spread evenly over some days. All histories end at the same instant."""
 
     entries: int
     days: int = DAYS
@@ -45,21 +45,21 @@ class Ledger:
         return ENDS_AT - timedelta(days=self.days)
 
     def instant(self, entry: int) -> datetime:
-        """When an entry happened; those after the history go on at its pace."""
+        """Return the time of an entry. Entries after the history continue at its pace."""
         return self.starts_at + timedelta(days=self.days) / self.entries * entry
 
     @property
     def as_of(self) -> datetime:
-        """An instant of the history's last day, so that the last 30 days have rows."""
+        """An instant on the history's last day, so that the last 30 days have rows."""
         return ENDS_AT - timedelta(seconds=1)
 
     @property
     def landing(self) -> Path:
-        """The landing area with this history."""
+        """The landing area of this history."""
         return DATA / (f"{self.entries}" if self.days == DAYS else f"{self.entries}-{self.days}-days")
 
     def make(self) -> Path:
-        """Write the history where it is not there yet; returns its landing area."""
+        """Write the history if it does not exist, and return its landing area."""
         if not self.landing.exists():
             partial = self.landing.with_name(f".{self.landing.name}.partial")
             shutil.rmtree(partial, ignore_errors=True)
@@ -68,13 +68,13 @@ class Ledger:
         return self.landing
 
     def link(self, landing: Path) -> None:
-        """Land the history elsewhere without a second copy of its bytes."""
+        """Land the history in another landing area, by links instead of copies."""
         (landing / "ledger").mkdir(parents=True)
         for file in sorted((self.make() / "ledger").iterdir()):
             os.link(file, landing / "ledger" / file.name)
 
     def _make_ledger(self, folder: Path, *arguments: str) -> None:
-        # `--total`, so that what comes later continues the time axis instead of stretching it anew.
+        # `--total`, so that later entries continue the time axis instead of stretching it.
         axis = [
             "--days",
             str(self.days),
@@ -88,10 +88,10 @@ class Ledger:
         subprocess.run([sys.executable, str(MAKE_LEDGER), str(folder), *axis, *arguments], check=True)
 
     def land_night(self, landing: Path, offset: int, entries: int, late_days: int) -> "Night":
-        """Land a night's entries behind the first `offset` ones of this ledger.
+        """Land a night's entries after the first `offset` ones of this ledger.
 
-        Of them 2 % are late versions: entries of the last `late_days` days before the night, evenly spread,
-        stated anew at its end, every second one as failed, the others with another amount.
+        2 % of them are late versions: entries of the last `late_days` days before the night, evenly spread,
+        stated again at its end. Every second one is then failed, the others have another amount.
         """
         late = round(entries * LATE_SHARE)
         night = Night(offset, entries - late, late, self.instant(offset + entries - late))
@@ -104,12 +104,12 @@ class Ledger:
         return night
 
     def late_sql(self, night: "Night", late_days: int) -> str:
-        """The late versions of a night."""
+        """Return the query of a night's late versions."""
         window = min(max(round(late_days * self.entries / self.days), night.late), night.offset)
         first, stride = night.offset - window, window // night.late
         last = first + stride * night.late
         step = self.days * 86_400_000_000 / self.entries
-        # `{hi}` ends DuckDB's `range(lo, hi)`; with a stride it makes no more rows than are wanted.
+        # `{hi}` ends DuckDB's `range(lo, hi)`. With a stride, it generates only the wanted rows.
         entries = SQL.format(
             lo=first, hi=f"{last}, {stride}", start=f"{self.starts_at:%Y-%m-%d}", step=step, users=USERS
         )
@@ -118,25 +118,25 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Night:
-    """What landed in one night."""
+    """The entries that landed in one night."""
 
     offset: int
-    """How many entries there were before."""
+    """The number of entries before the night."""
     new: int
     late: int
     ends_at: datetime
 
     @property
     def entries(self) -> int:
-        """New entries and late versions."""
+        """The number of new entries and late versions."""
         return self.new + self.late
 
     @property
     def next_offset(self) -> int:
-        """How many entries there are afterwards."""
+        """The number of entries after the night."""
         return self.offset + self.new
 
     @property
     def as_of(self) -> datetime:
-        """Just after its last version."""
+        """The instant just after the last version."""
         return self.ends_at + timedelta(seconds=1)

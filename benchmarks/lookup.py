@@ -1,4 +1,4 @@
-"""One user's ledger of the last 30 days out of the published file, each user in a fresh process.
+"""A query of one user's ledger of the last 30 days, each user in a new process.
 
 python -m benchmarks.lookup PUBLISHED_FILE USER DAY     one query, as JSON
 """
@@ -21,13 +21,13 @@ QUERY = """
     where user_id = $user and entry_date > $day::date - 30 and entry_date <= $day::date
     order by occurred_at, entry_id
 """
-# By entries of those 30 days: the busiest, and those at 1 %, 10 %, 50 % and 90 % of all users.
+# The ranks of the users by entries in those 30 days: the busiest, then 1 %, 10 %, 50 % and 90 %.
 RANKS = (0.0, 0.01, 0.1, 0.5, 0.9)
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """One user's query in a process of its own."""
+    """The query of one user, in its own process."""
 
     user: str
     rows: int
@@ -36,7 +36,7 @@ class Lookup:
 
 
 def look_up(published: Path, user: str, day: date) -> Lookup:
-    """Connect, and fetch every column of the user's rows as an Arrow table."""
+    """Connect, and fetch all columns of the user's rows as an Arrow table."""
     begin = time.perf_counter()
     with duckdb.connect(str(published), read_only=True) as connection:
         connected = time.perf_counter()
@@ -45,7 +45,7 @@ def look_up(published: Path, user: str, day: date) -> Lookup:
 
 
 def some_users(published: Path, day: date) -> list[str]:
-    """Users from the busiest to the rarest of those with entries in the 30 days."""
+    """Return users from the busiest to the least active, of those with entries in the 30 days."""
     with duckdb.connect(str(published), read_only=True) as connection:
         users = connection.execute(
             """select user_id from marts.fct_ledger_entries
@@ -57,7 +57,7 @@ def some_users(published: Path, day: date) -> list[str]:
 
 
 def look_ups(published: Path, day: date) -> list[Lookup]:
-    """Each of some users in a fresh process, the file as warm as the system's cache has it."""
+    """Measure each of some users in a new process. The file is in the system's cache as the run left it."""
     found = []
     for user in some_users(published, day):
         with scratch() as folder:
@@ -68,7 +68,7 @@ def look_ups(published: Path, day: date) -> list[Lookup]:
 
 
 def median_query(found: list[Lookup]) -> float:
-    """The query seconds of the user in the middle."""
+    """Return the median query time in seconds."""
     return statistics.median(one.query_seconds for one in found)
 
 

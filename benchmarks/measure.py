@@ -1,4 +1,4 @@
-"""What a process, with everything that it starts, costs: wall, CPU, memory, disk."""
+"""The cost of a process and its children: wall time, CPU, memory and disk."""
 
 import json
 import os
@@ -17,38 +17,38 @@ import psutil
 from paywall_warehouse.settings import Settings
 
 DATA = Path(__file__).parent / "data"
-# A look at the tree takes 1 ms of CPU on a machine with 66 processes, so that ten a second take 1 % of a
-# core.
+# Each sample takes 1 ms of CPU on a machine with 66 processes, so that ten a second take 1 % of a core.
 SAMPLE_SECONDS = 0.1
-# Whoever measures with less memory or fewer threads sets these two; any other setting would measure something
-# else.
+# These two settings may be set, to measure with less memory or fewer threads. Other settings would change
+# what is measured.
 KEPT_SETTINGS = {"DUCKDB_MEMORY_LIMIT", "DUCKDB_THREADS"}
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One process tree from start to end."""
+    """The cost of one process tree, from start to end."""
 
     began_at: float
     """Seconds since the epoch."""
     seconds: float
     cpu_seconds: float
-    """Of the whole tree, user and system."""
+    """User and system time of the whole tree."""
     peak_mb: float
-    """The highest sum of the tree's resident sets, sampled; pages that two processes share count twice."""
+    """The highest sampled sum of the tree's resident sets. Pages that two processes share count twice."""
     disk_mb: float
     output: str
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON that the process ended with."""
-        said: dict[str, Any] = json.loads(self.output.strip().splitlines()[-1])
-        return said
+        """Return the JSON in the last line of the output."""
+        result: dict[str, Any] = json.loads(self.output.strip().splitlines()[-1])
+        return result
 
 
 def measure(command: Sequence[str], written_to: Path, environment: Mapping[str, str]) -> Measurement:
-    """Run a command to its end, one at a time; raises `RuntimeError` with its output where it fails.
+    """Run a command and return its cost. Raises `RuntimeError` with the output if it fails.
 
-    It starts in `written_to`, so that no `.env` of the caller's folder counts.
+    It starts in `written_to`, so that a `.env` of the caller's folder does not apply. Only one command may be
+    measured at a time.
     """
     with tempfile.TemporaryFile() as output:
         before = os.times()
@@ -69,17 +69,15 @@ def measure(command: Sequence[str], written_to: Path, environment: Mapping[str, 
         watcher.join()
         after = os.times()
         output.seek(0)
-        said = output.read().decode(errors="replace")
+        text = output.read().decode(errors="replace")
     if process.returncode:
-        raise RuntimeError(f"exit code {process.returncode} of {' '.join(command)}\n{said}")
+        raise RuntimeError(f"exit code {process.returncode} of {' '.join(command)}\n{text}")
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return Measurement(began_at, seconds, cpu, peak[0] / 1e6, disk_mb(written_to), said)
+    return Measurement(began_at, seconds, cpu, peak[0] / 1e6, disk_mb(written_to), text)
 
 
 def watch(process: "subprocess.Popen[Any]", peak: list[int]) -> None:
-    """Note the highest sum of the resident sets of a process and its children, in bytes, until it has
-    ended.
-    """
+    """Write the highest sum of the resident sets of a process and its children to `peak`, until it ends."""
     root = psutil.Process(process.pid)
     while process.poll() is None:
         try:
@@ -91,20 +89,21 @@ def watch(process: "subprocess.Popen[Any]", peak: list[int]) -> None:
 
 
 def clean_environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment with these settings and none of its own."""
+    """Return this process's environment with `settings`, and without the settings that it has itself."""
     own = {name.upper() for name in Settings.model_fields} - KEPT_SETTINGS | {"DAGSTER_HOME"}
     return {**{name: value for name, value in os.environ.items() if name not in own}, **settings}
 
 
 def disk_mb(folder: Path) -> float:
-    """The bytes of all files below a folder; a file with two names counts twice."""
+    """Return the size of all files in a folder, in MB. A file with two names counts twice."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
 
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """An empty folder beside the ledgers: `/tmp` may be memory, and landed files can be linked instead of
-    copied.
+    """Create a temporary folder beside the ledgers.
+
+    `/tmp` may be in memory, and here landed files can be linked instead of copied.
     """
     DATA.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".scratch-", dir=DATA) as folder:

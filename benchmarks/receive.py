@@ -1,10 +1,9 @@
-"""The webhook receiver under load: `locust` delivers on loopback, at a fixed rate and as fast as the answers
-come.
+"""The webhook receiver under load. `locust` delivers on loopback, at a fixed rate and at full speed.
 
     python -m benchmarks.receive [--seconds 20] [--senders 50] [--rate 500] [--results benchmarks/results]
 
-Receiver and load generator share the machine's cores. Afterwards every acknowledged delivery is counted in
-the landing area.
+Receiver and load generator share the machine's cores. Afterwards the deliveries in the
+landing area are counted: none that was acknowledged may be missing.
 """
 
 import argparse
@@ -29,21 +28,21 @@ PERCENTILES = ("50%", "95%", "99%", "99.9%", "100%")
 
 @dataclass(frozen=True)
 class Load:
-    """What came of one load."""
+    """The result of one load."""
 
     name: str
     acknowledged: int
     failed: int
     per_second: float
     milliseconds: Sequence[str]
-    """At `PERCENTILES`."""
+    """The response times at `PERCENTILES`."""
     peak_mb: float
     stored: int
-    """Deliveries in the landing area once the receiver has stopped."""
+    """The number of deliveries in the landing area after the receiver has stopped."""
 
 
 def load(name: str, senders: int, seconds: int, each_per_second: float) -> Load:
-    """Start a receiver, deliver, stop it, count."""
+    """Start a receiver, deliver, stop the receiver, and count the deliveries."""
     with scratch() as home:
         settings = {
             "WAREHOUSE_HOME": str(home),
@@ -63,7 +62,7 @@ def load(name: str, senders: int, seconds: int, each_per_second: float) -> Load:
         peak = [0]
         watcher = threading.Thread(target=watch, args=(receiver, peak), daemon=True)
         watcher.start()
-        told = home / "locust"
+        statistics_file = home / "locust"
         duration = [
             "--headless",
             "--users",
@@ -83,7 +82,7 @@ def load(name: str, senders: int, seconds: int, each_per_second: float) -> Load:
                 "--host",
                 address,
                 "--csv",
-                str(told),
+                str(statistics_file),
                 "--only-summary",
                 "--exit-code-on-error",
                 "0",
@@ -95,7 +94,7 @@ def load(name: str, senders: int, seconds: int, each_per_second: float) -> Load:
         receiver.terminate()
         receiver.communicate()
         stored = sum(file.read_bytes().count(b"\n") for file in (home / "landing").rglob("*.jsonl"))
-        with told.with_name("locust_stats.csv").open(newline="") as file:
+        with statistics_file.with_name("locust_stats.csv").open(newline="") as file:
             [total] = [row for row in csv.DictReader(file) if row["Name"] == "Aggregated"]
     requests, failed = int(total["Request Count"]), int(total["Failure Count"])
     return Load(
@@ -150,7 +149,7 @@ def benchmark(senders: int, seconds: int, rate: int, results: Path) -> None:
 
 
 def main() -> None:
-    """The command."""
+    """Measure and write the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -158,8 +157,8 @@ def main() -> None:
     parser.add_argument("--senders", type=int, default=SENDERS)
     parser.add_argument("--rate", type=int, default=RATE)
     parser.add_argument("--results", type=Path, default=RESULTS)
-    asked = parser.parse_args()
-    benchmark(asked.senders, asked.seconds, asked.rate, asked.results)
+    arguments = parser.parse_args()
+    benchmark(arguments.senders, arguments.seconds, arguments.rate, arguments.results)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What Spark's tasks did, from its own event log (`spark.eventLog.enabled`)."""
+"""The work of Spark's tasks, from its event log (`spark.eventLog.enabled`)."""
 
 import json
 import re
@@ -10,24 +10,24 @@ from typing import Any
 
 JOB_START, TASK_END = "SparkListenerJobStart", "SparkListenerTaskEnd"
 READ = tuple(f'{{"Event":"{event}"' for event in (JOB_START, TASK_END))
-# How dbt marks the statements of a node.
+# The comment by which dbt marks the statements of a node.
 NODE = re.compile(r'"node_id": "(?:\w+)\.\w+\.(\w+)')
 COPIES, CHECKS = "marts brought back", "checks"
 
 
 @dataclass(frozen=True)
 class Tasks:
-    """What tasks did, summed up."""
+    """The sums of the work of tasks."""
 
     cpu_seconds: float = 0
     shuffled_mb: float = 0
     spilled_mb: float = 0
     tasks: int = 0
     cpu_by_node: Counter[str] = field(default_factory=Counter)
-    """Seconds of `cpu_seconds` by dbt's model or test; what dbt did not ask for is `COPIES` or `CHECKS`."""
+    """`cpu_seconds` by dbt's model or test. Statements that are not dbt's are `COPIES` or `CHECKS`."""
 
     def since(self, before: "Tasks") -> "Tasks":
-        """What was done after `before`."""
+        """Return the work after `before`."""
         return Tasks(
             self.cpu_seconds - before.cpu_seconds,
             self.shuffled_mb - before.shuffled_mb,
@@ -38,17 +38,17 @@ class Tasks:
 
 
 def tasks_of(events: Path) -> Tasks:
-    """The sums of all tasks in the event logs of a folder."""
+    """Return the sums of all tasks in the event logs of a folder."""
     cpu, shuffled, spilled, tasks = 0.0, 0, 0, 0
     by_node: Counter[str] = Counter()
     for log in events.iterdir():
         nodes: dict[int, str] = {}
         for event in _events(log):
             if event["Event"] == JOB_START:
-                # Thrift gives the jobs of a statement its text.
+                # The Thrift server describes a statement's jobs by its text.
                 nodes |= dict.fromkeys(
                     event["Stage IDs"],
-                    _asked_by(event.get("Properties", {}).get("spark.job.description", "")),
+                    _node_of(event.get("Properties", {}).get("spark.job.description", "")),
                 )
             else:
                 done = event.get("Task Metrics") or {}
@@ -61,7 +61,7 @@ def tasks_of(events: Path) -> Tasks:
     return Tasks(cpu, shuffled / 1e6, spilled / 1e6, tasks, by_node)
 
 
-def _asked_by(statement: str) -> str:
+def _node_of(statement: str) -> str:
     found = NODE.search(statement)
     return found[1] if found else COPIES if statement.startswith("insert overwrite directory") else CHECKS
 
@@ -69,6 +69,6 @@ def _asked_by(statement: str) -> str:
 def _events(log: Path) -> Iterator[dict[str, Any]]:
     with log.open(encoding="utf-8") as lines:
         for line in lines:
-            # The last line may be half-written; each names its event first.
+            # The last line may be incomplete. Each line names its event first.
             if line.startswith(READ) and line.endswith("}\n"):
                 yield json.loads(line)

@@ -1,4 +1,4 @@
-"""Where a run's seconds went, from what Dagster recorded of its steps in the home's `dagster/`."""
+"""The seconds of a run by stage, from Dagster's records of its steps in the home's `dagster/`."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,32 +25,30 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Steps:
-    """What Dagster recorded of one call of the command: the intervals of its steps, in seconds since the
-    epoch.
-    """
+    """Dagster's record of one call of the command: the intervals of its steps, in seconds since the epoch."""
 
     intervals: Mapping[str, Interval]
     check_seconds: float | None = None
     publish_seconds: float | None = None
-    """Both None where the published asset does not tell them apart."""
+    """Both are None if the published asset does not record them."""
 
     def seconds(self, step: str) -> float:
-        """The seconds of one step, 0 where it did not run."""
+        """Return the seconds of one step, 0 if it did not run."""
         start, end = self.intervals.get(step, (0.0, 0.0))
         return end - start
 
     def first_start(self) -> float | None:
-        """When the first step started."""
+        """Return the start of the first step."""
         return min((start for start, _ in self.intervals.values()), default=None)
 
 
 def stage_of(step: str) -> str:
-    """The stage that a step belongs to."""
+    """Return the stage of a step."""
     return next((stage for prefix, stage in PREFIXES.items() if step.startswith(prefix)), OTHER)
 
 
 def covered(intervals: Iterable[Interval]) -> float:
-    """The seconds that lie in at least one interval: steps that ran side by side count once."""
+    """Return the seconds that lie in at least one interval. Parallel steps count once."""
     total, reached = 0.0, float("-inf")
     for start, end in sorted(intervals):
         total += max(0.0, end - max(start, reached))
@@ -59,10 +57,11 @@ def covered(intervals: Iterable[Interval]) -> float:
 
 
 def stage_seconds(steps: Steps, wall: float) -> dict[str, float]:
-    """Wall seconds by stage. Start-up is what no step covers: before the first, between them, after the last.
+    """Return wall seconds by stage.
 
-    Where the published asset tells its checks from its publication, what is left of that step (its page in
-    Dagster) is no stage of its own.
+    Start-up is the time that no step covers: before the first, between steps, and after the last. If the
+    published asset records its checks and its publication, the rest of that step (its page in Dagster) counts
+    as other steps.
     """
     by_stage: dict[str, list[Interval]] = {}
     for step, interval in steps.intervals.items():
@@ -84,11 +83,12 @@ def stage_seconds(steps: Steps, wall: float) -> dict[str, float]:
 
 
 def recorded_steps(home: Path, began_at: float) -> Steps:
-    """The steps of all jobs that began on a home since an instant: `run` starts a second job where only
-    exports are left.
+    """Return the steps of all jobs on a home since an instant.
+
+    There may be two jobs, because `run` starts another one if only exports are left.
     """
     intervals: dict[str, Interval] = {}
-    told: dict[str, float] = {}
+    seconds_by_name: dict[str, float] = {}
     with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
         for record in instance.get_run_records():
             if record.create_timestamp.timestamp() < began_at:
@@ -97,12 +97,12 @@ def recorded_steps(home: Path, began_at: float) -> Steps:
             for step in instance.get_run_step_stats(run_id):
                 if step.start_time is not None and step.end_time is not None:
                     intervals[step.step_key] = (step.start_time, step.end_time)
-            told |= _published_seconds(instance, run_id)
-    return Steps(intervals, told.get(CHECK_SECONDS), told.get(PUBLISH_SECONDS))
+            seconds_by_name |= _published_seconds(instance, run_id)
+    return Steps(intervals, seconds_by_name.get(CHECK_SECONDS), seconds_by_name.get(PUBLISH_SECONDS))
 
 
 def _published_seconds(instance: dg.DagsterInstance, run_id: str) -> dict[str, float]:
-    told: dict[str, float] = {}
+    seconds_by_name: dict[str, float] = {}
     for record in instance.get_records_for_run(
         run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
     ).records:
@@ -110,9 +110,9 @@ def _published_seconds(instance: dg.DagsterInstance, run_id: str) -> dict[str, f
         if event is None or event.step_key != PUBLISHED_STEP:
             continue
         metadata = event.step_materialization_data.materialization.metadata
-        told |= {
+        seconds_by_name |= {
             name: float(str(metadata[name].value))
             for name in (CHECK_SECONDS, PUBLISH_SECONDS)
             if name in metadata
         }
-    return told
+    return seconds_by_name

@@ -1,6 +1,4 @@
-"""Results as Markdown: the machine, medians with their spread, and what was promised beside what was
-measured.
-"""
+"""Results as Markdown: the machine, medians with their spread, and promises with their measurements."""
 
 import os
 import platform
@@ -20,7 +18,7 @@ VERSIONS = ("dagster", "dbt-core", "dbt-duckdb", "duckdb", "pyarrow")
 
 @dataclass(frozen=True)
 class Target:
-    """A row of "Done means": what was promised, and what came out."""
+    """A promise and its measurement."""
 
     what: str
     limit: float
@@ -28,16 +26,16 @@ class Target:
     unit: str
     at_least: bool = False
     how: str = ""
-    """What exactly was compared."""
+    """What exactly was compared, and how."""
 
     @property
     def is_met(self) -> bool:
-        """Whether the promise is kept."""
+        """Whether the promise is met."""
         return self.measured >= self.limit if self.at_least else self.measured <= self.limit
 
     @property
     def verdict(self) -> str:
-        """Met, or by how much missed."""
+        """The text "met", or by how much the promise was missed."""
         if self.is_met:
             return "met"
         missed = abs(self.measured - self.limit)
@@ -45,7 +43,7 @@ class Target:
 
 
 def target_table(targets: Sequence[Target]) -> list[str]:
-    """The targets as a section; nothing where a benchmark was run at sizes for which nothing is promised."""
+    """Return the targets as a section. It is empty if nothing is promised for the measured sizes."""
     if not targets:
         return []
     rows = [
@@ -62,7 +60,7 @@ def target_table(targets: Sequence[Target]) -> list[str]:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A Markdown table, first column to the left, numbers to the right."""
+    """Return a Markdown table, with the first column aligned left and the others right."""
     return [
         f"| {' | '.join(header)} |",
         f"|---|{'---:|' * (len(header) - 1)}",
@@ -71,7 +69,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def head(title: str) -> list[str]:
-    """Title, date, machine and versions."""
+    """Return the head of a result file: title, date, machine and versions."""
     machine = f"{platform.platform()}, {os.cpu_count()} cores, {psutil.virtual_memory().total / 1e9:.0f} GB"
     versions = ", ".join(f"{name} {version(name)}" for name in VERSIONS)
     return [
@@ -83,16 +81,16 @@ def head(title: str) -> list[str]:
 
 
 def _commit() -> str:
-    asked = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
     try:
-        done = subprocess.run(asked, capture_output=True, text=True, cwd=RESULTS.parent, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=RESULTS.parent, check=True)
     except (OSError, subprocess.CalledProcessError):
         return ""
     return f", commit {done.stdout.strip()}"
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:
-    """Median, with lowest and highest where there is more than one value."""
+    """Return the median, with the lowest and the highest if there are several values."""
     middle = f"{statistics.median(values):,.{digits}f}"
     return (
         middle if len(values) == 1 else f"{middle} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
@@ -100,7 +98,7 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
 
 
 def write(results: Path, name: str, lines: Sequence[str]) -> Path:
-    """A result file; also to standard output."""
+    """Write a result file, and print it."""
     results.mkdir(parents=True, exist_ok=True)
     file = results / f"{name}.md"
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")

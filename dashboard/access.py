@@ -1,4 +1,4 @@
-"""Who gets to the dashboard: this machine, whoever knows the password, whoever a proxy has let in."""
+"""Access to the dashboard: from this machine, with the password, or through a trusted proxy."""
 
 from paywall_warehouse.settings import Settings
 from paywall_warehouse.web.guard import Access
@@ -8,7 +8,7 @@ HEALTH = "/_stcore/health"
 
 
 def access_of(settings: Settings, host: str) -> Access:
-    """Return what the settings say, for a dashboard that listens on `host`."""
+    """Return the access rules of the settings, for a dashboard that listens on `host`."""
     return Access(
         name="This dashboard",
         remedy=(

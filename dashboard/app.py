@@ -1,6 +1,4 @@
-"""The dashboard's script, which Streamlit runs from top to bottom for every page and every change of a
-filter.
-"""
+"""The dashboard's script, which Streamlit runs for every page and every change of a filter."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +14,10 @@ from dashboard.snapshot import Snapshot, UnreadableError
 from dashboard.views import case, cohorts, entry, ledger, models, overview, reconciliation, runs, user, users
 
 LOOK_EVERY_SECONDS = 5
-# A file: icons by name and emoji are fetched from elsewhere.
+# A file, because Streamlit fetches named icons and emoji from other hosts.
 ICON = Path(__file__).with_name("icon.png")
 
-# Amounts are shown to their last digit: they need the room.
+# Amounts are shown to their last digit, so tiles need room.
 STYLE = """<style>
 [data-testid="stMetricValue"] { font-size: 1.35rem; }
 :is([data-testid="stMetricValue"], [data-testid="stMetricDeltaDescription"]) :is(div, p) {
@@ -47,20 +45,20 @@ PAGES_OF_ONE_THING = (
 
 
 def main() -> None:
-    """One page from one publication."""
+    """Draw one page from one publication."""
     st.set_page_config(page_title="paywall-warehouse", page_icon=str(ICON), layout="wide")
     st.html(STYLE + copying.HEAD, unsafe_allow_javascript=True)
     body = st.empty()
     snapshot, fault = _published()
     identity = snapshot.identity if snapshot else None
     if st.session_state.get("shown", identity) != identity:
-        # Nothing of the page before stays beside what comes now.
+        # Clears the previous publication's page, so that none of it stays beside the new numbers.
         body.info("New numbers have been published.", icon=":material/refresh:")
     st.session_state["shown"] = identity
     context: Context
 
     def page(
-        show: Callable[[Context], None],
+        draw: Callable[[Context], None],
         name: str,
         title: str,
         icon: str,
@@ -68,7 +66,7 @@ def main() -> None:
     ) -> Page:
         symbol, first = f":material/{icon}:", name == "overview"
         return st.Page(
-            lambda: show(context),
+            lambda: draw(context),
             title=title,
             icon=symbol,
             url_path=name,
@@ -76,20 +74,20 @@ def main() -> None:
             visibility=visibility,
         )
 
-    # Before anything is known to be published, too: else the address would lose its page.
+    # Also when nothing is published: otherwise the address would lose its page.
     pages = [
         *(page(*known, "visible") for known in PAGES),
         *(page(*known, "hidden") for known in PAGES_OF_ONE_THING),
     ]
     chosen = st.navigation(pages, position="top")
-    # A fragment runs with the script too: where nothing can be shown, that would begin anew without end.
+    # A fragment also runs with the script. Without this flag, a page without data would rerun for ever.
     st.session_state["watching"] = False
     _watch()
     st.session_state["watching"] = True
     about = queries.about(snapshot) if snapshot else None
     if snapshot is None or about is None:
         with body.container():
-            _nothing_to_show(fault, has_file=snapshot is not None)
+            _no_data(fault, has_file=snapshot is not None)
         return
     filters = controls.filters_from_sidebar(snapshot, about)
     if settings().dashboard_password is not None:
@@ -112,28 +110,29 @@ def _published() -> tuple[Snapshot | None, UnreadableError | None]:
         return None, error
 
 
-def _nothing_to_show(fault: UnreadableError | None, *, has_file: bool) -> None:
+def _no_data(fault: UnreadableError | None, *, has_file: bool) -> None:
     if fault is not None:
         st.error(
-            "The published file cannot be read. It is tried again every few seconds.", icon=":material/error:"
+            "The published file cannot be read. The dashboard retries every few seconds.",
+            icon=":material/error:",
         )
         st.text(str(fault))
     elif has_file:
         st.info(
-            "The published ledger has no entries yet. Land some, and run `paywall-warehouse run`.",
+            "The published ledger has no entries yet. Land a ledger file, then run `paywall-warehouse run`.",
             icon=":material/inbox:",
         )
     else:
-        words = (
-            "Nothing has been published yet. `paywall-warehouse run` publishes; this page notices by itself."
+        st.info(
+            "Nothing has been published yet. `paywall-warehouse run` publishes; then this page updates.",
+            icon=":material/hourglass_empty:",
         )
-        st.info(words, icon=":material/hourglass_empty:")
         st.text(f"Looked for: {settings().home.published_file}")
 
 
 @st.fragment(run_every=LOOK_EVERY_SECONDS)
 def _watch() -> None:
-    """Show what is published anew without being asked."""
+    """Rerun the page when a new file is published."""
     if st.session_state["watching"] and publications().identity() != st.session_state.get("shown"):
         st.rerun(scope="app")
 

@@ -1,4 +1,4 @@
-"""What every page is given: what is published, the filters, the way to other pages."""
+"""The context of a page: the publication, the filters, and links to other pages that keep the filters."""
 
 from dataclasses import dataclass
 from html import escape
@@ -11,14 +11,14 @@ from dashboard.queries import About
 from dashboard.snapshot import Snapshot
 from paywall_warehouse.settings import Settings
 
-# The parameters of the address that hold on every page.
+# The parameters of the address that every page keeps.
 KEPT = ("period", "days", "compare", "currency", *(parameter for parameter, *_ in (*OF_ENTRIES, *OF_USERS)))
 NEXT = "next"
 
 
 @dataclass(frozen=True)
 class Context:
-    """One page, from one publication."""
+    """The context of one page, which shows one publication."""
 
     settings: Settings
     snapshot: Snapshot
@@ -37,12 +37,12 @@ class Context:
 
 
 def open_page(page: str, **parameters: str) -> None:
-    """Go to another page with the filters of this one; for callbacks, after which `follow` goes."""
+    """Go to another page with the filters of this one. For callbacks: `follow` opens it in the next run."""
     st.session_state[NEXT] = address(page, **parameters)
 
 
 def follow() -> None:
-    """Go where a callback of before wants to: as a click on a link, so that the way back leads here."""
+    """Open the page that a callback has chosen, by a click on a link, so that the back button works."""
     if NEXT in st.session_state:
         link = _anchor(st.session_state.pop(NEXT), "Open")
         st.html(
@@ -52,30 +52,32 @@ def follow() -> None:
 
 
 def link_to(page: str, label: str, **parameters: str) -> None:
-    """A link to another page with the filters of this one; `label` is any text."""
+    """Draw a link to another page with the filters of this one. `label` may be any text."""
     st.html(_anchor(address(page, **parameters), label))
 
 
 def link_without_filters() -> None:
-    """A link to this page without a parameter."""
+    """Draw a link to this page without parameters."""
     st.html(_anchor("?", "Clear all filters"))
 
 
 def link_to_log_out() -> None:
-    """A link that ends the session of the password."""
+    """Draw a link that ends the session."""
     st.html(_anchor("logout", "Log out"))
 
 
 def address(page: str, **parameters: str) -> str:
-    """The address of a page that keeps the filters of this one. Relative, for a proxy may put the dashboard
-    below any path.
+    """Return the address of a page, with the filters of this one.
+
+    It is relative, because a proxy may serve the dashboard under any path.
     """
     kept = {name: st.query_params.get_all(name) for name in KEPT if name in st.query_params}
-    return f"{page}?{urlencode(kept | {name: [value] for name, value in parameters.items()}, doseq=True, errors='replace')}"
+    merged = kept | {name: [value] for name, value in parameters.items()}
+    return f"{page}?{urlencode(merged, doseq=True, errors='replace')}"
 
 
-# Not Streamlit's own links: those to the same page leave the address as it is, `st.switch_page` takes no
-# parameter that belongs to a widget and leaves an address of neither page on the way back, and the button for
-# addresses opens another window.
+# Streamlit's own links do not do. A link to the same page leaves the address unchanged. `st.switch_page`
+# takes no parameter that belongs to a widget, and leaves a wrong address on the way back. The link button
+# opens another window.
 def _anchor(address: str, label: str) -> str:
     return f'<a class="way" href="{escape(address)}" target="_self">{escape(label)}</a>'

@@ -1,4 +1,4 @@
-"""The sidebar: filters, of which the address keeps every one that is not as at first."""
+"""The sidebar with the filters. The address keeps every filter that differs from its default."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -23,9 +23,9 @@ PERIODS = {
     "all_time": "All time",
     CUSTOM: "Custom days",
 }
-FIRST_PERIOD = "last_30_days"
-# As many steps as can be told apart on a screen.
-MOST_STEPS = 92
+DEFAULT_PERIOD = "last_30_days"
+# The number of steps that can be distinguished on a screen.
+MAX_STEPS = 92
 ENTRY_TYPES = ("charge", "deposit", "refund", "adjustment", "withdrawal")
 USER_STATUSES = ("connected", "requested", "declined", "revoked", "unknown")
 BALANCE_BANDS = ("high", "low", "zero", "negative")
@@ -33,12 +33,12 @@ PAYER_TYPES = ("new", "returning", "none")
 
 
 def filters_from_sidebar(snapshot: Snapshot, about: About) -> Filters:
-    """Draw the filters, and say what they are set to."""
+    """Draw the filters, and return their values."""
     with st.sidebar:
         period = st.selectbox(
             "Period",
             list(PERIODS),
-            list(PERIODS).index(FIRST_PERIOD),
+            list(PERIODS).index(DEFAULT_PERIOD),
             format_func=PERIODS.__getitem__,
             key="period",
             bind="query-params",
@@ -46,35 +46,40 @@ def filters_from_sidebar(snapshot: Snapshot, about: About) -> Filters:
         periods = queries.periods(snapshot)
         since, until, before = _custom(about) if period == CUSTOM else _named(periods[period])
         compare = st.toggle(
-            "Compare with the period before",
+            "Compare with the previous period",
             True,
             key="compare",
             bind="query-params",
-            help="The equally long period just before; of a "
-            "month to date, the same days of the month before.",
+            help="The period of the same length just before. For the month to date, the same days of the"
+            " previous month.",
         )
         currency = st.selectbox(
             "Currency", about.currencies, format_func=str.upper, key="currency", bind="query-params"
         )
         is_limited = any(st.query_params.get(name) for name, *_ in (*OF_ENTRIES, *OF_USERS))
-        # With a key, like all that folds: without one a change of a filter may fold it up again.
+        # Expanders have keys: without one, a change of a filter may collapse it again.
         with st.expander("More filters", expanded=is_limited, key="more_filters"):
             paywalls = _several("Paywall", queries.known_paywalls(snapshot), "paywall")
             models = _several("Model", queries.known_models(snapshot), "model")
-            entry_types = _several("Event type", ENTRY_TYPES, "type", help="Kinds of ledger entries.")
+            entry_types = _several("Event type", ENTRY_TYPES, "type", help="The type of the ledger entry.")
             st.caption("Users")
             statuses = _several(
                 "Status",
                 USER_STATUSES,
                 "status",
-                help="Of the user's authorization, by the last event about it.",
+                help="The status of the user's authorization, by its last event.",
             )
-            bands = _several("Balance", BALANCE_BANDS, "band", help="Low is below LOW_BALANCE.")
+            bands = _several(
+                "Balance", BALANCE_BANDS, "band", help="Low means below the setting LOW_BALANCE."
+            )
             payers = _several(
                 "New or returning",
                 PAYER_TYPES,
                 "payer",
-                help="New: first payment within the last 30 days. None: no payment in them.",
+                help=(
+                    "New: first payment within the last 30 days. Returning: paid within the last 30 days, and"
+                    " before. None: no payment within the last 30 days."
+                ),
             )
         if st.query_params:
             link_without_filters()
@@ -93,7 +98,7 @@ def filters_from_sidebar(snapshot: Snapshot, about: About) -> Filters:
 
 
 def described(filters: Filters) -> str:
-    """The filters in words, as Markdown."""
+    """Return the filters as a line of Markdown."""
     days = (filters.until - filters.since).days
     span = (
         formats.day(filters.since)
@@ -117,19 +122,24 @@ def described(filters: Filters) -> str:
 
 
 def not_applied(filters: Filters, *names: str) -> None:
-    """Say which of the chosen filters mean nothing for what follows."""
-    unused = [name for name in names if getattr(filters, name)]
-    if unused:
+    """Show which of the active filters `names` do not limit the rows that follow."""
+    ignored = [name for name in names if getattr(filters, name)]
+    if ignored:
         words = {"models": "model", "entry_types": "event type", "paywalls": "paywall"}
-        users = ["user attributes"] if any(name not in words for name in unused) else []
-        listed = [words[name] for name in unused if name in words] + users
-        st.caption(f":material/info: Not limited by {', '.join(listed)}: these rows have none.")
+        users = ["user attributes"] if any(name not in words for name in ignored) else []
+        listed = [words[name] for name in ignored if name in words] + users
+        st.caption(f":material/info: Not filtered by {', '.join(listed)}: these rows have no such attribute.")
 
 
 USER_LISTS = ("user_statuses", "balance_bands", "payer_types")
 
 
-def _several(label: str, options: Sequence[str], key: str, help: str | None = None) -> tuple[str, ...]:  # noqa: A002  Streamlit's name
+def _several(
+    label: str,
+    options: Sequence[str],
+    key: str,
+    help: str | None = None,  # noqa: A002  Streamlit's name
+) -> tuple[str, ...]:
     return tuple(st.multiselect(label, options, key=key, bind="query-params", placeholder="All", help=help))
 
 
@@ -149,7 +159,7 @@ def _custom(about: About) -> tuple[date, date, tuple[date, date] | None]:
         bind="query-params",
         format="YYYY-MM-DD",
     )
-    # While the second day is being chosen there is only one.
+    # There is only one day while the second is being chosen.
     days = [one for one in (chosen if isinstance(chosen, tuple) else (chosen,)) if one is not None]
     since, until = (
         (days[0], days[-1] + timedelta(days=1)) if days else (about.today, about.today + timedelta(days=1))
@@ -158,9 +168,9 @@ def _custom(about: About) -> tuple[date, date, tuple[date, date] | None]:
 
 
 def grain(filters: Filters) -> Grain:
-    """Day, week or month, by choice; at first what gives a readable number of steps."""
+    """Draw the choice of day, week or month, and return it. The default gives a readable number of steps."""
     days = (filters.until - filters.since).days
-    readable: Grain = "day" if days <= MOST_STEPS else "week" if days <= MOST_STEPS * 7 else "month"
+    readable: Grain = "day" if days <= MAX_STEPS else "week" if days <= MAX_STEPS * 7 else "month"
     chosen = st.segmented_control(
         "By", GRAINS, default=readable, key="by", bind="query-params", required=True
     )

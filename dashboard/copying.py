@@ -1,14 +1,14 @@
 """Texts with a button that copies them.
 
-Not `st.code`: it brings 1.6 MB of a highlighter of programs with it, which keeps a browser busy for a quarter
-of a second.
+`st.code` is not used, because it loads a syntax highlighter of 1.6 MB, which keeps a browser busy for a
+quarter of a second.
 """
 
 from html import escape
 
 import streamlit as st
 
-# Once a page.
+# For the head of the page, once.
 HEAD = """<style>
 .copyable { display: flex; gap: .75rem; align-items: baseline; margin-bottom: .5rem; }
 .copyable code {
@@ -16,8 +16,8 @@ HEAD = """<style>
   color: inherit; background: color-mix(in srgb, currentColor 8%, transparent);
 }
 .copyable button {
-  padding: .4rem .75rem; border: 1px solid color-mix(in srgb, currentColor 30%,
-      transparent); border-radius: .5rem;
+  padding: .4rem .75rem; border-radius: .5rem;
+  border: 1px solid color-mix(in srgb, currentColor 30%, transparent);
   color: inherit; background: transparent; font: inherit; cursor: pointer;
 }
 </style>
@@ -27,8 +27,8 @@ window.copies ||= document.addEventListener('click', async (event) => {
   if (!button) return;
   const code = button.parentElement.querySelector('code');
   getSelection().selectAllChildren(code);
-  // Browsers keep their clipboard
-      from pages of plain HTTP that are not of this machine: there the text is at least selected.
+  // Browsers deny the clipboard to pages over plain HTTP from other machines.
+  // There the text is at least selected.
   if (navigator.clipboard) await navigator.clipboard.writeText(code.textContent);
   else if (!document.execCommand('copy')) return;
   button.textContent = 'Copied';
@@ -38,10 +38,8 @@ window.copies ||= document.addEventListener('click', async (event) => {
 
 
 def copyable(text: str, what: str) -> None:
-    """A text as it is, and a button to copy it; `what` says of what it is the button, for those who only hear
-    it.
-    """
-    # One line: Streamlit takes blanks out of others.
+    """Draw a text and a button that copies it. `what` names the text for screen readers."""
+    # On one line, because Streamlit removes the indentation of others.
     shown = escape(text).replace("\n", "&#10;")
     button = f'<button type="button" aria-label="Copy {escape(what)}">Copy</button>'
     st.html(f'<div class="copyable"><code>{shown}</code>{button}</div>')

@@ -1,4 +1,4 @@
-"""Choosing what to download: the format, the columns; the rows are those of the page."""
+"""The panel that offers the rows of a page as a download, with a choice of format and columns."""
 
 import streamlit as st
 
@@ -17,8 +17,9 @@ FORMATS = {
 
 
 def download_panel(context: Context, dataset: str, rows: str, **more: str | list[str]) -> None:
-    """Offer a dataset as a file; `rows` says which rows it has, `more` are further parameters of the
-    address.
+    """Draw the panel for a dataset.
+
+    `rows` describes the rows for the user. `more` are further parameters of `download_address`.
     """
     with st.expander(
         f"Download {DATASETS[dataset].name.replace('_', ' ')}",
@@ -34,11 +35,12 @@ def download_panel(context: Context, dataset: str, rows: str, **more: str | list
             )
         with right:
             chosen = st.multiselect(
-                "Columns", columns, key=f"columns-{dataset}", placeholder="All columns, in their order"
+                "Columns", columns, key=f"columns-{dataset}", placeholder="All columns, in the usual order"
             )
         address = download_address(dataset, chosen_format or "csv", context.filters, chosen, **more)
         st.link_button("Download", address, icon=":material/download:", type="primary")
         st.caption(
-            "Exact, in the order of the exports, from what is published when it is read. Instants are UTC. "
-            "Text in CSV that a spreadsheet would run as a formula begins with an apostrophe."
+            "The file has exact amounts, in the order of the exports, from the warehouse that is published at"
+            " that moment. Times are UTC. In CSV, text that a spreadsheet would run as a formula gets a"
+            " leading apostrophe."
         )

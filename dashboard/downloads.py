@@ -1,4 +1,4 @@
-"""Downloads: what a page is limited to, as a file, written by the same code as `paywall-warehouse export`."""
+"""Downloads: the rows of a page as a file, written by the same code as `paywall-warehouse export`."""
 
 import logging
 import re
@@ -44,25 +44,29 @@ CONTENT_TYPES: dict[str, str] = {
 }
 NAME = re.compile(rf"(?P<dataset>[a-z_]+)\.(?P<encoding>{'|'.join(ENCODINGS)})(?P<gzip>\.gz)?")
 LISTS = tuple(parameter for parameter, _, _ in (*OF_ENTRIES, *OF_USERS))
-MORE: dict[str, tuple[str, ...]] = {"ledger": ("user", "entry_status"), "users": ("search",), "user_days": ()}
+EXTRA_PARAMETERS: dict[str, tuple[str, ...]] = {
+    "ledger": ("user", "entry_status"),
+    "users": ("search",),
+    "user_days": (),
+}
 SINGLE = ("from", "to", "currency", "search")
-VALUES = 1000
-# As much as the pages have. With two threads DuckDB needs more for its CSV than that; with one it writes 10 M
-# entries in 67 s, and with half of the memory in more than 250 s. So one is written at a time, and the others
-# wait; who finds so many under way comes again.
+MAX_VALUES = 1000
+# As much memory as the pages have. DuckDB needs more for CSV with two threads. With one thread, it writes 10
+# M entries in 67 s; with half of the memory, that takes more than 250 s. So one download is written at a
+# time. Others wait, and those beyond UNDER_WAY are refused.
 MEMORY_LIMIT, THREADS, WRITERS, UNDER_WAY = "400MB", 1, 1, 8
-PIECE, PIECE_SECONDS = 1 << 18, 60
+PIECE_BYTES, PIECE_SECONDS = 1 << 18, 60
 
 logger = logging.getLogger(__name__)
 
 
 class WrongDownloadError(Exception):
-    """A download cannot be had as its address asks for it; the text says why."""
+    """The address of a download is not valid. The message says why."""
 
 
 @dataclass(frozen=True)
 class Download:
-    """A slice, how it is written, and what the browser calls the file."""
+    """A requested slice, its encoding, and the name of the file."""
 
     request: SliceRequest
     encoding: Encoding
@@ -77,12 +81,11 @@ def download_address(
     columns: Sequence[str] | None = None,
     **more: str | Sequence[str],
 ) -> str:
-    """The address of a download, for a link on a page: `download_address("ledger", "csv.gz", filters,
-    user="u1")`.
+    """Return the address of a download, such as `download_address("ledger", "csv.gz", filters, user="u1")`.
 
-    `more` is, for the ledger, `user` (exact) and `entry_status`, for users `search`; empty texts and lists
-    are left out. The days of `filters` limit ledger and user_days, the lists of entries the ledger, of them
-    paywalls user_days too, the lists of users all.
+    `more` may have `user` (exact) and `entry_status` for the ledger, and `search` for users. Empty texts and
+    lists are left out. The days of `filters` limit ledger and user_days. The lists of entries limit the
+    ledger, and paywalls also limit user_days. The lists of users limit every dataset.
     """
     parameters = [*filters.address(), *(("column", column) for column in columns or ())]
     for name, value in more.items():
@@ -93,37 +96,47 @@ def download_address(
 
 
 def download_of(name: str, query: str) -> Download:
-    """What an address asks for. Raises `LookupError` for a name that is none, `WrongDownloadError` for
-    parameters that are none.
+    """Return the download that an address requests.
+
+    Raises `LookupError` for an unknown name, and `WrongDownloadError` for invalid parameters.
     """
-    named = NAME.fullmatch(name)
-    if named is None or named["dataset"] not in MORE or (named["encoding"] == "parquet" and named["gzip"]):
-        datasets, encodings = ", ".join(MORE), ", ".join(("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet"))
+    match = NAME.fullmatch(name)
+    if (
+        match is None
+        or match["dataset"] not in EXTRA_PARAMETERS
+        or (match["encoding"] == "parquet" and match["gzip"])
+    ):
+        datasets, encodings = (
+            ", ".join(EXTRA_PARAMETERS),
+            ", ".join(("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet")),
+        )
         raise LookupError(f"There is no such download. Datasets: {datasets}; formats: {encodings}.")
-    dataset, encoding = named["dataset"], next(one for one in ENCODINGS if one == named["encoding"])
-    parameters = _parameters(query, (*SINGLE[:3], *LISTS, "column", *MORE[dataset]))
+    dataset, encoding = match["dataset"], next(one for one in ENCODINGS if one == match["encoding"])
+    parameters = _parameters(query, (*SINGLE[:3], *LISTS, "column", *EXTRA_PARAMETERS[dataset]))
     try:
         filters = filters_of(parameters)
     except ValueError as error:
-        raise WrongDownloadError(f"The period is not understood: {error}.") from None
+        raise WrongDownloadError(f"The period is not valid: {error}.") from None
     if filters.since >= filters.until:
-        raise WrongDownloadError("The period is empty: `to` is the day after the last.")
+        raise WrongDownloadError("The period is empty: `to` is the day after the last day.")
     request = SliceRequest(
         dataset, parameters.get("column"), filters=CONDITIONS[dataset](filters, parameters)
     )
     return Download(
         request,
         encoding,
-        bool(named["gzip"]),
-        _file_name(dataset, filters, parameters, f"{encoding}{named['gzip'] or ''}"),
+        bool(match["gzip"]),
+        _file_name(dataset, filters, parameters, f"{encoding}{match['gzip'] or ''}"),
     )
 
 
 def _parameters(query: str, allowed: Sequence[str]) -> dict[str, list[str]]:
     try:
-        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=VALUES, errors="strict")
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_VALUES, errors="strict")
     except ValueError:
-        raise WrongDownloadError(f"The address is no UTF-8, or has more than {VALUES} values.") from None
+        raise WrongDownloadError(
+            f"The address is not valid UTF-8, or has more than {MAX_VALUES} values."
+        ) from None
     parameters: dict[str, list[str]] = {}
     for name, value in pairs:
         if name not in allowed:
@@ -131,7 +144,7 @@ def _parameters(query: str, allowed: Sequence[str]) -> dict[str, list[str]]:
         parameters.setdefault(name, []).append(value)
     for name in SINGLE:
         if len(parameters.get(name, ())) > 1:
-            raise WrongDownloadError(f"The parameter {name!r} is stated more than once.")
+            raise WrongDownloadError(f"The parameter {name!r} occurs more than once.")
     return parameters
 
 
@@ -139,7 +152,11 @@ def _ledger(filters: Filters, parameters: Mapping[str, Sequence[str]]) -> list[F
     columns = {"user": "user_id", "entry_status": "status"}
     return [
         *entry_conditions(filters),
-        *(any_of(columns[name], parameters[name]) for name in MORE["ledger"] if name in parameters),
+        *(
+            any_of(columns[name], parameters[name])
+            for name in EXTRA_PARAMETERS["ledger"]
+            if name in parameters
+        ),
     ]
 
 
@@ -157,18 +174,20 @@ CONDITIONS = {"ledger": _ledger, "users": _users, "user_days": _user_days}
 
 
 def _file_name(dataset: str, filters: Filters, parameters: Mapping[str, Sequence[str]], suffix: str) -> str:
-    """`ledger-2026-10-01-to-2026-10-31-usd.csv`; what comes from the address loses what a file name cannot
-    have.
+    """Return the name of the file, such as `ledger-2026-10-01-to-2026-10-31-usd.csv`.
+
+    Values from the address lose the characters that a file name cannot have.
     """
     days = [] if dataset == "users" else [f"{filters.since}-to-{filters.until - timedelta(days=1)}"]
-    told = [*parameters.get("user", ())[:1], *parameters.get("search", ()), filters.currency]
-    words = [re.sub(r"[^A-Za-z0-9_]+", "-", word)[:40].strip("-") for word in told]
-    return "-".join([dataset.replace("_", "-"), *days, *filter(None, words)]) + f".{suffix}"
+    values = [*parameters.get("user", ())[:1], *parameters.get("search", ()), filters.currency]
+    parts = [re.sub(r"[^A-Za-z0-9_]+", "-", value)[:40].strip("-") for value in values]
+    return "-".join([dataset.replace("_", "-"), *days, *filter(None, parts)]) + f".{suffix}"
 
 
 class Downloads:
-    """`GET /download/{name}`: writes a slice to a temporary file, sends it and removes it, whatever becomes
-    of the client.
+    """The endpoint `GET /download/{name}`.
+
+    It writes a slice to a temporary file, sends the file, and removes it even if the client has gone.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -179,11 +198,13 @@ class Downloads:
         self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI application."""
+        """Answer a request (ASGI)."""
         if scope["method"] != "GET":
-            await _told(405, "Only GET.")(scope, receive, send)
+            await _text_response(405, "Only GET is allowed.")(scope, receive, send)
         elif self._under_way >= UNDER_WAY:
-            await _told(503, "Too many downloads are under way. Try again in a minute.")(scope, receive, send)
+            await _text_response(503, "Too many downloads are in progress. Try again in a minute.")(
+                scope, receive, send
+            )
         else:
             self._under_way += 1
             try:
@@ -203,17 +224,22 @@ class Downloads:
                 await _send_file(file, download, send)
             return
         except LookupError as error:
-            answer = _told(404, str(error.args[0]))
+            answer = _text_response(404, str(error.args[0]))
         except WrongDownloadError as error:
-            answer = _told(400, str(error))
+            answer = _text_response(400, str(error))
         except WrongSliceError as error:
-            answer = _told(400, str(error).replace("--columns", "column"))
+            answer = _text_response(400, str(error).replace("--columns", "column"))
         except NotPublishedError as error:
             logger.warning("A download failed: %s", printable_lines(str(error)))
-            answer = _told(503, "Nothing is published that could be read. `paywall-warehouse run` publishes.")
+            answer = _text_response(
+                503,
+                "There is no published warehouse that can be read. Publish one with `paywall-warehouse run`.",
+            )
         except (duckdb.Error, OSError) as error:
             logger.error("A download failed: %s", printable_lines(str(error)))
-            answer = _told(500, "The download could not be written. The log of the dashboard says why.")
+            answer = _text_response(
+                500, "The download could not be written. The dashboard's log has the reason."
+            )
         await answer(scope, receive, send)
 
     def _write(self, download: Download, file: Path) -> None:
@@ -229,7 +255,7 @@ class Downloads:
 
 
 async def _send_file(file: Path, download: Download, send: Send) -> None:
-    """Send a file to a client that reads it; raises `TimeoutError` for one that does not."""
+    """Send a file. Raises `TimeoutError` if the client stops reading."""
     headers = {
         "Content-Type": "application/gzip" if download.compress else CONTENT_TYPES[download.encoding],
         "Content-Length": str(file.stat().st_size),
@@ -241,12 +267,12 @@ async def _send_file(file: Path, download: Download, send: Send) -> None:
     async with await anyio.open_file(file, "rb") as source:
         more: dict[str, Any] = {"more_body": True}
         while more["more_body"]:
-            piece = await source.read(PIECE)
+            piece = await source.read(PIECE_BYTES)
             more = {"more_body": bool(piece)}
             with anyio.fail_after(PIECE_SECONDS):
                 await send({"type": "http.response.body", "body": piece, **more})
 
 
-def _told(status: int, words: str) -> PlainTextResponse:
+def _text_response(status: int, message: str) -> PlainTextResponse:
     retry = {"Retry-After": "60"} if status == 503 else {}
-    return PlainTextResponse(f"{words}\n", status, headers={"Cache-Control": "no-store"} | retry)
+    return PlainTextResponse(f"{message}\n", status, headers={"Cache-Control": "no-store"} | retry)

@@ -1,5 +1,6 @@
-"""What a page is limited to: a period, a currency, kinds of entries and of users, in the words of an
-address.
+"""The filters of a page: a period, a currency, and lists of entry and user attributes.
+
+They are read from the parameters of an address, and turned into SQL conditions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +12,10 @@ from exports.filters import Filter, all_of
 from paywall_warehouse.quoting import quoted
 
 Address = Mapping[str, Sequence[str]]
-"""The parameters of an address; each name has one value or several."""
+"""The parameters of an address. A name may have several values."""
 
-# The parameter of an address, the field of `Filters` (and parameter of the warehouse's table macros), the
-# column that it limits.
+# The parameter of an address; the field of `Filters`, which is also the parameter of the warehouse's table
+# macros; the column that it limits.
 OF_ENTRIES = (
     ("paywall", "paywalls", "paywall_id"),
     ("model", "models", "model_id"),
@@ -29,16 +30,17 @@ OF_USERS = (
 
 @dataclass(frozen=True)
 class Filters:
-    """Reporting days and lists of what may be shown; an empty list means all. Currencies are never mixed:
-    there is always one.
+    """The filters of a page. An empty list means all values.
+
+    There is always exactly one currency, because currencies are never mixed.
     """
 
     since: date
     until: date
-    """The day after the last."""
+    """The day after the last day."""
     currency: str
     before: tuple[date, date] | None = None
-    """The period to compare with, half-open too; None: nothing is compared."""
+    """The period to compare with, also half-open; None for no comparison."""
     paywalls: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     entry_types: tuple[str, ...] = ()
@@ -47,29 +49,29 @@ class Filters:
     payer_types: tuple[str, ...] = ()
 
     @property
-    def of_users(self) -> bool:
-        """Whether some users are left out."""
+    def limits_users(self) -> bool:
+        """Whether the filters exclude some users."""
         return bool(self.user_statuses or self.balance_bands or self.payer_types)
 
     @property
     def lists(self) -> dict[str, list[str] | None]:
-        """The lists as parameters of `marts.kpis`, `marts.usage` and `marts.cohorts`, None for all."""
+        """The lists as parameters of `marts.kpis`, `marts.usage` and `marts.cohorts`; None means all."""
         return {name: list(getattr(self, name)) or None for _, name, _ in (*OF_ENTRIES, *OF_USERS)}
 
     @property
     def last_day(self) -> date:
-        """The last day of the period, for people."""
+        """The last day of the period."""
         return self.until - timedelta(days=1)
 
     def period_before(self) -> "Filters | None":
-        """The same for the period to compare with; None where nothing is compared."""
+        """Return the same filters for the period to compare with, None for no comparison."""
         if self.before is None:
             return None
         since, until = self.before
         return replace(self, since=since, until=until, before=None)
 
     def address(self) -> list[tuple[str, str]]:
-        """The parameters that `filters_of` reads."""
+        """Return the parameters that `filters_of` reads."""
         lists = [
             (parameter, value)
             for parameter, name, _ in (*OF_ENTRIES, *OF_USERS)
@@ -84,24 +86,24 @@ class Filters:
 
 
 def filters_of(address: Address) -> Filters:
-    """The filters that an address states; raises `ValueError` for one without days or currency."""
+    """Return the filters of an address. Raises `ValueError` if it has no valid days or no currency."""
     try:
         since, until = (date.fromisoformat(address[name][0]) for name in ("from", "to"))
         currency = address["currency"][0]
     except (KeyError, IndexError):
-        raise ValueError("from, to and currency have to be stated") from None
+        raise ValueError("from, to and currency are required") from None
     lists: dict[str, Any] = {
         name: tuple(address.get(parameter, ())) for parameter, name, _ in (*OF_ENTRIES, *OF_USERS)
     }
     return Filters(since, until, currency, **lists)
 
 
-# Refunds of a charge whose model nobody knows count under `unknown`, as they do in `fct_daily_revenue`.
+# Refunds of a charge without a known model count as `unknown`, as in `fct_daily_revenue`.
 COUNTED_MODEL = "case when entry_type = 'refund' then coalesce(model_id, 'unknown') else model_id end"
 
 
 def entry_conditions(filters: Filters) -> list[Filter]:
-    """What holds for a row of `fct_ledger_entries` that is shown."""
+    """Return the conditions on rows of `fct_ledger_entries`."""
     columns = {column: quoted(column) for *_, column in OF_ENTRIES} | {"model_id": COUNTED_MODEL}
     lists = [(columns[column], getattr(filters, name)) for _, name, column in OF_ENTRIES]
     return [
@@ -113,15 +115,15 @@ def entry_conditions(filters: Filters) -> list[Filter]:
 
 
 def of_chosen_users(filters: Filters) -> list[Filter]:
-    """What holds for a row with a `user_id` where only some users are shown; nothing where all are."""
-    if not filters.of_users:
+    """Return the conditions on rows with a `user_id`. There are none if all users are shown."""
+    if not filters.limits_users:
         return []
     where, values = all_of(user_conditions(filters))
     return [Filter(f"user_id in (select user_id from marts.rpt_users where {where})", tuple(values))]
 
 
 def user_conditions(filters: Filters) -> list[Filter]:
-    """What holds for a row of `rpt_users` that is shown."""
+    """Return the conditions on rows of `rpt_users`."""
     lists = [(column, getattr(filters, name)) for _, name, column in OF_USERS]
     return [
         Filter("currency = ?", (filters.currency,)),
@@ -130,12 +132,12 @@ def user_conditions(filters: Filters) -> list[Filter]:
 
 
 def id_contains(search: str) -> Filter:
-    """The user ids that have a text in them, in upper or lower case; no character of it stands for others."""
+    """Return the condition that a user id contains a text, in any case and without wildcards."""
     return Filter("contains(lower(user_id), lower(?))", (search,))
 
 
 def any_of(column: str, values: Sequence[str]) -> Filter:
-    """A column has one of some values."""
+    """Return the condition that a column has one of `values`."""
     return _any_of(quoted(column), values)
 
 

@@ -1,4 +1,4 @@
-"""How values are shown: money exactly, instants in reporting time, text as text."""
+"""The formats of values: exact money, instants in reporting time, and text without markup."""
 
 import json
 import re
@@ -13,29 +13,28 @@ from babel.numbers import get_currency_precision
 
 NOTHING = "–"
 MINUS = "−"
-# What Markdown takes for more than itself; Streamlit adds directives such as `:red[…]` and `$…$`.
+# The special characters of Markdown, with those of Streamlit's directives such as `:red[…]` and `$…$`.
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!~|<>$:&])")
-# What is replaced after that: addresses become links, `:smile:` and `:material/home:` pictures, `->` and `--`
-# other characters.
+# The texts that are replaced even if escaped: addresses become links, `:smile:` and `:material/home:` become
+# pictures, `->` and `--` become other characters.
 REPLACED = re.compile(r"//|www|[@:]|[<>~=-]{2}")
 
 
 @cache
 def minor_digits(currency: str) -> int:
-    """The digits behind the point that a currency is written with (ISO 4217, by CLDR); 2 for a code that is
-    no currency of a country.
-    """
+    """Return the number of decimals of a currency (ISO 4217, from CLDR); 2 for an unknown code."""
     return get_currency_precision(currency.upper())
 
 
 def money(amount: Decimal | None, currency: str | None) -> str:
-    """An amount to its last digit that is not 0, with at least its currency's digits: `1,250.00`, `0.000012`;
-    unknown is not 0.
+    """Return an exact amount, such as `1,250.00` or `0.000012`; a dash if it is unknown.
+
+    It has all digits to the last one that is not 0, and at least the decimals of its currency.
     """
     if amount is None:
         return NOTHING
     digits = minor_digits(currency) if currency else 0
-    # `abs` would round to the 28 digits of Python's context.
+    # `abs` would round to the 28 digits of Python's decimal context.
     whole, _, fraction = f"{amount.copy_abs():f}".partition(".")
     fraction = fraction.rstrip("0").ljust(digits, "0")
     sign = MINUS if amount < 0 else ""
@@ -43,18 +42,18 @@ def money(amount: Decimal | None, currency: str | None) -> str:
 
 
 def with_currency(amount: Decimal | None, currency: str | None) -> str:
-    """`money` followed by the code of the currency."""
+    """Return `money`, followed by the code of the currency."""
     text = money(amount, currency)
     return text if amount is None or not currency else f"{text} {currency.upper()}"
 
 
 def whole(count: int | None) -> str:
-    """A count with separators."""
+    """Return a count with thousands separators."""
     return NOTHING if count is None else f"{count:,}".replace("-", MINUS)
 
 
 def share(ratio: float | None) -> str:
-    """A ratio in per cent with one decimal; what rounds to 0 or 100 and is neither says so."""
+    """Return a ratio in per cent with one decimal. It is never rounded to 0 or 100 per cent."""
     if ratio is None:
         return NOTHING
     if 0 < ratio < 0.0005:
@@ -65,9 +64,7 @@ def share(ratio: float | None) -> str:
 
 
 def average(ratio: float | None, currency: str) -> str:
-    """Money per head or per charge: a rounded ratio, in at least its currency's digits and four that say
-    something.
-    """
+    """Return money per user or charge, rounded to at least the decimals of its currency and four digits."""
     if ratio is None:
         return NOTHING
     exact = Decimal(repr(ratio))
@@ -76,9 +73,9 @@ def average(ratio: float | None, currency: str) -> str:
 
 
 def change(now: Decimal | float | None, before: Decimal | float | None) -> str | None:
-    """By how much a number has changed, in per cent of what it was; None where that says nothing.
+    """Return the change of a number in per cent, None if it cannot be computed.
 
-    With a hyphen: Streamlit takes the first character for the direction.
+    The minus sign is a hyphen, because Streamlit derives the direction from the first character.
     """
     if now is None or not before:
         return None
@@ -90,34 +87,35 @@ def _decimal(number: Decimal | float) -> Decimal:
 
 
 def instant(at: datetime | None, timezone: str) -> str:
-    """An instant in reporting time, to the second; the column's header or the page names the zone."""
+    """Return an instant in reporting time, to the second. The column's header or the page names the zone."""
     return NOTHING if at is None else f"{at.astimezone(ZoneInfo(timezone)):%Y-%m-%d %H:%M:%S}"
 
 
 def day(value: date | None) -> str:
-    """A reporting day."""
+    """Return a reporting day."""
     return NOTHING if value is None else value.isoformat()
 
 
 def text(value: Any) -> str:
-    """Any text; unknown as a dash."""
+    """Return the text of a value, a dash if it is unknown."""
     return NOTHING if value is None else str(value)
 
 
 def plain(value: Any) -> str:
-    """A text from outside for places where Streamlit reads Markdown: escaped, or as code where that does not
-    help.
+    """Return a text from outside for use in Streamlit's Markdown.
+
+    It is escaped, or formatted as code if escaping does not help.
     """
     words = re.sub(r"[\r\n]+", " ", text(value))
     if not REPLACED.search(words):
         return MARKDOWN.sub(r"\\\1", words)
     fence = "`" * (max(map(len, re.findall("`+", words)), default=0) + 1)
-    # Names of pictures are looked for in code too, so none is left whole.
+    # Streamlit replaces names of pictures in code too, so they are split.
     return "/".join(f"{fence} {part} {fence}" for part in re.split("(?<=:material)/", words))
 
 
 def indented_json(value: str | None) -> str:
-    """Metadata for reading; every number keeps the digits that it was written with."""
+    """Return JSON with indentation. Every number keeps its digits."""
     if value is None:
         return NOTHING
     mark = uuid4().hex

@@ -1,4 +1,7 @@
-"""The home that this process shows. Not in `app.py`, which Streamlit executes anew for every page."""
+"""The home of this process.
+
+It is not in `app.py`, because Streamlit executes that module again for every page.
+"""
 
 import os
 from functools import cache
@@ -9,13 +12,13 @@ from paywall_warehouse.settings import Settings, load_settings
 
 @cache
 def settings() -> Settings:
-    """The settings of this process."""
+    """Return the settings of this process."""
     return load_settings()
 
 
 @cache
 def publications() -> Publications:
-    """What all pages of this process look at."""
-    # A folder of this process: DuckDB removes what it spilled there.
+    """Return the published file that all pages of this process read."""
+    # A folder of its own for each process, because DuckDB removes the files in it.
     spill = settings().dashboard_temporary / f"dashboard-{os.getpid()}"
     return Publications(settings().home.published_file, spill)

@@ -1,4 +1,4 @@
-"""A ledger as a paged table with its download: of the whole warehouse, or of one user."""
+"""The ledger of all users or of one user, as a paged table with a download."""
 
 import streamlit as st
 
@@ -12,7 +12,7 @@ STATUSES = ("settled", "pending", "failed", "reversed")
 
 
 def ledger_columns(context: Context) -> list[Column]:
-    """The columns of entries, each amount in its own currency."""
+    """Return the columns of ledger entries. Each amount is in its own currency."""
 
     def of(row: dict[str, object]) -> str:
         return str(row["currency"])
@@ -26,9 +26,9 @@ def ledger_columns(context: Context) -> list[Column]:
         text_column("model_id", "Model"),
         money_column("amount", "Amount", of),
         text_column("currency", "Currency"),
-        money_column("balance_effect", "On the balance", of),
+        money_column("balance_effect", "Effect on balance", of),
         money_column("provider_cost", "Provider cost", of),
-        text_column("provider_cost_basis", "Cost is"),
+        text_column("provider_cost_basis", "Cost basis"),
         money_column("platform_fees", "Fees", of),
         count_column("total_tokens", "Tokens"),
         text_column("request_id", "Request"),
@@ -37,7 +37,7 @@ def ledger_columns(context: Context) -> list[Column]:
 
 
 def ledger_view(context: Context, user_id: str | None = None, any_id: str = "") -> None:
-    """The ledger that the filters of the page leave, of one user if one is named."""
+    """Draw the filtered ledger, of one user if `user_id` is given, or of one id if `any_id` is."""
     statuses: list[str] = []
     if not any_id:
         statuses = st.multiselect(
@@ -46,7 +46,7 @@ def ledger_view(context: Context, user_id: str | None = None, any_id: str = "") 
     search = LedgerSearch(user_id, tuple(statuses), any_id)
     count = queries.count_ledger(context.snapshot, context.filters, search)
     paged_table(
-        lambda cut: queries.ledger(context.snapshot, context.filters, search, cut),
+        lambda page: queries.ledger(context.snapshot, context.filters, search, page),
         count,
         [column for column in ledger_columns(context) if user_id is None or column.name != "user_id"],
         alt="Ledger entries",
@@ -60,6 +60,6 @@ def ledger_view(context: Context, user_id: str | None = None, any_id: str = "") 
         download_panel(
             context,
             "ledger",
-            f"The {count:,} entries above, with all their columns or those that you choose.",
+            f"The {count:,} entries above, with all columns or the ones that you choose.",
             **more,
         )

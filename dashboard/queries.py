@@ -1,9 +1,8 @@
-"""Every query of the dashboard, by name: over the tables and table macros of the contract, with no definition
-of a metric of its own.
+"""Every query of the dashboard, over the published tables and table macros.
 
-Revenue, cost, profit, ratios and heads are what `marts.kpis`, `marts.usage`, `marts.cohorts` and the marts
-say; here rows are chosen, grouped and added up. Where a function takes a `Snapshot`, rows come as
-dictionaries by the names of the columns.
+No metric is defined here. Revenue, cost, profit, ratios and numbers of users come from `marts.kpis`,
+`marts.usage`, `marts.cohorts` and the marts. These queries select, group and add up. Rows are dictionaries by
+column name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,11 +36,12 @@ ADDITIVE = (
 )
 SUMS = ", ".join(f"sum({name}) as {name}" for name in ADDITIVE)
 ZERO_SUMS = ", ".join(f"coalesce(sum({name}), 0) as {name}" for name in ADDITIVE)
-# What else is known of usage that is grouped: by the one definition of a ratio.
+# The ratios of grouped usage, by the warehouse's definition of a ratio.
 RATIOS = """
     marts.ratio(profit, revenue) as margin,
     marts.ratio(counted_charges - charges_without_cost, counted_charges) as cost_coverage,
-    case when counted_charges > charges_without_cost then marts.ratio(provider_cost, charges) end as cost_to_serve"""
+    case when counted_charges > charges_without_cost then marts.ratio(provider_cost, charges) end
+        as cost_to_serve"""
 MOVEMENTS = (
     "deposits",
     "promo_deposits",
@@ -58,7 +58,7 @@ LISTS = (
 
 @dataclass(frozen=True)
 class About:
-    """What is published: by which run, as of when. Instants are UTC."""
+    """The publication: its run, its times and the range of its data. Instants are UTC."""
 
     run_id: str
     published_at: datetime
@@ -66,13 +66,13 @@ class About:
     today: date
     reporting_timezone: str
     currencies: tuple[str, ...]
-    """The ledger's, the default one first."""
+    """The currencies of the ledger, the default one first."""
     first_day: date
     last_day: date
 
 
 def about(snapshot: Snapshot) -> About | None:
-    """What is published; None for a ledger without entries."""
+    """Return the publication, None for a ledger without entries."""
     rows = snapshot.rows(
         """select run_id, finished_at as published_at, runs.as_of, today, reporting_timezone,
             (select list(currency order by currency <> default_currency, currency) from marts.fct_period_kpis
@@ -90,9 +90,7 @@ def about(snapshot: Snapshot) -> About | None:
 
 
 def periods(snapshot: Snapshot) -> dict[str, Row]:
-    """The named periods of the contract: `period_start`, `period_end`, `previous_start`, `previous_end`,
-    half-open.
-    """
+    """Return the named periods with their half-open ranges of days, and those of the previous periods."""
     rows = snapshot.rows(
         "select distinct period, period_start, period_end, previous_start, previous_end from"
         " marts.fct_period_kpis"
@@ -101,19 +99,19 @@ def periods(snapshot: Snapshot) -> dict[str, Row]:
 
 
 def known_paywalls(snapshot: Snapshot) -> list[str]:
-    """Every paywall of the ledger."""
+    """Return every paywall of the ledger."""
     return [
         row["paywall_id"] for row in snapshot.rows("select paywall_id from marts.dim_paywalls order by 1")
     ]
 
 
 def known_models(snapshot: Snapshot) -> list[str]:
-    """Every model of the ledger."""
+    """Return every model of the ledger."""
     return [row["model_id"] for row in snapshot.rows("select model_id from marts.dim_models order by 1")]
 
 
 def dataset_columns(snapshot: Snapshot, dataset: str) -> list[str]:
-    """The columns of what can be downloaded, in their order."""
+    """Return the columns of a dataset, in their order."""
     return [row["column_name"] for row in snapshot.rows(f"describe marts.{DATASETS[dataset].mart}")]
 
 
@@ -121,10 +119,11 @@ def dataset_columns(snapshot: Snapshot, dataset: str) -> list[str]:
 
 
 def kpis(snapshot: Snapshot, filters: Filters) -> Row:
-    """The KPIs of contract 4.3 for any filters, without those of a period before: that is asked for by
-    itself, and has all of them.
+    """Return the period KPIs (docs/contract.md#43-period-kpis) for any filters.
+
+    The columns of the previous period are left out. A separate query of that period returns all of its KPIs.
     """
-    # An empty period before: nothing is read for it.
+    # An empty previous period, so that nothing is read for it.
     query = f"""select * exclude (previous_revenue, previous_provider_cost, previous_profit,
         previous_active_payers, previous_arpu)
         from marts.kpis(?, ?, previous_from := ?, previous_to := ?, {LISTS}) where currency = ?"""
@@ -141,9 +140,7 @@ def _usage(filters: Filters, *, by_user: bool = False, by_model: bool = False) -
 
 
 def usage_over_time(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]:
-    """Usage by the first day of each day, week (from Monday) or month of the period; those without any are
-    there, with zeros.
-    """
+    """Return usage by day, week (from Monday) or month of the period. Steps without usage have zeros."""
     source, values = _usage(filters)
     return snapshot.rows(
         f"""select cast(date_trunc('{grain}', dates.date_day) as date) as starts_on, {ZERO_SUMS}
@@ -154,11 +151,10 @@ def usage_over_time(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[
 
 
 def models(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]:
-    """Usage by model, those with the most revenue first: of the whole period (`starts_on` is NULL), and by
-    day, week or month.
+    """Return usage by model: of the whole period (`starts_on` is NULL), and by day, week or month.
 
-    `revenue_share` is of all models. Steps without usage are left out. One reading for both: with filters of
-    users it is of entries.
+    Models with the most revenue come first. `revenue_share` is the share of all models' revenue. Steps
+    without usage are left out. One query returns both, because with user filters it has to read the entries.
     """
     source, values = _usage(filters, by_model=True)
     return snapshot.rows(
@@ -175,14 +171,14 @@ def models(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]:
 
 
 def revenue_by_model(snapshot: Snapshot, filters: Filters) -> dict[str, Decimal]:
-    """Revenue alone of each model: what is compared with, for which nothing else is read."""
+    """Return only the revenue of each model, for comparisons."""
     source, values = _usage(filters, by_model=True)
     rows = snapshot.rows(f"select model_id, sum(revenue) as revenue from {source} group by model_id", values)
     return {row["model_id"]: row["revenue"] for row in rows}
 
 
 def top_spenders(snapshot: Snapshot, filters: Filters, limit: int) -> list[Row]:
-    """The users with the most revenue of the period, with what they cost to serve."""
+    """Return the users with the most revenue in the period, with their cost to serve."""
     source, values = _usage(filters, by_user=True)
     return snapshot.rows(
         f"""with summed as (select user_id, {SUMS} from {source} where user_id is not null group by user_id),
@@ -193,8 +189,9 @@ def top_spenders(snapshot: Snapshot, filters: Filters, limit: int) -> list[Row]:
 
 
 def owed(snapshot: Snapshot, filters: Filters, today: date) -> Row:
-    """What is owed to users at the end of the period: `closing_balance` of all wallets, `negative_balance` of
-    the overdrawn among them.
+    """Return the balances owed to users at the end of the period.
+
+    `closing_balance` is the sum of all wallets, `negative_balance` that of the overdrawn ones.
     """
     conditions = [Filter("currency = ?", (filters.currency,))]
     if filters.paywalls:
@@ -210,8 +207,9 @@ def owed(snapshot: Snapshot, filters: Filters, today: date) -> Row:
 
 
 def cohorts(snapshot: Snapshot, filters: Filters) -> list[Row]:
-    """`fct_cohorts` for any filters of entries and users, every month; `cumulative_per_user` is the
-    cumulative revenue / cohort size.
+    """Return the rows of `fct_cohorts` for any filters, for every month.
+
+    `cumulative_per_user` is the cumulative revenue divided by the cohort size.
     """
     return snapshot.rows(
         f"""select *, marts.ratio(cumulative_revenue, cohort_size) as cumulative_per_user
@@ -242,8 +240,8 @@ USER_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Cut:
-    """A page of a table: sorted on the server, so that a million rows stay there."""
+class PageRequest:
+    """A page of a table. It is sorted on the server, so that a million rows stay there."""
 
     sort: str
     descending: bool
@@ -251,7 +249,7 @@ class Cut:
     limit: int
 
     def sql(self, columns: Sequence[str], key: str) -> str:
-        """`order by … limit … offset …`; the key settles ties, so that no row stands on two pages."""
+        """Return `order by … limit … offset …`. The key breaks ties, so that no row is on two pages."""
         if self.sort not in columns:
             raise ValueError(self.sort)
         direction = "desc" if self.descending else "asc"
@@ -269,32 +267,32 @@ def _found_users(filters: Filters, search: str) -> tuple[str, list[Any]]:
 
 
 def count_users(snapshot: Snapshot, filters: Filters, search: str) -> int:
-    """How many rows of the users view there are whose id has a text in it."""
+    """Return the number of users whose id contains `search`."""
     where, values = _found_users(filters, search)
     return _count(snapshot, f"select count(*) as rows from marts.rpt_users where {where}", values)
 
 
-def users(snapshot: Snapshot, filters: Filters, search: str, cut: Cut) -> list[Row]:
-    """A page of the users view."""
+def users(snapshot: Snapshot, filters: Filters, search: str, page: PageRequest) -> list[Row]:
+    """Return a page of the users."""
     where, values = _found_users(filters, search)
     chosen = ", ".join(USER_COLUMNS)
     return snapshot.rows(
-        f"select {chosen} from marts.rpt_users where {where} {cut.sql(USER_COLUMNS, 'user_id')}", values
+        f"select {chosen} from marts.rpt_users where {where} {page.sql(USER_COLUMNS, 'user_id')}", values
     )
 
 
 def user(snapshot: Snapshot, user_id: str) -> Row | None:
-    """A row of `dim_users`."""
+    """Return a user's row of `dim_users`."""
     return next(iter(snapshot.rows("select * from marts.dim_users where user_id = ?", [user_id])), None)
 
 
 def user_reports(snapshot: Snapshot, user_id: str) -> list[Row]:
-    """The user's rows of the users view, one a currency."""
+    """Return a user's rows of `rpt_users`, one for each currency."""
     return snapshot.rows("select * from marts.rpt_users where user_id = ? order by currency", [user_id])
 
 
 def wallets(snapshot: Snapshot, user_id: str) -> list[Row]:
-    """The user's wallets and their present balances."""
+    """Return the user's wallets and their current balances."""
     return snapshot.rows(
         """select paywall_id, currency, closing_balance, date_day as last_movement from marts.fct_wallet_days
         where user_id = ? and valid_to is null order by currency, paywall_id""",
@@ -302,8 +300,8 @@ def wallets(snapshot: Snapshot, user_id: str) -> list[Row]:
     )
 
 
-def wallet_course(snapshot: Snapshot, user_id: str, currency: str, paywalls: Sequence[str]) -> list[Row]:
-    """Opening and closing balances of the user's wallets on the days on which they moved."""
+def wallet_balances(snapshot: Snapshot, user_id: str, currency: str, paywalls: Sequence[str]) -> list[Row]:
+    """Return opening and closing balances of the user's wallets on the days on which they changed."""
     return snapshot.rows(
         """select date_day, paywall_id, opening_balance, closing_balance from marts.fct_wallet_days
         where user_id = $1 and currency = $2 and (len($3) = 0 or list_contains($3, paywall_id))
@@ -313,7 +311,7 @@ def wallet_course(snapshot: Snapshot, user_id: str, currency: str, paywalls: Seq
 
 
 def user_errors(snapshot: Snapshot, user_id: str, since: date, until: date, limit: int) -> list[Row]:
-    """The last errors of a user's requests."""
+    """Return the latest errors of a user's requests."""
     return snapshot.rows(
         """select * from marts.fct_usage_errors where user_id = ? and error_date >= ? and error_date < ?
         order by occurred_at desc, event_id limit ?""",
@@ -354,17 +352,15 @@ ID_COLUMNS = (
 
 @dataclass(frozen=True)
 class LedgerSearch:
-    """What else limits a ledger beside the filters of the page."""
+    """The filters of a ledger besides those of the page."""
 
     user_id: str | None = None
     statuses: tuple[str, ...] = ()
     any_id: str = ""
-    """The whole id of an entry, a request, a user or a payment: then neither period nor any other filter
-    counts.
-    """
+    """The complete id of an entry, request, user or payment. If it is given, no other filter applies."""
 
     def conditions(self, filters: Filters) -> list[Filter]:
-        """What holds for a row of `fct_ledger_entries`."""
+        """Return the conditions on rows of `fct_ledger_entries`."""
         if self.any_id:
             return [
                 Filter(
@@ -380,36 +376,37 @@ class LedgerSearch:
 
 
 def count_ledger(snapshot: Snapshot, filters: Filters, search: LedgerSearch) -> int:
-    """How many entries there are."""
+    """Return the number of entries."""
     where, values = all_of(search.conditions(filters))
     return _count(snapshot, f"select count(*) as rows from marts.fct_ledger_entries where {where}", values)
 
 
-def ledger(snapshot: Snapshot, filters: Filters, search: LedgerSearch, cut: Cut) -> list[Row]:
-    """A page of the ledger."""
+def ledger(snapshot: Snapshot, filters: Filters, search: LedgerSearch, page: PageRequest) -> list[Row]:
+    """Return a page of the ledger."""
     where, values = all_of(search.conditions(filters))
     chosen = ", ".join(LEDGER_COLUMNS)
     return snapshot.rows(
-        f"select {chosen} from marts.fct_ledger_entries where {where} {cut.sql(LEDGER_COLUMNS, 'entry_id')}",
+        f"select {chosen} from marts.fct_ledger_entries where {where} {page.sql(LEDGER_COLUMNS, 'entry_id')}",
         values,
     )
 
 
 def entry(snapshot: Snapshot, entry_id: str) -> Row | None:
-    """An entry with all its columns."""
+    """Return an entry with all columns."""
     return next(
         iter(snapshot.rows("select * from marts.fct_ledger_entries where entry_id = ?", [entry_id])), None
     )
 
 
-def connected_entries(snapshot: Snapshot, row: Mapping[str, Any]) -> list[Row]:
-    """Entries that an entry is about, that are about it, or that come of the same request, with `connection`
-    saying which.
+def related_entries(snapshot: Snapshot, row: Mapping[str, Any]) -> list[Row]:
+    """Return the entries that are related to an entry, or that have the same request.
+
+    `connection` names the relation.
     """
     chosen = ", ".join(LEDGER_COLUMNS)
     return snapshot.rows(
-        f"""select case when entry_id = $2 then 'it is about this one' when related_entry_id = $1
-            then 'is about it'
+        f"""select case when entry_id = $2 then 'this entry relates to it' when related_entry_id = $1
+            then 'relates to this entry'
             else 'same request' end as connection, {chosen}
         from marts.fct_ledger_entries
         where entry_id <> $1 and (entry_id = $2 or related_entry_id = $1 or request_id = $3)
@@ -419,7 +416,7 @@ def connected_entries(snapshot: Snapshot, row: Mapping[str, Any]) -> list[Row]:
 
 
 def errors_of_request(snapshot: Snapshot, request_id: str | None) -> list[Row]:
-    """Errors of the same request."""
+    """Return the errors of a request."""
     return snapshot.rows(
         "select * from marts.fct_usage_errors where request_id = ? order by occurred_at, event_id limit 100",
         [request_id],
@@ -427,7 +424,7 @@ def errors_of_request(snapshot: Snapshot, request_id: str | None) -> list[Row]:
 
 
 def cases_of_entry(snapshot: Snapshot, entry_id: str) -> list[Row]:
-    """The reconciliation case that a deposit is in."""
+    """Return the reconciliation cases that contain a deposit."""
     return snapshot.rows(
         "select * from marts.fct_reconciliation where list_contains(deposit_entry_ids, ?)", [entry_id]
     )
@@ -474,7 +471,8 @@ def _case_conditions(
     if in_period:
         conditions.append(
             Filter(
-                """cast(first_event_at at time zone (select reporting_timezone from ops.settings) as date) between ? and ?""",
+                "cast(first_event_at at time zone (select reporting_timezone from ops.settings) as date)"
+                " between ? and ?",
                 (filters.since, filters.last_day),
             )
         )
@@ -482,7 +480,7 @@ def _case_conditions(
 
 
 def breaks_by_type(snapshot: Snapshot, filters: Filters) -> list[Row]:
-    """Open breaks of both sides' currency by priority and type, with ages in days."""
+    """Return open breaks by priority and type, with their ages, if either side has the currency."""
     where, values = _case_conditions(filters, ["break"], (), in_period=False)
     return snapshot.rows(
         f"""select priority, break_type, count(*) as cases,
@@ -497,7 +495,7 @@ def breaks_by_type(snapshot: Snapshot, filters: Filters) -> list[Row]:
 
 
 def case_counts(snapshot: Snapshot, filters: Filters) -> dict[str, int]:
-    """Cases by status."""
+    """Return the number of cases by status."""
     where, values = _case_conditions(filters, (), (), in_period=False)
     rows = snapshot.rows(
         f"select status, count(*) as cases from marts.fct_reconciliation where {where} group by status",
@@ -514,7 +512,7 @@ def count_cases(
     *,
     in_period: bool,
 ) -> int:
-    """How many cases there are."""
+    """Return the number of cases."""
     where, values = _case_conditions(filters, statuses, break_types, in_period=in_period)
     return _count(snapshot, f"select count(*) as rows from marts.fct_reconciliation where {where}", values)
 
@@ -524,31 +522,31 @@ def cases(
     filters: Filters,
     statuses: Sequence[str],
     break_types: Sequence[str],
-    cut: Cut,
+    page: PageRequest,
     *,
     in_period: bool,
 ) -> list[Row]:
-    """A page of cases."""
+    """Return a page of cases."""
     where, values = _case_conditions(filters, statuses, break_types, in_period=in_period)
     chosen = ", ".join(CASE_COLUMNS)
     return snapshot.rows(
-        f"select {chosen} from marts.fct_reconciliation where {where} {cut.sql(CASE_COLUMNS, 'case_id')}",
+        f"select {chosen} from marts.fct_reconciliation where {where} {page.sql(CASE_COLUMNS, 'case_id')}",
         values,
     )
 
 
 def case(snapshot: Snapshot, case_id: str) -> Row | None:
-    """A case with all its columns."""
+    """Return a case with all columns."""
     return next(
         iter(snapshot.rows("select * from marts.fct_reconciliation where case_id = ?", [case_id])), None
     )
 
 
 def case_entries(snapshot: Snapshot, deposit_ids: Sequence[str]) -> list[Row]:
-    """The ledger's side of a case: its deposits, then what was booked about them."""
+    """Return the ledger's side of a case: its deposits, then the entries that relate to them."""
     chosen = ", ".join(LEDGER_COLUMNS)
     return snapshot.rows(
-        f"""select case when list_contains($1, entry_id) then 'deposit' else 'about it' end as part,
+        f"""select case when list_contains($1, entry_id) then 'deposit' else 'relates to it' end as part,
             {chosen}, funding, rail,
             payment_intent_id, charge_id, checkout_session_id, payment_id
         from marts.fct_ledger_entries where list_contains($1, entry_id) or list_contains($1, related_entry_id)
@@ -558,7 +556,7 @@ def case_entries(snapshot: Snapshot, deposit_ids: Sequence[str]) -> list[Row]:
 
 
 def case_history(snapshot: Snapshot, case_id: str) -> list[Row]:
-    """When the case's breaks opened and closed."""
+    """Return when the case's breaks opened and closed."""
     return snapshot.rows(
         "select * from marts.fct_reconciliation_history where case_id = ? order by opened_at, break_type",
         [case_id],
@@ -566,9 +564,7 @@ def case_history(snapshot: Snapshot, case_id: str) -> list[Row]:
 
 
 def sources(snapshot: Snapshot) -> list[Row]:
-    """Return whether each processor's data are there, how far they reach, and which of them the last run
-    could not pull.
-    """
+    """Return each source's verdict, the time until which its data reach, and failures of the last pull."""
     return snapshot.rows(
         """select coalesce(rail, 'stripe') as rail, source, coalesce(account_id, 'default') as account_id,
             coalesce(records, 0) as records,
@@ -579,11 +575,11 @@ def sources(snapshot: Snapshot) -> list[Row]:
 
 
 def rollforward(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]:
-    """What is owed to all users, and how it came about, by day, week or month."""
-    moved = ", ".join(f"sum({name}) as {name}" for name in MOVEMENTS)
+    """Return the balances owed to all users and their movements, by day, week or month."""
+    movements = ", ".join(f"sum({name}) as {name}" for name in MOVEMENTS)
     return snapshot.rows(
         f"""select cast(date_trunc('{grain}', date_day) as date) as starts_on,
-            min_by(opening_balance, date_day) as opening_balance, {moved},
+            min_by(opening_balance, date_day) as opening_balance, {movements},
             max_by(closing_balance, date_day) as closing_balance
         from marts.fct_balance_rollforward where currency = ? and date_day >= ? and date_day < ? group by all
             order by starts_on""",
@@ -592,7 +588,7 @@ def rollforward(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]
 
 
 def payouts(snapshot: Snapshot, filters: Filters) -> list[Row]:
-    """Payouts that arrive in the period."""
+    """Return the payouts that arrive in the period, and those without an arrival date."""
     return snapshot.rows(
         """select payout_id, status, amount, items, items_net, difference, is_reconciled, arrival_date
             from marts.fct_payouts
@@ -603,7 +599,7 @@ def payouts(snapshot: Snapshot, filters: Filters) -> list[Row]:
 
 
 def stripe_balances(snapshot: Snapshot, filters: Filters) -> list[Row]:
-    """Stripe's balance summaries beside the itemised rows, the last first."""
+    """Return Stripe's balance summaries and the sums of the itemised rows, the latest first."""
     return snapshot.rows(
         """select account_id, covered_from, covered_until, opening_balance, activity, payouts,
             closing_balance, itemized_activity,
@@ -621,7 +617,7 @@ FILE_COLUMNS = ("loaded_at", "source", "path", "records", "accepted", "rejected"
 
 
 def runs(snapshot: Snapshot, limit: int) -> list[Row]:
-    """The last runs through the one that published."""
+    """Return the latest runs, up to the one that published this file."""
     return snapshot.rows(
         """select run_id, status, started_at, finished_at, as_of, new_records, rejected_records, code_version
         from ops.runs order by ops.runs.rowid desc limit ?""",
@@ -630,7 +626,7 @@ def runs(snapshot: Snapshot, limit: int) -> list[Row]:
 
 
 def invariants(snapshot: Snapshot) -> list[Row]:
-    """The checks before this publication, those that do not hold first."""
+    """Return the checks before this publication, failed ones first."""
     return snapshot.rows(
         """select name, scope, expected, actual, difference, passed, severity, checked_at from ops.invariants
         where run_id = (select run_id from ops.invariants order by rowid desc limit 1)
@@ -639,7 +635,7 @@ def invariants(snapshot: Snapshot) -> list[Row]:
 
 
 def rejects_by_reason(snapshot: Snapshot) -> list[Row]:
-    """Rejected records by source and reason."""
+    """Return the number of rejected records by source and reason."""
     return snapshot.rows(
         """select source, reason_code, count(*) as records, min(first_seen_at) as first_seen_at,
             max(first_seen_at) as last_seen_at
@@ -652,34 +648,34 @@ def _reject_conditions(reasons: Sequence[str]) -> tuple[str, list[Any]]:
 
 
 def count_rejects(snapshot: Snapshot, reasons: Sequence[str]) -> int:
-    """How many rejected records there are."""
+    """Return the number of rejected records."""
     where, values = _reject_conditions(reasons)
     return _count(snapshot, f"select count(*) as rows from ops.rejected_records where {where}", values)
 
 
-def rejects(snapshot: Snapshot, reasons: Sequence[str], cut: Cut) -> list[Row]:
-    """A page of rejected records with their raw text."""
+def rejects(snapshot: Snapshot, reasons: Sequence[str], page: PageRequest) -> list[Row]:
+    """Return a page of rejected records, with their raw text."""
     where, values = _reject_conditions(reasons)
     chosen = ", ".join(REJECT_COLUMNS)
     return snapshot.rows(
-        f"select {chosen} from ops.rejected_records where {where} {cut.sql(REJECT_COLUMNS, 'path, line')}",
+        f"select {chosen} from ops.rejected_records where {where} {page.sql(REJECT_COLUMNS, 'path, line')}",
         values,
     )
 
 
 def count_files(snapshot: Snapshot) -> int:
-    """How many files have been loaded."""
+    """Return the number of loaded files."""
     return _count(snapshot, "select count(*) as rows from ops.loaded_files", [])
 
 
-def files(snapshot: Snapshot, cut: Cut) -> list[Row]:
-    """A page of the loaded files."""
+def files(snapshot: Snapshot, page: PageRequest) -> list[Row]:
+    """Return a page of the loaded files."""
     chosen = ", ".join(FILE_COLUMNS)
-    return snapshot.rows(f"select {chosen} from ops.loaded_files {cut.sql(FILE_COLUMNS, 'path, sha256')}")
+    return snapshot.rows(f"select {chosen} from ops.loaded_files {page.sql(FILE_COLUMNS, 'path, sha256')}")
 
 
 def freshness(snapshot: Snapshot) -> list[Row]:
-    """When a file of each source was loaded last."""
+    """Return when the last file of each source was loaded."""
     return snapshot.rows(
         """select source, count(*) as files, sum(accepted) as records, max(loaded_at) as last_loaded_at
             from ops.loaded_files
@@ -688,7 +684,7 @@ def freshness(snapshot: Snapshot) -> list[Row]:
 
 
 def last_entry_at(snapshot: Snapshot) -> datetime | None:
-    """The time of the last entry of the ledger."""
+    """Return the time of the latest entry in the ledger."""
     at: datetime | None = snapshot.rows("select max(last_entry_at) as at from marts.fct_user_months")[0]["at"]
     return at
 

@@ -1,4 +1,4 @@
-"""The dashboard's application: Streamlit's, downloads beside it, and a door before both."""
+"""The dashboard's web application: Streamlit and the downloads, behind the access guard."""
 
 import gc
 import logging
@@ -22,12 +22,12 @@ from paywall_warehouse.web.guard import Guard
 from paywall_warehouse.web.server import MESSAGE_MEGABYTES
 
 SCRIPT = Path(__file__).with_name("app.py")
-# Whatever a `config.toml` in the user's or the working folder says.
+# These override a `config.toml` in the user's folder or the working folder.
 STREAMLIT_OPTIONS: dict[str, Any] = {
     "browser.gatherUsageStats": False,
-    # Pages of Streamlit's own hosts could steer this one in a frame.
+    # Otherwise pages of Streamlit's own hosts could control this one in a frame.
     "client.allowedOrigins": [],
-    # A table's own download writes numbers as they are shown, and formulas as they are.
+    # Streamlit's own download of a table writes formatted numbers, and unescaped formulas.
     "client.disableDataExport": True,
     "client.showErrorDetails": "none",
     "client.showErrorLinks": "false",
@@ -51,30 +51,33 @@ STREAMLIT_OPTIONS: dict[str, Any] = {
 
 
 def application(settings: Settings, host: str, script: Path = SCRIPT) -> ASGIApp:
-    """The dashboard of a home, for a server that listens on `host`. Streamlit allows one a process."""
+    """Return the dashboard of a home, for a server that listens on `host`.
+
+    Streamlit allows only one in a process.
+    """
     bootstrap.load_config_options(STREAMLIT_OPTIONS)
-    hide = Hidden(settings.secrets)
+    redact = RedactingFilter(settings.secrets)
     for name in ("streamlit.error_util", "streamlit"):
-        logging.getLogger(name).addFilter(hide)
-    # Altair imports pandas when it draws for the first time: not while somebody waits for the first page.
+        logging.getLogger(name).addFilter(redact)
+    # Altair imports pandas for its first chart. Drawing one here saves the first visitor the wait.
     bars([("", 0, "")], "").to_dict()
-    # Streamlit collects garbage after every run of the script, which stops everything else: a quarter of a
-    # second through what stays for ever, and next to nothing without.
+    # Streamlit collects garbage after every run of the script, which stops everything else. That takes a
+    # quarter of a second for the objects that stay for ever, and next to nothing once they are frozen.
     gc.collect()
     gc.freeze()
     downloads = Route("/download/{name}", Downloads(settings))
-    return Guard(App(script, routes=[downloads], on_script_error=_apologise), access_of(settings, host))
+    return Guard(App(script, routes=[downloads], on_script_error=_show_error), access_of(settings, host))
 
 
-class Hidden(logging.Filter):
-    """Takes secrets, and what moves a terminal's cursor, out of what Streamlit logs of an error."""
+class RedactingFilter(logging.Filter):
+    """Removes secrets and terminal control characters from Streamlit's error log."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
         super().__init__()
         self._secrets = [part for secret in secrets for part in (secret, *secret.split(",")) if part]
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record through, without them."""
+        """Redact the record, and let it through."""
         error = record.exc_info[1] if record.exc_info else None
         text = record.getMessage() + ("\n" + "".join(traceback.format_exception(error)) if error else "")
         for secret in self._secrets:
@@ -83,11 +86,11 @@ class Hidden(logging.Filter):
         return True
 
 
-def _apologise(error: Exception) -> bool:
-    """Say on the page that it failed; Streamlit has logged why, through `Hidden`."""
+def _show_error(error: Exception) -> bool:
+    """Show on the page that it failed. Streamlit has logged the error, through `RedactingFilter`."""
     streamlit.error(
-        "This page could not be made. The log of the dashboard says why. Other pages, or other filters, may"
-        " work.",
+        "This page could not be displayed. The dashboard's log has the reason. Other pages or filters may"
+        " still work.",
         icon=":material/error:",
     )
     return True

@@ -1,6 +1,4 @@
-"""The published file as one page sees it: held open until the page is done, whatever is published
-meanwhile.
-"""
+"""The published file as a page reads it. A page keeps its file, even if another one is published."""
 
 import threading
 from collections.abc import Sequence
@@ -16,23 +14,21 @@ from warehouse.build_file import ON_CLUSTER
 
 Row = dict[str, Any]
 
-# What a page needs at most: sorting a million users takes 150 MB. The process is to stay below 1 GB.
+# More than any page needs: sorting a million users takes 150 MB. The process must stay below 1 GB.
 MEMORY_LIMIT = "400MB"
-# Results are at most some hundred rows: all of these together are some MB.
-KEPT_RESULTS = 200
+# A result has at most some hundred rows, so that all of these take some MB.
+CACHED_RESULTS = 200
 # The file may be replaced while it is being opened.
-TRIES = 5
+ATTEMPTS = 5
 
 
 class UnreadableError(Exception):
-    """The published file cannot be read now; the text says why and what to do."""
+    """The published file cannot be read now. The message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What tells a publication from another one: it is a file of its own, put in the place of the one
-    before.
-    """
+    """The identity of a publication. Each one is a new file, which replaces the previous one."""
 
     inode: int
     size: int
@@ -40,7 +36,7 @@ class Identity:
 
 
 def identity_of(file: Path) -> Identity | None:
-    """The identity of what is published now; None where nothing is."""
+    """Return the identity of the published file, None if there is none."""
     try:
         now = file.stat()
     except FileNotFoundError:
@@ -49,43 +45,42 @@ def identity_of(file: Path) -> Identity | None:
 
 
 class Snapshot:
-    """One publication, opened read-only. It may be used by several threads at once, and is closed when nobody
-    refers to it any more.
+    """One publication, opened read-only.
+
+    Several threads may use it at once. It is closed when nothing refers to it any more.
     """
 
     def __init__(self, file: Path, identity: Identity, temporary: Path) -> None:
-        """Raises `UnreadableError` where DuckDB cannot open the file, it is of an earlier version, or marts
-        of it are on a cluster.
-        """
+        """Open the file. Raises `UnreadableError` if that fails, or if it is too old or lacks marts."""
         self.identity = identity
-        # In a database of its own: DuckDB gives whoever connects to a path that this process has open the
-        # file that it knows already.
+        # Attached to a separate database: when this process connects to a path that it has open, DuckDB
+        # returns the file that is already open.
         database = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(temporary)})
         try:
             database.execute(f"attach {literal(str(file))} as published (read_only)")
         except duckdb.Error as error:
             raise UnreadableError(f"{file} cannot be opened: {error}") from error
-        # Not a method: that would refer to this object, which then nobody but the garbage collector would
+        # Not a method, because it would refer to this object, which only the garbage collector would then
         # close.
-        self._fetch = lru_cache(KEPT_RESULTS)(partial(_fetch, database))
+        self._fetch = lru_cache(CACHED_RESULTS)(partial(_fetch, database))
         on_cluster = self.rows(
             "select string_agg(table_name, ', ') as names from duckdb_tables() where schema_name = ?",
             [ON_CLUSTER],
         )
         if names := on_cluster[0]["names"]:
             raise UnreadableError(
-                f"{file} is without {names}: they have more than SPARK_PUBLISH_MAX_ROWS rows, and are on the"
-                " cluster. The dashboard needs all."
+                f"{file} does not contain {names}, which have more than SPARK_PUBLISH_MAX_ROWS rows and stay"
+                " on the cluster. The dashboard needs all marts."
             )
         if not self.rows(
             "select 1 from duckdb_functions() where schema_name = 'marts' and function_name = 'cohorts'"
         ):
-            raise UnreadableError(f"{file} is of an earlier version. `paywall-warehouse run` makes it anew.")
+            raise UnreadableError(
+                f"{file} was written by an earlier version. Rebuild it with `paywall-warehouse run`."
+            )
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
-        """The rows of a query. Money comes as `Decimal`, instants in UTC. What was asked lately is not read
-        again.
-        """
+        """Return the rows of a query. Money is `Decimal`, instants are UTC. Recent results are cached."""
         names, rows = self._fetch(
             query, tuple(tuple(value) if isinstance(value, list) else value for value in values)
         )
@@ -103,7 +98,7 @@ def _fetch(
 
 
 class Publications:
-    """What is published, looked at anew for every page."""
+    """The published file, checked for a newer one for every page."""
 
     def __init__(self, file: Path, temporary: Path) -> None:
         self._file, self._temporary = file, temporary
@@ -111,13 +106,13 @@ class Publications:
         self._latest: Snapshot | None = None
 
     def identity(self) -> Identity | None:
-        """The identity of what is published now."""
+        """Return the identity of the published file."""
         return identity_of(self._file)
 
     def current(self) -> Snapshot | None:
-        """What is published now; None where nothing is. Raises `UnreadableError`."""
+        """Return the current publication, None if there is none. Raises `UnreadableError`."""
         with self._lock:
-            for _ in range(TRIES):
+            for _ in range(ATTEMPTS):
                 identity = self.identity()
                 if identity is None:
                     return None

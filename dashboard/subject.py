@@ -1,4 +1,4 @@
-"""The head of a page about one thing, which the address names."""
+"""The head of a page about one record, whose id is in the address."""
 
 from collections.abc import Callable
 
@@ -17,13 +17,11 @@ def subject(
     hint: str,
     page: str,
 ) -> Row | None:
-    """The thing whose id is a parameter of the address, its id shown to be copied; None if nothing is
-    published of it, which is said.
-    """
-    thing_id = st.query_params.get(parameter, "")
+    """Draw the title and the id, and return the record; None if nothing is published under the id."""
+    record_id = st.query_params.get(parameter, "")
     st.subheader(title, anchor=False)
-    copyable(thing_id, "the id")
-    row = find(context.snapshot, thing_id)
+    copyable(record_id, "the id")
+    row = find(context.snapshot, record_id)
     if row is None:
         st.info(f"Nothing is published under this id. {hint}", icon=":material/search_off:")
         link_to(page, page.capitalize())

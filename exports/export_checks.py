@@ -13,18 +13,18 @@ from warehouse.checks.invariant import Invariant, invariant
 TOTALS, FILES = "totals_equal_the_mart", "files_are_whole"
 EXPORT_CHECKS: Final = {
     TOTALS: (
-        "Rows, and the sum of every column with money by currency, of all partitions together are those of"
+        "The rows, and the sums of every money column by currency, of all partitions together equal those of"
         " the mart."
     ),
     FILES: (
-        "Every file is there with its size; the SHA-256 of files that were just written is computed again on"
-        " a local disk."
+        "Every file exists with its size. On a local disk, the SHA-256 of files that were just written is"
+        " computed again."
     ),
 }
 ONE_PUBLISH, NO_STRAYS = "exports_are_of_one_publish", "no_file_without_entry"
 CATALOG_CHECKS: Final = {
     ONE_PUBLISH: "All datasets were exported from the warehouse that is published now.",
-    NO_STRAYS: "Every file of an export is named by its manifest.",
+    NO_STRAYS: "Every file of an export is named in its manifest.",
 }
 
 

@@ -18,7 +18,7 @@ class PublishedMart:
     sums_in_halves = False
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
-        """Raises `NotPublishedError` if the published file does not hold the rows."""
+        """Describe the mart. Raises `NotPublishedError` if the published file does not hold its rows."""
         self.queries, self._mart = connection, dataset.mart
         self.table = table_with_rows(connection, dataset.mart)
 

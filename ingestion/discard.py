@@ -188,8 +188,8 @@ class _Search:
             else ""
         )
         return (
-            f"{printable(path)}: nothing was loaded from such a file. Use the name that messages show, such as"
-            f" ledger/a.jsonl.{more}"
+            f"{printable(path)}: nothing was loaded from such a file. Use the name that messages show, such"
+            f" as ledger/a.jsonl.{more}"
         )
 
 
@@ -229,8 +229,8 @@ def _rewrite(
             ("rejects", f"path not in ({paths})"),
         ):
             for parquet in lake.parquet_files(table, [manifest]):
-                # A file without rows is written, too: `remove_orphans` compares the folders of a batch to find
-                # those that a killed process left.
+                # A file without rows is written, too: `remove_orphans` compares the folders of a batch to
+                # find those that a killed process left.
                 (staging / table).mkdir(exist_ok=True)
                 write_rows(config, parquet, "select *", condition, staging / table / parquet.name)
         changed = replace(

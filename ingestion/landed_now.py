@@ -1,8 +1,7 @@
-"""Where loaded files lie now: a landed file never changes, but operators put bad ones right, move or remove
-them.
+"""Where loaded files are now. A landed file never changes, but operators correct, move or remove bad ones.
 
-What was loaded is told by its content. What was refused as a whole was often refused for its name, so that
-there the name belongs to it.
+A loaded file is identified by its content. A file that was refused as a whole is identified by its name, too,
+because the name was often the reason.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,8 +16,8 @@ from paywall_warehouse.settings import Settings
 
 
 class LandedNow:
-    """The landing area beside what the lake remembers of it. Files are listed, and read, only as far as
-    somebody asks.
+    """Compares the landing area with the files in the lake's manifests. Files are listed and read only on
+    demand.
     """
 
     def __init__(self, settings: Settings, manifests: Iterable[Manifest]) -> None:
@@ -30,18 +29,18 @@ class LandedNow:
     def files(self, source: str) -> list[LandingFile]:
         """Return every finished file of a source."""
         if source not in self._listings:
-            # The lake may remember one that a later version does not read any more.
+            # The lake may have files of a source that this version no longer reads.
             self._listings[source] = SOURCES[source].files(self._landing) if source in SOURCES else []
         return self._listings[source]
 
     def places(self, record: FileRecord) -> Iterator[LandingFile]:
-        """Yield where a loaded file lies as it was landed: under its name first, then under names that
-        nothing was loaded from.
+        """Yield the places of a loaded file with its content unchanged: its own name first, then names from
+        which nothing was loaded.
         """
         if record is not self._latest.get(_identity(record)):
             return
         if record.status == UNREADABLE and (record.source, record.path, record.sha256) in self._loaded:
-            return  # it could be read later on, perhaps with more memory
+            return  # a later load could read it, perhaps with more memory
         for file in self.files(record.source):
             if file.path == record.path and self._is_same(file, record):
                 yield file
@@ -55,7 +54,7 @@ class LandedNow:
                 yield file
 
     def digest(self, file: LandingFile) -> str | None:
-        """Return the SHA-256 of a file's content, None where it cannot be opened or is gone."""
+        """Return the SHA-256 of a file's content; None if it cannot be opened or is gone."""
         key = (file.path, file.fingerprint)
         if key not in self._digests:
             self._digests[key] = self._read(file)
@@ -69,7 +68,7 @@ class LandedNow:
         except (UnreadableFileError, FileNotFoundError):
             return None
         except OSError:
-            # Elsewhere it may be the network, of which nothing follows for the file.
+            # Behind a URL it may be a fault of the network, which does not mean that the file is gone.
             if self._landing.is_local:
                 return None
             raise
@@ -83,7 +82,7 @@ class LandedNow:
 
     @cached_property
     def _latest(self) -> Mapping[object, FileRecord]:
-        """Of records with the same content under the same name, such as one that came back, the last."""
+        """Return the last record of each content under each name: a content may have come back."""
         return {_identity(record): record for record in self._records}
 
     @cached_property

@@ -23,6 +23,8 @@ from paywall_warehouse.settings import Settings
 
 # A Dagster step takes about 5 s to start. In that time a worker reads this many bytes.
 GROUP_BYTES = 256 << 20
+# Older versions wrote this name. A batch that one of their workers has staged can still be committed.
+STAGED = "made.json"
 
 
 @dataclass(frozen=True)
@@ -150,10 +152,10 @@ def _write(staged: StagedBatch, manifest: Manifest, staging_dir: Path) -> None:
         "seen_through": staged.seen_through,
         "warnings": staged.warnings,
     }
-    (staging_dir / "staged.json").write_text(json.dumps(content), encoding="utf-8")
+    (staging_dir / STAGED).write_text(json.dumps(content), encoding="utf-8")
 
 
 def _read(staging_dir: Path) -> tuple[StagedBatch, Manifest]:
-    content = json.loads((staging_dir / "staged.json").read_text(encoding="utf-8"))
+    content = json.loads((staging_dir / STAGED).read_text(encoding="utf-8"))
     manifest = Manifest.from_json(content["manifest"])
     return StagedBatch(manifest, content["seen_through"], content["warnings"]), manifest

@@ -1,4 +1,4 @@
-"""Which landed files no batch knows: a listing, nothing is opened."""
+"""The landed files that no batch has loaded, from a listing: no file is opened."""
 
 import hashlib
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from paywall_warehouse.settings import Settings
 
 
 def unloaded_files(settings: Settings) -> list[LandingFile]:
-    """Landed files that no batch knows under this name and with this content."""
+    """Return the landed files that no batch knows under this name and with this content."""
     landing = Landing.of(settings)
     known: dict[str, list[tuple[FileRecord, float]]] = {}
     discarded: set[tuple[str, str | None]] = set()
@@ -29,8 +29,9 @@ def unloaded_files(settings: Settings) -> list[LandingFile]:
 
 
 def is_known(file: LandingFile, record: FileRecord, loaded_at: float) -> bool:
-    """Whether a file is the one that a batch remembers: copies of a home have new inodes, but the old sizes
-    and times.
+    """Check whether a file is the one that a manifest records.
+
+    The files of a copied home have new inodes, but the old sizes and times.
     """
     return file.fingerprint == record.fingerprint or (
         file.bytes == record.bytes and file.landed_at <= loaded_at
@@ -38,15 +39,15 @@ def is_known(file: LandingFile, record: FileRecord, loaded_at: float) -> bool:
 
 
 def run_key(files: Iterable[LandingFile]) -> str:
-    """The same for the same files: what a run could not or need not load does not start another."""
+    """Return the same key for the same files, so that files that a run did not load do not start another
+    run.
+    """
     names = sorted(f"{file.path}\0{file.fingerprint}" for file in files)
     return hashlib.sha256("\0".join(names).encode()).hexdigest()
 
 
 def nothing_landed(settings: Settings) -> bool:
-    """Whether no finished file of any kind is in the landing area, in whatever folder, and none has ever been
-    loaded.
-    """
+    """Check whether the landing area has no finished file in any folder, and nothing has ever been loaded."""
     if Lake(settings.home).manifests():
         return False
     landing = Landing.of(settings)

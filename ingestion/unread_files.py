@@ -1,7 +1,7 @@
-"""Files in the landing area that no source reads: in a folder of another name, or in none.
+"""Files in the landing area that no source reads: in a folder with another name, or in no folder.
 
-A file that nothing reads is told of in every run; it is neither loaded nor a reject, as nobody knows what it
-was to be.
+Every run warns about such a file. It is neither loaded nor a reject, because it is not known which source it
+belongs to.
 """
 
 import posixpath
@@ -19,22 +19,20 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class UnreadFolder:
-    """A folder of the landing area in which files lie that nothing reads; the landing area itself has no
-    name.
+    """A folder of the landing area with files that no source reads. The landing area itself has the name
+    ''.
     """
 
     name: str
     files: Sequence[LandingFile]
     nearest: str | None
-    """The folder that was probably meant."""
+    """The source folder that was probably meant."""
 
 
 def unread_warnings(settings: Settings) -> list[str]:
-    """Return a sentence for each folder with files that nothing reads: where they lie, and where they would
-    be read.
-    """
+    """Return a sentence for each folder with files that nothing reads, and where to move them."""
     folders = unread_folders(Landing.of(settings))
-    more = f"nothing reads what lies in {len(folders) - SHOWN:,} more folders of {settings.landing_shown}"
+    more = f"nothing reads the files in {len(folders) - SHOWN:,} more folders of {settings.landing_shown}"
     return [
         *(_warning(settings, folder) for folder in folders[:SHOWN]),
         *([more] if len(folders) > SHOWN else []),
@@ -50,13 +48,14 @@ def unread_folders(landing: Landing) -> list[UnreadFolder]:
 
 
 def read_folders() -> list[str]:
-    """Return the folders of the landing area that are read, with all that lies below them."""
+    """Return the folders of the landing area that sources read, together with their subfolders."""
     return list(dict.fromkeys(source.folder for source in SOURCES.values()))
 
 
 def _nearest(folder: str, files: Iterable[LandingFile]) -> str | None:
-    """The folder that is read whose name one of the folders has, or nearly has; of files in no folder the
-    names tell.
+    """Return the source folder whose name equals, or nearly equals, one of the folders of the path.
+
+    For files in no folder, the names of the files are compared.
     """
     known = read_folders()
     words = folder.lower().split("/") if folder else [_first_word(file) for file in files]
@@ -66,7 +65,7 @@ def _nearest(folder: str, files: Iterable[LandingFile]) -> str | None:
 
 
 def _first_word(file: LandingFile) -> str:
-    """The beginning of a file's name: `ledger` of `Ledger-2026-10.jsonl`."""
+    """Return the first word of a file's name, such as `ledger` for `Ledger-2026-10.jsonl`."""
     return re.split(r"[^a-z]", posixpath.basename(file.path).lower(), maxsplit=1)[0]
 
 
@@ -80,6 +79,6 @@ def _warning(settings: Settings, folder: UnreadFolder) -> str:
     )
     known = ", ".join(f"{name}/" for name in read_folders())
     return (
-        f"{what}: move {'it' if count == 1 else 'them'} to {where} (read are {known}; docs/inputs.md says"
-        " what goes where)"
+        f"{what}: move {'it' if count == 1 else 'them'} to {where} (source folders: {known}; docs/inputs.md"
+        " says what goes where)"
     )

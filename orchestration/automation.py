@@ -1,4 +1,4 @@
-"""When the warehouse is refreshed: every night, and when files have landed."""
+"""Jobs, the schedule and the sensors: when the warehouse is refreshed and exported."""
 
 from datetime import UTC, datetime
 
@@ -24,14 +24,14 @@ from warehouse.runs import read_runs
 
 DAILY_AT = "30 2 * * *"
 LOOK_EVERY_SECONDS = 60
-# Stripe has a day's data some time within the 12 hours after it.
+# Stripe makes the data of a day available within 12 hours after the day ends.
 ASK_STRIPE_EVERY_SECONDS = 3600
 LOOK_FOR_UNFINISHED_EXPORTS_EVERY_SECONDS = 600
 
 
 @dg.failure_hook(required_resource_keys={"warehouse"})
 def log_failed_run(context: dg.HookContext) -> None:
-    """Write a run that ended before its checks to the log of runs, which `ops.runs` shows."""
+    """Add a run that failed before its checks to the log of runs, which is published as `ops.runs`."""
     warehouse: Warehouse = context.resources.warehouse
     settings = warehouse.settings
     if any(run.run_id == warehouse.run_id for run in read_runs(settings.home)):
@@ -40,7 +40,7 @@ def log_failed_run(context: dg.HookContext) -> None:
         manifest for manifest in Lake(settings.home).manifests() if manifest.loaded_at >= warehouse.started_at
     ]
     record_failed_run(
-        settings,
+        settings.home,
         warehouse.run_id,
         warehouse.started_at,
         settings.now(),
@@ -54,7 +54,7 @@ refresh_job = dg.define_asset_job(
     "refresh",
     selection=dg.AssetSelection.all(),
     description=(
-        "Load what landed, build, check, publish, export. Ends early, and well, where nothing is new."
+        "Load new files, build, check, publish and export. Ends early, as a success, if nothing is new."
     ),
     hooks={log_failed_run},
 )
@@ -64,89 +64,91 @@ export_job = dg.define_asset_job(
     "export",
     selection=dg.AssetSelection.groups(GROUP),
     description=(
-        "Export what is published: where a run was cut short, or EXPORT_URI or EXPORT_FORMATS have changed."
+        "Export the published warehouse: after an interrupted run, or when EXPORT_URI or EXPORT_FORMATS"
+        " have changed."
     ),
 )
 
 
-def daily(settings: Settings) -> dg.ScheduleDefinition:
-    """Every night in reporting time: a new day changes the KPIs even where nothing landed."""
+def daily(timezone: str) -> dg.ScheduleDefinition:
+    """Return the nightly schedule, in reporting time: a new day changes the KPIs even if nothing landed."""
     return dg.ScheduleDefinition(
         name="daily",
         job=refresh_job,
         cron_schedule=DAILY_AT,
-        execution_timezone=settings.reporting_timezone,
-        description=f"Every day at 02:30, {settings.reporting_timezone}.",
+        execution_timezone=timezone,
+        description=f"Every day at 02:30, {timezone}.",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
 
 
 def new_files_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Starts a run when files have landed that no batch knows."""
+    """Return the sensor that starts a run when new files have landed."""
 
     @dg.sensor(
         name="new_files",
         job=refresh_job,
         minimum_interval_seconds=LOOK_EVERY_SECONDS,
-        description="Looks every minute for files in the landing area that no batch knows.",
+        description="Looks every minute for files in the landing area that have not been loaded.",
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def new_files(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         settle_dead_runs(settings.home, context.instance)
-        unknown = unloaded_files(settings)
-        if not unknown:
-            return dg.SkipReason("every landed file is known")
-        return dg.RunRequest(run_key=run_key(unknown), tags={"new_files": str(len(unknown))})
+        unloaded = unloaded_files(settings)
+        if not unloaded:
+            return dg.SkipReason("every landed file has been loaded")
+        return dg.RunRequest(run_key=run_key(unloaded), tags={"new_files": str(len(unloaded))})
 
     return new_files
 
 
 def stripe_data_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Starts a run when Stripe has data that have not been pulled yet."""
+    """Return the sensor that starts a run when Stripe has data that have not been pulled yet."""
 
     @dg.sensor(
         name="stripe_data",
         job=refresh_job,
         minimum_interval_seconds=ASK_STRIPE_EVERY_SECONDS,
         description=(
-            "Asks Stripe every hour, where there is a key, until when it has data, and runs when that is new."
+            "If STRIPE_API_KEY is set, asks Stripe every hour until when it has data, and starts a run when"
+            " there are new data."
         ),
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def stripe_data(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         if settings.stripe_api_key is None:
-            return dg.SkipReason("there is no STRIPE_API_KEY")
+            return dg.SkipReason("STRIPE_API_KEY is not set")
         api, report_type = StripeApi(settings), report_type_of(settings, ACTIVITY) or ""
         try:
             available = api.available(report_type)
             covered = pulled_files(Landing.of(settings), report_type, api.account, api.livemode)
         except (StripeRefusedError, StripeUnavailableError) as error:
-            # The daily run meets the same fault, and fails where people look.
+            # The daily run meets the same fault and reports it in its log.
             return dg.SkipReason(str(error))
         if not gaps(available, [one.span for one in covered]):
-            return dg.SkipReason(f"everything until {available[1]:%Y-%m-%d %H:%M} UTC has been pulled")
+            return dg.SkipReason(f"all data until {available[1]:%Y-%m-%d %H:%M} UTC have been pulled")
         return dg.RunRequest(run_key=f"stripe-{available[1]:%Y%m%dT%H%M%SZ}")
 
     return stripe_data
 
 
 def unfinished_exports_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Finishes what a run that was cut short has published and not exported."""
+    """Return the sensor that exports a publication that an interrupted run has not exported."""
 
     @dg.sensor(
         name="unfinished_exports",
         job=export_job,
         minimum_interval_seconds=LOOK_FOR_UNFINISHED_EXPORTS_EVERY_SECONDS,
         description=(
-            "Looks every ten minutes whether what is published has been exported, and exports it; at most"
-            " once an hour."
+            "Checks every ten minutes whether the published warehouse has been exported, and exports it if"
+            " not, at most once an hour."
         ),
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def unfinished_exports(_: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         published = published_run(settings)
         if published is None or is_exported(settings):
-            return dg.SkipReason("what is published has been exported")
+            return dg.SkipReason("the published warehouse has been exported")
         try:
             with settings.home.run_lock.acquire(blocking=False):
                 pass

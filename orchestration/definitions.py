@@ -1,4 +1,4 @@
-"""Everything that Dagster knows of the warehouse, composed in one function."""
+"""The code location: everything that Dagster knows about the warehouse, composed in one function."""
 
 import logging
 from pathlib import Path
@@ -9,7 +9,7 @@ import dagster as dg
 from ingestion.sources.stripe.reports import STRIPE_REPORTS
 from orchestration.assets.exports import export_assets
 from orchestration.assets.landing import landing_specs, stripe_asset
-from orchestration.assets.models import build_plan, dbt_models, ends
+from orchestration.assets.models import build_plan, dbt_models, final_models
 from orchestration.assets.published import published_warehouse
 from orchestration.assets.raw import RAW_TABLES, price_book, raw_asset
 from orchestration.automation import (
@@ -35,10 +35,11 @@ def build_defs(
     loggers: dict[str, dg.LoggerDefinition] | None = None,
     **resources: Any,
 ) -> dg.Definitions:
-    """The code location; tests give another dbt `project`, none of the `exports`, or other `resources`.
+    """Return the code location.
 
-    `ingestion_executor` spreads the steps of `ingest_parallel`: the one of dagster-k8s, dagster-docker or
-    dagster-celery on a cluster.
+    Tests pass another dbt `project`, leave out `exports`, or override `resources`.
+    `ingestion_executor` runs the steps of `ingest_parallel`. On a cluster, pass the executor of dagster-k8s,
+    dagster-docker or dagster-celery.
     """
     settings = settings or load_settings()
     models = dbt_models(settings, project)
@@ -51,11 +52,11 @@ def build_defs(
             price_book,
             build_plan,
             models,
-            published_warehouse(ends(models)),
+            published_warehouse(final_models(models)),
             *(export_assets() if exports else []),
         ],
         jobs=[refresh_job, ingestion, *([export_job] if exports else [])],
-        schedules=[daily(settings)],
+        schedules=[daily(settings.reporting_timezone)],
         sensors=[
             new_files_sensor(settings),
             stripe_data_sensor(settings),
@@ -64,14 +65,14 @@ def build_defs(
         ],
         resources={"warehouse": warehouse_resource(settings), **resources},
         loggers=loggers,
-        # The steps come one after another anyway; a process for each would cost 5 s of imports.
+        # The steps run one after another anyway. A process for each would cost 5 s of imports.
         executor=dg.in_process_executor,
     )
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Return what Dagster's servers load."""
+    """Return the code location that Dagster's servers load."""
     settings = load_settings()
     settings.home.make()
     log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Faults of the machine that a run meets, told with what to do about them."""
+"""Faults of the machine, such as a full disk, and the advice that a run prints about them."""
 
 import errno
 import os
@@ -13,50 +13,53 @@ from paywall_warehouse.errors import first_line
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
-# As DuckDB, SQLite and the operating system say it; SQLite has no words of its own for a log that it cannot
-# make longer.
-FULL_WORDS = (*map(os.strerror, sorted(FULL)), "disk is full", "Out of Disk")
-FORBIDDEN_WORDS = (*map(os.strerror, sorted(FORBIDDEN)), "readonly database", "read-only")
-UNCLEAR_WORDS = ("disk I/O error", "unable to open database file")
-# Less is as good as none: Dagster's storage grows by as much within a run.
-LITTLE_BYTES = 1 << 20
+# Parts of messages of DuckDB, SQLite and the operating system. SQLite has no message of its own for a log
+# file that cannot grow.
+FULL_MESSAGES = (*map(os.strerror, sorted(FULL)), "disk is full", "Out of Disk")
+FORBIDDEN_MESSAGES = (*map(os.strerror, sorted(FORBIDDEN)), "readonly database", "read-only")
+UNCLEAR_MESSAGES = ("disk I/O error", "unable to open database file")
+# Below this, treat the disk as full: Dagster's storage grows by as much within a run.
+MIN_FREE_BYTES = 1 << 20
 
 
-def remedy(words: str, place: Path) -> str | None:
-    """What to do where these words of an error tell of a full disk or of a folder that is not ours to write;
-    else None.
+def remedy(message: str, place: Path) -> str | None:
+    """Return what to do about an error of the disk: no space, no write access, or an unclear fault.
+
+    Returns None for other errors. `place` is the home that the advice names.
     """
-    unclear = any(one in words for one in UNCLEAR_WORDS)
-    if any(one in words for one in FULL_WORDS) or (
-        unclear and shutil.disk_usage(_existing(place)).free < LITTLE_BYTES
+    unclear = any(part in message for part in UNCLEAR_MESSAGES)
+    if any(part in message for part in FULL_MESSAGES) or (
+        unclear and shutil.disk_usage(_existing(place)).free < MIN_FREE_BYTES
     ):
         return (
-            f"The disk is full, or a quota is used up (home: {place}): make room, then run again. What has"
-            " been loaded is kept."
+            f"The disk is full, or a quota is used up (home: {place}). Free some space, then run again."
+            " Loaded data are kept."
         )
-    if any(one in words for one in FORBIDDEN_WORDS) or (unclear and not os.access(_existing(place), os.W_OK)):
+    if any(part in message for part in FORBIDDEN_MESSAGES) or (
+        unclear and not os.access(_existing(place), os.W_OK)
+    ):
         return (
-            f"This user may not write there (home: {place}): give it the folder (chown, chmod, or mount it"
-            " for writing), then run again."
+            f"This user may not write there (home: {place}). Give the user write access (chown, chmod, or"
+            " mount the folder for writing), then run again."
         )
     if unclear:
         return (
-            f"Look at the disk (home: {place}): its free space, a quota, its health; then run again. What has"
-            " been loaded is kept."
+            f"Check the disk (home: {place}): free space, quota and health. Then run again. Loaded data are"
+            " kept."
         )
     return None
 
 
 @contextmanager
 def explain_faults(place: Path) -> Iterator[None]:
-    """End the program in words where the machine cannot do what is needed before any step."""
+    """Exit with an error message and advice, without a traceback, on a fault that `remedy` knows."""
     try:
         yield
     except (OSError, OperationalError) as error:
-        words = first_line(error)
-        if (advice := remedy(words, place)) is None:
+        message = first_line(error)
+        if (advice := remedy(message, place)) is None:
             raise
-        raise SystemExit(f"{words}\n{advice}") from error
+        raise SystemExit(f"{message}\n{advice}") from error
 
 
 def _existing(place: Path) -> Path:

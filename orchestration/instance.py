@@ -1,4 +1,4 @@
-"""`DAGSTER_HOME`: written once, then the operator's to change."""
+"""`DAGSTER_HOME`: its files are written once, and the operator may change them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,14 +19,14 @@ from paywall_warehouse.files import replace_text
 from paywall_warehouse.home import Home
 
 DAGSTER_YAML = f"""\
-# Written by paywall-warehouse where it was missing; yours to change.
+# Written by paywall-warehouse because it was missing. You may change it.
 telemetry:
   enabled: false
 nux:
   enabled: false
 
 concurrency:
-  # The pool `{WRITER_POOL}`: one step at a time writes the lake or a warehouse file, in all runs together.
+  # The pool `{WRITER_POOL}`: one step at a time writes the lake or a warehouse file, across all runs.
   pools:
     granularity: op
     default_limit: 1
@@ -51,9 +51,7 @@ load_from:
 
 
 def prepare_dagster_home(home: Home) -> Path:
-    """Make `DAGSTER_HOME` and its `dagster.yaml`; returns the workspace file, which names the code
-    location.
-    """
+    """Create `DAGSTER_HOME` and its `dagster.yaml`; return the file that names the code location."""
     home.make()
     settings_file = home.dagster / "dagster.yaml"
     if not settings_file.exists():
@@ -65,14 +63,14 @@ def prepare_dagster_home(home: Home) -> Path:
 
 
 def open_instance(home: Home) -> DagsterInstance:
-    """Return the instance of a home, with the last run settled where its process died.
+    """Return the instance of a home, after marking runs whose process died as failed.
 
-    A fault of the machine, a damaged history and settings that Dagster does not take end the program in
-    words.
+    A fault of the machine, a damaged history, or settings that Dagster rejects end the program with a
+    message.
     """
     with explain_faults(home.root), _readable(home.dagster):
         home.make()
-        # Dagster's own files are not made for several processes that make them at once.
+        # Dagster's files must not be created by several processes at the same time.
         with FileLock(home.dagster / ".opening.lock"):
             prepare_dagster_home(home)
             instance = open_with_kept_event_log(str(home.dagster))
@@ -82,17 +80,17 @@ def open_instance(home: Home) -> DagsterInstance:
 
 @contextmanager
 def _readable(folder: Path) -> Iterator[None]:
-    """End the program in words where Dagster cannot work with what is in `DAGSTER_HOME`."""
+    """Exit with a message if Dagster cannot use the files in `DAGSTER_HOME`."""
     try:
         yield
     except DamagedHistoryError as error:
         raise SystemExit(str(error)) from error
-    except OperationalError:  # the machine's, of which `explain_faults` knows
+    except OperationalError:  # a fault of the machine, which `explain_faults` handles
         raise
     except (DatabaseError, CommandError) as error:
         raise SystemExit(str(DamagedHistoryError(folder, first_line(error)))) from error
     except (DagsterInvalidConfigError, YAMLError) as error:
         raise SystemExit(
             f"{folder / 'dagster.yaml'} is not allowed: {error}\nCorrect it, or delete it: the next command"
-            " writes it anew."
+            " writes a new one."
         ) from error

@@ -1,18 +1,18 @@
-"""What a run says to people: KPI tables, the plot, rejected records."""
+"""Numbers for people, as Markdown and as aligned text: KPIs, open breaks, rejected records, the plot."""
 
 import base64
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
+from orchestration.plot import revenue_svg
 from warehouse.published_summary import DayTotals, RejectReason
 from warehouse.reconciliation_summary import Break, Reconciliation
 
 PLOTTED_DAYS = 90
 SIGNIFICANT_DIGITS = 4
-# Python's own context keeps 28 digits; an amount may have 38.
+# The default context keeps 28 digits. An amount may have 38.
 WIDE = Context(prec=60)
 KPIS = {
     "revenue": "Revenue",
@@ -24,8 +24,9 @@ KPIS = {
 
 
 def money(value: Any) -> str:
-    """An amount for people: two decimals, or as many as four significant digits need. The tables keep every
-    digit.
+    """Return an amount with two decimals, or below 1 with four significant digits.
+
+    Only these texts are rounded; the tables keep every digit.
     """
     if value is None:
         return "–"
@@ -35,21 +36,21 @@ def money(value: Any) -> str:
 
 
 def kpi_value(name: str, value: Any) -> str:
-    """A KPI for people: counts as they are, amounts shortened."""
+    """Return a KPI as text: counts in full, amounts rounded by `money`."""
     if value is None:
         return "–"
     return f"{value:,}" if name == "active_payers" else money(value)
 
 
 def change(now: Any, before: Any) -> str:
-    """Now against before in per cent, where there was something before."""
+    """Return the change in per cent, or an empty text if there is no earlier value or it is zero."""
     if now is None or not before:
         return ""
     return f"{(Decimal(now) - Decimal(before)) / abs(Decimal(before)) * 100:+.1f} %"
 
 
 def kpi_lines(kpis: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, str, str, str]]:
-    """One line a currency and KPI: currency, name, now, the period before, change."""
+    """Return one line per currency and KPI: currency, name, value, previous value, change."""
     return [
         (
             row["currency"],
@@ -64,15 +65,16 @@ def kpi_lines(kpis: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, str, st
 
 
 def kpi_table(kpis: Sequence[Mapping[str, Any]]) -> str:
-    """The KPIs as a Markdown table."""
+    """Return the KPIs as a Markdown table."""
     header = "| currency | last 30 days | now | 30 days before | change |\n|---|---|---:|---:|---:|\n"
     rows = "\n".join(f"| {' | '.join(line)} |" for line in kpi_lines(kpis))
     return "\n\n".join([header + rows, *cost_gaps(kpis)])
 
 
 def cost_gaps(kpis: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Where provider costs are not known: they are in no sum, which makes cost look small and profit
-    large.
+    """Return a sentence for each currency in which some provider costs are unknown.
+
+    Unknown costs are in no sum, so cost looks too small and profit too large.
     """
     return [
         f"{row['currency']}: the provider cost of {row['cost_coverage']:.1%} of the charges is known; cost"
@@ -83,8 +85,9 @@ def cost_gaps(kpis: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def reconciliation_lines(state: Reconciliation) -> list[str]:
-    """The verdict, what makes it incomplete, and the open breaks by type; nothing where there is nothing to
-    reconcile.
+    """Return the headline, the gaps in the data, and the open breaks by type.
+
+    Returns no lines if there is nothing to reconcile.
     """
     if not state.is_needed:
         return []
@@ -105,12 +108,12 @@ def reconciliation_lines(state: Reconciliation) -> list[str]:
 
 
 def age(group: Any) -> str:
-    """The age of the oldest of some breaks."""
+    """Return the age of the oldest break of a group."""
     return f"oldest {group.oldest_days} day{'' if group.oldest_days == 1 else 's'}"
 
 
 def breaks_by_type(state: Reconciliation) -> str:
-    """The open breaks by type as a Markdown table."""
+    """Return the open breaks by type as a Markdown table."""
     header = "| priority | break | cases | amount | oldest |\n|---:|---|---:|---:|---:|\n"
     return header + "\n".join(
         f"| {group.priority} | {group.break_type} | {group.cases:,} | {money(group.amount)} {group.currency}"
@@ -120,8 +123,9 @@ def breaks_by_type(state: Reconciliation) -> str:
 
 
 def break_table(breaks: Sequence[Break]) -> str:
-    """Open breaks as a Markdown table, one a line. Whose they are is not said: Dagster keeps it for months,
-    and `erase` cannot reach it.
+    """Return open breaks as a Markdown table, one per line.
+
+    The table does not name users: Dagster keeps it for months, and `erase` cannot change it.
     """
     header = (
         "| priority | break | case | credited | paid | currency | age |\n|---:|---|---|---:|---:|---|---:|\n"
@@ -137,52 +141,32 @@ def break_table(breaks: Sequence[Break]) -> str:
 
 
 def columns(rows: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> list[str]:
-    """Rows of text as aligned lines; the columns named in `right` are aligned there."""
+    """Return rows of text as aligned lines. `right` lists the columns that are aligned to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     aligned = set(right)
     lines = []
     for row in rows:
         cells = [
-            cell.rjust(width) if place in aligned else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(width) if number in aligned else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())
     return lines
 
 
 def days(dates: Sequence[date]) -> str:
-    """Some days: the day itself where it is one, their number and the first and last of them where they are
-    more.
-    """
+    """Return a single day as it is, and several days as their number with the first and the last day."""
     if len(dates) == 1:
         return f"{dates[0]}"
     return f"{len(dates):,} days ({min(dates)} to {max(dates)})" if dates else "no days"
 
 
 def place_of(reason: RejectReason) -> str:
-    """Where a rejected record stands, as editors and terminals open it."""
+    """Return `path:line` of the first record rejected for a reason, which editors and terminals can open."""
     return reason.first_path if reason.first_line is None else f"{reason.first_path}:{reason.first_line}"
 
 
 def revenue_plot(days: Sequence[DayTotals], currency: str) -> str:
-    """Revenue, cost and profit by day in one currency, as a Markdown image that needs no other file."""
-    from matplotlib.figure import Figure  # noqa: PLC0415  half a second, for this function alone
-
-    own = [day for day in days if day.currency == currency]
-    figure = Figure(figsize=(7.2, 2.6), dpi=90, layout="constrained")
-    axes = figure.subplots()
-    dates = [day.date_day for day in own]
-    for name, color in (("revenue", "#2563eb"), ("provider_cost", "#dc2626"), ("profit", "#059669")):
-        amounts = [float(getattr(day, name)) for day in own]
-        axes.plot(dates, amounts, label=name.replace("_", " "), color=color, linewidth=1.4)  # type: ignore[arg-type]
-    axes.set_title(f"Revenue, provider cost and profit by day, {currency}", fontsize=9, loc="left")
-    axes.tick_params(labelsize=8)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False, ncols=3, loc="upper left")
-    image = io.BytesIO()
-    figure.savefig(image, format="png")
-    return (
-        "![Revenue, provider cost and profit by"
-        f" day](data:image/png;base64,{base64.b64encode(image.getvalue()).decode()})"
-    )
+    """Return revenue, cost and profit by day in one currency as a Markdown image that needs no other file."""
+    image = base64.b64encode(revenue_svg(days, currency).encode()).decode()
+    return f"![Revenue, provider cost and profit by day](data:image/svg+xml;base64,{image})"

@@ -1,5 +1,6 @@
-"""The job `ingest_parallel`: landed files in groups, a step for each, which Dagster's executors spread over
-processes and machines.
+"""The job `ingest_parallel`: landed files are loaded in groups, one step per group.
+
+Dagster's executors spread the steps over processes and machines.
 """
 
 from collections import Counter
@@ -13,27 +14,28 @@ from ingestion.sources.registry import SOURCES
 from ingestion.unread_files import unread_warnings
 from orchestration.assets.raw import describe_load, load_metadata
 from orchestration.automation import refresh_job
-from orchestration.retries import retried
+from orchestration.retries import dagster_retries
 from paywall_warehouse.settings import Settings
 
 INGEST = "ingest_parallel"
 
 
 class Grouping(dg.Config):
-    """How landed files are split."""
+    """Configuration: how landed files are split into groups."""
 
     group_bytes: int = GROUP_BYTES
-    """Files that landed one after the other make a group until they are larger than this."""
+    """A group takes files in the order in which they landed, until it is larger than this."""
 
 
 def ingest_job(settings: Settings, executor: dg.ExecutorDefinition) -> dg.JobDefinition:
-    """The job on an executor; its steps need nothing of each other but the home and Dagster's storage of
-    outputs.
+    """Return the job, to run on an executor.
+
+    Its steps share only the home and Dagster's storage for outputs.
     """
 
     @dg.op(
         out=dg.DynamicOut(),
-        description="Files that no batch knows, in groups: runs of files in the order in which they landed.",
+        description="Groups the files that have not been loaded, in the order in which they landed.",
     )
     def plan_ingestion(context: dg.OpExecutionContext, config: Grouping) -> Iterator[dg.DynamicOutput[Group]]:
         for warning in unread_warnings(settings):
@@ -48,38 +50,38 @@ def ingest_job(settings: Settings, executor: dg.ExecutorDefinition) -> dg.JobDef
 
     @dg.op(
         description=(
-            "Reads and judges the files of a group and keeps the batch aside; waits for no other worker."
+            "Reads and validates the files of a group and stages the batch. Waits for no other worker."
         )
     )
     def load_group(context: dg.OpExecutionContext, group: Group) -> Prepared:
-        with retried(context):
+        with dagster_retries(context):
             return prepare(settings, group)
 
     @dg.op(
         description=(
-            "Gives the batches their numbers in the order of the groups, so that ties between versions end as"
-            " in a single load."
+            "Commits the staged batches in the order of their groups, so that ties between versions are"
+            " resolved as in a single load."
         )
     )
     def commit_batches(context: dg.OpExecutionContext, prepared: list[Prepared]) -> None:
-        made: Counter[str] = Counter()
-        with retried(context):
+        batches: Counter[str] = Counter()
+        with dagster_retries(context):
             for result in commit_groups(settings, prepared):
                 for warning in result.warnings:
                     context.log.warning(warning)
                 context.log.info(f"{result.source}, batch {result.batch_seq}: {describe_load(result)}")
-                made[result.source] += 1
+                batches[result.source] += 1
                 metadata = load_metadata(result, Lake(settings.home))
                 context.log_event(
                     dg.AssetMaterialization(["raw", SOURCES[result.source].table], metadata=metadata)
                 )
-        context.log.info(f"{made.total()} batches" if made else "nothing new")
+        context.log.info(f"{batches.total()} batches" if batches else "nothing new")
 
     @dg.job(
         name=INGEST,
         description=(
-            "Load what landed by several workers. The job `refresh`, or `paywall-warehouse run`, builds from"
-            " the batches."
+            "Load new files with several workers. The job `refresh`, or `paywall-warehouse run`, then builds"
+            " from the batches."
         ),
         executor_def=executor,
     )
@@ -90,14 +92,14 @@ def ingest_job(settings: Settings, executor: dg.ExecutorDefinition) -> dg.JobDef
 
 
 def ingested_sensor(ingestion: dg.JobDefinition) -> dg.SensorDefinition:
-    """Starts the run that builds from what workers have loaded."""
+    """Return the sensor that starts a run after `ingest_parallel` has loaded files."""
 
     @dg.run_status_sensor(
         name="ingested",
         run_status=dg.DagsterRunStatus.SUCCESS,
         monitored_jobs=[ingestion],
         request_job=refresh_job,
-        description="Starts a run when `ingest_parallel` has ended well.",
+        description="Starts a run when `ingest_parallel` has succeeded.",
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def ingested(context: dg.RunStatusSensorContext) -> dg.RunRequest:

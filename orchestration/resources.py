@@ -1,4 +1,4 @@
-"""What every step of a run works with: its settings, its clock, its Stripe connection."""
+"""The resource that every step of a run uses: its settings, its clock, its Stripe connection."""
 
 import logging
 from collections.abc import Iterator
@@ -30,17 +30,18 @@ class Warehouse:
     code_version: str
     full_refresh: bool
     stripe: StripeApi | None = None
-    """None without a key. One for all pulls of a run: they share its budget of reads."""
+    """None without a key. All pulls of a run share it, and with it the budget of reads."""
     stripe_given_up: list[str] = field(default_factory=list)
-    """The report type whose pull waited for Stripe without success: later pulls of the run do not wait."""
+    """The report type whose pull waited for Stripe without success. Later pulls of the run do not wait."""
     unreachable: list[str] = field(default_factory=list)
-    """Why the export location cannot be written to: one export waited for it, the others do not."""
+    """Why the export location cannot be written to. One export waited for it; the others do not."""
 
     @contextmanager
     def building(self, *, whole: bool) -> Iterator[None]:
-        """Mark the build file as unfinished, so that it is not published, until this ends without an error.
+        """Mark the build file as unfinished until the block ends without an error.
 
-        It stays marked if only a part of the models is built (not `whole`).
+        A file with the mark is not published.
+        The mark stays if only some models are built (not `whole`).
         """
         replace_text(self.settings.home.unfinished_build, self.run_id)
         yield
@@ -49,15 +50,15 @@ class Warehouse:
 
     @property
     def is_finished(self) -> bool:
-        """Return whether the last build ended well: a half-built file could pass the checks."""
+        """Return whether the last build succeeded. Without this, a half-built file could pass the checks."""
         return not self.settings.home.unfinished_build.exists()
 
 
 def warehouse_resource(settings: Settings) -> dg.ResourceDefinition:
-    """Return the resource `Warehouse`; while a run holds it, no other run works on the same home."""
+    """Return the resource `Warehouse`. A run that holds it also holds the lock of the home."""
 
     @dg.resource(
-        description="The settings of this run, and the lock that keeps other runs of the same home waiting.",
+        description="The settings of this run. While a run holds it, other runs on the same home wait.",
         config_schema={
             "full_refresh": dg.Field(
                 bool, default_value=False, description="Rebuild every table from the lake."
@@ -65,7 +66,7 @@ def warehouse_resource(settings: Settings) -> dg.ResourceDefinition:
             "wait": dg.Field(
                 bool,
                 default_value=True,
-                description="Wait if another run is at work on the home; else fail at once.",
+                description="Wait while another run works on the home. If false, fail at once.",
             ),
         },
     )
@@ -88,13 +89,13 @@ def warehouse_resource(settings: Settings) -> dg.ResourceDefinition:
 
 
 def clear_up(settings: Settings) -> None:
-    """Clean up what a killed run left and no later step would; the caller holds the run lock."""
+    """Remove partial files of a killed run that no later step removes. The caller holds the run lock."""
     home, landing = settings.home, Landing.of(settings)
-    ours = [
+    folders = [
         home.root / "state",
         home.lake,
         home.dbt_target,
         *([Path(landing.root) / "stripe"] if landing.is_local else []),
     ]
-    remove_partials(ours)
+    remove_partials(folders)
     log_unlogged(home)

@@ -1,4 +1,4 @@
-"""Which failures pass by themselves, and how long to wait for that."""
+"""Retries: which failures are transient, and how long to wait before the next attempt."""
 
 import errno
 import time
@@ -17,8 +17,8 @@ RETRIES_IN_PLACE = 3
 
 Result = TypeVar("Result")
 
-# What fsspec's file systems raise when the network fails, beside OSErrors: classes of libraries that need not
-# be installed.
+# Besides OSErrors, fsspec's file systems raise these when the network fails. They are names, because the
+# libraries that define the classes need not be installed.
 NETWORK_ERRORS = {
     "ClientConnectionError",
     "ClientPayloadError",
@@ -47,9 +47,10 @@ NETWORK_ERRNOS = {
 }
 
 
-def passes_by_itself(error: BaseException) -> bool:
-    """Whether trying again can help: a network fault or a file that is still being written, never a broken
-    rule.
+def is_transient(error: BaseException) -> bool:
+    """Check whether a retry can help: after a network fault, or if a file was still being written.
+
+    A record that breaks a rule is never a reason to retry.
     """
     if isinstance(error, (LandingFileChangedError, ConnectionError, TimeoutError)):
         return True
@@ -59,34 +60,36 @@ def passes_by_itself(error: BaseException) -> bool:
 
 
 def seconds_to_wait(retry: int) -> int:
-    """5, 15, 45, 135: four tries more in three and a half minutes."""
+    """Return 5, 15, 45, 135: four retries in three and a half minutes."""
     return int(FIRST_WAIT_SECONDS * 3**retry)
 
 
 @contextmanager
-def retried(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterator[None]:
-    """Ask Dagster to try the step again where that can help."""
+def dagster_retries(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterator[None]:
+    """Ask Dagster to retry the step if its error is transient."""
     try:
         yield
     except Exception as error:
-        if not passes_by_itself(error):
+        if not is_transient(error):
             raise
-        context.log.warning("%s; trying again later", first_line(error))
+        context.log.warning("%s; retrying later", first_line(error))
         step = context if isinstance(context, dg.OpExecutionContext) else context.op_execution_context
         wait = seconds_to_wait(step.retry_number)
         raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=wait) from error
 
 
-def patiently(do: Callable[[], Result], warn: Callable[[str], None]) -> Result:
-    """`do`, tried again where that can help, a minute in all. In place: Dagster would let the steps beside it
-    run into the same fault.
+def retry_in_place(do: Callable[[], Result], warn: Callable[[str], None]) -> Result:
+    """Return the result of `do`, and retry after a transient error, for about a minute in total.
+
+    The retries happen within the step. With Dagster's own retries, the other steps would start meanwhile and
+    meet the same fault.
     """
     for retry in range(RETRIES_IN_PLACE):
         try:
             return do()
         except Exception as error:
-            if not passes_by_itself(error):
+            if not is_transient(error):
                 raise
-            warn(f"{first_line(error)}; trying again in {seconds_to_wait(retry)} s")
+            warn(f"{first_line(error)}; retrying in {seconds_to_wait(retry)} s")
             time.sleep(seconds_to_wait(retry))
     return do()

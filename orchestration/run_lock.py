@@ -44,8 +44,8 @@ def exclusive(
     except Timeout:
         if not wait:
             raise AnotherRunError(
-                f"{home.root} is in use by {_describe_holder(home)}. Without --no-wait this one would wait for"
-                " its end."
+                f"{home.root} is in use by {_describe_holder(home)}. Without --no-wait this one would wait"
+                " for its end."
             ) from None
         log.warning("%s is in use by %s; this one waits for its end", home.root, _describe_holder(home))
         lock.acquire()

@@ -1,15 +1,15 @@
-"""Which currency codes are known: ISO 4217, common tokens, and what the setting `EXTRA_CURRENCIES` adds."""
+"""The known currency codes: ISO 4217, common tokens, and those of the setting `EXTRA_CURRENCIES`."""
 
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Final
 
-import duckdb
 from babel.core import get_global
 
+from paywall_warehouse.duckdb_connections import open_duckdb
+
 TOKENS: Final = ("usdc", "usdt", "eurc", "pyusd", "dai", "btc", "eth", "sol")
-# The most likely ones first: of several codes that are equally near to an unknown one, the first is
-# suggested.
+# The most likely ones first: if several codes are equally close to an unknown one, the first is suggested.
 COMMON: Final = (
     "usd",
     "eur",
@@ -28,7 +28,7 @@ COMMON: Final = (
     "pln",
     *TOKENS,
 )
-# CLDR names these currencies too, by codes that ISO 4217 never had.
+# CLDR has these currencies, too, with codes that ISO 4217 never had.
 NOT_ISO: Final = frozenset(
     {
         "arl",
@@ -69,12 +69,12 @@ def known_currencies(extra: Iterable[str] = ()) -> tuple[str, ...]:
 
 
 def nearest_currencies(codes: Iterable[str], known: Sequence[str]) -> dict[str, str]:
-    """Return for each code the known one that a typing error most likely turned into it.
+    """Return for each code the known one that was most likely meant.
 
-    A letter that is added, dropped, replaced or swapped with its neighbour is one error. Of codes that are
-    equally near the first holds.
+    A letter that is added, dropped, replaced or swapped with its neighbour is one error. Of equally close
+    codes the first is chosen.
     """
-    with duckdb.connect(config={"threads": 1}) as connection:
+    with open_duckdb(config={"threads": 1}) as connection:
         found = connection.execute(
             """select stated, min_by(code, (damerau_levenshtein(lower(stated), code), place))
             from (select unnest($codes) as stated) cross

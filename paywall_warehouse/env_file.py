@@ -1,7 +1,7 @@
-"""A look at the file `.env`, and at names of variables, before their values count.
+"""Checks of the file `.env`, and of the names of variables, before their values are used.
 
-What reads the file passes over a line that it does not understand, a name that it does not know and a file
-that is no text: the setting then has its default, and numbers are wrong without a word.
+The library that reads the file ignores malformed lines, unknown names and files that are not text. The
+setting would then have its default, and numbers would be wrong without any warning.
 """
 
 import codecs
@@ -15,19 +15,19 @@ from dotenv.parser import parse_stream
 
 ENCODING = "utf-8-sig"
 UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-# Of a short name too many others differ in one letter.
+# Too many other names differ from a shorter one in a single letter.
 SHORTEST_NAME = 7
 NEAR = 0.6
 
 
 class EnvFileError(Exception):
-    """A file that cannot be read as it stands; the text names file and lines, and shows no value."""
+    """A file that cannot be read. The text names file and lines, and shows no value."""
 
 
 def read_env_file(path: Path) -> dict[str, int]:
-    """Return the names that a file states, in upper case, with their lines; raises `EnvFileError`.
+    """Return the names in a file, in upper case, with their lines; nothing for a missing file.
 
-    A file that is not there states nothing.
+    Raises `EnvFileError`.
     """
     stated: dict[str, int] = {}
     faults = []
@@ -56,12 +56,10 @@ def _text(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except OSError as error:
-        raise EnvFileError(
-            f"{path} cannot be read: {error.strerror}. Put that right, or remove it."
-        ) from None
+        raise EnvFileError(f"{path} cannot be read: {error.strerror}. Correct that, or remove it.") from None
     if content.startswith(UTF_16_MARKS) or b"\0" in content:
         raise EnvFileError(
-            f"{path} is UTF-16, which some editors call Unicode, or no text: save it as UTF-8."
+            f"{path} is UTF-16, which some editors call Unicode, or not text: save it as UTF-8."
         )
     try:
         return content.decode(ENCODING)
@@ -71,39 +69,39 @@ def _text(path: Path) -> str:
 
 
 def _blank_lines(text: str) -> int:
-    """The empty lines with which a statement begins for the parser."""
+    """Return the number of empty lines at the start of a statement, which the parser includes."""
     return len(text[: len(text) - len(text.lstrip())].splitlines())
 
 
 def unknown_names(path: Path, stated: Mapping[str, int], known: Collection[str]) -> Iterator[str]:
-    """Yield a warning for each name of a file that is no setting, with the nearest that is; Dagster reads the
-    file for its own, too.
+    """Yield a warning for each name in a file that is not a setting, with the closest setting.
+
+    Dagster also reads the file, so that its variables are allowed.
     """
     for name, line in stated.items():
         is_dagsters = name.startswith("DAGSTER_") and not any(_is_one_slip(name, one) for one in known)
         if name not in known and not is_dagsters:
             near = get_close_matches(name, known, 1, NEAR)
             hint = f" Did you mean {near[0]}?" if near else " docs/operations.md lists all settings."
-            yield f"{path}, line {line}: {name} is no setting and is passed over.{hint}"
+            yield f"{path}, line {line}: {name} is not a setting and is ignored.{hint}"
 
 
 def misspelt_variables(known: Collection[str]) -> Iterator[str]:
-    """Yield a warning for each environment variable whose name is one slip of the keyboard away from a
-    setting's.
+    """Yield a warning for each environment variable whose name is one typing error away from a setting.
 
-    Whose any other variable is cannot be told.
+    Other variables may belong to any program.
     """
     names = {name.upper() for name in os.environ}
     for name in sorted(names - set(known)):
         for near in known:
             if len(near) >= SHORTEST_NAME and near not in names and _is_one_slip(name, near):
                 yield (
-                    f"The environment variable {name} is no setting and is passed over. Did you mean {near}?"
+                    f"The environment variable {name} is not a setting and is ignored. Did you mean {near}?"
                 )
 
 
 def _is_one_slip(one: str, other: str) -> bool:
-    """Whether a letter is missing, too many, another, or has changed places with the next."""
+    """Check whether a letter is missing, added, replaced, or swapped with the next."""
     if one == other or abs(len(one) - len(other)) > 1:
         return False
     start = next(

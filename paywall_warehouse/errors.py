@@ -1,22 +1,24 @@
-"""Errors in words, for people: what is wrong, without Python's names for it."""
+"""Exceptions as messages for users: the fault, without Python's class names."""
 
 import re
 import traceback
 
-# `duckdb.duckdb.IOException: `, `botocore.exceptions.EndpointConnectionError: `, as `traceback` puts it
-# before the words.
+# `duckdb.duckdb.IOException: `, `botocore.exceptions.EndpointConnectionError: `, which `traceback` writes
+# before
+# the message.
 CLASS_PATH = re.compile(r"(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*(?::\s+|$)")
 CLASS_NAME = re.compile(r"[A-Za-z_]\w*(?:Error|Exception|Timeout|Interrupt|Warning|Exit)(?::\s+|$)")
-# A mistake in a program: its words alone, such as the name of a key, say nothing.
+# Programming errors: their message alone, such as the name of a key, means nothing.
 MISTAKES = re.compile(
-    r"(?:Assertion|Attribute|Index|Key|Lookup|Name|NotImplemented|Recursion|Type|UnboundLocal|ZeroDivision)Error\b"
+    r"(?:Assertion|Attribute|Index|Key|Lookup|Name|NotImplemented|Recursion|Type|UnboundLocal"
+    r"|ZeroDivision)Error\b"
 )
 
 
 def without_class(message: str) -> str:
-    """Return the words of an exception without the class that Python writes before them.
+    """Return the message of an exception without the class that Python writes before it.
 
-    A class that says all that there is to say stays, by its last name.
+    For an exception without a message, return the last part of the class name.
     """
     message = message.strip()
     found = CLASS_PATH.match(message) or (None if MISTAKES.match(message) else CLASS_NAME.match(message))
@@ -26,17 +28,18 @@ def without_class(message: str) -> str:
 
 
 def words_of(error: BaseException) -> str:
-    """Return what an exception says; one that says nothing is named by its class."""
+    """Return the message of an exception, or the name of its class if it has none."""
     return without_class("".join(traceback.format_exception_only(error)))
 
 
 def first_line(error: BaseException) -> str:
-    """Return an exception as a line: SQLAlchemy adds the statement and a link, DuckDB the statement."""
+    """Return the first line of a message: SQLAlchemy adds the statement and a link, DuckDB the statement."""
     return words_of(error).partition("\n")[0]
 
 
-# Libraries whose errors tell of a disk, a network or a store; and those of DuckDB's that tell of a mistake in
-# SQL, which is ours.
+# Libraries whose errors come from a disk, a network or a store, and errors of DuckDB that are mistakes in
+# this
+# program's SQL.
 OUTSIDE = {
     "_duckdb",
     "adlfs",
@@ -63,7 +66,7 @@ OUR_SQL = {
 
 
 def is_from_outside(error: BaseException) -> bool:
-    """Return whether an exception tells of the machine or of a store, not of a mistake in this program."""
+    """Return whether an exception comes from the machine or a store, not from a mistake in this program."""
     kind = type(error)
     return isinstance(error, OSError) or (
         kind.__module__.partition(".")[0] in OUTSIDE and kind.__name__ not in OUR_SQL

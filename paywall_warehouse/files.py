@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic file operations: a file appears whole or not at all."""
 
 import errno
 import hashlib
@@ -21,41 +21,41 @@ def fsync_path(path: Path) -> None:
 
 
 def private(path: str, flags: int) -> int:
-    """An `opener` of files that nobody but their owner may read."""
+    """Open a file that only its owner may read; an `opener` for `open`."""
     return os.open(path, flags, 0o600)
 
 
 def sha256(path: Path) -> str:
-    """The digest of a file's content, in hexadecimal."""
+    """Return the SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_of(content: bytes) -> str:
-    """The digest of some bytes, in hexadecimal."""
+    """Return the SHA-256 of some bytes, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
 def put_in_place(prepared: Path, path: Path) -> None:
-    """Give a finished file of the same file system its name, and see that both outlast a power cut."""
+    """Move a finished file within its file system to its name, durably."""
     fsync_path(prepared)
     os.replace(prepared, path)
     fsync_path(path.parent)
 
 
 def put_where_nothing_is(prepared: Path, path: Path) -> bool:
-    """Give a finished file of the same file system a name that nothing has yet; False where something has it.
+    """Give a finished file a name that does not exist yet; return False if it exists.
 
-    Of several processes that try this at once one succeeds. Where the file system has no hard links, as
-    exFAT, they must not try at once: a run does not, as it holds the lock of writers; workers of
-    `ingest_parallel` need hard links.
+    If several processes try this at the same time, one of them succeeds. On a file system without hard links,
+    such as exFAT, they must not try at the same time. A run does not, because it holds the writer lock; the
+    workers of `ingest_parallel` need hard links.
     """
     fsync_path(prepared)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(prepared, path)
     except FileExistsError:
-        # A network file system says so too where its first answer got lost and it was asked again.
+        # A network file system reports this, too, if its first answer was lost and the request repeated.
         if not os.path.samefile(prepared, path):
             return False
     except OSError as error:
@@ -85,8 +85,9 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def remove_partials(folders: Iterable[Path]) -> None:
-    """Remove what `replace_file` left in these folders, and below, when its process was killed; what a living
-    one writes stays.
+    """Remove the partial files that killed processes left in these folders and below.
+
+    Partial files of running processes stay.
     """
     for path in [path for folder in folders for path in folder.rglob(".*.partial")]:
         writer = re.search(r"\.(\d+)\.partial$", path.name)
@@ -95,26 +96,26 @@ def remove_partials(folders: Iterable[Path]) -> None:
 
 
 def has_ended(process: int) -> bool:
-    """Whether the process is gone that left its number somewhere before this one came to work."""
+    """Check whether the process with this number, which was written down earlier, has ended."""
     if process == os.getpid():
-        # Another had our number before us, as the first process in a container always has the same.
+        # An earlier process had the number of this one: the first process in a container always has the same.
         return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return True
-    except (PermissionError, OverflowError):  # somebody else's; no number of a process
+    except (PermissionError, OverflowError):  # a process of another user; not a process number
         pass
     return False
 
 
 def replace_text(path: Path, text: str) -> None:
-    """`replace_file` for a small UTF-8 text."""
+    """Replace a file by a small UTF-8 text as `replace_file` does."""
     replace_bytes(path, text.encode())
 
 
 def replace_bytes(path: Path, content: bytes) -> None:
-    """`replace_file` for a little content."""
+    """Replace a file by a small content as `replace_file` does."""
     replace_file(path, lambda partial: _write_bytes(partial, content))
 
 
@@ -123,7 +124,7 @@ def _write_bytes(path: Path, content: bytes) -> None:
 
 
 def move_folder(source: Path, target: Path) -> None:
-    """Bring a finished folder to its place; what stood there from a killed attempt is removed first."""
+    """Move a finished folder to its place durably. A folder that a killed attempt left there is removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
         shutil.rmtree(target)

@@ -1,4 +1,4 @@
-"""Every path under `WAREHOUSE_HOME`, named once."""
+"""The paths under `WAREHOUSE_HOME`, and the locks of a home."""
 
 import fcntl
 import os
@@ -29,14 +29,14 @@ class Home:
 
     @property
     def build_file(self) -> Path:
-        """The DuckDB file that dbt builds in; no reader opens it. It is there while a build is not
+        """The DuckDB file that dbt builds in. No reader opens it. It exists while a build is not
         published.
         """
         return self.root / "warehouse.duckdb"
 
     @property
     def published_file(self) -> Path:
-        """The DuckDB file that everybody reads; only ever replaced whole."""
+        """The DuckDB file that all readers open; only ever replaced as a whole."""
         return self.root / "published" / "warehouse.duckdb"
 
     @property
@@ -46,20 +46,18 @@ class Home:
 
     @property
     def private_folders(self) -> tuple[Path, ...]:
-        """Folders that nobody but the owner may look into: the home, which its owner may open, and those that
-        are for no reader.
+        """The folders that only the owner may list: the home, which its owner may open to others, and those
+        that no reader needs.
         """
         return (self.root, self.lake, self.root / "state", self.dagster, self.root / "dbt", self.tmp)
 
     def make(self) -> None:
-        """Make the home and its private folders, with mode 700, where they do not exist yet."""
+        """Create the home and its private folders, with mode 700, if they do not exist."""
         for folder in self.private_folders:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def exposure(self) -> str | None:
-        """Return a warning where other users of the machine may list the home or look into a private
-        folder.
-        """
+        """Return a warning if other users of the machine may list the home or a private folder, else None."""
         mode = _mode(self.root)
         if not mode & 0o077:
             return None
@@ -76,17 +74,17 @@ class Home:
 
     @property
     def published_state_file(self) -> Path:
-        """What the published file shows, and how to tell whether somebody has changed it."""
+        """The description of the published file: its build, and how to detect that it was changed since."""
         return self.root / "state" / "published.json"
 
     @property
     def exports(self) -> Path:
-        """Slices for programs (the default of `EXPORT_URI`)."""
+        """Exports for other programs (the default of `EXPORT_URI`)."""
         return self.root / "exports"
 
     @property
     def exported_file(self) -> Path:
-        """What has been exported whole, and to where: tells a run whether there is anything left to
+        """The last complete export and its destination: with it a run knows whether anything is left to
         export.
         """
         return self.root / "state" / "exported.json"
@@ -108,23 +106,24 @@ class Home:
 
     @property
     def runs_file(self) -> Path:
-        """One JSON line a finished run, published or not: the source of `ops.runs`."""
+        """One JSON line per finished run, published or not: the source of `ops.runs`."""
         return self.root / "state" / "runs.jsonl"
 
     @property
     def tmp(self) -> Path:
-        """What may be deleted at any time: DuckDB's spill files, batches being written."""
+        """Temporary files: DuckDB's spill files, and batches that are being written."""
         return self.root / "tmp"
 
     @property
     def run_lock(self) -> FileLock:
-        """Held for the whole of a run, and by whoever opens the build file between runs."""
+        """The lock that is held for a whole run, and by a process that opens the build file between runs."""
         return FileLock(self.root / ".run.lock", mode=0o644)
 
     @contextmanager
     def between_runs(self) -> Iterator[bool]:
-        """Keep runs from starting and yield True; yield False where one is at work. Needs no right to write
-        to the home.
+        """Keep runs from starting and yield True, or yield False if one is running.
+
+        It needs no write permission in the home.
         """
         try:
             descriptor = os.open(self.root / ".run.lock", os.O_RDONLY)
@@ -140,8 +139,8 @@ class Home:
     def writing(self) -> Iterator[None]:
         """Hold the home's writer lock: one process at a time changes lake, build file or published file.
 
-        Within a process the lock may be taken again by whoever holds it. The operating system releases the
-        lock of a process that dies.
+        A process that holds the lock may take it again. The operating system releases the lock of a process
+        that dies.
         """
         self.make()
         with FileLock(self.root / ".writer.lock", is_singleton=True):
@@ -149,25 +148,26 @@ class Home:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Add to the lake without the writer lock, beside any number of other workers; only `without_workers`
-        keeps one waiting.
+        """Add to the lake as a worker, without the writer lock, beside any number of other workers.
+
+        Only `without_workers` keeps a worker waiting.
         """
         with self._workers(fcntl.LOCK_SH):
             yield
 
     @contextmanager
     def without_workers(self, *, wait: bool = True) -> Iterator[bool]:
-        """Keep workers out, once those at work have ended; where this may not `wait` for them it tells
-        whether there were none.
+        """Wait until running workers have ended, then keep workers out, and yield True.
 
-        Holding the writer lock one may wait here: no worker ever asks for that.
+        Without `wait`, yield False if there are workers. A process that holds the writer lock may wait here,
+        because workers never take that lock.
         """
         with self._workers(fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB) as locked:
             yield locked
 
     @contextmanager
     def _workers(self, operation: int) -> Iterator[bool]:
-        """A lock of the file system: `FileLock` has none that many can share."""
+        """Take a lock of the file system, because `FileLock` has no shared locks."""
         self.make()
         descriptor = os.open(self.root / ".workers.lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -177,7 +177,7 @@ class Home:
 
 
 def _mode(folder: Path) -> int:
-    """Return the permissions of a folder; none where it does not exist or may not be looked at."""
+    """Return the permissions of a folder; 0 if it does not exist or cannot be read."""
     try:
         return stat.S_IMODE(folder.stat().st_mode)
     except OSError:

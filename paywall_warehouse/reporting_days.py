@@ -1,15 +1,15 @@
-"""Reporting days as instants, in DuckDB's own calendar, which the reporting days of the entries come from
-too.
+"""Reporting days as instants, by DuckDB's calendar, which also determines the reporting days of the
+entries.
 """
 
 from datetime import UTC, date, datetime, timedelta
 
-import duckdb
+from paywall_warehouse.duckdb_connections import open_duckdb
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 
-# By minutes rather than by the clock at midnight: clocks are turned at midnight in some places, back into the
-# day before even.
+# Minutes are tested instead of midnight, because in some places clocks change at midnight, even back into the
+# day before.
 LAST_INSTANT = """
 select epoch_us(least(
     max(minute) + interval 1 minute - interval 1 microsecond,
@@ -25,10 +25,11 @@ where cast(timezone($zone, minute) as date) = $day
 
 
 def last_instant(day: date, zone: str, now: datetime) -> datetime | None:
-    """Return the last microsecond of a reporting day, or `now` while that day lasts; None for a day that the
-    zone never had.
+    """Return the last microsecond of a reporting day, or `now` while that day lasts.
+
+    Return None for a day that the zone never had.
     """
-    with duckdb.connect() as connection:
+    with open_duckdb() as connection:
         (microseconds,) = connection.execute(LAST_INSTANT, {"day": day, "zone": zone, "now": now}).fetchall()[
             0
         ]

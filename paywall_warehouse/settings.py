@@ -1,4 +1,4 @@
-"""Settings from the environment or `.env`, checked before anything starts."""
+"""The settings, from the environment or `.env`, validated before anything starts."""
 
 import hashlib
 import ipaddress
@@ -31,8 +31,8 @@ from paywall_warehouse.currencies import known_currencies, nearest_currencies
 from paywall_warehouse.home import Home
 from paywall_warehouse.uris import check_uri, shown_uri
 
-# What a proxy could pass on as the browser sent it, and what says nothing of a person.
-NO_USER_HEADERS = {
+# Headers that a proxy may pass on from the browser, and headers that do not identify a person.
+HEADERS_WITHOUT_USER = {
     "accept",
     "accept-encoding",
     "accept-language",
@@ -56,11 +56,11 @@ SHORTEST_PASSWORD, SHORTEST_SECRET = 8, 8
 WEB_ADDRESS = re.compile(r"https?://[^/@?#\s]+(/[^?#\s]*)?")
 MEMORY_SIZE = re.compile(r"[0-9]+(\.[0-9]+)?\s*([KMGT]i?)?B", re.IGNORECASE)
 EXPORT_FORMATS = ("parquet", "csv")
-# Names that a system's own zone goes by; DuckDB does not know them.
-NO_PLACES = {"localtime", "Factory", "posixrules"}
-# The reasons under which the product's own documentation grants credits that nobody paid for.
+# Names of a system's own zone, which DuckDB does not know.
+LOCAL_ZONES = {"localtime", "Factory", "posixrules"}
+# The reasons that the product's documentation uses for credits that were not paid for.
 PROMO_REASONS = ("signup_bonus", "trial", "promo", "goodwill")
-# Pinned: a newer version of a report may name its columns otherwise.
+# Pinned, because a newer version of a report may have other column names.
 STRIPE_REPORT_TYPES = (
     "balance_change_from_activity.itemized.7",
     "payouts.itemized.5",
@@ -68,7 +68,7 @@ STRIPE_REPORT_TYPES = (
     "balance.summary.1",
 )
 CURRENCY_CODE = re.compile(r"[A-Za-z]{3,5}")
-# Instants outside are no instants of a ledger, whatever EARLIEST_ENTRY says.
+# Instants outside of these bounds are rejected for any value of EARLIEST_ENTRY.
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 STRIPE_REPORT_TYPE = re.compile(
     r"((balance_change_from_activity|payouts|payout_reconciliation)\.itemized\.[1-7]|balance\.summary\.1)"
@@ -79,18 +79,18 @@ ENV_FILE = ".env"
 
 
 class SettingsError(Exception):
-    """A setting has a value that is not allowed; the text names the setting, the value's fault and what is
+    """A setting with a value that is not allowed. The text names the setting, the fault and what is
     allowed.
     """
 
 
-def _words(value: Any) -> Any:
+def _split(value: Any) -> Any:
     return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
 
 
 def _as_date(text: str) -> date | str:
     if not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
-        # Pydantic takes 20261101 for seconds since 1970.
+        # Pydantic reads 20261101 as seconds since 1970.
         raise ValueError("it is neither a date nor an instant")
     try:
         return date.fromisoformat(text)
@@ -99,16 +99,16 @@ def _as_date(text: str) -> date | str:
 
 
 def _check_year(value: date) -> None:
-    """Refuse what has no neighbouring days, or years, within Python's calendar."""
+    """Raise `ValueError` for a date without neighbouring years in Python's calendar."""
     if not date.min.year + 1 < value.year < date.max.year - 1:
         raise ValueError("the year is out of range")
 
 
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 def _day_or_instant(value: Any) -> Any:
-    """Tell a date from an instant by how it is written: pydantic would take midnight for a date."""
+    """Distinguish a date from an instant by its form: pydantic would read midnight as a date."""
     if not isinstance(value, str):
         return value
     try:
@@ -127,7 +127,9 @@ def _day_or_instant(value: Any) -> Any:
 
 
 class Settings(BaseSettings):
-    """Every setting of `contract.md` section 7; field names are the lower-case names of the variables."""
+    """All settings (docs/contract.md#7-how-it-is-started). Field names are the lower-case names of the
+    variables.
+    """
 
     model_config = SettingsConfigDict(
         env_file=ENV_FILE,
@@ -144,7 +146,7 @@ class Settings(BaseSettings):
     reporting_timezone: str = "UTC"
     earliest_entry: Annotated[date | datetime, BeforeValidator(_day_or_instant)] = date(2015, 1, 1)
     extra_currencies: Words = ()
-    # Behind the currencies that it may be one of.
+    # After `extra_currencies`, because its validator needs them.
     default_currency: str = "usd"
     as_of: AwareDatetime | None = None
     max_reject_ratio: float = Field(default=0.01, ge=0, le=1, allow_inf_nan=False)
@@ -204,9 +206,7 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         path = value.expanduser().resolve()
         if set(str(path)) & set("#?*["):
-            raise ValueError(
-                "allowed: a folder whose path has none of # ? * [, which the tools take for something else"
-            )
+            raise ValueError("allowed: a folder whose path has none of # ? * [, which the tools interpret")
         return path
 
     @field_validator("landing_uri", "export_uri", "lake_uri")
@@ -230,7 +230,7 @@ class Settings(BaseSettings):
     @classmethod
     def _writable(cls, value: str | None) -> str | None:
         if value is None or "://" not in value:
-            # Whoever runs from whichever folder means the same place.
+            # Absolute, so that it does not depend on the working directory.
             return str(Path(value).expanduser().resolve()) if value else None
         if value.startswith(("http://", "https://")) or not value.partition("://")[2].strip("/"):
             raise ValueError("allowed: a folder or a URL that can be written to, such as s3://bucket/exports")
@@ -256,8 +256,8 @@ class Settings(BaseSettings):
     @field_validator("stripe_api_key", "paywalls_webhook_secret", "spark_token")
     @classmethod
     def _one_word(cls, value: SecretStr | None) -> SecretStr | None:
-        """A secret out of a file ends with a line feed, which a library would show with the rest when it
-        complains of it.
+        """Strip the line feed of a secret that comes from a file: a library would show it in its error, with
+        the secret.
         """
         text = value.get_secret_value().strip() if value is not None else ""
         if not re.fullmatch(r"[!-~]*", text):
@@ -267,7 +267,7 @@ class Settings(BaseSettings):
     @field_validator("paywalls_webhook_secret")
     @classmethod
     def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
-        """Check each of the secrets: an empty or short one would let anybody sign a delivery."""
+        """Check each of the secrets: with an empty or short one, anybody could sign a delivery."""
         if value is not None and any(
             len(part) < SHORTEST_SECRET for part in value.get_secret_value().split(",")
         ):
@@ -280,10 +280,10 @@ class Settings(BaseSettings):
     @field_validator("spark_cluster", "spark_token")
     @classmethod
     def _there_for_http(cls, value: Any, info: ValidationInfo) -> Any:
-        """Behind `_one_word`, for which a token of spaces is none."""
+        """Require the settings of SPARK_METHOD=http. It runs after `_one_word`, which removes spaces."""
         if value is None and info.data.get("spark_method") == "http":
             raise ValueError(
-                "allowed: what the cluster is reached by, as SPARK_METHOD=http asks for"
+                "allowed: the value with which the cluster is reached, because SPARK_METHOD=http requires"
                 f" {str(info.field_name).upper()}"
             )
         return value
@@ -307,7 +307,7 @@ class Settings(BaseSettings):
     @classmethod
     def _names_a_user(cls, value: str | None) -> str | None:
         if value is not None and (
-            not re.fullmatch(r"[A-Za-z0-9-]+", value) or value.lower() in NO_USER_HEADERS
+            not re.fullmatch(r"[A-Za-z0-9-]+", value) or value.lower() in HEADERS_WITHOUT_USER
         ):
             raise ValueError(
                 "allowed: the name of a header that only the proxy sets, such as X-Forwarded-User"
@@ -330,7 +330,7 @@ class Settings(BaseSettings):
     @field_validator("dashboard_hosts", "dagster_ui_hosts")
     @classmethod
     def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        """Check names without ports, as the address bar of a browser has them."""
+        """Check that the names have no ports."""
         if not all(re.fullmatch(r"[A-Za-z0-9._-]+|[0-9a-fA-F:]+", name) for name in value):
             raise ValueError(
                 "allowed: names of hosts without ports, comma-separated, such as warehouse.example.com"
@@ -340,14 +340,14 @@ class Settings(BaseSettings):
     @field_validator("authorization_link", "top_up_link")
     @classmethod
     def _link_of_a_user(cls, value: str | None) -> str | None:
-        """Braces behind the host only: an id from the ledger does not say which host is gone to."""
+        """Allow braces only after the host, so that an id from the ledger cannot change the host."""
         hole = r"\{(?:user_id|paywall_id)\}"
         if value is not None and (
             "{user_id}" not in value
             or not re.fullmatch(rf"https?://[^/@?#\s{{}}]+[/?#](?:[^\s{{}}]|{hole})*", value)
         ):
             raise ValueError(
-                "allowed: an http or https address with {user_id}, and {paywall_id} if you like, behind the"
+                "allowed: an http or https address with {user_id}, and optionally {paywall_id}, after the"
                 " host, such as https://example.com/users/{user_id}"
             )
         return value
@@ -370,7 +370,7 @@ class Settings(BaseSettings):
         ):
             example = ",".join(STRIPE_REPORT_TYPES)
             raise ValueError(
-                "allowed: report types, comma-separated, one version of each and the activity among them,"
+                "allowed: report types, comma-separated, one version of each, including the activity,"
                 f" such as {example}"
             )
         return value
@@ -385,7 +385,7 @@ class Settings(BaseSettings):
     @field_validator("reporting_timezone")
     @classmethod
     def _known_timezone(cls, value: str) -> str:
-        if value not in available_timezones() - NO_PLACES:
+        if value not in available_timezones() - LOCAL_ZONES:
             raise ValueError("allowed: an IANA time zone name, such as UTC or Europe/Berlin")
         return value
 
@@ -401,8 +401,8 @@ class Settings(BaseSettings):
     def _codes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if wrong := [code for code in value if not CURRENCY_CODE.fullmatch(code)]:
             raise ValueError(
-                f"{wrong[0]!r} is no currency code; allowed: codes of 3 to 5 letters, comma-separated, such"
-                " as gems,coins"
+                f"{wrong[0]!r} is not a currency code; allowed: codes of 3 to 5 letters, comma-separated,"
+                " such as gems,coins"
             )
         return tuple(sorted({code.lower() for code in value} - set(known_currencies())))
 
@@ -412,11 +412,11 @@ class Settings(BaseSettings):
         if not CURRENCY_CODE.fullmatch(value):
             raise ValueError("allowed: a currency code of 3 to 5 letters")
         known = known_currencies(info.data.get("extra_currencies", ()))
-        # Where EXTRA_CURRENCIES is refused, that alone is reported.
+        # If EXTRA_CURRENCIES is not allowed, only that is reported.
         if value.lower() not in known and "extra_currencies" in info.data:
             nearest = nearest_currencies([value], known)[value]
             raise ValueError(
-                f"it is no known currency, the nearest one is {nearest}; allowed: a code of ISO 4217, a"
+                f"it is not a known currency, the nearest one is {nearest}; allowed: a code of ISO 4217, a"
                 " common token such as usdc, or one of EXTRA_CURRENCIES"
             )
         return value.lower()
@@ -424,15 +424,13 @@ class Settings(BaseSettings):
     @field_validator("as_of", mode="before")
     @classmethod
     def _end_of_day(cls, value: Any, info: ValidationInfo) -> Any:
-        """Take a bare date for its last instant in `REPORTING_TIMEZONE`: all of that reporting day has
-        happened, nothing later.
-        """
+        """Return the last instant of a date in `REPORTING_TIMEZONE`: the whole reporting day has passed."""
         if isinstance(value, str):
             value = _as_date(value.strip())
         if not isinstance(value, date) or isinstance(value, datetime):
             return value
         _check_year(value)
-        # Loads DuckDB, which most commands that read settings do without.
+        # This loads DuckDB, which most commands that read settings do not need.
         from paywall_warehouse.reporting_days import last_instant  # noqa: PLC0415
 
         zone = info.data.get("reporting_timezone", "UTC")
@@ -461,51 +459,50 @@ class Settings(BaseSettings):
 
     @property
     def landing(self) -> str:
-        """Where files land: `LANDING_URI`, else the home's own folder."""
+        """The landing area: `LANDING_URI`, or else the home's own folder."""
         return self.landing_uri or str(self.home.landing)
 
     @property
     def landing_shown(self) -> str:
-        """`landing` for people: a URL may hold a password."""
+        """`landing` for messages, without a password."""
         return shown_uri(self.landing)
 
     @property
     def lake(self) -> str:
-        """Where a cluster reads the lake: `LAKE_URI`, else the home's own folder. A URL names a copy, a path
-        the lake itself.
+        """The place from which a cluster reads the lake: `LAKE_URI`, or else the home's own folder.
+
+        A URL names a copy; a path names the lake itself.
         """
         return self.lake_uri or str(self.home.lake)
 
     @property
     def is_lake_copied(self) -> bool:
-        """Whether the cluster reads a copy of the lake, on a store: `LAKE_URI` is a URL."""
+        """Whether the cluster reads a copy of the lake in an object store: `LAKE_URI` is a URL."""
         return "://" in self.lake
 
     @property
     def exports(self) -> str:
-        """Where exports go: `EXPORT_URI`, else the home's own folder."""
+        """The destination of exports: `EXPORT_URI`, or else the home's own folder."""
         return self.export_uri or str(self.home.exports)
 
     @property
     def exports_shown(self) -> str:
-        """`exports` for people."""
+        """`exports` for messages, without a password."""
         return shown_uri(self.exports).rstrip("/") or "/"
 
     @property
     def dashboard_temporary(self) -> Path:
-        """Where the dashboard puts files for a moment: it may run as a user who can only read what is
-        published.
-        """
+        """The folder for the dashboard's temporary files: it may run as a user who can only read."""
         return self.home.tmp if os.access(self.home.tmp, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
 
     @property
     def dashboard_is_protected(self) -> bool:
-        """Whether the dashboard asks who comes."""
+        """Whether the dashboard identifies its users."""
         return self.dashboard_password is not None or self.dashboard_trusted_header is not None
 
     @property
     def secrets(self) -> list[str]:
-        """The texts that no log may show, the longest first."""
+        """The texts that must not appear in a log, the longest first."""
         values = [getattr(self, name) for name in type(self).model_fields]
         return sorted(
             (value.get_secret_value() for value in values if isinstance(value, SecretStr)),
@@ -514,11 +511,11 @@ class Settings(BaseSettings):
         )
 
     def now(self) -> datetime:
-        """`AS_OF`, else the present instant, in UTC."""
+        """Return `AS_OF`, or else the present instant, in UTC."""
         return (self.as_of or datetime.now(UTC)).astimezone(UTC)
 
     def reporting_day(self, instant: datetime) -> date:
-        """The calendar day of an instant in reporting time."""
+        """Return the reporting day of an instant."""
         return instant.astimezone(ZoneInfo(self.reporting_timezone)).date()
 
     @property
@@ -530,9 +527,10 @@ class Settings(BaseSettings):
             UTC
         )
 
-    def meaning(self) -> str:
-        """A digest of the settings that change what already loaded records mean; when it changes, all is
-        rebuilt.
+    def semantics_digest(self) -> str:
+        """Return a digest of the settings that change the meaning of loaded records.
+
+        When it changes, everything is rebuilt.
         """
         parts = [
             self.reporting_timezone,
@@ -545,9 +543,7 @@ class Settings(BaseSettings):
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def tool_environment(self) -> dict[str, str]:
-        """The variables that dbt's profile and Dagster read, for processes that this one starts; no
-        secrets.
-        """
+        """Return the variables that dbt's profile and Dagster read, for child processes, without secrets."""
         variables = {
             "WAREHOUSE_HOME": str(self.warehouse_home),
             "DAGSTER_HOME": str(self.home.dagster),
@@ -567,10 +563,10 @@ class Settings(BaseSettings):
         return variables
 
     def duckdb_config(self) -> dict[str, str | bool | int | float | list[str]]:
-        """DuckDB's configuration for every connection that this project opens itself."""
+        """Return DuckDB's configuration for the connections that this project opens."""
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": self.duckdb_memory_limit,
-            # Of this process alone: two that spill into one folder overwrite each other's files.
+            # For this process alone: two processes that spill into one folder overwrite each other's files.
             "temp_directory": str(self.home.tmp / f"spill-{gethostname()}-{os.getpid()}"),
             "preserve_insertion_order": "false",
         }
@@ -580,14 +576,13 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Return the settings of this process; raises `SettingsError` with one line for each value that is not
-    allowed.
+    """Return the settings of this process.
 
-    `_env_file` names another file than `.env`, or is None for none.
+    `_env_file` is the path of a file instead of `.env`, or None for no file. Raises `SettingsError` with one
+    line for each value that is not allowed.
     """
     for name in map(str.upper, Settings.model_fields):
-        # Bytes that are no UTF-8 come as halves of characters, over which pydantic fails without naming the
-        # setting.
+        # Bytes that are not UTF-8 become surrogates, on which pydantic fails without naming the setting.
         if any("\ud800" <= character <= "\udfff" for character in os.environ.get(name, "")):
             raise SettingsError(f"{name} is not allowed: allowed: UTF-8 text")
     path = overrides.get("_env_file", ENV_FILE)
@@ -601,8 +596,8 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def settings_warnings() -> list[str]:
-    """Return what was probably meant for a setting: names in `.env` that are none, and variables misspelt by
-    a letter.
+    """Return warnings about probable mistakes: unknown names in `.env`, and misspelt environment
+    variables.
     """
     known, path = [name.upper() for name in Settings.model_fields], Path(ENV_FILE)
     return [*env_file.unknown_names(path, _stated_in(path), known), *env_file.misspelt_variables(known)]
@@ -632,7 +627,7 @@ def _explain(problem: Any, stated: Mapping[str, int], path: object) -> str:
     secret = field is not None and SecretStr in get_args(field.annotation)
     hidden = secret or "@" in os.environ.get(name, "")
     value = "" if hidden or name not in os.environ else f" {os.environ[name]!r}"
-    words = problem["msg"].removeprefix("Value error, ") + HINTS.get(name, "")
-    # The environment holds over the file.
+    message = problem["msg"].removeprefix("Value error, ") + HINTS.get(name, "")
+    # The environment takes precedence over the file.
     where = f" ({path}, line {stated[name]})" if name in stated and not os.environ.get(name) else ""
-    return f"{name}{value}{where} is not allowed: {words}"
+    return f"{name}{value}{where} is not allowed: {message}"

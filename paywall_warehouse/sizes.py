@@ -1,10 +1,10 @@
-"""Numbers of bytes for people."""
+"""Numbers of bytes in readable form."""
 
 UNIT = 1000
 
 
 def size(length: int) -> str:
-    """Such as `12.3 MB`."""
+    """Return a number of bytes as text, such as `12.3 MB`."""
     value, name = float(length), "B"
     for larger in ("kB", "MB", "GB"):
         if value < UNIT:

@@ -1,4 +1,4 @@
-"""Places that a path or an fsspec URL names."""
+"""Opening the places that a path or an fsspec URL names."""
 
 import os
 import re
@@ -8,22 +8,23 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-# A store takes its time for each file, however small.
+# An object store needs some time for each file, even a small one.
 UPLOADS_AT_ONCE = 8
 
 
-# Nobody has a folder of such a name by accident. Of some, `:///` is a URL too: the default name node of HDFS.
+# A folder with such a name is not an accident. For some, `:///` is a URL, too: the default name node of HDFS.
 STORES = "s3|s3a|s3n|gs|gcs|abfs|abfss|az|adl|wasbs?|https?|ftp|sftp|hdfs|webhdfs"
-# `s3:/bucket`, `s3:bucket`, `s3//bucket`, `s3:///bucket`: a scheme without its `://`, or with a slash too
+# `s3:/bucket`, `s3:bucket`, `s3//bucket`, `s3:///bucket`: a scheme without its `://`, or with one slash too
 # many.
 BROKEN_URL = re.compile(
-    rf"\s*(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):[/\\](?!/)|(?P<store>{STORES})(?::(?!//)|//)|(?P<bucket>s3|s3a|gs|gcs|https?):///)",
+    rf"\s*(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):[/\\](?!/)|(?P<store>{STORES})(?::(?!//)|//)"
+    r"|(?P<bucket>s3|s3a|gs|gcs|https?):///)",
     re.IGNORECASE,
 )
 
 
 def check_uri(uri: str) -> None:
-    """Raise `ValueError` for a text that was meant as a URL and would be taken for a path."""
+    """Raise `ValueError` for a text that was meant as a URL but would be used as a path."""
     found = BROKEN_URL.match(uri)
     if found is not None:
         scheme = found["scheme"] or found["store"] or found["bucket"]
@@ -34,14 +35,14 @@ def check_uri(uri: str) -> None:
 
 
 def open_filesystem(uri: str) -> tuple[Any, str]:
-    """The file system behind a path or an fsspec URL, and the path in it, without a `/` at its end.
+    """Return the file system of a path or an fsspec URL, and the path in it, without a `/` at its end.
 
-    Credentials are found as each store's own library finds them. Raises `ValueError` or `ImportError` for a
-    protocol that cannot be opened here, and for what looks like a URL and is none.
+    Each store's library finds credentials in its own way. Raises `ValueError` or `ImportError` for a protocol
+    that cannot be opened here, and for a malformed URL.
     """
     check_uri(uri)
-    # A path may contain what fsspec would take for a chain of URLs. Listings change under us: nothing is
-    # remembered.
+    # A path may contain what fsspec would interpret as a chain of URLs. Listings are not cached, because they
+    # change.
     filesystem, root = (
         fsspec.core.url_to_fs(uri, use_listings_cache=False)
         if "://" in uri
@@ -51,16 +52,15 @@ def open_filesystem(uri: str) -> tuple[Any, str]:
 
 
 def put_file(filesystem: Any, file: Path, path: str) -> None:
-    """Write a local file to a store, whole."""
+    """Write a local file to a store."""
     try:
         filesystem.put_file(str(file), path)
     except FileNotFoundError:
-        # Some file systems have folders, and want them first; an object store is not asked for what it does
-        # not need.
+        # Some file systems need the folder first; for an object store this request would be superfluous.
         filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
         filesystem.put_file(str(file), path)
 
 
 def shown_uri(uri: str) -> str:
-    """A URL for people: it may hold a password."""
+    """Return a URL for messages, with the user and password in it masked."""
     return re.sub(r"//[^/]*@", "//***@", uri)

@@ -1,9 +1,11 @@
-"""Sample data: real requests, and an invented business around them.
+"""The sample data: real requests, and an invented business around them, landed as files of every source.
+
+It only writes landed files; loading them belongs to `ingestion/`. Test data belongs to `tests/support/`.
 
 Real: the prompt and completion tokens of 28,185 requests to two Azure LLM services on 16 November 2023 and
 their relative times (Azure Public Dataset, CC-BY 4.0; Patel et al., "Splitwise: Efficient generative LLM
-inference using phase splitting", ISCA 2024), and the models' list prices. Made: everything else, users and
-money included. See ATTRIBUTION.md.
+inference using phase splitting", ISCA 2024), and the models' list prices. Invented: everything else,
+including users and money. See ATTRIBUTION.md.
 """
 
 from sample_data.land import SampleSummary, describe, land_sample

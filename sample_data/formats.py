@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sample_data.books import Statement
 from sample_data.pricing import text
+from sample_data.statements import Statement
 from sample_data.world import EPOCH
 
 FIELDS = (
@@ -39,16 +39,16 @@ MONEY = ("amount", "provider_cost", "platform_fees")
 INSTANTS = ("timestamp", "updated_at")
 COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
 OWN_WORDS = {"deposit": "topup", "withdrawal": "withdraw", "settled": "completed", "failed": "canceled"}
-"""The other names that the contract knows for the same."""
+"""Synonyms that the contract allows."""
 
 
 def rfc3339(instant: int) -> str:
-    """Milliseconds since 1970 as the text of an instant."""
+    """Return milliseconds since 1970 as the text of an instant."""
     return (EPOCH + timedelta(milliseconds=instant)).strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant % 1000:03d}Z"
 
 
 def as_json(value: Any) -> str:
-    """JSON with money as a number, all digits kept: Python's own encoder knows no Decimal."""
+    """Return JSON with money as a number and all its digits: Python's encoder does not support Decimal."""
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, dict):
@@ -57,12 +57,12 @@ def as_json(value: Any) -> str:
 
 
 def money_as_text(record: dict[str, Any]) -> dict[str, Any]:
-    """The record with its decimals as text."""
+    """Return the record with its decimals as text."""
     return {name: text(value) if isinstance(value, Decimal) else value for name, value in record.items()}
 
 
 def entry_line(entry: Statement, numbers: bool = False, **more: str) -> str:
-    """One ledger entry as JSON, its money as text or as `numbers`."""
+    """Return one ledger entry as JSON, with its money as text or as `numbers`."""
     line = {
         name: rfc3339(value) if name in INSTANTS else value
         for name, value in entry.items()
@@ -76,7 +76,7 @@ def entry_line(entry: Statement, numbers: bool = False, **more: str) -> str:
 
 
 def csv_rows(entries: Iterable[Statement], own_words: bool = False, offset_hours: int = 0) -> list[str]:
-    """Header and rows; `own_words` writes types, states and currencies as another system might."""
+    """Return header and rows; `own_words` uses another system's words for types, states and currencies."""
     zone = timezone(timedelta(hours=offset_hours))
     rows = [",".join(FIELDS)]
     for entry in entries:
@@ -103,7 +103,7 @@ def csv_rows(entries: Iterable[Statement], own_words: bool = False, offset_hours
 
 
 def table(columns: Sequence[str], rows: Iterable[Mapping[str, str]], newline: str = "\n") -> str:
-    """A CSV file's text: the header, and of each row the cells of these columns."""
+    """Return the text of a CSV file: the header, and the cells of these columns of each row."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator=newline)
     writer.writeheader()
@@ -112,7 +112,7 @@ def table(columns: Sequence[str], rows: Iterable[Mapping[str, str]], newline: st
 
 
 def parquet(entries: list[Statement]) -> bytes:
-    """Typed columns: decimals, instants and integers as such, metadata as JSON text."""
+    """Return a Parquet file with typed columns: decimals, instants, integers, and metadata as JSON text."""
 
     def kind(name: str) -> pa.DataType:
         if name in MONEY:
@@ -134,7 +134,7 @@ def parquet(entries: list[Statement]) -> bytes:
 
 
 def shape_a(event: Statement) -> str:
-    """A delivery with the event inside, as in the webhook guide; money is text."""
+    """Return a delivery that wraps the event, as in the webhook guide; money is text."""
     data = event["data"]
     body: dict[str, Any] = {
         "delivery": {
@@ -167,7 +167,7 @@ def shape_a(event: Statement) -> str:
 
 
 def shape_b(event: Statement) -> str:
-    """The flat event of the API description; money is a number."""
+    """Return the flat event of the API description; money is a number."""
     body = {
         "id": event["id"],
         "paywallId": event["paywall"].id,
@@ -183,7 +183,7 @@ def shape_b(event: Statement) -> str:
 
 
 def packed(name: str, content: bytes) -> bytes:
-    """Compressed as the name says."""
+    """Compress the content as the ending of the name says."""
     if name.endswith(".gz"):
         sink = io.BytesIO()
         with gzip.GzipFile(filename="", mode="wb", fileobj=sink, mtime=0) as file:
@@ -195,10 +195,10 @@ def packed(name: str, content: bytes) -> bytes:
 
 
 def lines(name: str, rows: list[str]) -> bytes:
-    """Rows as the file of that name."""
+    """Return rows as the file of that name."""
     return packed(name, "".join(f"{row}\n" for row in rows).encode())
 
 
 def naive(instant: int) -> str:
-    """A time without its offset: which instant it means nobody can know."""
+    """Return a time without its offset, so that its instant is unknown."""
     return datetime.fromtimestamp(instant // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")

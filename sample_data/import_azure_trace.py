@@ -1,6 +1,6 @@
 """Make `azure_llm_requests_2023.parquet` from the two CSV files of the Azure LLM inference trace 2023.
 
-Run by hand, once; the Parquet file is what the project carries:
+It was run once by hand. The project contains the Parquet file:
 
     python -m sample_data.import_azure_trace CONV_CSV CODE_CSV
 
@@ -37,14 +37,16 @@ SCHEMA = pa.schema(
 
 
 def instant(text: str) -> datetime:
-    """The trace writes ticks of 100 ns whose last digit is always 0; microseconds hold them exactly."""
+    """Return the time of a row. The trace has ticks of 100 ns whose last digit is always 0, which
+    microseconds hold exactly.
+    """
     if len(text) != 27 or not text.endswith("0"):
-        raise ValueError(f"{text!r} is no time of the trace (expected 7 decimals, the last one 0)")
+        raise ValueError(f"{text!r} is not a time of the trace (expected 7 decimals, the last one 0)")
     return datetime.fromisoformat(text[:-1])
 
 
 def rows(source: str, path: Path) -> list[dict[str, object]]:
-    """One trace, row by row."""
+    """Return the rows of one trace."""
     with path.open(newline="") as file:
         records = list(csv.DictReader(file))
     start = instant(records[0]["TIMESTAMP"])
@@ -60,7 +62,7 @@ def rows(source: str, path: Path) -> list[dict[str, object]]:
 
 
 def main(conv: Path, code: Path) -> None:
-    """Both traces into one file."""
+    """Write both traces into one file."""
     table = pa.Table.from_pylist(rows("conv", conv) + rows("code", code), schema=SCHEMA)
     pq.write_table(
         table,

@@ -1,4 +1,4 @@
-"""Land the sample: build all files in memory, then put each in its place whole."""
+"""Landing the sample: all files are built in memory, then each is written atomically."""
 
 import json
 import os
@@ -10,59 +10,58 @@ from pathlib import Path
 from random import Random
 
 from sample_data import formats
-from sample_data.books import LEDGER_DAYS, Books, Statement, keep_books
 from sample_data.breaks import move_money
 from sample_data.payment_files import payment_files
 from sample_data.pricing import OWN_MODEL, OWN_RATES, text
 from sample_data.requests import real_requests
+from sample_data.statements import LEDGER_DAYS, Statement, Statements, make_statements
 from sample_data.stripe_account import open_account
 from sample_data.world import CHAT, CODE, Calendar, make_world
 
 SEED = 20231116
 BAD_RECORDS = 8
-"""One each: a cut line, an unknown type, a time without offset, a comma in an amount, too many fields, no
-user, an event without id, a JSON array.
+"""One each of: a cut line, an unknown type, a time without offset, a comma in an amount, too many fields, no
+user, an event without an id, a JSON array.
 """
 
 LEDGER_FORMATS = ("parquet", "csv.gz", "jsonl.zst", "jsonl.gz", "csv", "jsonl")
-"""The ledger comes as six exports, each from a system with other habits."""
+"""The ledger consists of six exports, each in the style of another system."""
 EVENT_FORMATS = {
     ("a", True): "jsonl.gz",
     ("b", True): "jsonl",
     ("a", False): "jsonl",
     ("b", False): "jsonl.zst",
 }
-"""By body shape, with the `paywall.` prefix or without."""
+"""The format by body shape, and by whether events have the `paywall.` prefix."""
 
 
 @dataclass(frozen=True, slots=True)
 class SampleSummary:
-    """What was landed."""
+    """The summary of the landed sample."""
 
     first_day: date
     last_day: date
     files: tuple[Path, ...]
     records: int
-    """Ledger entry versions, webhook deliveries, rows about payments and price rows, the bad ones included.
-    """
+    """Ledger entry versions, webhook deliveries, rows about payments and price rows, including bad ones."""
     bad_records: int
     requests: int
     users: int
     kinds: dict[str, int]
-    """Statements by ledger type and status or by event type, the bad ones left out."""
+    """Statements by ledger type and status or by event type, without bad ones."""
     payments: int
-    """Payments that Stripe's reports and the bank transfers tell of, the failed ones included."""
+    """Payments in Stripe's reports and the bank transfers, including failed ones."""
     planted: dict[str, tuple[str, ...]]
-    """Breaks between ledger and payments that are there on purpose: case ids (contract 5) by break type."""
+    """Planted breaks between ledger and payments: case ids by break type (docs/contract.md#53-breaks)."""
 
     @property
     def breaks(self) -> dict[str, int]:
-        """How many breaks were planted, by type."""
+        """Return the number of planted breaks, by type."""
         return {break_type: len(cases) for break_type, cases in self.planted.items()}
 
 
 def describe(summary: SampleSummary) -> str:
-    """What was landed, what of it is real and what is made."""
+    """Return what was landed, what of it is real and what is invented."""
     breaks = ", ".join(f"{count} {break_type}" for break_type, count in summary.breaks.items())
     return (
         f"Sample data, {summary.first_day} to {summary.last_day}: {summary.records:,} records in"
@@ -81,28 +80,28 @@ def describe(summary: SampleSummary) -> str:
 def land_sample(landing: Path, as_of: date, zone: tzinfo = UTC) -> SampleSummary:
     """Write the sample whose last day is `as_of` (a day in `zone`) into a landing area.
 
-    The same arguments give the same bytes. A landing area that holds another sample is refused: two would not
-    add up.
+    The same arguments give the same bytes. A landing area with another sample is refused, because two samples
+    are not consistent with each other.
     """
     calendar = Calendar(as_of, zone)
     traces = real_requests()
-    random = Random(SEED)  # noqa: S311  nothing secret: the same sample every time
+    random = Random(SEED)  # noqa: S311  not secret: the sample must be the same every time
     wallets = make_world(traces, calendar, random)
-    books = keep_books(wallets, calendar, random)
-    money = move_money(books, wallets)
+    statements = make_statements(wallets, calendar, random)
+    money = move_money(statements, wallets)
     account = open_account(money.payments, calendar)
     paid, paid_records = payment_files(account, money.payments)
-    ledger, ledger_records = ledger_files(books)
-    events, event_records = event_files(books)
+    ledger, ledger_records = ledger_files(statements)
+    events, event_records = event_files(statements)
     files = ledger | events | paid | {f"prices/sample-own-rates-{as_of}.csv": own_rates(calendar)}
     refuse_another_sample(landing, files)
     for name, content in files.items():
         put(landing / name, content)
     kinds = Counter(
         f"{entry['type']} {entry['status']}"
-        for entry in [*books.ledger, *books.euro_ledger, *books.late_ledger]
+        for entry in [*statements.ledger, *statements.euro_ledger, *statements.late_ledger]
     )
-    kinds.update(event["type"].removeprefix("paywall.") for event in books.events)
+    kinds.update(event["type"].removeprefix("paywall.") for event in statements.events)
     return SampleSummary(
         first_day=calendar.first_day,
         last_day=as_of,
@@ -118,13 +117,13 @@ def land_sample(landing: Path, as_of: date, zone: tzinfo = UTC) -> SampleSummary
 
 
 def refuse_another_sample(landing: Path, files: dict[str, bytes]) -> None:
-    """Raise where a sample file is landed that is not one of `files`, byte by byte."""
+    """Raise `FileExistsError` if a landed sample file differs from `files`, or is not one of them."""
     landed = [
         path
         for folder in ("ledger", "events", "payments", "prices")
         for path in sorted((landing / folder).glob("sample-*"))
     ]
-    # Stripe's names do not say that they are the sample's: only files of the same name are looked at.
+    # The names of Stripe's files do not show that they are part of the sample: only equal names are compared.
     landed += [path for name in files if name.startswith("stripe/") and (path := landing / name).exists()]
     for path in landed:
         if files.get(path.relative_to(landing).as_posix()) != path.read_bytes():
@@ -135,9 +134,7 @@ def refuse_another_sample(landing: Path, files: dict[str, bytes]) -> None:
 
 
 def put(path: Path, content: bytes) -> None:
-    """Write beside `path`, then swap. A file that is there already stays as it is: landed files never
-    change.
-    """
+    """Write beside `path`, then swap. An existing file stays as it is, because landed files never change."""
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,19 +144,19 @@ def put(path: Path, content: bytes) -> None:
 
 
 def in_order(entries: list[Statement]) -> list[Statement]:
-    """As an export lists them: by the instant of the version."""
+    """Return the entries in the order of an export: by the instant of the version."""
     return sorted(entries, key=lambda entry: (entry["updated_at"], entry["id"], entry["status"]))
 
 
-def ledger_files(books: Books) -> tuple[dict[str, bytes], int]:
-    """Six exports in US dollar, one of the paywall in euro, and one with what came late. Files and their
+def ledger_files(statements: Statements) -> tuple[dict[str, bytes], int]:
+    """Return six exports in US dollar, one in euro, and one with late statements, and the number of
     records.
     """
-    calendar = books.calendar
+    calendar = statements.calendar
     bounds = [LEDGER_DAYS * part // len(LEDGER_FORMATS) for part in range(len(LEDGER_FORMATS) + 1)]
     exports: list[list[Statement]] = [[] for _ in LEDGER_FORMATS]
-    late = list(books.late_ledger)
-    for entry in books.ledger:
+    late = list(statements.late_ledger)
+    for entry in statements.ledger:
         number = calendar.number(entry["updated_at"])
         export = next((part for part, end in enumerate(bounds[1:]) if number < end), None)
         (late if export is None else exports[export]).append(entry)
@@ -177,28 +174,28 @@ def ledger_files(books: Books) -> tuple[dict[str, bytes], int]:
         files[name] = formats.lines(name, rows)
         records += len(rows) - suffix.startswith("csv")
     euro = formats.csv_rows(
-        in_order(books.euro_ledger + [e for e in late if e["currency"] == "eur"]), offset_hours=1
+        in_order(statements.euro_ledger + [e for e in late if e["currency"] == "eur"]), offset_hours=1
     )
     name = f"ledger/sample-{calendar.day(0)}_{calendar.last_day}-eu.csv"
     files[name] = formats.lines(name, euro)
     rows = [formats.entry_line(entry) for entry in in_order([e for e in late if e["currency"] != "eur"])]
-    nobody = bad_charge("no_user", calendar.ends)
-    del nobody["user"]
-    rows.insert(len(rows) // 2, json.dumps(nobody))
+    without_user = bad_charge("no_user", calendar.ends)
+    del without_user["user"]
+    rows.insert(len(rows) // 2, json.dumps(without_user))
     name = f"ledger/sample-{calendar.last_day}-late.jsonl"
     files[name] = formats.lines(name, rows)
     return files, records + len(euro) - 1 + len(rows)
 
 
 def bad_charge(name: str, instant: int) -> dict[str, str]:
-    """A charge nearly like any other, for the caller to spoil."""
+    """Return a charge that is almost valid, for the caller to make invalid."""
     fields = {"type": "charge", "user": "usr_bad", "paywall": CODE.id, "amount": "0.01"}
     return {"id": f"act_sample_bad_{name}", "timestamp": formats.rfc3339(instant)} | fields
 
 
 def export_rows(suffix: str, entries: list[Statement]) -> tuple[list[str], list[Statement]]:
-    """The lines of one export with its own habits and one bad record, and what must be stated again because
-    of it.
+    """Return the lines of one export in its own style with one bad record, and the entries that must be
+    stated again because of it.
     """
     bad = bad_charge(suffix.replace(".", "_"), entries[len(entries) // 2]["updated_at"])
     when = bad["timestamp"]
@@ -234,11 +231,11 @@ def export_rows(suffix: str, entries: list[Statement]) -> tuple[list[str], list[
     return rows, corrected
 
 
-def event_files(books: Books) -> tuple[dict[str, bytes], int]:
-    """Both body shapes, each with and without the prefix. Files and their records."""
-    last_day = books.calendar.last_day
+def event_files(statements: Statements) -> tuple[dict[str, bytes], int]:
+    """Return files in both body shapes, each with and without the prefix, and the number of records."""
+    last_day = statements.calendar.last_day
     groups: dict[tuple[str, bool], list[Statement]] = {}
-    for event in sorted(books.events, key=lambda event: (event["at"], event["id"], event["attempts"])):
+    for event in sorted(statements.events, key=lambda event: (event["at"], event["id"], event["attempts"])):
         shape = "b" if event["paywall"] is CHAT else "a"
         groups.setdefault((shape, event["type"].startswith("paywall.")), []).append(event)
     files: dict[str, bytes] = {}
@@ -259,7 +256,9 @@ def event_files(books: Books) -> tuple[dict[str, bytes], int]:
 
 
 def own_rates(calendar: Calendar) -> bytes:
-    """The operator's own price list (contract 2.6), for the model that no price book knows."""
+    """Return the operator's own price list (docs/contract.md#26-provider-rates), for the model that no
+    price book has.
+    """
     rate = OWN_RATES[OWN_MODEL]
     row = {
         "model": OWN_MODEL,

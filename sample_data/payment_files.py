@@ -1,5 +1,5 @@
-"""The payments as files: Stripe's reports as its Dashboard names them, its Checkout Sessions, and the export
-of the bank transfers.
+"""The payments as files: Stripe's reports under the names of its Dashboard, its Checkout Sessions, and the
+export of the bank transfers.
 """
 
 import json
@@ -8,10 +8,10 @@ from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
-from sample_data.books import DAY, MINUTE, SECOND
 from sample_data.breaks import TRANSFER_FEE
 from sample_data.formats import rfc3339, table
 from sample_data.payments import SEPA, STRIPE, Payment
+from sample_data.statements import DAY, MINUTE, SECOND
 from sample_data.stripe_account import (
     CURRENCIES,
     NOTHING,
@@ -92,7 +92,7 @@ TRANSFER_COLUMNS = (
 
 
 def payment_files(account: Account, payments: list[Payment]) -> tuple[dict[str, bytes], int]:
-    """All files, and how many records they hold."""
+    """Return all files, and the number of their records."""
     known = sorted(
         (one for one in payments if one.paid_at < account.until), key=lambda one: (one.paid_at, one.number)
     )
@@ -113,31 +113,30 @@ def payment_files(account: Account, payments: list[Payment]) -> tuple[dict[str, 
 
 
 def report(report_type: str, first: date, last: date) -> str:
-    """Where a report of these days lands, both included."""
+    """Return the path of a report of these days, both included."""
     return f"stripe/{report_type}/{TITLES[report_type]}_{first}_to_{last}_UTC.csv"
 
 
 def stamp(instant: int) -> str:
-    """As Stripe's reports write an instant: UTC, whole seconds."""
+    """Return an instant as Stripe's reports write it: UTC, whole seconds."""
     return (EPOCH + timedelta(milliseconds=instant)).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def money(amount: Decimal) -> str:
-    """Two decimals: dollar, euro and pound all have two. Raises where a digit would be lost."""
+    """Return an amount with two decimals, as dollar, euro and pound have. Raises if a digit would be lost."""
     written = amount.quantize(NOTHING)
     if written != amount:
         raise ValueError(
-            f"{amount} is no amount of money that a card network moves: it has fractions of a cent"
+            f"{amount} is not an amount that a card network can move: it has fractions of a cent"
         )
     return str(written)
 
 
-# -- Stripe
-# ----
+# ---- Stripe
 
 
 def cells(row: Transaction) -> dict[str, str]:
-    """A row of the balance with every column that any of the reports has."""
+    """Return a row of the balance with the columns of all reports."""
     return {
         "balance_transaction_id": row.id,
         "created_utc": stamp(row.created),
@@ -160,13 +159,13 @@ def cells(row: Transaction) -> dict[str, str]:
 
 
 def email(user: str) -> str:
-    """An address that nobody has."""
+    """Return an address that does not exist."""
     return f"{key('email', user, size=4)}@example.com"
 
 
 def activity_reports(account: Account) -> dict[str, str]:
-    """Two downloads that overlap. The second has other habits, and corrects when one charge became
-    available.
+    """Return two downloads that overlap. The second has another style, and corrects the time at which
+    one charge became available.
     """
     first_ends, second_starts = (
         account.until - SECOND_REPORT * DAY,
@@ -190,7 +189,7 @@ def activity_reports(account: Account) -> dict[str, str]:
 
 
 def payout_reports(account: Account) -> dict[str, str]:
-    """What was paid out, and what each payout consists of."""
+    """Return the reports of payouts and of their items."""
     span = (account.first_day, account.last_day)
     payouts = (
         payout_cells(payout) | cells(row) | {"effective_at_utc": stamp(row.created)}
@@ -206,7 +205,7 @@ def payout_reports(account: Account) -> dict[str, str]:
 
 
 def payout_cells(payout: Payout) -> dict[str, str]:
-    """The payout itself, as it stands at the end."""
+    """Return the columns of a payout, in its final state."""
     return {
         "payout_id": payout.id,
         "payout_status": payout.status,
@@ -215,7 +214,7 @@ def payout_cells(payout: Payout) -> dict[str, str]:
 
 
 def summaries(account: Account) -> dict[str, str]:
-    """One balance summary a calendar month, the first and the last one cut where the data begins and ends."""
+    """Return one balance summary per calendar month; the first and the last are cut to the data."""
     files: dict[str, str] = {}
     balances = dict(OPENING)
     for first, last in months(account.first_day, account.last_day):
@@ -236,7 +235,7 @@ def summaries(account: Account) -> dict[str, str]:
 
 
 def months(first: date, last: date) -> list[tuple[date, date]]:
-    """First and last day of each calendar month between two days, cut to them."""
+    """Return the first and last day of each calendar month between two days, cut to them."""
     spans: list[tuple[date, date]] = []
     while first <= last:
         next_month = (first.replace(day=1) + timedelta(days=32)).replace(day=1)
@@ -246,14 +245,14 @@ def months(first: date, last: date) -> list[tuple[date, date]]:
 
 
 def total(rows: Iterable[Transaction], currency: str, since: int, until: int) -> Decimal:
-    """What rows created in `[since, until)` did to one balance."""
+    """Return the change of one balance by the rows created in `[since, until)`."""
     return sum(
         (row.net for row in rows if row.currency == currency and since <= row.created < until), NOTHING
     )
 
 
 def summary_row(category: str, description: str, currency: str, amount: Decimal) -> dict[str, str]:
-    """One line of a balance summary."""
+    """Return one line of a balance summary."""
     return {
         "category": category,
         "description": description,
@@ -263,8 +262,8 @@ def summary_row(category: str, description: str, currency: str, amount: Decimal)
 
 
 def checkout_sessions(account: Account, payments: list[Payment]) -> list[str]:
-    """Stripe's list of Checkout Sessions, newest first; the customer of the oldest one left without
-    paying.
+    """Return Stripe's list of Checkout Sessions, newest first. The customer of the oldest one left
+    without paying.
     """
     sessions = [
         session(
@@ -295,7 +294,7 @@ def checkout_sessions(account: Account, payments: list[Payment]) -> list[str]:
 
 
 def session(session_id: str, payment: Payment, created: int, **state: str | None) -> dict[str, object]:
-    """A Checkout Session as the API gives it: Unix seconds, and the amount in minor units."""
+    """Return a Checkout Session as the API does: Unix seconds, and the amount in minor units."""
     return {
         "id": session_id,
         "object": "checkout.session",
@@ -304,23 +303,22 @@ def session(session_id: str, payment: Payment, created: int, **state: str | None
         "created": created // SECOND,
         "currency": payment.currency,
         "customer_details": {"email": email(payment.user)},
-        # The ids are test ids, but the sample's reports land as live ones do: both are to count.
+        # The ids are test ids, but the sample's reports land as live ones, so that both count.
         "livemode": True,
         **state,
     }
 
 
-# -- the other rail
-# ----
+# ---- the other rail
 
 
 def transfer_export(payments: list[Payment]) -> str:
-    """Bank transfers, one row a payment, as it stands at the end."""
+    """Return the bank transfers, one row per payment, in their final state."""
     return table(TRANSFER_COLUMNS, map(transfer_cells, payments))
 
 
 def transfer_cells(payment: Payment) -> dict[str, str]:
-    """A payment as contract 2.5 has it."""
+    """Return a payment in the form of docs/contract.md#25-other-payment-rails."""
     refunded = -sum((back.signed for back in payment.returns), NOTHING)
     return {
         "rail": payment.rail,

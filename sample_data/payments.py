@@ -1,24 +1,24 @@
-"""Who paid for which deposit: the payments behind the sample's deposits, and what went back of them."""
+"""The payments behind the sample's deposits, and the money that was returned."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import Literal
 
-from sample_data.books import MINUTE, SECOND, Books
+from sample_data.statements import MINUTE, SECOND, Statements
 from sample_data.world import Wallet, key
 
 STRIPE, SEPA = "stripe", "sepa"
 CENT = Decimal("0.01")
 KEYS = {"payment_intent": "pi_", "charge": "ch_", "checkout_session": "cs_test_", "payment_id": "sepa_"}
-"""What a deposit may call its payment: metadata key and prefix. All ids of one payment share the rest."""
+"""The ids by which a deposit may name its payment: metadata key and prefix. The rest is the same in all."""
 
 Movement = Literal["refund", "refund_failure", "dispute", "dispute_reversal"]
 
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """Money that went back to the customer, or came in again: `amount` is positive, `kind` tells the
+    """Money that went back to the customer, or came in again: `amount` is positive, `kind` is the
     direction.
     """
 
@@ -30,7 +30,7 @@ class Return:
 
     @property
     def signed(self) -> Decimal:
-        """Negative where the money leaves the account."""
+        """The amount, negative if the money leaves the account."""
         return -self.amount if self.kind in ("refund", "dispute") else self.amount
 
 
@@ -40,25 +40,25 @@ class Payment:
 
     rail: str
     number: str
-    """What all its ids have in common."""
+    """The common part of all its ids."""
     paid_at: int
     amount: Decimal
     currency: str
     user: str
     has_session: bool = False
-    """Paid in Stripe Checkout."""
+    """Whether it was paid in Stripe Checkout."""
     failed: bool = False
     returns: list[Return] = field(default_factory=list)
 
     @property
     def case_id(self) -> str:
-        """Its case in the reconciliation (contract 5)."""
+        """The id of its case in the reconciliation (docs/contract.md#51-cases-and-rails)."""
         return f"stripe:pi_{self.number}" if self.rail == STRIPE else f"{self.rail}:{self.rail}_{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
 class Deposit:
-    """A settled, paid deposit of the books, and the payment behind it."""
+    """A settled deposit of the statements, and the payment behind it."""
 
     entry_id: str
     at: int
@@ -67,17 +67,19 @@ class Deposit:
     payment: Payment
 
 
-def paid_deposits(books: Books, wallets: list[Wallet]) -> list[Deposit]:
-    """Every settled deposit that names a payment, from the ledger or else from webhooks, in order of time."""
-    deposits = {deposit.entry_id: deposit for deposit in webhook_deposits(books, wallets)}
-    deposits |= {deposit.entry_id: deposit for deposit in ledger_deposits(books)}
-    give_back(books, deposits)
+def paid_deposits(statements: Statements, wallets: list[Wallet]) -> list[Deposit]:
+    """Return every settled deposit that names a payment, from the ledger or else from webhooks, in
+    order of time.
+    """
+    deposits = {deposit.entry_id: deposit for deposit in webhook_deposits(statements, wallets)}
+    deposits |= {deposit.entry_id: deposit for deposit in ledger_deposits(statements)}
+    give_back(statements, deposits)
     return sorted(deposits.values(), key=lambda deposit: (deposit.at, deposit.entry_id))
 
 
-def ledger_deposits(books: Books) -> Iterator[Deposit]:
-    """The ledger's, each with the payment that its keys name."""
-    for entry in [*books.ledger, *books.euro_ledger]:
+def ledger_deposits(statements: Statements) -> Iterator[Deposit]:
+    """Yield the deposits of the ledger, each with the payment that its keys name."""
+    for entry in [*statements.ledger, *statements.euro_ledger]:
         metadata = entry.get("metadata", {})
         numbers = [metadata[name].removeprefix(prefix) for name, prefix in KEYS.items() if name in metadata]
         if (entry["type"], entry["status"]) != ("deposit", "settled") or not numbers:
@@ -100,10 +102,10 @@ def ledger_deposits(books: Books) -> Iterator[Deposit]:
         yield Deposit(entry["id"], instant, amount, entry["paywall"], payment)
 
 
-def webhook_deposits(books: Books, wallets: list[Wallet]) -> Iterator[Deposit]:
-    """Those that webhooks tell of: all were paid in Stripe Checkout."""
+def webhook_deposits(statements: Statements, wallets: list[Wallet]) -> Iterator[Deposit]:
+    """Yield the deposits of webhooks, all of which were paid in Stripe Checkout."""
     users = {wallet.wallet_id: wallet.user for wallet in wallets}
-    for event in books.events:
+    for event in statements.events:
         if not event["type"].endswith("balance.deposit.created"):
             continue
         data, instant = event["data"], event["at"]
@@ -116,20 +118,21 @@ def webhook_deposits(books: Books, wallets: list[Wallet]) -> Iterator[Deposit]:
 
 
 def moment_before(instant: int, number: str, rail: str) -> int:
-    """A card is charged seconds before the deposit, after the last declined attempt; a transfer arrives
-    minutes before. Whole seconds.
+    """Return the time of a payment, in whole seconds: a card is charged seconds before the deposit,
+    after the last declined attempt, and a transfer arrives minutes before it.
     """
     draw = int(key("moment", number, size=4), 16)
     ahead = (4 + draw % 50) * SECOND if rail == STRIPE else (2 + draw % 25) * MINUTE
     return (instant - ahead) // SECOND * SECOND
 
 
-def give_back(books: Books, deposits: dict[str, Deposit]) -> None:
-    """The payment is refunded some minutes before the ledger takes the deposit back.
+def give_back(statements: Statements, deposits: dict[str, Deposit]) -> None:
+    """Refund payments some minutes before the ledger takes their deposits back.
 
-    The ledger may take back fractions of a cent, which no card network can move: the refund is rounded down.
+    The ledger may take back fractions of a cent, which no card network can move: the refund is rounded
+    down.
     """
-    for refund in [*books.ledger, *books.euro_ledger]:
+    for refund in [*statements.ledger, *statements.euro_ledger]:
         if refund["type"] != "refund" or refund["related_id"] not in deposits:
             continue
         payment = deposits[refund["related_id"]].payment
@@ -141,5 +144,5 @@ def give_back(books: Books, deposits: dict[str, Deposit]) -> None:
 
 
 def cents(amount: Decimal) -> Decimal:
-    """Rounded to two decimals, half up: dollar, euro and pound all have two."""
+    """Round to two decimals, half up, as dollar, euro and pound have."""
     return amount.quantize(CENT, ROUND_HALF_UP)

@@ -1,5 +1,5 @@
-"""What a sample request costs and what its user pays: exact decimals, rates from the price book of the
-day.
+"""The provider cost and the price of a sample request: exact decimals, with the price book's rates of
+the day.
 """
 
 from dataclasses import dataclass
@@ -11,18 +11,19 @@ from genai_prices import Usage, calc_price
 from genai_prices.types import TieredPrices
 
 EXACT = Context(prec=38, traps=[Inexact])
-"""Arithmetic that raises where a digit would be lost."""
+"""Arithmetic that raises if a digit would be lost."""
 
 MILLION = Decimal(1_000_000)
 LARGEST_REQUEST = 14_050
-"""Context tokens of the largest real request: price tiers start far above it, so the base rate is the rate.
+"""Context tokens of the largest real request. Price tiers start far above it, so that the base rate
+applies.
 """
 
 UNKNOWN_MODEL = "acme/nightly-preview"
-"""In no price book: its provider cost stays unknown."""
+"""A model that no price book has, so that its provider cost stays unknown."""
 
 OWN_MODEL = "house/summarizer-8b"
-"""In the operator's own rates only (landing/prices)."""
+"""A model that only the operator's own rates have (landing/prices)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Rates:
     cached_prompt: Decimal | None = None
 
     def cost(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> Decimal:
-        """Exactly what these tokens cost; cached tokens are part of the prompt."""
+        """Return the exact cost of these tokens; cached tokens are part of the prompt."""
         cached = self.prompt if self.cached_prompt is None else self.cached_prompt
         prompt = (prompt_tokens - cached_tokens) * self.prompt + cached_tokens * cached
         return EXACT.divide(prompt + completion_tokens * self.completion, MILLION)
@@ -57,7 +58,7 @@ def _base(price: Decimal | TieredPrices | None) -> Decimal | None:
 
 @cache
 def rates(model: str, day: date) -> Rates:
-    """The rates of `provider/name` on that day."""
+    """Return the rates of `provider/name` on that day."""
     if model in OWN_RATES:
         return OWN_RATES[model]
     provider, name = model.split("/", 1)
@@ -73,11 +74,11 @@ def rates(model: str, day: date) -> Rates:
 
 
 def times(amount: Decimal, factor: Decimal) -> Decimal:
-    """The exact product."""
+    """Return the exact product."""
     return EXACT.multiply(amount, factor)
 
 
 def text(amount: Decimal) -> str:
-    """Plain digits, no exponent, no trailing zeros."""
+    """Return plain digits, without an exponent or trailing zeros."""
     plain = format(amount, "f")
     return plain.rstrip("0").rstrip(".") if "." in plain else plain

@@ -15,15 +15,15 @@ class Request:
     source: str
     """`conv` or `code`: the service that answered it."""
     number: int
-    """Place in its trace, from 1."""
+    """The position in its trace, from 1."""
     place: float
-    """When, within its trace: 0 is the first request, 1 the last."""
+    """The relative time in its trace: 0 is the first request, 1 the last."""
     context_tokens: int
     generated_tokens: int
 
 
 def real_requests() -> dict[str, list[Request]]:
-    """Every recorded request by service, in the order of its trace."""
+    """Return every recorded request by service, in the order of its trace."""
     traces: dict[str, list[Request]] = {}
     rows = pq.read_table(REQUESTS_FILE).to_pylist()
     last = {row["source"]: row["offset_us"] for row in rows}

@@ -1,28 +1,27 @@
-"""The Stripe account of the sample: what each payment does to its balance, and what is paid out when."""
+"""The Stripe account of the sample: the balance transactions of each payment, and the payouts."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from sample_data.books import DAY, HOUR
 from sample_data.payments import STRIPE, Payment, Return, cents
+from sample_data.statements import DAY, HOUR
 from sample_data.world import DAYS, EPOCH, Calendar, key
 
 CURRENCIES = ("usd", "eur")
 """The account's two balances, each with its own bank account."""
 OPENING = {"usd": Decimal("250.00"), "eur": Decimal("0.00")}
-"""Never paid out: the account keeps it as its minimum balance, so that every payout is the sum of its items.
-"""
+"""The minimum balance, which is never paid out, so that every payout is the sum of its items."""
 EURO_BALANCE_FROM = DAYS - 60
-"""Card payments in euro settle in dollar before this day and in euro from it on."""
+"""Card payments in euro settle in dollar before this day, and in euro from this day on."""
 
 FEE_SHARE, FEE_FIXED = Decimal("0.029"), Decimal("0.30")
 DISPUTE_FEE = Decimal("15.00")
 MONTHLY_FEE = Decimal("2.00")
 NOTHING = Decimal("0.00")
 DOLLARS = {"usd": Decimal(1), "eur": Decimal("1.07"), "gbp": Decimal("1.26")}
-"""For one unit on the cheapest day; invented."""
+"""US dollars for one unit on the cheapest day; invented."""
 
 AVAILABLE_AFTER = 2 * DAY
 SOURCES = {"refund": "re", "refund_failure": "re", "dispute": "dp", "dispute_reversal": "dp"}
@@ -40,15 +39,13 @@ class Payout:
 
     @property
     def arrives(self) -> int:
-        """When the bank has it."""
+        """The time at which the bank receives it."""
         return self.at // DAY * DAY + 2 * DAY
 
 
 @dataclass(slots=True)
 class Transaction:
-    """One row of the balance, as Stripe's reports list it: signed gross, positive fee, in major units of
-    `currency`.
-    """
+    """One balance transaction as in Stripe's reports: signed gross, positive fee, in major units."""
 
     id: str
     created: int
@@ -62,28 +59,28 @@ class Transaction:
     charge: str = ""
     intent: str = ""
     facing_amount: Decimal | None = None
-    """What the customer paid or got back, with the sign of gross."""
+    """The amount that the customer paid or got back, with the sign of gross."""
     facing_currency: str = ""
     user: str = ""
     payout: Payout | None = None
-    """The payout that it belongs to."""
+    """The payout that contains it."""
 
     @property
     def net(self) -> Decimal:
-        """What it does to the balance."""
+        """The change of the balance."""
         return self.gross - self.fee
 
 
 @dataclass(slots=True)
 class Account:
-    """Everything that happened to the balances before `until`."""
+    """All balance transactions before `until`."""
 
     since: int
     until: int
     activity: list[Transaction] = field(default_factory=list)
-    """Without payouts and what came back of them."""
+    """All transactions except payouts and their reversals."""
     payouts: list[tuple[Payout, Transaction]] = field(default_factory=list)
-    """Payouts, and those that came back: each with its row of the balance."""
+    """Payouts and their reversals, each with its balance transaction."""
 
     @property
     def first_day(self) -> date:
@@ -92,33 +89,34 @@ class Account:
 
     @property
     def last_day(self) -> date:
-        """The last UTC day that they cover, complete."""
+        """The last UTC day that they cover completely."""
         return utc_day(self.until - DAY)
 
     @property
     def items(self) -> list[tuple[Payout, Transaction]]:
-        """What was paid out, payout after payout; a payout that came back is an item of a later one."""
+        """The items of each payout in order. A payout that came back is an item of a later one."""
         rows = [*self.activity, *(row for _, row in self.payouts)]
         paid_out = [(row.payout, row) for row in rows if row.payout is not None]
         return sorted(paid_out, key=lambda pair: (pair[0].at, pair[0].id, pair[1].created, pair[1].id))
 
 
 def utc_day(instant: int) -> date:
-    """The calendar day in UTC: Stripe's reports know no other."""
+    """Return the calendar day in UTC, by which Stripe's reports count."""
     return (EPOCH + timedelta(milliseconds=instant)).date()
 
 
 def midnight(day: date) -> int:
-    """The instant at which a UTC day begins."""
+    """Return the instant at which a UTC day begins."""
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000
 
 
 def open_account(payments: Iterable[Payment], calendar: Calendar) -> Account:
-    """The account from the sample's first UTC day to the last midnight before the sample ends: that day is
-    complete.
+    """Return the account from the sample's first UTC day to the last midnight before the sample ends,
+    so that its last day is complete.
     """
-    # An hour of the sample is left after it whatever the time zone: top-ups of this morning that Stripe does
-    # not tell of yet.
+    # In every time zone at least an hour of the sample is left after it, for this morning's top-ups, which
+    # are
+    # not in Stripe's data yet.
     account = Account(since=calendar.starts(0) // DAY * DAY, until=(calendar.ends - HOUR) // DAY * DAY)
     euro_from = calendar.starts(EURO_BALANCE_FROM)
     rows = [row for payment in payments if payment.rail == STRIPE for row in payment_rows(payment, euro_from)]
@@ -132,19 +130,18 @@ def open_account(payments: Iterable[Payment], calendar: Calendar) -> Account:
     return account
 
 
-# -- what happens to the balance
-# ----
+# ---- balance transactions
 
 
 def dollars(currency: str, instant: int) -> Decimal:
-    """The day's rate: US dollar for one unit."""
+    """Return the day's rate: US dollars for one unit."""
     drift = 0 if currency == "usd" else int(key("rate", currency, utc_day(instant), size=4), 16) % 400
     return DOLLARS[currency] + Decimal(drift) / 10_000
 
 
 def payment_rows(payment: Payment, euro_from: int) -> list[Transaction]:
-    """The charge, and what went back of it. Money that goes back is converted at the rate of its own day; the
-    charge's fee is kept.
+    """Return the charge and the money that went back. The latter is converted at the rate of its own
+    day, and the charge's fee is kept.
     """
     settled_in = "eur" if payment.currency == "eur" and payment.paid_at >= euro_from else "usd"
     gross = settled(payment.amount, payment.currency, settled_in, payment.paid_at)
@@ -168,7 +165,9 @@ def payment_rows(payment: Payment, euro_from: int) -> list[Transaction]:
 
 
 def return_row(payment: Payment, back: Return, settled_in: str) -> Transaction:
-    """A refund or a dispute. Refunds name the charge alone, as in many of Stripe's reports."""
+    """Return the row of a refund or a dispute. Refunds name only the charge, as in many of Stripe's
+    reports.
+    """
     about_refund = back.kind.startswith("refund")
     return Transaction(
         id=f"txn_{key(back.kind, payment.number)}",
@@ -188,12 +187,12 @@ def return_row(payment: Payment, back: Return, settled_in: str) -> Transaction:
 
 
 def settled(amount: Decimal, currency: str, settled_in: str, instant: int) -> Decimal:
-    """What an amount is in the balance that it settles in."""
+    """Return an amount in the currency of the balance in which it settles."""
     return cents(amount if currency == settled_in else amount * dollars(currency, instant))
 
 
 def monthly_fees(account: Account) -> list[Transaction]:
-    """Stripe's own fee, in the morning of the first of each month."""
+    """Return Stripe's own fee, on the morning of the first of each month."""
     days = (
         account.first_day + timedelta(days=number) for number in range((account.until - account.since) // DAY)
     )
@@ -213,13 +212,12 @@ def monthly_fees(account: Account) -> list[Transaction]:
     ]
 
 
-# -- what is paid out
-# ----
+# ---- payouts
 
 
 def pay_out(account: Account, currency: str) -> list[tuple[Payout, Transaction]]:
-    """Weekly payouts of everything available. One in US dollar fails: its money comes back and is in the next
-    one.
+    """Return weekly payouts of everything available. One in US dollar fails: its money comes back and
+    is in the next one.
     """
     waiting = [row for row in account.activity if row.currency == currency]
     weeks = list(range(account.until - 20 * HOUR, account.since, -7 * DAY))[::-1]
@@ -230,7 +228,7 @@ def pay_out(account: Account, currency: str) -> list[tuple[Payout, Transaction]]
             row for row in waiting if row.created <= instant - AVAILABLE_AFTER and row.available <= instant
         ]
         amount = sum((row.net for row in due), NOTHING)
-        if amount <= 0:  # after a dispute; the next payout makes up for it
+        if amount <= 0:  # after a dispute; the next payout compensates it
             continue
         payout = Payout(f"po_{key('payout', currency, instant)}", currency, amount, instant, "paid")
         if payout.arrives >= account.until:
@@ -248,7 +246,7 @@ def pay_out(account: Account, currency: str) -> list[tuple[Payout, Transaction]]
 
 
 def payout_row(payout: Payout, category: str, instant: int) -> Transaction:
-    """The payout leaving the balance, or coming back."""
+    """Return the row of a payout that leaves the balance or comes back."""
     return Transaction(
         id=f"txn_{key(category, payout.id)}",
         created=instant,

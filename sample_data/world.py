@@ -1,4 +1,4 @@
-"""The invented business: who uses which paywall, when, and which real request they are given."""
+"""The invented business: users, their paywalls and times, and the real requests that are assigned to them."""
 
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -15,9 +15,9 @@ from sample_data.requests import Request
 DAYS = 120
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OPENS, CLOSES = 6.5, 23.5
-"""Hours between which the hour of the trace is stretched: the nights are quiet."""
+"""The hours of the day over which the hour of the trace is stretched: the nights are quiet."""
 SO_FAR = 6.0
-"""The last day is not over: it is cut off at this hour."""
+"""The hour at which the last day ends, because it is not over yet."""
 EURO_EVERY = 7
 """One in seven chat requests goes to the paywall in euro."""
 GOLDEN = 0.6180339887498949
@@ -25,7 +25,7 @@ GOLDEN = 0.6180339887498949
 
 @dataclass(frozen=True, slots=True)
 class Paywall:
-    """One product with its currency, its markup and its public."""
+    """One product with its currency, its markup and its users."""
 
     id: str
     currency: str
@@ -35,7 +35,7 @@ class Paywall:
     fee_share: Decimal | None
     users: int
     week: tuple[float, ...]
-    """Traffic from Monday to Sunday."""
+    """Relative traffic from Monday to Sunday."""
     models: tuple[tuple[str, float], ...]
 
 
@@ -100,7 +100,7 @@ PAYWALLS = (CHAT, CODE, EURO)
 
 
 def key(*parts: object, size: int = 8) -> str:
-    """A stable id that looks like one."""
+    """Return a stable id that looks like a real one."""
     return blake2b(":".join(map(str, parts)).encode(), digest_size=size).hexdigest()
 
 
@@ -117,22 +117,22 @@ class Calendar:
         return self.last_day - timedelta(days=DAYS - 1)
 
     def day(self, number: int) -> date:
-        """The date of day `number`."""
+        """Return the date of day `number`."""
         return self.first_day + timedelta(days=number)
 
     def starts(self, number: int) -> int:
-        """The instant at which day `number` begins."""
+        """Return the instant at which day `number` begins."""
         midnight = datetime.combine(self.day(number), time(), tzinfo=self.zone)
         return int(midnight.timestamp()) * 1000
 
     def number(self, instant: int) -> int:
-        """The day of an instant."""
+        """Return the number of the day of an instant."""
         day = datetime.fromtimestamp(instant // 1000, self.zone).date()
         return (day - self.first_day).days
 
     @property
     def ends(self) -> int:
-        """The last instant that the sample tells of."""
+        """The last instant of the sample."""
         return self.starts(DAYS - 1) + int(SO_FAR * 3_600_000)
 
 
@@ -143,29 +143,31 @@ class Wallet:
     paywall: Paywall
     user: str
     wallet_id: str
-    """What the webhooks call the user."""
+    """The user's id in webhooks."""
     first_day: int
     last_day: int
     weight: float
     model: str
     named: bool = True
-    """False: the webhooks never say who is behind the wallet id."""
+    """Whether webhooks state the user of the wallet id."""
     requests: list[tuple[int, Request]] = field(default_factory=list)
 
 
 def pick(models: Iterable[tuple[str, float]], draw: float) -> str:
-    """The model at `draw` of the summed shares."""
+    """Return the model at `draw` of the summed shares."""
     names = list(models)
     sums = list(accumulate(share for _, share in names))
     return names[min(bisect_right(sums, draw * sums[-1]), len(names) - 1)][0]
 
 
 AWKWARD_USERS = ("zoë-müller", 'o"brien, k.', "acme:日本-7")
-"""Ids that a CSV must quote or that are not ASCII: they occur in real ledgers."""
+"""Ids that need quotes in CSV or are not ASCII, as in real ledgers."""
 
 
 def make_wallets(random: Random) -> list[Wallet]:
-    """Users sign up all the time, a third leaves within ten days, some later; a few do most of the work."""
+    """Return the wallets. Users sign up all the time; a third leaves within ten days, and some later. A
+    few do most of the work.
+    """
     wallets: list[Wallet] = []
     for paywall in PAYWALLS:
         for number in range(paywall.users):
@@ -199,9 +201,9 @@ def spread(
 ) -> None:
     """Give every request a day, a time of that day and a wallet.
 
-    How many a day gets follows the weights of the users of that day and the weekday. Steps of the golden
-    ratio through the days give each day requests from all over the trace; the time of day is the request's
-    place in it.
+    The number of requests of a day depends on the weights of the users of that day and on the weekday. Steps
+    of the golden ratio through the days give each day requests from the whole trace. The time of day is the
+    request's relative time in it.
     """
     own = [wallet for wallet in wallets if wallet.paywall is paywall]
     present: list[list[Wallet]] = []
@@ -226,7 +228,7 @@ def spread(
 
 
 def make_world(traces: dict[str, list[Request]], calendar: Calendar, random: Random) -> list[Wallet]:
-    """Every wallet with its requests in order of time."""
+    """Return every wallet with its requests in order of time."""
     wallets = make_wallets(random)
     conv = traces["conv"]
     spread([r for r in conv if r.number % EURO_EVERY], CHAT, wallets, calendar, random)

@@ -1,7 +1,8 @@
-"""The file that the next build starts from: one that was not published, else a copy of the published one.
+"""The build file, from which the next build starts: an unpublished one, else a copy of the published file.
 
-Publication moves the build file to where readers find it, so that a home at rest holds the marts once. Where
-somebody else has changed the published file, which its size and time tell, nothing is built on it.
+Publication moves the build file to where readers find it, so that a home at rest holds the marts once. A
+published file whose size or modification time has changed was changed by somebody else. No build starts from
+it.
 """
 
 import json
@@ -21,52 +22,60 @@ from paywall_warehouse.quoting import literal
 
 # DuckDB 1.5 cannot open a file of 2.0 unless it is created with the older layout.
 STORAGE_VERSION = "v1.5.0"
-# The schema with an empty table for each mart whose rows are on a cluster: its columns, and what they mean.
+# The schema with an empty table for each mart whose rows are on a cluster. The tables describe the columns.
 ON_CLUSTER = "on_cluster"
-# The table that tells which snapshot of a mart came from a cluster (`warehouse.spark.import_marts`).
-ARRIVED = "ops.arrived_snapshots"
+# The table with the snapshot from which each mart was imported (`warehouse.spark.import_marts`).
+IMPORTED_SNAPSHOTS = "ops.arrived_snapshots"
 
 
 @dataclass(frozen=True)
 class PublishedState:
-    """What was published last, and how its file is told from one that was changed since."""
+    """The last publication, with the size and time of its file to detect later changes."""
 
     fingerprint: str
-    """Of the build (`warehouse.build.Build`)."""
+    """The fingerprint of the build (`warehouse.build.Build`)."""
     built_through: int
-    """The last batch that it shows."""
+    """The last batch in the file."""
     size: int
     modified_ns: int
 
 
 def published_state(home: Home) -> PublishedState | None:
-    """What the published file shows; None where there is none, or it is not as publication left it."""
+    """Return the state of the published file; None if it is missing or was changed since publication."""
     return next((state for state in _noted(home) if _is_intact(home.published_file, state)), None)
 
 
 def published_through(home: Home) -> int:
-    """Return the last batch that readers have seen, -1 where they have seen none.
+    """Return the last batch that readers have seen, -1 if they have seen none.
 
-    Of a file that is not as publication left it that is asked itself: a file that was touched, or from which
-    somebody was erased, still shows what it showed. Raises `duckdb.Error` where it cannot be read.
+    A published file that was changed since publication is queried, because it still has its batches. A change
+    may be a new modification time or an erasure. Raises `duckdb.Error` if the file cannot be read.
     """
     if state := published_state(home):
         return state.built_through
     if not home.published_file.exists():
-        # It may have been deleted; what readers have seen they have seen.
+        # The file may have been deleted after readers saw it.
         return noted_through(home)
     with open_duckdb(home.published_file, read_only=True) as connection:
         row = connection.execute("select max(built_through) from ops.build_state").fetchone()
     return int(row[0]) if row and row[0] is not None else -1
 
 
+def known_published_through(home: Home) -> int:
+    """Return `published_through`, or `noted_through` if the published file cannot be read."""
+    try:
+        return published_through(home)
+    except duckdb.Error:  # a process holds the file, or it is damaged, or an earlier version wrote it
+        return noted_through(home)
+
+
 def noted_through(home: Home) -> int:
-    """Return the last batch that was about to be seen when a publication was last noted down."""
+    """Return the last batch of the publication that was recorded last, which may not have finished."""
     return max((state.built_through for state in _noted(home)), default=-1)
 
 
 def note_publication(home: Home, file: Path, fingerprint: str, built_through: int) -> None:
-    """Remember how the file is that is about to be published, beside the one that is published until then."""
+    """Record the state of the file that is about to be published, and that of the present published file."""
     known = file.stat()
     states = [
         PublishedState(fingerprint, built_through, known.st_size, known.st_mtime_ns),
@@ -86,17 +95,17 @@ def _noted(home: Home) -> list[PublishedState]:
 
 
 def base_file(home: Home, published: PublishedState | None) -> Path | None:
-    """Where the next build starts; None: from nothing."""
+    """Return the file that the next build starts from; None if it starts from the lake."""
     if home.build_file.exists():
         return home.build_file
     return home.published_file if published else None
 
 
 def copy_ahead(home: Home) -> None:
-    """Start copying the published file now, beside whatever comes before the build; `prepare_build_file` takes
-    the copy.
+    """Start to copy the published file in the background, for `prepare_build_file` to use.
 
-    A second a GB or more, of which most is waiting for the disk.
+    The copy takes a second or more per GB. Most of that is waiting for the disk, so other steps of a run can
+    work meanwhile.
     """
     published, known = published_state(home), _ahead.get(home.root)
     if published is None or home.build_file.exists() or (known and known.published == published):
@@ -106,14 +115,14 @@ def copy_ahead(home: Home) -> None:
 
 
 def drop_copy_ahead(home: Home) -> None:
-    """Remove a copy that nobody took."""
+    """Remove an unused background copy."""
     if ahead := _ahead.pop(home.root, None):
         ahead.finished()
         ahead.path.unlink(missing_ok=True)
 
 
 class _CopyAhead:
-    """A copy of the published file that is being made."""
+    """A background copy of the published file."""
 
     def __init__(self, home: Home, published: PublishedState) -> None:
         self.published = published
@@ -124,12 +133,12 @@ class _CopyAhead:
         self._thread.start()
 
     def finished(self) -> bool:
-        """Whether the copy is whole and there, once it has ended."""
+        """Wait for the copy to end, then check whether it is complete and present."""
         self._thread.join()
         return self._is_whole and self.path.exists()
 
     def _copy(self) -> None:
-        with suppress(OSError):  # then it is copied when it is needed, and the error is told there
+        with suppress(OSError):  # the build copies it again, and reports the error if it happens again
             shutil.copyfile(self._source, self.path)
             fsync_path(self.path)
             self._is_whole = True
@@ -139,29 +148,29 @@ _ahead: dict[Path, _CopyAhead] = {}
 
 
 def prepare_build_file(home: Home, published: PublishedState | None) -> bool:
-    """Make the build file where there is none: a copy of the published one (then the answer is True), or an
-    empty one.
+    """Create the build file if it is missing, as a copy of the published file or empty.
 
-    Copying the bytes costs a second a GB; `COPY FROM DATABASE`, which would compact them, 24.
+    Return whether it is a new copy. Copying the bytes takes 1 s per GB. `COPY FROM DATABASE`, which also
+    compacts them, takes 24 s per GB.
     """
     copied = not home.build_file.exists() and published is not None and _copy_published(home, published)
     drop_copy_ahead(home)
     for left_over in home.root.glob(f".{home.build_file.name}.*"):  # of processes that were killed
         left_over.unlink()
     if not home.build_file.exists():
-        # Whole or not at all: half of a DuckDB file cannot be opened by any run after.
+        # Created atomically, because no later run could open half of a DuckDB file.
         replace_file(home.build_file, _create)
     return copied
 
 
 def drop_build_file(home: Home) -> None:
-    """Remove a build file that cannot be built on, and its log, which fits no other file."""
+    """Remove the build file and its write-ahead log, which fits no other file."""
     home.build_file.unlink(missing_ok=True)
     home.build_file.with_name(f"{home.build_file.name}.wal").unlink(missing_ok=True)
 
 
 def is_held(error: duckdb.Error) -> bool:
-    """Whether a file could not be opened only because another process has it open."""
+    """Check whether a file could not be opened only because another process has it open."""
     return "lock on file" in str(error)
 
 
@@ -171,7 +180,7 @@ def _create(path: Path) -> None:
 
 
 def _copy_published(home: Home, published: PublishedState) -> bool:
-    """Whether a copy was made of what `published` tells: where the file changes meanwhile there is none."""
+    """Copy the published file, unless it changes meanwhile; return whether there is a copy."""
     ahead = _ahead.get(home.root)
     if ahead and ahead.published == published and ahead.finished():
         put_in_place(ahead.path, home.build_file)

@@ -29,7 +29,7 @@ def missing_extra(settings: Settings) -> str | None:
 
 
 def promoted_through(home: Home) -> int:
-    """Return the last batch that readers of a cluster have seen; -1 where there is none."""
+    """Return the last batch that readers of a cluster have seen; -1 if there is none."""
     if not _has_spark():
         return -1
     from warehouse.spark.builds import promoted_builds  # noqa: PLC0415  as above

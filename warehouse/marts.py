@@ -26,7 +26,7 @@ class Mart(Protocol):
 
     @property
     def sums_in_halves(self) -> bool:
-        """Whether whole units and fractions need sums of their own (see `exports.fingerprints.read_totals`)."""
+        """Whether whole units and fractions have separate sums (see `exports.fingerprints.read_totals`)."""
 
     def rows(self, days: Collection[date | None]) -> AbstractContextManager[str]:
         """Provide SQL for DuckDB: a relation with all rows of some partitions, and perhaps of others."""

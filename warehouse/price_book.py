@@ -1,7 +1,7 @@
-"""Which provider a model text means and what its tokens cost when: `genai-prices`, overridden by the
-operator's own rates.
+"""The price book: the provider and the rates of each model, from `genai-prices` and the operator's own rates.
 
-The result is a snapshot of two tables, `models` and `model_rates`, for every model text in the lake.
+The operator's rates override the built-in ones. The result is a snapshot of two tables, `models` and
+`model_rates`, for every model text in the lake.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from typing import Any
 import genai_prices
 import pyarrow as pa
 import pyarrow.parquet as pq
-from genai_prices import types as book
+from genai_prices import types as genai
 
 from ingestion.lake.batches import Lake, Manifest
 from ingestion.lake.row_limits import RowLimits
@@ -23,13 +23,14 @@ from ingestion.model_names import look_up, model_identity
 from ingestion.sources.prices import MAX_RATE_DECIMALS
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.files import replace_file
+from paywall_warehouse.quoting import file_literal
 from paywall_warehouse.settings import Settings
 
 MILLION_PLACES = 6
 RATE_QUANTUM = Decimal(1).scaleb(-(MAX_RATE_DECIMALS + MILLION_PLACES))
 FEE_QUANTUM = Decimal(1).scaleb(-12)
-# Prices of some models depend on the hour; the book is resolved by day, at the hour when providers' day rates
-# hold.
+# Prices of some models depend on the hour. The price book has one rate a day: that of the hour in which
+# providers' day rates apply.
 PRICED_AT = time(12, tzinfo=UTC)
 
 RATE = pa.decimal128(18, 15)
@@ -61,7 +62,7 @@ RATES_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Model:
-    """What a model text means."""
+    """A model text of the ledger and the model that it names."""
 
     model: str
     model_id: str
@@ -72,11 +73,11 @@ class Model:
 
 @dataclass(frozen=True)
 class Rate:
-    """Rates a token (fee a request) of one model in one currency.
+    """The rates per token and the fee per request of one model in one currency.
 
-    They hold for reporting days `[effective_from, effective_to)` and a range of prompt tokens; a missing
-    bound is open. A rate of None is unknown, never 0. Cached tokens without a rate of their own cost
-    `prompt_rate`: they are part of the prompt.
+    They apply to the reporting days `[effective_from, effective_to)` and to a range of prompt tokens. A
+    missing bound is open. A rate of None is unknown, never 0. Cached tokens without a rate of their own cost
+    `prompt_rate`, because they are part of the prompt.
     """
 
     model_id: str
@@ -94,16 +95,14 @@ class Rate:
 
 @dataclass(frozen=True)
 class PriceBook:
-    """How many models were resolved, and how many of them have rates."""
+    """The number of resolved model texts, and of those that have rates."""
 
     models: int
     priced: int
 
 
 def resolve_price_book(settings: Settings) -> PriceBook:
-    """Resolve every model text of the lake and write the snapshot; the file is left alone where nothing
-    changed.
-    """
+    """Resolve every model text of the lake and write the snapshot. Unchanged files are not rewritten."""
     with settings.home.writing():
         lake = Lake(settings.home)
         texts = sorted({text for manifest in lake.manifests() for text in manifest.models})
@@ -116,15 +115,21 @@ def resolve_price_book(settings: Settings) -> PriceBook:
 
 
 def resolved_batches(lake: Lake) -> list[Manifest]:
-    """The batches until the first one with a model text that the price book does not know: workers have
-    committed that one since.
+    """Return the batches before the first one with a model text that is missing in the price book.
+
+    Workers committed that batch after the price book was resolved.
     """
     known = set(pq.read_table(lake.price_book / "models.parquet", columns=["model"])["model"].to_pylist())
     return list(takewhile(lambda manifest: known.issuperset(manifest.models), lake.manifests()))
 
 
+def price_book_relation(lake: Lake, table: str) -> str:
+    """Return SQL for DuckDB: a relation with one table of the snapshot."""
+    return f"read_parquet({file_literal(str(lake.price_book / f'{table}.parquet'))})"
+
+
 def resolve(texts: Iterable[str], overrides: list[Rate]) -> tuple[list[Model], list[Rate]]:
-    """Return the meaning of each text, and the rates of each model id that one of them means.
+    """Return the model of each text, and the rates of each of these models.
 
     Rates of one model and currency do not overlap.
     """
@@ -143,60 +148,60 @@ def _built_in_rates(model_id: str, text: str) -> Iterator[Rate]:
     if found is None:
         return
     prices = found[1].prices
-    dated = prices if isinstance(prices, list) else [book.ConditionalPrice(prices=prices)]
+    dated = prices if isinstance(prices, list) else [genai.ConditionalPrice(prices=prices)]
     starts = sorted(
         {
             price.constraint.start_date
             for price in dated
-            if isinstance(price.constraint, book.StartDateConstraint)
+            if isinstance(price.constraint, genai.StartDateConstraint)
         }
     )
-    # Before the first dated change the undated price holds; `get_prices` decides which one does on each day.
+    # Before the first dated change the undated price applies. `get_prices` chooses the price of a day.
     for start, end in zip([None, *starts], [*starts, None], strict=True):
         day = start or date.min
         price = found[1].get_prices(datetime.combine(day, PRICED_AT))
         yield from _rates_of(price, model_id, start, end)
 
 
-def _rates_of(price: book.ModelPrice, model_id: str, start: date | None, end: date | None) -> Iterator[Rate]:
+def _rates_of(price: genai.ModelPrice, model_id: str, start: date | None, end: date | None) -> Iterator[Rate]:
     priced = (price.input_mtok, price.output_mtok, price.cache_read_mtok, price.requests_kcount)
     if all(value is None for value in priced):
         return
     tiers = sorted(
-        {tier.start for value in priced if isinstance(value, book.TieredPrices) for tier in value.tiers}
+        {tier.start for value in priced if isinstance(value, genai.TieredPrices) for tier in value.tiers}
     )
-    # A tier holds for prompts of more than `start` tokens, and then for all their tokens.
+    # A tier applies to prompts of more than `start` tokens, and then to all their tokens.
     bounds = [0, *(tier + 1 for tier in tiers)]
     for low, high in zip(bounds, [*bounds[1:], None], strict=True):
-        prompt, completion, cached, requests = (_at(value, low) for value in priced)
+        prompt, completion, cached, requests = (_price_at(value, low) for value in priced)
         yield Rate(
             model_id=model_id,
             effective_from=start,
             effective_to=end,
             min_prompt_tokens=low,
             max_prompt_tokens=high,
-            prompt_rate=_stated_per_token(prompt),
-            completion_rate=_stated_per_token(completion),
-            cached_prompt_rate=_stated_per_token(cached),
+            prompt_rate=_per_token_or_none(prompt),
+            completion_rate=_per_token_or_none(completion),
+            cached_prompt_rate=_per_token_or_none(cached),
             request_fee=((requests or Decimal(0)) / 1000).quantize(FEE_QUANTUM, ROUND_HALF_UP),
             currency="usd",
             source=f"genai-prices {genai_prices.__version__}",
         )
 
 
-def _at(value: Any, prompt_tokens: int) -> Decimal | None:
-    if not isinstance(value, book.TieredPrices):
+def _price_at(value: Any, prompt_tokens: int) -> Decimal | None:
+    if not isinstance(value, genai.TieredPrices):
         return value  # type: ignore[no-any-return]
     reached = [tier.price for tier in value.tiers if prompt_tokens > tier.start]
     return reached[-1] if reached else value.base
 
 
 def per_token(per_million: Decimal) -> Decimal:
-    """A rate a token from a rate a million tokens, to 15 decimals."""
+    """Convert a rate per million tokens to a rate per token, rounded to 15 decimals."""
     return per_million.scaleb(-MILLION_PLACES).quantize(RATE_QUANTUM, ROUND_HALF_UP)
 
 
-def _stated_per_token(per_million: Decimal | None) -> Decimal | None:
+def _per_token_or_none(per_million: Decimal | None) -> Decimal | None:
     return None if per_million is None else per_token(per_million)
 
 
@@ -204,11 +209,13 @@ def _overrides(lake: Lake, settings: Settings) -> list[Rate]:
     files = lake.parquet_files("provider_rates", lake.manifests())
     if not files:
         return []
-    query = f"""select model, effective_from, effective_to, prompt_per_million, completion_per_million,
-        cached_prompt_per_million,
-            per_request, currency from read_parquet($files, hive_partitioning = false)
+    query = f"""select
+            model, effective_from, effective_to,
+            prompt_per_million, completion_per_million, cached_prompt_per_million, per_request,
+            currency
+        from read_parquet($files, hive_partitioning = false)
         where not ({RowLimits.of(settings).broken("provider_rates")})
-            order by effective_from, batch_seq, file_no, line"""
+        order by effective_from, batch_seq, file_no, line"""
     with open_duckdb() as connection:
         rows = connection.execute(query, {"files": [str(file) for file in files]}).fetchall()
     return [_override(settings.default_currency, *row) for row in rows]
@@ -231,9 +238,9 @@ def _override(
         effective_to=effective_to,
         min_prompt_tokens=0,
         max_prompt_tokens=None,
-        prompt_rate=_stated_per_token(prompt),
-        completion_rate=_stated_per_token(completion),
-        cached_prompt_rate=_stated_per_token(cached),
+        prompt_rate=_per_token_or_none(prompt),
+        completion_rate=_per_token_or_none(completion),
+        cached_prompt_rate=_per_token_or_none(cached),
         request_fee=request or Decimal(0),
         currency=currency or default_currency,
         source="prices/",
@@ -241,9 +248,7 @@ def _override(
 
 
 def _merge_by_currency(model_id: str, overrides: list[Rate], built_in: list[Rate]) -> list[Rate]:
-    """Return the rates of one model. Each currency has its own: a rate in another one neither hides nor
-    replaces them.
-    """
+    """Return the rates of one model. An override replaces only rates in its own currency."""
     merged = []
     for currency in sorted({rate.currency for rate in (*overrides, *built_in)}):
         own, known = (
@@ -254,9 +259,10 @@ def _merge_by_currency(model_id: str, overrides: list[Rate], built_in: list[Rate
 
 
 def _merge(model_id: str, overrides: list[Rate], built_in: list[Rate]) -> list[Rate]:
-    """Return the rates of one model and currency: the built-in ones, and over them the overrides.
+    """Return the rates of one model and currency: the built-in rates, except on days with an override.
 
-    Of several overrides for a day the one with the latest start holds, then the last landed.
+    If several overrides cover a day, the one with the latest start applies. If they start on the same day,
+    the one that landed last applies.
     """
     bounds: set[date | None] = {None}
     for rate in (*overrides, *built_in):
@@ -273,7 +279,7 @@ def _merge(model_id: str, overrides: list[Rate], built_in: list[Rate]) -> list[R
 
 
 def _covers(rate: Rate, start: date | None) -> bool:
-    """Whether the rate holds on the days from `start` (None: the beginning) to the next edge."""
+    """Check whether the rate applies from `start` (None: the beginning) to the next edge."""
     if start is None:
         return rate.effective_from is None
     begun = rate.effective_from is None or rate.effective_from <= start

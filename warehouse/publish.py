@@ -1,5 +1,6 @@
-"""Check the build, then publish it: the file is trimmed to what readers may rely on, and moved to where they
-find it.
+"""The checks before publication, and publication itself.
+
+If the checks pass, the build file is trimmed to the schemas for readers and replaces the published file.
 """
 
 import logging
@@ -14,6 +15,7 @@ import duckdb
 
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.files import replace_file
+from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
 from warehouse.build_file import ON_CLUSTER, note_publication
 from warehouse.checks.invariant import Invariant
@@ -28,11 +30,18 @@ PUBLISHED_SCHEMAS = ("marts", "ops", ON_CLUSTER)
 OPS_INVARIANTS = """
 create schema if not exists ops;
 create table if not exists ops.invariants (
-    name varchar, scope varchar, expected decimal(38, 12), actual decimal(38, 12), difference decimal(38,
-        12), passed boolean,
-    run_id varchar, checked_at timestamptz, query varchar, severity varchar
+    name varchar,
+    scope varchar,
+    expected decimal(38, 12),
+    actual decimal(38, 12),
+    difference decimal(38, 12),
+    passed boolean,
+    run_id varchar,
+    checked_at timestamptz,
+    query varchar,
+    severity varchar
 );
--- A build file of an earlier version has no such column yet.
+-- A build file of an earlier version does not have this column yet.
 alter table ops.invariants add column if not exists severity varchar;
 """
 
@@ -43,27 +52,32 @@ create or replace table ops.loaded_files as
 create or replace table ops.rejected_records as
     select source, path, line, reason_code, reason, raw, first_seen_at, batch_seq
     from raw.rejected_records order by first_seen_at, path, line;
--- The settings that the numbers come from; none of them is a secret.
+-- The settings that decide the numbers. None of them is a secret.
 create or replace table ops.settings as select * from raw.settings;
 create or replace table ops.failed_pulls as select * from raw.failed_pulls order by source;
 create or replace table ops.erasures as select * from raw.erasures order by erased_at, pseudonym;
 create or replace table ops.runs (
-    run_id varchar, started_at timestamptz, finished_at timestamptz, as_of timestamptz, status varchar,
-        new_records bigint,
-    rejected_records bigint, code_version varchar
+    run_id varchar,
+    started_at timestamptz,
+    finished_at timestamptz,
+    as_of timestamptz,
+    status varchar,
+    new_records bigint,
+    rejected_records bigint,
+    code_version varchar
 );
 """
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What the checks said, and what was published."""
+    """The results of the checks, and whether the build was published."""
 
     invariants: list[Invariant]
     published: bool
     path: Path
     row_counts: dict[str, int]
-    """Rows of each mart, by its name without the schema."""
+    """The number of rows of each mart, by its name without the schema."""
     new_records: int
     rejected_records: int
     check_seconds: float
@@ -71,7 +85,7 @@ class Publication:
 
     @property
     def failures(self) -> list[Invariant]:
-        """The invariants because of which nothing is published."""
+        """The invariants that prevent publication."""
         return [invariant for invariant in self.invariants if invariant.blocks]
 
 
@@ -83,15 +97,14 @@ def check_and_publish(
     code_version: str,
     candidate: Candidate,
 ) -> Publication:
-    """Check every invariant; publish the build file if all hold, else leave the last published file as it is.
+    """Check every invariant of the candidate, and publish the build file if all hold.
 
-    The checks ask the build file, unless the books of a build elsewhere are given; `show` shows that to its
-    own readers, just before. Either way the run is logged. `as_of` is what the build took for now; instants
-    are UTC.
+    Otherwise the published file stays as it is. The run is logged in both cases. `as_of` is the instant that
+    the build used as the present. All instants are UTC.
     """
     home = settings.home
     begin = time.perf_counter()
-    with settings.home.writing():
+    with home.writing():
         with open_duckdb(home.build_file, config=settings.duckdb_config()) as connection:
             invariants = check_invariants(candidate.queries(connection), settings)
             _record(connection, invariants, run_id)
@@ -112,7 +125,7 @@ def check_and_publish(
         )
         if passed:
             candidate.promote()
-            _publish(settings, [*read_runs(home), run])
+            _publish(home, [*read_runs(home), run])
         append_run(home, run)
     return Publication(
         invariants=invariants,
@@ -127,7 +140,7 @@ def check_and_publish(
 
 
 def record_failed_run(
-    settings: Settings,
+    home: Home,
     run_id: str,
     started_at: datetime,
     as_of: datetime,
@@ -135,11 +148,11 @@ def record_failed_run(
     new_records: int,
     rejected_records: int,
 ) -> None:
-    """Log a run that ended before its checks."""
+    """Log a run that failed before its checks."""
     run = Run(
         run_id, started_at, datetime.now(UTC), as_of, FAILED, new_records, rejected_records, code_version
     )
-    append_run(settings.home, run)
+    append_run(home, run)
 
 
 def _record(connection: duckdb.DuckDBPyConnection, invariants: Sequence[Invariant], run_id: str) -> None:
@@ -159,8 +172,9 @@ def _record(connection: duckdb.DuckDBPyConnection, invariants: Sequence[Invarian
 
 def _row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     tables = connection.execute(
-        "select table_name from information_schema.tables where table_schema = 'marts' and table_type = 'BASE"
-        " TABLE' order by table_name"
+        """select table_name from information_schema.tables
+        where table_schema = 'marts' and table_type = 'BASE TABLE'
+        order by table_name"""
     ).fetchall()
     return {
         name: connection.execute(f"select count(*) from marts.{name}").fetchall()[0][0] for (name,) in tables
@@ -168,37 +182,34 @@ def _row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def _new_records(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
-    """Records, and rejected ones among them, that no publication has shown yet."""
+    """Return the number of records since the last publication, and how many of them were rejected."""
     row = connection.execute(
         """select cast(coalesce(sum(records), 0) as bigint), cast(coalesce(sum(rejected), 0) as bigint)
-            from raw.loaded_files
+        from raw.loaded_files
         where batch_seq > (select through from build.published)"""
     ).fetchall()[0]
     return row[0], row[1]
 
 
-def _publish(settings: Settings, runs: Sequence[Run]) -> None:
-    home = settings.home
+def _publish(home: Home, runs: Sequence[Run]) -> None:
     for left_over in home.published_file.parent.glob(".warehouse.duckdb.*.partial*"):
         left_over.unlink()
     fingerprint, built_through = _trim_for_readers(home.build_file, runs)
 
     def move(partial: Path) -> None:
-        shutil.move(home.build_file, partial)  # which copies where the folder is on another file system
+        shutil.move(home.build_file, partial)  # a copy if the folder is on another file system
         note_publication(home, partial, fingerprint, built_through)
 
     replace_file(home.published_file, move)
 
 
 def _trim_for_readers(build_file: Path, runs: Sequence[Run]) -> tuple[str, int]:
-    """Leave marts and ops alone in the file; returns the fingerprint of the build and the last batch that it
-    shows.
-    """
+    """Drop the schemas that are not published; return the build's fingerprint and its last batch."""
     with open_duckdb(build_file) as connection:
         fingerprint, built_through = connection.execute(
             "select fingerprint, built_through from ops.build_state"
         ).fetchall()[0]
-        # At once: a file that is cut short here still is a build file.
+        # One transaction, so that the file is still a build file if the process is killed here.
         connection.begin()
         connection.execute(OPS_OF_THE_LAKE)
         connection.executemany(
@@ -218,8 +229,9 @@ def _trim_for_readers(build_file: Path, runs: Sequence[Run]) -> tuple[str, int]:
             ],
         )
         schemas = connection.execute(
-            "select schema_name from information_schema.schemata where catalog_name = current_database() and"
-            " schema_name not in ('main', 'information_schema', 'pg_catalog')"
+            """select schema_name from information_schema.schemata
+            where catalog_name = current_database()
+                and schema_name not in ('main', 'information_schema', 'pg_catalog')"""
         ).fetchall()
         for (schema,) in schemas:
             if schema not in PUBLISHED_SCHEMAS:
@@ -229,6 +241,6 @@ def _trim_for_readers(build_file: Path, runs: Sequence[Run]) -> tuple[str, int]:
     leftover_log = build_file.with_name(build_file.name + ".wal")
     if leftover_log.exists():
         raise RuntimeError(
-            f"{leftover_log} is left after a checkpoint: the file is not whole and is not published"
+            f"{leftover_log} is left after a checkpoint: the build file is incomplete and is not published"
         )
     return fingerprint, built_through

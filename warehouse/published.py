@@ -1,4 +1,4 @@
-"""What is published: the file that exports read, and the run that made it."""
+"""The published file, which exports read, and the run that published it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +15,12 @@ from warehouse.runs import PUBLISHED
 
 
 class NotPublishedError(Exception):
-    """There is no published warehouse, or none that can be exported; the text says what to do."""
+    """There is no published warehouse, or it cannot be exported. The text states the remedy."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """The run that made the published file. Instants are UTC."""
+    """The run that published the file. Instants are UTC."""
 
     run_id: str
     published_at: datetime
@@ -30,11 +30,11 @@ class Published:
 
 @contextmanager
 def published_warehouse(settings: Settings, spill: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to the published file, read-only and in UTC.
+    """Open the published file, read-only and in UTC.
 
-    It keeps seeing the file that it opened when another one is published meanwhile. Rows come and are written
-    in the order that a query asks for; what DuckDB cannot keep in memory goes to `spill`, else into the home.
-    Raises `NotPublishedError` where there is no file.
+    The connection keeps the file that it opened, also when another one is published meanwhile. Rows are
+    returned and written in the order that a query states. DuckDB writes data that exceeds its memory to the
+    folder `spill`, by default to one in the home. Raises `NotPublishedError` if there is no file.
     """
     path = settings.home.published_file
     if not path.exists():
@@ -44,8 +44,8 @@ def published_warehouse(settings: Settings, spill: Path | None = None) -> Iterat
     config = settings.duckdb_config() | {"preserve_insertion_order": "true"}
     if spill is not None:
         config["temp_directory"] = str(spill)
-    # Attached to a database in memory, in which several cursors can share what is sorted: a temporary table
-    # is one connection's own.
+    # Attached to a database in memory, where several cursors can share sorted tables. Temporary tables belong
+    # to one connection.
     with open_duckdb(config=config) as connection:
         try:
             connection.execute(f"attach {literal(str(path))} as published (read_only)")
@@ -56,41 +56,38 @@ def published_warehouse(settings: Settings, spill: Path | None = None) -> Iterat
 
 
 def read_published(connection: duckdb.DuckDBPyConnection) -> Published:
-    """The run that published this file; raises `NotPublishedError` for a file of an earlier version."""
+    """Return the run that published this file; raise `NotPublishedError` if an earlier version wrote it."""
     try:
         row = connection.execute(
-            """select run_id, finished_at, as_of, reporting_timezone from ops.runs cross
-                join (select reporting_timezone from ops.settings)
-            where status = ? order by ops.runs.rowid desc limit 1""",
+            """select run_id, finished_at, as_of, reporting_timezone
+            from ops.runs
+            cross join (select reporting_timezone from ops.settings)
+            where status = ?
+            order by ops.runs.rowid desc
+            limit 1""",
             [PUBLISHED],
         ).fetchone()
     except duckdb.CatalogException:
         row = None
     if row is None:
         raise NotPublishedError(
-            "The published file is of an earlier version. `paywall-warehouse run --full-refresh` makes it"
-            " anew."
+            "An earlier version wrote the published file. Rebuild it with"
+            " `paywall-warehouse run --full-refresh`."
         )
     return Published(*row)
 
 
 def erasure_times(connection: duckdb.DuckDBPyConnection) -> list[datetime]:
-    """When persons were erased, in order; a file of an earlier version tells of none."""
+    """Return when persons were erased, in order; empty for a file of an earlier version."""
     try:
-        return [
-            at
-            for (at,) in connection.execute(
-                "select distinct erased_at from ops.erasures order by 1"
-            ).fetchall()
-        ]
+        rows = connection.execute("select distinct erased_at from ops.erasures order by 1").fetchall()
     except duckdb.CatalogException:
         return []
+    return [erased_at for (erased_at,) in rows]
 
 
-def last_batch_shown(settings: Settings) -> int:
-    """The last batch of the lake that readers see; -1 where there is no published file, or one of an earlier
-    version.
-    """
+def last_published_batch(settings: Settings) -> int:
+    """Return the last batch in the published file; -1 if there is no file or an earlier version wrote it."""
     try:
         with published_warehouse(settings) as connection:
             return int(connection.execute("select built_through from ops.build_state").fetchall()[0][0])
@@ -99,7 +96,7 @@ def last_batch_shown(settings: Settings) -> int:
 
 
 def published_run(settings: Settings) -> str | None:
-    """The id of the run that made the published file; None where there is none that can be exported."""
+    """Return the id of the run that published the file; None if there is no file that can be exported."""
     try:
         with published_warehouse(settings) as connection:
             return read_published(connection).run_id
@@ -108,13 +105,14 @@ def published_run(settings: Settings) -> str | None:
 
 
 def ledger_days(connection: duckdb.DuckDBPyConnection) -> tuple[date, date] | None:
-    """Return the first and the last reporting day that the ledger has, today included; None where the file
-    does not tell.
+    """Return the first and the last reporting day of the ledger, today included.
+
+    Return None if the ledger is empty or an earlier version wrote the file.
     """
     try:
         first, last = connection.execute(
             "select min(date_day), max(date_day) from marts.dim_dates"
         ).fetchall()[0]
-    except duckdb.CatalogException:  # of an earlier version
+    except duckdb.CatalogException:  # an earlier version wrote the file
         return None
     return (first, last) if first else None

@@ -1,6 +1,4 @@
-"""What a published warehouse says in a few lines: the KPIs of a period beside those of the period before,
-rejects, revenue by day.
-"""
+"""A summary of a published warehouse: the KPIs of a period, revenue by day, and reject reasons."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -25,7 +23,7 @@ class DayTotals:
 
 
 def period_kpis(path: Path, period: str = "last_30_days") -> list[dict[str, Any]]:
-    """Rows of `fct_period_kpis` for one period, the currency with the most revenue first."""
+    """Return the rows of `fct_period_kpis` for one period, the currency with the most revenue first."""
     with open_duckdb(path, read_only=True) as connection:
         result = connection.execute(
             "select * from marts.fct_period_kpis where period = ? order by revenue desc, currency", [period]
@@ -35,13 +33,14 @@ def period_kpis(path: Path, period: str = "last_30_days") -> list[dict[str, Any]
 
 
 def daily_totals(path: Path, days: int) -> list[DayTotals]:
-    """Totals of each of the last `days` reporting days that had usage, oldest first."""
+    """Return the totals of the reporting days with usage among the last `days`, oldest first."""
     with open_duckdb(path, read_only=True) as connection:
         rows = connection.execute(
             """select date_day, currency, sum(revenue), sum(provider_cost), sum(profit)
-                from marts.fct_daily_revenue
+            from marts.fct_daily_revenue
             where date_day > (select max(date_day) from marts.fct_daily_revenue) - cast(? as integer)
-            group by date_day, currency order by date_day, currency""",
+            group by date_day, currency
+            order by date_day, currency""",
             [days],
         ).fetchall()
     return [DayTotals(*row) for row in rows]
@@ -49,7 +48,7 @@ def daily_totals(path: Path, days: int) -> list[DayTotals]:
 
 @dataclass(frozen=True)
 class RejectReason:
-    """How often records were rejected for one reason, with the first of them."""
+    """The number of records that were rejected for one reason, with the first of them."""
 
     reason_code: str
     records: int
@@ -61,19 +60,26 @@ class RejectReason:
 def reject_reasons(
     connection: duckdb.DuckDBPyConnection, rejects: str, parameters: dict[str, Any] | None = None
 ) -> list[RejectReason]:
-    """Why records were rejected, the most frequent reason first; `rejects` (SQL) is a relation of rejected
-    records.
+    """Return why records were rejected, the most frequent reason first.
+
+    `rejects` is SQL: a relation of rejected records.
     """
     rows = connection.execute(
-        f"""select reason_code, count(*), first(path order by path, line), first(line order by path, line),
+        f"""select
+            reason_code,
+            count(*),
+            first(path order by path, line),
+            first(line order by path, line),
             first(reason order by path, line)
-        from {rejects} group by reason_code order by count(*) desc, reason_code""",
+        from {rejects}
+        group by reason_code
+        order by count(*) desc, reason_code""",
         parameters,
     ).fetchall()
     return [RejectReason(*row) for row in rows]
 
 
 def published_reject_reasons(path: Path) -> list[RejectReason]:
-    """`reject_reasons` of all records that a published warehouse lists."""
+    """Return the `reject_reasons` of all rejected records of a published warehouse."""
     with open_duckdb(path, read_only=True) as connection:
         return reject_reasons(connection, "ops.rejected_records")

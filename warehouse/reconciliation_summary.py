@@ -1,6 +1,4 @@
-"""What a published warehouse says of its payments in a few lines: how many cases tie, which breaks are open,
-what is not known.
-"""
+"""A summary of the reconciliation in a published warehouse: matches, open breaks, incomplete sources."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -26,13 +24,13 @@ class OpenBreaks:
     currency: str
     cases: int
     amount: Decimal
-    """What was paid; where nothing was, what was credited."""
+    """The amount paid, or the amount credited if nothing was paid."""
     oldest_days: int
 
 
 @dataclass(frozen=True)
 class Break:
-    """One open break, for a table that a person works through."""
+    """One open break, for a list that a person works through."""
 
     case_id: str
     break_type: str
@@ -45,24 +43,25 @@ class Break:
 
 @dataclass(frozen=True)
 class SourceState:
-    """A source that the reconciliation needs, with its verdict: `complete`, `missing`, `stale`, `gaps` or
-    `partial`.
+    """A source that the reconciliation needs.
+
+    Its verdict is `complete`, `missing`, `stale`, `gaps` or `partial`.
     """
 
     rail: str
     source: str
     account: str
-    """The Stripe account; `default` where files name none, and for other rails."""
+    """The Stripe account; `default` if files name none, and for other rails."""
     data_until: datetime | None
     missing_currencies: list[str]
-    """Currencies of credits that no file of the account covers."""
+    """The currencies of credits that no file of the account covers."""
     verdict: str
     failure: str | None = None
-    """Why the last run could not pull it."""
+    """The reason why the last run could not pull it."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is missing, as far as the source itself and the last pull tell."""
+        """Whether neither the verdict nor the last pull reports missing data."""
         return self.verdict == COMPLETE and self.failure is None
 
     def describe(self) -> str:
@@ -97,7 +96,7 @@ class SourceState:
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """The state of all cases. Where a source is missing or stale, what matches is no proof that all does."""
+    """The state of all cases. If a source is missing or stale, matched cases do not prove that all match."""
 
     cases: int
     matched: int
@@ -117,7 +116,7 @@ class Reconciliation:
 
     @property
     def headline(self) -> str:
-        """Verdict and counts in a sentence."""
+        """The verdict and the counts as text."""
         broken = sum(group.cases for group in self.breaks)
         verdict = "incomplete" if self.gaps else COMPLETE
         return (
@@ -127,28 +126,37 @@ class Reconciliation:
 
 
 def reconciliation(path: Path) -> Reconciliation:
-    """The reconciliation that a published warehouse shows."""
+    """Return the reconciliation of a published warehouse."""
     with open_duckdb(path, read_only=True) as connection:
         cases, matched, pending = connection.execute(
-            """select count(*), count(*) filter (where status = 'matched'),
+            """select
+                count(*),
+                count(*) filter (where status = 'matched'),
                 count(*) filter (where status = 'pending')
             from marts.fct_reconciliation"""
         ).fetchall()[0]
         breaks = connection.execute(
-            """select priority, break_type, rail, coalesce(paid_currency, ledger_currency) as currency,
+            """select
+                priority,
+                break_type,
+                rail,
+                coalesce(paid_currency, ledger_currency) as currency,
                 count(*),
-                sum(coalesce(paid_amount, ledger_amount)), max(age_days)
-            from marts.fct_reconciliation where status = 'break'
-            group by all order by priority, count(*) desc, break_type, rail, currency"""
+                sum(coalesce(paid_amount, ledger_amount)),
+                max(age_days)
+            from marts.fct_reconciliation
+            where status = 'break'
+            group by all
+            order by priority, count(*) desc, break_type, rail, currency"""
         ).fetchall()
         sources = connection.execute(
             """select rail, source, account_id, data_until, missing_currencies, verdict
-                from marts.rpt_reconciliation_sources
+            from marts.rpt_reconciliation_sources
             order by rail <> 'stripe', rail, source, account_id"""
         ).fetchall()
         failures = _failed_pulls(connection)
     states = [replace(SourceState(*row), failure=failures.get(row[1])) for row in sources]
-    # Stripe may be asked where nothing shows yet that it is used.
+    # A failed pull may name a Stripe source before any record shows that Stripe is used.
     unknown = failures.keys() - {state.source for state in states}
     states += [
         SourceState("stripe", source, "default", None, [], "missing", failures[source])
@@ -158,7 +166,7 @@ def reconciliation(path: Path) -> Reconciliation:
 
 
 def _failed_pulls(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """Return why sources could not be pulled; a file of an earlier version does not tell."""
+    """Return the reason of each failed pull by source; empty for a file of an earlier version."""
     try:
         return dict(connection.execute("select source, reason from ops.failed_pulls").fetchall())
     except duckdb.CatalogException:
@@ -166,16 +174,20 @@ def _failed_pulls(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
 
 
 def warnings_of(path: Path) -> list[str]:
-    """Return the checks that warned before a warehouse was published, with scope and values; of each name the
-    first says what to do.
+    """Return the warnings of the checks before publication, with scope and values.
 
-    Open breaks are reported on their own.
+    The first warning of each check states what to do. Open breaks are not included, because they are reported
+    separately.
     """
     with open_duckdb(path, read_only=True) as connection:
-        rows = connection.execute("""select name, scope, expected, actual from ops.invariants
-            where not passed and name <> 'priority_1_breaks' and run_id = (select run_id from ops.invariants
-                order by rowid desc limit 1)
-            order by name, scope""").fetchall()
+        rows = connection.execute(
+            """select name, scope, expected, actual
+            from ops.invariants
+            where not passed
+                and name <> 'priority_1_breaks'
+                and run_id = (select run_id from ops.invariants order by rowid desc limit 1)
+            order by name, scope"""
+        ).fetchall()
     words = dict(INVARIANTS)
     return [
         f"{name} ({scope}): expected {exact_text(expected)}, actual {exact_text(actual)}."
@@ -185,13 +197,21 @@ def warnings_of(path: Path) -> list[str]:
 
 
 def open_breaks(path: Path, limit: int) -> list[Break]:
-    """The open breaks that come first: by priority, then the oldest."""
+    """Return the first open breaks, by priority and then by age, the oldest first."""
     with open_duckdb(path, read_only=True) as connection:
         rows = connection.execute(
-            """select case_id, break_type, priority, coalesce(paid_currency, ledger_currency), ledger_amount,
-                paid_amount, age_days
-            from marts.fct_reconciliation where status = 'break' order by priority, age_days desc, case_id
-                limit ?""",
+            """select
+                case_id,
+                break_type,
+                priority,
+                coalesce(paid_currency, ledger_currency),
+                ledger_amount,
+                paid_amount,
+                age_days
+            from marts.fct_reconciliation
+            where status = 'break'
+            order by priority, age_days desc, case_id
+            limit ?""",
             [limit],
         ).fetchall()
     return [Break(*row) for row in rows]

@@ -1,4 +1,4 @@
-"""The log of finished runs, published or not: one JSON line a run, shown as `ops.runs`."""
+"""The log of finished runs, published or not: one JSON line per run, published as `ops.runs`."""
 
 import json
 import os
@@ -33,21 +33,21 @@ class Run:
 def append_run(home: Home, run: Run) -> None:
     """Add a finished run to the log."""
     home.make()
-    stated = {
+    values = {
         name: value.isoformat() if isinstance(value, datetime) else value
         for name, value in asdict(run).items()
     }
     with home.runs_file.open("ab+") as log:
-        # A line that a power cut left half-written must not spoil this one.
+        # After a power cut the last line may be incomplete. Start a new line, so that this one is readable.
         log.seek(max(log.seek(0, os.SEEK_END) - 1, 0))
         torn = log.read(1) not in (b"", b"\n")
-        log.write((b"\n" if torn else b"") + json.dumps(stated).encode() + b"\n")
+        log.write((b"\n" if torn else b"") + json.dumps(values).encode() + b"\n")
         log.flush()
         os.fsync(log.fileno())
 
 
 def read_runs(home: Home) -> list[Run]:
-    """All finished runs, the oldest first. A line that a power cut left half-written is passed over."""
+    """Return all finished runs, the oldest first. A line that a power cut left incomplete is skipped."""
     if not home.runs_file.exists():
         return []
     return [
@@ -58,8 +58,9 @@ def read_runs(home: Home) -> list[Run]:
 
 
 def log_unlogged(home: Home) -> None:
-    """Add to the log what only the published file tells of: a run that was killed after it had published,
-    before it logged itself.
+    """Add the runs to the log that only the published file lists.
+
+    Such a run was killed after it had published, and before it was logged.
     """
     if not home.published_file.exists():
         return
@@ -68,15 +69,14 @@ def log_unlogged(home: Home) -> None:
     try:
         with open_duckdb(home.published_file, read_only=True) as connection:
             rows = connection.execute(f"select {', '.join(instants)} from ops.runs order by rowid").fetchall()
-    except (
-        duckdb.Error
-    ):  # held by somebody, damaged, or of an earlier version: the next run may find it better
+    except duckdb.Error:
+        # A process holds the file, or it is damaged, or an earlier version wrote it. The next run retries.
         return
     logged = {run.run_id for run in read_runs(home)}
     for row in rows:
-        stated = dict(zip(names, row, strict=True))
-        if stated["run_id"] not in logged:
-            append_run(home, Run(**{**stated, **{name: _instant(stated[name]) for name in INSTANTS}}))
+        values = dict(zip(names, row, strict=True))
+        if values["run_id"] not in logged:
+            append_run(home, Run(**{**values, **{name: _instant(values[name]) for name in INSTANTS}}))
 
 
 def _instant(microseconds: int) -> datetime:
@@ -84,13 +84,13 @@ def _instant(microseconds: int) -> datetime:
 
 
 def last_published(home: Home) -> Run | None:
-    """The run that made the published file."""
+    """Return the run that published last, None if no run has published."""
     return next((run for run in reversed(read_runs(home)) if run.status == PUBLISHED), None)
 
 
 def _parsed(line: str) -> Run | None:
     try:
-        stated: dict[str, Any] = json.loads(line)
+        values: dict[str, Any] = json.loads(line)
     except json.JSONDecodeError:
         return None
-    return Run(**{**stated, **{name: datetime.fromisoformat(stated[name]) for name in INSTANTS}})
+    return Run(**{**values, **{name: datetime.fromisoformat(values[name]) for name in INSTANTS}})

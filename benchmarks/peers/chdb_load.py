@@ -1,7 +1,8 @@
-"""chdb (ClickHouse in this process), load and dedupe: `python -m benchmarks.peers.chdb_load
-LANDING_LEDGER_DIR OUT_DIR`.
+"""Load and deduplicate with chdb, which is ClickHouse in this process.
 
-The ledger's JSON lines, typed, the last version of every entry, as one Parquet file.
+    python -m benchmarks.peers.chdb_load LANDING_LEDGER_DIR OUT_DIR
+
+The result is the last version of every entry, typed, as one Parquet file.
 """
 
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import chdb
 
-from benchmarks.peers.told import progress
+from benchmarks.peers.outcome import report
 
 SCHEMA = (
     "id String, timestamp String, updated_at String, type String, status String, user String, paywall String,"
@@ -32,12 +33,12 @@ LOAD = """
 
 
 def main() -> None:
-    """Read, type, keep the last version, write."""
+    """Read, convert, keep the last versions, and write."""
     ledger, out = Path(sys.argv[1]), Path(sys.argv[2]) / "entries.parquet"
     begin = time.perf_counter()
     chdb.query(LOAD.format(ledger=ledger, out=out, schema=SCHEMA))
     seconds = time.perf_counter() - begin
-    progress(seconds, int(str(chdb.query(f"select count() from file('{out}', 'Parquet')", "CSV")).strip()))
+    report(seconds, int(str(chdb.query(f"select count() from file('{out}', 'Parquet')", "CSV")).strip()))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""Loading beside dlt, load and dedupe beside polars, chdb and DuckDB, all on the same files, in turn.
+"""The load compared with dlt, and with load and deduplication by polars, chdb and DuckDB.
 
-    python -m benchmarks.peers.compare [--entries 200000] [--large 1000000] [--repeat 3] [--results benchmarks/results]
+    python -m benchmarks.peers.compare [--entries 200000] [--large 1000000] [--repeat 3]
+                                       [--results benchmarks/results]
 
-dlt by default takes part in the small comparison only: it loads a few thousand rows a second, and 100,000 of
-them take 4.6 GB of memory. The large one shows what the others do where starting up counts for less; `--large
-0` leaves it out.
+All load the same files, in turn. dlt with its defaults takes part in the small comparison only: it loads a
+few thousand rows a second, and 100,000 rows take 4.6 GB of memory. The large comparison shows the others
+where start-up counts for less. `--large 0` skips it.
 
-The peers are in `.venv-peers/`, which `make bench` sets up from `requirements-peers.lock`. Quoted are rows
-per second of the work alone: without the start of the interpreter and its imports, on either side. The wall
-of the whole process stands beside it.
+The peers are in `.venv-peers/`, which `make bench` sets up from `requirements-peers.lock`. The quoted rows
+per second are those of the work alone, without the start of the interpreter and its imports, on either side.
+The wall time of the whole process is in another column.
 """
 
 import argparse
@@ -35,7 +36,7 @@ PROMISED = {DLT: 50, DLT_PARQUET: 15}
 
 @dataclass(frozen=True)
 class Loaded:
-    """One load: the work alone, and the process around it."""
+    """One load: the work alone, and its whole process."""
 
     seconds: float
     rows: int
@@ -44,7 +45,7 @@ class Loaded:
 
 @dataclass
 class Contender:
-    """Something that loads a ledger's folder, and its repetitions."""
+    """A tool that loads a ledger, and its measured loads."""
 
     name: str
     work: str
@@ -53,11 +54,11 @@ class Contender:
 
     @property
     def rows_per_second(self) -> float:
-        """By the seconds of the work alone."""
+        """The median rows per second of the work alone."""
         return statistics.median(one.rows / one.seconds for one in self.loads)
 
     def cells(self) -> list[str]:
-        """A row of the table."""
+        """Return a row of the table."""
         return [
             self.name,
             self.work,
@@ -71,7 +72,7 @@ class Contender:
 
 
 def module(python: Path, name: str, *arguments: str) -> Callable[[Ledger, Path], Loaded]:
-    """A module of this package as a process of its own."""
+    """Return a loader that runs a module of this package as its own process."""
 
     def load(ledger: Ledger, out: Path) -> Loaded:
         command = [
@@ -89,23 +90,25 @@ def module(python: Path, name: str, *arguments: str) -> Callable[[Ledger, Path],
 
 
 def whole_run(ledger: Ledger, home: Path) -> Loaded:
-    """The ledger's step of a whole first run; the process is the whole run."""
+    """Measure the ledger's step of a first run. The process is the whole run."""
     run = pipeline(ledger.landing, home, ledger.as_of)
     return Loaded(run.ledger_seconds, records(ledger), run.measured)
 
 
 @cache
 def records(ledger: Ledger) -> int:
-    """The lines of a ledger: every version of every entry."""
+    """Return the number of lines of a ledger: every version of every entry."""
     return sum(file.read_bytes().count(b"\n") for file in (ledger.landing / "ledger").iterdir())
 
 
 def contenders(*, slow: bool) -> list[Contender]:
-    """Everything that is compared, with or without what is slow."""
+    """Return everything that is compared, with or without the slow ones."""
     own, load, dedupe = Path(sys.executable), "load", "load, last version of each entry"
     everything = [
-        Contender(STEP, "load, every record judged", whole_run),
-        Contender("the same as a process of its own", "load, every record judged", module(own, "our_load")),
+        Contender(STEP, "load, every record validated", whole_run),
+        Contender(
+            "the same as a process of its own", "load, every record validated", module(own, "our_load")
+        ),
         Contender(DLT, load, module(PEERS, "dlt_load")),
         Contender(DLT_PARQUET, load, module(PEERS, "dlt_load", "--parquet")),
         Contender("DuckDB, first step of `limit.py`", dedupe, module(own, "duckdb_load")),
@@ -123,7 +126,7 @@ class Comparison:
     contenders: list[Contender]
 
     def repeat(self, number: int, of: int) -> None:
-        """Each once more, in turn."""
+        """Measure each contender once more, in turn."""
         for one in self.contenders:
             with scratch() as out:
                 one.loads.append(one.load(self.ledger, out))
@@ -134,7 +137,7 @@ class Comparison:
             )
 
     def targets(self) -> list[Target]:
-        """The promises about loading."""
+        """Return the promises about loading."""
         speeds = {one.name: one.rows_per_second for one in self.contenders}
         return [
             Target(
@@ -153,7 +156,7 @@ class Comparison:
         ]
 
     def lines(self) -> list[str]:
-        """A section of the result file."""
+        """Return a section of the result file."""
         header = (
             "what",
             "does",
@@ -174,7 +177,7 @@ class Comparison:
 
 
 def peer_versions() -> str:
-    """What is installed for the peers."""
+    """Return the installed versions of the peers."""
     if not PEERS.exists():
         raise SystemExit(f"{PEERS} is missing: `make .venv-peers/.installed` sets it up.")
     ask = (
@@ -187,7 +190,7 @@ def peer_versions() -> str:
 
 
 def benchmark(entries: int, large: int, repeat: int, results: Path) -> list[Target]:
-    """Measure, write the file, and return what it says about the promises."""
+    """Measure, write the file, and return the promises."""
     text = [
         *head("Peers"),
         (
@@ -218,8 +221,8 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--results", type=Path, default=RESULTS)
-    asked = parser.parse_args()
-    benchmark(asked.entries, asked.large, asked.repeat, asked.results)
+    arguments = parser.parse_args()
+    benchmark(arguments.entries, arguments.large, arguments.repeat, arguments.results)
 
 
 if __name__ == "__main__":

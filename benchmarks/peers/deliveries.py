@@ -1,5 +1,6 @@
-"""Signed deliveries for locust: each a usage charge with ids of its own, so that what is acknowledged can be
-counted on the disk.
+"""Signed deliveries for locust.
+
+Each is a usage charge with new ids, so that acknowledged deliveries can be counted on the disk.
 """
 
 import hashlib
@@ -11,11 +12,11 @@ import uuid
 from locust import FastHttpUser, constant_throughput, task
 
 SECRET = os.environ["PAYWALLS_WEBHOOK_SECRET"].encode()
-# 0: as fast as the answers come.
+# 0 means as fast as the answers arrive.
 EACH_PER_SECOND = float(os.environ["DELIVERIES_EACH_PER_SECOND"])
 
 
-class Sender(FastHttpUser):  # type: ignore[misc]  # it has no types
+class Sender(FastHttpUser):  # type: ignore[misc]  # locust has no types
     """One connection of Paywalls.ai."""
 
     if EACH_PER_SECOND:
@@ -23,7 +24,7 @@ class Sender(FastHttpUser):  # type: ignore[misc]  # it has no types
 
     @task  # type: ignore[untyped-decorator]
     def deliver(self) -> None:
-        """A delivery in the flat shape."""
+        """Send a delivery in the flat form."""
         one = uuid.uuid4().hex
         data = {
             "walletUserId": f"w_{one[:3]}",

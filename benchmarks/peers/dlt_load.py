@@ -1,8 +1,9 @@
-"""dlt into DuckDB: `python -m benchmarks.peers.dlt_load LANDING_LEDGER_DIR OUT_DIR [--parquet]`.
+"""Load with dlt into DuckDB: `python -m benchmarks.peers.dlt_load LANDING_LEDGER_DIR OUT_DIR [--parquet]`.
 
-As its documentation shows it: the filesystem source with `read_jsonl`. By default its rows go to DuckDB as
-INSERT statements from one process. With `--parquet`, as its page on performance says: Parquet as the loader's
-file format, larger pages, files small enough to be normalized side by side, as many workers as cores.
+It follows dlt's documentation: the filesystem source with `read_jsonl`. By default, rows go to DuckDB as
+INSERT statements from one process. With `--parquet`, it follows the page on performance: Parquet as the
+loader's file format, larger pages, files small enough for parallel normalization, and as many workers as
+cores.
 """
 
 import os
@@ -14,16 +15,15 @@ import dlt
 import duckdb
 from dlt.sources.filesystem import filesystem, read_jsonl
 
-from benchmarks.peers.told import progress
+from benchmarks.peers.outcome import report
 
-# A file for each of two workers at the sizes that are measured, and then some; larger files left one worker
-# idle.
+# At the measured sizes, this gives each of two workers several files. Larger files left one worker idle.
 FILE_ITEMS = 20_000
 PAGE_ITEMS = 10_000
 
 
 def settings(out: Path, *, parquet: bool) -> dict[str, str]:
-    """The environment that dlt reads; nothing is written outside `out`, nothing is sent."""
+    """Return the environment variables of dlt. Nothing is written outside `out`, and no telemetry is sent."""
     kept = {
         "DLT_DATA_DIR": str(out / "dlt"),
         "RUNTIME__DLTHUB_TELEMETRY": "false",
@@ -55,7 +55,7 @@ def main() -> None:
     with duckdb.connect(str(file), read_only=True) as connection:
         rows = connection.execute("select count(*) from raw.ledger").fetchall()[0][0]
 
-    progress(seconds, rows)
+    report(seconds, rows)
 
 
 if __name__ == "__main__":

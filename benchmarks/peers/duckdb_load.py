@@ -1,4 +1,4 @@
-"""DuckDB, load and dedupe: `python -m benchmarks.peers.duckdb_load LANDING_LEDGER_DIR OUT_DIR`.
+"""Load and deduplicate with DuckDB: `python -m benchmarks.peers.duckdb_load LANDING_LEDGER_DIR OUT_DIR`.
 
 The first step of `limit.py`, with its settings.
 """
@@ -10,11 +10,11 @@ from pathlib import Path
 import duckdb
 
 from benchmarks.limit import STEPS
-from benchmarks.peers.told import progress
+from benchmarks.peers.outcome import report
 
 
 def main() -> None:
-    """Read, type, keep the last version, as a table of a file."""
+    """Read, convert, and keep the last versions as a table of a file."""
     ledger, out = Path(sys.argv[1]), Path(sys.argv[2])
     begin = time.perf_counter()
     with duckdb.connect(str(out / "entries.duckdb")) as connection:
@@ -25,7 +25,7 @@ def main() -> None:
         connection.execute("checkpoint")
         seconds = time.perf_counter() - begin
         rows = connection.execute("select count(*) from entries").fetchall()[0][0]
-    progress(seconds, rows)
+    report(seconds, rows)
 
 
 if __name__ == "__main__":

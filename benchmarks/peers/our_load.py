@@ -1,15 +1,14 @@
-"""The pipeline's own load alone: `python -m benchmarks.peers.our_load LANDING_LEDGER_DIR OUT_DIR`, OUT_DIR
-being the home.
+"""Load with the pipeline alone: `python -m benchmarks.peers.our_load LANDING_LEDGER_DIR OUT_DIR`.
 
-What the step `raw__ledger_entries` calls: every record judged, good ones to the lake as typed Parquet, bad
-ones to the rejects.
+OUT_DIR is the home. This is the load of the step `raw__ledger_entries`: every record is validated, valid ones
+go to the lake as typed Parquet, invalid ones to the rejects.
 """
 
 import sys
 import time
 from pathlib import Path
 
-from benchmarks.peers.told import progress
+from benchmarks.peers.outcome import report
 from ingestion.load import load
 from paywall_warehouse.settings import load_settings
 from warehouse.build_file import drop_build_file
@@ -24,7 +23,7 @@ def main() -> None:
         "ledger",
         drop_build=drop_build_file,
     )
-    progress(time.perf_counter() - begin, loaded.accepted)
+    report(time.perf_counter() - begin, loaded.accepted)
 
 
 if __name__ == "__main__":

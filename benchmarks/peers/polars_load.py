@@ -1,6 +1,6 @@
-"""polars, load and dedupe: `python -m benchmarks.peers.polars_load LANDING_LEDGER_DIR OUT_DIR`.
+"""Load and deduplicate with polars: `python -m benchmarks.peers.polars_load LANDING_LEDGER_DIR OUT_DIR`.
 
-The ledger's JSON lines, typed, the last version of every entry, as one Parquet file.
+The result is the last version of every entry, typed, as one Parquet file.
 """
 
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks.peers.told import progress
+from benchmarks.peers.outcome import report
 
 MONEY = pl.Decimal(38, 12)
 TEXTS = (
@@ -36,7 +36,7 @@ SCHEMA = {
 
 
 def main() -> None:
-    """Read, type, keep the last version, write."""
+    """Read, convert, keep the last versions, and write."""
     ledger, out = Path(sys.argv[1]), Path(sys.argv[2])
     begin = time.perf_counter()
     entries = pl.scan_ndjson(sorted(ledger.glob("*.jsonl")), schema=SCHEMA).with_columns(
@@ -48,7 +48,7 @@ def main() -> None:
     )
     latest = entries.sort("updated_at").unique("id", keep="last").collect()
     latest.write_parquet(out / "entries.parquet", compression="zstd")
-    progress(time.perf_counter() - begin, latest.height)
+    report(time.perf_counter() - begin, latest.height)
 
 
 if __name__ == "__main__":

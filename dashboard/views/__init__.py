@@ -1,1 +1,4 @@
-"""The pages: each shows one thing, from the snapshot and the filters that it is given."""
+"""The pages of the dashboard, one module each.
+
+A page lays out and labels what `dashboard.queries` returns. SQL and formatting do not belong here.
+"""

@@ -1,9 +1,9 @@
-"""Case: one payment, or a deposit without one, with the evidence of both sides."""
+"""The page of a reconciliation case: a payment, or a deposit without one, with the evidence of both sides."""
 
 import streamlit as st
 
 from dashboard import formats, queries
-from dashboard.break_words import words_of
+from dashboard.break_help import help_for
 from dashboard.context import Context, link_to, open_page
 from dashboard.ledger_view import ledger_columns
 from dashboard.snapshot import Row
@@ -17,13 +17,13 @@ KEYS = ("rail", "payment_intent_id", "charge_id", "checkout_session_id", "paymen
 
 
 def show(context: Context) -> None:
-    """The page; the case is named by the address."""
+    """Draw the page of the case in the address."""
     row = subject(
         context,
         "case",
         "Reconciliation case",
         queries.case,
-        "It may have become part of a payment's case.",
+        "It may have been merged into a payment's case.",
         "reconciliation",
     )
     if row is None:
@@ -45,20 +45,20 @@ def show(context: Context) -> None:
         fields([*((name, formats.text(row[name])) for name in KEYS), *sides], alt="The processor's side")
         if row["has_unknown_return"]:
             st.caption(
-                "Some of what went back is stated in settlement currency only: refunded and disputed are the"
-                " stated part, or unknown."
+                "Some returned money is known in the settlement currency only. Refunded and disputed show the"
+                " known part, or nothing."
             )
-    st.markdown("**Deposits of the case, and what was booked about them**")
+    st.markdown("**Deposits of the case, and the entries that relate to them**")
     entries = queries.case_entries(context.snapshot, row["deposit_entry_ids"] or [])
     payment = [text_column(name, name) for name in ("funding", "rail", *KEYS[1:])]
     table(
         entries,
-        [text_column("part", "Part"), *ledger_columns(context), *payment],
+        [text_column("part", "Role"), *ledger_columns(context), *payment],
         alt="Entries of the case",
         opens=lambda one: open_page("entry", entry=one["entry_id"]),
     )
     history = queries.case_history(context.snapshot, row["case_id"])
-    st.markdown("**History of its breaks**")
+    st.markdown("**History of breaks**")
     zone = context.timezone
     table(
         history,
@@ -77,21 +77,21 @@ def _verdict(context: Context, row: Row) -> None:
         f"first event {formats.instant(row['first_event_at'], zone)}, last"
         f" {formats.instant(row['last_event_at'], zone)}"
     )
-    found = f", found by {formats.plain(row['match_method'])}" if row["match_method"] else ""
-    words = f"{row['age_days']} days old, {span} ({formats.plain(zone)}){found}."
+    found = f", matched by {formats.plain(row['match_method'])}" if row["match_method"] else ""
+    summary = f"{row['age_days']} days old, {span} ({formats.plain(zone)}){found}."
     if row["status"] == "break":
-        known = words_of(row["break_type"])
+        known = help_for(row["break_type"])
         difference = formats.with_currency(row["difference"], row["ledger_currency"] or row["paid_currency"])
         st.error(
             f"**{formats.plain(row['break_type'])}**, priority {row['priority']}, difference {difference}."
-            f" {words}",
+            f" {summary}",
             icon=":material/rule:",
         )
         st.markdown(f"{known.meaning} **What to do:** {known.remedy}")
     elif row["status"] == "pending":
         st.info(
-            f"**pending**: one side is there, the other may still come. {words}",
+            f"**pending**: one side has arrived, the other may still follow. {summary}",
             icon=":material/hourglass_top:",
         )
     else:
-        st.success(f"**matched**. {words}", icon=":material/check_circle:")
+        st.success(f"**matched**. {summary}", icon=":material/check_circle:")

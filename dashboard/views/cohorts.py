@@ -1,4 +1,4 @@
-"""Cohorts: users by the month of their first payment, how many still pay, and what they bring."""
+"""The page of cohorts: users by the month of their first payment, their retention and their revenue."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ from dashboard.tables import (
 
 
 def show(context: Context) -> None:
-    """The page."""
+    """Draw the page."""
     currency = context.currency
     everything = queries.cohorts(context.snapshot, context.filters)
     only_period = st.toggle(
@@ -26,7 +26,7 @@ def show(context: Context) -> None:
         False,
         key="in_period",
         bind="query-params",
-        help="Else all cohorts are shown. Months after the first run until today either way.",
+        help="Otherwise all cohorts are shown. Either way, the months of a cohort run until today.",
     )
     since = context.filters.since.replace(day=1)
     rows = [
@@ -34,12 +34,14 @@ def show(context: Context) -> None:
     ]
     if not rows:
         st.info(
-            "Nobody has paid for the first time here yet. Choose all cohorts, or take a filter off.",
+            "No user made a first payment here. Show all cohorts, or remove a filter.",
             icon=":material/filter_alt_off:",
         )
         return
     st.subheader("Retention", anchor=False)
-    st.caption("Share of the cohort that paid in the month. With an asterisk: the month is not over yet.")
+    st.caption(
+        "The share of the cohort that paid in the month. An asterisk marks a month that is not over yet."
+    )
     st.altair_chart(
         charts.heat_map(
             [_cell(row, row["retention_rate"], formats.share(row["retention_rate"])) for row in rows],
@@ -82,13 +84,13 @@ def _month(row: Row) -> str:
     return f"{row['cohort_month']:%Y-%m}"
 
 
-def _cell(row: Row, value: object, words: str) -> Row:
-    short = words if len(words) <= charts.CELL_CHARACTERS else f"{words[: charts.CELL_CHARACTERS - 1]}…"
+def _cell(row: Row, value: object, text: str) -> Row:
+    short = text if len(text) <= charts.CELL_CHARACTERS else f"{text[: charts.CELL_CHARACTERS - 1]}…"
     return {
         "row": _month(row),
         "column": row["months_since"],
         "value": value,
-        "words": words + ("" if row["is_complete"] else ", month not over yet"),
+        "text": text + ("" if row["is_complete"] else ", month not over yet"),
         "short": short + ("" if row["is_complete"] else " *"),
         "note": f"{formats.whole(row['active_payers'])} of {formats.whole(row['cohort_size'])} users",
     }
@@ -100,7 +102,7 @@ def _cumulative(rows: Sequence[Row], currency: str) -> list[charts.Point]:
             "series": _month(row),
             "at": row["months_since"],
             "value": row["cumulative_per_user"],
-            "words": f"{formats.average(row['cumulative_per_user'], currency)} {currency.upper()}",
+            "text": f"{formats.average(row['cumulative_per_user'], currency)} {currency.upper()}",
         }
         for row in rows
     ]

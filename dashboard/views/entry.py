@@ -1,11 +1,11 @@
-"""Entry: all that is known of one ledger entry, and what it hangs together with."""
+"""The page of a ledger entry: all of its fields, and related entries, payments and errors."""
 
 import streamlit as st
 
 from dashboard import formats, queries
 from dashboard.context import Context, link_to, open_page
 from dashboard.copying import copyable
-from dashboard.error_words import error_columns
+from dashboard.error_help import error_columns
 from dashboard.ledger_view import ledger_columns
 from dashboard.snapshot import Row
 from dashboard.subject import subject
@@ -17,29 +17,29 @@ INSTANTS = ("occurred_at", "updated_at")
 
 
 def show(context: Context) -> None:
-    """The page; the entry is named by the address."""
+    """Draw the page of the entry in the address."""
     row = subject(
-        context, "entry", "Ledger entry", queries.entry, "Look for it on the ledger page.", "ledger"
+        context, "entry", "Ledger entry", queries.entry, "Search for it on the ledger page.", "ledger"
     )
     if row is None:
         return
     left, right = st.columns(2)
     with left:
         fields(
-            [(name, _words(context, row, name)) for name in row if name not in ("metadata", "entry_id")],
+            [(name, _text_of(context, row, name)) for name in row if name not in ("metadata", "entry_id")],
             alt="Fields of the entry",
         )
     with right:
         _links(context, row)
         st.markdown("**Metadata**")
         copyable(formats.indented_json(row["metadata"]), "the metadata")
-    related = queries.connected_entries(context.snapshot, row)
+    related = queries.related_entries(context.snapshot, row)
     if related:
-        st.subheader("Connected entries", anchor=False)
+        st.subheader("Related entries", anchor=False)
         table(
             related,
-            [text_column("connection", "How"), *ledger_columns(context)],
-            alt="Connected entries",
+            [text_column("connection", "Relation"), *ledger_columns(context)],
+            alt="Related entries",
             opens=lambda one: open_page("entry", entry=one["entry_id"]),
         )
     errors = queries.errors_of_request(context.snapshot, row["request_id"])
@@ -48,7 +48,7 @@ def show(context: Context) -> None:
         table(errors, error_columns(context), alt="Errors of the same request")
 
 
-def _words(context: Context, row: Row, name: str) -> str:
+def _text_of(context: Context, row: Row, name: str) -> str:
     value = row[name]
     if name in MONEY:
         return formats.with_currency(value, row["currency"])
@@ -70,5 +70,5 @@ def _links(context: Context, row: Row) -> None:
         if row[name] is not None:
             link_to("ledger", f"Payment {row[name]}", id=row[name])
     for case in queries.cases_of_entry(context.snapshot, row["entry_id"]):
-        words = case["break_type"] or case["status"]
-        link_to("case", f"Reconciliation case: {words}", case=case["case_id"])
+        label = case["break_type"] or case["status"]
+        link_to("case", f"Reconciliation case: {label}", case=case["case_id"])

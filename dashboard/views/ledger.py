@@ -1,4 +1,4 @@
-"""Ledger: every entry, filtered, sorted and cut into pages on the server."""
+"""The page of the ledger: every entry, filtered, sorted and paged on the server."""
 
 import streamlit as st
 
@@ -7,16 +7,16 @@ from dashboard.ledger_view import ledger_view
 
 
 def show(context: Context) -> None:
-    """The page."""
+    """Draw the page."""
     any_id = st.text_input(
         "Find an id",
         key="id",
         bind="query-params",
-        placeholder="The whole id of an entry, request, user or payment: in any period and currency",
+        placeholder="The complete id of an entry, request, user or payment, in any period and currency",
     ).strip()
     if any_id:
         st.caption(
-            "Of all periods and currencies; the filters in the sidebar do not count while an id is looked"
-            " for."
+            "Showing all periods and currencies. The filters in the sidebar do not apply while you search for"
+            " an id."
         )
     ledger_view(context, any_id=any_id)

@@ -1,4 +1,4 @@
-"""Models: what each brings and costs, how well its cost is known, and the course of it."""
+"""The page of models: their revenue, cost and cost coverage, in total and over time."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -22,20 +22,28 @@ from dashboard.tables import (
     text_column,
 )
 
-SHOWN = 6
-COURSE = ("revenue", "provider_cost", "profit", "margin", "total_tokens", "charges", "cost_coverage")
+MODELS_SHOWN = 6
+MEASURES_OVER_TIME = (
+    "revenue",
+    "provider_cost",
+    "profit",
+    "margin",
+    "total_tokens",
+    "charges",
+    "cost_coverage",
+)
 
 
 def show(context: Context) -> None:
-    """The page."""
+    """Draw the page."""
     by_model, over_time = st.container(), st.container()
     with over_time:
         st.subheader("Over time", anchor=False)
         left, right = st.columns([2, 3])
         with left:
             number = st.selectbox(
-                "Number",
-                COURSE,
+                "Measure",
+                MEASURES_OVER_TIME,
                 format_func=lambda name: MEASURES[name].label,
                 key="number",
                 bind="query-params",
@@ -47,14 +55,20 @@ def show(context: Context) -> None:
     with by_model:
         _by_model(context, totals)
     with over_time:
-        _over_time(context, MEASURES[number or COURSE[0]], grain, usage, [row["model_id"] for row in totals])
+        _over_time(
+            context,
+            MEASURES[number or MEASURES_OVER_TIME[0]],
+            grain,
+            usage,
+            [row["model_id"] for row in totals],
+        )
 
 
 def _by_model(context: Context, totals: Sequence[Row]) -> None:
     st.subheader("By model", anchor=False)
     if not totals:
         st.info(
-            "No usage in this period. Widen it, or take a filter off in the sidebar.",
+            "No usage in this period. Choose a longer period, or remove a filter in the sidebar.",
             icon=":material/filter_alt_off:",
         )
         return
@@ -77,10 +91,10 @@ def _by_model(context: Context, totals: Sequence[Row]) -> None:
             ),
         ]
     table(totals, columns, alt="Usage by model", opens=lambda row: open_page("ledger", model=row["model_id"]))
-    st.caption("Tick a model at its left to see its ledger.")
+    st.caption("Tick the box at the left of a model to see its ledger entries.")
     bars = [
         (row["model_id"], row["revenue"], formats.with_currency(row["revenue"], currency))
-        for row in totals[: 2 * SHOWN]
+        for row in totals[: 2 * MODELS_SHOWN]
     ]
     st.altair_chart(
         charts.bars(bars, f"Revenue ({currency.upper()})"),
@@ -91,31 +105,32 @@ def _by_model(context: Context, totals: Sequence[Row]) -> None:
 def _over_time(
     context: Context, measure: Measure, grain: Grain, usage: Sequence[Row], models: Sequence[str]
 ) -> None:
-    shown = models[:SHOWN]
-    course = [row for row in usage if row["starts_on"] is not None and row["model_id"] in shown]
+    shown = models[:MODELS_SHOWN]
+    steps = [row for row in usage if row["starts_on"] is not None and row["model_id"] in shown]
     points = [
         charts.point(
             row["model_id"],
             row["starts_on"],
             row[measure.name],
-            measure.words(row[measure.name], context.currency),
+            measure.text_of(row[measure.name], context.currency),
         )
-        for row in sorted(course, key=lambda row: shown.index(row["model_id"]))
+        for row in sorted(steps, key=lambda row: shown.index(row["model_id"]))
     ]
     st.altair_chart(
         charts.lines(points, measure.label),
         alt=f"{measure.label} by model and {grain}; the table below has the numbers",
     )
-    if len(models) > SHOWN:
+    if len(models) > MODELS_SHOWN:
         st.caption(
-            f"The {SHOWN} models with the most revenue of {len(models)}; choose others in the sidebar."
+            f"The {MODELS_SHOWN} models with the most revenue, out of {len(models)}. Choose others in the"
+            " sidebar."
         )
     columns = [
         day_column("starts_on", f"{grain.capitalize()} from"),
         text_column("model_id", "Model"),
         *_usage_columns(context.currency),
     ]
-    folded_table("Numbers of the chart", course, columns, key="numbers", alt=f"Usage by model and {grain}")
+    folded_table("Numbers of the chart", steps, columns, key="numbers", alt=f"Usage by model and {grain}")
 
 
 def _usage_columns(currency: str) -> list[Column]:

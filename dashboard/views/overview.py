@@ -1,4 +1,4 @@
-"""Overview: what came in, what it cost, what is owed, and whether the numbers are fresh and sound."""
+"""The overview: revenue, cost, balances owed to users, and the freshness and soundness of the numbers."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,13 +20,13 @@ from dashboard.tables import (
 )
 
 TILES = ("revenue", "provider_cost", "profit", "margin", "active_payers", "new_payers", "arpu", "deposits")
-A_ROW = 4
-# A nightly run that did not happen.
-OLD = timedelta(hours=36)
+TILES_IN_A_ROW = 4
+# A nightly run is missing.
+OUTDATED_AFTER = timedelta(hours=36)
 
 
 def show(context: Context) -> None:
-    """The page."""
+    """Draw the page."""
     now = queries.kpis(context.snapshot, context.filters)
     earlier = context.filters.period_before()
     before = queries.kpis(context.snapshot, earlier) if earlier else None
@@ -41,8 +41,10 @@ def show(context: Context) -> None:
 
 
 def _tiles(context: Context, now: Row, before: Row | None) -> None:
-    for start in range(0, len(TILES), A_ROW):
-        for column, name in zip(st.columns(A_ROW), TILES[start : start + A_ROW], strict=False):
+    for start in range(0, len(TILES), TILES_IN_A_ROW):
+        for column, name in zip(
+            st.columns(TILES_IN_A_ROW), TILES[start : start + TILES_IN_A_ROW], strict=False
+        ):
             with column:
                 _tile(
                     MEASURES[name],
@@ -55,15 +57,15 @@ def _tiles(context: Context, now: Row, before: Row | None) -> None:
 
 def _tile(measure: Measure, now: object, before: object, currency: str, *, is_compared: bool) -> None:
     change = measure.change(now, before) if is_compared else None
-    before_words = f"before: {measure.words(before, currency)}" if is_compared else None
+    previous = f"before: {measure.text_of(before, currency)}" if is_compared else None
     st.metric(
         measure.label,
-        measure.words(now, currency),
-        # Without a change Streamlit shows no words beside it.
-        change or before_words,
+        measure.text_of(now, currency),
+        # Without a delta, Streamlit shows no description.
+        change or previous,
         delta_color="off" if change is None else "inverse" if measure.is_cost else "normal",
         delta_arrow="off" if change is None else "auto",
-        delta_description=before_words if change else None,
+        delta_description=previous if change else None,
         border=True,
         help=measure.meaning,
     )
@@ -73,19 +75,19 @@ def _all_numbers(context: Context, now: Row, before: Row | None) -> None:
     rows = [
         {
             "measure": measure.label,
-            "now": measure.words(now[name], context.currency),
-            "before": measure.words(before[name], context.currency) if before else formats.NOTHING,
+            "now": measure.text_of(now[name], context.currency),
+            "before": measure.text_of(before[name], context.currency) if before else formats.NOTHING,
             "change": (measure.change(now[name], before[name]) if before else None) or formats.NOTHING,
             "meaning": measure.meaning,
         }
         for name, measure in MEASURES.items()
     ]
     columns = [
-        text_column("measure", "Number"),
+        text_column("measure", "Measure"),
         text_column("now", "Period", right=True),
         text_column("before", "Before", right=True),
         text_column("change", "Change", right=True),
-        text_column("meaning", "Meaning"),
+        text_column("meaning", "Definition"),
     ]
     folded_table(
         "All numbers of the period", rows, columns, key="all_numbers", alt="All numbers of the period"
@@ -100,9 +102,9 @@ def _over_time(context: Context) -> None:
     points = charts.money_points(rows, measures, context.currency)
     if (before := context.filters.period_before()) is not None:
         earlier = queries.usage_over_time(context.snapshot, before, grain)
-        # Step by step, so that the first day stands below the first day.
+        # Aligned step by step, so that the first days coincide.
         aligned = [row | {"starts_on": now["starts_on"]} for row, now in zip(earlier, rows, strict=False)]
-        points += charts.money_points(aligned, {"revenue": "Revenue before"}, context.currency)
+        points += charts.money_points(aligned, {"revenue": "Revenue, previous period"}, context.currency)
     st.altair_chart(
         charts.lines(points, context.currency.upper()),
         alt=f"Revenue, provider cost and profit by {grain}; the table below has the numbers",
@@ -131,15 +133,15 @@ def _owed(context: Context) -> None:
         formats.with_currency(owed["closing_balance"], context.currency),
         border=True,
         help=(
-            "The sum of all wallets' balances at the end of the day: credit that users have not used yet, a"
+            "The sum of all wallets at the end of the day. It is credit that users have not used yet: a"
             " liability."
         ),
     )
     right.metric(
-        "Of it overdrawn",
+        "Overdrawn part",
         formats.with_currency(owed["negative_balance"], context.currency),
         border=True,
-        help="The sum of the wallets below 0.",
+        help="The sum of the wallets whose balance is below 0. It is included in the total.",
     )
     st.caption(f"{formats.whole(owed['users_with_credit'])} users have credit.")
     controls.not_applied(context.filters, "models", "entry_types")
@@ -149,17 +151,18 @@ def _health(context: Context) -> None:
     st.subheader("Freshness and soundness", anchor=False)
     about, zone = context.about, context.timezone
     age = datetime.now(UTC) - about.published_at
-    words = (
+    publication = (
         f"Published {formats.instant(about.published_at, zone)}, as of {formats.instant(about.as_of, zone)}"
         f" ({formats.plain(zone)})"
     )
-    if age > OLD:
+    if age > OUTDATED_AFTER:
         st.warning(
-            f"{words}: {age.days or 1} days ago. Look at Dagster's runs, or start `paywall-warehouse run`.",
+            f"{publication}. That was {age.days} {'day' if age.days == 1 else 'days'} ago. Check the runs in"
+            " Dagster, or start `paywall-warehouse run`.",
             icon=":material/schedule:",
         )
     else:
-        st.success(words, icon=":material/check_circle:")
+        st.success(publication, icon=":material/check_circle:")
     counts = queries.case_counts(context.snapshot, context.filters)
     breaks, pending = counts.get("break", 0), counts.get("pending", 0)
     incomplete = [row for row in queries.sources(context.snapshot) if row["verdict"] != "complete"]
@@ -183,12 +186,12 @@ def _health(context: Context) -> None:
     failed = [row for row in queries.invariants(context.snapshot) if not row["passed"]]
     if failed:
         st.warning(
-            f"{len(failed)} checks warn:"
+            f"{len(failed)} {'check gives a warning' if len(failed) == 1 else 'checks give warnings'}:"
             f" {', '.join(sorted({formats.plain(row['name']) for row in failed}))}.",
             icon=":material/report:",
         )
     last = queries.last_entry_at(context.snapshot)
-    st.caption(f"The last entry of the ledger is of {formats.instant(last, zone)}.")
+    st.caption(f"The latest ledger entry is from {formats.instant(last, zone)}.")
     columns = [
         text_column("source", "Source"),
         count_column("files", "Files"),

@@ -1,9 +1,9 @@
-"""Reconciliation: which payments and credits do not tie, how what is owed came about, what was paid out."""
+"""The page of reconciliation: payments against credits, the balance roll-forward, and payouts."""
 
 import streamlit as st
 
 from dashboard import controls, formats, queries
-from dashboard.break_words import BREAKS, words_of
+from dashboard.break_help import BREAKS, help_for
 from dashboard.context import Context, open_page
 from dashboard.tables import (
     Column,
@@ -21,7 +21,7 @@ STATUSES = ("break", "pending", "matched")
 
 
 def show(context: Context) -> None:
-    """The page."""
+    """Draw the page."""
     _sources(context)
     _breaks(context)
     _cases(context)
@@ -31,27 +31,29 @@ def show(context: Context) -> None:
 
 def _sources(context: Context) -> None:
     rows = queries.sources(context.snapshot)
-    open_ones = [row for row in rows if row["verdict"] != "complete"]
-    words = "Reconciliation is complete: every source is there and reaches far enough."
+    incomplete = [row for row in rows if row["verdict"] != "complete"]
     if not rows:
         st.info(
             "Nothing to reconcile yet: no payments have landed, and no deposit needs one.",
             icon=":material/info:",
         )
-    elif open_ones:
+    elif incomplete:
         st.warning(
-            "Reconciliation is incomplete: matches say nothing about what has not been looked at.",
+            "Reconciliation is incomplete: payments that have not been loaded could not be compared.",
             icon=":material/warning:",
         )
     else:
-        st.success(words, icon=":material/check_circle:")
-    with st.expander("Sources", expanded=bool(open_ones), key="sources"):
+        st.success(
+            "Reconciliation is complete: the data of every source are there and reach far enough.",
+            icon=":material/check_circle:",
+        )
+    with st.expander("Sources", expanded=bool(incomplete), key="sources"):
         columns = [
             text_column("rail", "Rail"),
             text_column("source", "Source"),
             text_column("account_id", "Account"),
             count_column("records", "Records"),
-            instant_column("data_until", "Data reach until", context.timezone),
+            instant_column("data_until", "Data until", context.timezone),
             text_column("verdict", "Verdict"),
         ]
         table(rows, columns, alt="Sources of reconciliation")
@@ -77,11 +79,13 @@ def _breaks(context: Context) -> None:
     ]
     table(rows, columns, alt="Open breaks by type", opens=lambda row: _choose(row["break_type"]))
     if rows:
-        st.caption("Tick a row at its left to see its cases below.")
-        with st.expander("What they mean, and what to do", key="break_words"):
+        st.caption("Tick the box at the left of a row to see its cases below.")
+        with st.expander("What the breaks mean, and what to do", key="break_help"):
             for row in rows:
-                words = words_of(row["break_type"])
-                st.markdown(f"**{formats.plain(row['break_type'])}**: {words.meaning} {words.remedy}")
+                explanation = help_for(row["break_type"])
+                st.markdown(
+                    f"**{formats.plain(row['break_type'])}**: {explanation.meaning} {explanation.remedy}"
+                )
     controls.not_applied(context.filters, "models", "entry_types")
 
 
@@ -99,16 +103,16 @@ def _cases(context: Context) -> None:
         "Break", list(BREAKS), key="break_type", bind="query-params", placeholder="All"
     )
     in_period = right.toggle(
-        "Only those of the period",
+        "Only cases of the period",
         False,
         key="of_period",
         bind="query-params",
-        help="By the case's first event. Open breaks count whenever they began.",
+        help="By the first event of the case. The table of open breaks above always shows all periods.",
     )
     count = queries.count_cases(context.snapshot, context.filters, statuses, break_types, in_period=in_period)
     paged_table(
-        lambda cut: queries.cases(
-            context.snapshot, context.filters, statuses, break_types, cut, in_period=in_period
+        lambda page: queries.cases(
+            context.snapshot, context.filters, statuses, break_types, page, in_period=in_period
         ),
         count,
         [
@@ -138,8 +142,8 @@ def _cases(context: Context) -> None:
 def _rollforward(context: Context) -> None:
     st.subheader("Balance roll-forward", anchor=False)
     st.caption(
-        "Of all users and paywalls: what is owed, and how it came about. Charges, withdrawals and refunds of"
-        " deposits lower it."
+        "The balances owed to all users in all paywalls, and what changed them. Charges, withdrawals and"
+        " refunds of deposits reduce them."
     )
     grain = controls.grain(context.filters)
     currency = context.currency
@@ -170,7 +174,7 @@ def _payouts(context: Context) -> None:
         text_column("status", "Status"),
         money_column("amount", f"Amount ({currency.upper()})", currency),
         count_column("items", "Items"),
-        money_column("items_net", "Items add up to", currency),
+        money_column("items_net", "Sum of items", currency),
         money_column("difference", "Difference", currency),
         Column(
             "is_reconciled",

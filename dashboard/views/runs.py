@@ -1,4 +1,4 @@
-"""Runs: what was checked before this publication, what was refused and why, what has been loaded."""
+"""The page of runs: the checks before this publication, rejected records with reasons, and loaded files."""
 
 from collections.abc import Callable
 
@@ -17,8 +17,8 @@ RAW = "raw record"
 
 
 def show(context: Context) -> None:
-    """The page."""
-    st.caption("Of everything that has been loaded; the filters in the sidebar do not limit this page.")
+    """Draw the page."""
+    st.caption("Everything that has been loaded. The filters in the sidebar do not apply to this page.")
     st.link_button(
         "Dagster's UI: lineage, schedules, logs",
         context.settings.dagster_ui_url,
@@ -45,7 +45,8 @@ def _runs(context: Context) -> None:
     ]
     table(queries.runs(context.snapshot, RUNS), columns, alt="Runs")
     st.caption(
-        "The last of them published what you see. Later runs that did not publish are in Dagster's UI."
+        "The latest of these runs published the numbers that you see. Later runs, which did not publish, are"
+        " in Dagster's UI."
     )
 
 
@@ -56,16 +57,16 @@ def _checks(context: Context) -> None:
     st.markdown(
         f"{formats.whole(len(rows))} checks, **{formats.whole(failed)} with a warning**."
         if failed
-        else f"{formats.whole(len(rows))} checks, all hold."
+        else f"{formats.whole(len(rows))} checks, all passed."
     )
     columns = [
-        Column("passed", "Holds", lambda row: "yes" if row["passed"] else "no"),
+        Column("passed", "Passed", lambda row: "yes" if row["passed"] else "no"),
         text_column("name", "Check"),
-        text_column("scope", "Of"),
+        text_column("scope", "Scope"),
         Column("expected", "Expected", _number("expected"), right=True),
         Column("actual", "Actual", _number("actual"), right=True),
         Column("difference", "Difference", _number("difference"), right=True),
-        Column("meaning", "What has to hold", lambda row: INVARIANTS.get(row["name"], formats.NOTHING)),
+        Column("meaning", "What must hold", lambda row: INVARIANTS.get(row["name"], formats.NOTHING)),
     ]
     table(rows, columns, alt="Checks before publication")
 
@@ -85,14 +86,14 @@ def _rejects(context: Context) -> None:
         text_column("source", "Source"),
         text_column("reason_code", "Reason"),
         count_column("records", "Records"),
-        instant_column("first_seen_at", "First", zone),
-        instant_column("last_seen_at", "Last", zone),
+        instant_column("first_seen_at", "First seen", zone),
+        instant_column("last_seen_at", "Last seen", zone),
     ]
     table(reasons, columns, alt="Rejected records by reason")
     codes = list(dict.fromkeys(row["reason_code"] for row in reasons))
     chosen = st.multiselect("Reason", codes, key="reason", bind="query-params", placeholder="All")
     paged_table(
-        lambda cut: queries.rejects(context.snapshot, chosen, cut),
+        lambda page: queries.rejects(context.snapshot, chosen, page),
         queries.count_rejects(context.snapshot, chosen),
         [
             instant_column("first_seen_at", "First seen", zone),
@@ -121,7 +122,7 @@ def _raw(row: Row) -> None:
 def _files(context: Context) -> None:
     st.subheader("Loaded files", anchor=False)
     paged_table(
-        lambda cut: queries.files(context.snapshot, cut),
+        lambda page: queries.files(context.snapshot, page),
         queries.count_files(context.snapshot),
         [
             instant_column("loaded_at", "Loaded", context.timezone),

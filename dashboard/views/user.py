@@ -1,4 +1,4 @@
-"""User: one user's status, balances, ledger and errors, with the links that support sends."""
+"""The page of a user: status, balances, ledger and errors, and the links that support sends."""
 
 from urllib.parse import quote
 
@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard import charts, formats, queries
 from dashboard.context import Context
 from dashboard.copying import copyable
-from dashboard.error_words import error_columns
+from dashboard.error_help import error_columns
 from dashboard.ledger_view import ledger_view
 from dashboard.snapshot import Row
 from dashboard.subject import subject
@@ -17,8 +17,8 @@ ERRORS = 20
 
 
 def show(context: Context) -> None:
-    """The page; the user is named by the address."""
-    row = subject(context, "user", "User", queries.user, "Look for it on the users page.", "users")
+    """Draw the page of the user in the address."""
+    row = subject(context, "user", "User", queries.user, "Search for it on the users page.", "users")
     if row is None:
         return
     user_id = row["user_id"]
@@ -35,7 +35,7 @@ def show(context: Context) -> None:
     )
     table(errors, error_columns(context), alt="Recent errors")
     if len(errors) == ERRORS:
-        st.caption(f"The last {ERRORS}.")
+        st.caption(f"The latest {ERRORS} errors.")
     st.subheader("Ledger", anchor=False)
     ledger_view(context, user_id)
 
@@ -71,13 +71,13 @@ def _facts(context: Context, row: Row) -> None:
             (
                 "Provider cost",
                 formats.with_currency(report["provider_cost"], currency),
-                "All time, as far as it is known.",
+                "All time, of the charges whose cost is known.",
             ),
             ("Profit", formats.with_currency(report["profit"], currency), "All time."),
             ("Charges", formats.whole(report["charges"]), f"Payer: {report['payer_type']} (last 30 days)."),
         )
-        for column, (label, value, words) in zip(st.columns(len(tiles)), tiles, strict=True):
-            column.metric(label, value, border=True, help=words)
+        for column, (label, value, explanation) in zip(st.columns(len(tiles)), tiles, strict=True):
+            column.metric(label, value, border=True, help=explanation)
 
 
 def _balance(context: Context, user_id: str, wallets: list[Row]) -> None:
@@ -85,11 +85,11 @@ def _balance(context: Context, user_id: str, wallets: list[Row]) -> None:
     currencies = list(dict.fromkeys(wallet["currency"] for wallet in wallets))
     shown = context.currency if context.currency in currencies else next(iter(currencies), None)
     if shown is None:
-        st.caption("The user has no wallet: nothing has moved yet.")
+        st.caption("The user has no wallet yet.")
         return
     if shown != context.currency:
-        st.caption(f"In {shown.upper()}: the user has no wallet in {context.currency.upper()}.")
-    course = queries.wallet_course(context.snapshot, user_id, shown, context.filters.paywalls)
+        st.caption(f"Shown in {shown.upper()}, because the user has no wallet in {context.currency.upper()}.")
+    balances = queries.wallet_balances(context.snapshot, user_id, shown, context.filters.paywalls)
     points = [
         charts.point(
             row["paywall_id"],
@@ -97,7 +97,7 @@ def _balance(context: Context, user_id: str, wallets: list[Row]) -> None:
             row["closing_balance"],
             formats.with_currency(row["closing_balance"], shown),
         )
-        for row in course
+        for row in balances
     ]
     st.altair_chart(
         charts.lines(points, shown.upper(), interpolate="step-after"),
@@ -109,7 +109,7 @@ def _balance(context: Context, user_id: str, wallets: list[Row]) -> None:
         money_column("opening_balance", f"Opening ({shown.upper()})", shown),
         money_column("closing_balance", f"Closing ({shown.upper()})", shown),
     ]
-    folded_table("Numbers of the chart", course, columns, key="numbers", alt="Balance by day")
+    folded_table("Numbers of the chart", balances, columns, key="numbers", alt="Balance by day")
 
 
 def _links(context: Context, user_id: str, wallets: list[Row]) -> None:
@@ -130,19 +130,19 @@ def _links(context: Context, user_id: str, wallets: list[Row]) -> None:
             copyable(filled(template, user_id, paywall), label.lower())
     if not any(templates.values()):
         st.caption(
-            "Set `AUTHORIZATION_LINK` and `TOP_UP_LINK` to have the links that support sends to users here."
+            "Set `AUTHORIZATION_LINK` and `TOP_UP_LINK` to show the links that support sends to users."
         )
     columns = [
         text_column("paywall_id", "Paywall"),
         money_column("closing_balance", "Balance", lambda wallet: wallet["currency"]),
         text_column("currency", "Currency"),
-        day_column("last_movement", "Last moved"),
+        day_column("last_movement", "Last change"),
     ]
     table(wallets, columns, alt="Wallets")
 
 
 def filled(template: str, user_id: str, paywall_id: str) -> str:
-    """A link for a user: ids are quoted, so that none of them can change where it leads."""
+    """Return a link for a user. Ids are quoted, so that none of them can change its target."""
     return template.replace("{user_id}", quote(user_id, safe="")).replace(
         "{paywall_id}", quote(paywall_id, safe="")
     )

@@ -1,6 +1,4 @@
-"""Users: the users view, searched, sorted and cut into pages on the server; who spends most, and what it
-costs to serve them.
-"""
+"""The page of users: all users, searched, sorted and paged on the server, and the top spenders."""
 
 import streamlit as st
 
@@ -20,11 +18,11 @@ from dashboard.tables import (
 )
 
 TOP = 50
-COST_TO_SERVE = "Provider cost per charge; unknown where no cost is known."
+COST_TO_SERVE = "Provider cost per charge. Unknown if no cost is known."
 
 
 def show(context: Context) -> None:
-    """The page."""
+    """Draw the page."""
     view = st.segmented_control(
         "View",
         ("everyone", "top"),
@@ -43,12 +41,12 @@ def show(context: Context) -> None:
 
 def _everyone(context: Context) -> None:
     search = st.text_input(
-        "User id contains", key="q", bind="query-params", placeholder="Part of the id, capital or small"
+        "User id contains", key="q", bind="query-params", placeholder="A part of the id, upper or lower case"
     )
     controls.not_applied(context.filters, "paywalls", "models", "entry_types")
     count = queries.count_users(context.snapshot, context.filters, search)
     paged_table(
-        lambda cut: queries.users(context.snapshot, context.filters, search, cut),
+        lambda page: queries.users(context.snapshot, context.filters, search, page),
         count,
         _columns(context),
         alt="Users",
@@ -56,14 +54,14 @@ def _everyone(context: Context) -> None:
         opens=lambda row: open_page("user", user=row["user_id"]),
     )
     st.caption(
-        "All time, each user once; errors and new or returning are of the last 30 days. The period counts for"
-        " the top spenders only."
+        "All-time numbers, one row for each user. Errors and new or returning are of the last 30 days. The"
+        " period applies to the top spenders only."
     )
     if count:
         download_panel(
             context,
             "users",
-            f"The {count:,} users above, with all their columns or those that you choose.",
+            f"The {count:,} users above, with all columns or the ones that you choose.",
             search=search,
         )
 
@@ -110,11 +108,13 @@ def _top_spenders(context: Context) -> None:
         alt="Top spenders of the period",
         opens=lambda row: open_page("user", user=row["user_id"]),
     )
-    st.caption(f"At most {TOP}, those with the most revenue first. Tick a row at its left to open the user.")
+    st.caption(
+        f"Up to {TOP} users, highest revenue first. Tick the box at the left of a row to open the user."
+    )
     if rows:
         download_panel(
             context,
             "user_days",
-            "Usage and deposits of each user by day, for the period, the paywalls and the users chosen.",
+            "Usage and deposits of each user by day, for the chosen period, paywalls and users.",
         )
         controls.not_applied(context.filters, "models", "entry_types")

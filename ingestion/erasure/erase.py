@@ -86,7 +86,7 @@ def finish_erasures(settings: Settings, drop_build: DropBuild) -> None:
 def pseudonymise(
     settings: Settings, registry: Registry, files: Iterable[Path], manifest: Manifest
 ) -> Manifest:
-    """Replace the ids of erased persons in the files of a staged batch, and return its manifest without them."""
+    """Replace the ids of erased persons in the files of a staged batch; return its manifest without them."""
     if not registry.erasures:
         return manifest
     files = list(files)

@@ -1,4 +1,4 @@
-"""Landed files that name a person: found for the operator, and written anew where that is asked for."""
+"""Landed files that name a person: finding them for the operator, and rewriting them on request."""
 
 import csv
 import gzip
@@ -35,32 +35,31 @@ class Naming:
     file: LandingFile
     records: int
     fault: str | None = None
-    """Why it cannot be written anew."""
+    """Why the file cannot be rewritten."""
 
 
 def naming(landing: Landing, files: Iterable[LandingFile], person: Person) -> Iterator[Naming]:
-    """The files that name a person, in their order, with the number of records that do."""
+    """Yield the files that name a person, in their order, with the number of records that do."""
     for file in files:
         if found := _read(landing, file, person, None):
             yield found
 
 
 def rewrite_file(landing: Landing, lake: Lake, found: Naming, person: Person) -> None:
-    """Put a file without the person's id in the place of one that has it; the lake then knows that it is
-    loaded.
+    """Replace a landed file by one without the person's id, and record it in the lake as loaded.
 
     Name, format, compression, time and mode stay; lines keep their order. A process that is killed between
-    the two leaves a file that the next run loads once more, which changes no number.
+    the two steps leaves a file that the next run loads again, which changes no number.
     """
-    with landing.local_copy(found.file) as path, landing.staging() as staging_dir:
+    with landing.local_copy(found.file) as path, landing.staging() as staging_file:
         before = sha256(path)
-        if _read(landing, found.file, person, staging_dir) is None:
-            return  # the file behind a link that was written anew already
+        if _read(landing, found.file, person, staging_file) is None:
+            return  # the target of a link, which was rewritten already
         if landing.is_local:
-            shutil.copystat(path, staging_dir)
-        _write_sidecar(landing, found.file, staging_dir)
-        landing.put(_place(landing, found.file), staging_dir)
-        after = sha256(staging_dir)
+            shutil.copystat(path, staging_file)
+        _write_sidecar(landing, found.file, staging_file)
+        landing.put(_place(landing, found.file), staging_file)
+        after = sha256(staging_file)
     now = landing.listed(found.file)
     for manifest in lake.manifests():
         known = [
@@ -80,28 +79,32 @@ def rewrite_file(landing: Landing, lake: Lake, found: Naming, person: Person) ->
 
 
 def _place(landing: Landing, file: LandingFile) -> str:
-    """Where the bytes of a file are, relative to the landing area: behind links."""
+    """Return the path of a file relative to the landing area, with links resolved."""
     if landing.is_local:
         return os.path.relpath(os.path.realpath(file.location), os.path.realpath(landing.root))
     return landing.relative(file.location)
 
 
-def _write_sidecar(landing: Landing, file: LandingFile, staging_dir: Path) -> None:
-    """Size and digest in the sidecar of a file that we pulled from Stripe: it would be pulled again."""
+def _write_sidecar(landing: Landing, file: LandingFile, staging_file: Path) -> None:
+    """Update size and digest in the sidecar of a pulled file, which would otherwise be pulled again."""
     folder, _, name = landing.relative(file.location).rpartition("/")
     sidecar = f"{folder}/{sidecar_name(name)}"
     try:
-        stated = json.loads(landing.filesystem.cat_file(f"{landing.root}/{sidecar}"))
+        content = json.loads(landing.filesystem.cat_file(f"{landing.root}/{sidecar}"))
     except FileNotFoundError:
         return
     landing.put_text(
         sidecar,
-        json.dumps({**stated, "bytes": staging_dir.stat().st_size, "sha256": sha256(staging_dir)}, indent=1),
+        json.dumps(
+            {**content, "bytes": staging_file.stat().st_size, "sha256": sha256(staging_file)}, indent=1
+        ),
     )
 
 
 def _read(landing: Landing, file: LandingFile, person: Person, target: Path | None) -> Naming | None:
-    """Count the records of a file that name a person, and write it without the id where there is a target."""
+    """Count the records of a file that name a person, and write the file without the id if there is a
+    target.
+    """
     if file.format not in FORMATS or file.hindrance is not None:
         return None
     try:
@@ -114,14 +117,12 @@ def _read(landing: Landing, file: LandingFile, person: Person, target: Path | No
                 else _text(file, path, person, target)
             )
     except (*DAMAGE, *UNDECODABLE) as error:
-        return Naming(file, 0, f"it cannot be read ({error}); delete it where it names the person")
+        return Naming(file, 0, f"it cannot be read ({error}); delete it if it names the person")
     return Naming(file, records) if records else None
 
 
 def _may_name(file: LandingFile, path: Path, person: Person) -> bool:
-    """A cheap look: whether any spelling of the id stands in the bytes of a text file, or what JSON may write
-    for any character.
-    """
+    """Check quickly whether the bytes of a text file contain a spelling of the id, or a JSON escape."""
     if file.format == ".parquet":
         return True
     spellings = [b"\\u", *(spelling.encode(errors="surrogateescape") for spelling in person.spellings)]
@@ -151,8 +152,8 @@ def _text(file: LandingFile, path: Path, person: Person, target: Path | None) ->
 
 
 def _json_lines(stream: BinaryIO, person: Person) -> Iterator[tuple[bytes, bytes]]:
-    """Each line before and after."""
-    # zstandard's reader has no lines of its own.
+    """Yield each line before and after the replacement."""
+    # The reader of zstandard does not iterate over lines.
     for line in io.BufferedReader(cast(io.RawIOBase, stream)):
         text = line.decode(errors="surrogateescape")
         if not person.may_be_in(text):
@@ -171,7 +172,7 @@ def _is_json(text: str) -> bool:
 
 
 def _csv_lines(stream: BinaryIO, person: Person) -> Iterator[tuple[bytes, bytes]]:
-    """Each record before and after; one that names nobody is written as it came."""
+    """Yield each record before and after the replacement. Other records stay byte for byte."""
     header: list[str] = []
     for record in csv_records(stream):
         before = f"{record.raw}\n"
@@ -225,7 +226,7 @@ def _parquet(path: Path, person: Person, target: Path | None) -> int:
 
 
 def _column(name: str, column: pa.Array, person: Person) -> tuple[pa.Array, list[int]]:
-    """A column without the id, and the rows in which it stood; a number that is a user becomes a text."""
+    """Return a column without the id, and the rows that had it. A column of numeric ids becomes text."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_integer(column.type) and person.looks_like_number and NAMES_A_USER.search(name):
@@ -251,7 +252,7 @@ def _holds_text(kind: pa.DataType) -> bool:
 
 
 def _without(path: tuple[str, ...], value: Any, person: Person) -> Any:
-    """A value of any shape, at some place of its record, without the id."""
+    """Return a value of any type, at some path of its record, without the id."""
     if isinstance(value, str):
         return person.in_field(path, value) if person.may_be_in(value) else value
     if isinstance(value, bytes):

@@ -1,4 +1,4 @@
-"""Parquet files of the lake without the ids of erased persons; every other value stays as it is."""
+"""Replacing the ids of erased persons in Parquet files of the lake. Every other value stays as it is."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,13 +14,14 @@ from ingestion.erasure.texts import METADATA, Person, texts_of, words_of
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.quoting import file_literal, literal
 
-# Columns of the lake that hold an id, and those that hold texts in which one may stand.
+# Columns of the lake that are an id, and columns whose texts may contain one.
 ID_COLUMNS: Final = ("user_id", "wallet_user_id", "external_user_id")
-# With the place of the text in its record.
+# Each with the path of the text in its record.
 JSON_COLUMNS: Final = {"metadata": METADATA, "body": ()}
 ROW_COLUMNS: Final = ("raw", "reason", "reject_raw", "reject_words")
-# Texts that were taken out of a record, with the name of their field: they are treated like the JSON that
-# they came from.
+# Texts that were extracted from a record, with the name of their field: they are treated like the JSON that
+# they
+# come from.
 EXTRACTED: Final = {
     "model": "model",
     "reason": "reason",
@@ -28,15 +29,16 @@ EXTRACTED: Final = {
     "error_code": "errorCode",
     "source": "source",
 }
-# `reason` of a webhook event or an entry is a word of its own, that of a reject quotes the record. What a
-# reject calls `source` is ours.
+# The `reason` of a webhook event or an entry is a field of its record; that of a reject quotes the record.
+# The
+# `source` of a reject is the name of one of our sources.
 QUOTING: Final = "reason_code"
 JSON_TEXTS: Final = r'"(?:[^"\\]|\\.)*"'
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """Those of a file."""
+    """The columns of a file that may contain an id, by kind."""
 
     ids: list[str]
     json: list[str]
@@ -49,7 +51,7 @@ class _Columns:
 
 
 def ids_in(connection: duckdb.DuckDBPyConnection, parquet: Path) -> Iterator[str]:
-    """Every id that a file states, and every text of its records that may be one; some more than once."""
+    """Yield every id of a file, and every text of its records that may be one, some of them repeatedly."""
     columns = _columns(parquet)
     for name in columns.ids:
         yield from (
@@ -72,7 +74,7 @@ def ids_in(connection: duckdb.DuckDBPyConnection, parquet: Path) -> Iterator[str
 
 
 def linked_wallets(connection: duckdb.DuckDBPyConnection, parquet: Path, user: str) -> list[str]:
-    """The wallets that events of a file give to the person."""
+    """Return the wallets that events of a file assign to the person."""
     if "wallet_user_id" not in _columns(parquet).ids:
         return []
     query = f"""select distinct wallet_user_id from {_rows(parquet)}
@@ -82,7 +84,7 @@ def linked_wallets(connection: duckdb.DuckDBPyConnection, parquet: Path, user: s
 
 
 def naming_keys(connection: duckdb.DuckDBPyConnection, parquet: Path, user: str) -> Counter[str]:
-    """The number of rows of a file whose keys contain an id, by column: keys are never changed."""
+    """Return the number of rows whose keys contain an id, by column. Keys are never changed."""
     schema, columns = pq.read_schema(parquet), _columns(parquet)
     keys = [
         one.name
@@ -97,15 +99,15 @@ def naming_keys(connection: duckdb.DuckDBPyConnection, parquet: Path, user: str)
 
 
 def named_rows(connection: duckdb.DuckDBPyConnection, parquet: Path, people: Sequence[Person]) -> int:
-    """The number of rows of a file that name one of these people."""
+    """Return the number of rows of a file that name one of these people."""
     with _Change(connection, parquet, people) as change:
         return change.rows
 
 
 def rewrite(connection: duckdb.DuckDBPyConnection, parquet: Path, people: Sequence[Person]) -> int:
-    """Replace a file by one without these people's ids; returns the number of rows that named one of them.
+    """Replace a file by one without these people's ids, and return the number of rows that named one of them.
 
-    Where none does, the file is left alone. A process that is killed leaves the old file or the new one.
+    If no row names one, the file is not written. A killed process leaves the old file or the new one.
     """
     with _Change(connection, parquet, people) as change:
         if change.rows:
@@ -114,7 +116,7 @@ def rewrite(connection: duckdb.DuckDBPyConnection, parquet: Path, people: Sequen
 
 
 class _Change:
-    """What becomes of a file, while its tables of replacements are there."""
+    """The change of one file: a context in which its temporary tables of replacements exist."""
 
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, parquet: Path, people: Sequence[Person]
@@ -144,7 +146,7 @@ class _Change:
         self._connection.unregister("changed_texts")
 
     def write(self, partial: Path) -> None:
-        """Write the file as it will be."""
+        """Write the changed file."""
         ids = [
             f"coalesce((select pseudonym from pseudonyms where id = rows.{name}), rows.{name}) as {name}"
             for name in self._columns.ids
@@ -164,7 +166,7 @@ class _Change:
 def _changed_texts(
     connection: duckdb.DuckDBPyConnection, parquet: Path, columns: _Columns, people: Sequence[Person]
 ) -> dict[int, dict[str, str | None]]:
-    """Of each row whose texts change: its place, and all its texts as they will be."""
+    """Return all new texts of each row whose texts change, by row number."""
     changed: dict[int, dict[str, str | None]] = {}
     if not columns.texts:
         return changed
@@ -179,7 +181,7 @@ def _changed_texts(
             query, {"user": person.user, **spellings}
         ).fetchall():
             before = changed.get(place) or dict(zip(columns.texts, texts, strict=True))
-            about = bool(is_about) or any(person.is_said_in(before[name] or "") for name in columns.json)
+            about = bool(is_about) or any(person.is_stated_in(before[name] or "") for name in columns.json)
             after = {
                 name: _without(person, columns, name, text, is_about=about) for name, text in before.items()
             }

@@ -1,9 +1,9 @@
-"""A person's id in texts: records as they came, their metadata, rows that were rejected.
+"""Replacing a person's id in texts: records, their metadata, and rejected rows.
 
-An id is replaced where it stands by itself: as a JSON text, a CSV field, a word of a sentence. Within a
-longer word it is another id. The names of a record's fields are never replaced, nor are its keys (`KEYS`). An
-id that looks like a number, or is a word of the format such as `charge`, is replaced only where a name says
-that a user is meant. A text that decides a number is replaced only where the number stays what it is
+An id is replaced where it is a whole JSON text, a whole CSV field or a whole word. As a part of a longer word
+it is another id. The names of a record's fields are never replaced, and neither are its keys (`KEYS`). An id
+that looks like a number, or is a word of the format such as `charge`, is replaced only in a field whose name
+refers to a user. A text on which a number depends is replaced only if the number does not change
 (`Person.in_text`).
 """
 
@@ -19,23 +19,24 @@ from ingestion.sources.payments import STATUSES as PAYMENT_STATUSES
 from ingestion.sources.prices import FIELDS as PRICE_FIELDS
 from ingestion.sources.webhooks import ENVELOPE, PATHS
 
-# A place in a record: the names of the members that lead there.
+# The path of a value in a record: the names of the members that lead to it.
 Path = tuple[str, ...]
 
 JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
-# A text, and whether it names a member; a number; the begin or the end of an object or a list.
+# A text, and whether it names a member; a number; the beginning or the end of an object or a list; a comma.
 JSON_TOKEN = re.compile(
-    r'(?P<text>"(?:[^"\\]|\\.)*")(?P<names>\s*:)?|(?P<number>(?<![\w.+-])-?[0-9][-+.0-9eE]*)|(?P<opens>[{\[])|(?P<closes>[}\]])|(?P<next>,)'
+    r'(?P<text>"(?:[^"\\]|\\.)*")(?P<names>\s*:)?|(?P<number>(?<![\w.+-])-?[0-9][-+.0-9eE]*)'
+    r"|(?P<opens>[{\[])|(?P<closes>[}\]])|(?P<next>,)"
 )
 NUMBER = re.compile(r"[-+]?[0-9]+([.,][0-9]*)?([eE][-+]?[0-9]+)?")
 NAMES_A_USER = re.compile(r"user|wallet|external_?id|client_reference|customer(?!_facing)", re.IGNORECASE)
-# What makes a longer id of one that stands beside it; a point does only where something follows it.
+# The characters that make a longer id of the one beside them; a point does so only if a character follows it.
 BEFORE, AFTER = r"(?<![A-Za-z0-9_.@+-])", r"(?![A-Za-z0-9_@+-]|\.[A-Za-z0-9])"
 WORD = re.compile(r"[A-Za-z0-9_.@+:/-]+")
-# A shorter id is too often a part of what somebody writes.
+# A shorter id is too often an ordinary word.
 SHORTEST_WORD = 4
 
-# Fields that have a column of their own, and in which anybody may write anything.
+# Fields that have a column of their own and may contain any text.
 FREE_TEXTS = frozenset({"model", "reason", "errorCode", "source"})
 METADATA = ("metadata",)
 # The wrapper of the webhook guide.
@@ -44,10 +45,10 @@ ENVELOPED = ("event",)
 _FIELDS: set[Path] = {(name,) for name in (*FIELDS, *ENVELOPE, *PAYMENT_FIELDS, *PRICE_FIELDS)}
 _FIELDS |= {tuple(path.removeprefix("$.").split(".")) for path in PATHS.values()}
 _FIELDS |= {(*METADATA, key) for keys in METADATA_KEYS.values() for key in keys}
-# Ids of entries, requests and payments, and the words that say what an entry is: no user, whatever they look
-# like.
+# Ids of entries, requests and payments, and the words that classify an entry: they never are a user, even if
+# they look like one.
 KEYS = frozenset(path for path in _FIELDS if path[-1] not in FREE_TEXTS and not NAMES_A_USER.search(path[-1]))
-# How `fct_ledger_entries` knows that a webhook's deposit was paid by Stripe.
+# The `source` by which `fct_ledger_entries` recognises that a webhook's deposit was paid with Stripe.
 STRIPE = "stripe"
 WORDS_OF_THE_FORMAT = frozenset(
     {*(path[-1] for path in _FIELDS), "paid", "promo", "usd", "eur", "null", "true", "false", STRIPE}
@@ -61,37 +62,37 @@ WORDS_OF_THE_FORMAT = frozenset(
 
 
 class Person:
-    """An id, and the pseudonym in its place."""
+    """An erased person: the id, and the pseudonym that replaces it."""
 
     def __init__(self, user: str, pseudonym: str, promo_reasons: Sequence[str] = ()) -> None:
         self.user = user
         self.pseudonym = pseudonym
         self.looks_like_number = NUMBER.fullmatch(user) is not None
         self.is_ambiguous = self.looks_like_number or user in WORDS_OF_THE_FORMAT or user in promo_reasons
-        """Whether the id means something else where no name says that it is a user."""
+        """Whether the id may mean something else in a field whose name does not refer to a user."""
         self.spellings = tuple(dict.fromkeys(_spellings(user)))
-        """As texts may write the id: escaped as JSON and CSV do."""
+        """The ways to write the id in a text, with the escapes of JSON and CSV."""
         self._promo_reasons = frozenset(promo_reasons)
         spelt = "|".join(map(re.escape, sorted(self.spellings, key=len, reverse=True)))
         self._alone = re.compile(f"{BEFORE}(?:{spelt}){AFTER}")
 
     def may_be_in(self, text: str) -> bool:
-        """False where the text cannot name the person; JSON may escape any character."""
+        """Return False if the text cannot name the person. JSON may escape any character."""
         return "\\u" in text or any(spelling in text for spelling in self.spellings)
 
-    def is_said_in(self, text: str) -> bool:
-        """Whether a whole text of a JSON document is the id: then the record is about the person."""
+    def is_stated_in(self, text: str) -> bool:
+        """Check whether a whole text of a JSON document is the id: then the record is about the person."""
         return self.may_be_in(text) and any(_text_of(token) == self.user for token in JSON_TEXT.findall(text))
 
     def in_json(self, text: str, *, is_about: bool = False, within: Path = ()) -> str:
-        """A JSON text without the id. `within` is the place of the text in its record, () for the record
-        itself.
+        """Return a JSON text without the id.
 
-        `is_about` says that the record is the person's own: then words of its texts are replaced too.
+        `within` is the path of the text in its record, () for the record itself. `is_about` means that the
+        record is about the person: then words in its texts are replaced, too.
         """
         if not self.may_be_in(text):
             return text
-        is_about |= self.is_said_in(text)
+        is_about |= self.is_stated_in(text)
         places, name = [within], ""
         in_list: list[bool] = []
 
@@ -100,7 +101,7 @@ class Person:
             if found["names"]:
                 name = _text_of(found["text"]) or ""
             elif found["opens"]:
-                # The outermost object is the text itself; what stands in a list has no name.
+                # The outermost object is the text itself. An item of a list has no name.
                 places.append((*places[-1], name) if in_list else within)
                 in_list.append(found["opens"] == "[")
                 name = ""
@@ -118,11 +119,11 @@ class Person:
         return JSON_TOKEN.sub(replaced, text)
 
     def in_row(self, text: str) -> str:
-        """What is no JSON, such as a row that was rejected, without the id."""
+        """Return a text that is not JSON, such as a rejected row, without the id."""
         return text if self.is_ambiguous else self._alone.sub(self.pseudonym, text)
 
     def in_field(self, path: Path, value: str) -> str:
-        """The value of a landed column, or of a member of one, without the id."""
+        """Return the value of a landed column, or of a member of one, without the id."""
         name = path[-1]
         if value.lstrip().startswith("{"):
             return self.in_json(value, within=path)
@@ -133,23 +134,22 @@ class Person:
         return self.pseudonym if value == self.user else self.in_row(value)
 
     def in_text(self, name: str, text: str, *, is_about: bool = False) -> str:
-        """The text of a field with this name without the id, as it stands in the record or in a column of its
-        own.
+        """Return the text of a field without the id, in a record or in a column of its own.
 
-        A model is named alike in everybody's records and in the operator's rates: its words are replaced in
-        all of them.
+        A model has the same name in all records and in the operator's rates: its words are replaced in all of
+        them.
         """
         if self.is_ambiguous and not NAMES_A_USER.search(name):
             return text
         if text == self.user:
-            return self._if_its_value_is_kept(name, text, self.pseudonym)
+            return self._unless_a_number_changes(name, text, self.pseudonym)
         if (is_about or name == "model") and not self.is_ambiguous and len(self.user) >= SHORTEST_WORD:
-            return self._if_its_value_is_kept(name, text, self._alone.sub(self.pseudonym, text))
+            return self._unless_a_number_changes(name, text, self._alone.sub(self.pseudonym, text))
         return text
 
-    def _if_its_value_is_kept(self, name: str, before: str, after: str) -> str:
-        """The text with the pseudonym; the text as it was where that would change what an entry counts as, or
-        what it costs.
+    def _unless_a_number_changes(self, name: str, before: str, after: str) -> str:
+        """Return the text with the pseudonym, or the old text if the new one would change how an entry is
+        counted or what it costs.
         """
         changes = before != after and (
             (name == "model" and not priced_alike(before, after))
@@ -159,22 +159,22 @@ class Person:
         return before if changes else after
 
     def _scalar(self, found: re.Match[str], path: Path, is_about: bool) -> str:
-        """A text or a number of a JSON document."""
+        """Return the replacement for a text or a number of a JSON document."""
         if (path[1:] if path[:1] == ENVELOPED else path) in KEYS:
             return found[0]
-        said = found["number"] if found["number"] else _text_of(found["text"])
-        if said is None or (found["number"] and said != self.user):
+        value = found["number"] if found["number"] else _text_of(found["text"])
+        if value is None or (found["number"] and value != self.user):
             return found[0]
-        after = self.in_text(path[-1], said, is_about=is_about)
-        return found[0] if after == said else json.dumps(after, ensure_ascii="\\u" in found[0])
+        after = self.in_text(path[-1], value, is_about=is_about)
+        return found[0] if after == value else json.dumps(after, ensure_ascii="\\u" in found[0])
 
 
 def words_of(text: str) -> Iterator[str]:
-    """What may be an id in a row that was rejected."""
+    """Yield the parts of a rejected row that may be an id."""
     yield from texts_of(text)
     for word in WORD.findall(text):
         yield word
-        # `model:id`, `provider/id`: what stands before and behind each of them is a word, too.
+        # In `model:id` and `provider/id`, the parts before and after the separators are words, too.
         for at in (found.start() for found in re.finditer("[:/]", word)):
             yield from (word[:at], word[at + 1 :], re.split("[:/]", word[at + 1 :], maxsplit=1)[0])
     yield from (field.strip().strip('"') for field in text.split(","))
@@ -185,17 +185,17 @@ def words_of(text: str) -> Iterator[str]:
 
 
 def texts_of(text: str) -> Iterator[str]:
-    """What the texts of a JSON document say."""
+    """Yield the texts of a JSON document, without their escapes."""
     yield from filter(None, map(_text_of, JSON_TEXT.findall(text)))
 
 
 def _text_of(token: str) -> str | None:
-    """What a JSON text says; None where it is none."""
+    """Return a JSON text without its escapes; None if it is not a JSON text."""
     try:
-        said = json.loads(token, strict=False)
+        value = json.loads(token, strict=False)
     except ValueError:
         return None
-    return said if isinstance(said, str) else None
+    return value if isinstance(value, str) else None
 
 
 def _spellings(user: str) -> Iterator[str]:

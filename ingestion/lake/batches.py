@@ -1,11 +1,12 @@
-"""The lake: batches of Parquet files that are there whole or not at all.
+"""The lake: batches of Parquet files. A batch is either complete or absent.
 
-A batch's files are written aside, moved to `lake/<table>/batch=<number>/`, and then named by a manifest in
-`lake/_manifests/`. The manifest is the commit: a folder that no manifest names is what a killed process left,
-and is removed. Which landed files have been loaded is known from the manifests alone.
+A batch's files are staged, moved to `lake/<table>/batch=<number>/`, and then named by a manifest in
+`lake/_manifests/`. Writing the manifest is the commit: a folder that no manifest names was left by a killed
+process and is removed. The manifests alone record which landed files have been loaded.
 
-A manifest takes the number behind the last one, and only where nobody has taken it: numbers have no gaps,
-whoever has seen a number has seen all below it, and two processes that commit at once need no lock.
+A manifest takes the number after the last one, unless another process has taken it. Numbers therefore have no
+gaps, a process that has seen a number has seen all lower ones, and two processes that commit at the same time
+need no lock.
 """
 
 import json
@@ -30,7 +31,7 @@ MANIFEST = re.compile(r"[0-9]{8,}\.json")
 
 @dataclass(frozen=True)
 class FileRecord:
-    """One landed file as a manifest remembers it."""
+    """One landed file in a manifest."""
 
     file_no: int
     source: str
@@ -39,33 +40,33 @@ class FileRecord:
     fingerprint: str
     bytes: int
     status: str
-    """`loaded`, or `unreadable`: one reject, tried again on every run."""
+    """`loaded`, or `unreadable`: a reject as a whole, which every run tries again."""
     records: int
     accepted: int
     rejected: int
     entry_records: int
-    """Accepted records that state a ledger entry."""
+    """The number of accepted records that state a ledger entry."""
     facts: dict[str, Any] | None = None
-    """Of a Stripe file, as `FileFacts` has them; instants are ISO 8601 text."""
+    """The fields of `FileFacts` for a Stripe file; instants are ISO 8601 text."""
 
 
 @dataclass(frozen=True)
 class DiscardedFile:
     """A landed file whose records were dropped from the batch (`ingestion.discard`).
 
-    Where it still lies in the landing area it is not loaded again while it stays as it is.
+    If it is still in the landing area, it is not loaded again while it stays unchanged.
     """
 
     source: str
     path: str
     sha256: str | None
     fingerprint: str | None
-    """Of the file as it lay there when it was discarded; None where it was gone."""
+    """The fingerprint of the file when it was discarded; None if it was gone."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What one batch brought."""
+    """The description of one committed batch: its files, counts and limits."""
 
     batch_seq: int
     table: str
@@ -74,30 +75,30 @@ class Manifest:
     models: list[str] = field(default_factory=list)
     """The distinct model texts of the batch, for the price book."""
     limits: str = ""
-    """The digest of the limits that rows outside were counted by; empty in batches of earlier versions."""
+    """The digest of the limits by which rows were counted; empty in batches of earlier versions."""
     outside: int = 0
-    """Rows in the batch's files that these limits keep out of the warehouse; each is among the rejected
-    records.
+    """The number of rows in the batch's files that these limits keep out of the warehouse. Each of them
+    counts as a rejected record.
     """
     writer: str = ""
-    """What keeps the batch's folders apart from others of the same number: those of workers that try for it
-    without the writer lock, and those that the batch had before a file of it was discarded.
+    """A suffix that separates the batch's folders from others of the same number: those of workers that
+    compete for the number without the writer lock, and the batch's old folders after a discard.
     """
     discarded: list[DiscardedFile] = field(default_factory=list)
 
     @property
     def folder(self) -> str:
-        """The name of the batch's folder in each table."""
+        """Return the name of the batch's folder in each table."""
         return f"batch={self.batch_seq:08d}" + (f"-{self.writer}" if self.writer else "")
 
     @property
     def records(self) -> int:
-        """New records, rejected ones included."""
+        """Return the number of new records, including rejected ones."""
         return sum(file.records for file in self.files)
 
     @property
     def rejected(self) -> int:
-        """New records that broke a rule."""
+        """Return the number of new records that broke a rule."""
         return sum(file.rejected for file in self.files)
 
     def has_rows_outside(self, limits: str) -> bool:
@@ -105,25 +106,25 @@ class Manifest:
         return self.limits != limits or self.outside > 0
 
     def as_json(self) -> str:
-        """The manifest's text."""
+        """Return the text of the manifest file."""
         return json.dumps(
             {**asdict(self), "loaded_at": self.loaded_at.isoformat()}, ensure_ascii=False, indent=1
         )
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":
-        """The manifest of a text that `as_json` wrote."""
-        stated: dict[str, Any] = json.loads(text)
+        """Return the manifest of a text that `as_json` returned."""
+        content: dict[str, Any] = json.loads(text)
         return cls(
-            batch_seq=stated["batch_seq"],
-            table=stated["table"],
-            loaded_at=datetime.fromisoformat(stated["loaded_at"]),
-            files=[FileRecord(**file) for file in stated["files"]],
-            models=stated["models"],
-            limits=stated.get("limits", ""),
-            outside=stated.get("outside", 0),
-            writer=stated.get("writer", ""),
-            discarded=[DiscardedFile(**file) for file in stated.get("discarded", [])],
+            batch_seq=content["batch_seq"],
+            table=content["table"],
+            loaded_at=datetime.fromisoformat(content["loaded_at"]),
+            files=[FileRecord(**file) for file in content["files"]],
+            models=content["models"],
+            limits=content.get("limits", ""),
+            outside=content.get("outside", 0),
+            writer=content.get("writer", ""),
+            discarded=[DiscardedFile(**file) for file in content.get("discarded", [])],
         )
 
 
@@ -135,15 +136,15 @@ class Lake:
         self._tmp = home.tmp
 
     def manifests(self, first: int = 0) -> list[Manifest]:
-        """All committed batches, or those from a number on, in the order in which they landed."""
-        # Not what a listing shows: one that is read while batches are committed may have the later of two and
-        # lack the earlier.
+        """Return the manifests of the batches from a number on, in the order in which they landed."""
+        # A listing is not used: if batches are committed while it is read, it may have the later of two and
+        # lack the earlier one.
         files = [self._manifest_file(number) for number in range(first, self.next_batch())]
         return [Manifest.from_json(file.read_text(encoding="utf-8")) for file in files if file.exists()]
 
     def next_batch(self) -> int:
-        """The number of the batch that is committed next; numbers are never used twice."""
-        # What an editor or another system leaves beside manifests is none.
+        """Return the number of the batch that is committed next; numbers are never used twice."""
+        # An editor or another system may leave other files beside the manifests.
         numbers = [
             int(file.stem)
             for file in (self._root / "_manifests").glob("*.json")
@@ -152,23 +153,23 @@ class Lake:
         return max(numbers, default=-1) + 1
 
     def batch_folder(self, table: str, manifest: Manifest) -> Path:
-        """Where a batch's Parquet files of one table lie."""
+        """Return the folder of a batch's Parquet files of one table."""
         return self._root / table / manifest.folder
 
     def parquet_files(self, table: str, manifests: Sequence[Manifest]) -> list[Path]:
-        """The Parquet files of one table in committed batches."""
+        """Return the Parquet files of one table in committed batches."""
         folders = (self.batch_folder(table, manifest) for manifest in manifests)
-        # Nobody but a stranger puts a pipe there, which DuckDB would wait for.
+        # Only regular files: DuckDB would wait for a pipe that somebody put there.
         return [file for folder in folders for file in sorted(folder.glob("*.parquet")) if file.is_file()]
 
     @property
     def price_book(self) -> Path:
-        """The folder of the resolved price book, a snapshot that is replaced."""
+        """Return the folder of the resolved price book, a snapshot that is replaced."""
         return self._root / "price_book"
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        """An empty folder for a batch that is being written; gone afterwards."""
+        """Yield an empty folder for a batch that is being written, and remove it afterwards."""
         folder = self._tmp / f"batch-{uuid4().hex}"
         folder.mkdir(parents=True)
         try:
@@ -177,10 +178,11 @@ class Lake:
             shutil.rmtree(folder, ignore_errors=True)
 
     def commit(self, manifest: Manifest, staging_dir: Path) -> bool:
-        """Move the finished folder of each table to its place, then write the manifest that makes the batch
-        real.
+        """Move the staged folder of each table to its place, then write the manifest, which commits the
+        batch.
 
-        False where another process has taken the number meanwhile: then everything is aside again.
+        Return False if another process has taken the number in the meantime. Then the folders are staged
+        again.
         """
         finished = staging_dir / "manifest.json"
         finished.write_text(manifest.as_json(), encoding="utf-8")
@@ -197,37 +199,37 @@ class Lake:
             place.rename(folder)
         return False
 
-    def replace(self, manifest: Manifest, staging: Path) -> None:
-        """Give a committed batch the manifest and the finished folders in `staging`, one for each of its
-        tables.
+    def replace(self, manifest: Manifest, staging_dir: Path) -> None:
+        """Replace a committed batch by the manifest and by the finished folders in `staging_dir`, one for
+        each of its tables.
 
-        The new folders get names of their own, so that the manifest changes all at once: a killed process
-        leaves the batch as it was or as it shall be, and folders that `remove_orphans` knows by their names.
-        Nor does a copy of the lake take new files for old ones.
+        The new folders have names of their own, so that replacing the manifest changes the batch at once: a
+        killed process leaves either the old batch or the new one, and folders that `remove_orphans` removes.
+        A copy of the lake cannot mistake the new files for the old ones either.
         """
         changed = replace(manifest, writer=uuid4().hex[:12])
         before = [
             folder for folder in self._root.glob(f"*/batch={manifest.batch_seq:08d}*") if folder.is_dir()
         ]
-        for folder in sorted(path for path in staging.iterdir() if path.is_dir()):
+        for folder in sorted(path for path in staging_dir.iterdir() if path.is_dir()):
             move_folder(folder, self.batch_folder(folder.name, changed))
         self.restate(changed)
         for folder in before:
             shutil.rmtree(folder)
 
     def restate(self, manifest: Manifest) -> None:
-        """Write the manifest of a committed batch anew."""
+        """Write the manifest of a committed batch again."""
         replace_text(self._manifest_file(manifest.batch_seq), manifest.as_json())
 
     def _manifest_file(self, number: int) -> Path:
         return self._root / "_manifests" / f"{number:08d}.json"
 
     def remove_orphans(self, *, keep_prepared: float = 0) -> None:
-        """Delete what killed processes left: folders without a manifest, files aside, batches that have
-        waited for so many seconds.
+        """Delete what killed processes left: folders without a manifest, staged files, and prepared batches
+        that are older than `keep_prepared` seconds.
 
-        The caller holds the writer lock and keeps workers out: what they are about to commit looks just like
-        it.
+        The caller holds the writer lock and keeps workers out, because the batches that they are about to
+        commit look the same.
         """
         prepared = [
             folder
@@ -242,17 +244,16 @@ class Lake:
             shutil.rmtree(folder, ignore_errors=True)
 
     def keep_prepared(self, staging_dir: Path) -> str:
-        """Keep what is aside for another process to commit; returns its name, by which `taking_prepared`
-        finds it.
-        """
+        """Keep a staged batch for another process to commit, and return the name for `taking_prepared`."""
         name = f"prepared-{uuid4().hex}"
         move_folder(staging_dir, self._tmp / name)
         return name
 
     @contextmanager
     def taking_prepared(self, name: str) -> Iterator[Path | None]:
-        """What a process has kept, aside again for whoever takes it first; None for all others, and where it
-        has been deleted.
+        """Yield the staging folder of a prepared batch to the first process that takes it.
+
+        Yield None to all others, and if the batch has been deleted.
         """
         with self.staging() as staging_dir:
             try:
@@ -272,7 +273,7 @@ class Lake:
             if not file.exists():
                 yield from own
             elif len({folder.name for folder in own}) > 1:
-                # Somebody else took the number of a killed process. Only then is a manifest read: there may
-                # be thousands.
+                # Another process took the number of a killed one. Manifests are read only in this case,
+                # because there may be thousands of them.
                 manifest = Manifest.from_json(file.read_text(encoding="utf-8"))
                 yield from (folder for folder in own if folder.name != manifest.folder)

@@ -1,8 +1,8 @@
-"""Who has been erased: the pseudonyms, and how an id is recognised that is kept nowhere any more.
+"""The registry of erased persons: their pseudonyms, and how an erased id is recognised if it comes back.
 
-The file lies in the lake, which is what gets backed up, and is nobody's but the owner's to read. A pseudonym
-is random: it says nothing of the id. An id that comes back is recognised by its HMAC under a random key of
-this file, which is never published.
+The file is in the lake, because the lake is what gets backed up, and only its owner may read it. A pseudonym
+is random and reveals nothing about the id. An id that comes back is recognised by its HMAC under a random key
+in this file, which is never published.
 """
 
 import hmac
@@ -28,11 +28,9 @@ class Erasure:
     """HMAC-SHA256 of the id in hexadecimal."""
     requested_at: datetime
     erased_at: datetime | None = None
-    """When the lake last lost the id; None while that has not happened yet."""
+    """The time at which the id was last removed from the lake; None before the first time."""
     user: str | None = None
-    """The id itself while the lake is rewritten: whoever takes an interrupted erasure up again has to know
-    it.
-    """
+    """The id while the lake is being rewritten: the process that finishes an interrupted erasure needs it."""
 
 
 @dataclass(frozen=True)
@@ -43,60 +41,61 @@ class Registry:
     erasures: tuple[Erasure, ...] = field(default=())
 
     def of(self, user: str) -> Erasure | None:
-        """The erasure of the person with this id, None where there is none."""
+        """Return the erasure of the person with this id; None if there is none."""
         digest = self.digest(user)
         return next((erasure for erasure in self.erasures if erasure.recognised_by == digest), None)
 
     def digest(self, user: str) -> str:
-        """What an id is recognised by."""
+        """Return the HMAC by which an id is recognised."""
         return hmac.digest(bytes.fromhex(self.key), user.encode(errors="surrogatepass"), "sha256").hex()
 
     @property
     def unfinished(self) -> list[Erasure]:
-        """The erasures that are under way, or were interrupted."""
+        """Return the erasures that are in progress or were interrupted."""
         return [erasure for erasure in self.erasures if erasure.user is not None]
 
     @property
     def erased_at(self) -> str | None:
-        """When the lake last lost an id (ISO 8601): what was made of it before may name somebody who is
-        nowhere in it any more.
+        """Return the time at which an id was last removed from the lake (ISO 8601), or None.
+
+        What was built from the lake before that time may still name an erased person.
         """
         return max(
             (erasure.erased_at.isoformat() for erasure in self.erasures if erasure.erased_at), default=None
         )
 
     def with_erasure(self, changed: Erasure) -> "Registry":
-        """The registry with one erasure added or changed."""
+        """Return the registry with one erasure added or changed."""
         others = (erasure for erasure in self.erasures if erasure.pseudonym != changed.pseudonym)
         return replace(self, erasures=(*others, changed))
 
     def begun(self, user: str) -> Erasure:
-        """A new erasure of a person."""
+        """Return a new erasure of a person."""
         pseudonym = f"erased-{secrets.token_hex(PSEUDONYM_BYTES)}"
         return Erasure(pseudonym, self.digest(user), datetime.now(UTC), user=user)
 
 
 def ended(erasure: Erasure) -> Erasure:
-    """An erasure whose id is nowhere in the lake any more."""
+    """Return an erasure as finished: the id is no longer in the lake."""
     return replace(erasure, user=None, erased_at=datetime.now(UTC))
 
 
 def read_registry(home: Home) -> Registry:
-    """The erasures of a home; an empty registry with a fresh key where there were none."""
+    """Return the registry of a home; an empty one with a new key before the first erasure."""
     try:
-        stated: dict[str, Any] = json.loads(_file(home).read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(_file(home).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return Registry(secrets.token_hex(32))
-    return Registry(stated["key"], tuple(_erasure(**one) for one in stated["erasures"]))
+    return Registry(content["key"], tuple(_erasure(**one) for one in content["erasures"]))
 
 
 def write_registry(home: Home, registry: Registry) -> None:
-    """Keep the registry, for good."""
-    stated = {"key": registry.key, "erasures": [asdict(erasure) for erasure in registry.erasures]}
+    """Write the registry durably."""
+    content = {"key": registry.key, "erasures": [asdict(erasure) for erasure in registry.erasures]}
 
     def write(partial: Path) -> None:
         with open(partial, "w", encoding="utf-8", opener=private) as file:
-            json.dump(stated, file, indent=1, default=datetime.isoformat)
+            json.dump(content, file, indent=1, default=datetime.isoformat)
 
     replace_file(_file(home), write)
 

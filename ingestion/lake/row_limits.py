@@ -1,9 +1,9 @@
-"""Limits on rows that are valid by themselves: the settings `EARLIEST_ENTRY` and `EXTRA_CURRENCIES`, and the
-contract's bounds.
+"""Limits on rows that are otherwise valid: the settings `EARLIEST_ENTRY` and `EXTRA_CURRENCIES`, and the
+bounds of the contract.
 
-The lake keeps a row that is outside and counts it as rejected; the views of schema `raw` leave it out. So a
-setting that changes moves rows in or out without another load, and a row that an earlier version of the
-program took in cannot stop a build.
+The lake keeps a row that is outside the limits and counts it as rejected; the views of schema `raw` leave it
+out. A changed setting therefore moves rows in or out without another load, and a row that an earlier version
+of the program accepted cannot stop a build.
 """
 
 import hashlib
@@ -23,26 +23,26 @@ from paywall_warehouse.currencies import known_currencies, nearest_currencies
 from paywall_warehouse.quoting import literal
 from paywall_warehouse.settings import Settings
 
-# Raise it where rows have to be counted anew although no setting has changed.
+# Raise this if rows have to be counted again although no setting has changed.
 VERSION: Final = 1
-# Of so many unknown codes each reject names the nearest known one; where there are more, nobody typed them.
+# For this many unknown codes, rejects name the nearest known one. More codes are not typing errors.
 HINTS: Final = 1000
 
 
 @dataclass(frozen=True)
 class _Limited:
-    """A lake table whose rows settings limit: by their instants and their column `currency`."""
+    """The limits on a lake table: settings restrict its instants and its column `currency`."""
 
     times: Mapping[str, str] = field(default_factory=dict)
-    """Instants, each with the name of the field that states it."""
+    """The columns with instants, each with the name of the field that states it."""
     where: str = "true"
-    """SQL: the rows whose currency, amounts and counts matter."""
+    """SQL that selects the rows whose currency, amounts and counts matter."""
     keeps_text: bool = True
-    """Whether a row outside keeps the record as it was read: an export of a bank holds what must not stay
-    once the row is let in.
+    """Whether a row outside keeps the text of its record. The export of a bank has content that must not stay
+    once the row is accepted.
     """
     states_entry: str = "false"
-    """SQL: whether a row states a ledger entry."""
+    """SQL for whether a row states a ledger entry."""
 
 
 LIMITED: Final[Mapping[str, _Limited]] = {
@@ -58,18 +58,18 @@ NO_LIMITS: Final = _Limited()
 
 @dataclass(frozen=True)
 class _Limit:
-    """One limit as SQL over the columns of a lake table; `words` may use the column `nearest`, a known
+    """One limit as SQL over the columns of a lake table. `message` may use the column `nearest`, a known
     currency.
     """
 
     broken: str
     code: str
-    words: str
+    message: str
 
 
 @dataclass(frozen=True)
 class RowLimits:
-    """What rows are compared with."""
+    """The limits that rows are compared with."""
 
     earliest: datetime
     earliest_stated: str
@@ -87,7 +87,7 @@ class RowLimits:
 
     @property
     def digest(self) -> str:
-        """Return what tells these limits from others."""
+        """Return a digest that identifies these limits."""
         stated = [
             VERSION,
             self.earliest.isoformat(),
@@ -99,7 +99,7 @@ class RowLimits:
 
     @staticmethod
     def keeps_text(table: str) -> bool:
-        """Return whether a row of a table that is outside keeps the record as it was read."""
+        """Return whether a row of a table that is outside keeps the text of its record."""
         return LIMITED.get(table, NO_LIMITS).keeps_text
 
     @staticmethod
@@ -112,17 +112,16 @@ class RowLimits:
         return _any_of(self._of_settings(table))
 
     def broken(self, table: str, instant: str = "timestamptz") -> str:
-        """Return SQL for whether a row is outside; never NULL. `instant` is the engine's name of that
-        type.
-        """
+        """Return SQL for whether a row is outside; never NULL. `instant` is the engine's type of instants."""
         return _any_of([*self._of_settings(table, instant), *self._of_contract(table)])
 
     def write_rejects(
         self, connection: duckdb.DuckDBPyConnection, table: str, rows: str, target: str
     ) -> None:
-        """Insert into the table `target` a reject for each row outside of a relation of the lake's rows.
+        """Insert a reject into the table `target` for each row of the relation `rows` that is outside.
 
-        Its raw text is the record as it was read; of a row that was accepted once, what the lake keeps of it.
+        The raw text of the reject is that of the record. For a row that was accepted once, it is the row in
+        the lake.
         """
         limits = [*self._of_settings(table), *self._of_contract(table)]
         connection.execute(
@@ -132,8 +131,7 @@ class RowLimits:
             "create or replace temp table nearest_currencies (currency varchar, nearest varchar)"
         )
         if table in LIMITED:
-            # The shortest first: a typing error has as many letters as what was meant, whatever else comes
-            # with it.
+            # The shortest codes first: a typing error is about as long as the code that was meant.
             stated = f"""select currency from outside_rows where {_unknown(self.currencies)}
                 group by currency order by length(currency), currency limit {HINTS}"""
             hints = nearest_currencies(
@@ -145,12 +143,12 @@ class RowLimits:
                 )
         chosen = {
             part: " ".join(f"when {one.broken} then {getattr(one, part)}" for one in limits)
-            for part in ("code", "words")
+            for part in ("code", "message")
         }
         kept = ", ".join(f"{literal(name)}, {name}" for name in LAKE_TABLES[table] if name not in ORIGIN)
         connection.execute(
             f"""insert into {target} select file_no, line, case {chosen["code"]} end,
-                case {chosen["words"]} end,
+                case {chosen["message"]} end,
                 coalesce(reject_raw, cast(json_merge_patch('{{}}', json_object({kept})) as varchar))
             from outside_rows left join nearest_currencies using (currency)"""
         )
@@ -163,21 +161,22 @@ class RowLimits:
             yield _Limit(
                 f"(coalesce({column} < {earliest}, false))",
                 "'time_out_of_range'",
-                f"""'field "{name}" is before {self.earliest_stated}, where EARLIEST_ENTRY lets the ledger begin: '
-                    || strftime({column}, '%Y-%m-%dT%H:%M:%SZ')
-                    || '; put the time right and land it again, or set EARLIEST_ENTRY to an earlier day'""",
+                f"""'field "{name}" is before {self.earliest_stated}, the earliest time that EARLIEST_ENTRY'
+                    || ' allows: ' || strftime({column}, '%Y-%m-%dT%H:%M:%SZ')
+                    || '; correct the time and land it again, or set EARLIEST_ENTRY to an earlier day'""",
             )
         if table in LIMITED:
             yield _Limit(
                 f"(({limited.where}) and {_unknown(self.currencies)})",
                 literal(reject_codes.UNKNOWN_CURRENCY),
-                """'field "currency" is no known currency: ' || currency || coalesce('; the nearest known code is ' || nearest, '')
-                    || '. Put it right and land it again, or, if it is yours, add it to EXTRA_CURRENCIES'""",
+                """'field "currency" is not a known currency: ' || currency
+                    || coalesce('; the nearest known code is ' || nearest, '')
+                    || '. Correct it and land it again, or, if it is yours, add it to EXTRA_CURRENCIES'""",
             )
 
     def _of_contract(self, table: str) -> Iterator[_Limit]:
-        """Yield the bounds that records are rejected by when they are read; rows of earlier versions may be
-        beyond them.
+        """Yield the bounds by which records are rejected when they are read: rows that earlier versions
+        accepted may be beyond them.
         """
         where = LIMITED.get(table, NO_LIMITS).where
         bound = f"cast('1{'0' * MAX_AMOUNT_DIGITS}' as {MONEY})"
@@ -186,15 +185,17 @@ class RowLimits:
                 yield _Limit(
                     f"(({where}) and coalesce(abs({column}) >= {bound}, false))",
                     "'amount_too_large'",
-                    f"""'"{column}" is 10^{MAX_AMOUNT_DIGITS} or more: ' || {column} || '; put it right and land it again'""",
+                    f"""'"{column}" is 10^{MAX_AMOUNT_DIGITS} or more: ' || {column}
+                    || '; correct it and land it again'""",
                 )
             elif column.endswith("_tokens"):
-                # A total of two counts may be twice as many.
+                # A total of two counts may be twice as large.
                 most = MAX_COUNT * (2 if column == "total_tokens" else 1)
                 yield _Limit(
                     f"(({where}) and coalesce({column} > {most}, false))",
                     "'count_too_large'",
-                    f"""'"{column}" is more than {most:,}: ' || {column} || '; put it right and land it again'""",
+                    f"""'"{column}" is more than {most:,}: ' || {column}
+                    || '; correct it and land it again'""",
                 )
 
 
@@ -204,7 +205,8 @@ def _any_of(limits: Iterable[_Limit]) -> str:
 
 def _unknown(currencies: Sequence[str]) -> str:
     """Return SQL for whether a code in lower case is none of these; never NULL."""
-    # A look into one text takes a third of the time that a list of 300 codes does; a comparison, less still.
+    # Searching one text takes a third of the time of comparing with a list of 300 codes. Comparing with the
+    # most frequent code first takes even less.
     codes = literal(f" {' '.join(currencies)} ")
     known = f"currency = {literal(currencies[0])} or contains({codes}, ' ' || currency || ' ')"
     return f"not coalesce({known}, true)"

@@ -1,8 +1,8 @@
 """The lake's tables: columns and types of their Parquet files, which the warehouse shows under the same names
 in schema `raw`.
 
-The files also have the columns with which a load judges its records (`reject_code` and others); of what the
-lake keeps they say nothing.
+The files also have the columns with which a load validates its records, such as `reject_code`. They are not
+part of the tables.
 """
 
 from typing import Final
@@ -86,8 +86,8 @@ PROVIDER_RATES: Final = {
     "currency": "varchar",
 }
 
-# Whose a row of Stripe's is: no report has a column for it, the file tells. Test rows must never count beside
-# live ones.
+# The account that a row of Stripe's belongs to. No report has a column for it: it is a fact of the file. Test
+# rows must never be counted with live ones.
 ACCOUNT: Final = {"account_id": "varchar", "livemode": "boolean"}
 GROSS_FEE_NET: Final = {"gross": MONEY, "fee": MONEY, "net": MONEY}
 
@@ -181,8 +181,8 @@ REJECTED_RECORDS: Final = {
     "first_seen_at": "timestamptz",
 }
 
-# What a run shows beside the lake, on whichever engine: which files the batches were made of, what the run
-# was started with, ...
+# What a run shows beside the lake, on both engines: the files of the batches, the settings of the run, and
+# so on.
 LOADED_FILES: Final = {
     "batch_seq": "bigint",
     "file_no": "bigint",
@@ -218,7 +218,7 @@ SETTINGS: Final = {
 
 FAILED_PULLS: Final = {"source": "varchar", "failed_at": "timestamptz", "reason": "varchar"}
 
-# A row of the history of breaks, as published and as noted down beside it.
+# A row of the history of breaks, in the published file and in the file that keeps it between builds.
 BREAKS: Final = {
     "case_id": "varchar",
     "break_type": "varchar",
@@ -249,15 +249,15 @@ LAKE_TABLES: Final = {
 
 
 def shown_name(table: str) -> str:
-    """The name in schema `raw` of a table of the lake."""
+    """Return the name that a table of the lake has in schema `raw`."""
     return "rejected_records" if table == "rejects" else table
 
 
 def defined(columns: dict[str, str]) -> str:
-    """SQL: the column definitions of a table."""
+    """Return SQL for the column definitions of a table."""
     return ", ".join(f"{name} {kind}" for name, kind in columns.items())
 
 
 def typed(columns: dict[str, str]) -> str:
-    """SQL: a select list that gives each column its type."""
+    """Return SQL for a select list that casts each column to its type."""
     return ", ".join(f"cast({name} as {kind}) as {name}" for name, kind in columns.items())

@@ -1,4 +1,4 @@
-"""The landing area: which files are there, in a local folder or behind any fsspec URL."""
+"""The landing area: its files, in a local folder or behind any fsspec URL."""
 
 import os
 import posixpath
@@ -23,40 +23,42 @@ from paywall_warehouse.uris import open_filesystem
 UNFINISHED = (".tmp", ".part", ".partial")
 FORMATS = (".jsonl", ".csv", ".parquet")
 COMPRESSIONS = (".gz", ".zst")
-# What the file systems of fsspec call the time of a file's last change, and its version.
+# The names under which fsspec's file systems list the time of a file's last change, and its version.
 TIME_KEYS = ("mtime", "LastModified", "last_modified", "updated", "created")
 VERSION_KEYS = ("ETag", "etag", "md5Hash", "generation", "version_id")
 
 
 @dataclass(frozen=True)
 class LandingFile:
-    """A file in the landing area as its listing shows it."""
+    """A file in a listing of the landing area."""
 
     source: str
-    """What it is: `ledger`, `events`, `prices`, `payments`, or `stripe/` and a kind of report."""
+    """The source: `ledger`, `events`, `prices`, `payments`, or `stripe/` and the name of a report."""
     path: str
-    """Relative to the landing area, with `/`; control characters and bytes that are not UTF-8 as `\\x1b`."""
+    """Relative to the landing area, with `/`. Control characters and bytes that are not UTF-8 are written as
+    `\\x1b`.
+    """
     location: str
-    """What the file system opens."""
+    """The path that the file system opens."""
     bytes: int
     landed_at: float
-    """Seconds since the epoch; orders files that arrive in one run (contract 1: on a tie the one that landed
-    last).
+    """Seconds since the epoch. It orders the files of one run: on a tie, the version that landed last wins
+    (docs/contract.md#11-terms).
     """
     fingerprint: str
-    """Changes when the file changes: a digest of what the listing says of it."""
+    """A digest of the listing's entry, which changes when the file changes."""
     hindrance: tuple[str, str] | None = None
-    """Why it is not to be opened: a code of `reasons`, and words."""
+    """Why the file must not be opened: a reject code and a message."""
 
     @property
     def compression(self) -> str:
-        """`.gz`, `.zst` or nothing, from the name."""
+        """Return `.gz`, `.zst` or '', from the name."""
         suffix = posixpath.splitext(self.path.lower())[1]
         return suffix if suffix in COMPRESSIONS else ""
 
     @property
     def format(self) -> str:
-        """`.jsonl`, `.csv`, `.parquet`, from the name; anything else is not a format that is read."""
+        """Return `.jsonl`, `.csv` or `.parquet`, from the name. Any other ending is not supported."""
         name = self.path.lower().removesuffix(self.compression)
         suffix = posixpath.splitext(name)[1]
         return "" if suffix == ".parquet" and self.compression else suffix
@@ -66,22 +68,22 @@ class Landing:
     """The landing area at a path or an fsspec URL."""
 
     def __init__(self, uri: str, scratch: Path) -> None:
-        """`scratch` takes copies of files that are not on a local disk; they are deleted after use."""
+        """`scratch` is a folder for copies of files that are not on a local disk."""
         self.filesystem, self.root = open_filesystem(uri)
         self._scratch = scratch
 
     @classmethod
     def of(cls, settings: Settings) -> "Landing":
-        """The landing area that the settings name."""
+        """Return the landing area of the settings."""
         return cls(settings.landing, settings.home.tmp / "landing")
 
     @property
     def is_local(self) -> bool:
-        """Whether files can be opened where they are."""
+        """Whether the files are on this machine and can be opened in place."""
         return type(self.filesystem) is LocalFileSystem
 
     def files(self, source: str) -> list[LandingFile]:
-        """Every finished file of one folder and its subfolders, in the order in which they landed."""
+        """Return every finished file of one folder and its subfolders, in the order in which they landed."""
         folder = f"{self.root}/{source}"
         if self.is_local:
             files = [
@@ -98,9 +100,7 @@ class Landing:
         )
 
     def files_outside(self, folders: Collection[str]) -> list[LandingFile]:
-        """Return every finished file that lies in none of these folders at the top, in the order of their
-        paths.
-        """
+        """Return every finished file that is in none of these top-level folders, ordered by path."""
         below = [f"{self.root}/{folder}" for folder in folders]
         if self.is_local:
             found = [
@@ -110,18 +110,19 @@ class Landing:
             found = list(self._found_outside(folders))
         else:
             found = []
-        # The top of a disk has this folder of the file system's own.
+        # The root of a disk has this folder of the file system.
         own = (file for file in found if _is_finished(file.path) and not file.path.startswith("lost+found"))
         return sorted(own, key=lambda file: file.path)
 
     def _found_outside(self, folders: Collection[str]) -> Iterator[LandingFile]:
-        """Of a store only the top is listed, and folders that are not known: the others may have millions of
-        files.
+        """Yield the files of an object store that are in none of these folders.
+
+        Only the top level and unknown folders are listed, because the others may have millions of files.
         """
         for info in self.filesystem.ls(self.root, detail=True):
             location = info["name"].rstrip("/")
             if not self.relative(location):
-                continue  # the mark of the folder itself, which some stores list
+                continue  # the folder itself, which some stores list
             if info["type"] != "directory":
                 yield self._file("", location, _listed(info))
             elif self.relative(location) not in folders:
@@ -146,50 +147,53 @@ class Landing:
         )
 
     def relative(self, location: str) -> str:
-        """Where a file is below the landing area, as `put` takes it."""
+        """Return the path of a file relative to the landing area, for `put`."""
         return location[len(self.root) :].lstrip("/")
 
     def listed(self, file: LandingFile) -> LandingFile:
-        """The file as a listing shows it now."""
+        """Return the file as a listing shows it now."""
         return self._file(file.source, file.location, self._look(file.location))
 
     def is_unchanged(self, file: LandingFile) -> bool:
-        """Whether the file is still what the listing showed."""
+        """Check whether the file is still the one that the listing showed."""
         try:
             return bool(tokenize(self._look(file.location)) == file.fingerprint)
         except FileNotFoundError:
             return False
 
     def _look(self, location: str) -> dict[str, Any]:
-        """What is said of a file now."""
+        """Return the present listing entry of a file."""
         if self.is_local:
             return file_stat(location)
         self.filesystem.invalidate_cache()
         return _listed(self.filesystem.info(location))
 
     def beginning(self, location: str, length: int) -> bytes:
-        """The first bytes of a small file; raises `OSError` where there is no regular one, links included."""
+        """Return the first bytes of a small file. Raises `OSError` for a link or anything but a regular
+        file.
+        """
         if not self.is_local:
             return bytes(self.filesystem.cat_file(location, start=0, end=length))
-        # A pipe without a writer opens at once this way, and is seen to be one.
+        # With O_NONBLOCK, opening a pipe without a writer returns at once.
         with open(os.open(location, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:
             if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-                raise OSError(f"{location} is no regular file")
+                raise OSError(f"{location} is not a regular file")
             return opened.read(length)
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        """The path of a file on a local disk that is to be put into the landing area; gone afterwards."""
+        """Yield the path of a temporary local file that will be put into the landing area."""
         self._scratch.mkdir(parents=True, exist_ok=True)
-        staging_dir = self._scratch / uuid4().hex
+        staging_file = self._scratch / uuid4().hex
         try:
-            yield staging_dir
+            yield staging_file
         finally:
-            staging_dir.unlink(missing_ok=True)
+            staging_file.unlink(missing_ok=True)
 
     def put(self, path: str, finished: Path) -> None:
-        """Copy a finished file to a path relative to the landing area, where it appears whole; on a local
-        disk its time goes with it.
+        """Copy a finished file to a path relative to the landing area, where it appears whole.
+
+        On a local disk the copy keeps the time of the file.
         """
         if self.is_local:
             replace_file(Path(self.root) / path, lambda partial: _copy(finished, partial))
@@ -197,14 +201,14 @@ class Landing:
             self.filesystem.put_file(str(finished), f"{self.root}/{path}")
 
     def put_text(self, path: str, text: str) -> None:
-        """`put` for a small UTF-8 text."""
-        with self.staging() as staging_dir:
-            staging_dir.write_text(text, encoding="utf-8")
-            self.put(path, staging_dir)
+        """Write a small UTF-8 text as `put` does."""
+        with self.staging() as staging_file:
+            staging_file.write_text(text, encoding="utf-8")
+            self.put(path, staging_file)
 
     @contextmanager
     def local_copy(self, file: LandingFile) -> Iterator[Path]:
-        """The file on a local disk: itself, or a copy that is deleted afterwards."""
+        """Yield a local path of the file: the file itself, or a copy that is deleted afterwards."""
         if self.is_local:
             yield Path(file.location)
             return
@@ -218,7 +222,7 @@ class Landing:
 
 
 def _listed(info: dict[str, Any]) -> dict[str, Any]:
-    """What a listing says of a file that is not on a local disk."""
+    """Return the listing entry of a file that is not on a local disk."""
     versions = {key: info[key] for key in VERSION_KEYS if key in info}
     return {"size": info["size"], "mtime": _modified(info), **versions}
 
@@ -233,8 +237,8 @@ def _is_finished(path: str) -> bool:
 
 
 def _modified(info: dict[str, Any]) -> float:
-    """The time of landing that a file system's listing states; 0 where it states none, and names alone order
-    the files.
+    """Return the time of landing from a listing entry; 0 if it has none, so that names alone order the
+    files.
     """
     for key in TIME_KEYS:
         value = info.get(key)

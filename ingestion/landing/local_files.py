@@ -1,4 +1,4 @@
-"""What lies in a local folder, told without opening it: regular files, and all that is none and so must not
+"""The content of a local folder, listed without opening a file: regular files, and everything that must not
 be opened.
 """
 
@@ -14,18 +14,18 @@ from ingestion.validation import reject_codes
 
 @dataclass(frozen=True)
 class Found:
-    """Something in a folder that is no folder itself, or a folder whose content cannot be told."""
+    """An entry of a folder that is not a folder, or a folder that cannot be listed."""
 
     location: str
     info: dict[str, Any]
     hindrance: tuple[str, str] | None
-    """Why it is not to be opened: a code of `reasons`, and words."""
+    """Why it must not be opened: a reject code and a message."""
 
 
-def files_below(folder: str, root: str, passed_over: Collection[str] = ()) -> Iterator[Found]:
-    """Yield all that lies below a folder, but for what lies in some folders.
+def files_below(folder: str, root: str, skipped: Collection[str] = ()) -> Iterator[Found]:
+    """Yield everything below a folder except for the content of the skipped folders.
 
-    Links to folders are not followed; links to files, where they lead to one below `root`.
+    Links to folders are not followed. Links to files are followed if the file is below `root`.
     """
     folders = [folder]
     while folders:
@@ -42,7 +42,7 @@ def files_below(folder: str, root: str, passed_over: Collection[str] = ()) -> It
             yield Found(here, file_stat(here), _unopenable(error))
             continue
         for entry in inside:
-            if entry.path in passed_over:
+            if entry.path in skipped:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.path)
@@ -57,7 +57,9 @@ def files_below(folder: str, root: str, passed_over: Collection[str] = ()) -> It
 
 
 def file_stat(location: str) -> dict[str, Any]:
-    """What the disk says of a file, behind links; of a link that leads nowhere, what it says of the link."""
+    """Return the listing entry of the file that a path or link leads to; of a broken link, that of the
+    link.
+    """
     try:
         about = os.stat(location)
     except OSError:
@@ -80,11 +82,11 @@ def _hindrance(location: str, root: str, is_wanted: Any) -> tuple[str, str] | No
             "the link leads out of the landing area and is not followed; land the file itself",
         )
     if not is_wanted(mode):
-        # Opening a pipe waits for ever, and a device may never end.
+        # Opening a pipe may wait forever, and a device may never end.
         return (
             reject_codes.NOT_A_FILE,
             (
-                "it is no regular file (a pipe, a device, a link to a folder) and is not opened; land a"
+                "it is not a regular file (a pipe, a device, a link to a folder) and is not opened; land a"
                 " regular file"
             ),
         )
@@ -92,4 +94,4 @@ def _hindrance(location: str, root: str, is_wanted: Any) -> tuple[str, str] | No
 
 
 def _unopenable(error: OSError) -> tuple[str, str]:
-    return reject_codes.UNREADABLE_FILE, f"it cannot be opened ({error.strerror}); mend that, or delete it"
+    return reject_codes.UNREADABLE_FILE, f"it cannot be opened ({error.strerror}); correct that, or delete it"

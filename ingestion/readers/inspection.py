@@ -1,6 +1,4 @@
-"""Can a landed file be read at all? One pass over its bytes: damage, bounds, a name that does not fit,
-missing columns.
-"""
+"""Checks whether a landed file can be read at all: damage, size limits, a wrong name, missing columns."""
 
 import os
 import zlib
@@ -19,42 +17,42 @@ from paywall_warehouse.quoting import printable
 
 MAGIC = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst", b"PAR1": ".parquet"}
 DAMAGE = (OSError, EOFError, zlib.error, zstandard.ZstdError)
-# Ledgers shrink 10 to 30 times when they are compressed, test data that repeat themselves 100 times; a bomb,
+# Compression makes ledgers 10 to 30 times smaller, repetitive test data 100 times, and a decompression bomb
 # 1,000 times and more.
 MAX_EXPANSION = 200
-# Below this no file is a bomb, however much it expands: it is read in seconds.
+# A file that expands to less than this is not a bomb: it is read in seconds.
 HARMLESS_BYTES = 256 << 20
-# A record costs more than its text: billions of lines of one character are billions of rejects.
+# A record costs more than its text: billions of lines of one character would be billions of rejects.
 BYTES_A_RECORD = 100
 MAX_COLUMNS = 2_000
 
 
 class UnreadableFileError(Exception):
-    """Why a whole file is one reject: a code of `reasons` with words that name fault and remedy."""
+    """A file that is rejected as a whole: a reject code, and a message that names fault and remedy."""
 
-    def __init__(self, code: str, words: str) -> None:
-        # Names of columns and files are in it, and it is read on terminals.
-        self.message = printable(words)
+    def __init__(self, code: str, message: str) -> None:
+        # The message contains names of columns and files, and is read on terminals.
+        self.message = printable(message)
         super().__init__(self.message)
         self.code = code
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The columns that a source's CSV and Parquet files may and must have."""
+    """The known and the required columns of a source's CSV and Parquet files."""
 
     columns: tuple[str, ...]
     required: tuple[str | tuple[str, ...], ...]
-    """Columns that must be there; of several names in a tuple one is enough."""
+    """Columns that the file must have; of several names in a tuple one is enough."""
     money: tuple[str, ...] = ()
     times: tuple[str, ...] = ()
     json: tuple[str, ...] = ()
-    """Columns whose text is a JSON object."""
+    """The columns whose text is a JSON object."""
 
 
 def check_openable(file: LandingFile, path: Path) -> None:
-    """Raise `UnreadableFileError` where a file is not to be opened, or would be read for hours: one of holes
-    has no end to speak of.
+    """Raise `UnreadableFileError` for a file that must not be opened, or that would take hours to read, such
+    as a huge sparse file.
     """
     if file.hindrance is not None:
         raise UnreadableFileError(*file.hindrance)
@@ -66,20 +64,18 @@ def check_openable(file: LandingFile, path: Path) -> None:
 
 
 def check_readable(file: LandingFile, path: Path, layout: Layout) -> None:
-    """Raise `UnreadableFileError` where no record of the file can be told from another; return where records
-    can be judged one by one.
-    """
+    """Raise `UnreadableFileError` if the file cannot be split into records that are validated one by one."""
     if file.format not in FORMATS:
         allowed = ", ".join(FORMATS)
         raise UnreadableFileError(
             reject_codes.UNSUPPORTED_FILE,
-            f"the name ends in none of {allowed} (each but .parquet also with {' or '.join(COMPRESSIONS)});"
+            f"the name ends in none of {allowed} (all but .parquet also with {' or '.join(COMPRESSIONS)});"
             " rename or convert it",
         )
     if path.stat().st_size == 0:
         raise UnreadableFileError(
             reject_codes.EMPTY_FILE,
-            "the file has no bytes; land it again, or delete it if nothing was to be said",
+            "the file has no bytes; land it again, or delete it if it has nothing to state",
         )
     _check_magic(file, path)
     if file.format == ".parquet":
@@ -91,13 +87,13 @@ def check_readable(file: LandingFile, path: Path, layout: Layout) -> None:
 
 
 def damaged(error: BaseException) -> UnreadableFileError:
-    """A file that a library cannot read, in the library's words."""
+    """Return the error for a file that a library cannot read, with the library's message."""
     if isinstance(error, duckdb.OutOfMemoryException):
-        words = (
+        message = (
             "its records need more memory than DUCKDB_MEMORY_LIMIT; raise it, or land them as .jsonl, which"
             " needs less"
         )
-        return UnreadableFileError(reject_codes.UNREADABLE_FILE, words)
+        return UnreadableFileError(reject_codes.UNREADABLE_FILE, message)
     first_line = (str(error).splitlines() or [type(error).__name__])[0][:200]
     return UnreadableFileError(
         reject_codes.UNREADABLE_FILE, f"the file is damaged or cut short ({first_line}); land it again, whole"
@@ -105,8 +101,8 @@ def damaged(error: BaseException) -> UnreadableFileError:
 
 
 def check_expansion(expanded: int, records: int, stored: int) -> None:
-    """Raise `UnreadableFileError` where a file of `stored` bytes says so much more that nobody wrote it in
-    earnest.
+    """Raise `UnreadableFileError` if a file of `stored` bytes expands so much that it is a decompression
+    bomb.
     """
     size = expanded + records * BYTES_A_RECORD
     if size > HARMLESS_BYTES and size > stored * MAX_EXPANSION:
@@ -114,7 +110,7 @@ def check_expansion(expanded: int, records: int, stored: int) -> None:
             reject_codes.DECOMPRESSION_BOMB,
             f"its {stored:,} bytes become more than {MAX_EXPANSION} times as many, and more than"
             f" {HARMLESS_BYTES >> 20} MiB; such a file is not read to its end. Land its records in smaller"
-            " files, or not compressed",
+            " files, or uncompressed",
         )
 
 
@@ -127,15 +123,16 @@ def _is_unicode(name: str) -> bool:
 
 
 def _bytes_on_disk(path: Path, size: int) -> int:
-    """How much of a file is no hole, counted until it is enough. A file system that knows of no holes has
-    none.
+    """Return how many bytes of a file are not in holes, counted until they are enough.
+
+    On a file system without sparse files this is the size.
     """
     with path.open("rb") as opened:
         place = counted = 0
         while place < size and counted * MAX_EXPANSION < size:
             try:
                 start = os.lseek(opened.fileno(), place, os.SEEK_DATA)
-            except OSError:  # nothing but a hole up to the end
+            except OSError:  # only a hole up to the end
                 break
             place = os.lseek(opened.fileno(), start, os.SEEK_HOLE)
             counted += place - start
@@ -150,8 +147,8 @@ def _check_magic(file: LandingFile, path: Path) -> None:
     if found != stated:
         raise UnreadableFileError(
             reject_codes.NOT_WHAT_ITS_NAME_SAYS,
-            f"the name says {stated or 'plain text'}, the content is {found or 'something else'}; give it its"
-            " right name",
+            f"the name says {stated or 'plain text'}, the content is {found or 'something else'}; rename the"
+            " file to what it is",
         )
 
 
@@ -164,11 +161,11 @@ def _check_text(file: LandingFile, path: Path, layout: Layout) -> None:
                     reject_codes.EMPTY_FILE, "the file has no header line; land it again"
                 )
             if header.problem is not None:
-                words = (
-                    "the header line is no CSV: it is longer than 1 MiB, not UTF-8, or its quotes do not"
+                message = (
+                    "the header line is not CSV: it is longer than 1 MiB, not UTF-8, or its quotes do not"
                     " match; write it again"
                 )
-                raise UnreadableFileError(reject_codes.MISSING_COLUMN, words)
+                raise UnreadableFileError(reject_codes.MISSING_COLUMN, message)
             check_columns(header.fields, layout)
         some = b""
         expanded = lines = 0
@@ -178,30 +175,29 @@ def _check_text(file: LandingFile, path: Path, layout: Layout) -> None:
             if file.compression:
                 expanded, lines = expanded + len(block), lines + block.count(b"\n")
                 check_expansion(expanded, lines, stored)
-            # A compressed file is read to its end: damage shows only where it breaks off.
+            # A compressed file is read to its end, because damage may be anywhere in it.
             if some and not file.compression:
                 break
         if file.format == ".jsonl" and not some:
             raise UnreadableFileError(
                 reject_codes.EMPTY_FILE,
-                "the file has no records; land it again, or delete it if nothing was to be said",
+                "the file has no records; land it again, or delete it if it has nothing to state",
             )
 
 
 def check_columns(found: Sequence[str], layout: Layout) -> None:
-    """Raise `UnreadableFileError` where a file with these columns cannot hold records."""
+    """Raise `UnreadableFileError` if a file with these columns cannot hold records."""
     if len(found) > MAX_COLUMNS:
         raise UnreadableFileError(
             reject_codes.TOO_MANY_COLUMNS,
-            f"the file has {len(found):,} columns, {MAX_COLUMNS:,} are allowed; put what belongs together"
-            " into metadata",
+            f"the file has {len(found):,} columns, {MAX_COLUMNS:,} are allowed; put the others into metadata",
         )
     alternatives = [(needed,) if isinstance(needed, str) else needed for needed in layout.required]
     missing = [
         " or ".join(f'"{name}"' for name in names) for names in alternatives if not set(names) & set(found)
     ]
     if missing:
-        # All of them: whoever mends the file mends it once.
+        # The message names all of them, so that the file has to be corrected only once.
         subject = f"column {missing[0]} is" if len(missing) == 1 else f"columns {', '.join(missing)} are"
         raise UnreadableFileError(
             reject_codes.MISSING_COLUMN,
@@ -212,16 +208,16 @@ def check_columns(found: Sequence[str], layout: Layout) -> None:
 
 
 def refuse_repeated(names: Sequence[str]) -> None:
-    """Raise `UnreadableFileError` with every name that stands in a header twice."""
+    """Raise `UnreadableFileError` with every name that a header has more than once."""
     repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if len(repeated) == 1:
         raise UnreadableFileError(
             reject_codes.DUPLICATE_COLUMN,
-            f'column "{repeated[0]}" stands in the header more than once; keep one of them',
+            f'column "{repeated[0]}" is in the header more than once; keep one of them',
         )
     if repeated:
         listed = ", ".join(f'"{name}"' for name in repeated)
         raise UnreadableFileError(
             reject_codes.DUPLICATE_COLUMN,
-            f"columns {listed} stand in the header more than once; keep one of each",
+            f"columns {listed} are in the header more than once; keep one of each",
         )

@@ -1,5 +1,5 @@
-"""Landed Parquet files: which of them can be read, and their rows as the JSON texts that a line of JSON would
-state.
+"""Landed Parquet files: whether they can be read, and their rows as the JSON texts of equivalent JSON
+lines.
 """
 
 from pathlib import Path
@@ -20,19 +20,17 @@ from ingestion.readers.text import MAX_RECORD_BYTES
 from ingestion.validation import reject_codes
 from paywall_warehouse.quoting import file_literal, literal, quoted
 
-# The number of a row in its Parquet file, as DuckDB names it.
+# DuckDB's name for the number of a row in its Parquet file.
 ROW_NUMBER = "file_row_number"
 MAX_DECIMAL_DIGITS = 38
-# What the libraries raise over bytes that are no Parquet.
+# What the libraries raise for bytes that are not Parquet.
 UNDECODABLE = (OSError, ValueError, OverflowError, MemoryError, pa.ArrowException, duckdb.Error)
-# What is shown of each field of a row that is too long.
+# How much a reject shows of each field of a row that is too long.
 SHOWN_CHARACTERS = 100
 
 
 def check_parquet(connection: duckdb.DuckDBPyConnection, path: Path, layout: Layout) -> None:
-    """Raise `UnreadableFileError` where no row of the file can be read; return where rows can be judged one
-    by one.
-    """
+    """Raise `UnreadableFileError` if no row of the file can be read or validated by itself."""
     if "\\" in path.name and set("*?[") & set(path.name):
         raise UnreadableFileError(
             reject_codes.UNSUPPORTED_FILE,
@@ -43,25 +41,24 @@ def check_parquet(connection: duckdb.DuckDBPyConnection, path: Path, layout: Lay
         with pq.ParquetFile(path) as parquet:
             schema, about = parquet.schema_arrow, parquet.metadata
         _check_schema(schema, layout)
-        # What the file states costs nothing to read. What its dictionaries unfold to shows only when they are
-        # read.
+        # The sizes in the file's metadata cost nothing to read. How much its dictionaries expand to is known
+        # only after reading them.
         groups = [about.row_group(number) for number in range(about.num_row_groups)]
         check_expansion(sum(group.total_byte_size for group in groups), about.num_rows, stored)
-        # Decoding every page is the only way to know that none is damaged, and that DuckDB, which reads it
-        # later, can.
-        (unfolded,) = connection.execute(
+        # Only decoding every page shows that none is damaged and that DuckDB, which reads them later, can.
+        (expanded,) = connection.execute(
             f"select sum({_row_bytes(schema)}) from {_rows(path)}"
         ).fetchone() or (None,)
-        check_expansion(unfolded or 0, about.num_rows, stored)
+        check_expansion(expanded or 0, about.num_rows, stored)
     except UnicodeDecodeError:
-        words = "the name of a column is not UTF-8; write the file again, with names in UTF-8"
-        raise UnreadableFileError(reject_codes.UNREADABLE_FILE, words) from None
+        message = "the name of a column is not UTF-8; write the file again, with names in UTF-8"
+        raise UnreadableFileError(reject_codes.UNREADABLE_FILE, message) from None
     except UNDECODABLE as error:
         raise damaged(error) from None
 
 
 def parquet_texts(file_no: int, path: Path, layout: Layout) -> str:
-    """SQL for the relation of `sources.record_texts` of one Parquet file."""
+    """Return SQL for the relation of `records.record_texts` for one Parquet file."""
     with pq.ParquetFile(path) as parquet:
         schema = parquet.schema_arrow
     stated = {field.name: _as_text(field) for field in schema}
@@ -84,8 +81,9 @@ def parquet_texts(file_no: int, path: Path, layout: Layout) -> str:
 
 
 def json_object(stated: dict[str, str], layout: Layout) -> str:
-    """SQL: an object of texts without its closing brace; columns that hold JSON are spliced in as they stand,
-    digits kept.
+    """Return SQL for an object of texts without its closing brace.
+
+    Columns that hold JSON are inserted unchanged, so that numbers keep their digits.
     """
     known = ", ".join(
         f"{literal(name)}, {sql}"
@@ -97,8 +95,7 @@ def json_object(stated: dict[str, str], layout: Layout) -> str:
     )
     parts = [f"cast(json_object({known}) as varchar)[:-2]"]
     if unknown:
-        # A column that is empty in this row states nothing: as a merge patch (RFC 7396) the object loses its
-        # nulls.
+        # A column that is empty in this row states nothing: the merge patch (RFC 7396) removes nulls.
         extra = f"nullif(cast(json_merge_patch('{{}}', json_object({unknown})) as varchar), '{{}}')"
         parts.append(f"coalesce(', ' || ({extra})[2:-2], '')")
     for name in layout.json:
@@ -112,22 +109,22 @@ def json_object(stated: dict[str, str], layout: Layout) -> str:
 
 
 def _rows(path: Path) -> str:
-    # Folders such as `user=evil/` are no columns.
+    # Without Hive partitioning a folder such as `user=evil/` is not a column.
     return f"read_parquet({file_literal(str(path))}, file_row_number = true, hive_partitioning = false)"
 
 
 def _row_bytes(schema: pa.Schema) -> str:
-    """SQL: how long a row's texts are together."""
+    """Return SQL for the total length of a row's texts."""
     return " + ".join(f"coalesce(strlen({_as_text(field)}), 0)" for field in schema)
 
 
 def _as_text(field: pa.Field) -> str:
-    """SQL: a Parquet column's value as the text that a JSON line would state."""
+    """Return SQL for a column's value as the text that a JSON line would have."""
     column, kind = quoted(field.name), field.type
     if pa.types.is_timestamp(kind) and kind.tz is not None:
         return f"strftime({column}, '%Y-%m-%dT%H:%M:%S.%fZ')"
     if pa.types.is_floating(kind):
-        # Counts with gaps arrive as 12.0 from data frames, which have no integer with NULL.
+        # Data frames have no integer with NULL: a count column with gaps is written as 12.0.
         return f"cast(cast({column} as double) as varchar)"
     if pa.types.is_nested(kind):
         return f"cast(to_json({column}) as varchar)"
@@ -138,7 +135,7 @@ def _check_schema(schema: pa.Schema, layout: Layout) -> None:
     check_columns(schema.names, layout)
     if "" in schema.names:
         raise UnreadableFileError(reject_codes.MISSING_COLUMN, "a column has no name; give it one")
-    # DuckDB's names know no case, and this one it adds itself.
+    # Names in DuckDB are case-insensitive, and DuckDB adds ROW_NUMBER itself.
     refuse_repeated([name.lower() for name in schema.names] + [ROW_NUMBER])
     wrong = [
         f'column "{field.name}" has the type {field.type}; it must be {wanted}'
@@ -150,7 +147,7 @@ def _check_schema(schema: pa.Schema, layout: Layout) -> None:
 
 
 def _wanted_type(field: pa.Field, layout: Layout) -> str:
-    """Return what a column must be that cannot be read as it is, else nothing."""
+    """Return the type that a column must have instead of its own; '' if it can be read."""
     kind = field.type
     wanted = ""
     if field.name in layout.money and not (
@@ -169,7 +166,7 @@ def _wanted_type(field: pa.Field, layout: Layout) -> str:
 
 
 def _is_exact_decimal(kind: pa.DataType) -> bool:
-    """Wider decimals become DOUBLE in DuckDB."""
+    """Check whether a type is a decimal that DuckDB reads exactly: wider ones become DOUBLE."""
     return bool(pa.types.is_decimal(kind) and kind.precision <= MAX_DECIMAL_DIGITS)
 
 

@@ -1,4 +1,4 @@
-"""Landed files of every format as one relation of records, each with its text as a JSON object."""
+"""Landed files of all formats as one relation of records, each with its text as a JSON object."""
 
 import itertools
 import json
@@ -18,13 +18,13 @@ from ingestion.readers.text import LINES, csv_rows, csv_schema, json_lines, open
 from paywall_warehouse.quoting import quoted, texts_list
 
 SAMPLE_BYTES = 256 << 10
-# Of so many kinds of records a comparison with each is still cheap.
+# A record is compared with this many lists of keys. More would cost more than they save.
 USUAL_KEYS = 8
 
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A landed file that can be read, where it can be opened, and its number in the batch."""
+    """A readable landed file, its local path, and its number in the batch."""
 
     file_no: int
     file: LandingFile
@@ -32,11 +32,11 @@ class LocalFile:
 
 
 def record_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFile], layout: Layout) -> str:
-    """SQL for `file_no, line, raw, problem, may_be_odd, text`, one row a record of any of the files.
+    """Return SQL for `file_no, line, raw, problem, may_be_odd, text`, one row per record of any of the files.
 
-    `raw` is the record as it stands in the file, perhaps with its line end, `text` the same as a JSON object
-    (NULL where `problem` says why there is none), `may_be_odd` what `streams.looks_odd` says of it. Lines and
-    rows are read as a stream, in parallel with the query that uses them, once.
+    `raw` is the record as it is in the file, perhaps with its line end. `text` is the record as a JSON
+    object; NULL if it has a `problem`. `may_be_odd` is the result of `text.looks_odd`. The query reads
+    lines and rows as a stream, in parallel, and can therefore be run only once.
     """
     branches = []
     lines = [file for file in files if file.file.format == ".jsonl"]
@@ -66,11 +66,10 @@ def record_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFil
 
 
 def usual_keys(files: Sequence[LocalFile], layout: Layout) -> str:
-    """SQL: a list of lists, the fields of the first records of each file, where each is known and stands
-    there once.
+    """Return SQL for a list of the key lists that the first records of each file have.
 
-    A record with just these needs no look for unknown or repeated fields, which costs more than reading the
-    record.
+    Only lists of known keys without repetitions are included. A record with exactly these keys needs no
+    search for unknown or repeated fields, which costs more than reading the record.
     """
     lines = [file for file in files if file.file.format == ".jsonl"]
     found = Counter(keys for file in lines for keys in _first_keys(file) if _are_usual(keys, layout))
@@ -83,7 +82,7 @@ def _first_keys(file: LocalFile) -> Iterator[tuple[str, ...]]:
     with open_text(file.path, file.file.compression) as stream:
         lines = stream.read(SAMPLE_BYTES).split(b"\n")[:-1]
     for line in lines:
-        # The query that reads all records tells what is wrong with one.
+        # The query that reads all records reports the fault of an invalid one.
         with suppress(ValueError, RecursionError):
             pairs = json.loads(line, object_pairs_hook=tuple)
             if isinstance(pairs, tuple):

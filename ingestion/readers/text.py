@@ -1,5 +1,6 @@
-"""Landed text files as Arrow batches, one row a record with its line number; nothing is judged here but the
-text's own form.
+"""Landed text files as Arrow batches, one row per record with its line number.
+
+Only the form of the text is checked here, not what it states.
 """
 
 import csv
@@ -22,7 +23,7 @@ from ingestion.validation import reject_codes
 # 16 MiB of text at a time keeps both cores busy with some ten thousand records a batch; 4 MiB was a tenth
 # slower, 64 MiB no faster.
 CHUNK_BYTES = 16 << 20
-# Metadata may have 64 KiB and ids 255 characters: a record of more than 1 MiB is a broken file, not a record.
+# Metadata may have 64 KiB and ids 255 characters: more than 1 MiB is a broken file, not a record.
 MAX_RECORD_BYTES = 1 << 20
 CSV_ROWS_A_BATCH = 20_000
 BOM = b"\xef\xbb\xbf"
@@ -40,8 +41,9 @@ LINES = pa.schema(
 
 @contextmanager
 def open_text(path: Path, compression: str) -> Iterator[BinaryIO]:
-    """The decompressed bytes of a file; raises OSError, EOFError or ZstdError while reading where it is
-    damaged.
+    """Yield a stream of the decompressed bytes of a file.
+
+    Reading a damaged file raises OSError, EOFError or ZstdError.
     """
     with path.open("rb") as file:
         if compression == ".gz":
@@ -55,14 +57,16 @@ def open_text(path: Path, compression: str) -> Iterator[BinaryIO]:
 
 
 def _chunks_of_lines(stream: BinaryIO) -> Iterator[bytes]:
-    """The stream in pieces that end with a line feed (the last one gets one), without a byte order mark."""
+    """Yield the stream in chunks that end with a line feed, which the last one gets, without a byte order
+    mark.
+    """
     rest = b""
     first = True
     while block := stream.read(CHUNK_BYTES):
         if first:
             block, first = block.removeprefix(BOM), False
         if len(rest) > MAX_RECORD_BYTES:
-            # Too long already: only its beginning is kept, whatever is still to come of it.
+            # The record is too long already: only its beginning is kept.
             rest = rest[: MAX_RECORD_BYTES + 1]
             block = block[max(block.find(b"\n"), 0) :] if b"\n" in block else b""
         cut = block.rfind(b"\n") + 1
@@ -76,11 +80,10 @@ def _chunks_of_lines(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def json_lines(stream: BinaryIO, file_no: int) -> Iterator[pa.RecordBatch]:
-    """Batches of `LINES`, one row a line that is not blank; `problem` is set where the line is no UTF-8 text
-    or too long.
+    """Yield batches of `LINES`, one row per line. `problem` is set if the line is not UTF-8 text or too long.
 
-    `may_be_odd` is false where none of the lines beside it has what `looks_odd` finds: those need no closer
-    look at their numbers.
+    `may_be_odd` is false if `looks_odd` finds nothing in the whole chunk: the numbers of its lines need no
+    closer look.
     """
     line = 1
     for chunk in _chunks_of_lines(stream):
@@ -105,24 +108,26 @@ Places = np.ndarray[Any, np.dtype[np.intp]]
 
 
 def looks_odd(chunk: bytes) -> bool:
-    """Whether JSON lines may hold a number of 16 digits and points, NaN, Infinity, or a comma before a
+    """Check whether JSON lines may have a number of 16 digits and points, NaN, Infinity, or a comma before a
     closing bracket.
 
-    Never false where they do. Regular expressions take a second a million lines to find these, and almost no
-    file has any.
+    The result is never false if they do. Regular expressions would take a second per million lines, and
+    almost no file has any of these.
     """
     text = np.frombuffer(chunk, dtype=np.uint8)
     return (
         _has_long_number(text)
         or _has_lax_comma(text, "}")
         or (b"]" in chunk and _has_lax_comma(text, "]"))
-        or _has_no_number(text)
+        or _has_nan_or_infinity(text)
     )
 
 
 def _has_long_number(text: Bytes) -> bool:
-    """A run of 16 covers four neighbours out of every fourth byte; what lies between is looked at only where
-    those four may be digits.
+    """Check whether a text has a run of 16 digits and points.
+
+    Such a run covers four neighbours among every fourth byte. The bytes between are tested only where those
+    four may be digits.
     """
     fourth = _may_be_in_number(text[::4])
     starts = np.flatnonzero(fourth[:-3] & fourth[1:-2] & fourth[2:-1] & fourth[3:]) * 4
@@ -132,18 +137,18 @@ def _has_long_number(text: Bytes) -> bool:
 
 
 def _may_be_in_number(text: Bytes) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Digits and points, and the slash that lies between them."""
+    """Return which bytes are digits or points, or the slash, whose code is between theirs."""
     return (text - np.uint8(ord("."))) <= ord("9") - ord(".")
 
 
 def _has_lax_comma(text: Bytes, bracket: str) -> bool:
-    """A closing bracket with a comma or a space before it."""
+    """Check whether a closing bracket has a comma or a space before it."""
     before = text[np.flatnonzero(text == ord(bracket)) - 1]
     return bool(((before == ord(",")) | (before <= ord(" "))).any())
 
 
-def _has_no_number(text: Bytes) -> bool:
-    """The beginning of NaN or Infinity, in any case, where a value begins."""
+def _has_nan_or_infinity(text: Bytes) -> bool:
+    """Check whether a value begins like NaN or Infinity, in upper or lower case."""
     small = text | np.uint8(0x20)
     places = np.flatnonzero(small == ord("n"))
     places = places[(places > 0) & (places < len(text) - 2)]
@@ -184,7 +189,7 @@ def _lines_one_by_one(chunk: bytes, file_no: int, first_line: int) -> pa.RecordB
 
 
 def _check_text(line: bytes) -> tuple[str, str | None]:
-    """A record's bytes as text, and the reason why they are not acceptable as one."""
+    """Return the bytes of a record as text, and a reject code if they are not acceptable."""
     if len(line) > MAX_RECORD_BYTES:
         return line[:MAX_RECORD_BYTES].decode(errors="replace"), reject_codes.RECORD_TOO_LONG
     try:
@@ -195,7 +200,7 @@ def _check_text(line: bytes) -> tuple[str, str | None]:
 
 @dataclass(frozen=True)
 class CsvRecord:
-    """One record of a CSV file: where it starts, its text, and its fields or what is wrong with it."""
+    """One record of a CSV file: its first line, its text, and its fields or its problem."""
 
     line: int
     raw: str
@@ -204,11 +209,9 @@ class CsvRecord:
 
 
 class _Lines:
-    """The lines of a CSV file for `csv.reader`, which takes several for a record with line feeds inside
-    quotes.
+    """The lines of a CSV file for `csv.reader`, which takes several if quoted fields contain line feeds.
 
-    Remembers what the current record took, so that a record that goes wrong gives back all lines but its
-    first.
+    It keeps the lines of the current record, so that a malformed record can give back all but the first.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -224,7 +227,7 @@ class _Lines:
         self.taken, self._size, self._quotes = [], 0, 0
 
     def give_back(self) -> None:
-        """Put all lines but the first of the current record back."""
+        """Return all lines but the first of the current record to the input."""
         self._again.extendleft(reversed(self.taken[1:]))
         self.taken = self.taken[:1]
 
@@ -235,8 +238,9 @@ class _Lines:
         if self._size > MAX_RECORD_BYTES:
             raise csv.Error("a record of more than MAX_RECORD_BYTES")
         if self.taken and self._quotes % 2 == 0:
-            # An open quote is an odd one. `csv` takes one in the middle of an unquoted field for a letter,
-            # and `a","b` on every line would have it read 1 MiB ahead of each.
+            # A quote is open after an odd number of quotes. `csv` treats a quote inside an unquoted field as
+            # a
+            # letter: with `a","b` on every line it would read 1 MiB ahead for each record.
             raise csv.Error("a quote inside an unquoted field")
         number, line = self._again.popleft() if self._again else next(self._fresh)
         self.taken.append((number, line))
@@ -246,9 +250,9 @@ class _Lines:
 
 
 def csv_records(stream: BinaryIO) -> Iterator[CsvRecord]:
-    """Records in RFC 4180 form, the header first; blank lines are passed over.
+    """Yield the records of a CSV file (RFC 4180), the header first, without blank lines.
 
-    A quote that is never closed costs only the line it stands in: reading goes on with the line after it.
+    A quote that is never closed costs only its own line: reading continues with the next line.
     """
     csv.field_size_limit(MAX_RECORD_BYTES)
     lines = _Lines(stream)
@@ -270,22 +274,22 @@ def csv_records(stream: BinaryIO) -> Iterator[CsvRecord]:
 
 
 def csv_schema(columns: Sequence[str]) -> pa.Schema:
-    """`LINES` with one text column a known column, and `extra`: the unknown columns as a JSON object."""
+    """Return `LINES` with a text column for each known column, and `extra`: the unknown ones as JSON."""
     return pa.schema([*LINES, *((name, pa.string()) for name in columns), ("extra", pa.string())])
 
 
 def csv_rows(stream: BinaryIO, file_no: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Batches of `csv_schema(columns)`: the rows after the header; an empty field is NULL, as is a column
-    that the file lacks.
+    """Yield the rows after the header as batches of `csv_schema(columns)`.
 
-    Rows with more or fewer fields than the header have a `problem` and no fields.
+    An empty field is NULL, and so is a column that the file lacks. A row with more or fewer fields than the
+    header has a `problem` and no fields.
     """
     schema = csv_schema(columns)
     records = csv_records(stream)
     header = next(records).fields
     places = [header.index(name) if name in header else None for name in columns]
     unknown = [(place, name) for place, name in enumerate(header) if name not in columns]
-    while block := _some(records):
+    while block := _next_rows(records):
         good = [_check_width(record, len(header)) for record in block]
         rows = [record.fields for record in good]
         texts = [
@@ -304,8 +308,8 @@ def csv_rows(stream: BinaryIO, file_no: int, columns: Sequence[str]) -> Iterator
         yield pa.record_batch(arrays, schema=schema)
 
 
-def _some(records: Iterator[CsvRecord]) -> list[CsvRecord]:
-    """The next rows: as many as make a batch, fewer where they are long, for 20,000 rows may be 20 GB."""
+def _next_rows(records: Iterator[CsvRecord]) -> list[CsvRecord]:
+    """Return the next rows for a batch; fewer if they are long, because 20,000 rows may have 20 GB."""
     block: list[CsvRecord] = []
     size = 0
     for record in itertools.islice(records, CSV_ROWS_A_BATCH):

@@ -1,3 +1,5 @@
-"""Webhooks of Paywalls.ai as they are delivered: checked, put into the landing area for good, and only then
-acknowledged.
+"""The webhook receiver: it checks deliveries of Paywalls.ai, stores them in the landing area, then
+acknowledges them.
+
+It does not interpret an event: loading the stored deliveries belongs to the load of the source `events`.
 """

@@ -1,8 +1,8 @@
-"""The ASGI application: what a delivery is answered.
+"""The ASGI application of the receiver: how a delivery is answered.
 
-Paywalls.ai gives a delivery up for good at 400, 401, 403, 404, 410 and 422 (`sources/paywalls.md` 3.1). Only
-what is the sender's fault gets one of them; a fault of ours gets 5xx, and too much at once 429, after which
-it comes again.
+Paywalls.ai gives up a delivery for good at 400, 401, 403, 404, 410 and 422
+(docs/sources/paywalls.md#31-documented). Only faults of the sender get one of these. A fault of the receiver
+gets 5xx, and too many deliveries at the same time get 429, after which the sender repeats the delivery.
 """
 
 import asyncio
@@ -27,39 +27,40 @@ from ingestion.receiver.signatures import SIGNATURE, TIMESTAMP, is_signed, is_to
 
 HEALTH = "/health"
 RETRY_AFTER_SECONDS = "30"
-# One line for each kind of refusal in so many seconds: whoever floods the receiver does not fill the log.
-TELL_EVERY_SECONDS = 60.0
+# One line for each kind of refusal in this time, so that a flood of requests does not fill the log.
+LOG_EVERY_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
 class _RefusedError(Exception):
-    """Why a request is not taken, and the answer that says so."""
+    """A request that is refused, with the status and the message of the answer."""
 
-    def __init__(self, status: int, words: str) -> None:
-        super().__init__(words)
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
         self.status = status
-        self.words = words
+        self.message = message
 
 
 class Receiver:
-    """Takes deliveries and tells how it fares."""
+    """Receives deliveries and reports its health."""
 
     def __init__(self, landing: Path, secret: str, max_age_seconds: float, limits: Limits) -> None:
-        """`secret` may hold several, comma-separated (`signatures.keys_of`)."""
+        """`secret` may be several secrets, separated by commas (`signatures.keys_of`)."""
         self._landing = landing
         self._keys = keys_of(secret)
         self._max_age_seconds = max_age_seconds
         self._limits = limits
         self._journal = Journal(SegmentWriter(landing, limits.segment_bytes, limits.segment_seconds))
         self._held_bytes = 0
-        """Of all bodies that have begun to arrive and are not answered yet."""
+        """The size of all bodies that have begun to arrive and are not answered yet."""
         self._counts: Counter[str] = Counter(stored=0, repeated=0, refused=0, failed=0)
-        self._told: dict[int, float] = {}
+        self._logged_at: dict[int, float] = {}
 
     def application(self) -> Starlette:
-        """The application, for any ASGI server."""
+        """Return the application for an ASGI server."""
         application = Starlette(lifespan=self._lifespan)
-        # Whatever path a proxy leaves, `/health` included: a delivery that is answered 404 would be lost.
+        # Deliveries are accepted at every path that a proxy may leave, `/health` included: a delivery that is
+        # answered with 404 would be lost.
         application.router.default = self._anywhere
         application.router.redirect_slashes = False
         return application
@@ -67,27 +68,27 @@ class Receiver:
     async def _anywhere(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         if sum(len(name) + len(value) for name, value in request.headers.raw) > self._limits.header_bytes:
-            # What arrives in one piece is longer than the server's own bound.
+            # The server's own limit does not apply to headers that arrive in one piece.
             response = _answer(400, f"the headers have more than {self._limits.header_bytes} bytes")
         elif request.method == "POST":
             response = await self._receive(request)
         elif request.method in ("GET", "HEAD") and request.url.path == HEALTH:
             response = self._health()
         else:
-            response = _answer(405, "deliveries are posted", {"Allow": "POST"})
+            response = _answer(405, "send deliveries with POST", {"Allow": "POST"})
         await response(scope, receive, send)
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         for sealed in seal_open_segments(self._landing):
-            log.info("sealed what an earlier receiver left: %s", sealed)
+            log.info("sealed a segment of an earlier receiver: %s", sealed)
         writing = asyncio.create_task(self._journal.write())
         yield
         self._journal.end()
         await writing
 
     def _health(self) -> Response:
-        """200 while deliveries can be stored; 503 where the last ones could not."""
+        """Answer 200 while deliveries can be stored, and 503 if the last ones could not."""
         is_well = self._journal.fault is None
         state = {
             "status": "ok" if is_well else "cannot write",
@@ -97,7 +98,7 @@ class Receiver:
         return JSONResponse(state, 200 if is_well else 503)
 
     async def _receive(self, request: Request) -> Response:
-        """Store a delivery and say so: the answer 2xx comes after it is on the disk."""
+        """Store a delivery and answer. The answer is 2xx only when the delivery is on the disk."""
         body = bytearray()
         try:
             await self._read(request, body)
@@ -107,25 +108,27 @@ class Receiver:
             return self._refused(request, refusal)
         except NotStoredError:
             self._counts["failed"] += 1
-            return _answer(503, "the delivery could not be stored; come again")
+            return _answer(503, "the delivery could not be stored; send it again")
         except ClientDisconnect:
-            return Response()  # to nobody
+            return Response()  # the sender has gone
         finally:
             self._held_bytes -= len(body)
         self._counts["stored" if is_new else "repeated"] += 1
         return JSONResponse({"stored": True, "repeated": not is_new})
 
     async def _read(self, request: Request, body: bytearray) -> None:
-        """Read the raw body, within the limits of size, of time and of all bodies together."""
+        """Read the raw body within the limits of its size, of time, and of the size of all bodies
+        together.
+        """
         if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
-            raise _RefusedError(415, "a body that is compressed is not taken")
+            raise _RefusedError(415, "a compressed body is not accepted")
         try:
             async with asyncio.timeout(self._limits.request_seconds):
                 async for chunk in request.stream():
                     if len(body) + len(chunk) > self._limits.body_bytes:
                         raise _RefusedError(413, f"the body has more than {self._limits.body_bytes} bytes")
                     if self._held_bytes + len(chunk) > self._limits.held_bytes:
-                        raise _RefusedError(429, "too much at once; come again")
+                        raise _RefusedError(429, "too many deliveries at once; send it again later")
                     body += chunk
                     self._held_bytes += len(chunk)
         except TimeoutError:
@@ -134,12 +137,11 @@ class Receiver:
             ) from None
 
     def _check(self, request: Request, body: bytes) -> None:
-        """Raise where a request is no delivery of Paywalls.ai, or an old one."""
+        """Raise `_RefusedError` if a request is not a delivery of Paywalls.ai, or an old one."""
         if not is_signed(body, request.headers.get(SIGNATURE, ""), self._keys):
             raise _RefusedError(
                 401,
-                f"{SIGNATURE} is missing, or is not the HMAC-SHA256 of this body under a secret that is known"
-                " here",
+                f"{SIGNATURE} is missing, or is not the HMAC-SHA256 of this body under a configured secret",
             )
         if is_too_old(request.headers.get(TIMESTAMP), datetime.now(UTC), self._max_age_seconds):
             raise _RefusedError(
@@ -151,8 +153,8 @@ class Receiver:
     def _refused(self, request: Request, refusal: _RefusedError) -> Response:
         self._counts["refused"] += 1
         now = time.monotonic()
-        if now - self._told.get(refusal.status, -TELL_EVERY_SECONDS) >= TELL_EVERY_SECONDS:
-            self._told[refusal.status] = now
+        if now - self._logged_at.get(refusal.status, -LOG_EVERY_SECONDS) >= LOG_EVERY_SECONDS:
+            self._logged_at[refusal.status] = now
             host = request.client.host if request.client else "an unknown host"
             log.warning(
                 "refused with %d: %s (from %s; %d refused since the start)",
@@ -161,10 +163,10 @@ class Receiver:
                 host,
                 self._counts["refused"],
             )
-        return _answer(refusal.status, refusal.words)
+        return _answer(refusal.status, refusal.message)
 
 
-def _answer(status: int, words: str, headers: dict[str, str] | None = None) -> Response:
+def _answer(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
     if status == 429 or status >= 500:
         headers = {"Retry-After": RETRY_AFTER_SECONDS}
-    return JSONResponse({"stored": False, "reason": words}, status, headers)
+    return JSONResponse({"stored": False, "reason": message}, status, headers)

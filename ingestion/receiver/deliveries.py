@@ -6,27 +6,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# Of one event these differ between the attempts to deliver it.
+# Fields of an event that differ between the attempts to deliver it.
 OF_AN_ATTEMPT = ("attempts", "status")
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """What is stored of a webhook, and what a repetition of it is told by."""
+    """The stored form of a webhook, and the values by which its repetitions are recognised."""
 
     line: bytes
-    """The body as it came, on one line, with its line feed."""
+    """The body on one line, with a line feed at its end."""
     event_id: str | None
-    """None where a load may refuse the body as no event: then it is stored each time it comes."""
+    """None if a load may reject the body because it is not an event: then every repetition is stored."""
     content: bytes
-    """A digest of what the event states, whichever attempt delivered it."""
+    """A digest of the event's content, which is the same for every attempt."""
 
 
 def delivery(body: bytes) -> Delivery:
-    """The delivery of a body; both documented shapes, and what is neither, are kept byte for byte, but for
-    line ends.
+    """Return the delivery of a body. Bodies of any shape are kept byte for byte except for line ends.
 
-    Between the values of a JSON text a line end is a space, and within a value it cannot stand (RFC 8259).
+    Between the values of a JSON text a line end means the same as a space, and a value cannot contain one
+    (RFC 8259).
     """
     line = body.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"
     try:
@@ -40,8 +40,8 @@ def delivery(body: bytes) -> Delivery:
         event = stated.get("event", stated) if isinstance(stated, Mapping) else None
         if not isinstance(event, Mapping) or not event.get("id"):
             return Delivery(line, None, b"")
-        said = {name: value for name, value in event.items() if name not in OF_AN_ATTEMPT}
-        content = json.dumps(said, sort_keys=True, ensure_ascii=False).encode()
+        kept = {name: value for name, value in event.items() if name not in OF_AN_ATTEMPT}
+        content = json.dumps(kept, sort_keys=True, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return Delivery(line, None, b"")
     return Delivery(line, str(event["id"]), hashlib.sha256(content).digest())
@@ -52,10 +52,11 @@ def _refuse(constant: str) -> None:
 
 
 def _stated_once(members: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; a load refuses one that states a member twice, and a later copy of the event may be a good
-    one.
+    """Return an object; raise `ValueError` if it has a member twice.
+
+    A load rejects such an object, and a later copy of the event may be a valid one.
     """
     stated = dict(members)
     if len(stated) < len(members):
-        raise ValueError("a member stands there twice")
+        raise ValueError("an object has a member twice")
     return stated

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 from ingestion.receiver.deliveries import Delivery
 from ingestion.receiver.segments import SegmentWriter
 
-# What one write may hold: larger groups would keep their first ones waiting and gain nothing.
+# The limit of one write. In larger groups the first deliveries would wait longer without any gain.
 GROUP_BYTES = 8 << 20
 LOOK_EVERY_SECONDS = 1.0
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class NotStoredError(Exception):
-    """A delivery is not on the disk; the sender has to come again."""
+    """A delivery that is not on the disk. The sender has to send it again."""
 
 
 class _Waiting(NamedTuple):
@@ -29,11 +29,11 @@ class _Waiting(NamedTuple):
 
 
 class Journal:
-    """Stores deliveries through one thread, which alone touches the segments."""
+    """Stores deliveries with one thread, which is the only one that uses the segments."""
 
     def __init__(self, writer: SegmentWriter) -> None:
         self.fault: Exception | None = None
-        """Why the last write failed; None where it did not."""
+        """The error of the last write; None if it succeeded."""
         self._writer = writer
         self._waiting: list[_Waiting] = []
         self._arrived = asyncio.Event()
@@ -41,9 +41,9 @@ class Journal:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="segments")
 
     async def store(self, delivery: Delivery) -> bool:
-        """Return when the delivery is on the disk, with whether it was new to its segment.
+        """Wait until the delivery is on the disk, and return whether it was new to its segment.
 
-        Raises `NotStoredError` where it could not be written.
+        Raises `NotStoredError` if it could not be written.
         """
         one = _Waiting(delivery, asyncio.get_running_loop().create_future())
         self._waiting.append(one)
@@ -51,7 +51,7 @@ class Journal:
         return await one.stored
 
     async def write(self) -> None:
-        """Write what arrives until `end` is called, and seal segments that are old enough."""
+        """Write deliveries until `end` is called, and seal segments that are old enough."""
         while not (self._ending and not self._waiting):
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY_SECONDS):
@@ -61,7 +61,7 @@ class Journal:
                 await self._write_group(group)
             await self._seal(self._writer.seal_if_old)
             if self.fault is not None:
-                # A proxy that heeds the fault sends nothing by which it could be found to be over.
+                # A proxy that reacts to the fault sends no deliveries, so that only a probe shows its end.
                 with suppress(OSError):
                     await self._in_thread(self._writer.probe)
                     self._recovered()
@@ -69,7 +69,7 @@ class Journal:
         self._thread.shutdown()
 
     def end(self) -> None:
-        """Let `write` come to its end, once everything that waits is written."""
+        """Let `write` return once everything that waits is written."""
         self._ending = True
         self._arrived.set()
 
@@ -85,11 +85,12 @@ class Journal:
         waiting = [one.stored for one in group]
         try:
             new = await self._in_thread(partial(self._writer.append, [one.delivery for one in group]))
-        except (
-            Exception
-        ) as error:  # whatever it is: nobody may wait for ever, and nobody may be told that it is stored
+        except Exception as error:
+            # On any error, no sender may wait forever, and no delivery may be reported as stored.
             if type(error) is not type(self.fault):
-                log.error("deliveries cannot be stored: %r; their senders are told to come again", error)
+                log.error(
+                    "deliveries cannot be stored: %r; their senders are asked to send them again", error
+                )
             self.fault = error
             for stored in waiting:
                 if not stored.done():
@@ -97,7 +98,7 @@ class Journal:
             return
         self._recovered()
         for stored, is_new in zip(waiting, new, strict=True):
-            if not stored.done():  # else whoever waited has gone
+            if not stored.done():  # otherwise the sender has gone
                 stored.set_result(is_new)
 
     def _recovered(self) -> None:
@@ -109,7 +110,7 @@ class Journal:
         try:
             await self._in_thread(seal)
         except Exception:
-            # What is in it is on the disk; the next run, or the next receiver, seals it.
+            # Its content is on the disk. The next run, or the next receiver, seals it.
             log.exception("a segment could not be sealed")
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:

@@ -1,4 +1,6 @@
-"""How much a receiver takes at once: what is beyond is told to come again, and takes no memory."""
+"""The limits of a receiver. Deliveries beyond them take no memory, and their senders are asked to repeat
+them.
+"""
 
 from dataclasses import dataclass
 
@@ -7,23 +9,23 @@ from ingestion.readers.text import MAX_RECORD_BYTES
 
 @dataclass(frozen=True)
 class Limits:
-    """The bounds of one receiver."""
+    """The limits of one receiver."""
 
     segment_seconds: float
     body_bytes: int = MAX_RECORD_BYTES
-    """What a load would refuse as one record is not taken."""
+    """A larger body is refused, because a load would reject it as a record."""
     header_bytes: int = 32 << 10
-    """Ten headers of the subscriber's own, and what proxies add, have a few kB."""
+    """Ten headers of the subscriber and those that proxies add have a few kB."""
     held_bytes: int = 64 << 20
-    """Of all bodies together, from their first byte until they are on the disk."""
+    """The size of all bodies together, each from its first byte until it is on the disk."""
     connections: int = 2000
-    """What comes by more of them at once is answered 503."""
+    """Requests on more connections are answered with 503."""
     cut_off_connections: int = 4000
-    """More of them are not even listened to."""
+    """More connections than these are closed at once."""
     request_seconds: float = 20
-    """For a request's headers, and for its body, to arrive whole."""
+    """The time in which a request's headers must arrive, and again its body."""
     idle_seconds: int = 30
-    """For the next request of a connection to begin."""
+    """The time in which the next request of a connection must begin."""
     stop_seconds: int = 30
-    """For requests that are under way to come to their end when the receiver is stopped."""
+    """The time that requests in progress have to finish when the receiver is stopped."""
     segment_bytes: int = 64 << 20

@@ -1,9 +1,8 @@
-"""Segments: files of the landing area that deliveries are appended to, until they are sealed and a run may
-load them.
+"""Segments: files of the landing area to which deliveries are appended until they are sealed for a load.
 
-A segment that is being written ends in `.part`, which no load reads. Whoever holds the lock of the open file
-may seal it: the receiver that writes it, a run that begins, the next receiver after a crash. The system frees
-the lock of a process that dies.
+The name of an open segment ends in `.part`, which no load reads. The process that holds the lock of the open
+file may seal it: the receiver that writes it, a run that begins, or the next receiver after a crash. The
+operating system releases the lock of a process that dies.
 """
 
 import errno
@@ -28,25 +27,25 @@ log = logging.getLogger(__name__)
 FOLDER = "events/received"
 OPEN = ".jsonl.part"
 TAIL_BYTES = 64 << 10
-# More than the blocks that file systems keep back.
+# More than the blocks that file systems reserve.
 PROBE_BYTES = 64 << 10
 
 
 class SegmentWriter:
-    """Appends deliveries to a segment of its own, for one thread."""
+    """Appends deliveries to a segment of its own. Only one thread may use it."""
 
     def __init__(self, landing: Path, max_bytes: int, max_seconds: float) -> None:
-        """A segment is sealed when it has `max_bytes`, or its first delivery is `max_seconds` old."""
+        """Seal a segment when it has `max_bytes`, or when its first delivery is `max_seconds` old."""
         self._folder = landing / FOLDER
         self._max_bytes = max_bytes
         self._max_seconds = max_seconds
         self._segment: _Segment | None = None
 
     def append(self, deliveries: Sequence[Delivery]) -> list[bool]:
-        """Store deliveries so that they outlast a power cut; tells of each whether it was new to its segment.
+        """Store deliveries durably, and return for each whether it was new to its segment.
 
-        Raises `OSError` where that failed: then none of them counts as stored, and the next ones go to
-        another segment.
+        Raises `OSError` on failure: then none of them counts as stored, and the next ones go to another
+        segment.
         """
         stored: list[bool] = []
         lines: list[bytes] = []
@@ -55,7 +54,7 @@ class SegmentWriter:
             for one in deliveries:
                 known = segment.contents.get(one.event_id) if one.event_id else None
                 if known is not None and known != one.content:
-                    # The same event says something else: both are kept, in segments of their own.
+                    # The same event with another content: both are kept, in different segments.
                     segment.write(lines)
                     lines = []
                     self._segment = None
@@ -69,19 +68,19 @@ class SegmentWriter:
                         segment.contents[one.event_id] = one.content
             segment.write(lines)
         except BaseException:
-            # What a failed write or fsync left of the file is not known.
+            # The state of the file after a failed write or fsync is unknown.
             self._segment = None
             segment.abandon()
             raise
         if segment.size < self._max_bytes and not self._is_old():
             segment.unlock()
         else:
-            with suppress(OSError):  # it is stored, and whoever seals next may do better
+            with suppress(OSError):  # the deliveries are stored; another process may seal the segment
                 self.seal()
         return stored
 
     def seal_if_old(self) -> None:
-        """Seal the segment where its first delivery has waited long enough."""
+        """Seal the segment if its first delivery has waited long enough."""
         if self._is_old():
             self.seal()
 
@@ -96,7 +95,7 @@ class SegmentWriter:
                 segment.close()
 
     def probe(self) -> None:
-        """Raise `OSError` where nothing can be written now; costs a file that is removed again."""
+        """Raise `OSError` if nothing can be written now. It writes a file and removes it again."""
         _make_folder(self._folder)
         file = self._folder / f".probe-{uuid4().hex[:8]}"
         try:
@@ -111,7 +110,7 @@ class SegmentWriter:
         return self._segment is not None and time.monotonic() - self._segment.opened >= self._max_seconds
 
     def _locked(self) -> "_Segment":
-        """The open segment under its lock; another one where a run has sealed it."""
+        """Return the open segment with its lock held; a new one if a run has sealed the last one."""
         if self._segment:
             self._segment.lock()
             if self._segment.is_open():
@@ -132,7 +131,8 @@ class _Segment:
         self.contents: dict[str, bytes] = {}
         self.size = 0
         _make_folder(self.path.parent)
-        self._file = open(self.path, "xb", buffering=0, opener=private)  # noqa: SIM115  closed when it is sealed
+        # It is closed when the segment is sealed.
+        self._file = open(self.path, "xb", buffering=0, opener=private)  # noqa: SIM115
         fsync_path(self.path.parent)
 
     def lock(self) -> None:
@@ -142,7 +142,7 @@ class _Segment:
         fcntl.flock(self._file.fileno(), fcntl.LOCK_UN)
 
     def is_open(self) -> bool:
-        """Whether the file still has its name: nobody has sealed it, and nobody has deleted it."""
+        """Check whether the file still has its name: it was neither sealed nor deleted."""
         return _names(self.path, self._file.fileno())
 
     def write(self, lines: Sequence[bytes]) -> None:
@@ -162,7 +162,7 @@ class _Segment:
             self.close()
 
     def abandon(self) -> None:
-        """Leave the file to whoever seals it next; of a disk that is full even that may fail."""
+        """Seal the file if possible. On a full disk even that may fail; then another process seals it."""
         with suppress(OSError):
             if not self._file.closed:
                 self.seal()
@@ -172,36 +172,36 @@ class _Segment:
 
 
 def seal_open_segments(landing: Path, warn: Callable[[str], None] = log.warning) -> list[Path]:
-    """Seal every segment of a landing area, also one that a receiver is at work on: it goes on with another.
+    """Seal every segment of a landing area and return the sealed files.
 
-    Everything that was acknowledged until now is then in files that a load reads. Return those files. What
-    only looks like a segment, or cannot be sealed, stays as it is: `warn` is called with what and why.
+    A receiver that is writing one of them continues with another. Everything that was acknowledged until now
+    is then in files that a load reads. A file that only looks like a segment, or cannot be sealed, stays as
+    it is, and `warn` is called with its name and the reason.
     """
     sealed = []
     for path in sorted((landing / FOLDER).glob(f"*/*{OPEN}")):
         try:
             if final := _seal_left(path):
                 sealed.append(final)
-        except FileNotFoundError:  # sealed by its receiver just now
+        except FileNotFoundError:  # its receiver has just sealed it
             continue
         except OSError as error:
             shown = printable(os.fsencode(path.relative_to(landing)).decode(errors="backslashreplace"))
             why = error.strerror or str(error)
             warn(
-                f"{shown} cannot be sealed ({why}) and is not read: mend that, or move it away if the"
+                f"{shown} cannot be sealed ({why}) and is not read: correct that, or move it away if the"
                 " receiver did not write it"
             )
     return sealed
 
 
 def _seal_left(path: Path) -> Path | None:
-    """Seal a segment that somebody else has begun; return None where it is gone meanwhile, or no line is
-    left.
-    """
-    # A pipe or a device is not even opened; through a link to a folder the segments of another landing area
-    # would be sealed.
+    """Seal a segment of another process. Return None if it has gone, or has no complete line."""
+    # A pipe or a device is not opened. Through a link to a folder, the segments of another landing area would
+    # be
+    # sealed.
     if path.parent.is_symlink() or not stat.S_ISREG(os.lstat(path).st_mode):
-        raise OSError(errno.EINVAL, "it is no regular file")
+        raise OSError(errno.EINVAL, "it is not a regular file")
     descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -211,14 +211,15 @@ def _seal_left(path: Path) -> Path | None:
 
 
 def seal_local(landing: Landing, warn: Callable[[str], None] = log.warning) -> None:
-    """`seal_open_segments`, where the landing area is on this machine: elsewhere there are none."""
+    """Seal open segments if the landing area is on this machine: elsewhere there are none."""
     if landing.is_local:
         seal_open_segments(Path(landing.root), warn)
 
 
 def _seal(path: Path, descriptor: int) -> Path | None:
-    """Cut off a line that was not written to its end, which nobody has acknowledged, and rename; None where
-    no line is left.
+    """Cut off an incomplete line, which was never acknowledged, and rename the file.
+
+    Return None if no line is left; then the file is removed.
     """
     length = _whole_lines(path)
     os.ftruncate(descriptor, length)
@@ -228,7 +229,7 @@ def _seal(path: Path, descriptor: int) -> Path | None:
     os.fsync(descriptor)
     final = path.with_name(path.name.removesuffix(".part"))
     if os.path.lexists(final):
-        # The receiver never uses a name twice. What is there may be all there is of other deliveries.
+        # The receiver never uses a name twice. The existing file may be the only copy of other deliveries.
         raise FileExistsError(errno.EEXIST, f"{final.name} is there already")
     os.rename(path, final)
     fsync_path(final.parent)
@@ -236,7 +237,7 @@ def _seal(path: Path, descriptor: int) -> Path | None:
 
 
 def _whole_lines(path: Path) -> int:
-    """The number of bytes up to the last line feed."""
+    """Return the number of bytes up to the last line feed."""
     with path.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
         while end:
@@ -249,7 +250,7 @@ def _whole_lines(path: Path) -> int:
 
 
 def _names(path: Path, descriptor: int) -> bool:
-    """Whether a path still names the file that is open."""
+    """Check whether a path still names the open file."""
     try:
         return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(descriptor))
     except FileNotFoundError:
@@ -257,7 +258,7 @@ def _names(path: Path, descriptor: int) -> bool:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder, for good."""
+    """Make a folder durably."""
     if not folder.is_dir():
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)

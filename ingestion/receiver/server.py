@@ -1,4 +1,4 @@
-"""The receiver behind uvicorn: connections, slow clients, a stop that loses nothing."""
+"""The receiver in uvicorn: limits on connections and slow clients, and a stop that loses nothing."""
 
 import asyncio
 import resource
@@ -12,14 +12,14 @@ from ingestion.receiver.limits import Limits
 
 
 def server_of(receiver: Receiver, limits: Limits) -> uvicorn.Server:
-    """The server; at SIGTERM or SIGINT it answers the requests that are under way, and seals the open
+    """Return the server. At SIGTERM or SIGINT it answers the requests in progress and seals the open
     segment.
     """
     _allow_open_files(2 * limits.cut_off_connections)
     config = uvicorn.Config(
         receiver.application(),
-        # h11 bounds the size of the headers, which the faster parser does not.
-        http=_patient_protocol(limits),
+        # h11 limits the size of the headers, which the faster parser does not.
+        http=_protocol_with_deadlines(limits),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -35,7 +35,7 @@ def server_of(receiver: Receiver, limits: Limits) -> uvicorn.Server:
 
 
 def _allow_open_files(count: int) -> None:
-    """The usual limit, 1024 files, is less than the connections that are allowed."""
+    """Raise the limit of open files: the default, 1024, is less than the allowed connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < count:
         resource.setrlimit(
@@ -43,12 +43,12 @@ def _allow_open_files(count: int) -> None:
         )
 
 
-def _patient_protocol(limits: Limits) -> type[asyncio.Protocol]:
-    """uvicorn's protocol, and an end to its patience: it waits for ever for headers, and for answers to be
+def _protocol_with_deadlines(limits: Limits) -> type[asyncio.Protocol]:
+    """Return uvicorn's protocol with deadlines: by itself it waits forever for headers, and for answers to be
     read.
     """
 
-    class Patient(H11Protocol):
+    class ProtocolWithDeadlines(H11Protocol):
         _deadline: asyncio.TimerHandle | None = None
         _unread: asyncio.TimerHandle | None = None
 
@@ -88,4 +88,4 @@ def _patient_protocol(limits: Limits) -> type[asyncio.Protocol]:
                 self._deadline.cancel()
                 self._deadline = None
 
-    return Patient
+    return ProtocolWithDeadlines

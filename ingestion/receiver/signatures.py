@@ -1,5 +1,5 @@
-"""Whether a delivery is from Paywalls.ai: the signature of its body, and how old it says it is
-(`sources/paywalls.md` 2.2).
+"""Checks that a delivery is from Paywalls.ai: the signature of its body, and its age
+(docs/sources/paywalls.md#22-headers-on-a-delivery).
 """
 
 import hashlib
@@ -12,19 +12,19 @@ TIMESTAMP = "X-Paywalls-Timestamp"
 
 
 def keys_of(secret: str) -> list[bytes]:
-    """The keys that a setting names: several secrets, comma-separated, or one that has a comma in it.
+    """Return the keys of a setting: several secrets, separated by commas, or one that contains a comma.
 
-    A subscription belongs to one paywall and has a secret of its own, and a secret is changed by making
-    another subscription.
+    A subscription belongs to one paywall and has its own secret. A secret is changed by creating another
+    subscription.
     """
     texts = dict.fromkeys([secret, *(part.strip() for part in secret.split(","))])
     return [text.encode() for text in texts if text]
 
 
 def is_signed(body: bytes, signature: str, keys: Sequence[bytes]) -> bool:
-    """Whether the signature is the HMAC-SHA256 of the raw body, in hexadecimal, under one of the keys.
+    """Check whether the signature is the HMAC-SHA256 of the raw body, in hexadecimal, under one of the keys.
 
-    How long the answer takes tells nothing of the right signature, nor of which key it was.
+    The time that the check takes reveals neither the right signature nor which key matched.
     """
     stated = signature.strip().lower().removeprefix("sha256=").encode()
     matches = [
@@ -34,12 +34,11 @@ def is_signed(body: bytes, signature: str, keys: Sequence[bytes]) -> bool:
 
 
 def is_too_old(timestamp: str | None, now: datetime, max_age_seconds: float) -> bool:
-    """Whether a delivery says that it was made longer ago than allowed, or as far in the future; 0 allows any
-    age.
+    """Check whether a delivery is older than allowed, or as far in the future; 0 allows any age.
 
-    The signature does not cover the time, so that this keeps out mistakes and not attackers: what one can
-    replay is told by its event id. A time that is missing, or that cannot be read, is therefore no reason to
-    refuse what is signed.
+    The signature does not cover the time, so that this check prevents mistakes and not attacks: a replay is
+    recognised by its event id. A time that is missing, or that cannot be read, is therefore no reason to
+    refuse a signed delivery.
     """
     made_at = _instant(timestamp)
     return (

@@ -1,4 +1,4 @@
-"""Ledger entries (contract 2.2): which rules they obey and what the lake keeps of them."""
+"""Ledger entries (docs/contract.md#22-ledger-entry): their rules, and the columns that the lake keeps."""
 
 from ingestion.readers.inspection import Layout
 from ingestion.validation.fields import stated_fields, with_extra
@@ -46,7 +46,7 @@ STATUSES = {
     "reversed": ("reversed",),
 }
 
-# What later stages need out of the metadata, under each name that the product's documentation writes it with.
+# The values that later stages need from the metadata, with each key that the product's documentation uses.
 METADATA_KEYS = {
     "payment_intent_id": ("payment_intent", "payment_intent_id", "paymentIntent", "paymentIntentId"),
     "charge_id": ("charge", "charge_id", "chargeId"),
@@ -65,7 +65,7 @@ METADATA_KEYS = {
 
 
 def canonical(text: str, vocabulary: dict[str, tuple[str, ...]]) -> str:
-    """SQL: the contract's word for a stated one, in any case; NULL for an unknown one."""
+    """Return SQL for the contract's word for a stated one, ignoring case; NULL for an unknown word."""
     cases = " ".join(
         f"when {literal(word)} then {literal(name)}" for name, words in vocabulary.items() for word in words
     )
@@ -73,21 +73,22 @@ def canonical(text: str, vocabulary: dict[str, tuple[str, ...]]) -> str:
 
 
 def metadata_values(metadata: str) -> str:
-    """SQL: a list of the values of all `METADATA_KEYS` out of a metadata object; NULL without one."""
+    """Return SQL for a list of the values of all `METADATA_KEYS` in a metadata object; NULL without one."""
     paths = ", ".join(literal(f"$.{key}") for keys in METADATA_KEYS.values() for key in keys)
     return f"case when {metadata} is not null then json_extract_string({metadata}, [{paths}]) end"
 
 
 def metadata_value(name: str, values: str = "from_metadata") -> str:
-    """SQL: one of `METADATA_KEYS` out of the list of `metadata_values`; the first of its spellings that is
-    stated.
+    """Return SQL for one of `METADATA_KEYS` from the list of `metadata_values`: the first spelling with a
+    value.
     """
     keys = [key for keys in METADATA_KEYS.values() for key in keys]
     stated = ", ".join(f"nullif({values}[{keys.index(key) + 1}], '')" for key in METADATA_KEYS[name])
     return f"coalesce({stated})"
 
 
-def _allowed(vocabulary: dict[str, tuple[str, ...]]) -> str:
+def allowed(vocabulary: dict[str, tuple[str, ...]]) -> str:
+    """Return every word of a vocabulary, for messages."""
     return ", ".join(word for words in vocabulary.values() for word in words)
 
 
@@ -101,12 +102,12 @@ RULES = (
     Rule(
         "entry_type is null",
         "'unknown_type'",
-        f"""'field "type" is ' || shown(f_type) || {literal("; allowed: " + _allowed(ENTRY_TYPES))}""",
+        f"""'field "type" is ' || shown(f_type) || {literal("; allowed: " + allowed(ENTRY_TYPES))}""",
     ),
     Rule(
         "status is null",
         "'unknown_status'",
-        f"""'field "status" is ' || shown(f_status) || {literal("; allowed: " + _allowed(STATUSES))}""",
+        f"""'field "status" is ' || shown(f_status) || {literal("; allowed: " + allowed(STATUSES))}""",
     ),
     required("user", unless="entry_type = 'withdrawal'"),
     at_most("id", 255),
@@ -124,8 +125,9 @@ RULES = (
 
 
 def records_sql(texts: str) -> str:
-    """SQL: every record of `texts`, typed, with its text as `raw`, and `reject_code` and `reject_words` where
-    a rule is broken.
+    """Return SQL for every record of `texts`, typed, with its text as `raw`.
+
+    A record that breaks a rule has `reject_code` and `reject_words`; otherwise both are NULL.
     """
     stated = stated_fields(
         texts,
@@ -137,7 +139,7 @@ def records_sql(texts: str) -> str:
     values = ",\n        ".join(
         [
             "exact_time(f_timestamp) as v_timestamp",
-            # Most entries have one version, whose times are the same.
+            # Most entries have one version, so that both times are the same.
             (
                 "case when f_updated_at = f_timestamp then v_timestamp else exact_time(f_updated_at) end as"
                 " v_updated_at"

@@ -1,12 +1,13 @@
-"""Payments of rails other than Stripe (contract 2.5, `payments/`): which rules they obey and what the lake
-keeps of them.
+"""Payments of rails other than Stripe (`payments/`): their rules, and the columns that the lake keeps.
 
-Exports of banks and processors hold names, addresses and account numbers: of metadata and further columns
-only the user is kept.
+They are specified in docs/contract.md#25-other-payment-rails.
+
+Exports of banks and processors hold names, addresses and account numbers. Only the user is kept from the
+metadata; unknown columns are dropped.
 """
 
 from ingestion.readers.inspection import Layout
-from ingestion.sources.ledger import canonical
+from ingestion.sources.ledger import allowed, canonical
 from ingestion.sources.stripe.reports import USER_KEYS
 from ingestion.validation.fields import stated_fields
 from ingestion.validation.rules import (
@@ -36,7 +37,7 @@ STATUSES = {
     "disputed": ("disputed",),
     "failed": ("failed", "canceled", "cancelled"),
 }
-# Rails whose payments are known from elsewhere, or that no payment can have.
+# Rails whose payments come from elsewhere, or that no payment can have.
 RESERVED_RAILS = ("stripe", "unknown")
 
 RULES = (
@@ -47,12 +48,13 @@ RULES = (
     Rule(
         f"lower(f_rail) in ({', '.join(map(literal, RESERVED_RAILS))})",
         "'reserved_rail'",
-        """'field "rail" is ' || shown(f_rail) || '; Stripe has reports of its own (stripe/), unknown is no rail: name the rail'""",
+        """'field "rail" is ' || shown(f_rail)
+            || '; Stripe has reports of its own (stripe/), and unknown is not a rail: name the rail'""",
     ),
     Rule(
         "payment_status is null",
         "'unknown_status'",
-        f"""'field "status" is ' || shown(f_status) || '; allowed: {", ".join(word for words in STATUSES.values() for word in words)}'""",
+        f"""'field "status" is ' || shown(f_status) || {literal("; allowed: " + allowed(STATUSES))}""",
     ),
     instant("paid_at"),
     *(rule for field in MONEY for rule in money(field)),
@@ -67,8 +69,9 @@ RULES = (
 
 
 def records_sql(texts: str) -> str:
-    """SQL: every payment of `texts`, typed, with its text as `raw`, and `reject_code` and `reject_words`
-    where a rule is broken.
+    """Return SQL for every payment of `texts`, typed, with its text as `raw`.
+
+    A payment that breaks a rule has `reject_code` and `reject_words`; otherwise both are NULL.
     """
     stated = stated_fields(
         texts,

@@ -1,5 +1,6 @@
-"""The operator's own provider rates (contract 2.6, `prices/*.csv`): which rules they obey and what the lake
-keeps of them.
+"""The operator's own provider rates (`prices/*.csv`): their rules, and the columns that the lake keeps.
+
+They are specified in docs/contract.md#26-provider-rates.
 """
 
 from ingestion.readers.inspection import Layout
@@ -20,8 +21,9 @@ RATES = ("prompt_per_million", "completion_per_million", "cached_prompt_per_mill
 FIELDS = ("model", *DATES, *RATES, "currency")
 LAYOUT = Layout(columns=FIELDS, required=("model", "effective_from"), money=RATES)
 
-# A rate a token is a rate a million shifted by six places; DECIMAL(18,15) holds it with nine of the rate's
-# own decimals, below 1000 a token. A fee a request is DECIMAL(18,12).
+# A rate per token is the rate per million shifted by six places. DECIMAL(18,15) holds it below 1000 per
+# token,
+# with nine decimals of the rate per million. A fee per request is DECIMAL(18,12).
 MAX_RATE_DECIMALS = 9
 LIMITS = {"per_request": 10**6}
 LIMIT_PER_MILLION = 10**9
@@ -31,7 +33,7 @@ def _date(field: str) -> Rule:
     return Rule(
         f"f_{field} is not null and v_{field} is null",
         "'bad_date'",
-        f"""'field "{field}" is no date such as 2026-10-01: ' || shown(f_{field})""",
+        f"""'field "{field}" is not a date such as 2026-10-01: ' || shown(f_{field})""",
     )
 
 
@@ -77,8 +79,9 @@ RULES = (
 
 
 def records_sql(texts: str) -> str:
-    """SQL: every rate of `texts`, typed, with its text as `raw`, and `reject_code` and `reject_words` where a
-    rule is broken.
+    """Return SQL for every rate of `texts`, typed, with its text as `raw`.
+
+    A rate that breaks a rule has `reject_code` and `reject_words`; otherwise both are NULL.
     """
     stated = stated_fields(
         texts,

@@ -1,5 +1,7 @@
-"""Webhook deliveries of Paywalls.ai (contract 2.3, `sources/paywalls.md`): both body shapes, which rules they
-obey, what the lake keeps.
+"""Webhook deliveries of Paywalls.ai (docs/contract.md#23-webhook-events): both body shapes, their rules, and
+the columns that the lake keeps.
+
+The shapes are described in docs/sources/paywalls.md#21-two-documented-shapes-that-disagree.
 """
 
 from dataclasses import replace
@@ -21,7 +23,7 @@ from ingestion.validation.rules import (
 )
 from paywall_warehouse.quoting import literal
 
-# Shape B, flat: the OpenAPI file's `PaywallEvent`.
+# Shape B is flat: `PaywallEvent` in the OpenAPI file.
 ENVELOPE = (
     "id",
     "paywallId",
@@ -43,7 +45,7 @@ LAYOUT = Layout(
     json=("data", "metadata", "trigger", "subject"),
 )
 
-# Shape A, the guide's wrapper, and a row of the delivery log hold the event under `event`.
+# Shape A, the wrapper of the guide, and a row of the delivery log have the event under `event`.
 UNWRAP = (
     "case when json_type({0}, '$.event') = 'OBJECT' then cast(json_extract({0}, '$.event') as varchar) else"
     " {0} end"
@@ -77,7 +79,7 @@ PATHS = {
     "source": "$.data.source",
 }
 SCALARS = ("id", "type", "paywallId", "createdAt", "wallet", "external", "activityId", "currency", "model")
-# Fields of `data` that have a column of their own, or that repeat the envelope; the others go to
+# Fields of `data` that have a column of their own, or that repeat the envelope. The other fields go to
 # metadata.extra.
 DATA_COLUMNS = (
     "ownerUserId",
@@ -94,7 +96,7 @@ ENTRY_EVENTS = {
     "balance.charge.failed": "amount",
 }
 
-# The events that become a row of `fct_usage_errors`, and the link between a checkout and a user.
+# The events that become a row of `fct_usage_errors`, and the one that links a checkout to a user.
 OTHER_EVENTS = (
     "balance.depleted",
     "request.blocked",
@@ -104,19 +106,19 @@ OTHER_EVENTS = (
     "stripe.checkout.session.completed",
 )
 
-# SQL: the events that the warehouse uses, and those of them that state an entry.
+# SQL for the events that the warehouse uses, and for those of them that state an entry.
 COUNTS = "event_type in (" + ", ".join(literal(name) for name in (*ENTRY_EVENTS, *OTHER_EVENTS)) + ")"
 ENTRY = "event_type in (" + ", ".join(literal(name) for name in ENTRY_EVENTS) + ")"
 
 
-def _only_where_it_counts(rule: Rule) -> Rule:
-    """An event that changes nothing is kept whatever its data look like."""
+def _for_used_events(rule: Rule) -> Rule:
+    """Return the rule for used events only: an event that changes nothing is kept with any data."""
     return replace(rule, when=f"{COUNTS} and ({rule.when})")
 
 
 def _missing(field: str, when: str) -> Rule:
-    words = f"""'field "{field}" is required in ' || event_type || ' and is missing or empty; state it'"""
-    return Rule(when, "'missing_field'", words)
+    message = f"""'field "{field}" is required in ' || event_type || ' and is missing or empty; state it'"""
+    return Rule(when, "'missing_field'", message)
 
 
 RULES = (
@@ -145,25 +147,26 @@ RULES = (
     ),
     instant("createdAt"),
     *(
-        _only_where_it_counts(rule)
+        _for_used_events(rule)
         for field in ("amount", "cost", "credits", "requestedAmount")
         for rule in money(field)
     ),
-    *(_only_where_it_counts(rule) for rule in money("availableBalance", signed="true")),
-    _only_where_it_counts(whole_number("promptTokens")),
-    _only_where_it_counts(whole_number("completionTokens")),
-    _only_where_it_counts(currency("currency")),
+    *(_for_used_events(rule) for rule in money("availableBalance", signed="true")),
+    _for_used_events(whole_number("promptTokens")),
+    _for_used_events(whole_number("completionTokens")),
+    _for_used_events(currency("currency")),
     Rule(
         "o_metadata is not null and not starts_with(ltrim(o_metadata), '{')",
         "'bad_metadata'",
-        """'field "metadata" is no JSON object: ' || shown(o_metadata)""",
+        """'field "metadata" is not a JSON object: ' || shown(o_metadata)""",
     ),
 )
 
 
 def records_sql(texts: str) -> str:
-    """SQL: every delivery of `texts`, typed, with its text as `raw`, and `reject_code` and `reject_words`
-    where a rule is broken.
+    """Return SQL for every delivery of `texts`, typed, with its text as `raw`.
+
+    A delivery that breaks a rule has `reject_code` and `reject_words`; otherwise both are NULL.
     """
     stated = stated_fields(
         texts,

@@ -7,7 +7,7 @@ Item = TypeVar("Item")
 
 
 def in_portions(files: Iterable[Item], bytes_of: Callable[[Item], int], limit: int) -> Iterator[list[Item]]:
-    """Yield the files in portions of at most `limit` bytes, in their order. A larger file is a portion alone."""
+    """Yield the files in portions of at most `limit` bytes, in their order. A larger file is alone in one."""
     portion: list[Item] = []
     size = 0
     for file in files:

@@ -1,9 +1,8 @@
-"""Stripe's API as the pull uses it: the SDK, with the waiting, the limits and the discretion that it leaves
-to its users.
+"""Stripe's API for the pull: the SDK, with retries, limits, and the removal of the key from messages.
 
-The SDK repeats requests after 409, 5xx and lost connections, but not after 429 (`sources/stripe.md`, tried
-with 16.1), and it knows of no time by which a caller has to be done. So its repetition is off, and all
-waiting is here.
+The SDK repeats requests after 409, 5xx and lost connections, but not after 429
+(docs/sources/stripe.md#2-limits-and-the-sdk, tried with 16.1), and it has no overall deadline. Its retries
+are therefore switched off, and all waiting is done here.
 """
 
 import itertools
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -30,27 +30,24 @@ CHUNK_BYTES: Final = 1 << 20
 RATE_LIMIT_TRIES: Final = 8
 TRIES: Final = 3
 DOWNLOAD_TRIES: Final = 4
-# Past the deadline a request that is needed all the same, such as one that picks up a finished report, gets
-# so many seconds.
+# The timeout of a request that is necessary after the deadline, such as one that fetches a finished report.
 LEAST_TIMEOUT: Final = 5
 
 
 class StripeRefusedError(Exception):
-    """Stripe says no, in its own words; asking again does not help. `status` is the HTTP status."""
+    """A request that Stripe refuses, with its message; a retry does not help. `status` is the HTTP status."""
 
-    def __init__(self, words: str, status: int) -> None:
-        super().__init__(words)
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
         self.status = status
 
 
 class StripeUnavailableError(ConnectionError):
-    """Stripe cannot be reached, or does not answer as it should; the next try may help."""
+    """A failure to reach Stripe, or an unexpected answer. The next try may help."""
 
 
 class _BoundedSession(requests.Session):
-    """A session that asks before every request how long it may take; the SDK's clients have one timeout for
-    ever.
-    """
+    """A session that computes the timeout of each request. The SDK's clients have a fixed one."""
 
     def __init__(self, timeout: Callable[[], float]) -> None:
         super().__init__()
@@ -61,16 +58,18 @@ class _BoundedSession(requests.Session):
 
 
 class ReadBudgetSpentError(Exception):
-    """The run has made as many requests as it may; what is left is left to the next run."""
+    """The end of the read budget: the run has made all requests that it may make. The next run continues."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How patient the pull is, in seconds; tests wait less."""
+    """The times of the pull in seconds; tests use shorter ones."""
 
     timeout: float = 30
     between_requests: float = 0.05
-    """20 requests a second: below Stripe's 25 a second and endpoint, and its 20 reads of files a second."""
+    """20 requests per second: below Stripe's limits of 25 per second and endpoint, and 20 file reads per
+    second.
+    """
     first_poll: float = 1
     longest_poll: float = 15
     first_backoff: float = 0.5
@@ -85,7 +84,7 @@ class StripeApi:
     pace: Pace = field(default_factory=Pace)
     requests_made: int = 0
     deadline: float = math.inf
-    """Until when a fault is waited out, by the monotonic clock."""
+    """The time of the monotonic clock after which faults are not retried."""
     _asked_at: float = 0
 
     def __post_init__(self) -> None:
@@ -105,12 +104,12 @@ class StripeApi:
 
     @property
     def livemode(self) -> bool:
-        """Whether the key is one of the live mode; keys say so themselves."""
+        """Whether the key is a live key, by its text."""
         return "_test_" not in self._key
 
     @property
     def account(self) -> str | None:
-        """The account's id, None where the key may not ask for it: a restricted key needs no such right."""
+        """Return the account's id; None if the key may not request it, because a restricted key need not."""
         if self._account is None:
             try:
                 self._account = self._call(self._client.v1.accounts.retrieve_current).id
@@ -121,7 +120,7 @@ class StripeApi:
         return self._account or None
 
     def available(self, report_type: str) -> tuple[datetime, datetime]:
-        """From when until when (exclusive) Stripe has data for a report type."""
+        """Return the start and the end (exclusive) of Stripe's data for a report type."""
         kind = self._call(lambda: self._client.v1.reporting.report_types.retrieve(report_type))
         return datetime.fromtimestamp(kind.data_available_start, UTC), datetime.fromtimestamp(
             kind.data_available_end, UTC
@@ -130,40 +129,45 @@ class StripeApi:
     def create_run(
         self, report_type: str, parameters: dict[str, Any], idempotency_key: str
     ) -> stripe.reporting.ReportRun:
-        """Ask for a report. The same key gives the same run, however often it is asked."""
+        """Request a report. Repeated requests with the same idempotency key return the same run."""
         wanted: Any = {"report_type": report_type, "parameters": parameters}
         return self._call(
             lambda: self._client.v1.reporting.report_runs.create(wanted, {"idempotency_key": idempotency_key})
         )
 
     def run(self, run_id: str) -> stripe.reporting.ReportRun:
-        """How a run stands."""
+        """Return the present state of a report run."""
         return self._call(lambda: self._client.v1.reporting.report_runs.retrieve(run_id))
 
     def runs_since(self, instant: datetime) -> Iterator[stripe.reporting.ReportRun]:
-        """The runs that were created since an instant, the newest first."""
+        """Yield the runs that were created since an instant, the newest first."""
         yield from self._pages(
             self._client.v1.reporting.report_runs.list, {"created": {"gte": int(instant.timestamp())}}
         )
 
     def sessions(self, start: datetime, end: datetime) -> Iterator[stripe.checkout.Session]:
-        """The Checkout Sessions that were created in `[start, end)`, the newest first."""
+        """Yield the Checkout Sessions that were created in `[start, end)`, the newest first."""
         created = {"gte": int(start.timestamp()), "lt": int(end.timestamp())}
         yield from self._pages(self._client.v1.checkout.sessions.list, {"created": created})
 
     def _pages(self, ask: Callable[[Any], Any], parameters: dict[str, Any]) -> Iterator[Any]:
-        """Page by page, each of them with the patience of `_call`; the SDK's own iterator ends at a 429."""
+        """Yield the items of all pages, each page with the retries of `_call`. The SDK's iterator ends at
+        429.
+        """
         page = self._call(lambda: ask({**parameters, "limit": PAGE}))
         while True:
             yield from page.data
             if not page.has_more or not page.data:
                 return
             last = page.data[-1].id
-            page = self._call(lambda last=last: ask({**parameters, "limit": PAGE, "starting_after": last}))  # type: ignore[misc]
+            following = {**parameters, "limit": PAGE, "starting_after": last}
+            page = self._call(partial(ask, following))
 
     def download(self, file: stripe.File, path: Path) -> None:
-        """The content of a report's file, whole; raises `StripeUnavailableError` where it stays cut short."""
-        # The key goes to the host of the settings only, whatever host an answer names.
+        """Download the whole content of a report's file. Raises `StripeUnavailableError` if it stays
+        incomplete.
+        """
+        # The key is sent only to the host of the settings, whichever host an answer names.
         stated = urlsplit(file.url or f"/v1/files/{file.id}/contents")
         place = stated.path + (f"?{stated.query}" if stated.query else "")
         for attempt in range(DOWNLOAD_TRIES):
@@ -177,11 +181,11 @@ class StripeApi:
                 break
             self._wait(wait)
         raise StripeUnavailableError(
-            self.discreet(f"file {file.id} of Stripe could not be downloaded: {problem}")
+            self.without_key(f"file {file.id} of Stripe could not be downloaded: {problem}")
         )
 
     def _fetch(self, url: str, path: Path) -> tuple[int, str | None]:
-        """Bytes received, and what went wrong if it may pass."""
+        """Return the number of bytes received, and the problem if a retry may help."""
         self._spend()
         received = 0
         try:
@@ -190,8 +194,8 @@ class StripeApi:
                 path.open("wb") as file,
             ):
                 if response.status_code in (401, 403, 404):
-                    words = f"Stripe refuses {urlsplit(url).path}: HTTP {response.status_code}"
-                    raise StripeRefusedError(self.discreet(words), response.status_code)
+                    message = f"Stripe refuses {urlsplit(url).path}: HTTP {response.status_code}"
+                    raise StripeRefusedError(self.without_key(message), response.status_code)
                 if response.status_code != 200:
                     wait = self._asked_to_wait(response.headers) or 0
                     if response.status_code == 429 and self._has_time(wait):
@@ -204,13 +208,14 @@ class StripeApi:
         return received, None
 
     def _authorized(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """The key as a header. Given as such, an entry in the user's .netrc would replace it."""
+        """Add the key as a header. A key in `headers` would be replaced by an entry in the user's .netrc."""
         request.headers["Authorization"] = f"Bearer {self._key}"
         return request
 
     def _call(self, ask: Callable[[], T]) -> T:
-        """Return the answer to a request, made again where that can help, as often as the fault is worth and
-        until the deadline.
+        """Return the answer to a request.
+
+        It is retried if that can help, up to a number of tries that depends on the fault, until the deadline.
         """
         for attempt in itertools.count():
             self._spend()
@@ -225,7 +230,7 @@ class StripeApi:
                 )
             except stripe.APIConnectionError as error:
                 fault = StripeUnavailableError(
-                    self.discreet(f"Stripe cannot be reached: {' '.join(str(error).split())}")
+                    self.without_key(f"Stripe cannot be reached: {' '.join(str(error).split())}")
                 )
             except stripe.StripeError as error:
                 fault = self._fault_of(error)
@@ -238,15 +243,16 @@ class StripeApi:
 
     def _fault_of(self, error: stripe.StripeError) -> StripeUnavailableError | StripeRefusedError:
         status = error.http_status or 0
-        # An answer that the SDK could not read is in its text, whole: it may hold customers' data.
-        said = (
+        # The SDK's error has the whole text of an answer that it could not read, which may have customers'
+        # data.
+        detail = (
             "its answer cannot be read"
             if str(error.user_message).startswith("Invalid response")
             else str(error)
         )
         if 400 <= status < 500:
-            return StripeRefusedError(self.discreet(f"Stripe refuses, HTTP {status}: {said}"), status)
-        return StripeUnavailableError(self.discreet(f"Stripe answers HTTP {status}: {said}"))
+            return StripeRefusedError(self.without_key(f"Stripe refuses, HTTP {status}: {detail}"), status)
+        return StripeUnavailableError(self.without_key(f"Stripe answers HTTP {status}: {detail}"))
 
     def _timeout(self) -> float:
         """Return how many seconds the next request may take."""
@@ -268,12 +274,10 @@ class StripeApi:
 
     def _backoff(self, attempt: int) -> float:
         longest = min(self.pace.first_backoff * float(2**attempt), self.pace.longest_backoff)
-        return longest * (0.5 + random.random() / 2)  # noqa: S311  jitter, so that two runs do not knock together
+        return longest * (0.5 + random.random() / 2)  # noqa: S311  jitter between two runs
 
     def _asked_to_wait(self, headers: Any) -> float | None:
-        """`Retry-After` in seconds, as a number or as a date; never longer than the longest back-off of our
-        own.
-        """
+        """Return `Retry-After` in seconds, stated as a number or as a date; at most the longest back-off."""
         stated: str | None = {name.lower(): value for name, value in headers.items()}.get("retry-after")
         if stated is None:
             return None
@@ -290,15 +294,13 @@ class StripeApi:
         if seconds > 0:
             time.sleep(seconds)
 
-    def discreet(self, words: str) -> str:
-        """Words that may be shown: without the key, whoever wrote it into them."""
-        return words.replace(self._key, "***")
+    def without_key(self, message: str) -> str:
+        """Return a message without the key, so that it can be shown."""
+        return message.replace(self._key, "***")
 
 
 def _may_pass(error: stripe.StripeError) -> bool:
-    """Return whether Stripe may answer the same request otherwise in a moment, by its own words or, as the
-    SDK does, by the status.
-    """
+    """Return whether a retry may succeed, by Stripe's advice or, as in the SDK, by the status."""
     advice = {name.lower(): value for name, value in (error.headers or {}).items()}.get("stripe-should-retry")
     status = error.http_status or 0
     return advice == "true" or (advice != "false" and (status == 409 or not 400 <= status < 500))

@@ -1,7 +1,6 @@
-"""Pulls that failed and did not stop their run: a small file each, until the same report is pulled again.
+"""Pulls that failed without stopping their run: one small file each, until the same report is pulled again.
 
-A build shows them to readers as `ops.failed_pulls`: what could not be pulled makes the reconciliation
-incomplete.
+A build shows them as `ops.failed_pulls`, because the reconciliation is incomplete without their data.
 """
 
 import json
@@ -18,21 +17,21 @@ SHOWN_CHARACTERS = 300
 
 @dataclass(frozen=True)
 class FailedPull:
-    """A source that could not be pulled, and why. The reason holds no key."""
+    """A source that could not be pulled, and the reason, which does not contain the API key."""
 
     source: str
-    """As `ops.loaded_files` names it: `stripe/payouts.itemized`."""
+    """The name in `ops.loaded_files`, such as `stripe/payouts.itemized`."""
     failed_at: datetime
     reason: str
 
 
 def source_of(stripe_report: StripeReport) -> str:
-    """Return the name of a family's source."""
+    """Return the name of a report's source."""
     return f"{FOLDER}/{stripe_report.name}"
 
 
 def note_failure(home: Home, stripe_report: StripeReport, failed_at: datetime, reason: str) -> FailedPull:
-    """Remember that a pull failed, in one line."""
+    """Write down that a pull failed, with the reason in one line."""
     line = " ".join(reason.split())
     shown = line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]}…"
     failure = FailedPull(source_of(stripe_report), failed_at, shown)
@@ -43,7 +42,7 @@ def note_failure(home: Home, stripe_report: StripeReport, failed_at: datetime, r
 
 
 def forget_failure(home: Home, stripe_report: StripeReport) -> None:
-    """Forget it: the report was pulled, or is no longer asked for."""
+    """Remove the failure of a report that was pulled, or is no longer requested."""
     _path(home, stripe_report.name).unlink(missing_ok=True)
 
 

@@ -1,9 +1,8 @@
-"""Pull Stripe's reports and Checkout Sessions into the landing area, as files like those that a person puts
-there.
+"""Pulling Stripe's reports and Checkout Sessions: they land as files like those that a person lands.
 
-What is about to be asked for is written down before it is asked (`state/stripe/`), the idempotency key with
-it, and forgotten once the file has landed with its sidecar. Whatever moment a process is killed at, the next
-pull picks the run up.
+Each report is noted before it is requested (`state/stripe/`), together with the idempotency key, and the note
+is removed once the file has landed with its sidecar. If a process is killed at any time, the next pull
+continues with the report run.
 """
 
 import csv
@@ -40,7 +39,7 @@ from ingestion.stripe_pull.api import ReadBudgetSpentError, StripeApi, StripeRef
 from paywall_warehouse.files import replace_text
 from paywall_warehouse.settings import Settings
 
-# Stripe's clock may be behind ours when a run is looked for that was asked for before a crash.
+# Stripe's clock may be behind ours when a run is searched for that was requested before a crash.
 CLOCK_MARGIN: Final = timedelta(hours=1)
 SESSION_COLUMNS: Final = (
     "id",
@@ -55,40 +54,40 @@ Progress = Callable[[str], None]
 
 
 class ReportFailedError(Exception):
-    """Stripe could not make a report; the text has its error."""
+    """A report that Stripe could not produce. The text has Stripe's error."""
 
 
 @dataclass
 class Pulled:
-    """What a pull of one report type did."""
+    """The result of pulling one report type."""
 
     report_type: str
     files: list[str] = field(default_factory=list)
-    """Landed, relative to the landing area."""
+    """The landed files, relative to the landing area."""
     created_runs: int = 0
     resumed_runs: int = 0
     available_until: datetime | None = None
     left: str | None = None
-    """Why something is left to the next run."""
+    """Why something is left to the next run; None if nothing is."""
 
 
 @dataclass(frozen=True)
 class Intent:
-    """A report that is asked for: written down before the request, with the run's id after the answer."""
+    """The note of a requested report: written before the request, with the run's id after the answer."""
 
     report_type: str
     start: int
     end: int
     """Unix seconds, exclusive."""
     available_until: str
-    """Up to when Stripe had data."""
+    """The end of Stripe's data at the time of the request."""
     idempotency_key: str
     asked_at: str
     run_id: str | None = None
 
     @property
     def span(self) -> Span:
-        """The span that the report covers."""
+        """Return the span that the report covers."""
         return datetime.fromtimestamp(self.start, UTC), datetime.fromtimestamp(self.end, UTC)
 
 
@@ -100,32 +99,32 @@ def pull(
     *,
     deadline: float | None = None,
 ) -> Pulled:
-    """Land whatever Stripe has of a report type (or of `checkout_sessions`) that the landing area does not
-    cover yet.
+    """Land the data of a report type (or of `checkout_sessions`) that the landing area does not cover yet.
 
-    Raises `StripeRefusedError` and `ReportFailedError` with Stripe's words, `StripeUnavailableError` where
-    trying again may help. A run that is not ready within STRIPE_DEADLINE_SECONDS, and what the read budget
-    leaves, is left to the next pull. A caller that tries again gives the `deadline` (of the monotonic clock)
-    of its first try.
+    Raises `StripeRefusedError` and `ReportFailedError` with Stripe's message, and `StripeUnavailableError` if
+    another try may help. A report run that is not ready within STRIPE_DEADLINE_SECONDS, and everything beyond
+    the read budget, is left to the next pull. A caller that tries again passes the `deadline` (of the
+    monotonic clock) of its first try.
     """
     api.deadline = time.monotonic() + settings.stripe_deadline_seconds if deadline is None else deadline
     landing = Landing.of(settings)
-    done = Pulled(report_type)
+    pulled = Pulled(report_type)
     try:
         if report_type == CHECKOUT_SESSIONS:
-            _pull_sessions(settings, api, landing, done, progress)
+            _pull_sessions(settings, api, landing, pulled, progress)
         else:
-            _pull_reports(settings, api, landing, done, progress)
+            _pull_reports(settings, api, landing, pulled, progress)
     except ReadBudgetSpentError as error:
-        done.left = str(error)
-    return done
+        pulled.left = str(error)
+    return pulled
 
 
 def pulled_files(
     landing: Landing, report_type: str, account: str | None, key_livemode: bool
 ) -> list[Sidecar]:
-    """The sidecars of what a key of one account has pulled, of files that are still there in the size that
-    they state.
+    """Return the sidecars of the files that a key of one account has pulled.
+
+    Only files that still exist with the size in their sidecar are included.
     """
     folder = f"{landing.root}/{FOLDER}/{report_type}"
     landing.filesystem.invalidate_cache(folder)
@@ -148,61 +147,60 @@ def pulled_files(
 
 
 def _missing(
-    settings: Settings, api: StripeApi, landing: Landing, done: Pulled, available: Span, *, looks_back: bool
+    settings: Settings, api: StripeApi, landing: Landing, pulled: Pulled, available: Span, *, looks_back: bool
 ) -> list[Span]:
-    """The spans that a pull asks for; `done` hears how far Stripe's data reach."""
-    done.available_until = available[1]
-    covered = pulled_files(landing, done.report_type, api.account, api.livemode)
+    """Return the spans to request, and set the end of Stripe's data in `pulled`."""
+    pulled.available_until = available[1]
+    covered = pulled_files(landing, pulled.report_type, api.account, api.livemode)
     fresh = [one.span for one in covered if datetime.fromisoformat(one.available_until) >= available[1]]
     look_back = timedelta(days=settings.stripe_look_back_days if looks_back else 0)
     return windows_to_pull(available, [one.span for one in covered], fresh, look_back)
 
 
-# -- reports
-# ----
+# ---- reports
 
 
 def _pull_reports(
-    settings: Settings, api: StripeApi, landing: Landing, done: Pulled, progress: Progress
+    settings: Settings, api: StripeApi, landing: Landing, pulled: Pulled, progress: Progress
 ) -> None:
-    stripe_report = stripe_report_of(f"{FOLDER}/{done.report_type}/any.csv")
+    stripe_report = stripe_report_of(f"{FOLDER}/{pulled.report_type}/any.csv")
     if stripe_report is None:
-        raise ValueError(f"{done.report_type} is no report type that is read")
-    intents = Intents(settings, api, done.report_type)
-    # What an earlier pull asked for comes first: only then is it known what is still missing.
+        raise ValueError(f"{pulled.report_type} is not a report type that is read")
+    intents = Intents(settings, api, pulled.report_type)
+    # The requests of an earlier pull come first: only after them is it known what is still missing.
     _finish(
         api,
         landing,
         intents,
-        [_resumed(api, intents, one, stripe_report, done) for one in intents.read()],
-        done,
+        [_resumed(api, intents, one, stripe_report, pulled) for one in intents.read()],
+        pulled,
         progress,
     )
-    if done.left:
+    if pulled.left:
         return
-    available = api.available(done.report_type)
-    missing = _missing(settings, api, landing, done, available, looks_back=stripe_report.looks_back)
+    available = api.available(pulled.report_type)
+    missing = _missing(settings, api, landing, pulled, available, looks_back=stripe_report.looks_back)
     wanted = [intents.write(span, available[1]) for span in missing]
     _finish(
         api,
         landing,
         intents,
-        [_created(api, intents, one, stripe_report, done) for one in wanted],
-        done,
+        [_created(api, intents, one, stripe_report, pulled) for one in wanted],
+        pulled,
         progress,
     )
 
 
 def _resumed(
-    api: StripeApi, intents: "Intents", intent: Intent, stripe_report: StripeReport, done: Pulled
+    api: StripeApi, intents: "Intents", intent: Intent, stripe_report: StripeReport, pulled: Pulled
 ) -> Intent:
-    """A report that an earlier pull asked for, or was about to ask for when it ended."""
+    """Continue with a report that an earlier pull requested, or was about to request when it ended."""
     try:
         if intent.run_id is not None and api.run(intent.run_id):
-            done.resumed_runs += 1
+            pulled.resumed_runs += 1
             return intent
     except StripeRefusedError:
-        pass  # Stripe knows it no more
+        pass  # Stripe no longer has the run
     parameters = _parameters(intent, stripe_report)
     try:
         known = [
@@ -211,16 +209,16 @@ def _resumed(
             if run.status != "failed"
         ]
     except StripeRefusedError:
-        # A key that may not list runs: the idempotency key of the first attempt alone keeps the report from
-        # being made twice.
-        return _created(api, intents, intent, stripe_report, done)
+        # The key may not list runs. Then only the idempotency key of the first attempt prevents a second
+        # report.
+        return _created(api, intents, intent, stripe_report, pulled)
     for run in known:
         if run.report_type == intent.report_type and _asks_the_same(run, parameters):
-            done.resumed_runs += 1
+            pulled.resumed_runs += 1
             return intents.save(replace(intent, run_id=run.id))
-    # Nobody made it. Stripe would answer the old key with the error that it remembers for it.
+    # The run does not exist. For the old key Stripe would repeat the error that it has stored for it.
     return _created(
-        api, intents, intents.save(replace(intent, idempotency_key=uuid4().hex)), stripe_report, done
+        api, intents, intents.save(replace(intent, idempotency_key=uuid4().hex)), stripe_report, pulled
     )
 
 
@@ -229,7 +227,7 @@ def _created(
     intents: "Intents",
     intent: Intent,
     stripe_report: StripeReport,
-    done: Pulled,
+    pulled: Pulled,
     *,
     is_narrowed: bool = False,
 ) -> Intent:
@@ -237,15 +235,15 @@ def _created(
         run = api.create_run(intent.report_type, _parameters(intent, stripe_report), intent.idempotency_key)
     except StripeRefusedError as error:
         intents.forget(intent)
-        # May a span touch the ends of Stripe's data? Its guide says so, its API reference asks for a second
-        # between.
+        # Stripe's guide allows a span that touches the ends of its data; its API reference requires a second
+        # between them.
         if error.status == 400 and "interval" in str(error) and not is_narrowed:
             narrowed = replace(
                 intent, start=intent.start + 1, end=intent.end - 1, idempotency_key=uuid4().hex
             )
-            return _created(api, intents, intents.save(narrowed), stripe_report, done, is_narrowed=True)
+            return _created(api, intents, intents.save(narrowed), stripe_report, pulled, is_narrowed=True)
         raise
-    done.created_runs += 1
+    pulled.created_runs += 1
     return intents.save(replace(intent, run_id=run.id))
 
 
@@ -259,10 +257,10 @@ def _finish(
     landing: Landing,
     intents: "Intents",
     waiting: list[Intent],
-    done: Pulled,
+    pulled: Pulled,
     progress: Progress,
 ) -> None:
-    """Land every report that has been asked for, as soon as Stripe has made it."""
+    """Land every requested report as soon as Stripe has produced it."""
     wait = api.pace.first_poll
     while waiting:
         still = []
@@ -275,19 +273,19 @@ def _finish(
                 intents.forget(intent)
                 raise ReportFailedError(
                     f"Stripe could not make {intent.report_type} of {_shown(intent.span)} (run {run.id}):"
-                    f" {api.discreet(str(run.error or run.status))}. The next run asks for it again"
+                    f" {api.without_key(str(run.error or run.status))}. The next run requests it again"
                 )
             try:
-                done.files.append(_land_report(api, landing, intent, run, run.result))
+                pulled.files.append(_land_report(api, landing, intent, run, run.result))
             except StripeRefusedError:
-                # A file may have expired while nobody came for it: the next run asks for the report again.
+                # A file may have expired before it was downloaded: the next run requests the report again.
                 intents.forget(intent)
                 raise
             progress(f"{intent.report_type}: {_shown(intent.span)} landed")
             intents.forget(intent)
         waiting = still
         if waiting and time.monotonic() >= api.deadline:
-            done.left = f"{len(waiting)} reports are not ready yet; the next run picks them up"
+            pulled.left = f"{len(waiting)} reports are not ready yet; the next run picks them up"
             return
         if waiting:
             time.sleep(min(wait, max(api.deadline - time.monotonic(), 0)))
@@ -333,9 +331,7 @@ def _sidecar(
 
 
 def _land(landing: Landing, name: str, staging_dir: Path, sidecar: Sidecar) -> str:
-    """Put a finished file in its place, its sidecar before it: what is loaded is always told what it
-    covers.
-    """
+    """Land a finished file after its sidecar, so that a load always knows what the file covers."""
     folder = f"{FOLDER}/{sidecar.report_type}"
     landing.put_text(f"{folder}/{sidecar_name(name)}", json.dumps(asdict(sidecar), indent=1))
     landing.put(f"{folder}/{name}", staging_dir)
@@ -350,12 +346,11 @@ def _compact(span: Span) -> str:
     return "-".join(f"{instant:%Y%m%dT%H%M%SZ}" for instant in span)
 
 
-# -- what is asked for
-# ----
+# ---- notes of requested reports
 
 
 class Intents:
-    """The reports of one type that are asked for and have not landed, a small file each."""
+    """The notes of the reports of one type that were requested and have not landed: one small file each."""
 
     def __init__(self, settings: Settings, api: StripeApi, report_type: str) -> None:
         whose = f"{api.account or DEFAULT_ACCOUNT}-{'live' if api.livemode else 'test'}"
@@ -363,44 +358,43 @@ class Intents:
         self._report_type = report_type
 
     def read(self) -> list[Intent]:
-        """All of them, the earliest span first."""
+        """Return all notes, the earliest span first."""
         return [
             Intent(**json.loads(file.read_text(encoding="utf-8")))
             for file in sorted(self._folder.glob("*.json"))
         ]
 
     def write(self, span: Span, available_until: datetime) -> Intent:
-        """Write down what is about to be asked for."""
+        """Write the note of a report that will be requested."""
         start, end = (int(instant.timestamp()) for instant in span)
         now = datetime.now(UTC).isoformat()
         return self.save(Intent(self._report_type, start, end, available_until.isoformat(), uuid4().hex, now))
 
     def save(self, intent: Intent) -> Intent:
-        """Write down what is known of it now."""
+        """Write the present state of a note."""
         replace_text(self._path(intent), json.dumps(asdict(intent)))
         return intent
 
     def forget(self, intent: Intent) -> None:
-        """It has landed, or must be asked for anew."""
+        """Remove the note: the report has landed, or has to be requested again."""
         self._path(intent).unlink(missing_ok=True)
 
     def _path(self, intent: Intent) -> Path:
         return self._folder / f"{intent.start:012d}-{intent.end:012d}.json"
 
 
-# -- Checkout Sessions
-# ----
+# ---- Checkout Sessions
 
 
 def _pull_sessions(
-    settings: Settings, api: StripeApi, landing: Landing, done: Pulled, progress: Progress
+    settings: Settings, api: StripeApi, landing: Landing, pulled: Pulled, progress: Progress
 ) -> None:
-    """Sessions reach as far as the payments that they are needed for: to the end of the activity report's
-    data.
+    """Pull the sessions up to the end of the activity report's data, which has the payments that need
+    them.
     """
     activity = next(one for one in settings.stripe_report_types if one.startswith(ACTIVITY.name))
     available = api.available(activity)
-    for span in _missing(settings, api, landing, done, available, looks_back=True):
+    for span in _missing(settings, api, landing, pulled, available, looks_back=True):
         with landing.staging() as staging_dir:
             with staging_dir.open("w", encoding="utf-8", newline="") as file:
                 writer = csv.writer(file)
@@ -412,7 +406,7 @@ def _pull_sessions(
             start, end = (int(instant.timestamp()) for instant in span)
             parameters = {"interval_start": start, "interval_end": end}
             sidecar = _sidecar(api, CHECKOUT_SESSIONS, parameters, available[1].isoformat(), staging_dir)
-            done.files.append(_land(landing, f"{_compact(span)}.csv", staging_dir, sidecar))
+            pulled.files.append(_land(landing, f"{_compact(span)}.csv", staging_dir, sidecar))
         progress(f"{CHECKOUT_SESSIONS}: {_shown(span)} landed")
 
 

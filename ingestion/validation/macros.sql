@@ -1,40 +1,47 @@
--- Macros that turn the texts of a record into exact values: money, instants, counts and JSON (see macros.py, which replaces the names in
--- braces by constants and defines the macros in a connection).
+-- Macros that turn the texts of a record into exact values: money, instants, counts and JSON (see macros.py,
+-- which replaces the names in braces by constants and defines the macros in a connection).
 
--- Whether a text needs a closer look: it has a run of 16 digits and points (a number that a DOUBLE may not hold), a comma before a
--- closing bracket, NaN or Infinity. When every record was looked at closely, that took six of the ten seconds of a load.
+-- Whether a text needs a closer look: it has a run of 16 digits and points (a number that a DOUBLE may not
+-- hold), a comma before a closing bracket, NaN or Infinity. When every record was looked at closely, that
+-- took six of the ten seconds of a load.
 create or replace temp macro is_odd(t) as regexp_matches(t, '[0-9.]{16}|,\s*[}\]]|(?i:nan|inf)');
--- Whether a field that was extracted from its JSON is an object, a list, a boolean, or a text that looks like one. Comparisons are the
--- fastest way to test a first letter.
-create or replace temp macro may_be_no_scalar(t) as (t < '\' and t >= '[') or (t >= '{' and t < '|') or t = 'true' or t = 'false';
+-- Whether a field that was extracted from its JSON is an object, a list, a boolean, or a text that looks like
+-- one. Comparisons are the fastest way to test a first letter.
+create or replace temp macro may_be_no_scalar(t) as
+    (t < '\' and t >= '[') or (t >= '{' and t < '|') or t = 'true' or t = 'false';
 create or replace temp macro has_long_number(t) as regexp_matches(t, '[0-9.]{16}');
 
 create or replace temp macro mark_numbers(t) as array_to_string(list_transform(
     regexp_extract_all(t, '"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|[^"0-9-]+|.', 0, 's'),
-    lambda token: case when regexp_matches(token, '^-?[0-9]') then '"\u0001{MARK}' || token || '"' else token end), '');
+    lambda token: case when regexp_matches(token, '^-?[0-9]') then '"\u0001{MARK}' || token || '"'
+        else token end), '');
 create or replace temp macro unmark(t) as replace(t, chr(1) || '{MARK}', '');
 create or replace temp macro unmark_json(t) as regexp_replace(t, '"\\u0001{MARK}([^"]*)"', '\1', 'g');
 
 -- DuckDB's parser accepts trailing commas, NaN and Infinity; RFC 8259 does not.
 create or replace temp macro looks_lax(t) as regexp_matches(t, ',\s*[}\]]|[:\[,]\s*-?(?i:nan|inf)');
-create or replace temp macro is_lax(t) as looks_lax(t) and looks_lax(regexp_replace(t, '"(?:[^"\\]|\\.)*"', '""', 'g'));
+create or replace temp macro is_lax(t) as
+    looks_lax(t) and looks_lax(regexp_replace(t, '"(?:[^"\\]|\\.)*"', '""', 'g'));
 create or replace temp macro json_problem(t) as case
     when not json_valid(t) or is_lax(t) then 'invalid_json'
     when not starts_with(ltrim(t), '{') then 'not_an_object'
 end;
 
-create or replace temp macro is_plain_decimal(t) as regexp_full_match(t, '-?[0-9]{1,{MAX_AMOUNT_DIGITS}}(\.[0-9]{1,12})?');
-create or replace temp macro is_decimal(t) as regexp_full_match(t, '[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?');
+create or replace temp macro is_plain_decimal(t) as
+    regexp_full_match(t, '-?[0-9]{1,{MAX_AMOUNT_DIGITS}}(\.[0-9]{1,12})?');
+create or replace temp macro is_decimal(t) as
+    regexp_full_match(t, '[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?');
 create or replace temp macro decimal_digits(t) as
     regexp_extract(t, '^[+-]?([0-9]*)\.?([0-9]*)', 1) || regexp_extract(t, '^[+-]?([0-9]*)\.?([0-9]*)', 2);
 create or replace temp macro decimal_exponent(t) as case
     when not regexp_matches(t, '[eE]') then 0
     else coalesce(
-        try_cast(regexp_extract(t, '[eE]([+-]?[0-9]+)$', 1) as integer), case when regexp_matches(t, '[eE]-') then -1000000 else 1000000 end
+        try_cast(regexp_extract(t, '[eE]([+-]?[0-9]+)$', 1) as integer),
+        case when regexp_matches(t, '[eE]-') then -1000000 else 1000000 end
     )
 end;
--- The significant digits, and how many of them are before the decimal point. The number is larger than the number of digits if zeros
--- follow them, and negative if zeros are between the point and the first digit.
+-- The significant digits, and how many of them are before the decimal point. The number is larger than the
+-- number of digits if zeros follow them, and negative if zeros are between the point and the first digit.
 create or replace temp macro significant_digits(t) as trim(decimal_digits(t), '0');
 create or replace temp macro digits_before_point(t) as
     length(regexp_extract(t, '^[+-]?([0-9]*)', 1)) + decimal_exponent(t)
@@ -48,9 +55,12 @@ create or replace temp macro money_problem(t) as case
 end;
 create or replace temp macro written_out(t) as case
     when significant_digits(t) = '' then '0'
-    when digits_before_point(t) <= 0 then '0.' || repeat('0', -digits_before_point(t)) || significant_digits(t)
-    when digits_before_point(t) >= length(significant_digits(t)) then rpad(significant_digits(t), digits_before_point(t)::integer, '0')
-    else significant_digits(t)[:digits_before_point(t)] || '.' || significant_digits(t)[digits_before_point(t) + 1:]
+    when digits_before_point(t) <= 0
+        then '0.' || repeat('0', -digits_before_point(t)) || significant_digits(t)
+    when digits_before_point(t) >= length(significant_digits(t))
+        then rpad(significant_digits(t), digits_before_point(t)::integer, '0')
+    else significant_digits(t)[:digits_before_point(t)] || '.'
+        || significant_digits(t)[digits_before_point(t) + 1:]
 end;
 create or replace temp macro exact_money(t) as case
     when is_plain_decimal(t) then cast(t as decimal(38, 12))
@@ -63,17 +73,21 @@ create or replace temp macro is_time(t) as regexp_full_match(
 );
 create or replace temp macro exact_time(t) as
     case when is_time(t) then coalesce(try_cast(t as timestamptz), try_cast(upper(t) as timestamptz)) end;
-create or replace temp macro is_plausible(instant) as instant >= timestamptz '{EARLIEST}' and instant < timestamptz '{LATEST}';
+create or replace temp macro is_plausible(instant) as
+    instant >= timestamptz '{EARLIEST}' and instant < timestamptz '{LATEST}';
 create or replace temp macro time_problem(t) as case
     when is_plausible(exact_time(t)) then null
     when exact_time(t) is not null then 'time_out_of_range'
-    when regexp_full_match(t, '[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?') then 'time_without_offset'
+    when regexp_full_match(t, '[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?')
+        then 'time_without_offset'
     else 'bad_time'
 end;
 
--- The times of Stripe's reports: without an offset, in a zone that the file's facts or the column's name state, or in Unix seconds.
+-- The times of Stripe's reports: without an offset, in a zone that the file's facts or the column's name
+-- state, or in Unix seconds.
 create or replace temp macro local_time(t) as case
-    when regexp_full_match(t, '[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?') then try_cast(t as timestamp)
+    when regexp_full_match(t, '[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?')
+        then try_cast(t as timestamp)
 end;
 -- Returns NULL for a local time whose zone is NULL.
 create or replace temp macro stripe_time(t, zone) as case

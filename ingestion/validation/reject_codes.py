@@ -1,12 +1,12 @@
-"""Why a file, or the text of a record, is rejected: stable codes that `ops.rejected_records` shows and
+"""Reject codes of files and of record texts: stable names that `ops.rejected_records` shows and
 `docs/inputs.md` explains.
 
-The codes of broken rules stand with the rules, in `sql.py` and in the modules of the sources.
+The codes of rules are defined with the rules, in `rules.py` and in the modules of the sources.
 """
 
 from typing import Final
 
-# files
+# The whole file is refused.
 EMPTY_FILE: Final = "empty_file"
 UNREADABLE_FILE: Final = "unreadable_file"
 UNSUPPORTED_FILE: Final = "unsupported_file"
@@ -22,12 +22,12 @@ UNKNOWN_REPORT_TYPE: Final = "unknown_report_type"
 UNKNOWN_REPORT_VERSION: Final = "unknown_report_version"
 UNKNOWN_TIME_ZONE: Final = "unknown_time_zone"
 
-# the text of a record
+# The text of a record is refused.
 INVALID_UTF8: Final = "invalid_utf8"
 RECORD_TOO_LONG: Final = "record_too_long"
 BAD_QUOTING: Final = "bad_quoting"
 TOO_MANY_FIELDS: Final = "too_many_fields"
 TOO_FEW_FIELDS: Final = "too_few_fields"
 
-# a limit that a setting moves
+# A record is beyond a limit that a setting changes.
 UNKNOWN_CURRENCY: Final = "unknown_currency"

@@ -71,7 +71,7 @@ def required(field: str, *, unless: str = "false") -> Rule:
 
 
 def at_most(field: str, characters: int) -> Rule:
-    """Return the rule that the field's text has at most so many characters."""
+    """Return the rule that the field's text has at most this many characters."""
     return Rule(
         f"length(f_{field}) > {characters}",
         "'text_too_long'",

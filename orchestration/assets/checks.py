@@ -1,4 +1,4 @@
-"""Checks of this project as Dagster's asset checks."""
+"""The checks of this project as Dagster asset checks."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,18 +12,18 @@ FAILURES_LISTED = 5
 
 
 def check_specs(key: dg.AssetKey, checks: Mapping[str, str]) -> list[dg.AssetCheckSpec]:
-    """Return the checks of an asset, with a description for each name.
+    """Return the specifications of an asset's checks; `checks` maps names to descriptions.
 
-    None of them is `blocking`: a step fails by itself if one of its checks fails, and Dagster would warn of
-    each blocking check of each skipped step once for every step behind it.
+    None of them is `blocking`. A step fails by itself if one of its checks fails, and for blocking checks
+    Dagster would repeat a warning about each check of each skipped step, once for every step downstream.
     """
-    return [dg.AssetCheckSpec(name, asset=key, description=words) for name, words in checks.items()]
+    return [dg.AssetCheckSpec(name, asset=key, description=text) for name, text in checks.items()]
 
 
 def check_results(
     key: dg.AssetKey, checks: Mapping[str, str], invariants: Sequence[Invariant]
 ) -> Iterator[dg.AssetCheckResult]:
-    """Yield one result for each check of an asset, with what was compared in each scope."""
+    """Yield one result for each check of an asset, with the compared values of each scope."""
     for name in checks:
         own = [one for one in invariants if one.name == name]
         failed = [one for one in own if not one.passed]
@@ -57,10 +57,10 @@ def check_results(
 
 
 def failed_checks(consequence: str, checks: Mapping[str, str], failures: Sequence[Invariant]) -> str:
-    """Return which checks do not hold, with expected, actual and where to look further."""
+    """Return a message about the failed checks, with expected and actual values and where to look next."""
     count = Counter(one.name for one in failures)
     # Failures with a remedy come first, so that they are never cut off.
     first = sorted(failures, key=lambda one: not one.details)[:FAILURES_LISTED]
     shown = "\n".join(describe_failure(one, checks) for one in first)
     more = f"\n… and {len(failures) - FAILURES_LISTED} more" if len(failures) > FAILURES_LISTED else ""
-    return f"{consequence}: {len(count)} checks do not hold ({', '.join(count)}).\n{shown}{more}"
+    return f"{consequence}: {len(count)} checks failed ({', '.join(count)}).\n{shown}{more}"

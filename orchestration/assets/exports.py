@@ -14,7 +14,7 @@ from orchestration import markdown
 from orchestration.assets.checks import check_results, check_specs, failed_checks
 from orchestration.assets.published import PUBLISHED
 from orchestration.resources import OWNER, Warehouse
-from orchestration.retries import passes_by_itself, patiently
+from orchestration.retries import is_transient, retry_in_place
 from orchestration.run_lock import WRITER_POOL
 from paywall_warehouse.errors import first_line
 from paywall_warehouse.sizes import size
@@ -32,19 +32,19 @@ def dataset_key(dataset: Dataset) -> dg.AssetKey:
 
 
 def export_assets() -> list[dg.AssetsDefinition]:
-    """Return the assets of all datasets, and that of the catalog."""
+    """Return the assets of all datasets and of the catalog."""
     return [*map(dataset_asset, DATASETS.values()), catalog_asset()]
 
 
 def dataset_asset(dataset: Dataset) -> dg.AssetsDefinition:
     """Return the asset that exports one dataset."""
     key = dataset_key(dataset)
-    cut = f"by {dataset.day}" if dataset.day else "whole"
+    cut = f"partitioned by {dataset.day}" if dataset.day else "as one partition"
 
     @dg.asset(
         key=key,
         deps=[PUBLISHED],
-        description=f"marts.{dataset.mart} as files for programs, {cut}; only what changed is written again.",
+        description=f"marts.{dataset.mart} as files for other programs, {cut}. Only changes are written.",
         check_specs=check_specs(key, EXPORT_CHECKS),
         group_name=GROUP,
         kinds={"parquet", "csv"},
@@ -54,10 +54,10 @@ def dataset_asset(dataset: Dataset) -> dg.AssetsDefinition:
     )
     def export(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
         if warehouse.unreachable:
-            context.log.info(f"not tried: {warehouse.unreachable[0]}")
+            context.log.info(f"skipped: {warehouse.unreachable[0]}")
             return
         try:
-            exported = patiently(
+            exported = retry_in_place(
                 lambda: export_published(
                     warehouse.settings,
                     dataset,
@@ -67,21 +67,21 @@ def dataset_asset(dataset: Dataset) -> dg.AssetsDefinition:
                 context.log.warning,
             )
         except Exception as error:
-            if isinstance(error, OSError) or passes_by_itself(error):
+            if isinstance(error, OSError) or is_transient(error):
                 warehouse.unreachable.append(first_line(error))
             raise
         yield from check_results(key, EXPORT_CHECKS, exported.checks)
-        refuse(EXPORT_CHECKS, exported.checks, "The manifest stays as it was")
+        refuse(EXPORT_CHECKS, exported.checks, "The manifest was not changed")
         # An export that changed nothing prints no line.
-        if sentence := describe_export(exported):
-            context.log.info(sentence)
+        if message := describe_export(exported):
+            context.log.info(message)
         yield dg.MaterializeResult(asset_key=key, metadata=export_metadata(exported))
 
     return export
 
 
 def catalog_asset() -> dg.AssetsDefinition:
-    """Return the asset that writes the catalog, once every dataset is exported."""
+    """Return the asset that writes the catalog after every dataset has been exported."""
 
     @dg.asset(
         key=CATALOG,
@@ -93,17 +93,15 @@ def catalog_asset() -> dg.AssetsDefinition:
         pool=WRITER_POOL,
     )
     def catalog(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
-        """All datasets with the digests of their manifests; files that no manifest names any more are
-        removed.
-        """
-        finished = patiently(lambda: finish_exports(warehouse.settings), context.log.warning)
+        """List all datasets with the digests of their manifests, and remove files that no manifest names."""
+        finished = retry_in_place(lambda: finish_exports(warehouse.settings), context.log.warning)
         yield from check_results(CATALOG, CATALOG_CHECKS, finished.checks)
-        refuse(CATALOG_CHECKS, finished.checks, "The catalog stays as it was")
+        refuse(CATALOG_CHECKS, finished.checks, "The catalog was not changed")
         for check in finished.checks:
             if not check.passed:
                 context.log.warning(describe_failure(check, CATALOG_CHECKS))
-        if sentence := describe_catalog(finished):
-            context.log.info(sentence)
+        if message := describe_catalog(finished):
+            context.log.info(message)
         yield dg.MaterializeResult(
             asset_key=CATALOG,
             metadata={
@@ -115,31 +113,31 @@ def catalog_asset() -> dg.AssetsDefinition:
     return catalog
 
 
-def refuse(words: Mapping[str, str], checks: Sequence[Invariant], consequence: str) -> None:
-    """Fail the step if a check that blocks does not hold."""
+def refuse(descriptions: Mapping[str, str], checks: Sequence[Invariant], consequence: str) -> None:
+    """Fail the step if a blocking check failed."""
     if failures := [check for check in checks if check.blocks]:
-        raise dg.Failure(description=failed_checks(consequence, words, failures), allow_retries=False)
+        raise dg.Failure(description=failed_checks(consequence, descriptions, failures), allow_retries=False)
 
 
 def describe_export(exported: Exported) -> str:
-    """Return what an export wrote, in a sentence; an empty text if nothing changed."""
+    """Return a sentence about what an export wrote, or an empty text if nothing changed."""
     if not exported.is_manifest_new and not exported.files_written:
         return ""
     files = f"{exported.files_written:,} files, {size(exported.bytes_written)}"
     if exported.dataset.day is None:
-        return f"changed, {files}" if exported.changed else f"described anew, {files}"
-    gone = f", {markdown.days(exported.gone)} gone" if exported.gone else ""
-    return f"{markdown.days([one.date for one in exported.changed if one.date])} changed{gone}, {files}"
+        return f"changed, {files}" if exported.changed else f"description updated, {files}"
+    removed = f", {markdown.days(exported.gone)} removed" if exported.gone else ""
+    return f"{markdown.days([one.date for one in exported.changed if one.date])} changed{removed}, {files}"
 
 
 def describe_catalog(finished: Finished) -> str:
-    """Return what finishing an export did; an empty text if nothing changed."""
+    """Return a sentence about the catalog and removed files, or an empty text if nothing changed."""
     removed = f", {finished.removed:,} superseded files removed" if finished.removed else ""
     return f"{finished.location}{removed}" if finished.is_catalog_new or removed else ""
 
 
 def export_metadata(exported: Exported) -> dict[str, Any]:
-    """Return rows, changed partitions, bytes, and where the manifest is."""
+    """Return the number of rows, the changed partitions, the bytes, and the path of the manifest."""
     partitions = exported.manifest.partitions
     metadata: dict[str, Any] = {
         "dagster/row_count": sum(one.rows for one in partitions),

@@ -10,7 +10,7 @@ from ingestion.stripe_pull.failures import FailedPull, forget_failure
 from ingestion.stripe_pull.pull import Pulled
 from orchestration.assets.stripe_pull import pull_or_go_on
 from orchestration.resources import OWNER, Warehouse
-from orchestration.retries import retried
+from orchestration.retries import dagster_retries
 from orchestration.run_lock import WRITER_POOL
 from paywall_warehouse.settings import Settings
 
@@ -32,7 +32,7 @@ class LandingFolder:
 LANDING_FOLDERS = (
     LandingFolder(
         "ledger",
-        "Files of ledger entries as received: deposits, charges, refunds, adjustments, withdrawals.",
+        "Ledger files as received: deposits, charges, refunds, adjustments, withdrawals.",
         frozenset({"csv", "json", "parquet"}),
     ),
     LandingFolder(
@@ -46,18 +46,20 @@ LANDING_FOLDERS = (
         frozenset({"csv"}),
     ),
     LandingFolder(
-        "payments", "Payments of rails other than Stripe as received, one row a payment.", frozenset({"csv"})
+        "payments",
+        "Payments on rails other than Stripe as received, one row per payment.",
+        frozenset({"csv"}),
     ),
 )
 
 
 def stripe_key(stripe_report: StripeReport) -> dg.AssetKey:
-    """Return the key of a report's asset: `stripe/` and the report type without its form and version."""
+    """Return the key of a report's asset: `stripe/` and the report type without `.itemized` and version."""
     return dg.AssetKey([FOLDER, stripe_report.name.removesuffix(".itemized").replace(".", "_")])
 
 
 def landing_specs() -> list[dg.AssetSpec]:
-    """Return the landing folders as assets that other systems make."""
+    """Return the landing folders as external assets, which other systems write."""
     return [
         dg.AssetSpec(
             folder.key,
@@ -76,8 +78,8 @@ def stripe_asset(stripe_report: StripeReport) -> dg.AssetsDefinition:
     @dg.asset(
         key=stripe_key(stripe_report),
         description=(
-            f"Stripe's {stripe_report.name} as files in landing/{FOLDER}/: what people put there, and what"
-            " STRIPE_API_KEY lets us pull."
+            f"Stripe's {stripe_report.name} as files in landing/{FOLDER}/: files that people put there, and"
+            " files that a run pulls if STRIPE_API_KEY is set."
         ),
         group_name="landing",
         kinds={"csv", "stripe"},
@@ -92,12 +94,12 @@ def stripe_asset(stripe_report: StripeReport) -> dg.AssetsDefinition:
             forget_failure(warehouse.settings.home, stripe_report)
         if warehouse.stripe is None:
             return dg.MaterializeResult(
-                metadata={"pull": "no STRIPE_API_KEY: files in the landing area are all there is"}
+                metadata={"pull": "STRIPE_API_KEY is not set: only files in the landing area are loaded"}
             )
         if report_type is None:
-            return dg.MaterializeResult(metadata={"pull": "not among STRIPE_REPORT_TYPES"})
+            return dg.MaterializeResult(metadata={"pull": "STRIPE_REPORT_TYPES does not contain this report"})
         # `pull_or_go_on` retries faults of Stripe, but not those of the landing area's store.
-        with retried(context):
+        with dagster_retries(context):
             pulled = pull_or_go_on(
                 warehouse, stripe_report, report_type, context.log.info, context.log.warning
             )
@@ -124,7 +126,7 @@ def report_type_of(settings: Settings, stripe_report: StripeReport) -> str | Non
 
 
 def describe_pull(pulled: Pulled) -> str:
-    """Return what a pull fetched, in a sentence."""
+    """Return a sentence about what a pull fetched."""
     until = (
         f", Stripe has data until {pulled.available_until:%Y-%m-%d %H:%M} UTC"
         if pulled.available_until
@@ -138,7 +140,7 @@ def describe_pull(pulled: Pulled) -> str:
 
 
 def pull_metadata(pulled: Pulled) -> dict[str, Any]:
-    """Return files, report runs, and how far Stripe's data reach."""
+    """Return the new files, the report runs, and until when Stripe has data."""
     metadata: dict[str, Any] = {
         "report type": pulled.report_type,
         "new files": len(pulled.files),

@@ -1,4 +1,4 @@
-"""The plan of a build, and dbt's models: all of them as one step, their tests as asset checks."""
+"""The plan of a build, and dbt's models as one step with their tests as asset checks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -46,14 +46,14 @@ def build_plan(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Decide what this run has to build: which batches are new, and whether everything is rebuilt.
 
-    If the published warehouse is up to date there is no plan, and Dagster skips all that follows.
+    If the published warehouse is up to date, there is no plan and Dagster skips the steps downstream.
     """
     unread = unread_warnings(warehouse.settings)
     for warning in unread:
         context.log.warning(warning)
     build = plan_build(warehouse)
     if not build.needed:
-        context.log.info("nothing new: the published warehouse stays as it is")
+        context.log.info("nothing new: the published warehouse is not changed")
         return
     context.log.info(build.why)
     metadata: dict[str, Any] = {
@@ -80,13 +80,13 @@ SOURCE_KEYS = {
 
 
 class Translator(DagsterDbtTranslator):
-    """Maps dbt's nodes to Dagster: keys and groups by layer, sources to the assets that make them."""
+    """Mapping of dbt's nodes to Dagster: keys and groups by layer, sources to the assets that write them."""
 
     def __init__(self) -> None:
         super().__init__(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
-        """Return `layer/model`; for a source, the key of the asset that makes it."""
+        """Return `layer/model`, or for a source the key of the asset that writes it."""
         if dbt_resource_props["resource_type"] == "source":
             return SOURCE_KEYS.get((dbt_resource_props["source_name"], dbt_resource_props["name"]), PLAN)
         return super().get_asset_key(dbt_resource_props)
@@ -119,7 +119,7 @@ def dbt_models(settings: Settings, project: Path = PROJECT) -> dg.AssetsDefiniti
             engine.check_selection(is_subset=context.is_subset)
         except EngineError as error:
             raise dg.Failure(str(error), allow_retries=False) from None
-        # `always`: a user may ask for some models when nothing is new.
+        # `always`: a user may select some models even if nothing is new.
         plan = plan_build(warehouse, always=True)
         selection = subset_arguments(context, manifest, translator)
         with warehouse.building(whole=not context.is_subset):
@@ -139,7 +139,7 @@ def dbt_models(settings: Settings, project: Path = PROJECT) -> dg.AssetsDefiniti
                 raise dg.Failure(description=dbt_failure(done), allow_retries=False)
             if not context.is_subset:
                 finish_build(warehouse.settings, plan)
-        context.log.info(f"{done.models} models built, {done.tests} tests hold")
+        context.log.info(f"{done.models} models built, {done.tests} tests passed")
 
     return models
 
@@ -163,7 +163,7 @@ def subset_arguments(
 
 
 def dbt_failure(done: DbtBuild) -> str:
-    """Return why nothing is published: the failed models and tests, each with dbt's message and its query."""
+    """Return the failed models and tests, each with dbt's message and its query."""
     described = "\n\n".join(failure.describe() for failure in done.failures[:FAILURES_LISTED])
     more = (
         f"\n\n… and {len(done.failures) - FAILURES_LISTED} more"
@@ -175,7 +175,7 @@ def dbt_failure(done: DbtBuild) -> str:
     )
 
 
-def ends(models: dg.AssetsDefinition) -> list[dg.AssetKey]:
+def final_models(models: dg.AssetsDefinition) -> list[dg.AssetKey]:
     """Return the marts and every model that no other model uses: publication waits for them."""
     used = {key for keys in models.asset_deps.values() for key in keys}
     return sorted(key for key in models.keys if key.path[0] == "marts" or key not in used)

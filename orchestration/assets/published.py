@@ -1,4 +1,4 @@
-"""The published warehouse: the build is checked, and replaces the published file only if every check passes."""
+"""The published warehouse: the build replaces the published file only if every check passes."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -36,10 +36,10 @@ def published_warehouse(models: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         freshness_policy=FRESHNESS,
     )
     def published(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
-        """One DuckDB file for every reader, replaced as a whole, and only after every check has passed."""
+        """Check the build, then replace the one DuckDB file that readers open, as a whole."""
         if not warehouse.is_finished or not warehouse.settings.home.build_file.exists():
             raise dg.Failure(
-                "Nothing is published: the last build did not come to its end. Run the job `refresh`.",
+                "Nothing is published: the last build did not finish. Run the job `refresh`.",
                 allow_retries=False,
             )
         settings = warehouse.settings
@@ -64,16 +64,19 @@ def published_warehouse(models: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
 
 
 def _metadata_or_path(context: dg.AssetExecutionContext, publication: Publication) -> dict[str, Any]:
-    """Return `publication_metadata`, or only the path if the numbers cannot be read: they are published."""
+    """Return `publication_metadata`, or only the path if the numbers cannot be read.
+
+    The file is published by then, so the step does not fail.
+    """
     try:
         return publication_metadata(publication)
     except Exception as error:
-        context.log.warning(f"published, but its numbers cannot be shown here: {error}")
+        context.log.warning(f"published, but its numbers cannot be shown on the asset page: {error}")
         return {"path": dg.MetadataValue.path(publication.path)}
 
 
 def publication_metadata(publication: Publication) -> dict[str, Any]:
-    """Return what readers of the asset page want to see first."""
+    """Return the metadata of the asset page: KPIs, reconciliation, plot, rejects and row counts."""
     kpis = period_kpis(publication.path)
     days = daily_totals(publication.path, markdown.PLOTTED_DAYS)
     metadata: dict[str, Any] = {"path": dg.MetadataValue.path(publication.path)}

@@ -11,7 +11,7 @@ from ingestion.sources.registry import SOURCES
 from ingestion.sources.stripe.reports import FOLDER, STRIPE_REPORTS
 from orchestration.assets.landing import LANDING_FOLDERS, stripe_key
 from orchestration.resources import OWNER, Warehouse
-from orchestration.retries import retried
+from orchestration.retries import dagster_retries
 from orchestration.run_lock import WRITER_POOL
 from warehouse.build_file import copy_ahead, drop_build_file
 from warehouse.price_book import resolve_price_book
@@ -22,24 +22,24 @@ FILES_LISTED = 20
 
 @dataclass(frozen=True)
 class RawTable:
-    """A source of the landing area, and the table of the lake that its records go to."""
+    """A source of the landing area and the table of the lake that stores its records."""
 
     source: str
-    """As in `SOURCES`."""
+    """The name in `SOURCES`."""
     description: str
-    made_by: dg.AssetKey
-    """The asset upstream: a folder that other systems write, or a report that our own pull lands."""
+    upstream: dg.AssetKey
+    """The asset that lands the files: a folder that other systems write, or a pulled Stripe report."""
 
     @property
     def name(self) -> str:
-        """The lake's table."""
+        """Return the name of the lake's table."""
         return SOURCES[self.source].table
 
 
 RAW_TABLES = (
     RawTable(
         "ledger",
-        "Every accepted ledger record, that is every version of an entry, as typed Parquet batches. "
+        "Every accepted ledger record (every version of an entry) as typed Parquet batches. "
         "Records that break a rule go to the rejects with file, line and reason.",
         LANDING_FOLDERS[0].key,
     ),
@@ -55,14 +55,14 @@ RAW_TABLES = (
     ),
     RawTable(
         "payments",
-        "Every accepted payment of rails other than Stripe, as typed Parquet batches.",
+        "Every accepted payment on rails other than Stripe, as typed Parquet batches.",
         LANDING_FOLDERS[3].key,
     ),
     *(
         RawTable(
             f"{FOLDER}/{stripe_report.name}",
-            f"Every accepted row of Stripe's {stripe_report.name}, repeats in overlapping files included, as typed"
-            " Parquet batches.",
+            f"Every accepted row of Stripe's {stripe_report.name}, repeats in overlapping files included, as"
+            " typed Parquet batches.",
             stripe_key(stripe_report),
         )
         for stripe_report in STRIPE_REPORTS
@@ -75,7 +75,7 @@ def raw_asset(table: RawTable) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=["raw", table.name],
-        deps=[table.made_by],
+        deps=[table.upstream],
         description=table.description,
         group_name="raw",
         kinds={"parquet", "duckdb"},
@@ -85,7 +85,7 @@ def raw_asset(table: RawTable) -> dg.AssetsDefinition:
     def load_new_files(
         context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
     ) -> dg.MaterializeResult[None]:
-        with retried(context):
+        with dagster_retries(context):
             loaded = load(warehouse.settings, table.source, drop_build=drop_build_file, on_new=copy_ahead)
         for warning in loaded.warnings:
             context.log.warning(warning)
@@ -96,14 +96,14 @@ def raw_asset(table: RawTable) -> dg.AssetsDefinition:
 
 
 def describe_load(loaded: LoadResult) -> str:
-    """Return what a load found, in a sentence."""
+    """Return a sentence about what was loaded."""
     if not loaded.files:
         return f"nothing new in landing/{loaded.source}"
     return f"{loaded.files} new files, {loaded.accepted:,} records accepted, {loaded.rejected:,} rejected"
 
 
 def load_metadata(loaded: LoadResult, lake: Lake) -> dict[str, Any]:
-    """Return counts of this load and of the whole table, and the files of the batch."""
+    """Return the counts of this load and of the whole table, and the files of the batch."""
     manifests = lake.manifests()
     records = [
         file
@@ -145,7 +145,7 @@ def load_metadata(loaded: LoadResult, lake: Lake) -> dict[str, Any]:
 def price_book(
     context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
 ) -> dg.MaterializeResult[None]:
-    """Resolve every model name and its token prices: `genai-prices`, overridden by the operator's own rates."""
+    """Resolve model names and token prices: `genai-prices`, overridden by the operator's own rates."""
     book = resolve_price_book(warehouse.settings)
     context.log.info(f"{book.models} models, {book.priced} of them with rates")
     return dg.MaterializeResult(metadata={"dagster/row_count": book.models, "models with rates": book.priced})

@@ -1,6 +1,4 @@
-"""One pull of a run: how long it waits for Stripe, and what becomes of the run where Stripe cannot be
-pulled.
-"""
+"""One pull of a run: how long it waits for Stripe, and whether the run goes on if the pull fails."""
 
 import time
 from collections.abc import Callable
@@ -23,14 +21,14 @@ FAILURES = (StripeUnavailableError, StripeRefusedError, ReportFailedError)
 def pull_or_go_on(
     warehouse: Warehouse, stripe_report: StripeReport, report_type: str, info: Progress, warn: Progress
 ) -> Pulled | FailedPull:
-    """Pull a report; where Stripe does not give it, note that down and let the run go on without.
+    """Pull a report. If Stripe does not deliver it, record the failure and let the run go on without it.
 
-    Raises `dg.Failure` where the run needs Stripe: STRIPE_REQUIRED asks for it, or nothing else has landed
-    that could be published.
+    Raises `dg.Failure` if the run needs Stripe: STRIPE_REQUIRED is set, or nothing else has landed that could
+    be published.
     """
     settings = warehouse.settings
     try:
-        pulled = _pull_patiently(warehouse, report_type, info, warn)
+        pulled = _pull_until_deadline(warehouse, report_type, info, warn)
     except FAILURES as error:
         failure = note_failure(settings.home, stripe_report, datetime.now(UTC), str(error))
         if settings.stripe_required:
@@ -43,30 +41,34 @@ def pull_or_go_on(
                 f"{failure.reason}. Nothing else has landed, so there is nothing to publish.",
                 allow_retries=False,
             ) from None
-        warn(f"{failure.source} could not be pulled, the run goes on without it: {failure.reason}")
+        warn(f"{failure.source} could not be pulled; the run goes on without it: {failure.reason}")
         return failure
     forget_failure(settings.home, stripe_report)
     return pulled
 
 
-def _pull_patiently(warehouse: Warehouse, report_type: str, info: Progress, warn: Progress) -> Pulled:
-    """Try again until STRIPE_DEADLINE_SECONDS are over. In place: Dagster would let the pulls beside it run
-    into the same fault.
+def _pull_until_deadline(warehouse: Warehouse, report_type: str, info: Progress, warn: Progress) -> Pulled:
+    """Pull a report, and retry until STRIPE_DEADLINE_SECONDS have passed.
+
+    The retries happen within the step. With Dagster's own retries, the other pulls of the run would start
+    meanwhile and meet the same fault.
     """
     api, given_up = warehouse.stripe, warehouse.stripe_given_up
     if api is None:
         raise ValueError("STRIPE_API_KEY is not set")
     if given_up:
-        raise StripeUnavailableError(f"left out, as {given_up[0]} has waited for Stripe in vain")
+        raise StripeUnavailableError(
+            f"skipped, because {given_up[0]} has already waited for Stripe without success"
+        )
     deadline = time.monotonic() + warehouse.settings.stripe_deadline_seconds
     try:
-        return _tried_again(api, warehouse, report_type, deadline, info, warn)
+        return _pull_with_retries(api, warehouse, report_type, deadline, info, warn)
     except StripeUnavailableError:
         given_up.append(report_type)
         raise
 
 
-def _tried_again(
+def _pull_with_retries(
     api: StripeApi, warehouse: Warehouse, report_type: str, deadline: float, info: Progress, warn: Progress
 ) -> Pulled:
     for retry in range(MAX_RETRIES):
@@ -76,6 +78,6 @@ def _tried_again(
             wait = seconds_to_wait(retry)
             if time.monotonic() + wait >= deadline:
                 raise
-            warn(f"{error}; trying again in {wait} s")
+            warn(f"{error}; retrying in {wait} s")
             time.sleep(wait)
     return pull(warehouse.settings, api, report_type, info, deadline=deadline)

@@ -1,5 +1,5 @@
 """The command `paywall-warehouse`: its subcommands, what they print, and their exit codes.
 
-What a subcommand does is in the lower rooms, or in `orchestration` where Dagster is needed. No rule about data
-belongs here.
+The work of a subcommand is done in the lower rooms, or in `orchestration` if it needs Dagster. No rule about
+data belongs here.
 """

@@ -1,6 +1,6 @@
-"""What the subcommands share: exit codes, checked settings, output."""
+"""Helpers that the subcommands share: exit codes, checked settings, output."""
 
-# ruff: noqa: PLC0415  what is slow to import is imported by the commands that need it
+# ruff: noqa: PLC0415  slow imports belong into the functions that need them
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ NOT_PUBLISHED, WRONG_USAGE = 1, 2
 
 
 class WrongUsageError(Exception):
-    """The command cannot do what it was asked for; the text says why and what to do."""
+    """The command was called with values that it cannot use. The message gives the reason and the remedy."""
 
 
 def say(message: str = "") -> None:
@@ -84,8 +84,8 @@ def _check_engine(settings: Settings) -> None:
 
     if extra := missing_extra(settings):
         raise WrongUsageError(
-            f"WAREHOUSE_TARGET '{settings.warehouse_target}' needs the extra `{extra}`, which is not installed."
-            " `make run` installs it (docs/scale.md)."
+            f"WAREHOUSE_TARGET '{settings.warehouse_target}' needs the extra `{extra}`, which is not"
+            " installed. `make run` installs it (docs/scale.md)."
         )
 
 
@@ -102,7 +102,7 @@ def _check_landing(settings: Settings) -> None:
 
 
 def _check_exports(settings: Settings) -> None:
-    """Require that a local export folder is writable; for a remote one only the export itself can find out."""
+    """Require that a local export folder is writable. Only the export itself can check a remote one."""
     if "://" in settings.exports:
         return
     folders = (Path(settings.exports), *Path(settings.exports).parents)

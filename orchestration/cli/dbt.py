@@ -11,13 +11,13 @@ from warehouse.dbt_runner import DbtError
 from warehouse.engines import engine_of
 
 
-def run_dbt(settings: Settings, words: Sequence[str]) -> int:
-    """Run dbt while no run is at work on the home; return the exit code."""
+def run_dbt(settings: Settings, arguments: Sequence[str]) -> int:
+    """Run dbt while no run works on the home; return the exit code."""
     with exclusive(settings.home, "dbt", None, logging.getLogger(__name__)):
         # Nothing that dbt leaves in the build file may be published before a run has rebuilt it.
         replace_text(settings.home.unfinished_build, "dbt")
         try:
-            done = engine_of(settings).run_dbt(words, say)
+            done = engine_of(settings).run_dbt(arguments, say)
         except DbtError as error:
             say(str(error))
             return NOT_PUBLISHED
@@ -25,7 +25,7 @@ def run_dbt(settings: Settings, words: Sequence[str]) -> int:
         say("\n\n".join(failure.describe() for failure in done.failures))
         return NOT_PUBLISHED
     if done.models or done.tests:
-        say(f"{done.models} models built, {done.tests} tests hold")
+        say(f"{done.models} models built, {done.tests} tests passed")
     else:
         say("dbt selected no model and no test.")
     return 0

@@ -1,4 +1,4 @@
-"""The command `erase`: the lake without a person, then a run that publishes and exports it."""
+"""The subcommand `erase`: replace a person's id in the lake, then publish and export."""
 
 import logging
 from collections.abc import Callable
@@ -19,36 +19,36 @@ from warehouse.engines import copies_with_erased_people, forget_exchanged_files
 def erase_user(
     settings: Settings, user: str, *, rewrite_landing: bool, progress: Callable[[str], None]
 ) -> int:
-    """Erase a person and publish; returns the exit code. A second time it finds nothing left to do."""
+    """Erase a person and publish; return the exit code. A second call finds nothing left to do."""
     home = settings.home
     with open_instance(home) as instance:
-        # A run reads the lake from its beginning to its end.
+        # A run reads the lake for as long as it works, so wait for its end.
         with exclusive(home, "erase", instance, logging.getLogger(__name__)):
             try:
                 erased = erase(settings, user, drop_build=drop_build_file)
             except UnknownUserError:
                 progress(
-                    f"Nothing that was loaded names {user!r}: `user_id` in marts.dim_users is what to give."
-                    " Nothing was changed."
+                    f"No loaded record names {user!r}. Pass a `user_id` of marts.dim_users. Nothing was"
+                    " changed."
                 )
                 return NOT_PUBLISHED
             progress(f"{erased.rows:,} rows of the lake now name {erased.pseudonym} instead.")
             if erased.keys:
                 columns = ", ".join(f"{name} ({rows:,} rows)" for name, rows in erased.keys.items())
                 progress(
-                    "Keys that contain the id stay as they are, and so do the tables and exports that show"
-                    f" them: {columns}."
+                    "Keys that contain the id are not changed, and neither are the tables and exports with"
+                    f" these keys: {columns}."
                 )
             forget_exchanged_files(settings)
             _handle_landed(settings, user, erased, rewrite_landing, progress)
         code = run_once(settings, instance)
     if code != GOOD:
         progress(
-            f"{home.published_file} and the exports still name the person: mend what stopped this run, and"
-            " run again."
+            f"{home.published_file} and the exports still name the person. Fix the cause of the failed run,"
+            " then run again."
         )
-    for sentence in copies_with_erased_people(home):
-        progress(sentence)
+    for message in copies_with_erased_people(home):
+        progress(message)
     return code
 
 
@@ -64,8 +64,8 @@ def _handle_landed(
         progress(_describe(one, settings.landing_shown, rewritten=rewrite_landing))
     if found and not rewrite_landing:
         progress(
-            "These landed files still name the person. `--landing` writes them anew; what lands later is"
-            " pseudonymised as it is loaded."
+            "These landed files still name the person. `--landing` rewrites them. Files that land later are"
+            " pseudonymised when they are loaded."
         )
     for wallet in erased.linked_wallets:
         progress(

@@ -1,4 +1,4 @@
-"""The command `paywall-warehouse export`: a slice to a file or to standard output."""
+"""The subcommand `export`: write a slice of a dataset to a file or to standard output."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ STDOUT = "-"
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 COMPRESSIONS: tuple[Compression, ...] = get_args(Compression)
 ENDINGS: dict[str, Encoding] = {**{f".{one}": one for one in ENCODINGS}, ".ndjson": "jsonl"}
-# Names of other formats and compressions: programs that go by the name would read the file wrong.
+# Endings of other formats and compressions. Programs that rely on the ending would misread the file.
 FOREIGN = {
     ".arrow",
     ".avro",
@@ -56,25 +56,27 @@ def write_to(
     output: str,
     progress: Callable[[str], None],
 ) -> None:
-    """Write a slice; `progress` hears of it. Raises `WrongSliceError`, `NotPublishedError`, and what the disk and
-    DuckDB raise.
+    """Write a slice and report to `progress`.
 
-    Nothing but the slice goes to standard output, and nothing of it before all of it is there.
+    Raises `WrongSliceError`, `NotPublishedError`, `OSError` and DuckDB's errors. Only the slice goes to
+    standard output, and only after it is complete.
     """
     if not output:
-        raise WrongSliceError("--output: no name is given; allowed: a file, or - for standard output")
+        raise WrongSliceError("--output is empty; allowed: a file, or - for standard output")
     chosen, compression = _encoding(encoding, output), _compression(output)
     if compression and chosen == "parquet":
         raise WrongSliceError(
-            f"--output {output}: Parquet is compressed by itself; choose a name without {compression}"
+            f"--output {output}: Parquet files are already compressed; choose a name without {compression}"
         )
     file = Path(output)
     if output != STDOUT and not file.parent.is_dir():
         raise WrongSliceError(
-            f"--output {output}: there is no folder {file.parent}; make it, or choose another"
+            f"--output {output}: there is no folder {file.parent}; create it, or choose another one"
         )
     if chosen == "parquet" and output == STDOUT and sys.stdout.isatty():
-        raise WrongSliceError("Parquet is not for a terminal: name a file with --output, or pipe it")
+        raise WrongSliceError(
+            "Parquet is not written to a terminal: name a file with --output, or pipe the output"
+        )
     begin = time.monotonic()
     progress(f"{request.dataset}: reading {settings.home.published_file}")
     if output == STDOUT or (file.exists() and not file.is_file()):
@@ -98,7 +100,7 @@ def _stream(
     compression: Compression | None,
     progress: Callable[[str], None],
 ) -> tuple[int, int]:
-    """Rows and bytes of a slice that is copied when all of it is there."""
+    """Write a slice to a temporary file, then copy it to `output`; return its rows and bytes."""
     scratch = settings.home.tmp
     with tempfile.TemporaryDirectory(dir=scratch if os.access(scratch, os.W_OK) else None) as folder:
         file = Path(folder) / "slice"
@@ -117,8 +119,9 @@ def _compression(output: str) -> Compression | None:
 
 
 def _encoding(asked: str | None, output: str) -> Encoding:
-    """Return the format that was asked for, else that of the file's name; raises `WrongSliceError` where they
-    contradict each other.
+    """Return the format that was asked for, or else the one of the file's name.
+
+    Raises `WrongSliceError` if they contradict each other.
     """
     name = output[: -len(compression)] if (compression := _compression(output)) else output
     ending = Path(name).suffix.lower()
@@ -128,12 +131,12 @@ def _encoding(asked: str | None, output: str) -> Encoding:
     chosen = next((one for one in ENCODINGS if one == asked), named)
     if ending in FOREIGN or (named and chosen != named):
         raise WrongSliceError(
-            f"--output {output}: the name says {ending.removeprefix('.')}, which is not what is written;"
-            f" {ALLOWED}"
+            f"--output {output}: the ending means {ending.removeprefix('.')}, which is not the format that is"
+            f" written; {ALLOWED}"
         )
     if chosen is None and ending not in ("", ".txt"):
         raise WrongSliceError(
-            f"--output {output}: no format is known by the ending {ending}; give --format, or {ALLOWED}"
+            f"--output {output}: the ending {ending} belongs to no known format; pass --format, or {ALLOWED}"
         )
     return chosen or "csv"
 
@@ -144,5 +147,5 @@ def _copy_to_stdout(file: Path) -> None:
             shutil.copyfileobj(source, sys.stdout.buffer)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        # The reader has had enough, such as `head`; Python would complain once more when it closes the pipe.
+        # The reader, such as `head`, has closed the pipe. Python would report it again when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,6 +1,6 @@
-"""`export` and `pull`: data for other programs."""
+"""The subcommands `export` and `pull`: data for other programs."""
 
-# ruff: noqa: PLC0415  what is slow to import is imported by the commands that need it
+# ruff: noqa: PLC0415  slow imports belong into the functions that need them
 
 from pathlib import Path
 from typing import Annotated
@@ -13,23 +13,23 @@ from paywall_warehouse.errors import words_of
 
 def export(
     dataset: Annotated[
-        str, typer.Argument(help="Such as ledger, users or daily_revenue.", metavar="DATASET")
+        str, typer.Argument(help="The dataset, such as ledger, users or daily_revenue.", metavar="DATASET")
     ],
     columns: Annotated[
         str | None,
-        typer.Option("--columns", help="Columns, comma-separated; all if not given.", metavar="A,B"),
+        typer.Option("--columns", help="Columns, comma-separated. Default: all.", metavar="A,B"),
     ] = None,
     since: Annotated[
         str | None, typer.Option("--from", help="The first reporting day.", metavar="DAY")
     ] = None,
     until: Annotated[
-        str | None, typer.Option("--to", help="The reporting day after the last.", metavar="DAY")
+        str | None, typer.Option("--to", help="The reporting day after the last one.", metavar="DAY")
     ] = None,
     where: Annotated[
         list[str] | None,
         typer.Option(
             "--where",
-            help="column=value, with != > >= < <= in place of =, or 'column in a,b'; all have to hold.",
+            help="column=value (or != > >= < <=), or 'column in a,b'. All conditions must hold.",
             metavar="CONDITION",
         ),
     ] = None,
@@ -37,7 +37,7 @@ def export(
         str | None,
         typer.Option(
             "--format",
-            help="csv, parquet or jsonl; else what the name of the file says, else csv.",
+            help="csv, parquet or jsonl. Default: by the ending of the file, else csv.",
             metavar="FORMAT",
         ),
     ] = None,
@@ -78,30 +78,28 @@ def pull(
     uri: Annotated[
         str,
         typer.Argument(
-            help="The place of an export: what EXPORT_URI names where it is written.", metavar="URI"
+            help="The location of an export, as in EXPORT_URI of the warehouse that writes it.", metavar="URI"
         ),
     ],
-    folder: Annotated[Path, typer.Argument(help="The folder to keep like it.", metavar="DIR")],
+    folder: Annotated[Path, typer.Argument(help="The folder that mirrors it.", metavar="DIR")],
     datasets: Annotated[
         list[str] | None,
-        typer.Option("--dataset", help="A dataset, once for each; all if not given.", metavar="NAME"),
+        typer.Option("--dataset", help="A dataset; may be repeated. Default: all.", metavar="NAME"),
     ] = None,
     encodings: Annotated[
-        list[str] | None, typer.Option("--format", help="parquet or csv; all if not given.", metavar="FORMAT")
+        list[str] | None, typer.Option("--format", help="parquet or csv. Default: both.", metavar="FORMAT")
     ] = None,
     into: Annotated[
         Path | None,
         typer.Option(
             "--into",
-            help="A DuckDB file, of which a table for each dataset is kept up to date.",
+            help="A DuckDB file in which a table per dataset is kept up to date.",
             metavar="FILE",
         ),
     ] = None,
     trust_sizes: Annotated[
         bool,
-        typer.Option(
-            "--trust-sizes", help="Do not read the files of the folder again: the right size is enough."
-        ),
+        typer.Option("--trust-sizes", help="Verify files that are already in the folder by their size only."),
     ] = False,
 ) -> None:
     """Mirror an export: fetch the files that changed, verify them, and list what changed."""
@@ -119,7 +117,7 @@ def pull(
     for pulled in done:
         typer.echo(describe(pulled))
     try:
-        # What is complete is loaded, whatever became of the rest.
+        # Complete datasets are loaded even if others failed.
         if into is not None and done:
             for line in load_into(folder, into, datasets=[pulled.dataset for pulled in done]):
                 typer.echo(line)

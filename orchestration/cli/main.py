@@ -13,7 +13,7 @@ from paywall_warehouse.settings import SettingsError
 
 app = typer.Typer(
     name="paywall-warehouse",
-    help="The warehouse of a company that sells AI usage from prepaid balances.",
+    help="A warehouse for companies that sell AI usage from prepaid balances.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

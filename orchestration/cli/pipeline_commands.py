@@ -1,6 +1,6 @@
-"""`run`, `erase`, `discard`, `sample`, `status`, `dbt`: what works on the warehouse of a home."""
+"""The subcommands `run`, `erase`, `discard`, `sample`, `status` and `dbt`, which work on a home."""
 
-# ruff: noqa: PLC0415  what is slow to import is imported by the commands that need it
+# ruff: noqa: PLC0415  slow imports belong into the functions that need them
 
 from typing import Annotated
 
@@ -22,16 +22,14 @@ def run(
         bool, typer.Option("--full-refresh", help="Rebuild every table from the lake.")
     ] = False,
     sample: Annotated[
-        bool, typer.Option("--sample", help="Land the sample data first where nothing has landed yet.")
+        bool, typer.Option("--sample", help="Land the sample data first if nothing has landed yet.")
     ] = False,
     wait: Annotated[
         bool,
-        typer.Option(
-            help="Wait where another run is at work on the home; else end at once with exit code 1."
-        ),
+        typer.Option(help="Wait while another run works on the home, or end at once with exit code 1."),
     ] = True,
 ) -> None:
-    """Load what landed, build, check, publish and export.
+    """Load new files, build, check, publish and export.
 
     Exit code 0: published, or nothing was new. 1: not published.
     """
@@ -52,10 +50,10 @@ def run(
 
 def erase(
     user: Annotated[
-        str, typer.Argument(help="The id of the person, as `user_id` in the marts.", metavar="USER")
+        str, typer.Argument(help="The id of the person: `user_id` in the marts.", metavar="USER")
     ],
     landing: Annotated[
-        bool, typer.Option("--landing", help="Write the landed files that name the person anew, too.")
+        bool, typer.Option("--landing", help="Also rewrite the landed files that name the person.")
     ] = False,
 ) -> None:
     """Replace a person's id by a pseudonym in the lake, the published file and the exports, for good.
@@ -65,7 +63,7 @@ def erase(
     try:
         user.encode()
     except UnicodeEncodeError:
-        raise WrongUsageError("USER is not UTF-8 text, which no record can state.") from None
+        raise WrongUsageError("USER is not valid UTF-8, so no record can contain it.") from None
     settings = ready_settings(builds=True)
     from orchestration.cli.erase import erase_user
 
@@ -77,15 +75,15 @@ def discard(
         list[str],
         typer.Argument(
             help=(
-                "Files as messages show them, such as ledger/a.jsonl, or as on the disk; patterns in quotes."
+                "Files as in messages, such as ledger/a.jsonl, or paths on the disk. Put patterns in quotes."
             ),
             metavar="PATH…",
         ),
     ],
 ) -> None:
-    """Drop landed files from the lake that were never published, such as a bad file.
+    """Remove landed files that were never published from the lake, such as a bad file.
 
-    The file can be loaded again once it is put right or landed again.
+    A file is loaded again after it has been corrected or landed again.
     """
     from ingestion.discard import DiscardError
     from orchestration.cli.discard import discard_files
@@ -93,8 +91,8 @@ def discard(
     home = load_settings().home
     if not home.lake.is_dir():
         raise WrongUsageError(
-            f"WAREHOUSE_HOME '{home.root}' has loaded nothing: there is nothing to discard. Is it the right"
-            " home?"
+            f"WAREHOUSE_HOME '{home.root}' has loaded nothing, so there is nothing to discard. Is it the"
+            " right home?"
         )
     try:
         lines = discard_files(ready_settings(), paths)
@@ -105,13 +103,13 @@ def discard(
 
 
 def sample() -> None:
-    """Land the sample data: real requests, and an invented business around them."""
+    """Land the sample data: real requests with invented business data around them."""
     typer.echo(land_sample_data(ready_settings()))
     typer.echo("`paywall-warehouse run` publishes it.")
 
 
 def status() -> None:
-    """Show the last run, how fresh each source is, open breaks, failed checks and rejected records."""
+    """Show the last run, the last load of each source, open breaks, failed checks and rejected records."""
     from orchestration.cli.status import status_lines
 
     for line in status_lines(own_settings()):
@@ -121,10 +119,10 @@ def status() -> None:
 def dbt(context: typer.Context) -> None:
     """Run dbt on this home for development, such as `dbt test --select fct_daily_revenue`.
 
-    Publishes nothing: the next run rebuilds what this changed. Ends with exit code 1 if a model or test fails.
+    Publishes nothing: the next run rebuilds all changes. Exit code 1: a model or test failed.
     """
     if not context.args:
-        raise WrongUsageError("Say what dbt should do, such as: paywall-warehouse dbt build --select staging")
+        raise WrongUsageError("Pass a dbt command, for example: paywall-warehouse dbt build --select staging")
     settings = ready_settings(builds=True)
     from orchestration.cli.dbt import run_dbt
 

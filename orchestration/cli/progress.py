@@ -1,4 +1,4 @@
-"""What a run in a terminal shows: Dagster's events and the steps' own words, a line each."""
+"""The progress of a run in a terminal: one line for each of Dagster's events and the steps' messages."""
 
 import logging
 import sys
@@ -32,21 +32,21 @@ TITLES = {
     "published__warehouse": "check, publish",
     **{f"exports__{name}": f"export {name.replace('_', ' ')}" for name in (*DATASETS, "catalog")},
 }
-# Steps that may take minutes, and say meanwhile how far they are.
+# Steps that may take minutes and report how far they are.
 LONG_STEPS = {"dbt_models", *(f"exports__{name}" for name in DATASETS)}
 WIDTH = max(map(len, TITLES.values()))
 
 
 class ProgressHandler(logging.Handler):
-    """Prints a line for each step when it ends, and what a long step says meanwhile."""
+    """A log handler that prints a line when a step ends, and the messages of long steps while they run."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
-        self._said: dict[str, str] = {}
+        self._messages: dict[str, str] = {}
         self._started: dict[str, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Takes Dagster's records; their own data is in `dagster_meta`."""
+        """Handle a record of Dagster, which keeps its data in the attribute `dagster_meta`."""
         meta: dict[str, Any] = getattr(record, "dagster_meta", {})
         step, event = meta.get("step_key"), meta.get("dagster_event")
         if event is not None:
@@ -54,9 +54,9 @@ class ProgressHandler(logging.Handler):
         elif record.levelno >= logging.WARNING:
             self._warn(step, meta.get("orig_message", record.getMessage()))
         elif step and record.levelno == logging.INFO:
-            if step in LONG_STEPS and step in self._said:
-                self._line("·", None, step, self._said[step])
-            self._said[step] = meta.get("orig_message", "")
+            if step in LONG_STEPS and step in self._messages:
+                self._line("·", None, step, self._messages[step])
+            self._messages[step] = meta.get("orig_message", "")
 
     def _event(self, event: Any) -> None:
         step = event.step_key
@@ -64,34 +64,34 @@ class ProgressHandler(logging.Handler):
             self._started[step] = time.monotonic()
         elif event.event_type is dg.DagsterEventType.STEP_SUCCESS:
             seconds = time.monotonic() - self._started.get(step, time.monotonic())
-            # A step that has nothing to say, such as a pull without a key, is not worth a line.
-            if said := self._said.get(step):
-                self._line("✓", "green", step, f"{said} ({seconds:.1f} s)")
+            # A step without a message, such as a pull without a key, gets no line.
+            if message := self._messages.get(step):
+                self._line("✓", "green", step, f"{message} ({seconds:.1f} s)")
         elif event.event_type is dg.DagsterEventType.STEP_FAILURE:
-            if step in LONG_STEPS and step in self._said:
-                self._line("·", None, step, self._said[step])
+            if step in LONG_STEPS and step in self._messages:
+                self._line("·", None, step, self._messages[step])
             self._line("✗", "red", step, "failed")
 
-    def _warn(self, step: str | None, words: str) -> None:
-        # Dagster's own words for steps behind a failed one; the failure says enough.
-        if not words.startswith("Dependencies for step"):
-            self._line("!", "yellow", step, words.partition("\n")[0])
+    def _warn(self, step: str | None, message: str) -> None:
+        # Dagster warns about every step downstream of a failed one. The failure itself is enough.
+        if not message.startswith("Dependencies for step"):
+            self._line("!", "yellow", step, message.partition("\n")[0])
 
-    def _line(self, mark: str, color: str | None, step: str | None, words: str) -> None:
+    def _line(self, mark: str, color: str | None, step: str | None, message: str) -> None:
         title = TITLES.get(step or "", step or "").ljust(WIDTH)
         typer.echo(
-            f"{typer.style(mark, fg=color)} {title}  {printable_lines(words)}",
+            f"{typer.style(mark, fg=color)} {title}  {printable_lines(message)}",
             file=sys.stderr,
             color=None if sys.stderr.isatty() else False,
         )
 
 
 def terminal_logger() -> dg.LoggerDefinition:
-    """A Dagster logger that shows a run's progress on stderr."""
+    """Return a Dagster logger that prints a run's progress to stderr."""
 
     def progress(_: dg.InitLoggerContext) -> logging.Logger:
         logger = logging.Logger("paywall_warehouse.progress", logging.DEBUG)
         logger.addHandler(ProgressHandler())
         return logger
 
-    return dg.LoggerDefinition(progress, description="Progress on stderr.")
+    return dg.LoggerDefinition(progress, description="Prints progress to stderr.")

@@ -1,4 +1,4 @@
-"""One run of the job `refresh` in this process, and what it says at its end."""
+"""One run of the job `refresh` in this process, and the summary at its end."""
 
 import sys
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from paywall_warehouse.errors import first_line, without_class
 from paywall_warehouse.quoting import printable_lines
 from paywall_warehouse.settings import Settings
 from warehouse.build_file import published_state
-from warehouse.published import last_batch_shown
+from warehouse.published import last_published_batch
 
 GOOD, NOT_PUBLISHED = 0, 1
 
@@ -36,27 +36,30 @@ def run_once(
     exports: bool = True,
     **overrides: Any,
 ) -> int:
-    """Run the job and tell how it ended; returns the exit code. Where another run is at work and this one may
-    not `wait`, it fails.
+    """Run the job, print a summary, and return the exit code.
+
+    If another run works on the home, wait for its end, or fail at once if `wait` is false.
     """
     before = published_state(settings.home)
-    shown = before.built_through if before else last_batch_shown(settings)
+    published_through = before.built_through if before else last_published_batch(settings)
     try:
         outcome = execute(
             settings, instance, REFRESH, full_refresh=full_refresh, wait=wait, exports=exports, **overrides
         )
     except (OSError, OperationalError) as error:
-        # Dagster could not write down what happens.
+        # Dagster could not write its event log.
         if remedy(first_line(error), settings.home.root) is None:
             raise
         outcome = Outcome(
             REFRESH, "", False, published_state(settings.home) != before, False, [first_line(error)]
         )
     if exports and outcome.success and not outcome.published and not is_complete(settings):
-        # An earlier run was cut short after it had published, or exports are to go elsewhere.
+        # An earlier run was interrupted after it had published, or the location of exports has changed.
         outcome = execute(settings, instance, EXPORT, wait=wait, exports=exports, **overrides)
-    # What an earlier run loaded and could not publish is new to readers too.
-    batches = [manifest for manifest in Lake(settings.home).manifests() if manifest.batch_seq > shown]
+    # Batches that an earlier run loaded but did not publish are new to readers too.
+    batches = [
+        manifest for manifest in Lake(settings.home).manifests() if manifest.batch_seq > published_through
+    ]
     advice = {advice: None for error in outcome.errors if (advice := remedy(error, settings.home.root))}
     outcome = replace(outcome, errors=[*outcome.errors, *advice])
     for line in ("", *closing_summary(settings, outcome, batches)):
@@ -73,7 +76,7 @@ def execute(
     wait: bool = True,
     **overrides: Any,
 ) -> Outcome:
-    """A job in this process, on the instance that the UI shows; `overrides` are those of `build_defs`."""
+    """Run a job in this process, on the instance that the UI shows. `overrides` are those of `build_defs`."""
     defs = build_defs(settings, loggers={"progress": terminal_logger()}, **overrides)
     result = defs.resolve_job_def(job).execute_in_process(
         run_config={
@@ -84,22 +87,27 @@ def execute(
         tags=own_tags(),
         raise_on_error=False,
     )
-    made = {event.asset_key for event in result.get_asset_materialization_events()}
+    materialized = {event.asset_key for event in result.get_asset_materialization_events()}
     return Outcome(
-        job, result.run_id, result.success, PUBLISHED in made, CATALOG in made, list(_errors(result))
+        job,
+        result.run_id,
+        result.success,
+        PUBLISHED in materialized,
+        CATALOG in materialized,
+        list(_errors(result)),
     )
 
 
 def _errors(result: dg.ExecuteInProcessResult) -> Iterator[str]:
-    """The failed steps in words: what the step said itself, else the exception behind it."""
+    """Yield a message for each failed step: the description of its failure, or else its exception."""
     failures = [
         event.step_failure_data
         for event in result.all_events
         if event.event_type is dg.DagsterEventType.STEP_FAILURE
     ]
     for failure in failures:
-        said = failure.user_failure_data.description if failure.user_failure_data else None
-        yield said or _first_cause(failure.error)
+        description = failure.user_failure_data.description if failure.user_failure_data else None
+        yield description or _first_cause(failure.error)
     if not failures and not result.success:
         ends = (dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED)
         last = [event for event in result.all_events if event.event_type in ends]

@@ -1,6 +1,6 @@
-"""`ui`, `receive`, `dashboard`: servers that run until they are stopped."""
+"""The subcommands `ui`, `receive` and `dashboard`: servers that run until they are stopped."""
 
-# ruff: noqa: PLC0415  what is slow to import is imported by the commands that need it
+# ruff: noqa: PLC0415  slow imports belong into the functions that need them
 
 import os
 import signal
@@ -28,21 +28,21 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 def ui(
     port: Annotated[int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)] = UI_PORT,
     host: Annotated[
-        str, typer.Option(help="The address to listen on; another than this machine's own lets others in.")
+        str, typer.Option(help="The address to listen on. By default only this machine can connect.")
     ] = LOOPBACK[0],
     workspace: Annotated[
         Path | None,
         typer.Option(
             help=(
-                "Serve the code locations of this workspace file, without a daemon, on the instance of"
-                " DAGSTER_HOME."
+                "Serve the code locations of this workspace file on the instance of DAGSTER_HOME, without a"
+                " daemon."
             )
         ),
     ] = None,
 ) -> None:
     """Start Dagster's web server and daemon on this machine: lineage, schedules, sensors, runs."""
     settings = ready_settings(builds=True) if workspace is None else load_settings()
-    # A shell that starts this in the background leaves SIGINT ignored; SIGTERM would end this process without
+    # A process that a shell starts in the background ignores SIGINT. SIGTERM would end this process but not
     # its children.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
@@ -52,7 +52,7 @@ def ui(
         address = web_address(host, listener.getsockname()[1])
         warn_of_exposure(
             host,
-            "Dagster's UI asks for no password: whoever reaches it can start runs and read every number.",
+            "Dagster's UI has no password: everyone who can reach it can start runs and read every number.",
         )
         say(f"{address}  (Ctrl-C ends it)")
         from orchestration.web_ui.server import serve_ui, serve_web
@@ -68,7 +68,7 @@ def ui(
             Dbt(settings).prepare_manifest()
             os.environ.update(settings.tool_environment())
             serve_ui(settings, own_workspace, listener, host)
-        say("Dagster's web server or its daemon ended by itself: the lines above say why.")
+        say("Dagster's web server or its daemon ended by itself. See the messages above for the reason.")
         raise typer.Exit(NOT_PUBLISHED)
 
 
@@ -77,17 +77,18 @@ def receive(
         int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)
     ] = RECEIVER_PORT,
     host: Annotated[
-        str, typer.Option(help="The address to listen on; another than this machine's own lets others in.")
+        str, typer.Option(help="The address to listen on. By default only this machine can connect.")
     ] = LOOPBACK[0],
     seal_seconds: Annotated[
-        float, typer.Option(help="A run finds deliveries by itself; a sensor after so many seconds.", min=1)
+        float,
+        typer.Option(help="Seconds after which a sensor sees deliveries; a run loads them at once.", min=1),
     ] = 60,
 ) -> None:
     """Receive webhooks of Paywalls.ai: verify the signature, land the delivery, then answer 2xx."""
     settings = ready_settings()
     if settings.paywalls_webhook_secret is None:
         raise WrongUsageError(
-            "PAYWALLS_WEBHOOK_SECRET is not set: it is the secret of the webhook's subscription, which signs"
+            "PAYWALLS_WEBHOOK_SECRET is not set. It is the secret of the webhook's subscription, which signs"
             " each delivery."
         )
     from ingestion.landing.area import Landing
@@ -106,13 +107,13 @@ def receive(
     from ingestion.receiver.server import server_of
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    # It has a line for each request of a flood.
+    # uvicorn would log a line for each request of a flood.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     limits = Limits(segment_seconds=seal_seconds)
     secret = settings.paywalls_webhook_secret.get_secret_value()
     listener = listen_on(host, port)
-    warn_of_exposure(host, "Deliveries are signed, but not encrypted: put a proxy with TLS before it.")
-    # uvicorn passes Ctrl-C on when everything is answered and sealed.
+    warn_of_exposure(host, "Deliveries are signed, but not encrypted: put a proxy with TLS in front of it.")
+    # uvicorn raises KeyboardInterrupt after everything is answered and sealed.
     with listener, suppress(KeyboardInterrupt):
         say(
             f"Deliveries to {web_address(host, listener.getsockname()[1])} go to {landing.root}/{FOLDER} "
@@ -128,7 +129,7 @@ def dashboard(
         int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)
     ] = DASHBOARD_PORT,
     host: Annotated[
-        str, typer.Option(help="The address to listen on; another than this machine's own lets others in.")
+        str, typer.Option(help="The address to listen on. By default only this machine can connect.")
     ] = LOOPBACK[0],
 ) -> None:
     """Start the web dashboard of the published warehouse, read-only, on this machine."""
@@ -144,32 +145,33 @@ def dashboard(
         if not settings.dashboard_is_protected:
             warn_of_exposure(
                 host,
-                "The dashboard asks for no password: whoever reaches it reads every number. Set"
+                "The dashboard has no password: everyone who can reach it can read every number. Set"
                 " DASHBOARD_PASSWORD.",
             )
         elif settings.dashboard_password is not None:
             warn_of_exposure(
-                host, "The password is asked for, but nothing is encrypted: put a proxy with TLS before it."
+                host,
+                "It asks for the password, but nothing is encrypted: put a proxy with TLS in front of it.",
             )
         say(
             f"{web_address(host, listener.getsockname()[1])} shows {settings.home.published_file}  (Ctrl-C"
             " ends it)"
         )
-        # uvicorn passes Ctrl-C on when everything has ended.
+        # uvicorn raises KeyboardInterrupt after everything has ended.
         server.run(sockets=[listener])
-    # What Streamlit leaves behind makes DuckDB's binding complain in 40 lines when the interpreter takes
-    # itself apart.
+    # Skip the interpreter's shutdown: because of objects that Streamlit leaves behind, DuckDB's binding would
+    # print 40 lines of errors.
     sys.stderr.flush()
     os._exit(0 if server.started else NOT_PUBLISHED)
 
 
 def web_address(host: str, port: int) -> str:
-    """What a browser on this machine opens."""
+    """Return the address that a browser on this machine opens."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def listen_on(host: str, port: int) -> socket.socket:
-    """The socket of a server; raises `WrongUsageError` where its address cannot be used."""
+    """Return the socket of a server; raise `WrongUsageError` if its address cannot be used."""
     from paywall_warehouse.web.server import listen
 
     try:
@@ -182,6 +184,6 @@ def listen_on(host: str, port: int) -> socket.socket:
 
 
 def warn_of_exposure(host: str, consequence: str) -> None:
-    """Say it where others than this machine can reach a server."""
+    """Print a warning if other machines can reach a server."""
     if host not in LOOPBACK:
         say(f"Warning: listening on {host}, which other machines may reach. {consequence}")

@@ -1,4 +1,4 @@
-"""What `paywall-warehouse status` says; works before the first run and while one is at work."""
+"""The output of the subcommand `status`, which works before the first run and while a run is at work."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from orchestration.cli.summary import failed_pull_lines, reject_lines, reject_re
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.errors import first_line
 from paywall_warehouse.files import sha256
+from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
 from warehouse.checks.invariant import WARN, exact_text
 from warehouse.checks.reject_ratio import refusal
@@ -25,8 +26,9 @@ from warehouse.runs import last_published, read_runs
 
 
 def status_lines(settings: Settings) -> Iterator[str]:
-    """Yield last run, published file, sources, reconciliation, failed checks, rejects; what cannot be read is
-    said in a line.
+    """Yield last run, published file, sources, reconciliation, failed checks and rejects.
+
+    A section that cannot be read is replaced by a line with the reason.
     """
     home = settings.home
     yield f"Home: {home.root}"
@@ -38,13 +40,13 @@ def status_lines(settings: Settings) -> Iterator[str]:
     yield from _readable("Sources", _sources(settings))
     yield from unread_lines(settings)
     yield ""
-    yield from _readable("Reconciliation", _reconciliation(settings))
+    yield from _readable("Reconciliation", _reconciliation(home))
     yield from _readable("Failed checks", _failed_checks(settings))
-    yield from _readable("Rejected records", _rejects(settings))
+    yield from _readable("Rejected records", _rejects(home))
 
 
 def _readable(section: str, lines: Iterator[str]) -> Iterator[str]:
-    """Yield the lines of a section, as far as this user may read what they are made from."""
+    """Yield the lines of a section, and a line with the reason if a file cannot be read."""
     try:
         yield from lines
     except (OSError, duckdb.IOException) as error:
@@ -52,7 +54,7 @@ def _readable(section: str, lines: Iterator[str]) -> Iterator[str]:
 
 
 def ago(instant: datetime) -> str:
-    """How long ago an instant was."""
+    """Return how long ago an instant was."""
     seconds = (datetime.now(UTC) - instant).total_seconds()
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= length:
@@ -75,14 +77,12 @@ def _runs(settings: Settings) -> Iterator[str]:
         f"Last run: {last.status}, {_instant(last.finished_at)}; {last.new_records:,} new records,"
         f" {last.rejected_records:,} rejected"
     )
-    good = last_published(settings.home)
-    if good is None or not settings.home.published_file.exists():
+    published = last_published(settings.home)
+    if published is None or not settings.home.published_file.exists():
         yield "Published: nothing yet"
     else:
-        yield f"Published: {settings.home.published_file}, {_instant(good.finished_at)}"
-        exported = (
-            "" if is_exported(settings) else ", not all of what is published yet: the next run completes it"
-        )
+        yield f"Published: {settings.home.published_file}, {_instant(published.finished_at)}"
+        exported = "" if is_exported(settings) else ", but not completely; the next run completes it"
         yield f"Exported: {settings.exports_shown}/v1{exported}"
 
 
@@ -90,8 +90,8 @@ def _sources(settings: Settings) -> Iterator[str]:
     manifests = Lake(settings.home).manifests()
     loaded = {file.sha256 for manifest in manifests for file in manifest.files}
     landing = Landing.of(settings)
-    # Content that is loaded already, under another name, waits for nothing; elsewhere than on a local disk a
-    # look would be a download.
+    # Content that was loaded under another name is not waiting. In a remote landing area this is not checked,
+    # because it would download the file.
     waiting = [
         file.source
         for file in unloaded_files(settings)
@@ -104,32 +104,33 @@ def _sources(settings: Settings) -> Iterator[str]:
         last = _instant(max(manifest.loaded_at for manifest in own)) if own else "never"
         rows.append((source, f"{records:,}", last, str(waiting.count(source))))
     yield from markdown.columns(rows, right=(1, 3))
-    yield from failed_pull_lines(settings)
+    yield from failed_pull_lines(settings.home)
 
 
-def _reconciliation(settings: Settings) -> Iterator[str]:
-    """As published; a file of an earlier version has none."""
-    if not settings.home.published_file.exists():
+def _reconciliation(home: Home) -> Iterator[str]:
+    """Yield the reconciliation as published. A file of an earlier version has none."""
+    if not home.published_file.exists():
         return
     try:
-        lines = markdown.reconciliation_lines(reconciliation(settings.home.published_file))
+        lines = markdown.reconciliation_lines(reconciliation(home.published_file))
     except duckdb.CatalogException:
-        lines = ["Reconciliation: the published file has none yet; the next run makes it"]
+        lines = ["Reconciliation: the published file has none yet; the next run adds it"]
     yield from lines
     if lines:
         yield ""
 
 
-def _rejects(settings: Settings) -> Iterator[str]:
-    manifests = Lake(settings.home).manifests()
+def _rejects(home: Home) -> Iterator[str]:
+    manifests = Lake(home).manifests()
     rejected = sum(manifest.rejected for manifest in manifests)
     yield f"Rejected records: {rejected:,}" if rejected else "Rejected records: none"
-    yield from reject_lines(reject_reasons_of(settings, manifests))
+    yield from reject_lines(reject_reasons_of(home, manifests))
 
 
 def _failed_checks(settings: Settings) -> Iterator[str]:
-    """The checks of the last run that reached them; where it did not publish they are in the build file,
-    which a run may hold.
+    """Yield the failed checks of the last run that got as far as its checks.
+
+    If that run did not publish, they are in the build file, which a run at work may hold.
     """
     home = settings.home
     file = home.build_file if home.build_file.exists() else home.published_file
@@ -137,7 +138,7 @@ def _failed_checks(settings: Settings) -> Iterator[str]:
         yield "Failed checks: none"
         return
     try:
-        # An open build file would stop a run that wants to write it.
+        # While this process has the build file open, a run could not write it.
         with home.between_runs() as is_free:
             found = _failed(settings, file) if is_free else None
     except duckdb.IOException as error:
@@ -147,7 +148,7 @@ def _failed_checks(settings: Settings) -> Iterator[str]:
     if found is None:
         yield "Failed checks: a run is at work"
         return
-    rows, refused = found
+    rows, explanation = found
     failed = sum(severity != WARN for *_, severity in rows)
     yield f"Failed checks: {failed or 'none'}" + (
         f", warnings: {len(rows) - failed}" if failed < len(rows) else ""
@@ -157,12 +158,13 @@ def _failed_checks(settings: Settings) -> Iterator[str]:
             f"  {'warning: ' if severity == WARN else ''}{name} ({scope}): expected {exact_text(expected)},"
             f" actual {exact_text(actual)}"
         )
-    yield from (f"  {line}" for line in refused)
+    yield from (f"  {line}" for line in explanation)
 
 
 def _failed(settings: Settings, file: Path) -> tuple[list[tuple[Any, ...]], list[str]]:
-    """Return the checks that did not pass in the last run that a warehouse file knows, and what a refusal
-    says of files and ways out.
+    """Return the failed checks of the last run in a warehouse file, and the explanation of a refusal.
+
+    The explanation of a refusal lists the files concerned and the remedies.
     """
     try:
         with open_duckdb(file, read_only=True) as connection:

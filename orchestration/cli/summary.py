@@ -1,4 +1,4 @@
-"""What a run says at its end. Knows neither Dagster nor dbt, so that `status` starts quickly."""
+"""The summary at the end of a run. Imports neither Dagster nor dbt, so that `status` starts quickly."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from ingestion.stripe_pull.failures import failed_pulls
 from ingestion.unread_files import unread_warnings
 from orchestration import markdown
 from paywall_warehouse.duckdb_connections import open_duckdb
+from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
 from warehouse.published_summary import RejectReason, period_kpis, reject_reasons
 from warehouse.reconciliation_summary import reconciliation, warnings_of
@@ -22,7 +23,7 @@ class Outcome:
     """How a run ended."""
 
     job: str
-    """`REFRESH`, or `EXPORT` where there was nothing else to do."""
+    """`REFRESH`, or `EXPORT` if there was nothing else to do."""
     run_id: str
     success: bool
     published: bool
@@ -31,7 +32,7 @@ class Outcome:
 
 
 def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest]) -> Iterator[str]:
-    """New and rejected records, the main KPIs against the period before, where the file is."""
+    """Yield new and rejected records, the main KPIs with the previous period, and the path of the file."""
     path = settings.home.published_file
     if outcome.job == REFRESH:
         yield from unread_lines(settings)
@@ -41,23 +42,23 @@ def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest
         if outcome.published or outcome.job == EXPORT:
             yield f"Published: {path}."
             yield (
-                f"Not exported whole: consumers of {settings.exports_shown} keep what they had. The next run"
-                " tries again."
+                f"Not exported completely: consumers of {settings.exports_shown} keep the previous export."
+                " The next run tries again."
             )
             return
-        kept = f"{path} stays as it was." if path.exists() else "There is no published file yet."
+        kept = f"{path} was not changed." if path.exists() else "There is no published file yet."
         yield f"Not published. {kept}"
         return
     if not outcome.published:
         run = last_published(settings.home)
         when = f", published {run.finished_at:%Y-%m-%d %H:%M} UTC" if run else ""
-        yield f"Nothing new: {path} stays as it is{when}."
-        yield from failed_pull_lines(settings)
+        yield f"Nothing new: {path} is up to date{when}."
+        yield from failed_pull_lines(settings.home)
         yield from _exported(settings, outcome)
         return
     records, rejected = sum(batch.records for batch in batches), sum(batch.rejected for batch in batches)
     yield f"{records:,} new records, {rejected:,} of them rejected."
-    yield from reject_lines(reject_reasons_of(settings, batches))
+    yield from reject_lines(reject_reasons_of(settings.home, batches))
     kpis = period_kpis(path)
     if kpis:
         yield ""
@@ -67,8 +68,8 @@ def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest
         yield from markdown.cost_gaps(kpis)
     else:
         yield (
-            f"The warehouse is empty: put ledger files into {settings.landing_shown}/ledger (docs/inputs.md"
-            " says which)."
+            f"The warehouse is empty: put ledger files into {settings.landing_shown}/ledger (see"
+            " docs/inputs.md)."
         )
         yield "`paywall-warehouse sample` lands sample data."
     if payments := markdown.reconciliation_lines(reconciliation(path)):
@@ -79,9 +80,9 @@ def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest
     yield from _exported(settings, outcome)
 
 
-def failed_pull_lines(settings: Settings) -> Iterator[str]:
-    """Sources of which Stripe gave nothing when it was last asked."""
-    for failure in failed_pulls(settings.home):
+def failed_pull_lines(home: Home) -> Iterator[str]:
+    """Yield a line for each source whose last pull from Stripe failed."""
+    for failure in failed_pulls(home):
         yield (
             f"  ! {failure.source} could not be pulled on {failure.failed_at:%Y-%m-%d %H:%M} UTC:"
             f" {failure.reason}"
@@ -94,12 +95,13 @@ def warning_lines(warnings: Iterable[str]) -> Iterator[str]:
 
 
 def unread_lines(settings: Settings) -> Iterator[str]:
-    """Yield which landed files nothing reads; nothing where the landing area cannot be listed, which a load
-    says better.
+    """Yield warnings about landed files that no source reads.
+
+    Yields nothing if the landing area cannot be listed: a load reports that with a better message.
     """
     try:
         warnings = unread_warnings(settings)
-    except Exception:  # of whichever store
+    except Exception:  # each store raises its own errors
         return
     yield from warning_lines(warnings)
 
@@ -109,9 +111,9 @@ def _exported(settings: Settings, outcome: Outcome) -> Iterator[str]:
         yield f"Exported: {settings.exports_shown}/v1"
 
 
-def reject_reasons_of(settings: Settings, batches: list[Manifest]) -> list[RejectReason]:
-    """Why records of these batches were rejected, the most frequent reason first."""
-    files = [str(file) for file in Lake(settings.home).parquet_files("rejects", batches)]
+def reject_reasons_of(home: Home, batches: list[Manifest]) -> list[RejectReason]:
+    """Return why records of these batches were rejected, the most frequent reason first."""
+    files = [str(file) for file in Lake(home).parquet_files("rejects", batches)]
     if not files:
         return []
     with open_duckdb() as connection:
@@ -119,7 +121,7 @@ def reject_reasons_of(settings: Settings, batches: list[Manifest]) -> list[Rejec
 
 
 def reject_lines(reasons: list[RejectReason]) -> Iterator[str]:
-    """The most frequent reasons, each with where the first such record stands."""
+    """Yield the most frequent reasons, each with the path and line of the first such record."""
     if reasons:
         shown = [
             (f"  {one.records:,} ×", one.reason_code, markdown.place_of(one), one.first_reason)

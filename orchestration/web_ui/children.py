@@ -1,4 +1,4 @@
-"""Ends what this process has started, however it ends itself."""
+"""Clean-up of child processes, however this process ends."""
 
 import signal
 from collections.abc import Iterator
@@ -13,8 +13,9 @@ END_SECONDS = 20
 def no_child_survives() -> Iterator[None]:
     """End every process below this one on leaving: first by SIGTERM, after 20 seconds by SIGKILL.
 
-    What starts a process can be interrupted before it has noted that the process exists, and then does not
-    end it. From here on further signals are ignored: a second Ctrl-C would leave processes behind.
+    A signal can interrupt the code that starts a process before it has recorded the process, and then that
+    code does not end it. While this function ends processes, it ignores further signals: a second Ctrl-C
+    would leave processes behind.
     """
     try:
         yield

@@ -1,5 +1,7 @@
-"""What a browser may send to Dagster's web server: it runs a mutation by GET, and takes JSON by whatever
-name.
+"""A filter for the requests that a browser may send to Dagster's web server.
+
+Dagster runs mutations sent by GET and accepts JSON with any content type. A page of any origin could use
+both.
 """
 
 from graphql import DocumentNode, GraphQLError, OperationDefinitionNode, OperationType, parse
@@ -10,36 +12,36 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from paywall_warehouse.web.origins import READS
 
 GRAPHQL = "/graphql"
-# A page of any origin may send these without asking first; Dagster's own pages send none of them.
+# A page of any origin may send these without a preflight request. Dagster's own pages send none of them.
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
 QUERIES = ("application/json", "application/graphql")
 
 
 class GraphqlRequests:
-    """Dagster's application without the requests that a page could make somebody's browser send."""
+    """Dagster's application, without the requests that a foreign page could make a user's browser send."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or refuse it."""
+        """Pass a request on, or refuse it."""
         refusal = _refusal(scope) if scope["type"] == "http" else None
         if refusal is None and scope["type"] == "http" and scope["method"] not in READS:
             first = await receive()
             if first.get("body", b"").lstrip().startswith(b"["):
-                refusal = 400, "Send one query a request, as a JSON object."
+                refusal = 400, "Send one query per request, as a JSON object."
             receive = _after(first, receive)
         if refusal is None:
             await self._app(scope, receive, send)
             return
-        status, words = refusal
-        await PlainTextResponse(f"{words}\n", status, headers={"Cache-Control": "no-store"})(
+        status, message = refusal
+        await PlainTextResponse(f"{message}\n", status, headers={"Cache-Control": "no-store"})(
             scope, receive, send
         )
 
 
 def _after(first: Message, receive: Receive) -> Receive:
-    """Return a `receive` that gives a message again, then the rest."""
+    """Return a `receive` that returns `first` again, then the remaining messages."""
     messages = [first]
 
     async def receive_again() -> Message:
@@ -50,7 +52,7 @@ def _after(first: Message, receive: Receive) -> Receive:
 
 def _refusal(scope: Scope) -> tuple[int, str] | None:
     if scope["method"] in READS:
-        # Whichever of them the application takes.
+        # All of them: the application may use any one.
         texts = QueryParams(scope["query_string"]).getlist("query") if scope["path"] == GRAPHQL else []
         return next(filter(None, map(_refusal_of_query, texts)), None)
     content_type = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
@@ -63,7 +65,7 @@ def _refusal_of_query(text: str) -> tuple[int, str] | None:
     try:
         document = parse(text)
     except (GraphQLError, RecursionError):
-        return 400, "This is no GraphQL document."
+        return 400, "This is not a GraphQL document."
     return (
         None
         if _only_reads(document)

@@ -1,6 +1,4 @@
-"""Dagster's web server behind the guard that stands before the dashboard, with the daemon and the code
-location that both use.
-"""
+"""Dagster's web server behind the same guard as the dashboard, its daemon, and the code location of both."""
 
 import json
 import logging
@@ -30,8 +28,8 @@ from paywall_warehouse.web.guard import Access, Guard
 from paywall_warehouse.web.origins import Hosts
 from paywall_warehouse.web.server import server_of
 
-# As `dagster-webserver` has them: a statement's milliseconds, seconds until a connection is made anew,
-# connections beyond the pool.
+# The defaults of `dagster-webserver`: statement timeout in milliseconds, seconds until a connection is
+# replaced, connections beyond the pool.
 DATABASE_LIMITS = (15_000, 3600, 20)
 POLL_MILLISECONDS = 2000
 STOP_SECONDS = 60
@@ -40,8 +38,9 @@ logger = logging.getLogger(__name__)
 
 
 def serve_ui(settings: Settings, workspace: Path, listener: socket.socket, host: str) -> None:
-    """Serve Dagster's UI and run its daemon; raise KeyboardInterrupt at SIGINT or SIGTERM, return where the
-    daemon ended by itself.
+    """Serve Dagster's UI and run its daemon.
+
+    Raises KeyboardInterrupt on SIGINT or SIGTERM. Returns if the daemon ended by itself.
     """
     with ExitStack() as stack:
         instance = stack.enter_context(DagsterInstance.from_config(str(settings.home.dagster)))
@@ -51,18 +50,16 @@ def serve_ui(settings: Settings, workspace: Path, listener: socket.socket, host:
 
 
 def serve_web(settings: Settings, workspace: Path, listener: socket.socket, host: str) -> None:
-    """Serve Dagster's UI alone, for the code locations of a workspace file, on the instance of
-    `DAGSTER_HOME`.
-    """
+    """Serve only Dagster's UI, for the code locations of a workspace file, on the `DAGSTER_HOME`."""
     with DagsterInstance.get() as instance:
         _serve(settings, instance, workspace, listener, host)
 
 
 def guarded(settings: Settings, app: ASGIApp, host: str) -> ASGIApp:
-    """Return Dagster's application behind its door, for a server that listens on `host`."""
+    """Return Dagster's application behind access control, for a server that listens on `host`."""
     access = Access(
         name="Dagster's UI",
-        remedy="The names by which others reach it, or which a proxy passes on, go into DAGSTER_UI_HOSTS.",
+        remedy="Set DAGSTER_UI_HOSTS to the names by which others reach it, or which a proxy passes on.",
         hosts=Hosts.of(host, settings.dagster_ui_hosts),
     )
     return Guard(GraphqlRequests(app), access)
@@ -87,7 +84,7 @@ def _serve(
         if daemon is not None:
             threading.Thread(target=_stop_without, args=(daemon, server), daemon=True).start()
         try:
-            # Raises KeyboardInterrupt when it has ended because of a signal.
+            # Raises KeyboardInterrupt if a signal ended it.
             server.run(sockets=[listener])
         finally:
             # A second Ctrl-C would leave processes behind.
@@ -96,21 +93,21 @@ def _serve(
 
 
 def _stop_without(daemon: "subprocess.Popen[bytes]", server: uvicorn.Server) -> None:
-    """Stop the server when the daemon has ended: nobody would start what is launched."""
+    """Stop the server when the daemon has ended: launched runs would never start."""
     daemon.wait()
     server.should_exit = True
 
 
 @contextmanager
 def code_location(instance: DagsterInstance, workspace: Path) -> Iterator[Path]:
-    """Run the processes that have the code of a workspace; yield a workspace file that names them."""
+    """Run the code servers of a workspace; yield a workspace file that names them."""
     with (
         ProxyServerManager(
             instance, WorkspaceFileTarget([str(workspace)]), code_server_log_level=LOG_LEVEL
         ) as servers,
         TemporaryDirectory(prefix="paywall-warehouse-") as folder,
     ):
-        # JSON is YAML.
+        # JSON is valid YAML.
         served = Path(folder) / "workspace.yaml"
         served.write_text(
             json.dumps({"load_from": [dict(one) for one in servers.get_code_server_specs()]}),
@@ -139,6 +136,6 @@ def running_daemon(workspace: Path) -> Iterator["subprocess.Popen[bytes]"]:
         try:
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            logger.warning("Dagster's daemon did not end within %d seconds and is killed.", STOP_SECONDS)
+            logger.warning("Dagster's daemon did not end within %d seconds; killing it.", STOP_SECONDS)
             process.kill()
             process.wait()

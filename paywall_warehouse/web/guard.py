@@ -1,8 +1,7 @@
-"""The door before a server's pages: what reaches it from elsewhere, and who gets in. Everybody else gets
-nothing at all.
+"""Access control for a server's pages: which hosts and origins are answered, and which users are let in.
 
-It stands before an application as plain ASGI, so that pages, files, downloads and the WebSocket go through
-the same door.
+It wraps an application as plain ASGI, so that it covers pages, files, downloads and the WebSocket alike. A
+request that is not let in gets nothing of the application.
 """
 
 import asyncio
@@ -30,19 +29,19 @@ from paywall_warehouse.web.login import (
 from paywall_warehouse.web.origins import READS, Hosts, is_foreign
 
 COOKIE = "paywall_warehouse_dashboard"
-# Of the form: a password, and an address to go on to.
+# The limits of the login form, which has a password and an address to continue to.
 BODY_BYTES, BODY_SECONDS = 16_384, 10
-# Characters that browsers neither drop nor take for a slash: `/\t/elsewhere` is `//elsewhere` to them.
+# Characters that browsers neither drop nor read as a slash: they read `/\t/elsewhere` as `//elsewhere`.
 LOCAL_ADDRESS = re.compile(r"/(?!/)[!-\[\]-~]*")
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # Addresses have ids of users in them.
+    # Addresses contain ids of users.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
-    # Streamlit needs its own scripts, styles in elements, and functions that Vega compiles; nothing comes
+    # Streamlit needs its own scripts, styles in elements, and functions that Vega compiles. Nothing is loaded
     # from another machine.
     "Content-Security-Policy": (
         "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self'"
@@ -56,32 +55,32 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Access:
-    """Who gets in. Without a password and a header: whoever reaches the server by one of its names."""
+    """The rules of access. Without a password and a header, every request to a known host is let in."""
 
     name: str
-    """What the server is called in its answers."""
+    """The name of the server in its answers."""
     remedy: str
-    """What to do where it does not know a host name."""
+    """What to do if the server does not know a host name."""
     hosts: Hosts = field(default_factory=Hosts)
-    """Of a server without a password, and of one that a proxy tells who comes: a page elsewhere could state
-    the proxy's header.
+    """The known hosts. They are checked on a server without a password, and on one that trusts a proxy's
+    header, because a page elsewhere could send that header.
     """
     password: SecretStr | None = None
     header: str | None = None
     """The header that a proxy sets when it knows the user."""
     proxies: tuple[str, ...] = ()
-    """Addresses and networks from which the header is believed."""
+    """Addresses and networks from which the header is trusted."""
     health: str | None = None
-    """A path that a supervisor may look at who knows no password."""
+    """A path that a supervisor may request without a password."""
 
     @property
     def protected(self) -> bool:
-        """Return whether somebody has to be known to get in."""
+        """Return whether users have to identify themselves."""
         return self.password is not None or self.header is not None
 
 
 class Guard:
-    """The door before an ASGI application."""
+    """The access control of an ASGI application."""
 
     def __init__(
         self, app: ASGIApp, access: Access, tries: Tries | None = None, sessions: Sessions | None = None
@@ -92,14 +91,14 @@ class Guard:
         self._proxies = [ipaddress.ip_network(proxy) for proxy in access.proxies]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer it here."""
+        """Pass a request to the application, or answer it."""
         if scope["type"] == "http":
             await self._http(scope, receive, _with_security_headers(send))
         elif scope["type"] == "websocket":
             if not is_foreign(Headers(scope=scope)) and self._refusal(scope) is None:
                 await self._app(scope, receive, send)
             else:
-                # Before it is accepted: the browser sees HTTP 403.
+                # Closed before it is accepted, so that the browser gets HTTP 403.
                 await send({"type": "websocket.close", "code": 1008})
         else:
             await self._app(scope, receive, send)
@@ -107,11 +106,11 @@ class Guard:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer: Response | None
         if scope["method"] not in READS and is_foreign(Headers(scope=scope)):
-            words = (
+            message = (
                 "A page of another origin may not send this. A proxy has to pass on the host name that the"
                 " browser used."
             )
-            answer = _message(403, words)
+            answer = _message(403, message)
         elif self._tries is not None and scope["path"] in (LOGIN, LOGOUT):
             answer = await self._entrance(scope, receive)
         elif self._access.protected and scope["path"] == self._access.health and scope["method"] in READS:
@@ -121,17 +120,17 @@ class Guard:
         await (answer or self._app)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """Return the answer to somebody who does not get in; None for who does."""
+        """Return the answer to a request that is not let in; None for one that is."""
         access, headers = self._access, Headers(scope=scope)
         is_known_host = access.hosts.has(headers)
         if not access.protected:
             if is_known_host:
                 return None
-            words = (
+            message = (
                 f"{access.name} asks for no password, and so answers only to the names that it knows, such as"
                 " localhost."
             )
-            return _message(403, f"{words} {access.remedy}")
+            return _message(403, f"{message} {access.remedy}")
         is_named = self._is_named_by_proxy(scope, headers)
         if is_named and is_known_host:
             return None
@@ -139,12 +138,11 @@ class Guard:
             if is_named:
                 return _message(
                     403,
-                    f"{access.name} believes its proxy for the host names that it knows only."
-                    f" {access.remedy}",
+                    f"{access.name} trusts its proxy only for the host names that it knows. {access.remedy}",
                 )
             return _message(
                 403,
-                f"{access.name} is reached through the proxy that knows its users, and not in another way.",
+                f"{access.name} can be reached only through the proxy that knows its users.",
             )
         if self._sessions.is_valid(_cookie(headers)):
             return None
@@ -172,7 +170,7 @@ class Guard:
         return any(address in network for network in self._proxies)
 
     def _address_of(self, scope: Scope, headers: Headers) -> str:
-        """Return who tries a password: the other end of the connection, or whom a proxy names there."""
+        """Return the address that tries a password: the peer, or the one that a proxy names."""
         peer = _peer(scope)
         forwarded = ",".join(headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
         if forwarded and self._is_proxy(peer):
@@ -183,7 +181,7 @@ class Guard:
         return peer
 
     async def _entrance(self, scope: Scope, receive: Receive) -> Response:
-        """Answer with the login page, judge a try, or lead out."""
+        """Answer with the login page, check a password, or log out."""
         headers = Headers(scope=scope)
         if scope["path"] == LOGOUT:
             if scope["method"] not in ("GET", "POST"):
@@ -199,7 +197,7 @@ class Guard:
             return _message(405, "Only GET and POST.")
         form = await _form(headers, receive)
         if form is None:
-            return _message(400, "This is no form of the login page.")
+            return _message(400, "This is not a form of the login page.")
         wanted = local_address(form.get("next", "/"))
         assert self._tries is not None
         address = self._address_of(scope, headers)
@@ -212,7 +210,7 @@ class Guard:
                 wanted, "Too many passwords are being tried. Wait a minute, and try again.", 429
             )
         answer = _to(wanted)
-        # Nobody but the sender loses if this is not true.
+        # If the header is false, only its sender is affected.
         by_https = headers.get("x-forwarded-proto", scope["scheme"]) == "https"
         answer.set_cookie(
             COOKIE,
@@ -226,7 +224,7 @@ class Guard:
 
 
 def local_address(wanted: str) -> str:
-    """Return an address of this server to go on to; `/` for any other."""
+    """Return an address of this server to continue to; `/` for any other address."""
     path = wanted.partition("?")[0]
     return wanted if LOCAL_ADDRESS.fullmatch(wanted) and path not in (LOGIN, LOGOUT) else "/"
 
@@ -243,8 +241,8 @@ def _cookie(headers: Headers) -> str | None:
     return morsel.value if morsel else None
 
 
-def _message(status: int, words: str) -> Response:
-    return PlainTextResponse(f"{words}\n", status, headers={"Cache-Control": "no-store"})
+def _message(status: int, message: str) -> Response:
+    return PlainTextResponse(f"{message}\n", status, headers={"Cache-Control": "no-store"})
 
 
 def _to(address: str) -> Response:
@@ -252,7 +250,7 @@ def _to(address: str) -> Response:
 
 
 async def _form(headers: Headers, receive: Receive) -> dict[str, str] | None:
-    """The fields of a form; None for what is too long, too slow or no form."""
+    """Return the fields of a form; None if the body is too long, too slow or not a form."""
     if (
         headers.get("content-type", "").partition(";")[0].strip().lower()
         != "application/x-www-form-urlencoded"

@@ -1,6 +1,4 @@
-"""A password for everybody: tries that take turns, cookies that this process signs, and the page that
-asks.
-"""
+"""Login with one shared password: tries take turns, and this process signs the cookies."""
 
 import asyncio
 import hashlib
@@ -15,31 +13,30 @@ from starlette.responses import HTMLResponse, Response
 
 LOGIN, LOGOUT = "/login", "/logout"
 SESSION_SECONDS = 12 * 3600
-# Two guesses a second, whoever makes them and over however many connections: 8 people who guess keep one who
-# knows waiting for 4 s.
+# Two guesses per second in total, over any number of connections. Eight addresses that guess delay a user who
+# knows the password by 4 s.
 PAUSE_SECONDS = 0.5
-# From one address. A minute's wait: who comes then is told to come again.
+# Tries that may wait per address, which is a minute. Further ones are refused.
 WAITING = 120
-# Who has logged out stays out, though the cookie was copied; more of them than this within 12 hours are not
-# remembered.
+# A session that was logged out stays invalid, even if its cookie was copied. Within 12 hours, at most this
+# many
+# are kept.
 LOGGED_OUT = 10_000
 
 
 class TooManyError(Exception):
-    """Too many from the same address wait to try a password."""
+    """Too many tries from the same address are waiting."""
 
 
 class Turns:
-    """One turn at a time: first come, first served within an address, and the addresses one after the
-    other.
-    """
+    """One turn at a time: first come, first served within an address, and the addresses in turn."""
 
     def __init__(self) -> None:
         self._lines: dict[str, deque[asyncio.Future[None]]] = {}
         self._is_taken = False
 
     async def take(self, address: str) -> None:
-        """Wait for a turn; raise `TooManyError` where too many of the address wait already."""
+        """Wait for a turn. Raises `TooManyError` if too many tries of the address wait already."""
         if not self._is_taken:
             self._is_taken = True
             return
@@ -56,13 +53,13 @@ class Turns:
             raise
 
     def give_back(self) -> None:
-        """Give the turn to the next one who still waits."""
+        """Give the turn to the next try that is still waiting."""
         while self._lines:
             address = next(iter(self._lines))
             line = self._lines.pop(address)
             turn = line.popleft()
             if line:
-                self._lines[address] = line  # behind all other addresses
+                self._lines[address] = line  # after all other addresses
             if not turn.done():
                 turn.set_result(None)
                 return
@@ -70,15 +67,16 @@ class Turns:
 
 
 class Tries:
-    """Tries of the password, one at a time: a thousand connections guess no faster than one."""
+    """Checks tries of the password one at a time: a thousand connections guess no faster than one."""
 
     def __init__(self, password: str, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._digest, self._pause = _digest(password), pause
         self._turns = Turns()
 
     async def is_right(self, given: str, address: str = "") -> bool:
-        """Return whether this is the password. A wrong one holds its turn for a while; raise
-        `TooManyError`.
+        """Return whether this is the password. A wrong one keeps its turn for a while.
+
+        Raises `TooManyError`.
         """
         await self._turns.take(address)
         try:
@@ -91,26 +89,28 @@ class Tries:
 
 
 class Sessions:
-    """Cookies that only this process can make, and takes for 12 hours: an end and a random id, signed."""
+    """Session cookies that only this process can issue, valid for 12 hours: a signed expiry and a
+    random id.
+    """
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._key, self._now = secrets.token_bytes(32), now
         self._logged_out: dict[str, int] = {}
 
     def new(self) -> str:
-        """The value of a new cookie."""
+        """Return the value of a new cookie."""
         content = f"{int(self._now()) + SESSION_SECONDS}.{secrets.token_hex(16)}"
         return f"{content}.{self._signature(content)}"
 
     def is_valid(self, cookie: str | None) -> bool:
-        """Whether a cookie was made here, has not expired and has not been logged out."""
+        """Check whether a cookie was issued here, has not expired and has not been logged out."""
         content, _, signature = (cookie or "").rpartition(".")
         if not hmac.compare_digest(signature.encode(), self._signature(content).encode()):
             return False
         return int(content.partition(".")[0]) > self._now() and content not in self._logged_out
 
     def end(self, cookie: str | None) -> None:
-        """Take a cookie no more."""
+        """Make a cookie invalid."""
         if cookie is None or not self.is_valid(cookie):
             return
         self._logged_out = {content: end for content, end in self._logged_out.items() if end > self._now()}
@@ -123,11 +123,11 @@ class Sessions:
 
 
 def _digest(text: str) -> bytes:
-    """What is compared: both sides have the same length, and any characters."""
+    """Return a digest to compare, so that both sides have the same length and may have any characters."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-# Readable without a script, with a keyboard, in light and in dark.
+# Usable without scripts, with a keyboard, and in light and dark mode.
 LOGIN_PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -149,7 +149,8 @@ input, button {{ font: inherit; padding: .5rem .75rem; }}
 <form method="post" action="{action}">
 <h1>paywall-warehouse</h1>
 {fault}<label for="password">Password of the dashboard</label>
-<input id="password" name="password" type="password" autocomplete="current-password" required autofocus{described}>
+<input id="password" name="password" type="password" autocomplete="current-password"
+ required autofocus{described}>
 <input name="next" type="hidden" value="{wanted}">
 <button type="submit">Log in</button>
 </form>
@@ -160,7 +161,7 @@ input, button {{ font: inherit; padding: .5rem .75rem; }}
 
 
 def login_page(wanted: str, fault: str = "", status: int = 200) -> Response:
-    """Return the page that asks for the password and leads on to `wanted`; with a `fault` where a try
+    """Return the page that asks for the password and continues to `wanted`, with a `fault` if a try
     failed.
     """
     page = LOGIN_PAGE.format(

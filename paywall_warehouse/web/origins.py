@@ -1,4 +1,4 @@
-"""Which server a request names, and whether a page of another origin sent it."""
+"""Checks of a request's host name, and of the origin of the page that sent it."""
 
 import ipaddress
 import re
@@ -9,20 +9,20 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  compared with, not listened on
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  only compared with
 # Requests by these methods change nothing.
 READS = ("GET", "HEAD")
 
 
 @dataclass(frozen=True)
 class Hosts:
-    """The names that a server answers to. A page elsewhere can give its own name the address of this
+    """The host names that a server answers to. A page elsewhere can let its own name resolve to this
     machine.
     """
 
     names: frozenset[str] = LOCAL_NAMES
     addresses: bool = False
-    """Whether every IP address is one of them: no page elsewhere is reached by the address of this machine.
+    """Whether every IP address is accepted: a page elsewhere cannot be reached by an address of this machine.
     """
 
     @classmethod
@@ -40,13 +40,13 @@ class Hosts:
 
 
 def host_name(host: str) -> str:
-    """Return the name in a Host header, without the port; empty for what is no name."""
+    """Return the name in a Host header, without the port; '' if it is not a name."""
     found = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::\d{1,5})?", host.strip())
     return (found[1] or found[2]).lower() if found else ""
 
 
 def is_foreign(headers: Headers) -> bool:
-    """Return whether a browser says that a page of another origin sent the request.
+    """Return whether a page of another origin sent the request, by the headers of the browser.
 
     Browsers state the origin with every WebSocket and every request that is not a plain read. Programs state
     none.

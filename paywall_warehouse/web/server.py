@@ -1,4 +1,4 @@
-"""A server for pages: its socket, and uvicorn with bounds on what a client may send."""
+"""A web server: its socket, and uvicorn with limits on what a client may send."""
 
 import socket
 
@@ -12,18 +12,18 @@ CONNECTIONS, IDLE_SECONDS, STOP_SECONDS = 500, 30, 5
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return the socket that a server is run with; raise `OSError` where the address cannot be used."""
+    """Return the listening socket of a server. Raises `OSError` if the address cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=1024)
 
 
 def server_of(app: ASGIApp) -> uvicorn.Server:
-    """Return the server of an application; at SIGTERM or SIGINT it ends what is under way within 5
+    """Return the server of an application. At SIGTERM or SIGINT it finishes open requests within 5
     seconds.
     """
     config = uvicorn.Config(
         app,
-        # h11 bounds the size of the headers, which the faster parser does not.
+        # h11 limits the size of the headers, which the faster parser does not.
         http="h11",
         h11_max_incomplete_event_size=HEADER_BYTES,
         ws="websockets-sansio",
@@ -32,7 +32,7 @@ def server_of(app: ASGIApp) -> uvicorn.Server:
         lifespan="on",
         log_config=None,
         access_log=False,
-        # The address of the other end decides whether a header is believed.
+        # The address of the peer decides whether a header is trusted.
         proxy_headers=False,
         server_header=False,
         limit_concurrency=CONNECTIONS,

@@ -14,7 +14,7 @@ import duckdb
 import pytest
 from playwright.sync_api import Browser, BrowserContext
 
-from dashboard.error_words import CODES, KINDS
+from dashboard.error_help import CODES, KINDS
 from tests.support.browser import HEIGHT, WIDTH, Screen, published_alone, serving
 from tests.support.command import command
 from tests.support.dashboard_words import Sql, average, column, count, money, share, step, text
@@ -143,7 +143,9 @@ def test_the_overview_is_the_period_table(screen: Screen, sql: Sql, currency: st
             currency,
         )
         code = currency.upper()
-        assert {label: tile.value for label, tile in tiles.items() if not re.match("On |Of it", label)} == {
+        assert {
+            label: tile.value for label, tile in tiles.items() if not re.match("On |Overdrawn", label)
+        } == {
             "Revenue": f"{money(revenue)} {code}",
             "Provider cost": f"{money(cost)} {code}",
             "Profit": f"{money(profit)} {code}",
@@ -169,7 +171,7 @@ def test_the_overview_is_the_period_table(screen: Screen, sql: Sql, currency: st
 @pytest.mark.soak
 def test_without_comparison_there_is_none(screen: Screen) -> None:
     screen.open("?period=Last+7+days")
-    screen.switch("Compare with the period before")
+    screen.switch("Compare with the previous period")
     assert screen.address == "?compare=false&period=Last+7+days"
     assert not [tile for tile in screen.tiles().values() if tile.before or tile.change]
     assert "compared with" not in screen.text
@@ -202,7 +204,7 @@ def test_what_is_owed_is_the_sum_of_the_wallets(screen: Screen, sql: Sql) -> Non
     [(owed, overdrawn)] = sql("""select sum(balance), sum(balance) filter (where balance < 0) from (
             select sum(balance_effect) as balance from marts.fct_ledger_entries
             where currency = 'usd' and entry_date <= '2026-10-10' group by user_id, paywall_id)""")
-    assert (screen.tiles()["On 2026-10-10"].value, screen.tiles()["Of it overdrawn"].value) == (
+    assert (screen.tiles()["On 2026-10-10"].value, screen.tiles()["Overdrawn part"].value) == (
         f"{money(owed)} USD",
         f"{money(overdrawn)} USD",
     )
@@ -529,9 +531,9 @@ def test_an_entry_with_all_that_it_hangs_together_with(screen: Screen, sql: Sql)
     )
     assert screen.codes[0] == entry
     assert '"pricing_rule": "token_markup"' in screen.codes[1]
-    connected = screen.table("Connected entries")
-    number = column(connected, "How").index("is about it")
-    screen.open_row("Connected entries", number)
+    connected = screen.table("Related entries")
+    number = column(connected, "Relation").index("relates to this entry")
+    screen.open_row("Related entries", number)
     assert screen.codes[0] == connected[number]["Entry"]
     screen.go(re.compile(f"^Related entry {entry}$"))
     assert screen.address == f"entry?period=All+time&entry={entry}"

@@ -86,7 +86,7 @@ def test_an_export_that_fails_leaves_the_publication_and_the_next_run_completes_
     assert failed.exit_code == 1
     assert "Not a directory" in failed.output
     assert (
-        f"Published: {home}/published/warehouse.duckdb.\nNot exported whole: consumers of"
+        f"Published: {home}/published/warehouse.duckdb.\nNot exported completely: consumers of"
         f" {in_the_way}/exports" in failed.output
     )
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:

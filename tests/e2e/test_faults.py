@@ -96,7 +96,7 @@ def test_where_no_file_can_grow_the_run_reports_it_and_readers_keep_what_they_ha
     assert result.exit_code == 1, result
     assert "File too large" in result.output
     assert "The disk is full, or a quota is used up" in result.output
-    assert "make room, then run again" in result.output
+    assert "Free some space, then run again" in result.output
     assert "Traceback" not in result.output
     assert (home / "published" / "warehouse.duckdb").read_bytes() == before
     assert len(Lake(Home(home)).manifests()) == len(Lake(Home(published)).manifests())
@@ -179,13 +179,13 @@ def test_a_full_disk_fails_the_run_with_a_reason_and_the_next_run_completes_it(
         failed = run(home.root)
     assert failed.exit_code == 1, failed
     assert "The disk is full, or a quota is used up" in failed.output
-    assert "make room, then run again" in failed.output
+    assert "Free some space, then run again" in failed.output
     assert (home.published_file.read_bytes() == before) is not publishes
     assert ("Not published." in failed.output) is not publishes
     assert not faults_of_readers(home)
-    with pytest.raises(SystemExit, match="make room"), open_instance(home) as instance:
+    with pytest.raises(SystemExit, match="Free some space"), open_instance(home) as instance:
         raise SystemExit(
-            "make room"
+            "Free some space"
             if run_pipeline(home.root, exports=True, instance=instance, as_of=AS_OF).exit_code == 1
             else "ended"
         )

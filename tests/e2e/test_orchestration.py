@@ -134,7 +134,7 @@ def test_the_published_asset_shows_kpis_a_plot_and_counts(
     shown = materialization(instance, "published", "warehouse").metadata
     assert "| usd | Revenue | 1.50 |" in str(shown["KPIs"].value)
     assert str(shown["by day"].value).startswith(
-        "![Revenue, provider cost and profit by day](data:image/png;base64,"
+        "![Revenue, provider cost and profit by day](data:image/svg+xml;base64,"
     )
     assert (shown["new records"].value, shown["rejected"].value) == (2, 0)
     assert "| fct_ledger_entries | 2 |" in str(shown["rows"].value)
@@ -170,7 +170,7 @@ def test_a_failed_dbt_test_publishes_nothing(home: Path, doubting_project: Path)
         assert result.exit_code == 1
         assert "test revenue_is_doubted: Got 3 results" in result.output
         assert "fct_ledger_entries" in result.output.partition("To look further")[2]
-        assert "stays as it was" in result.output
+        assert "was not changed" in result.output
         assert instance.get_latest_materialization_event(PUBLISHED) is None
     assert published_bytes(home) == before
     assert [run.status for run in read_runs(settings_of(home).home)] == ["published", "failed"]
@@ -260,7 +260,7 @@ class EndpointConnectionError(Exception):
     ],
 )
 def test_only_what_passes_by_itself_is_tried_again(error: Exception, helps: bool) -> None:
-    assert retries.passes_by_itself(error) is helps
+    assert retries.is_transient(error) is helps
 
 
 def test_waits_grow_and_end() -> None:

@@ -209,7 +209,7 @@ class EnvironmentValues:
         if settings is None:
             assert refused.startswith(f"{name} "), refused
             return
-        assert settings.meaning()
+        assert settings.semantics_digest()
         assert settings.reporting_day(settings.now())
         assert settings.landing_shown
         assert settings.exports_shown

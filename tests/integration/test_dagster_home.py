@@ -141,7 +141,7 @@ def test_a_home_broken_at_its_first_command_is_reported_with_a_remedy(
         connection.execute("delete from alembic_version")
         connection.executemany("insert into alembic_version values (?)", [(version,) for version in STATED])
     words = refused(home)
-    assert f"{home.dagster / name} states 2 versions of its tables ({', '.join(STATED)})" in words
+    assert f"{home.dagster / name} has 2 versions of its tables ({', '.join(STATED)})" in words
     remedy = next(line.strip() for line in words.splitlines() if line.strip().startswith("mkdir "))
     subprocess.run(["sh", "-c", remedy], check=True)
     with open_instance(home) as instance:

@@ -192,7 +192,7 @@ def test_several_queries_in_one_request_are_refused(instance: dg.DagsterInstance
     answer = client.post(
         "/graphql", content=f" {json.dumps([{'query': QUERY}, {'query': MUTATION}])}", headers=JSON
     )
-    assert (answer.status_code, answer.text) == (400, "Send one query a request, as a JSON object.\n")
+    assert (answer.status_code, answer.text) == (400, "Send one query per request, as a JSON object.\n")
     assert not happened(instance)
 
 

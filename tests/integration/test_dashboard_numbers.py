@@ -16,10 +16,10 @@ import pytest
 from dashboard import queries
 from dashboard.filters import Filters
 from dashboard.measures import MEASURES
-from dashboard.queries import Cut, LedgerSearch
+from dashboard.queries import LedgerSearch, PageRequest
 from dashboard.snapshot import Publications, Snapshot, UnreadableError
 
-BY_TIME = Cut("occurred_at", descending=True, offset=0, limit=50)
+BY_TIME = PageRequest("occurred_at", descending=True, offset=0, limit=50)
 # Ledger and settings of `tests.support.export_homes.first_publication`: alice 20 − 1.25 + 0.25 − 1 usd, bob 5
 # − 10⁻¹² eur.
 OCTOBER = Filters(date(2026, 10, 1), date(2026, 10, 6), "usd", (date(2026, 9, 26), date(2026, 10, 1)))
@@ -182,7 +182,7 @@ def test_the_ledger_within_the_filters(snapshot: Snapshot) -> None:
 
 def test_pages_have_every_row_once(snapshot: Snapshot) -> None:
     found = [
-        ids(queries.ledger(snapshot, OCTOBER, LedgerSearch(), Cut("status", True, offset, 1)))
+        ids(queries.ledger(snapshot, OCTOBER, LedgerSearch(), PageRequest("status", True, offset, 1)))
         for offset in range(5)
     ]
     assert found == [["a1"], ["c1"], ["d1"], ["r1"], []]
@@ -202,18 +202,18 @@ def test_an_id_is_found_in_any_period_and_currency(snapshot: Snapshot) -> None:
 
 def test_no_column_but_those_that_are_shown_orders_a_page(snapshot: Snapshot) -> None:
     with pytest.raises(ValueError, match="1; drop table"):
-        queries.ledger(snapshot, OCTOBER, LedgerSearch(), Cut("1; drop table x", True, 0, 50))
+        queries.ledger(snapshot, OCTOBER, LedgerSearch(), PageRequest("1; drop table x", True, 0, 50))
 
 
 def test_an_entry_with_what_it_hangs_together_with(snapshot: Snapshot) -> None:
     charge = queries.entry(snapshot, "c1")
     assert charge is not None
-    assert [(row["connection"], row["entry_id"]) for row in queries.connected_entries(snapshot, charge)] == [
-        ("is about it", "r1")
+    assert [(row["connection"], row["entry_id"]) for row in queries.related_entries(snapshot, charge)] == [
+        ("relates to this entry", "r1")
     ]
     refund = queries.entry(snapshot, "r1")
     assert refund is not None
-    assert [row["entry_id"] for row in queries.connected_entries(snapshot, refund)] == ["c1"]
+    assert [row["entry_id"] for row in queries.related_entries(snapshot, refund)] == ["c1"]
     assert [row["case_id"] for row in queries.cases_of_entry(snapshot, "d1")] == ["stripe:pi_1"]
     assert queries.entry(snapshot, "no such entry") is None
 

@@ -133,7 +133,7 @@ def test_before_the_first_publication_the_page_says_what_to_do_and_then_shows_it
     [
         (
             ("drop macro table marts.cohorts",),
-            "is of an earlier version. `paywall-warehouse run` makes it anew.",
+            "was written by an earlier version. Rebuild it with",
         ),
         *in_soak((None, "cannot be opened")),
     ],

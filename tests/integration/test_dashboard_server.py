@@ -202,8 +202,7 @@ def test_the_proxys_header_opens_everything_from_the_proxy_only() -> None:
         client.get("/", headers=[("X-Forwarded-User", "ann"), ("X-Forwarded-User", "bob")]).status_code == 403
     )
     assert (
-        client.get("/").text
-        == "This dashboard is reached through the proxy that knows its users, and not in another way.\n"
+        client.get("/").text == "This dashboard can be reached only through the proxy that knows its users.\n"
     )
     assert client.get("/login").status_code == 403
 
@@ -658,13 +657,13 @@ GOOD = "from=2026-10-01&to=2026-11-01&currency=usd"
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("", "from, to and currency have to be stated"),
-        ("from=2026-10-01&to=2026-11-01", "currency have to be stated"),
-        ("from=yesterday&to=2026-11-01&currency=usd", "The period is not understood"),
-        ("from=2026-13-01&to=2026-11-01&currency=usd", "The period is not understood"),
+        ("", "from, to and currency are required"),
+        ("from=2026-10-01&to=2026-11-01", "currency are required"),
+        ("from=yesterday&to=2026-11-01&currency=usd", "The period is not valid"),
+        ("from=2026-13-01&to=2026-11-01&currency=usd", "The period is not valid"),
         ("from=0001-01-01&to=0001-01-01&currency=usd", "The period is empty"),
         ("from=2026-11-02&to=2026-11-01&currency=usd", "The period is empty"),
-        (f"{GOOD}&from=2026-10-02", "'from' is stated more than once"),
+        (f"{GOOD}&from=2026-10-02", "'from' occurs more than once"),
         (f"{GOOD}&column=amount&column=password", "column: there is no column 'password'; allowed: entry_id"),
         (f"{GOOD}&column=amount)%20from%20raw.x--", "there is no column 'amount) from raw.x--'"),
         (f"{GOOD}&column=amount&column=amount", "a column is named twice"),
@@ -672,7 +671,7 @@ GOOD = "from=2026-10-01&to=2026-11-01&currency=usd"
         (f"{GOOD}&where=1%3D1", "The parameter 'where' is not known"),
         (f"{GOOD}&search=x", "The parameter 'search' is not known"),
         (f"{GOOD}{'&model=m' * 1000}", "more than 1000 values"),
-        (f"{GOOD}&user=%ff", "no UTF-8"),
+        (f"{GOOD}&user=%ff", "not valid UTF-8"),
     ],
 )
 def test_an_invalid_request_is_refused_with_a_reason(client: TestClient, query: str, words: str) -> None:
@@ -722,7 +721,7 @@ def test_before_the_first_publication_a_download_reports_it(tmp_path: Path) -> N
     )
     assert (answer.status_code, answer.text) == (
         503,
-        "Nothing is published that could be read. `paywall-warehouse run` publishes.\n",
+        "There is no published warehouse that can be read. Publish one with `paywall-warehouse run`.\n",
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -940,7 +939,7 @@ def test_the_server_guards_streamlit_and_its_errors_hold_no_secret(published: Pa
         assert get(port, download_address("ledger", "csv", ALL_DAYS), Cookie=cookie)[0] == 200
         assert b"A page" in page_of(port, "", Cookie=cookie)
         failed = page_of(port, "fail=ann", Cookie=cookie)
-        assert b"This page could not be made." in failed
+        assert b"This page could not be displayed." in failed
         assert b"RuntimeError" not in failed
         assert get(port, "/elsewhere/_stcore/health")[0] == 401
         assert b"horse" not in failed
@@ -977,11 +976,11 @@ def test_the_command_starts_with_nothing_published_makes_no_home_and_ends_at_ctr
         (
             {},
             (
-                "Warning: listening on 0.0.0.0, which other machines may reach. The dashboard asks for no"
-                " password: whoever reaches it"
+                "Warning: listening on 0.0.0.0, which other machines may reach. The dashboard has no"
+                " password: everyone who can reach it"
             ),
         ),
-        ({"DASHBOARD_PASSWORD": PASSWORD}, "The password is asked for, but nothing is encrypted"),
+        ({"DASHBOARD_PASSWORD": PASSWORD}, "It asks for the password, but nothing is encrypted"),
     ],
 )
 def test_who_lets_others_in_is_warned(tmp_path: Path, variables: dict[str, str], words: str) -> None:

@@ -31,8 +31,8 @@ from tests.support.command import command
 from tests.support.crash_drill import differences, outcome
 from tests.support.harness import RunResult, run_pipeline
 from tests.support.ingestion import discard, erase, load
-from warehouse.build import loaded_files
 from warehouse.build_file import drop_build_file
+from warehouse.build_inputs import loaded_files
 from warehouse.price_book import resolve_price_book
 from warehouse.spark.lake_copy import copy_lake
 
@@ -276,7 +276,7 @@ def test_after_a_discard_the_home_is_as_if_it_had_never_seen_the_file(
         (refused / "landing/ledger/bad.jsonl").unlink()
     lines = drop(refused, "ledger/bad.jsonl")
     assert lines[0] == "ledger/bad.jsonl: 3 accepted records and 1 rejects dropped."
-    assert ("still lies there" in lines[1]) is not is_removed
+    assert ("is still in the landing area" in lines[1]) is not is_removed
     result = run(refused)
     assert result.exit_code == 0, result
     assert ("ledger/bad.jsonl was discarded and is not loaded" in result.output) is not is_removed
@@ -306,7 +306,7 @@ def test_every_copy_of_a_discarded_content_is_left_alone(refused: Path) -> None:
     put(refused, "ledger/copy.jsonl", jsonl(BAD))
     assert load(settings_of(refused), "ledger").batch_seq is None
     lines = drop(refused, "ledger/bad.jsonl")
-    assert [line.partition(" still")[0].rpartition("/")[2] for line in lines[1:-1]] == [
+    assert [line.partition(" is still")[0].rpartition("/")[2] for line in lines[1:-1]] == [
         "bad.jsonl",
         "copy.jsonl",
     ]
@@ -326,7 +326,7 @@ def test_every_copy_of_a_discarded_content_is_left_alone(refused: Path) -> None:
 )
 def test_a_file_is_named_as_in_messages_as_on_the_disk_or_by_a_pattern(refused: Path, named: str) -> None:
     assert drop(refused, named.format(home=refused))[0].startswith("ledger/bad.jsonl: 3 accepted records")
-    assert drop(refused, named.format(home=refused))[0] == "ledger/bad.jsonl: had been discarded before."
+    assert drop(refused, named.format(home=refused))[0] == "ledger/bad.jsonl: was already discarded."
 
 
 def test_other_files_of_the_batch_keep_rows_rejects_and_models(tmp_path: Path) -> None:
@@ -386,7 +386,7 @@ def test_what_is_published_is_kept_also_where_its_note_is_missing(refused: Path)
     with pytest.raises(DiscardError, match="is published"):
         drop(refused, "ledger/good.jsonl")
     (refused / "published/warehouse.duckdb").write_bytes(b"no database")
-    with pytest.raises(DiscardError, match="it is not known what is published"):
+    with pytest.raises(DiscardError, match="it is not known which batches are published"):
         drop(refused, "ledger/bad.jsonl")
 
 

@@ -667,8 +667,7 @@ def test_an_id_that_nothing_names_is_refused(loaded: Path, tmp_path: Path) -> No
     reported: list[str] = []
     assert erase_user(settings_of(home), "alicia", rewrite_landing=True, progress=reported.append) == 1
     assert reported == [
-        "Nothing that was loaded names 'alicia': `user_id` in marts.dim_users is what to give. Nothing was"
-        " changed."
+        "No loaded record names 'alicia'. Pass a `user_id` of marts.dim_users. Nothing was changed."
     ]
 
 

@@ -197,19 +197,19 @@ def test_files_are_compressed_as_their_names_say(home: Path, tmp_path: Path) -> 
         (
             ("a.xlsx",),
             (
-                "the name says xlsx, which is not what is written; allowed: a name that ends in .csv or"
-                " .jsonl (each also with .gz or"
+                "the ending means xlsx, which is not the format that is written; allowed: a name that ends in"
+                " .csv or .jsonl (each also with .gz or"
             ),
         ),
-        (("a.tsv",), "the name says tsv"),
-        (("a.TSV.gz",), "the name says tsv"),
-        (("a.xlsx", "--format", "csv"), "the name says xlsx"),
-        (("a.csv.bz2",), "the name says bz2"),
-        (("a.json", "--format", "jsonl"), "the name says json,"),
-        (("a.csv", "--format", "parquet"), "the name says csv"),
-        (("a.parquet", "--format", "csv"), "the name says parquet"),
-        (("a.parquet.zst",), "Parquet is compressed by itself; choose a name without .zst"),
-        (("a.dat",), "no format is known by the ending .dat; give --format, or allowed: "),
+        (("a.tsv",), "the ending means tsv"),
+        (("a.TSV.gz",), "the ending means tsv"),
+        (("a.xlsx", "--format", "csv"), "the ending means xlsx"),
+        (("a.csv.bz2",), "the ending means bz2"),
+        (("a.json", "--format", "jsonl"), "the ending means json,"),
+        (("a.csv", "--format", "parquet"), "the ending means csv"),
+        (("a.parquet", "--format", "csv"), "the ending means parquet"),
+        (("a.parquet.zst",), "Parquet files are already compressed; choose a name without .zst"),
+        (("a.dat",), "the ending .dat belongs to no known format; pass --format, or allowed: "),
     ],
 )
 def test_a_name_that_contradicts_the_format_is_refused(
@@ -256,7 +256,7 @@ def test_a_name_that_says_nothing_takes_the_format_that_is_given(home: Path, tmp
         (("users", "--from", "2026-10-01"), "users is a snapshot without days; use --where"),
         (("users", "--format", "xlsx"), "allowed: parquet, csv, jsonl"),
         (("users", "--output", "/no/such/folder/a.csv"), "there is no folder /no/such/folder"),
-        (("users", "--output", "a.parquet.gz"), "Parquet is compressed by itself"),
+        (("users", "--output", "a.parquet.gz"), "Parquet files are already compressed"),
     ],
 )
 def test_an_invalid_request_is_refused_with_what_is_allowed(

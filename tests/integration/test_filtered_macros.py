@@ -461,7 +461,7 @@ def without_ledger(
         db.execute("create schema on_cluster")
         db.execute("create table on_cluster.fct_ledger_entries as from marts.fct_ledger_entries limit 0")
         db.execute("drop table marts.fct_ledger_entries")
-    Dbt(settings).operate("describe_marts")
+    Dbt(settings).run_operation("describe_marts")
     with duckdb.connect(str(settings.home.build_file), read_only=True) as db:
         yield db
 
@@ -513,7 +513,7 @@ def test_without_another_of_the_large_marts_there_are_no_macros(
     ((file,),) = without_ledger.execute("select path from duckdb_databases() where not internal").fetchall()
     with duckdb.connect(shutil.copy(file, settings.home.build_file)) as db:
         db.execute("drop table marts.fct_user_days")
-    Dbt(settings).operate("describe_marts")
+    Dbt(settings).run_operation("describe_marts")
     with duckdb.connect(str(settings.home.build_file), read_only=True) as db:
         assert (
             db.execute(

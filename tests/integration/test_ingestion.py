@@ -230,7 +230,7 @@ def replace_by_another(file: Path) -> None:
     other.replace(file)
 
 
-@pytest.mark.parametrize("when", ["before it is opened", "while it is judged"])
+@pytest.mark.parametrize("when", ["before it is opened", "while it is validated"])
 @pytest.mark.parametrize("happens", [vanish, cut_short, replace_by_another])
 def test_a_file_that_is_taken_away_while_it_is_read_is_no_reject_and_nothing_half_is_loaded(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, happens: Callable[[Path], None], when: str
@@ -348,7 +348,7 @@ def test_all_repeated_columns_are_named_at_once(settings: Settings) -> None:
     land(settings, "ledger/a.csv", b"id,timestamp,type,paywall,amount,amount,id,user\n")
     load(settings, "ledger")
     assert lake(settings, "rejects", "reason") == [
-        ('columns "amount", "id" stand in the header more than once; keep one of each',)
+        ('columns "amount", "id" are in the header more than once; keep one of each',)
     ]
 
 

@@ -174,7 +174,7 @@ def test_an_unknown_currency_is_a_reject_that_names_the_nearest_one(
     ((code, words),) = rejects(tmp_path)
     assert code == "unknown_currency"
     assert words.startswith(
-        'field "currency" is no known currency: usdd; the nearest known code is usd. Put it right and land it'
+        'field "currency" is not a known currency: usdd; the nearest known code is usd. Correct it and land it'
         " again,"
     )
     assert words.endswith("add it to EXTRA_CURRENCIES")
@@ -382,7 +382,7 @@ def test_a_date_means_the_start_of_that_reporting_day(
         ("earliest_entry", "2015-01-01T00:00:00", "an instant with offset"),
         ("earliest_entry", "last year", "a date such as 2015-01-01"),
         ("earliest_entry", "1969-12-31", "between 1970 and 2100"),
-        ("extra_currencies", "gems,us$", "'us$' is no currency code"),
+        ("extra_currencies", "gems,us$", "'us$' is not a currency code"),
         ("default_currency", "gems", "or one of EXTRA_CURRENCIES"),
         ("default_currency", "uds", "the nearest one is usd"),
     ],

@@ -123,7 +123,7 @@ def test_without_a_zone_the_file_is_one_reject_that_names_the_ways_out(settings:
     assert (path, line, code) == (f"stripe/{ACTIVITY}.7/{name}", None, "unknown_time_zone")
     for way_out in ('"created_utc"', "keep the name that Stripe gives the file", "october_Europe-Berlin.csv"):
         assert way_out in reason
-    # Reported once, and mended by a new name.
+    # Reported once, and corrected by a new name.
     assert load(settings, f"stripe/{ACTIVITY}").files == 0
     land(settings, f"{ACTIVITY}.7", "october_America-Toronto.csv", csv_text([CHARGE | {"created": NOON}]))
     assert created(settings) == [IN_TORONTO]

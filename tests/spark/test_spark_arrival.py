@@ -125,7 +125,7 @@ def imported(settings: Settings, cluster: Any, snapshots: dict[str, int]) -> dic
         assert here.execute("from marts.fct_user_days order by all").fetchall() == rows
         assert here.execute("from marts.dim_users").fetchall() == [("ada",)]
     assert said.rows == {"fct_user_days": len(rows), "dim_users": 1}
-    assert said.left == []
+    assert said.left_on_cluster == []
     return said.days
 
 
@@ -159,7 +159,9 @@ def test_a_file_of_which_half_has_come_is_not_added_to_by_duckdb(
         import_marts(settings, spark, build_of(cluster.snapshot(2, d1="a", d2="e", d3="c")), MARTS)
     with duckdb.connect(str(settings.home.build_file)) as here:
         # As of a build that has ended.
-        here.execute("update ops.build_state set meaning = ?, code_version = '1'", [settings.meaning()])
+        here.execute(
+            "update ops.build_state set meaning = ?, code_version = '1'", [settings.semantics_digest()]
+        )
         here.execute("create or replace table ops.built_models as select model, model_id from raw.models")
         here.execute(
             "create or replace table ops.built_rates as select * exclude (source) from raw.model_rates"
@@ -207,7 +209,7 @@ def test_all_comes_where_it_stayed_on_the_cluster(settings: Settings, cluster: C
     few = settings.model_copy(update={"spark_publish_max_rows": 1})
     spark: Any = cluster
     said = import_marts(few, spark, build_of(cluster.snapshot(1)), MARTS)
-    assert (said.rows, said.left) == ({"dim_users": 1}, ["fct_user_days"])
+    assert (said.rows, said.left_on_cluster) == ({"dim_users": 1}, ["fct_user_days"])
     cluster.written.clear()
     imported(settings, cluster, cluster.snapshot(1))
     assert cluster.written[0] == "select * from run_aa_marts.fct_user_days"
@@ -217,7 +219,7 @@ def test_rows_that_did_not_come_stop_the_run(settings: Settings, cluster: Cluste
     """A day that changed without another file, which Iceberg does not do: nothing of it is kept."""
     cluster.set_day("2026-10-02", ("ada", "2"), ("eve", "1"))
     spark: Any = cluster
-    with pytest.raises(RuntimeError, match="has 5 rows on the cluster, 4 of them came"):
+    with pytest.raises(RuntimeError, match="has 5 rows on the cluster, but 4 of them were imported"):
         import_marts(settings, spark, build_of(cluster.snapshot(2, d1="a", d2="b", d3="c")), MARTS)
     imported(settings, cluster, cluster.snapshot(3, d1="a", d2="g", d3="c"))
     assert cluster.written == [

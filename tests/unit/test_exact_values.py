@@ -1,4 +1,4 @@
-"""Texts become exact values or a reason why not; Python's `decimal` is the independent judge."""
+"""Texts become exact values or a reason why not; Python's `decimal` is the independent reference."""
 
 import re
 from collections.abc import Iterator

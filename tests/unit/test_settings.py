@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from paywall_warehouse.settings import SettingsError, load_settings, settings_warnings
-from warehouse.build import reporting_today
+from warehouse.build_inputs import reporting_today
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from warehouse.build import reporting_today
         ("DASHBOARD_TRUSTED_PROXIES", "proxy.example", "allowed: addresses or networks"),
         ("DASHBOARD_TRUSTED_PROXIES", "127.0.0.1,0.0.0.0/0", "allowed: addresses or networks"),
         ("AUTHORIZATION_LINK", "https://example.com/users", "with {user_id}"),
-        ("AUTHORIZATION_LINK", "https://{user_id}.example.com/", "behind the host"),
+        ("AUTHORIZATION_LINK", "https://{user_id}.example.com/", "after the host"),
         ("AUTHORIZATION_LINK", "javascript:alert({user_id})", "an http or https address"),
         ("TOP_UP_LINK", "https://example.com/{user_id}/{token}", "with {user_id}"),
         ("TOP_UP_LINK", "https://example.com/{user_id}}", "with {user_id}"),
@@ -281,7 +281,7 @@ def test_a_folder_in_the_place_of_an_env_file_is_refused(env_file: Path) -> None
 
 
 def test_an_env_file_with_a_mark_of_utf_8_says_what_it_says(env_file: Path) -> None:
-    """The first name had an invisible letter before it, and was passed over."""
+    """The first name had an invisible letter before it, and was ignored."""
     env_file.write_bytes(b"\xef\xbb\xbfREPORTING_TIMEZONE=Europe/Berlin\n")
     assert load_settings().reporting_timezone == "Europe/Berlin"
     assert settings_warnings() == []
@@ -292,9 +292,9 @@ def test_a_name_in_an_env_file_that_is_no_setting_is_warned_about(env_file: Path
         "LOW_BALANCE=2\nREPORTING_TIMEZON=Europe/Berlin\n\nexport TIMEZONE=x\nAWS_REGION=y\nDAGSTER_HOME=/z\n"
     )
     assert [line for line in settings_warnings() if line.startswith(".env")] == [
-        ".env, line 2: REPORTING_TIMEZON is no setting and is passed over. Did you mean REPORTING_TIMEZONE?",
-        ".env, line 4: TIMEZONE is no setting and is passed over. Did you mean REPORTING_TIMEZONE?",
-        ".env, line 5: AWS_REGION is no setting and is passed over. docs/operations.md lists all settings.",
+        ".env, line 2: REPORTING_TIMEZON is not a setting and is ignored. Did you mean REPORTING_TIMEZONE?",
+        ".env, line 4: TIMEZONE is not a setting and is ignored. Did you mean REPORTING_TIMEZONE?",
+        ".env, line 5: AWS_REGION is not a setting and is ignored. docs/operations.md lists all settings.",
     ]
 
 
@@ -315,7 +315,7 @@ def test_a_variable_misspelt_by_a_letter_is_warned_about(
 ) -> None:
     monkeypatch.setenv(name, "x")
     assert settings_warnings() == [
-        f"The environment variable {name} is no setting and is passed over. Did you mean {meant}?"
+        f"The environment variable {name} is not a setting and is ignored. Did you mean {meant}?"
     ]
 
 

@@ -47,7 +47,7 @@ def test_the_nearest_folder_is_named(settings: Settings, path: str, nearest: str
     assert warning.startswith(f"nothing reads {path}: move it to ")
     where = f"{settings.home.landing}/{nearest}/" if nearest else "that is read"
     assert where in warning
-    assert "read are ledger/, events/, prices/, payments/, stripe/" in warning
+    assert "source folders: ledger/, events/, prices/, payments/, stripe/" in warning
 
 
 def test_files_of_a_folder_are_reported_together_and_of_many_folders_the_first(settings: Settings) -> None:
@@ -59,7 +59,7 @@ def test_files_of_a_folder_are_reported_together_and_of_many_folders_the_first(s
     for number in range(7):
         put(settings, f"folder{number}/x.jsonl")
     warnings = unread_warnings(settings)
-    assert (len(warnings), warnings[-1].startswith("nothing reads what lies in 3 more folders of ")) == (
+    assert (len(warnings), warnings[-1].startswith("nothing reads the files in 3 more folders of ")) == (
         6,
         True,
     )

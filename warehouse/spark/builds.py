@@ -1,10 +1,10 @@
-"""From a build on the cluster to what its readers see: the views of the cluster's own `marts`.
+"""Builds on the cluster, and their promotion to the schema `marts` that readers of the cluster query.
 
-A full build has schemas of its own. Where tables are Iceberg's, the builds after it go on in them, and what
-is published is a snapshot of each table, which its view names: what is built meanwhile, or is left
-half-built, is seen by nobody. Snapshots of earlier builds stay, with all files that only they name, so that
-now and then a build begins with a copy, in schemas of its own. Parquet has no snapshots: there every build
-that adds to another does.
+A full build has schemas of its own. With Iceberg, the incremental builds after it change the same tables.
+Each view in `marts` names the snapshot of its table that was promoted, so readers never see a running or
+unfinished build. Iceberg keeps old snapshots and the files that only they need. To let those go, some
+incremental builds start with a copy in schemas of their own. Parquet has no snapshots, so there every
+incremental build starts with a copy.
 """
 
 import json
@@ -22,63 +22,62 @@ from paywall_warehouse.settings import Settings
 from warehouse.spark.connection import Spark
 
 LAYERS = ("raw", "build", "ops", "staging", "intermediate", "marts")
-# Schemas of calls of dbt by hand (`warehouse.spark.engine`) are named so where a run's have its id.
-TRIED = "try"
-# What is shown now, and what was before: somebody may be reading it.
-KEPT = 2
-SHOWN, BUILT = "shown", "built"
+# In the names of the schemas of the command `dbt`, this replaces the id of the run.
+AD_HOC = "try"
+# The promoted build and the one before it, which a query may still be reading.
+PROMOTED_BUILDS = 2
+# Parts of the names of the state files.
+PROMOTED, FINISHED = "shown", "built"
 ICEBERG, PARQUET = "iceberg", "parquet"
 
 
 @dataclass(frozen=True)
 class PromotedBuild:
-    """A whole build on the cluster, as its `marts` show it."""
+    """A finished build on the cluster that is promoted or can be."""
 
     prefix: str
-    """What the names of its schemas begin with."""
+    """The prefix of the names of its schemas."""
     snapshots: dict[str, int]
-    """Of its marts, by their name, where they are Iceberg's."""
+    """The snapshot of each mart with rows, by name; empty for Parquet."""
     built_through: int
     """Its last batch."""
     fingerprint: str
-    """As the published file states it (`warehouse.build.Build`)."""
+    """The fingerprint of the build (`warehouse.build.Build`), as in the published file."""
     erased_at: str | None = None
-    """When the last person was erased from the lake that it was built from (ISO 8601)."""
+    """The time of the last erasure from the lake that it was built from (ISO 8601)."""
     added: int = 0
-    """How many builds have added to its schemas, this one included, since they were made."""
+    """The number of incremental builds in its schemas since their first build, this one included."""
 
     @property
     def table_format(self) -> str:
-        """As SPARK_TABLE_FORMAT names it: only Iceberg's tables have snapshots, and some mart has rows."""
+        """The value of SPARK_TABLE_FORMAT. Only Iceberg has snapshots, and at least one mart has rows."""
         return ICEBERG if self.snapshots else PARQUET
 
     def mart(self, name: str) -> str:
-        """Spark SQL: one of its marts as it is shown, whatever has been built in that table since."""
+        """Return Spark SQL: one of its marts, without the changes of later builds in the same table."""
         version = f" version as of {self.snapshots[name]}" if name in self.snapshots else ""
         return f"{self.prefix}marts.{name}{version}"
 
 
-def prefix_of(settings: Settings, run_id: str) -> str:
-    """What the names of the schemas begin with that a run builds anew."""
-    return f"{settings.spark_schema_prefix}run_{run_id.replace('-', '')[:12]}_"
+def run_prefix(schema_prefix: str, run_id: str) -> str:
+    """Return the prefix of a run's own schemas. `schema_prefix` is SPARK_SCHEMA_PREFIX."""
+    return f"{schema_prefix}run_{run_id.replace('-', '')[:12]}_"
 
 
 def day_of(node: Mapping[str, Any]) -> str | None:
-    """The column by which the table of a model of dbt's manifest is cut into partitions on a cluster."""
+    """Return the column by which a model's table is partitioned on a cluster. `node` is of dbt's manifest."""
     day: str | None = node["config"].get("meta", {}).get("day")
     return day
 
 
-def is_one_of(day: str, days: Iterable[date | None]) -> str:
-    """A condition, in the words of Spark and of DuckDB: the column holds one of some days, of which there is
-    one at least.
-    """
+def day_in(day: str, days: Iterable[date | None]) -> str:
+    """Return a condition for Spark and DuckDB: the column has one of the days. `days` must not be empty."""
     listed = ", ".join(f"date '{one}'" for one in days)
     return f"{day} in ({listed})"
 
 
 def snapshots(spark: Spark, prefix: str, marts: Iterable[str]) -> dict[str, int]:
-    """The present snapshots of Iceberg's tables."""
+    """Return the current snapshots of Iceberg tables. Tables that never had a row have none."""
     found = {
         name: spark.ask(f"select snapshot_id from {prefix}marts.{name}.refs where name = 'main'").fetchone()
         for name in marts
@@ -89,47 +88,45 @@ def snapshots(spark: Spark, prefix: str, marts: Iterable[str]) -> dict[str, int]
 def promote_build(
     settings: Settings, spark: Spark, build: PromotedBuild, nodes: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Let the cluster's `marts` show a build. One view after the other, each at once.
+    """Replace the views in the cluster's `marts` with views of a build. Each view is replaced atomically.
 
-    The build before stays for who is reading it, unless it names somebody who has been erased since. `nodes`
-    are the models of dbt's manifest by name: a view has its columns in their order, which a table with
-    partitions has not.
+    The build before it is kept for running queries, unless it names a person who was erased since. `nodes`
+    are the marts of dbt's manifest by name. They give the order of the columns, because a partitioned table
+    has the partition column last.
     """
-    shown = f"{settings.spark_schema_prefix}marts"
-    spark.run(f"create schema if not exists {shown}")
+    marts = f"{settings.spark_schema_prefix}marts"
+    spark.run(f"create schema if not exists {marts}")
     for name, node in nodes.items():
         spark.run(
-            f"create or replace view {shown}.{name} as select {', '.join(node['columns'])} from"
+            f"create or replace view {marts}.{name} as select {', '.join(node['columns'])} from"
             f" {build.mart(name)}"
         )
     before = [
         one for one in promoted_builds(settings.home) if one != build and one.erased_at == build.erased_at
     ]
-    replace_text(
-        _state_file(settings.home, SHOWN), json.dumps([asdict(one) for one in [build, *before][:KEPT]])
-    )
+    promoted = [asdict(one) for one in [build, *before][:PROMOTED_BUILDS]]
+    replace_text(_state_file(settings.home, PROMOTED), json.dumps(promoted))
 
 
 def restore(spark: Spark, build: PromotedBuild, marts: Iterable[str]) -> None:
-    """Take tables of Iceberg's back to how a build is shown, where a build that was not published has changed
-    them since.
+    """Undo the changes of unpublished builds in the Iceberg tables of a promoted build.
 
-    By writing them anew: that needs none of Iceberg's procedures, which not every cluster has.
+    The tables are rewritten, because not every cluster has Iceberg's procedures.
     """
     present = snapshots(spark, build.prefix, marts)
     for name, snapshot in present.items():
-        table, shown = f"{build.prefix}marts.{name}", build.snapshots.get(name)
-        if shown is None:
+        table, promoted = f"{build.prefix}marts.{name}", build.snapshots.get(name)
+        if promoted is None:
             spark.run(f"delete from {table}")
-        elif snapshot != shown:
+        elif snapshot != promoted:
             spark.run(f"insert overwrite {table} select * from {build.mart(name)}")
 
 
 def copy_marts(spark: Spark, build: PromotedBuild, prefix: str, days: Mapping[str, str]) -> None:
-    """Begin a build with tables as they are shown: its own, so that what it replaces in them is seen by
-    nobody else.
+    """Copy the partitioned marts of a promoted build to the schemas of a new build.
 
-    `days` has the column by which each mart is cut into partitions, by the mart's name.
+    The new build changes its own tables, so readers do not see the changes. `days` is the partition column of
+    each mart, by the mart's name.
     """
     spark.run(f"create schema if not exists {prefix}marts")
     for name, day in days.items():
@@ -140,24 +137,25 @@ def copy_marts(spark: Spark, build: PromotedBuild, prefix: str, days: Mapping[st
             )
             continue
         spark.run(f"create table {prefix}marts.{name} like {build.mart(name)}")
-        # The partition comes last in both, and each is written anew as it was read: no row moves.
+        # Both tables have the partition column last. Partitions are written as they are read, without
+        # shuffle.
         spark.run(f"insert into {prefix}marts.{name} select * from {build.mart(name)}")
 
 
 def drop_old_builds(
     settings: Settings, spark: Spark, prefix: str, before: Iterable[PromotedBuild] = ()
 ) -> None:
-    """Drop the schemas of builds that are neither this one, nor shown, nor were until the last.
+    """Drop the schemas of all builds except this one and the promoted ones (`promoted_builds`).
 
-    Those of killed and refused builds, and of calls of dbt by hand, too; and those of `before`, whatever
-    their names begin with.
+    Killed builds, refused builds and those of the command `dbt` are recognized by SPARK_SCHEMA_PREFIX. The
+    builds in `before` are dropped with any prefix.
     """
     kept = {prefix, *(build.prefix for build in promoted_builds(settings.home))}
     for gone in {build.prefix for build in before} - kept:
         for layer in LAYERS:
             spark.run(f"drop schema if exists {gone}{layer} cascade")
     ours = re.compile(
-        f"({re.escape(settings.spark_schema_prefix)}(?:run_[0-9a-f]+|{TRIED})_)({'|'.join(LAYERS)})"
+        f"({re.escape(settings.spark_schema_prefix)}(?:run_[0-9a-f]+|{AD_HOC})_)({'|'.join(LAYERS)})"
     )
     for name, *_ in spark.ask("show schemas").fetchall():
         found = ours.fullmatch(name)
@@ -166,27 +164,27 @@ def drop_old_builds(
 
 
 def promoted_builds(home: Home) -> list[PromotedBuild]:
-    """What the cluster's `marts` show, and showed before: the latest first."""
-    return _noted(home, SHOWN)
+    """Return the promoted build, then the one before it."""
+    return _read_state(home, PROMOTED)
 
 
 def builds_before_erasure(home: Home, erased_at: str | None) -> list[str]:
-    """What the names of the schemas begin with of builds that are known, from before the last erasure."""
-    known = [*promoted_builds(home), *_noted(home, BUILT)]
+    """Return the schema prefixes of the known builds from before the last erasure."""
+    known = [*promoted_builds(home), *_read_state(home, FINISHED)]
     return sorted({build.prefix for build in known if build.erased_at != erased_at})
 
 
-def note_built(home: Home, build: PromotedBuild) -> None:
-    """Remember a build that has come to its end, and is to be checked and shown."""
-    replace_text(_state_file(home, BUILT), json.dumps([asdict(build)]))
+def record_finished_build(home: Home, build: PromotedBuild) -> None:
+    """Record a finished build that will be checked and promoted."""
+    replace_text(_state_file(home, FINISHED), json.dumps([asdict(build)]))
 
 
-def built(home: Home) -> PromotedBuild:
-    """The build that came to its end last; raises `LookupError` where none did."""
-    return _noted(home, BUILT)[0]
+def last_finished_build(home: Home) -> PromotedBuild:
+    """Return the last finished build. Raises `LookupError` if there is none."""
+    return _read_state(home, FINISHED)[0]
 
 
-def _noted(home: Home, name: str) -> list[PromotedBuild]:
+def _read_state(home: Home, name: str) -> list[PromotedBuild]:
     with suppress(FileNotFoundError):
         return [
             PromotedBuild(**one) for one in json.loads(_state_file(home, name).read_text(encoding="utf-8"))

@@ -1,5 +1,6 @@
-"""The books of a build on the cluster: checks are written once, in DuckDB's SQL, and asked there in
-Spark's.
+"""Connections to Spark, and queries in DuckDB's SQL that are translated to Spark's.
+
+The checks before publication are written once, in DuckDB's SQL.
 """
 
 from base64 import b64encode
@@ -13,73 +14,75 @@ from sqlglot import exp
 
 from paywall_warehouse.settings import Settings
 
-# As the profile has them for dbt; without them the money of a check would be rounded, or NULL where it does
-# not fit.
+# The same settings as in dbt's profile. Without them the amounts of a check would be rounded, or NULL on
+# overflow.
 SESSION: Final = {
     "spark.sql.decimalOperations.allowPrecisionLoss": "false",
     "spark.sql.ansi.enabled": "true",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-    # What `insert overwrite` replaces: the whole table. dbt's sessions ask for single partitions.
+    # `insert overwrite` replaces the whole table. In dbt's sessions it replaces single partitions.
     "spark.sql.sources.partitionOverwriteMode": "static",
 }
 
 
 class SparkAnswer:
-    """Rows that have been fetched."""
+    """The fetched rows of a query."""
 
     def __init__(self, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         self.description = [(name,) for name in names]
         self._rows = [tuple(row) for row in rows]
 
     def fetchone(self) -> tuple[Any, ...] | None:
-        """The next row, None behind the last."""
+        """Return the next row, None after the last."""
         return self._rows.pop(0) if self._rows else None
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """All rows that are left."""
+        """Return all remaining rows."""
         rows, self._rows = self._rows, []
         return rows
 
 
 class Spark:
-    """A connection to Spark; its statements are Spark's own SQL."""
+    """A connection to Spark, for statements in Spark's SQL."""
 
     def __init__(self, settings: Settings) -> None:
-        """With `session`: dbt must have started that session in this process. The extra `spark` brings the
-        drivers.
+        """Connect. With SPARK_METHOD `session`, dbt must have started the session in this process.
+
+        The drivers belong to the extra `spark`.
         """
         self._cursor: Any = None
         if settings.spark_method == "session":
             self._session = import_module("pyspark.sql").SparkSession.builder.getOrCreate()
         else:
-            self._cursor = import_module("pyhive.hive").connect(**_way_in(settings)).cursor()
+            self._cursor = import_module("pyhive.hive").connect(**_connection_arguments(settings)).cursor()
         for name, value in SESSION.items():
             self.run(f"set {name}={value}")
 
     def run(self, statement: str) -> None:
-        """Run a statement; raises what the driver raises."""
+        """Run a statement. Raises the driver's exceptions."""
         if self._cursor is None:
             self._session.sql(statement)
         else:
             self._cursor.execute(statement)
 
     def ask(self, query: str) -> SparkAnswer:
-        """The answer to a query; raises what the driver raises."""
+        """Return the rows of a query. Raises the driver's exceptions."""
         if self._cursor is None:
             found = self._session.sql(query)
             return SparkAnswer(found.columns, found.collect())
         self._cursor.execute(query)
         names, kinds, *_ = zip(*self._cursor.description, strict=True)
         rows = self._cursor.fetchall()
-        # The driver gives dates as text.
+        # The driver returns dates as text.
         dates = {place for place, kind in enumerate(kinds) if kind == "DATE_TYPE"}
         return SparkAnswer(names, [_with_dates(row, dates) for row in rows] if dates else rows)
 
 
-def _way_in(settings: Settings) -> dict[str, Any]:
-    """How the driver gets to the Thrift server: the same way as dbt-spark, whose `http` is that of
-    Databricks' clusters.
+def _connection_arguments(settings: Settings) -> dict[str, Any]:
+    """Return the driver's arguments for the Thrift server, the same as dbt-spark's.
+
+    Its method `http` is that of Databricks clusters.
     """
     if settings.spark_method != "http" or settings.spark_token is None:
         return {"host": settings.spark_host, "port": settings.spark_port, "username": settings.spark_user}
@@ -99,19 +102,19 @@ def _with_dates(row: Sequence[Any], places: Container[int]) -> list[Any]:
 
 
 class SparkQueries:
-    """The schemas of one build on the cluster, asked in DuckDB's SQL by DuckDB's names of them."""
+    """Queries of one build on the cluster, in DuckDB's SQL and with the schema names of the build file."""
 
     def __init__(self, spark: Spark, prefix: str, snapshots: Mapping[str, int] | None = None) -> None:
-        """`snapshots` of tables of Iceberg's, by their name: without one a table is asked as it is now."""
+        """Pin Iceberg tables to `snapshots`, by name. Other tables are queried in their current state."""
         self._spark, self._prefix, self._snapshots = spark, prefix, snapshots or {}
 
     def execute(self, query: str, /) -> SparkAnswer:
-        """The answer of the cluster."""
+        """Return the cluster's answer to a query."""
         return self._spark.ask(in_spark(query, self._prefix, self._snapshots))
 
 
 def in_spark(query: str, prefix: str, snapshots: Mapping[str, int] | None = None) -> str:
-    """A query of DuckDB's in Spark's words, over schemas whose names begin with `prefix`."""
+    """Translate a query from DuckDB's SQL to Spark's, for schemas whose names start with `prefix`."""
     parsed = sqlglot.parse_one(query, read="duckdb")
     for table in parsed.find_all(exp.Table):
         if table.db:
@@ -123,21 +126,23 @@ def in_spark(query: str, prefix: str, snapshots: Mapping[str, int] | None = None
                 )
     for called in list(parsed.find_all(exp.Anonymous)):
         if called.name.lower() == "hash":
-            called.replace(_hashed(called))
+            called.replace(_spark_hash(called))
         elif called.name.lower() == "strlen":
             called.set("this", "octet_length")
     return parsed.sql("spark")
 
 
-def _hashed(called: exp.Anonymous) -> exp.Expression:
-    """DuckDB's hash has 64 bits, Spark's 32, and Spark's pass over NULL: ('a', NULL) would be as (NULL,
-    'a').
+def _spark_hash(called: exp.Anonymous) -> exp.Expression:
+    """Translate DuckDB's `hash`, which has 64 bits and depends on NULL values.
+
+    Spark's `hash` has 32 bits. Spark's functions skip NULL values, so that ('a', NULL) and (NULL, 'a') would
+    have the same hash. Each value is therefore hashed together with whether it is NULL.
     """
-    told = [
+    arguments = [
         part
         for one in called.expressions
         for part in (one.copy(), exp.Is(this=one.copy(), expression=exp.null()))
     ]
-    wide = exp.Anonymous(this="xxhash64", expressions=told)
-    # Sums of 64 bits need more.
+    wide = exp.Anonymous(this="xxhash64", expressions=arguments)
+    # A sum of 64-bit hashes needs more than 64 bits.
     return wide if isinstance(called.parent, exp.BitwiseXorAgg) else exp.cast(wide, "decimal(38, 0)")

@@ -22,25 +22,25 @@ from warehouse.price_book import resolve_price_book
 from warehouse.published import NotPublishedError
 from warehouse.published_tables import published_table
 from warehouse.spark.builds import (
+    AD_HOC,
     ICEBERG,
-    TRIED,
     PromotedBuild,
-    built,
     copy_marts,
     day_of,
     drop_old_builds,
-    note_built,
-    prefix_of,
+    last_finished_build,
     promote_build,
     promoted_builds,
+    record_finished_build,
     restore,
+    run_prefix,
     snapshots,
 )
 from warehouse.spark.connection import Spark, SparkQueries
 from warehouse.spark.import_marts import import_marts
 from warehouse.spark.lake_copy import copy_lake
 from warehouse.spark.mart import ClusterMart
-from warehouse.spark.source_statements import calendar_question, cluster_statements, state_statements
+from warehouse.spark.source_statements import cluster_statements, state_statements, time_zone_check
 
 SPARK = "spark"
 
@@ -94,14 +94,14 @@ class SparkEngine:
     def run_dbt(self, words: Sequence[str], progress: Progress) -> DbtBuild:
         """See `Engine`; works in schemas of its own, which the next run drops. Always builds in full."""
         settings = self._settings
-        prefix = f"{settings.spark_schema_prefix}{TRIED}_"
+        prefix = f"{settings.spark_schema_prefix}{AD_HOC}_"
         dbt = Dbt(settings, self._project, target=SPARK, schema_prefix=prefix)
         # The home may never have run, and models read the price book.
         resolve_price_book(settings)
         copy_lake(settings)
-        dbt.operate(
+        dbt.run_operation(
             "prepare_cluster",
-            questions=[calendar_question(settings)],
+            questions=[time_zone_check(settings)],
             statements=cluster_statements(settings, prefix),
         )
         command = list(words) if words[:1] == ["test"] else [*words, "--full-refresh"]
@@ -112,12 +112,12 @@ class SparkCandidate:
     """The last finished build on the cluster. See `Candidate`."""
 
     def __init__(self, settings: Settings, project: Path) -> None:
-        self._settings, self._project, self._build = settings, project, built(settings.home)
+        self._settings, self._project, self._build = settings, project, last_finished_build(settings.home)
         with open_duckdb(settings.home.build_file, config=settings.duckdb_config()) as connection:
             [(fingerprint,)] = connection.execute("select fingerprint from ops.build_state").fetchall()
         if fingerprint != self._build.fingerprint:
             raise NotPublishedError(
-                "The build file was built by DuckDB since the last build on the cluster. Run the job `refresh`."
+                "DuckDB changed the build file after the last build on the cluster. Run the job `refresh`."
             )
         self._spark = _connect(settings, project, self._build.prefix)
 
@@ -126,7 +126,7 @@ class SparkCandidate:
         return SparkQueries(self._spark, self._build.prefix, self._build.snapshots)
 
     def promote(self) -> None:
-        """See `Candidate`; drops older builds, so that none stays that names an erased person."""
+        """See `Candidate`; drops older builds, which may name an erased person."""
         marts = mart_nodes(Dbt(self._settings, self._project).prepare_manifest())
         before = promoted_builds(self._settings.home)
         promote_build(self._settings, self._spark, self._build, marts)
@@ -141,11 +141,11 @@ class _ClusterBuild:
 
     @cached_property
     def _base(self) -> PromotedBuild | None:
-        """The build that this one adds to; None where it builds everything anew."""
+        """The promoted build that this build starts from; None for a full build."""
         published = published_state(self._settings.home)
         if self._plan.full_refresh or published is None:
             return None
-        # The latest first: another one may have come from the same lake on the same day, with other rates.
+        # The latest first: an earlier build may have the same fingerprint, but other rates.
         base = next(
             (one for one in promoted_builds(self._settings.home) if one.fingerprint == published.fingerprint),
             None,
@@ -153,8 +153,8 @@ class _ClusterBuild:
         return base if base and base.table_format == self._settings.spark_table_format else None
 
     @property
-    def _goes_on_in(self) -> PromotedBuild | None:
-        """The build whose own tables it changes; None where it has tables of its own."""
+    def _extended(self) -> PromotedBuild | None:
+        """The build whose tables this build changes; None if it has tables of its own."""
         base = self._base
         return (
             base
@@ -164,30 +164,32 @@ class _ClusterBuild:
 
     @property
     def prefix(self) -> str:
-        """What the names of its schemas begin with."""
-        return self._goes_on_in.prefix if self._goes_on_in else prefix_of(self._settings, self._run_id)
+        """The prefix of the names of its schemas."""
+        return (
+            self._extended.prefix
+            if self._extended
+            else run_prefix(self._settings.spark_schema_prefix, self._run_id)
+        )
 
     @property
     def _dbt(self) -> Dbt:
         return Dbt(self._settings, self._project, target=SPARK, schema_prefix=self.prefix)
 
     def build(self, manifest: Mapping[str, Any], progress: Callable[[str], None]) -> DbtBuild:
-        """Build what is new, or everything, and test it on the cluster; where all holds, the marts replace
-        those of the build file.
-        """
+        """Build and test on the cluster, incrementally or in full. If all tests pass, import the marts."""
         settings, base, marts = self._settings, self._base, mart_nodes(manifest)
-        self._dbt.operate("prepare_cluster", questions=[calendar_question(settings)], statements=[])
+        self._dbt.run_operation("prepare_cluster", questions=[time_zone_check(settings)], statements=[])
         spark = Spark(settings)
-        # Where it is not known what is shown, such as in a home that came back from a backup, that is found
-        # out when this build is.
+        # If no promoted build is known, such as in a home restored from a backup, old builds are dropped only
+        # when this build is promoted.
         if promoted_builds(settings.home):
             drop_old_builds(settings, spark, self.prefix)
         if base:
-            days = {name: day for name, node in marts.items() if (day := day_of(node))}
+            day_columns = {name: day for name, node in marts.items() if (day := day_of(node))}
             if base.table_format == ICEBERG:
-                restore(spark, base, days)
-            if not self._goes_on_in:
-                copy_marts(spark, base, self.prefix, days)
+                restore(spark, base, day_columns)
+            if not self._extended:
+                copy_marts(spark, base, self.prefix, day_columns)
         if copied := copy_lake(settings):
             progress(f"{size(copied)} of the lake copied to {shown_uri(settings.lake)}")
         built_through = base.built_through if base else -1
@@ -205,34 +207,33 @@ class _ClusterBuild:
             built_through=self._plan.through_batch,
             fingerprint=self._plan.fingerprint,
             erased_at=read_registry(settings.home).erased_at,
-            added=self._goes_on_in.added + 1 if self._goes_on_in else 0,
+            added=self._extended.added + 1 if self._extended else 0,
         )
         imported = import_marts(settings, spark, build, marts)
-        note_built(settings.home, build)
-        Dbt(settings, self._project).operate("describe_marts")
+        record_finished_build(settings.home, build)
+        Dbt(settings, self._project).run_operation("describe_marts")
         if imported.days:
+            days = ", ".join(f"{name} {count}" for name, count in imported.days.items())
+            progress(f"days imported: {days}")
+        for name in imported.left_on_cluster:
             progress(
-                "days brought back: " + ", ".join(f"{name} {days}" for name, days in imported.days.items())
-            )
-        for name in imported.left:
-            progress(
-                f"marts.{name} has more than SPARK_PUBLISH_MAX_ROWS rows: it is read on the cluster, and is"
-                " not in the published file"
+                f"marts.{name} has more than SPARK_PUBLISH_MAX_ROWS rows: it stays on the cluster, and is not"
+                " in the published file"
             )
         done.row_counts = {marts[name]["unique_id"]: rows for name, rows in imported.rows.items()}
         return done
 
 
 def _connect(settings: Settings, project: Path, prefix: str) -> Spark:
-    """Connect with the session settings of builds. With SPARK_METHOD `session`, dbt starts the one session."""
+    """Connect with the session settings of builds. With SPARK_METHOD `session`, dbt starts the session."""
     if settings.spark_method == "session":
-        Dbt(settings, project, target=SPARK, schema_prefix=prefix).operate(
+        Dbt(settings, project, target=SPARK, schema_prefix=prefix).run_operation(
             "prepare_cluster", questions=[], statements=[]
         )
     return Spark(settings)
 
 
 def mart_nodes(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The models of dbt's manifest that readers see, by name."""
+    """Return the models of dbt's manifest that are published, by name."""
     models = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
     return {node["alias"]: node for node in models if node["schema"] == "marts"}

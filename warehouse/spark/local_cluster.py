@@ -1,8 +1,7 @@
-"""A real cluster on one machine: a metastore, a master, two workers and the Thrift server of the `pyspark`
-package, on loopback.
+"""A real cluster on one machine, from the `pyspark` package: metastore, master, two workers, Thrift server.
 
-`python -m warehouse.spark.local_cluster up` and `down`; everything that it writes is in one folder, with the
-ids of its processes in `processes.json`.
+It listens on loopback. `python -m warehouse.spark.local_cluster up` starts it, `down` stops it. It writes to
+one folder, where `processes.json` has the ids of its processes.
 """
 
 import importlib.util
@@ -22,16 +21,16 @@ HOST = "127.0.0.1"
 START_SECONDS = 120
 STOP_SECONDS = 20
 
-# Its tables are made in Derby's folder `metastore_db` when it first starts; its logger wants a library that
-# Spark does not bring.
+# At its first start the metastore creates its tables in Derby's folder `metastore_db`. Its asynchronous
+# logger needs a library that Spark does not contain.
 METASTORE = {
     "datanucleus.schema.autoCreateAll": "true",
     "hive.metastore.schema.verification": "false",
     "hive.async.log.enabled": "false",
 }
-# Tables of Iceberg's beside others, in the catalog that sessions have anyhow. Derby knows no locks of Hive's.
-# Without Iceberg's extension of Spark's SQL: with it, views of this catalog are made by Iceberg 1.9, whose
-# `create or replace view` replaces nothing.
+# The default catalog of sessions has Iceberg tables beside other tables. Derby does not support Hive's locks.
+# Iceberg's extension of Spark's SQL is not used: with it Iceberg 1.9 creates the views of this catalog, and
+# its `create or replace view` replaces nothing.
 ICEBERG = {
     "spark.sql.catalog.spark_catalog": "org.apache.iceberg.spark.SparkSessionCatalog",
     "spark.sql.catalog.spark_catalog.type": "hive",
@@ -40,14 +39,12 @@ ICEBERG = {
 
 
 class ClusterError(Exception):
-    """The cluster did not start; the text says which part and where its log is."""
+    """The cluster did not start. The text names the part and its log."""
 
 
 @dataclass(frozen=True)
 class LocalCluster:
-    """Where the cluster listens and writes, and how small it is: a measurement beside it must not notice it
-    much.
-    """
+    """The ports, the folder and the size of the cluster. It is small, to disturb measurements little."""
 
     folder: Path
     port: int = 10_000
@@ -59,7 +56,7 @@ class LocalCluster:
     driver_memory: str = "1g"
     shuffle_partitions: int = 4
     settings: Mapping[str, str] = field(default_factory=dict)
-    """More of Spark's settings, for the Thrift server."""
+    """Further Spark settings of the Thrift server."""
 
     @property
     def warehouse(self) -> Path:
@@ -67,14 +64,15 @@ class LocalCluster:
         return self.folder / "warehouse"
 
     def commands(self, submit: str) -> dict[str, list[str]]:
-        """How each part is started, in order; the Thrift server is the driver of everything that
-        clients ask.
+        """Return the command of each part, in the order of starting.
+
+        The Thrift server is the driver of all statements of clients.
         """
         master = f"spark://{HOST}:{self.master_port}"
         parts = {
-            # Beside the driver, as on clusters. Inside it, Spark's catalog and Iceberg's open the metastore
-            # with settings that are not quite the same, and each throws away what the other has prepared:
-            # that was half of a small run.
+            # A process of its own, as on clusters. Inside the driver, Spark's catalog and Iceberg's open the
+            # metastore with slightly different settings, and each discards the other's preparation. That was
+            # half of the time of a small run.
             "metastore": [
                 *("org.apache.hadoop.hive.metastore.HiveMetaStore", "-p", str(self.metastore_port)),
                 *(word for name, value in METASTORE.items() for word in ("--hiveconf", f"{name}={value}")),
@@ -126,7 +124,7 @@ class LocalCluster:
             "spark.ui.enabled": "false",
             "spark.hadoop.hive.server2.thrift.bind.host": HOST,
             "spark.hadoop.hive.server2.thrift.port": str(self.port),
-            # Not `spark.jars`: threads of the Thrift server look for classes elsewhere.
+            # Not `spark.jars`, because threads of the Thrift server do not find those classes.
             "spark.driver.extraClassPath": str(iceberg_jar()),
             "spark.executor.extraClassPath": str(iceberg_jar()),
             **ICEBERG,
@@ -138,7 +136,7 @@ class LocalCluster:
         ]
 
     def up(self) -> None:
-        """Start what is not running, and wait until the Thrift server answers."""
+        """Start the parts that are not running, and wait until the Thrift server answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
         running = self._running()
         for part, command in self.commands(_spark_home() + "/bin/spark-class").items():
@@ -153,14 +151,14 @@ class LocalCluster:
                 self._wait(port, part, running[part])
 
     def down(self) -> None:
-        """Stop what `up` has started, the driver first, and nothing else."""
+        """Stop the parts that `up` has started, the driver first."""
         running = self._running()
         for part in reversed(list(running)):
             _stop(running[part])
         self._remember({})
 
     def processes(self) -> dict[str, int]:
-        """The parts that run, with the ids of their processes."""
+        """Return the running parts with the ids of their processes."""
         return self._running()
 
     def _start(self, part: str, command: Sequence[str]) -> int:
@@ -169,13 +167,13 @@ class LocalCluster:
             "SPARK_HOME": _spark_home(),
             "SPARK_LOCAL_IP": HOST,
             "SPARK_NO_DAEMONIZE": "1",
-            # The Thrift server counts as a daemon too, whatever memory its driver is given.
+            # The Thrift server is a daemon too, so this sets its memory, not the driver's setting.
             "SPARK_DAEMON_MEMORY": self.driver_memory if part == "thrift" else "256m",
-            # The metastore's.
+            # For the metastore.
             "SPARK_DRIVER_MEMORY": "256m",
             "SPARK_LOCAL_DIRS": str(self.folder / "local"),
         }
-        # What ignores SIGTERM, as some runners of scripts do, has children that do; Java would then only end
+        # Some script runners ignore SIGTERM, and their child processes inherit that. Java would then only end
         # when it is killed.
         command = ["env", "--default-signal=TERM", *command]
         with (self.folder / f"{part}.log").open("ab") as log:
@@ -191,7 +189,7 @@ class LocalCluster:
 
     def _wait(self, port: int, part: str, process: int) -> None:
         deadline = time.monotonic() + START_SECONDS
-        # Twice in a row: while a process becomes another program it seems to be none.
+        # Twice in a row, because a process looks ended for a moment while it starts another program.
         gone = 0
         while time.monotonic() < deadline and gone < 2:
             with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
@@ -213,7 +211,7 @@ class LocalCluster:
 
 
 def iceberg_jar() -> Path:
-    """Iceberg for Spark 3.5 and Scala 2.12, from the package that brings it."""
+    """Return the path of Iceberg's jar for Spark 3.5 and Scala 2.12, which a Python package contains."""
     return _folder_of("snowpark_connect_deps_iceberg") / "jars" / "iceberg-spark-runtime-3.5_2.12-1.9.2.jar"
 
 
@@ -222,17 +220,17 @@ def _spark_home() -> str:
 
 
 def _folder_of(package: str) -> Path:
-    """Of an installed package: found, not imported, as most of this project's environments are without it."""
+    """Return the folder of an installed package, without importing it: most environments do not have it."""
     found = importlib.util.find_spec(package)
     if found is None or found.origin is None:
         raise ClusterError(
-            f"There is no {package} here: make spark-up installs it in an environment of its own."
+            f"The package {package} is not installed. `make spark-up` installs it in its own environment."
         )
     return Path(found.origin).parent
 
 
 def _is_running(process: int) -> bool:
-    """Whether it runs, and is of the cluster: ids are used again."""
+    """Check whether the process runs and belongs to the cluster, because process ids are reused."""
     with suppress(OSError):
         os.waitpid(process, os.WNOHANG)
     with suppress(OSError):
@@ -252,7 +250,7 @@ def _stop(process: int) -> None:
 
 
 def main() -> None:
-    """`up` or `down` for the cluster in the folder that CLUSTER_HOME names."""
+    """Start (`up`) or stop (`down`) the cluster in the folder CLUSTER_HOME."""
     cluster = LocalCluster(Path(os.environ.get("CLUSTER_HOME", "data/cluster")).resolve())
     match sys.argv[1:]:
         case ["up"]:

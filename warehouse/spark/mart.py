@@ -1,8 +1,7 @@
-"""A mart that stayed on the cluster, as an export reads it: the cluster sums up and gives the rows of days
-that changed.
+"""A mart whose rows stay on the cluster, for exports.
 
-What becomes of the rows is the same as with any other mart: the same parts, to the byte, in the same
-manifest.
+The cluster computes its sums and writes the rows of changed days to files. Exports write the same files and
+the same manifest, to the byte, as for any other mart.
 """
 
 from collections.abc import Collection, Iterator
@@ -12,24 +11,24 @@ from datetime import date
 from paywall_warehouse.quoting import quoted
 from paywall_warehouse.settings import Settings
 from warehouse.published_tables import Table
-from warehouse.spark.builds import PromotedBuild, is_one_of
+from warehouse.spark.builds import PromotedBuild, day_in
 from warehouse.spark.connection import Spark, SparkQueries
 from warehouse.spark.exchange import exchange_folder
 
-# In a fingerprint where DuckDB's version stands: hashes of another engine say nothing about these.
-ENGINE = "spark-xxhash64"
+# The name of the hash function in fingerprints, where DuckDB's marts have DuckDB's version.
+HASH_ENGINE = "spark-xxhash64"
 
 
 class ClusterMart:
-    """A mart of the build that is published."""
+    """A mart of the published build. See `Mart`."""
 
-    hash_engine = ENGINE
+    hash_engine = HASH_ENGINE
     sums_in_halves = True
 
     def __init__(
         self, settings: Settings, spark: Spark, build: PromotedBuild, mart: str, day: str | None, table: Table
     ) -> None:
-        """`day` is the column with the reporting day, None for a mart without one."""
+        """Describe the mart. `day` is its column with the reporting day, None if it has none."""
         self._settings, self._spark, self._build = settings, spark, build
         self._mart, self._day = mart, day
         self.table = table
@@ -41,13 +40,13 @@ class ClusterMart:
 
     @contextmanager
     def rows(self, days: Collection[date | None]) -> Iterator[str]:
-        """See `Mart`; one query of the cluster writes them all, into files that are deleted afterwards."""
+        """See `Mart`; one query on the cluster writes the rows to files, which are deleted afterwards."""
         name, day = self._mart, self._day
         where, order = "true" if days else "false", ""
         if day and days:
-            # In order within each file, so that DuckDB passes over the other days; without moving rows, of
-            # which a hot day may have many.
-            where, order = is_one_of(day, days), f" sort by {day}"
+            # Sorted within each file, so that DuckDB can skip the other days. A sort across files would move
+            # rows between workers, and one day may have very many.
+            where, order = day_in(day, days), f" sort by {day}"
         with exchange_folder(self._settings) as exchange:
             query = f"select * from {self._build.mart(name)} where {where}{order}"
             self._spark.run(f"insert overwrite directory '{exchange.location(name)}' using parquet {query}")

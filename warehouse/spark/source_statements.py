@@ -1,8 +1,7 @@
-"""What dbt finds on a cluster: the schemas `raw`, `build` and `ops` as in DuckDB's build file, as statements
-of Spark SQL.
+"""The inputs of a build on a cluster as Spark SQL: the schemas `raw`, `build` and `ops` of the build file.
 
-The cluster reads the lake's own Parquet files where they lie. What is not in the lake, such as the settings,
-goes with the statements. Each build has schemas of its own, whose names begin with its prefix.
+The cluster reads the lake's Parquet files in place. Data that is not in the lake, such as the settings, is
+part of the statements. The names of a build's schemas start with its prefix.
 """
 
 import json
@@ -25,7 +24,8 @@ from ingestion.lake.schemas import (
 from ingestion.stripe_pull.failures import failed_pulls
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import Settings
-from warehouse.build import loaded_files, reporting_today, settings_row, shown_to_readers
+from warehouse.build_file import known_published_through
+from warehouse.build_inputs import loaded_files, reporting_today, settings_row
 from warehouse.price_book import resolved_batches
 
 SPARK_TYPES: Final = {"varchar": "string", "varchar[]": "array<string>", "timestamptz": "timestamp"}
@@ -34,12 +34,12 @@ SPARK_TYPES: Final = {"varchar": "string", "varchar[]": "array<string>", "timest
 def cluster_statements(
     settings: Settings, prefix: str, built_through: int = -1, through_batch: int | None = None
 ) -> list[str]:
-    """Everything that a build on the cluster needs before dbt starts; of an incremental one, through which
-    batch all has been built.
+    """Return the statements that prepare a build on the cluster before dbt starts.
 
-    Batches after `through_batch` were committed by workers since the build was planned.
+    `built_through` is the last batch of the build that an incremental one starts from, -1 for a full build.
+    Batches after `through_batch` are left out: workers committed them after the build was planned.
     """
-    lake, shown_through = Lake(settings.home), shown_to_readers(settings.home)
+    lake, published_through = Lake(settings.home), known_published_through(settings.home)
     limits = RowLimits.of(settings)
     manifests = [
         one for one in resolved_batches(lake) if through_batch is None or one.batch_seq <= through_batch
@@ -54,7 +54,7 @@ def cluster_statements(
                 settings.lake,
                 _batches(lake, table, manifests),
                 prefix,
-                where=_inside(table, manifests, limits),
+                where=_limits_clause(table, manifests, limits),
             )
         ),
         *(
@@ -64,7 +64,7 @@ def cluster_statements(
         ),
         *small_table(f"{prefix}raw.settings", SETTINGS, [settings_row(settings, reporting_today(settings))]),
         *small_table(
-            f"{prefix}raw.loaded_files", LOADED_FILES, loaded_files(settings, manifests, shown_through)
+            f"{prefix}raw.loaded_files", LOADED_FILES, loaded_files(settings, manifests, published_through)
         ),
         *small_table(
             f"{prefix}raw.failed_pulls",
@@ -73,52 +73,60 @@ def cluster_statements(
         ),
         *small_table(f"{prefix}raw.published_breaks", BREAKS, _published_breaks(settings)),
         *small_table(f"{prefix}build.touched_keys", TOUCHED_KEYS, []),
-        *small_table(f"{prefix}build.published", {"through": "bigint"}, [{"through": shown_through}]),
+        *small_table(f"{prefix}build.published", {"through": "bigint"}, [{"through": published_through}]),
         *state_statements(prefix, built_through, full_refresh=built_through < 0),
     ]
 
 
 def state_statements(prefix: str, built_through: int, *, full_refresh: bool) -> list[str]:
-    """The last batch of which everything has been built, and whether by one build."""
+    """Return the statements that write `ops.build_state`.
+
+    `built_through` is the last batch of the finished build. `full_refresh` is whether it was a full build.
+    """
     columns = {"built_through": "bigint", "full_refresh": "boolean"}
     return small_table(
         f"{prefix}ops.build_state", columns, [{"built_through": built_through, "full_refresh": full_refresh}]
     )
 
 
-def calendar_question(settings: Settings) -> dict[str, str]:
-    """A query for days that begin at another moment by the cluster's Java than by DuckDB: each brings rules
-    of time zones of its own.
+def time_zone_check(settings: Settings) -> dict[str, str]:
+    """Return a query for days that start at different instants in the cluster's Java and in DuckDB.
+
+    Both have their own time zone rules. The macro `prepare_cluster` raises `problem` if there are such days.
     """
     zone = settings.reporting_timezone
     with open_duckdb(config=settings.duckdb_config()) as connection:
         begins = connection.execute(
             """with quarters as (
-                select unnest(generate_series(timestamptz '2000-01-01', ? + interval 400 day,
-                    interval 15 minute)) as instant
+                select unnest(generate_series(
+                    timestamptz '2000-01-01', ? + interval 400 day, interval 15 minute
+                )) as instant
             )
-            select epoch_us(min(instant)), date_diff('day', date '1970-01-01', cast(timezone(?,
-                instant) as date)) as day
-            from quarters group by day order by day""",
+            select
+                epoch_us(min(instant)),
+                date_diff('day', date '1970-01-01', cast(timezone(?, instant) as date)) as day
+            from quarters
+            group by day
+            order by day""",
             [settings.now(), zone],
         ).fetchall()[1:]
-    known = (
-        f"from_json({_text(json.dumps(begins, separators=(',', ':')))}, 'array<array<bigint>>', map('mode',"
-        " 'FAILFAST'))"
-    )
+    starts = _text(json.dumps(begins, separators=(",", ":")))
+    known = f"from_json({starts}, 'array<array<bigint>>', map('mode', 'FAILFAST'))"
     reporting_days = [
         f"cast(from_utc_timestamp(timestamp_micros(known[0] - {back}), {_text(zone)}) as date)"
         for back in (0, 1)
     ]
     return {
         "query": (
-            "select cast(day as string) as day from (select date_from_unix_date(cast(known[1] as integer))"
-            f" as day, {reporting_days[0]} as begun, {reporting_days[1]} as before from (select"
-            f" explode({known}) as known)) where begun <> day or before >= day order by day limit 3"
+            "select cast(day as string) as day from ("
+            "select date_from_unix_date(cast(known[1] as integer)) as day,"
+            f" {reporting_days[0]} as begun, {reporting_days[1]} as before"
+            f" from (select explode({known}) as known)"
+            ") where begun <> day or before >= day order by day limit 3"
         ),
         "problem": (
-            f"the cluster's Java has other rules for {zone} than DuckDB: bring the time zones of its Java up"
-            " to date. The first days that begin at another moment"
+            f"the cluster's Java has other rules for {zone} than DuckDB. Update the time zones of its Java."
+            " The first days that start at different instants"
         ),
     }
 
@@ -126,10 +134,10 @@ def calendar_question(settings: Settings) -> dict[str, str]:
 def lake_table(
     table: str, location: str, batches: Mapping[int, str], prefix: str = "", where: str = ""
 ) -> list[str]:
-    """A table of the lake as a view of its committed batches, each with its folder a partition: one that no
-    manifest names is not read.
+    """Return the statements that create a view of the committed batches of a table of the lake.
 
-    `where` is the clause that leaves rows out, if there are any.
+    The folder of each batch is a partition, so a folder that no manifest names is not read. `where` is a
+    clause that excludes rows, or empty.
     """
     columns = {name: kind for name, kind in LAKE_TABLES[table].items() if name != "batch_seq"}
     partitions = " ".join(
@@ -151,15 +159,15 @@ def lake_table(
 
 
 def small_table(name: str, columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """A table whose rows stand in the statement, as JSON: each value as text, which is cast to its type."""
+    """Return the statements that write a table, with the rows as JSON and each value as text."""
     texts = {column: "array<string>" if kind.endswith("[]") else "string" for column, kind in columns.items()}
     values = _text(json.dumps([{column: _as_text(row[column]) for column in columns} for row in rows]))
-    stated = ", ".join(f"{column}: {kind}" for column, kind in texts.items())
-    given = f"inline(from_json({values}, 'array<struct<{stated}>>', map('mode', 'FAILFAST')))"
+    fields = ", ".join(f"{column}: {kind}" for column, kind in texts.items())
+    source = f"inline(from_json({values}, 'array<struct<{fields}>>', map('mode', 'FAILFAST')))"
     typed = ", ".join(f"cast({column} as {_spark(kind)}) as {column}" for column, kind in columns.items())
     return [
         f"create table if not exists {name} ({_defined(columns)}) using parquet",
-        f"insert overwrite table {name} select {typed} from (select {given})",
+        f"insert overwrite table {name} select {typed} from (select {source})",
     ]
 
 
@@ -171,8 +179,8 @@ def _batches(lake: Lake, table: str, manifests: Iterable[Manifest]) -> dict[int,
     }
 
 
-def _inside(table: str, manifests: Iterable[Manifest], limits: RowLimits) -> str:
-    """Return the clause that leaves out rows outside of the limits; nothing where there are none."""
+def _limits_clause(table: str, manifests: Iterable[Manifest], limits: RowLimits) -> str:
+    """Return a clause that excludes the rows outside of the limits; empty if there are none."""
     batches = [
         str(one.batch_seq) for one in manifests if one.table == table and one.has_rows_outside(limits.digest)
     ]
@@ -184,7 +192,7 @@ def _inside(table: str, manifests: Iterable[Manifest], limits: RowLimits) -> str
 
 
 def _published_breaks(settings: Settings) -> list[dict[str, Any]]:
-    """The history of breaks as last published; empty where nothing is."""
+    """Return the history of breaks in the published file; empty if there is no file."""
     if not settings.home.published_file.exists():
         return []
     with open_duckdb(
@@ -213,5 +221,5 @@ def _spark(kind: str) -> str:
 
 
 def _text(text: str) -> str:
-    """A text literal of Spark SQL, in which a backslash escapes."""
+    """Return a text literal of Spark SQL, where a backslash is an escape character."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

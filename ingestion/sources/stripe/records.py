@@ -1,5 +1,5 @@
-"""Rows of Stripe's reports: which rules they obey and what the lake keeps of them. One set of SQL for all
-families.
+"""Rows of Stripe's reports: their rules, and the columns that the lake keeps. The same SQL serves all
+reports.
 """
 
 from ingestion.sources.stripe.reports import Column, StripeReport
@@ -17,7 +17,7 @@ from ingestion.validation.rules import (
 )
 from paywall_warehouse.quoting import literal
 
-WHOSE = ("account_id", "livemode")
+ACCOUNT_COLUMNS = ("account_id", "livemode")
 VALUES = {
     "money": "exact_money(f_{0})",
     "time": "stripe_time(f_{0}, {1})",
@@ -26,7 +26,7 @@ VALUES = {
 
 
 def rules_of(stripe_report: StripeReport) -> tuple[Rule, ...]:
-    """What every row of the family obeys, in the order in which faults are told."""
+    """Return the rules of a report's rows, in the order in which they are tested."""
     return (
         *RULES_OF_FORM,
         *(zone_is_known(column) for column in stripe_report.columns if column.decides),
@@ -37,7 +37,7 @@ def rules_of(stripe_report: StripeReport) -> tuple[Rule, ...]:
 
 
 def zone_is_known(column: Column) -> Rule:
-    """Return the rule that a load reads to refuse the whole file: one row of it is as good as another."""
+    """Return the rule by which a load refuses the whole file, because it holds for all of its rows alike."""
     return Rule(
         _is_in_unknown_zone(column),
         literal(reject_codes.UNKNOWN_TIME_ZONE),
@@ -46,7 +46,7 @@ def zone_is_known(column: Column) -> Rule:
 
 
 def _is_in_unknown_zone(column: Column) -> str:
-    """SQL: whether the time is local and nobody says in which zone."""
+    """Return SQL for whether the time is a local time of an unknown zone."""
     return f"({_zone(column)}) is null and local_time(f_{column.name}) is not null"
 
 
@@ -58,31 +58,31 @@ def _rules_of_kind(column: Column) -> list[Rule]:
     if column.kind in ("time", "day"):
         fault = f"v_{column.name} is null"
         if column.kind == "time":
-            # A time that is only shown is unknown where its zone is.
+            # A time that decides nothing may be unknown: it is NULL if its zone is unknown.
             fault = (
                 f"v_{column.name} is null and not ({_is_in_unknown_zone(column)}) or not"
                 f" is_plausible(v_{column.name})"
             )
-        words = (
-            "is no time such as 2026-10-01 09:30:00 between 1970 and 2100"
+        message = (
+            "is not a time such as 2026-10-01 09:30:00 between 1970 and 2100"
             if column.kind == "time"
-            else "is no date such as 2026-10-01"
+            else "is not a date such as 2026-10-01"
         )
         return [
             Rule(
                 f"f_{column.name} is not null and ({fault})",
                 "'bad_time'" if column.kind == "time" else "'bad_date'",
-                f"""'field "{column.stated_as[0]}" {words}: ' || shown(f_{column.name})""",
+                f"""'field "{column.stated_as[0]}" {message}: ' || shown(f_{column.name})""",
             )
         ]
     return []
 
 
 def records_sql(stripe_report: StripeReport, texts: str) -> str:
-    """SQL: every row of `texts`, typed, with the facts of its file (table `file_facts`), and `reject_code`,
-    `reject_words` and `raw` where a rule is broken, NULL otherwise.
+    """Return SQL for every row of `texts`, typed, with the facts of its file (table `file_facts`).
 
-    `raw` shows the columns that the lake may know, not the row as it stands: that may hold an e-mail address.
+    A row that breaks a rule has `reject_code`, `reject_words` and `raw`; otherwise all three are NULL. `raw`
+    has only the columns that the lake may keep, because the row itself may contain an e-mail address.
     """
     rules = rules_of(stripe_report)
     alternatives = [
@@ -109,7 +109,7 @@ def records_sql(stripe_report: StripeReport, texts: str) -> str:
     return f"""
     select
         file_no, line, {", ".join(f"{_value(column)} as {column.name}" for column in stripe_report.columns)},
-        {", ".join(WHOSE)},
+        {", ".join(ACCOUNT_COLUMNS)},
         {of_broken_rule(rules, "code")} as reject_code,
         {of_broken_rule(rules, "message")} as reject_words,
         case when broken is not null and problem is null
@@ -120,7 +120,7 @@ def records_sql(stripe_report: StripeReport, texts: str) -> str:
             select *, {values}
             from (
                 select file_no, line, problem, wrong_type, {chosen}, {_stated_as_utc(stripe_report)},
-                    {", ".join(WHOSE)}, timezone
+                    {", ".join(ACCOUNT_COLUMNS)}, timezone
                 from ({stated}) left join file_facts using (file_no)
             )
         )
@@ -132,7 +132,7 @@ def _first_stated(column: Column) -> str:
 
 
 def _stated_as_utc(stripe_report: StripeReport) -> str:
-    """SQL: for every time, whether the column that states it is one of those that Stripe writes in UTC."""
+    """Return SQL for whether each time is from a column that Stripe writes in UTC."""
     flags = [
         _is_utc(column) for column in stripe_report.columns if column.kind == "time" and column.utc_names
     ]

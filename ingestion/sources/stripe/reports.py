@@ -1,9 +1,8 @@
-"""The kinds of Stripe file that are read: which versions are known, and under which names each column goes in
-them.
+"""The kinds of Stripe file that are read: their known versions, and the names of each column in them.
 
 Stripe renames columns between versions of a report and writes some in two forms (`created` in the report's
-time zone, `created_utc`). This module is the one place that knows. What is not listed here is never read into
-the lake: reports may hold customers' names, e-mail addresses and card data.
+time zone, and `created_utc`). Only this module knows the names. A column that is not listed here is never
+read into the lake, because reports may hold customers' names, e-mail addresses and card data.
 """
 
 import re
@@ -14,43 +13,42 @@ from ingestion.readers.inspection import Layout, UnreadableFileError
 from ingestion.validation import reject_codes
 
 Kind = Literal["text", "word", "money", "currency", "time", "day", "flag"]
-"""`word`: lower-cased text; `time`: an instant, `YYYY-MM-DD HH:MM:SS` in UTC or the report's zone, or Unix
-seconds; `day`: a date.
+"""`word` is lower-cased text; `time` is an instant, written as `YYYY-MM-DD HH:MM:SS` in UTC or the report's
+zone, or in Unix seconds; `day` is a date.
 """
 
 FOLDER: Final = "stripe"
 CHECKOUT_SESSIONS: Final = "checkout_sessions"
 VERSIONED: Final = re.compile(
-    r"(?P<family>[a-z_]+\.(?:itemized|summary)|balance\.summary)\.(?P<version>[0-9]+)"
+    r"(?P<report>[a-z_]+\.(?:itemized|summary)|balance\.summary)\.(?P<version>[0-9]+)"
 )
-# Seen so far: 1 to 3 in the documentation, 6 and 7 in code of 2026; all of them name the columns below as
-# listed.
+# Seen so far: 1 to 3 in the documentation, 6 and 7 in code of 2026. All of them use the column names below.
 ITEMIZED_VERSIONS: Final = range(1, 8)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the lake, and the names that reports give it: the first one that a row states counts."""
+    """A column of the lake, and its names in reports. The first name that has a value in a row counts."""
 
     name: str
     kind: Kind
     stated_as: tuple[str, ...]
     required: bool = False
-    """Every row states it."""
+    """Whether every row must state it."""
     in_header: bool = False
-    """The file has the column; rows may leave it empty."""
+    """Whether the file must have the column, though rows may leave it empty."""
     requested_as: tuple[str, ...] = ()
-    """What our pull asks Stripe for, where that is not the first of the names."""
+    """The names that a pull requests, if that is not the first of the names."""
     decides: bool = False
-    """Days, spans or ages are counted by this time: it is worth nothing where its zone is not known."""
+    """Whether days, spans or ages depend on this time, so that it is useless in an unknown zone."""
 
     @property
     def utc_names(self) -> tuple[str, ...]:
-        """The names of a time under which reports state it in UTC."""
+        """Return the names under which reports state this time in UTC."""
         return tuple(name for name in self.stated_as if name.endswith("_utc"))
 
     def place(self, alternative: int) -> str:
-        """The name of the field that holds one of the alternatives while a record is judged."""
+        """Return the name of the field that holds one of the alternatives during validation."""
         return f"{self.name}_{alternative}"
 
 
@@ -66,24 +64,20 @@ class StripeReport:
     table: str
     """The lake's table."""
     versions: range
-    """Empty where the folder has no version."""
+    """Empty if the folder has no version."""
     columns: tuple[Column, ...]
     keys: tuple[str, ...] = ()
-    """Names of columns of which the file has at least one: without it no row can be tied to a payment."""
+    """Columns of which the file must have at least one: without it no row can be matched with a payment."""
     chooses_columns: bool = True
-    """Whether Stripe may be asked for columns. The default ones hold no join key, and may hold what must stay
-    out.
-    """
+    """Whether a pull requests columns. The default ones have no join key, and may have personal data."""
     looks_back: bool = True
-    """Whether what a past span says may change: rows become available, payouts arrive or fail."""
+    """Whether the rows of a past span may change: they become available, payouts arrive or fail."""
     is_report: bool = True
-    """Whether Stripe makes it as a report, whose times may be in a zone that somebody chose. All else states
-    UTC.
-    """
+    """Whether it is a report, whose times may be in a zone that was chosen. Other files state UTC."""
 
     @property
     def requested(self) -> list[str]:
-        """The columns that our pull asks Stripe for."""
+        """Return the columns that a pull requests."""
         return (
             [name for column in self.columns for name in column.requested_as or column.stated_as[:1]]
             if self.chooses_columns
@@ -92,7 +86,7 @@ class StripeReport:
 
     @property
     def layout(self) -> Layout:
-        """What a file's header may and must hold."""
+        """Return the known and the required columns of a file."""
         needed = [column.stated_as for column in self.columns if column.required or column.in_header]
         keys = (
             [tuple(name for column in self.columns if column.name in self.keys for name in column.stated_as)]
@@ -143,7 +137,7 @@ ACTIVITY: Final = StripeReport(
         _column("automatic_payout_id", "text", "automatic_payout_id", "automatic_payout"),
         _column("user_id", "text", *USER_COLUMNS, requested_as=USER_COLUMNS),
     ),
-    # The source of a refund or a dispute is itself: with that alone it would be lost.
+    # The source of a refund or a dispute is the refund itself, so that `source_id` alone matches no payment.
     keys=("charge_id", "payment_intent_id"),
 )
 PAYOUTS: Final = StripeReport(
@@ -154,8 +148,7 @@ PAYOUTS: Final = StripeReport(
         _column("payout_id", "text", "payout_id", "payout", "source_id", required=True),
         _column("payout_status", "word", "payout_status", "status"),
         _column("arrival_date", "day", "payout_expected_arrival_date", "arrival_date"),
-        # Not every version knows the one in UTC; without a time zone among its parameters a report is in UTC
-        # anyway.
+        # Not every version has the column in UTC. A report without a time zone parameter is in UTC anyway.
         _column(
             *("effective_at", "time", "effective_at_utc", "effective_at", *_CREATED),
             required=True,
@@ -228,18 +221,16 @@ STRIPE_REPORTS: Final = (ACTIVITY, PAYOUTS, PAYOUT_RECONCILIATION, BALANCE_SUMMA
 
 
 def report_folder(path: str) -> str:
-    """The folder right below `stripe/` that a landed path lies in; '' for a file that lies in none."""
+    """Return the folder directly below `stripe/` of a landed path; '' for a file in no such folder."""
     parts = path.split("/")
     return parts[1] if len(parts) > 2 else ""
 
 
 def stripe_report_of(path: str) -> StripeReport | None:
-    """The family of a landed path under `stripe/`, whatever its version; None where its folder is no kind
-    that is read.
-    """
+    """Return the report of a landed path under `stripe/`, in any version; None for an unknown folder."""
     folder = report_folder(path)
     known = VERSIONED.fullmatch(folder)
-    name = known["family"] if known else folder
+    name = known["report"] if known else folder
     return next(
         (
             stripe_report
@@ -251,16 +242,12 @@ def stripe_report_of(path: str) -> StripeReport | None:
 
 
 def owner_of(path: str) -> StripeReport:
-    """The family that answers for a landed path: its own, or the first one for files that are of no known
-    kind.
-    """
+    """Return the report that a landed path belongs to; the first one for a file of an unknown kind."""
     return stripe_report_of(path) or ACTIVITY
 
 
 def check_report_type(path: str) -> None:
-    """Raise `UnreadableFileError` where the folder of a landed path is no report type whose columns are
-    known.
-    """
+    """Raise `UnreadableFileError` if the folder of a landed path is not a report type with known columns."""
     folder, stripe_report = report_folder(path), stripe_report_of(path)
     if stripe_report is None:
         allowed = ", ".join(
@@ -268,13 +255,13 @@ def check_report_type(path: str) -> None:
         )
         raise UnreadableFileError(
             reject_codes.UNKNOWN_REPORT_TYPE,
-            f'the folder "stripe/{folder}" is no report type that is read; land Stripe\'s files in one of'
+            f'the folder "stripe/{folder}" is not a report type that is read; land Stripe\'s files in one of'
             f" stripe/: {allowed}",
         )
     if stripe_report.versions and int(folder.rsplit(".", 1)[1]) not in stripe_report.versions:
         raise UnreadableFileError(
             reject_codes.UNKNOWN_REPORT_VERSION,
-            f"version {folder.rsplit('.', 1)[1]} of {stripe_report.name} is not known, and its columns may mean"
-            f" something else; known are {stripe_report.versions[0]} to {stripe_report.versions[-1]}. Request one of these,"
-            " or add the version to ingestion/sources/stripe/reports.py",
+            f"version {folder.rsplit('.', 1)[1]} of {stripe_report.name} is not known, and its columns may"
+            f" mean something else; known are {stripe_report.versions[0]} to {stripe_report.versions[-1]}."
+            " Request one of these, or add the version to ingestion/sources/stripe/reports.py",
         )

@@ -1,4 +1,4 @@
-"""Which spans of time a pull asks for. Spans are half-open pairs of UTC instants."""
+"""The spans of time that a pull requests. A span is a half-open pair of UTC instants."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -6,13 +6,14 @@ from typing import Final
 
 Span = tuple[datetime, datetime]
 
-# A longer span is cut at the months: a first pull of years is then many files of bounded size, each kept as
-# soon as it is there.
+# A longer span is cut at the ends of months: a first pull of years is then many files of bounded size, each
+# of
+# which is kept as soon as it has landed.
 LONGEST: Final = timedelta(days=62)
 
 
 def gaps(available: Span, covered: Iterable[Span]) -> list[Span]:
-    """What of `available` no covered span holds, in order."""
+    """Return the parts of `available` that no covered span contains, in order."""
     open_from, end = available
     found = []
     for covered_from, covered_until in sorted(covered):
@@ -31,11 +32,11 @@ def gaps(available: Span, covered: Iterable[Span]) -> list[Span]:
 def windows_to_pull(
     available: Span, covered: Iterable[Span], fresh: Iterable[Span], look_back: timedelta
 ) -> list[Span]:
-    """What is not covered yet; where new time follows on covered time, with a look back into it. Nothing new:
-    nothing to pull.
+    """Return the spans to pull: what is not covered yet, and a look back before new data. Without new data
+    there is nothing to pull.
 
-    `fresh` are the covered spans that were downloaded since Stripe's data reach as far as they do: a pull
-    that was cut short goes on where it was, and does not look back at what it has just brought.
+    `fresh` are the covered spans that were downloaded when Stripe's data ended where they end now. An
+    interrupted pull continues after them, and does not look back at what it has just downloaded.
     """
     known = list(covered)
     missing = gaps(available, known)
@@ -46,7 +47,7 @@ def windows_to_pull(
 
 
 def by_months(span: Span) -> list[Span]:
-    """The span in pieces that end where months do; whole if it is not longer than `LONGEST`."""
+    """Return the span in pieces that end with a month; in one piece if it is not longer than `LONGEST`."""
     start, end = span
     if end - start <= LONGEST:
         return [span]

@@ -1,4 +1,4 @@
-"""What the invented business writes down about the requests: ledger entries and webhook events."""
+"""The statements of the invented business about the requests: ledger entries and webhook events."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,11 +15,11 @@ SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 OWNER = "user_owner_01"
 
 LEDGER_DAYS = DAYS - 5
-"""The ledger export in US dollar ends here; what came later is known from webhooks alone."""
+"""The ledger export in US dollar ends on this day. Later activity is stated only by webhooks."""
 BOTH_FROM = LEDGER_DAYS - 1
-"""Charges and deposits are sent as webhooks from here: this day is told twice, ledger and webhooks."""
+"""The first day whose charges and deposits are sent as webhooks: both ledger and webhooks state this day."""
 RENAMED = DAYS - 30
-"""From here the event names have no `paywall.` prefix."""
+"""From this day the event names have no `paywall.` prefix."""
 
 KNOWN_AT_THE_END = ("completion_tokens", "total_tokens", "reasoning_tokens", "provider_cost", "platform_fees")
 FAILURES = ("provider_timeout", "provider_overloaded", "content_filter", "stream_interrupted")
@@ -29,15 +29,15 @@ Statement = dict[str, Any]
 
 
 @dataclass(slots=True)
-class Books:
-    """Everything that was stated, in no particular order yet."""
+class Statements:
+    """All statements, not in order yet."""
 
     calendar: Calendar
     random: Random
     ledger: list[Statement] = field(default_factory=list)
     euro_ledger: list[Statement] = field(default_factory=list)
     late_ledger: list[Statement] = field(default_factory=list)
-    """Statements that arrive after newer ones."""
+    """Statements that land after newer ones."""
     events: list[Statement] = field(default_factory=list)
     ledger_until: int = 0
     both_from: int = 0
@@ -49,24 +49,23 @@ class Books:
         self.renamed_at = self.calendar.starts(RENAMED)
 
     def chance(self, share: float) -> bool:
-        """True in `share` of all cases."""
+        """Return True in `share` of all cases."""
         return self.random.random() < share
 
     def in_ledger(self, paywall: Paywall, instant: int) -> bool:
-        """Does the ledger tell of this instant?"""
+        """Check whether the ledger covers this instant."""
         return paywall is EURO or instant < self.ledger_until
 
     def in_events(self, paywall: Paywall, instant: int) -> bool:
-        """Do webhooks tell of charges and deposits at this instant?"""
+        """Check whether webhooks state charges and deposits at this instant."""
         return paywall is not EURO and instant >= self.both_from
 
-    # -- statements
-    # -----------------------------------------------------------------------------------------------
+    # ---- statements
 
     def entry(
         self, wallet: Wallet | None, kind: str, instant: int, amount: Decimal, **more: Any
     ) -> Statement:
-        """A ledger entry; `at` is when this version of it was stated."""
+        """Add a ledger entry; `at` is the time of this version of it."""
         paywall = wallet.paywall if wallet else more.pop("paywall")
         number = key(kind, instant, wallet.wallet_id if wallet else "operator", paywall.id)
         statement: Statement = {
@@ -84,13 +83,13 @@ class Books:
         return statement
 
     def post(self, paywall: Paywall, statement: Statement) -> None:
-        """State it in the paywall's ledger."""
+        """Add a statement to the paywall's ledger."""
         (self.euro_ledger if paywall is EURO else self.ledger).append(statement)
 
     def event(
         self, paywall: Paywall, kind: str, instant: int, metadata: dict[str, str] | None = None, **data: Any
     ) -> Statement:
-        """A webhook delivery with the fields that the catalog gives its type."""
+        """Add a webhook delivery with the fields that the catalog defines for its type."""
         event: Statement = {
             "id": f"evt_{key(kind, instant, paywall.id, sorted(data.items()))}",
             "paywall": paywall,
@@ -103,11 +102,10 @@ class Books:
         self.events.append(event)
         return event
 
-    # -- the life of a wallet
-    # -------------------------------------------------------------------------------------
+    # ---- the life of a wallet
 
-    def keep(self, wallet: Wallet) -> None:
-        """Everything about one wallet, in order of time: sign-up, bonus, top-ups, requests, the end."""
+    def add_wallet(self, wallet: Wallet) -> None:
+        """Add the whole life of a wallet in order of time: sign-up, bonus, top-ups, requests, the end."""
         if not wallet.requests:
             self.sign_up(wallet, self.calendar.starts(wallet.first_day) + 9 * HOUR, requests=False)
             return
@@ -135,12 +133,12 @@ class Books:
                 last_deposit = self.deposit(wallet, (before + instant) // 2, top_up)
                 balance += last_deposit["amount"]
             balance += self.charge(wallet, instant, request, *priced)
-            balance += self.besides(wallet, instant, balance)
+            balance += self.other_activity(wallet, instant, balance)
             before = instant
         self.leave(wallet, before, balance, last_deposit)
 
     def usual_top_up(self, spend: Decimal) -> Decimal:
-        """Nobody pays in much more than they use: half a unit to 5 at a time."""
+        """Return the amount that a user pays in at a time: half a unit to 5, not much more than they use."""
         draw = self.random.random()
         if spend < Decimal("0.6"):
             return Decimal("0.5") if draw < 0.4 else Decimal(1)
@@ -149,7 +147,9 @@ class Books:
         return Decimal("2.5") if draw < 0.7 else Decimal(5)
 
     def sign_up(self, wallet: Wallet, instant: int, requests: bool = True) -> Decimal:
-        """Authorization, then a bonus (chat: a deposit of the operator's, code: a trial)."""
+        """Add the authorization and a bonus (chat: a deposit by the operator, code: a trial), and
+        return the bonus.
+        """
         ids: dict[str, Any] = {"walletUserId": wallet.wallet_id, "externalUserId": wallet.user}
         if wallet.named:
             if self.chance(0.2 if requests else 0.8):
@@ -205,7 +205,9 @@ class Books:
         return Decimal(0)
 
     def deposit(self, wallet: Wallet, instant: int, amount: Decimal) -> Statement:
-        """A top-up: mostly Stripe Checkout; in euro sometimes a bank transfer that is pending first."""
+        """Add a top-up: mostly Stripe Checkout, in euro sometimes a bank transfer that is pending at
+        first.
+        """
         paywall, number = wallet.paywall, key("payment", wallet.wallet_id, instant)
         session, intent = f"cs_test_{number}", f"pi_{number}"
         style = self.random.random()
@@ -286,7 +288,9 @@ class Books:
         return stated
 
     def price(self, wallet: Wallet, instant: int, request: Request) -> tuple[str, int, Decimal, Decimal]:
-        """Model, cached tokens, provider cost and what the user pays, both in the paywall's currency."""
+        """Return the model, the cached tokens, the provider cost and the user's price, in the paywall's
+        currency.
+        """
         draw = self.random.random()
         model = wallet.model if draw < 0.65 else pick(wallet.paywall.models, (draw - 0.65) / 0.35)
         rate = self.rate(model, instant)
@@ -303,7 +307,7 @@ class Books:
         return model, cached, cost, times(cost, wallet.paywall.markup)
 
     def rate(self, model: str, instant: int) -> Rates:
-        """The model's rates on that day."""
+        """Return the model's rates on that day."""
         return rates(model, (EPOCH + timedelta(milliseconds=instant)).date())
 
     def charge(
@@ -316,7 +320,7 @@ class Books:
         cost: Decimal,
         amount: Decimal,
     ) -> Decimal:
-        """One real request as a usage charge. What it does to the balance."""
+        """Add one real request as a usage charge, and return the change of the balance."""
         paywall = wallet.paywall
         request_id = f"req_{request.source}_{request.number:05d}"
         activity = f"act_{key(request.source, request.number)}"
@@ -348,8 +352,8 @@ class Books:
             statement["provider_cost"] = cost
         if paywall.fee_share is not None:
             statement["platform_fees"] = times(amount, paywall.fee_share)
-        told_once = not self.in_events(paywall, instant)
-        fate = self.random.random() if told_once else 1.0
+        in_one_source = not self.in_events(paywall, instant)
+        fate = self.random.random() if in_one_source else 1.0
         if fate < 0.011:
             return self.failed_call(wallet, statement)
         if fate < 0.013:
@@ -371,7 +375,7 @@ class Books:
         request: Request,
         amount: Decimal,
     ) -> None:
-        """The same charge as a webhook tells it, at times announced as deferred."""
+        """Add the same charge as a webhook; some of them are announced as deferred."""
         bare = self.bare(model)
         if self.chance(0.02):
             self.event(
@@ -395,7 +399,7 @@ class Books:
         )
 
     def failed_call(self, wallet: Wallet, statement: Statement) -> Decimal:
-        """The provider was paid, the user was not charged."""
+        """Add a call for which the provider was paid, but not the user charged."""
         code = FAILURES[int(self.random.random() * 4)]
         self.post(wallet.paywall, statement | {"status": "failed", "metadata": {"reason": code}})
         self.event(
@@ -410,7 +414,7 @@ class Books:
         return Decimal(0)
 
     def reversed_charge(self, wallet: Wallet, statement: Statement) -> Decimal:
-        """Settled first; taken back by a later version of the same entry."""
+        """Add a settled charge that a later version of the same entry reverses."""
         self.post(wallet.paywall, statement)
         later = min(statement["timestamp"] + int((2 + 40 * self.random.random()) * HOUR), self.calendar.ends)
         back = statement | {
@@ -422,8 +426,8 @@ class Books:
         return Decimal(0)
 
     def streamed(self, wallet: Wallet, statement: Statement) -> Decimal:
-        """Pending while it streams, at half the price; settled under the same id, at times only the next
-        morning.
+        """Add a charge that is pending at half the price while it streams, and settled under the same
+        id, sometimes only the next morning.
         """
         begun = statement["timestamp"]
         amount: Decimal = statement["amount"]
@@ -445,9 +449,7 @@ class Books:
         return -amount
 
     def refunded(self, wallet: Wallet, statement: Statement) -> Decimal:
-        """The charge is given back as usage, in full or by half; half of the refunds name the model
-        themselves.
-        """
+        """Refund the charge as usage, in full or by half. Half of the refunds name the model themselves."""
         later = statement["timestamp"] + int((1 + 30 * self.random.random()) * HOUR)
         if later > (self.calendar.ends if wallet.paywall is EURO else self.ledger_until):
             return Decimal(0)
@@ -464,10 +466,10 @@ class Books:
         )
         return Decimal(amount)
 
-    def besides(self, wallet: Wallet, instant: int, balance: Decimal) -> Decimal:
-        """What happens now and then beside a request: manual charges, corrections, errors.
+    def other_activity(self, wallet: Wallet, instant: int, balance: Decimal) -> Decimal:
+        """Add occasional activity beside a request: manual charges, corrections, errors.
 
-        Returns what it does to the balance.
+        Return the change of the balance.
         """
         draw = self.random.random()
         paywall = wallet.paywall
@@ -557,11 +559,11 @@ class Books:
     @staticmethod
     @cache
     def bare(model: str) -> str:
-        """Webhooks name models without their provider."""
+        """Return the name of a model without its provider, as webhooks have it."""
         return model.split("/", 1)[1] if model not in OWN_RATES else model
 
     def run_dry(self, wallet: Wallet, before: int, instant: int, amount: Decimal, balance: Decimal) -> None:
-        """The user wanted more than there was."""
+        """Add the events of a request that the balance could not pay."""
         moment = before + (instant - before) // 4
         ids: dict[str, Any] = {"walletUserId": wallet.wallet_id}
         self.event(
@@ -583,7 +585,7 @@ class Books:
         )
 
     def leave(self, wallet: Wallet, last: int, balance: Decimal, deposit: Statement | None) -> None:
-        """Some who stop take their money with them; some revoke the connection."""
+        """Add the end of a wallet: some users withdraw their money, and some revoke the connection."""
         gone = last + 3 * DAY + 2 * HOUR
         if gone > self.ledger_until or not wallet.named:
             return
@@ -607,7 +609,7 @@ class Books:
     # ---------------------------------------------------------------------------------------------
 
     def operate(self) -> None:
-        """The operator's own doings: earnings withdrawn, settings changed, deliveries repeated."""
+        """Add the actions of the operator: withdrawn earnings, changed settings, repeated deliveries."""
         for number in range(28, LEDGER_DAYS, 28):
             self.entry(
                 None,
@@ -646,10 +648,10 @@ class Books:
             self.events.append(event | {"attempts": 2})
 
 
-def keep_books(wallets: list[Wallet], calendar: Calendar, random: Random) -> Books:
-    """The books of every wallet and of the operator."""
-    books = Books(calendar, random)
+def make_statements(wallets: list[Wallet], calendar: Calendar, random: Random) -> Statements:
+    """Return the statements about every wallet and about the operator."""
+    statements = Statements(calendar, random)
     for wallet in wallets:
-        books.keep(wallet)
-    books.operate()
-    return books
+        statements.add_wallet(wallet)
+    statements.operate()
+    return statements

@@ -1,0 +1,238 @@
+"""The inputs of a build in the build file: the lake as schema `raw`, earlier builds as schema `build`.
+
+The models read both as dbt sources.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from ingestion.lake.batches import FileRecord, Lake, Manifest
+from ingestion.lake.erasures import read_registry
+from ingestion.lake.row_limits import RowLimits
+from ingestion.lake.schemas import (
+    BREAKS,
+    FAILED_PULLS,
+    LAKE_TABLES,
+    LOADED_FILES,
+    SETTINGS,
+    TOUCHED_KEYS,
+    defined,
+    shown_name,
+    typed,
+)
+from ingestion.landed_now import LandedNow
+from ingestion.sources.stripe.coverage import named_currency
+from ingestion.stripe_pull.failures import failed_pulls
+from paywall_warehouse.duckdb_connections import open_duckdb
+from paywall_warehouse.home import Home
+from paywall_warehouse.quoting import file_literal, literal
+from paywall_warehouse.settings import Settings
+from warehouse.price_book import price_book_relation
+
+# The state of the build is in `ops`, because it belongs to every copy of the file. The schema `build` is not
+# published.
+SCHEMAS = f"""
+create schema if not exists raw;
+create schema if not exists build;
+create schema if not exists ops;
+create table if not exists ops.build_state (
+    built_through bigint, full_refresh boolean, meaning varchar, code_version varchar, fingerprint varchar
+);
+insert into ops.build_state select -1, null, null, null, null where not exists (from ops.build_state);
+create table if not exists build.published_breaks ({defined(BREAKS)});
+create table if not exists build.touched_keys ({defined(TOUCHED_KEYS)});
+"""
+
+# The facts about a Stripe file that its manifest records.
+FACTS = ("report_type", "account_id", "livemode", "covered_from", "covered_until")
+
+
+def write_build_inputs(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    lake: Lake,
+    manifests: list[Manifest],
+    today: date,
+    published_through: int,
+    *,
+    is_published_copy: bool,
+) -> None:
+    """Write the schemas `raw` and `build`, and the table `ops.build_state` if it is missing.
+
+    `published_through` is the last published batch. `is_published_copy` marks a build file that was just
+    copied from the published one.
+    """
+    connection.execute(SCHEMAS)
+    connection.execute(f"create or replace table build.published as select {published_through} as through")
+    if is_published_copy:
+        connection.execute("insert into build.published_breaks by name from marts.fct_reconciliation_history")
+    _create_lake_views(connection, lake, manifests, RowLimits.of(settings))
+    _create_loaded_files(connection, loaded_files(settings, manifests, published_through))
+    _create_settings(connection, settings_row(settings, today))
+    _create_erasures(connection, settings.home)
+    _create_failed_pulls(connection, settings.home)
+    _create_published_breaks(connection, settings.home)
+
+
+def _create_lake_views(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, manifests: list[Manifest], limits: RowLimits
+) -> None:
+    """Create one view per table of the lake and per table of the price book."""
+    for table, columns in LAKE_TABLES.items():
+        with_rows_outside = [
+            manifest
+            for manifest in manifests
+            if table == manifest.table and manifest.has_rows_outside(limits.digest)
+        ]
+        others = [manifest for manifest in manifests if manifest not in with_rows_outside]
+        selects = [
+            f"select {typed(columns)}"
+            f" from read_parquet([{files}], union_by_name = true, hive_partitioning = false){where}"
+            for batches, where in (
+                (others, ""),
+                (with_rows_outside, f" where not ({limits.broken(table)})"),
+            )
+            if (files := ", ".join(file_literal(str(file)) for file in lake.parquet_files(table, batches)))
+        ]
+        nulls = ", ".join(f"null as {name}" for name in columns)
+        no_rows = f"select {typed(columns)} from (select {nulls}) where false"
+        connection.execute(
+            f"create or replace view raw.{shown_name(table)} as {' union all '.join(selects or [no_rows])}"
+        )
+    for table in ("models", "model_rates"):
+        connection.execute(
+            f"create or replace view raw.{table} as select * from {price_book_relation(lake, table)}"
+        )
+
+
+def _create_loaded_files(connection: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]]) -> None:
+    connection.execute(f"create or replace table raw.loaded_files ({defined(LOADED_FILES)})")
+    if rows:
+        connection.register("manifests", pa.Table.from_pylist(rows))
+        connection.execute("insert into raw.loaded_files by name select * from manifests")
+        connection.unregister("manifests")
+
+
+def loaded_files(
+    settings: Settings, manifests: Iterable[Manifest], published_through: int
+) -> list[dict[str, Any]]:
+    """Return the rows of `raw.loaded_files`: the files that the batches were made of.
+
+    Readers have not seen the batches after `published_through`. For their files with rejects,
+    `standing_path` states where the file lies now.
+    """
+    manifests = list(manifests)
+    now = LandedNow(settings, manifests)
+    return [
+        {
+            **{name: value for name, value in asdict(file).items() if name not in ("fingerprint", "facts")},
+            **{name: (file.facts or {}).get(name) for name in FACTS},
+            # Batches of earlier versions do not have it among their facts.
+            "covered_currency": (
+                file.facts.get("covered_currency", named_currency(file.path)) if file.facts else None
+            ),
+            "standing_path": _standing_path(now, file) if manifest.batch_seq > published_through else None,
+            "batch_seq": manifest.batch_seq,
+            "loaded_at": manifest.loaded_at,
+        }
+        for manifest in manifests
+        for file in manifest.files
+    ]
+
+
+def _standing_path(now: LandedNow, file: FileRecord) -> str | None:
+    """Return where a file with rejects lies now, None if it is gone or has no rejects.
+
+    Files without rejects are not searched for, because nothing needs their path.
+    """
+    place = next(now.places(file), None) if file.rejected else None
+    return place.path if place else None
+
+
+def reporting_today(settings: Settings) -> date:
+    """Return the reporting day of `AS_OF` in DuckDB's calendar, as for the reporting days of the entries."""
+    with open_duckdb() as connection:
+        today: date
+        (today,) = connection.execute(
+            "select cast(timezone(?, cast(? as timestamptz)) as date)",
+            [settings.reporting_timezone, settings.now()],
+        ).fetchall()[0]
+    return today
+
+
+def settings_row(settings: Settings, today: date) -> dict[str, Any]:
+    """Return the row of `raw.settings`: the settings that a run was started with."""
+    return {
+        "as_of": settings.now(),
+        "today": today,
+        "reporting_timezone": settings.reporting_timezone,
+        "default_currency": settings.default_currency,
+        "low_balance": str(settings.low_balance),
+        "manual_charge_settles_on": settings.manual_charge_settles_on,
+        "promo_reasons": list(settings.promo_reasons),
+        "recon_grace_days": settings.recon_grace_days,
+    }
+
+
+def _create_settings(connection: duckdb.DuckDBPyConnection, row: dict[str, Any]) -> None:
+    columns = ", ".join(f"cast(? as {kind}) as {name}" for name, kind in SETTINGS.items())
+    connection.execute(
+        f"create or replace table raw.settings as select {columns}", [row[name] for name in SETTINGS]
+    )
+
+
+def _create_erasures(connection: duckdb.DuckDBPyConnection, home: Home) -> None:
+    """List the pseudonyms of erased persons and the times of their erasure.
+
+    No identity of an erased person is stored anywhere.
+    """
+    connection.execute("create or replace table raw.erasures (pseudonym varchar, erased_at timestamptz)")
+    for erasure in read_registry(home).erasures:
+        if erasure.erased_at is not None:
+            connection.execute(
+                "insert into raw.erasures values (?, ?)", [erasure.pseudonym, erasure.erased_at]
+            )
+
+
+def _create_failed_pulls(connection: duckdb.DuckDBPyConnection, home: Home) -> None:
+    connection.execute(f"create or replace table raw.failed_pulls ({defined(FAILED_PULLS)})")
+    for failure in failed_pulls(home):
+        connection.execute(
+            "insert into raw.failed_pulls values (?, ?, ?)",
+            [failure.source, failure.failed_at, failure.reason],
+        )
+
+
+def _create_published_breaks(connection: duckdb.DuckDBPyConnection, home: Home) -> None:
+    """Copy the history of breaks from the published file.
+
+    That history is what readers have seen. Publication replaces it together with the cases that it describes.
+    """
+    connection.execute(f"create or replace table raw.published_breaks ({defined(BREAKS)})")
+    columns = "case_id, break_type, priority, opened_at, closed_at"
+    try:
+        connection.execute(f"attach {literal(str(home.published_file))} as published (read_only)")
+    except duckdb.IOException:
+        # The file is gone, or a process has it open for writing. `build.published_breaks` has the history as
+        # of the time when the build file was copied.
+        connection.execute(
+            f"insert into raw.published_breaks by name select {columns} from build.published_breaks"
+        )
+        return
+    try:
+        has_history = connection.execute(
+            """select 1 from duckdb_tables()
+            where database_name = 'published' and table_name = 'fct_reconciliation_history'"""
+        ).fetchone()
+        if has_history:
+            connection.execute(
+                f"""insert into raw.published_breaks by name
+                select {columns} from published.marts.fct_reconciliation_history"""
+            )
+    finally:
+        connection.execute("detach published")
