@@ -132,8 +132,8 @@ def dealt(dealer: random.Random, units: Sequence[Sequence[Any]], hands: int) -> 
 
 # ---- reversals
 
-# What a reversal takes back whole. What a reversed charge cost its provider stays (contract 4.1), and with it
-# every profit.
+# What a reversal takes back whole. What a reversed charge cost its provider stays, and with it every profit
+# (docs/contract.md#41-per-entry).
 USAGE = (
     "charges",
     "prompt_tokens",

@@ -307,14 +307,10 @@ def test_every_kind_of_bad_record_is_rejected_at_its_line_and_costs_no_good_one(
     ]
     files = [bad_ledger_file(kind) for kind in ("jsonl", "csv", "parquet")]
     files.append(landed("events", "every bad event.jsonl", jsonl(events)))
-    land(home, files)
-    run(home, settings)
-    compare(home, files, settings)
-
-    # later good versions of the same entries are loaded as usual
+    # Good versions of the same entries are loaded as usual.
     ids = [f"bad-{kind}-{bad.name}" for kind in ("jsonl", "csv", "parquet") for bad in BAD_LEDGER_RECORDS]
-    files.append(ledger_file("repaired.csv", [charge(entry_id, NOON, "5") for entry_id in ids]))
-    land(home, files[-1:])
+    files.append(ledger_file("repaired.csv", [charge(entry_id, NOON, "5") for entry_id in ids[::2]]))
+    land(home, files)
     run(home, settings)
     compare(home, files, settings)
 

@@ -585,11 +585,11 @@ def test_a_credit_is_suggested_for_one_payment_and_never_for_one_that_is_named(s
     check(shown.cases, "stripe:pi_twin c", deposit_entry_ids=["twin c"])
     hinted = [shown.cases[(f"stripe:pi_{name}",)] for name in ("twin a", "twin b")]
     assert [row["match_method"] for row in hinted] == ["suggested", "suggested"]
-    shown = [entry_id for row in hinted for entry_id in row["deposit_entry_ids"]]
+    suggested = [entry_id for row in hinted for entry_id in row["deposit_entry_ids"]]
     alone = [
         name for name in ("81 1 credit", "81 2 credit", "81 3 credit") if (f"deposit:{name}",) in shown.cases
     ]
-    assert sorted(shown + alone) == ["81 1 credit", "81 2 credit", "81 3 credit"]
+    assert sorted(suggested + alone) == ["81 1 credit", "81 2 credit", "81 3 credit"]
     is_broken(shown, "ledger_only", 1, f"deposit:{alone[0]}")
 
 
@@ -900,17 +900,12 @@ def test_a_cent_in_a_report_row_stops_the_run_and_names_the_row(
     assert_refused(run(home, SETTINGS), home, *names)
 
 
+@pytest.mark.soak  # for every change, one balance is off in the last test
 @pytest.mark.slow
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize(
     ("category", "currency"),
-    [
-        ("ending_balance", "usd"),
-        *(
-            pytest.param(*one, marks=pytest.mark.soak)
-            for one in (("starting_balance", "eur"), ("activity", "usd"))
-        ),
-    ],
+    [("ending_balance", "usd"), ("starting_balance", "eur"), ("activity", "usd")],
 )
 def test_a_balance_that_does_not_close_stops_the_run_and_names_file_and_currency(
     homes: Callable[[], Path], category: str, currency: str
@@ -936,9 +931,14 @@ def test_a_run_that_was_refused_leaves_what_was_published(homes: Callable[[], Pa
     later = charge_row(
         "txn_third", "2026-11-06T10:00:00Z", "30.00", "1.00", net="29.01", intent="pi_3", charge="ch_3"
     )
-    land_in_order(home, [activity_file("november.csv", [later])], datetime(2026, 11, 8, tzinfo=UTC))
+    rows = summary_rows({"usd": D("1.00")}, [], [])
+    at = next(n for n, row in enumerate(rows) if row["category"] == "ending_balance")
+    of_a_day = covering("2026-11-08", "2026-11-08", stem="Balance")
+    balances = summary_file(of_a_day, a_cent_off(rows, at, "net_amount"))
+    landed = [activity_file("november.csv", [later]), balances]
+    land_in_order(home, landed, datetime(2026, 11, 9, tzinfo=UTC))
     result = run(home, SETTINGS)
     assert result.exit_code == 1, result
-    assert "november.csv" in str(result), result
-    assert "txn_third" in str(result), result
+    for name in ("november.csv", "txn_third", of_a_day, "usd"):
+        assert name in str(result), result
     assert Published(home).digest() == before

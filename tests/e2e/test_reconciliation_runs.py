@@ -203,7 +203,7 @@ def test_where_nothing_was_compared_nothing_is_complete(tmp_path: Path) -> None:
         credit("young", "2026-11-09T10:00:00Z", "30", metadata={"note": "by hand"}),
     ]
     land(tmp_path, [ledger_file("l.jsonl", stated)])
-    result = run(tmp_path)
+    result = run(tmp_path, max_priority_1_breaks=1)
     assert result.exit_code == 0, result
     assert "Reconciliation: incomplete. 3 cases: 0 matched, 2 breaks, 1 pending." in result.output
     assert (
@@ -225,6 +225,9 @@ def test_where_nothing_was_compared_nothing_is_complete(tmp_path: Path) -> None:
         ("metadata key stripe_ref", 2, False)
     ]
     assert "deposit_keys_are_read (metadata key stripe_ref)" in result.output
+    # By default, breaks only warn.
+    reported = list(status_lines(load_settings(_env_file=None, warehouse_home=tmp_path)))
+    assert "  warning: priority_1_breaks (all): expected 1, actual 2" in reported
 
 
 KEYS = {
@@ -351,7 +354,7 @@ def test_the_grace_is_a_setting(tmp_path: Path) -> None:
     assert query(tmp_path, "select status from marts.fct_reconciliation") == [("pending",)]
 
 
-def test_breaks_of_priority_1_warn_or_stop_the_run_by_setting(tmp_path: Path) -> None:
+def test_breaks_of_priority_1_stop_the_run_by_setting(tmp_path: Path) -> None:
     land(tmp_path, [activity_file(OCTOBER, [PAID])])
     land(
         tmp_path,
@@ -361,12 +364,10 @@ def test_breaks_of_priority_1_warn_or_stop_the_run_by_setting(tmp_path: Path) ->
             )
         ],
     )
-    assert run(tmp_path, priority_1_breaks="fail", max_priority_1_breaks=1).exit_code == 1
+    result = run(tmp_path, priority_1_breaks="fail", max_priority_1_breaks=1)
+    assert result.exit_code == 1, result
+    assert "priority_1_breaks (all): expected 1, actual 2" in result.output
     assert not (tmp_path / "published").exists()
-    result = run(tmp_path, max_priority_1_breaks=1)
-    assert result.exit_code == 0, result
-    reported = list(status_lines(load_settings(_env_file=None, warehouse_home=tmp_path)))
-    assert "  warning: priority_1_breaks (all): expected 1, actual 2" in reported
 
 
 @pytest.mark.soak

@@ -163,6 +163,8 @@ def test_what_lands_later_under_the_old_id_is_pseudonymised(
         charge("c1", "2026-10-01T09:00:00Z", "1.5", user=ALICE, updated_at="2026-10-04T09:00:00Z"),
         charge("late too", "2026-10-04T09:00:00Z", "?", user=ALICE),
         Raw(f"{ALICE},no record"),
+        # The operator's rate and the charge still name the same model.
+        charge("c9", "2026-10-02T09:00:00Z", "1", user="bob", model=TUNED, prompt_tokens=1),
     ]
     delivery = event(
         "e9",
@@ -172,7 +174,7 @@ def test_what_lands_later_under_the_old_id_is_pseudonymised(
         activityId="act_9",
         cost="0.25",
     )
-    land(home, [ledger_file("late.jsonl", late), events_file("late.jsonl", [delivery])])
+    land(home, [ledger_file("late.jsonl", late), events_file("late.jsonl", [delivery]), OWN_RATES])
     run(home)
     assert {name.split("/")[0] for name in naming_alice(home)} == {"landing"}
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as db:
@@ -182,6 +184,9 @@ def test_what_lands_later_under_the_old_id_is_pseudonymised(
         rejected = db.execute(
             "select raw from ops.rejected_records where path = 'ledger/late.jsonl' order by line"
         ).fetchall()
+    assert published(home, "select provider_cost from marts.fct_ledger_entries where entry_id = 'c9'") == [
+        (Decimal("0.000002"),)
+    ]
     # 2.625 before; c1 costs 0.25 more, late 1, act_9 0.25.
     assert spent == [(Decimal("4.125"),)]
     assert [pseudonym_of(home) in raw for (raw,) in rejected] == [True, True]
@@ -323,6 +328,21 @@ def test_a_column_that_was_taken_out_of_a_record_is_treated_like_its_field(
 
 
 TUNED = f"ft-small:{ALICE}"
+OWN_RATES = landed(
+    "prices",
+    "own.csv",
+    csv_text(
+        [
+            {
+                "model": TUNED,
+                "effective_from": "2026-01-01",
+                "prompt_per_million": "2",
+                "completion_per_million": "10",
+                "currency": "usd",
+            },
+        ]
+    ),
+)
 TEXTS_OF_ALICE = [
     ledger_file(
         "a.jsonl",
@@ -375,21 +395,7 @@ TEXTS_OF_ALICE = [
             ),
         ],
     ),
-    landed(
-        "prices",
-        "own.csv",
-        csv_text(
-            [
-                {
-                    "model": TUNED,
-                    "effective_from": "2026-01-01",
-                    "prompt_per_million": "2",
-                    "completion_per_million": "10",
-                    "currency": "usd",
-                },
-            ]
-        ),
-    ),
+    OWN_RATES,
 ]
 
 
@@ -413,21 +419,6 @@ def test_texts_of_the_persons_own_rows_are_published_nowhere_and_cost_what_they_
         ("c1", Decimal("0.003"), None),
         ("c2", Decimal("0.001"), None),
     ]
-    # What lands later is treated alike.
-    land(
-        home,
-        [
-            ledger_file(
-                "late.jsonl",
-                [charge("c9", "2026-10-02T09:00:00Z", "1", user="bob", model=TUNED, prompt_tokens=1)],
-            )
-        ],
-    )
-    run(home)
-    assert published(home, "select provider_cost from marts.fct_ledger_entries where entry_id = 'c9'") == [
-        (Decimal("0.000002"),)
-    ]
-    assert {name.split("/")[0] for name in naming_alice(home)} == {"landing"}
 
 
 def test_keys_that_contain_the_id_are_reported(tmp_path: Path) -> None:

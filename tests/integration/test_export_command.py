@@ -16,7 +16,7 @@ import zstandard
 
 from exports.datasets import DATASETS
 from tests.support.builders import charge, deposit, land, ledger_file
-from tests.support.command import command
+from tests.support.command import COMMAND, command, command_here
 from tests.support.harness import run_pipeline
 
 EVIL = "x'; drop table marts.fct_ledger_entries; --"
@@ -39,7 +39,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def export(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return command(home, "export", *arguments)
+    return command_here(home, "export", *arguments)
 
 
 def rows(done: subprocess.CompletedProcess[str]) -> list[dict[str, str]]:
@@ -48,9 +48,8 @@ def rows(done: subprocess.CompletedProcess[str]) -> list[dict[str, str]]:
 
 
 def test_columns_and_half_open_days_go_to_standard_output_in_the_datasets_order(home: Path) -> None:
-    done = export(
-        home, "ledger", "--columns", "amount,entry_id", "--from", "2026-10-01", "--to", "2026-10-03"
-    )
+    arguments = ("--columns", "amount,entry_id", "--from", "2026-10-01", "--to", "2026-10-03")
+    done = command(home, "export", "ledger", *arguments)
     assert done.stdout.splitlines() == [
         "amount,entry_id",
         "1.250000000000,c1",
@@ -143,7 +142,7 @@ def test_the_name_of_the_file_says_format_and_compression(home: Path, tmp_path: 
 
 def test_parquet_goes_through_a_pipe(home: Path) -> None:
     done = subprocess.run(
-        [*command(home, "--help").args[:1], "export", "users", "--format", "parquet"],
+        [COMMAND, "export", "users", "--format", "parquet"],
         env={"WAREHOUSE_HOME": str(home), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         check=True,
@@ -269,11 +268,18 @@ def test_an_invalid_request_is_refused_with_what_is_allowed(
     assert "Traceback" not in done.stderr
 
 
+def test_the_process_ends_with_2_after_an_invalid_request(home: Path) -> None:
+    done = command(home, "export", "ledgers")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+
+
 def test_a_pipe_is_written_to_and_a_link_is_followed(home: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with subprocess.Popen(["cat", str(tmp_path / "pipe")], stdout=subprocess.PIPE, text=True) as reader:
         try:
-            done = export(home, "users", "--columns", "currency", "--output", str(tmp_path / "pipe"))
+            arguments = ("--columns", "currency", "--output", str(tmp_path / "pipe"))
+            done = command(home, "export", "users", *arguments)
             assert done.returncode == 0, done.stderr
             assert reader.communicate(timeout=30)[0].startswith("currency\n")
         finally:
@@ -295,13 +301,13 @@ def test_a_published_file_that_cannot_be_read_is_reported(home: Path, tmp_path: 
 
 
 def test_before_the_first_publication_it_reports_that_nothing_is_published(tmp_path: Path) -> None:
-    done = export(tmp_path / "home", "ledger")
+    done = command(tmp_path / "home", "export", "ledger")
     assert (done.returncode, done.stdout) == (1, "")
     assert "nothing has been published yet" in done.stderr
 
 
 def test_a_reader_that_has_had_enough_is_no_error(home: Path) -> None:
-    pipe = f"{command(home, '--help').args[0]} export ledger | head -c 10; exit ${{PIPESTATUS[0]}}"
+    pipe = f"{COMMAND} export ledger | head -c 10; exit ${{PIPESTATUS[0]}}"
     environment = {"WAREHOUSE_HOME": str(home), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(["bash", "-c", pipe], env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "entry_id,u")

@@ -26,7 +26,9 @@ from exports.destination import ObjectStore
 from exports.export import export_published
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import charge, deposit, land, ledger_file
-from tests.support.harness import build_unchecked, run_pipeline
+from tests.support.harness import run_pipeline
+from tests.support.ingestion import load
+from warehouse.price_book import resolve_price_book
 from warehouse.spark.exchange import exchange_folder
 from warehouse.spark.lake_copy import copy_lake
 
@@ -63,10 +65,11 @@ def store() -> Iterator[str]:
 
 def test_a_lake_is_copied_to_a_store_and_what_is_written_there_comes_back(store: str, tmp_path: Path) -> None:
     land(tmp_path / "home", [ledger_file("a.jsonl", RECORDS)])
-    build_unchecked(tmp_path / "home", as_of=AS_OF)
     settings = load_settings(
         _env_file=None, warehouse_home=tmp_path / "home", lake_uri="s3://warehouse-exports/its/lake"
     )
+    load(settings, "ledger")
+    resolve_price_book(settings)
     assert copy_lake(settings) > 0
     files = fsspec.filesystem("s3", use_listings_cache=False)
     lake = settings.home.lake

@@ -91,7 +91,7 @@ def test_the_deadline_ends_every_wait(
     elif fault.startswith("429"):
         server.faults.rate_limit("/v1/", for_ever, retry_after=60 if "minute" in fault else None)
     settings = settings_of(
-        tmp_path, NOWHERE if fault == "refused" else server.url, stripe_deadline_seconds=1.5
+        tmp_path, NOWHERE if fault == "refused" else server.url, stripe_deadline_seconds=0.5
     )
 
     def pull_in_vain() -> None:
@@ -99,7 +99,7 @@ def test_the_deadline_ends_every_wait(
             pull(settings, StripeApi(settings, PACE), ACTIVITY)
 
     # Beyond the deadline no more than a last short request; 3 s more for a machine that is busy.
-    assert seconds_of(pull_in_vain) < 1.5 + 0.2 + 3
+    assert seconds_of(pull_in_vain) < 0.5 + 0.2 + 3
 
 
 def test_a_short_outage_is_waited_out_within_the_deadline(tmp_path: Path, server: StripeServer) -> None:

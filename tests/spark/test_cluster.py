@@ -424,7 +424,7 @@ def test_a_worker_that_is_killed_changes_nothing(tmp_path: Path, cluster: LocalC
 
 def test_a_lake_table_shows_committed_batches_only() -> None:
     dropped, created, added, viewed = lake_table(
-        "rejects", "s3a://bucket/lake", {0: "batch=00000000", 12: "batch=00000012-aside"}
+        "rejects", "s3a://bucket/lake", {0: "batch=00000000", 12: "batch=00000012-rewritten"}
     )
     assert dropped == "drop table if exists raw.lake_rejects"
     assert created.endswith("using parquet partitioned by (batch_seq) location 's3a://bucket/lake/rejects'")
@@ -432,7 +432,7 @@ def test_a_lake_table_shows_committed_batches_only() -> None:
     assert (
         added == "alter table raw.lake_rejects add partition (batch_seq = 0) location"
         " 's3a://bucket/lake/rejects/batch=00000000' partition (batch_seq = 12) location"
-        " 's3a://bucket/lake/rejects/batch=00000012-aside'"
+        " 's3a://bucket/lake/rejects/batch=00000012-rewritten'"
     )
     assert viewed.startswith("create or replace view raw.rejected_records as select batch_seq, source, ")
 

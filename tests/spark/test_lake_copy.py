@@ -11,8 +11,7 @@ import pytest
 from ingestion.lake.batches import Lake
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import charge, deposit, land, ledger_file
-from tests.support.harness import build_unchecked
-from tests.support.ingestion import erase
+from tests.support.ingestion import erase, load
 from warehouse.price_book import resolve_price_book
 from warehouse.spark.exchange import exchange_folder
 from warehouse.spark.lake_copy import copies_before_erasure, copy_lake
@@ -30,7 +29,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"id": "x"},
     ]
     land(home, [ledger_file("a.jsonl", entries)])
-    build_unchecked(home, as_of="2026-10-03T12:00:00Z", max_reject_ratio="1")
+    settings = load_settings(_env_file=None, warehouse_home=home)
+    load(settings, "ledger")
+    resolve_price_book(settings)
     return home
 
 

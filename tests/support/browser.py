@@ -23,7 +23,7 @@ WIDTH, HEIGHT = 2600, 1400
 TIMEOUT_MS = 60_000
 HEADER_PIXELS, ROW_PIXELS, TICK_PIXELS, FIRST_PIXELS = 36, 32, 28, 90
 # Tables update what assistive technology reads a fifth of a second later.
-TOLD_MS = 250
+SHOWN_MS = 250
 # What is folded opens slowly, and closes every list that is open then.
 UNFOLDED_MS = 600
 READY = """(
@@ -309,8 +309,8 @@ class Screen:
     def _shown(self, grid: Locator, beyond: int = -1) -> dict[str, Any]:
         """What a table shows when it has stopped changing."""
         shown: dict[str, Any] = {}
-        for _ in range(TIMEOUT_MS // TOLD_MS):
-            self.page.wait_for_timeout(TOLD_MS)
+        for _ in range(TIMEOUT_MS // SHOWN_MS):
+            self.page.wait_for_timeout(SHOWN_MS)
             now = cast(dict[str, Any], grid.evaluate(SHOWN))
             if now == shown and now["rows"] and now["rows"][-1][0] > beyond:
                 return now

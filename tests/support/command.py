@@ -2,10 +2,13 @@
 needs to start.
 """
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
 COMMAND = str(Path(sys.executable).with_name("paywall-warehouse"))
 PASSED_ON = ("PATH", "HOME", "LANG", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
@@ -30,3 +33,30 @@ def command(
         check=False,
         timeout=timeout,
     )
+
+
+def command_here(home: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in this process, in a tenth of the time: the same `main`, exit code and output.
+
+    For tests of many arguments; those of the process itself use `command`.
+    """
+    from orchestration.cli.main import main
+
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    code = 0
+    with (
+        chdir(home.parent),
+        patch.dict(os.environ, environment(home, **variables), clear=True),
+        patch.object(sys, "argv", [COMMAND, *arguments]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    stdout, stderr = (
+        stream.buffer.getvalue().decode().replace("\r\n", "\n")  # type: ignore[attr-defined]
+        for stream in (out, err)
+    )
+    return subprocess.CompletedProcess([COMMAND, *arguments], code, stdout, stderr)

@@ -392,7 +392,7 @@ def outcome(home: Home) -> dict[str, list[str]]:
 
 def tables(home: Home, selections: Mapping[str, str] | None = None) -> Iterator[tuple[str, list[str]]]:
     """Every mart, the files and the rejects as sorted text, without the columns of when something was done;
-    `selections` selects otherwise.
+    `selections` replaces the queries of tables.
     """
     with duckdb.connect(str(home.published_file), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")

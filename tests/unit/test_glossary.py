@@ -157,13 +157,13 @@ def test_names_are_those_of_the_glossary(room: str) -> None:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_docstrings_of_functions_start_with_a_verb(room: str) -> None:
-    """Properties and Dagster's assets are exempt: their docstrings say what the value is."""
+    """Properties, Dagster's assets and `__init__` are exempt: their docstrings say what something is."""
     problems = []
     for file in files_of(room):
         if file.suffix != ".py":
             continue
         for node in ast.walk(parsed(file)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not names_a_value(node):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not says_what_it_is(node):
                 text = ast.get_docstring(node)
                 if text and not starts_with_a_verb(text):
                     problems.append(
@@ -187,10 +187,10 @@ def names_in(module: ast.Module) -> Iterator[tuple[str, int]]:
                 yield name, getattr(node, "lineno", 1)
 
 
-def names_a_value(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+def says_what_it_is(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     called = [one.func if isinstance(one, ast.Call) else one for one in node.decorator_list]
     names = {one.attr if isinstance(one, ast.Attribute) else getattr(one, "id", "") for one in called}
-    return bool(names & (ATTRIBUTES | DESCRIPTIONS))
+    return node.name == "__init__" or bool(names & (ATTRIBUTES | DESCRIPTIONS))
 
 
 def starts_with_a_verb(text: str) -> bool:

@@ -28,3 +28,27 @@ def test_no_file_imports_a_test_file(file: Path) -> None:
 
 def is_test(name: str) -> bool:
     return name.startswith("test_")
+
+
+# Whole runs, servers, browsers, and the command as a process.
+NOT_FOR_UNIT_TESTS = (
+    "browser",
+    "command",
+    "crash_drill",
+    "export_homes",
+    "harness",
+    "postgres",
+    "stripe_server",
+    "warm_start",
+)
+
+
+@pytest.mark.parametrize("file", sorted((TESTS / "unit").glob("*.py")), ids=lambda file: file.name)
+def test_unit_tests_start_nothing_large(file: Path) -> None:
+    parts = {module: module.split(".") for module in imported_modules(file)}
+    large = [
+        one
+        for one, names in parts.items()
+        if names[:2] == ["tests", "support"] and {*names} & {*NOT_FOR_UNIT_TESTS}
+    ]
+    assert large == [], "move the test to tests/integration or tests/e2e"
