@@ -73,8 +73,8 @@ INVARIANTS: Final = {
         "Every refund and dispute of Stripe's belongs to a payment that was landed."
     ),
     "deposit_keys_are_read": (
-        "No deposit without a payment key has an id of Stripe's under a metadata key that nothing reads. State"
-        " a later version of the deposit with the id at the top level of metadata under one of"
+        "No deposit without a payment key has an id of Stripe's under a metadata key that nothing reads."
+        " State a later version of the deposit with the id at the top level of metadata under one of"
         f" {', '.join(READ_KEYS)}."
     ),
     "priority_1_breaks": (
