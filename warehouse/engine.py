@@ -23,7 +23,7 @@ class Candidate(Protocol):
     def read_check(self, build_file: duckdb.DuckDBPyConnection, model: str) -> CheckRows:
         """Return the rows of a check model, in the order of `ordinal`.
 
-        `build_file` is a connection to the build file. Raises `ChecksNotBuiltError` if there is no such table.
+        `build_file` is a connection to the build file. Raises `ChecksNotBuiltError` if the table is missing.
         """
 
     def promote(self) -> None:

@@ -174,8 +174,8 @@ def test_an_unknown_currency_is_a_reject_that_names_the_nearest_one(
     ((code, words),) = rejects(tmp_path)
     assert code == "unknown_currency"
     assert words.startswith(
-        'field "currency" is not a known currency: usdd; the nearest known code is usd. Correct it and land it'
-        " again,"
+        'field "currency" is not a known currency: usdd; the nearest known code is usd. Correct it and'
+        " land it again,"
     )
     assert words.endswith("add it to EXTRA_CURRENCIES")
 
