@@ -20,13 +20,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.contenders import COMMAND, pipeline
 from benchmarks.ledgers import Ledger
 from benchmarks.measure import clean_environment, scratch, watch
 from benchmarks.tables import RESULTS, Target, head, spread, table, target_table, write
+from paywall_warehouse.duckdb_connections import open_duckdb
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 READY = """() => {
@@ -115,7 +115,7 @@ def walk(home: Path) -> tuple[dict[tuple[str, bool], float], float]:
 
     Returns the seconds by (name, whether it is a change), and the peak memory in MB.
     """
-    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
+    with open_duckdb(home / "published" / "warehouse.duckdb", read_only=True) as connection:
         [(user, entry, model)] = connection.execute(
             """select user_id, entry_id, model_id from marts.fct_ledger_entries
             where entry_type = 'charge' and user_id = (select user_id from marts.rpt_users

@@ -12,14 +12,13 @@ import statistics
 import sys
 from pathlib import Path
 
-import duckdb
-
 from benchmarks.contenders import COMMAND, pipeline
 from benchmarks.ledgers import Ledger
 from benchmarks.measure import Measurement, measure, scratch
 from benchmarks.tables import RESULTS, head, spread, table, write
 from exports.datasets import DATASETS
 from exports.export import export_published
+from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import load_settings
 
 ROOT = Path(__file__).parents[1]
@@ -32,10 +31,10 @@ FLOOR, OURS, SLICE = (
 
 def copy(home: Path, out: Path) -> None:
     """Write each mart with one `COPY`, by the same days: the lower bound."""
-    with duckdb.connect(
-        str(home / "published" / "warehouse.duckdb"), read_only=True, config={"memory_limit": "2GB"}
+    with open_duckdb(
+        home / "published" / "warehouse.duckdb", read_only=True, config={"memory_limit": "2GB"}
     ) as connection:
-        connection.execute("set TimeZone = 'UTC'; set preserve_insertion_order = false")
+        connection.execute("set preserve_insertion_order = false")
         for dataset in DATASETS.values():
             by = f", partition_by ({dataset.day}), write_partition_columns true" if dataset.day else ""
             target = out / dataset.name if dataset.day else out / f"{dataset.name}.parquet"
@@ -55,7 +54,7 @@ def export(home: Path, out: Path) -> None:
 
 def one_day(home: Path, out: Path) -> list[str]:
     """Return the command that exports a day in the middle of the ledger."""
-    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
+    with open_duckdb(home / "published" / "warehouse.duckdb", read_only=True) as connection:
         days = connection.execute(
             "select distinct entry_date from marts.fct_ledger_entries order by 1"
         ).fetchall()

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import duckdb
-
 from benchmarks.make_ledger import SQL
 from benchmarks.measure import DATA
+from paywall_warehouse.duckdb_connections import open_duckdb
 
 MAKE_LEDGER = Path(__file__).parent / "make_ledger.py"
 ENDS_AT = datetime(2026, 10, 1, tzinfo=UTC)
@@ -99,7 +98,7 @@ class Ledger:
         self._make_ledger(landing / "ledger", *arguments)
         if late:
             target = landing / "ledger" / f"late-{offset:012d}.jsonl"
-            with duckdb.connect() as connection:
+            with open_duckdb() as connection:
                 connection.execute(f"copy ({self.late_sql(night, late_days)}) to '{target}' (format json)")
         return night
 

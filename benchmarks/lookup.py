@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 
 from benchmarks.measure import measure, scratch
+from paywall_warehouse.duckdb_connections import open_duckdb
 
 QUERY = """
     select * from marts.fct_ledger_entries
@@ -38,7 +38,7 @@ class Lookup:
 def look_up(published: Path, user: str, day: date) -> Lookup:
     """Connect, and fetch all columns of the user's rows as an Arrow table."""
     begin = time.perf_counter()
-    with duckdb.connect(str(published), read_only=True) as connection:
+    with open_duckdb(published, read_only=True) as connection:
         connected = time.perf_counter()
         rows: pa.Table = connection.sql(QUERY, params={"user": user, "day": day}).to_arrow_table()
         return Lookup(user, rows.num_rows, connected - begin, time.perf_counter() - connected)
@@ -46,7 +46,7 @@ def look_up(published: Path, user: str, day: date) -> Lookup:
 
 def some_users(published: Path, day: date) -> list[str]:
     """Return users from the busiest to the least active, of those with entries in the 30 days."""
-    with duckdb.connect(str(published), read_only=True) as connection:
+    with open_duckdb(published, read_only=True) as connection:
         users = connection.execute(
             """select user_id from marts.fct_ledger_entries
             where user_id is not null and entry_date > $day::date - 30 and entry_date <= $day::date

@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 
+from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.quoting import literal
 from warehouse.build_file import ON_CLUSTER
 
@@ -55,7 +56,7 @@ class Snapshot:
         self.identity = identity
         # Attached to a separate database: when this process connects to a path that it has open, DuckDB
         # returns the file that is already open.
-        database = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(temporary)})
+        database = open_duckdb(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(temporary)})
         try:
             database.execute(f"attach {literal(str(file))} as published (read_only)")
         except duckdb.Error as error:

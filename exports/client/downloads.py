@@ -16,6 +16,7 @@ from exports.client.source import Source
 from exports.client.transfer import TooLargeError
 from exports.encoding import read_function
 from exports.manifest import File, Format, Manifest, ManifestColumn
+from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.files import put_in_place, sha256
 from paywall_warehouse.sizes import size
 
@@ -41,7 +42,7 @@ def download_missing(
     """
     report = _Progress(manifest.dataset, progress)
     # A store takes its time for each file, however small. Each digest takes a processor.
-    with duckdb.connect() as connection, ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
+    with open_duckdb() as connection, ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
         try:
             files = manifest.files
             checks = [

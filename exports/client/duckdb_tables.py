@@ -16,6 +16,7 @@ import duckdb
 from exports.client.mirror_state import local_manifest
 from exports.client.outcome import PullError
 from exports.manifest import CATALOG, ROOT, Manifest, ManifestError, Partition, read_catalog
+from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.errors import first_line
 from paywall_warehouse.files import put_in_place, sha256
 from paywall_warehouse.quoting import file_literal, literal, quoted
@@ -104,13 +105,12 @@ def _rebuilt(connection: duckdb.DuckDBPyConnection, file: Path) -> Path | None:
 @contextmanager
 def _opened(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     # Attached under a fixed name: the catalog of `paywall_pull.duckdb` would have the name of the schema.
-    with duckdb.connect(config={"temp_directory": str(_spill(file))}) as connection:
+    with open_duckdb(config={"temp_directory": str(_spill(file))}) as connection:
         try:
             # A new file gets the format that DuckDB 1.5 reads too. An existing file keeps its format.
             version = "" if file.exists() else f" (storage_version '{STORAGE_VERSION}')"
             connection.execute(f"attach {literal(str(file))} as target{version}")
             connection.execute("use target")
-            connection.execute("set TimeZone = 'UTC'")
             connection.execute(STATE)
         except duckdb.Error as error:
             raise PullError(
