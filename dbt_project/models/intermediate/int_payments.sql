@@ -52,7 +52,7 @@ select
     stripe_payments.has_unknown_refund,
     stripe_payments.has_unknown_dispute,
 
-    ---------- money, as it was settled
+    ---------- money as settled
     stripe_payments.settlement_currency,
     cast(stripe_payments.settled_gross as decimal(38, 12)) as settled_gross,
     cast(stripe_payments.settled_fee as decimal(38, 12)) as settled_fee,

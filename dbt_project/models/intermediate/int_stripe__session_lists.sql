@@ -2,7 +2,7 @@ with
 
 accounts as (select * from {{ ref('int_stripe__accounts') }}),
 
--- Sessions of both modes tie ids together.
+-- Sessions of both modes are used to link ids.
 files as (select * from {{ source('run', 'loaded_files') }} where status = 'loaded' and source = 'stripe/checkout_sessions')
 
 -- A list that does not say what it covers was complete when it was landed.
