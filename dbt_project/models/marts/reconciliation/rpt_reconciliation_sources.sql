@@ -1,5 +1,7 @@
-{#- Stripe has the data of a day within 12 hours of its end. Data that end less than two days ago are as fresh
-    as possible. -#}
+{#-
+    Stripe has the data of a day within 12 hours of its end. Data that end less than two days ago are as fresh
+    as possible.
+-#}
 {%- set freshest_days = 2 -%}
 {#- Payouts and summaries may be monthly. Files older than this many days are stale. -#}
 {%- set quiet_days = 35 -%}
