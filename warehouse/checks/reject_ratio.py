@@ -142,7 +142,8 @@ def _ways_out(files: Sequence[_File], ratio: Decimal) -> Iterator[str]:
     )
     yield (
         "  1. Correct the file and land it under the same name. Its new content is loaded, and its old"
-        " rejects no longer count. A corrected copy under another name is not enough: the bad file must be removed."
+        " rejects no longer count. A corrected copy under another name is not enough: the bad file must"
+        " be removed."
     )
     own = [file for file in files if not file.path.startswith(ACKNOWLEDGED)]
     if own:
@@ -156,7 +157,8 @@ def _ways_out(files: Sequence[_File], ratio: Decimal) -> Iterator[str]:
     else:
         yield (
             "  2. Remove the file from the landing area. Its rejects no longer count, and its accepted"
-            " records stay. The file holds acknowledged webhooks, which are sent only once, so keep it elsewhere."
+            " records stay. The file holds acknowledged webhooks, which are sent only once, so keep it"
+            " elsewhere."
         )
     enough = ratio.quantize(Decimal("0.0001"), ROUND_UP).normalize()
     yield (
