@@ -1,5 +1,7 @@
-{#- What a number of tokens costs: 0 without tokens, NULL for tokens without a rate. They are multiplied while they are narrow, so that the
-    product keeps every digit. -#}
+{#-
+    Return the cost of a number of tokens: 0 without tokens, NULL for tokens without a rate. The factors are
+    narrow decimals, so that the product keeps every digit.
+-#}
 {% macro cost_of_tokens(tokens, rate) -%}
     try_cast({{ tokens }} as decimal(18, 0)) * case when {{ tokens }} > 0 then {{ rate }} else cast(0 as decimal(18, 15)) end
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{#- What an entry counts as by contract 4.1: columns of a select from `entries`. -#}
+{#- Return columns of a select from `entries` that classify an entry (docs/contract.md#41-per-entry). -#}
 {% macro counted_as() -%}
     entries.entry_type = 'charge' and entries.status in ('settled', 'failed', 'reversed') as is_counted_charge,
         entries.entry_type = 'charge' and entries.status = 'settled' as is_settled_charge,

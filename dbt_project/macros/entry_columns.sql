@@ -1,4 +1,4 @@
-{#- What a statement about an entry consists of, whether the ledger or a webhook made it. -#}
+{#- Return the columns of a statement about an entry, from the ledger or from a webhook. -#}
 {% macro entry_columns() -%}
     {{ return([
         'entry_id', 'related_entry_id', 'user_id', 'paywall_id', 'request_id', 'payment_intent_id', 'charge_id', 'checkout_session_id', 'payment_id',

@@ -1,6 +1,7 @@
 {#-
-    Spans of time, merged into pieces without a gap: a span that begins after all before it have ended begins a new piece.
-    `relation` has the columns `keys`, covered_from and covered_until (exclusive); `piece` counts from 1 within the keys.
+    Merge spans of time into pieces without a gap. A span that begins after the end of all earlier spans
+    starts a new piece. `relation` has the columns `keys`, covered_from and covered_until (exclusive). `piece`
+    counts from 1 within the keys.
 -#}
 {% macro gapless_pieces(relation, keys) -%}
     select

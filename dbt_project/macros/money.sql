@@ -1,4 +1,4 @@
-{#- A sum of money: exact, 0 where nothing was summed. -#}
+{#- Return a sum of money. It is exact, and 0 if nothing was summed. -#}
 {% macro money(expression) -%}
     cast(coalesce({{ expression }}, 0) as decimal(38, 12))
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{#- What is left of revenue by contract 4.2; `of` is the alias of the rows. -#}
+{#- Return net revenue and profits (docs/contract.md#42-metrics). `of` is the alias of the rows. -#}
 {% macro net_revenue(of) -%}
     {{ of }}.revenue - {{ of }}.refunds
 {%- endmacro %}

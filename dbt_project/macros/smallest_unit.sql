@@ -1,6 +1,7 @@
 {#-
-    The smallest amount of a currency that a processor can pay: Stripe's list of currencies without and with three decimals, and ISO 4217's for
-    those that Stripe does not have. Codes that are no currencies of ISO 4217, such as tokens, are paid in any fraction.
+    Return the smallest amount of a currency that a processor can pay. The currencies without and with three
+    decimals are those of Stripe's list. Currencies that Stripe does not have follow ISO 4217. Codes that are
+    not in ISO 4217, such as tokens, are paid in any fraction.
 -#}
 {% macro smallest_unit(currency) -%}
     cast(

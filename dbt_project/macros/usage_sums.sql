@@ -1,4 +1,4 @@
-{#- What is added up of usage by contract 4.2, from rows that say what they count as (`counted_as`). -#}
+{#- Return the sums of usage (docs/contract.md#42-metrics) over rows with the columns of `counted_as`. -#}
 {% macro usage_sums() -%}
     cast(count(*) filter (where is_settled_charge) as bigint) as charges,
         cast(count(*) filter (where is_counted_charge) as bigint) as counted_charges,

@@ -139,9 +139,9 @@ def test_the_refusal_names_file_reason_line_and_the_ways_out(refused_once: tuple
         f"1 of the 5 records that are not published yet were rejected, in 1 file below {home}/landing:",
         "ledger/bad.jsonl: 1 of 4 records",
         '1 × bad_amount, line 4: field "amount" is not a decimal number: 12,50',
-        "1. Put the file right and land it under the same name",
+        "1. Correct the file and land it under the same name",
         (
-            "What was accepted from it (3 records) stays, unless you drop that too: `paywall-warehouse"
+            "Its accepted records (3) stay, unless you drop them too: `paywall-warehouse"
             " discard ledger/bad.jsonl`"
         ),
         "`MAX_REJECT_RATIO=0.2 paywall-warehouse run`",
@@ -415,7 +415,7 @@ def test_acknowledged_webhooks_are_not_discarded(tmp_path: Path) -> None:
     result = run(tmp_path)
     assert result.exit_code == 1
     assert "paywall-warehouse discard" not in result.output
-    assert "It holds webhooks that were acknowledged" in result.output
+    assert "The file holds acknowledged webhooks" in result.output
     with pytest.raises(DiscardError, match="acknowledged"):
         drop(tmp_path, str(segment))
 

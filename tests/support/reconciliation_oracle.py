@@ -1,8 +1,9 @@
-"""What reconciliation and payouts must say, computed from landing files alone: plain Python, Decimal, no
-product code.
+"""The expected results of reconciliation and payouts, computed from landing files alone.
 
-Slow and obvious on purpose, written from the contract (1, 2.4, 2.5, 5). Where it leaves room, the choice is
-marked `choice:`; a cell that may hold more than one value is an `Either`.
+The code uses plain Python and Decimal, and no product code. It is slow and simple on purpose. It follows the
+contract: docs/contract.md#1-words, docs/contract.md#24-stripe, docs/contract.md#25-other-payment-rails and
+docs/contract.md#5-reconciliation. A choice that the contract leaves open is marked `choice:`. A cell that may
+hold more than one value is an `Either`.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The results of the checks that dbt builds (`dbt_project/models/checks/`), and the decision on them."""
+"""Reads the results of the check models (`dbt_project/models/checks/`) and applies the settings to them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -24,18 +24,18 @@ CHECK_MODELS: Final = (
 PRIORITY_1_BREAKS: Final = "priority_1_breaks"
 COLUMNS: Final = "name, scope, expected, actual, severity, query"
 
-# A check's name, scope, expected, actual, severity and query, per row.
+# Per row: name, scope, expected, actual, severity and query of a check.
 CheckRows = Sequence[Sequence[Any]]
 # Reads the rows of a check model, by its name.
 ReadCheck = Callable[[str], CheckRows]
 
 
 class ChecksNotBuiltError(Exception):
-    """A build has no results of its checks; the text says what to do."""
+    """A build has no results of its checks. The message names the remedy."""
 
 
 def check_query(model: str, prefix: str = "") -> str:
-    """Return the query that reads a check model, in SQL of either engine.
+    """Return the query that reads a check model, in SQL that both engines accept.
 
     The names of a cluster build's schemas begin with `prefix`.
     """
@@ -47,9 +47,10 @@ def check_build(
 ) -> list[Invariant]:
     """Return every invariant of a build, in the order of `INVARIANTS`.
 
-    Comparisons of marts with entries have a row per currency, and none if there are no entries.
+    Comparisons of marts with entries have one invariant per currency, and none if there are no entries.
 
-    `connection` is to the build file, which has the rejected records. `read_check` reads a check model.
+    `connection` is a connection to the build file, which has the rejected records. `read_check` reads a check
+    model.
     """
     found = [*_checks(read_check, settings), check_rejects(connection, settings)]
     place = {name: number for number, name in enumerate(INVARIANTS)}

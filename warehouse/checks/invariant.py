@@ -1,4 +1,4 @@
-"""A check before publication: what was expected, what was found, and where to look further."""
+"""The result of a check before publication: expected value, actual value, and a query for details."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,34 +7,34 @@ from typing import Any, Final, Protocol
 
 ERROR: Final = "error"
 WARN: Final = "warn"
-# Python's own context keeps 28 digits; a DECIMAL(38,12) has up to 38.
+# Python's default context keeps 28 digits. A DECIMAL(38,12) has up to 38.
 EXACT: Final = Context(prec=80)
 
 
-class Answer(Protocol):
-    """What a query gave, as Python's database interface has it."""
+class QueryResult(Protocol):
+    """The result of a query, as a cursor of Python's database API."""
 
     @property
     def description(self) -> Sequence[Sequence[Any]] | None:
-        """A sequence for each column, whose first element is its name."""
+        """One sequence per column. Its first element is the name of the column."""
 
     def fetchone(self) -> Any:
-        """The next row, None behind the last."""
+        """Return the next row, or None after the last one."""
 
     def fetchall(self) -> list[Any]:
-        """All rows that are left."""
+        """Return all remaining rows."""
 
 
 class Queries(Protocol):
-    """What checks ask: the build file, or a build on a cluster."""
+    """A connection that runs the queries of checks: to the build file, or to a build on a cluster."""
 
-    def execute(self, query: str, /) -> Answer:
-        """The answer to a query in DuckDB's SQL."""
+    def execute(self, query: str, /) -> QueryResult:
+        """Run a query in DuckDB's SQL and return its result."""
 
 
 @dataclass(frozen=True)
 class Invariant:
-    """A row of `ops.invariants`, with a query that looks further where it does not hold."""
+    """A row of `ops.invariants`, with a query that finds the cause if the check fails."""
 
     name: str
     scope: str
@@ -43,37 +43,38 @@ class Invariant:
     passed: bool
     query: str
     severity: str = ERROR
-    """`error`: where it does not hold nothing is published; `warn`: it is told, and that is all."""
+    """`error`: nothing is published if the check fails. `warn`: a failure is only reported."""
     details: str = ""
-    """Lines for people: what fails, one by one, and what to do. In no table."""
+    """Lines for the operator: each failure and its remedies. They are not stored in a table."""
 
     @property
     def blocks(self) -> bool:
-        """Whether nothing may be published because of it."""
+        """Whether this check prevents publication."""
         return not self.passed and self.severity == ERROR
 
     @property
     def difference(self) -> Decimal:
-        """Actual minus expected, with every digit."""
+        """Actual minus expected, without rounding."""
         return EXACT.subtract(self.actual, self.expected)
 
 
 def invariant(name: str, scope: str, expected: Any, actual: Any, query: str) -> Invariant:
-    """An invariant that holds where both values are equal."""
+    """Return an invariant that holds if both values are equal."""
     return Invariant(
         name, scope, Decimal(expected), Decimal(actual), Decimal(expected) == Decimal(actual), query
     )
 
 
 def exact_text(value: Decimal) -> str:
-    """Every digit, and no more."""
+    """Format a number with all its digits, but without trailing zeros."""
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def describe_failure(one: Invariant, words: Mapping[str, str]) -> str:
-    """Return a failure in words: the check, both values, what it means (`words`, by name), where to look
-    further, and its details.
+    """Return the text of a failure: check, both values, meaning, a query for details, and the details.
+
+    `words` has the meaning of each check by name.
     """
     values = f"expected {exact_text(one.expected)}, actual {exact_text(one.actual)}"
     further = f"\n{one.details}" if one.details else ""

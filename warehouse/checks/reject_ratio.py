@@ -1,7 +1,7 @@
-"""Too many rejected records: the check, and what it says of each file, why, and how to go on.
+"""The check of the share of rejected records. Its message lists the files, the reasons and the remedies.
 
-A file's rejects count while it lies in the landing area as it was landed and nothing of it is published. One
-that was put right under its name or removed counts no longer.
+Rejects of a file count while the file is unchanged in the landing area and not published. If the file was
+corrected under its name or removed, its rejects no longer count.
 """
 
 import shlex
@@ -17,12 +17,12 @@ from warehouse.checks.invariant import Invariant, Queries
 NAME: Final = "reject_ratio"
 UNITS = Decimal(1).scaleb(-12)
 FILES_SHOWN, REASONS_SHOWN, LINES_SHOWN, REASON_CHARACTERS = 5, 4, 5, 200
-# The metadata of a record may name anybody, and the message is kept where `erase` does not come to.
+# Metadata may contain personal data, and the message is stored where `erase` does not remove it.
 QUOTES_METADATA: Final = "bad_metadata"
 ACKNOWLEDGED: Final = "events/received/"
 
-# Files without rejects are not looked for in the landing area: what was accepted from them is new, wherever
-# they are now.
+# Files without rejects need not be in the landing area. The records that were accepted from them are new
+# wherever the file is now.
 COUNTED = """
 select batch_seq, path, standing_path, records, accepted, rejected from raw.loaded_files
 where batch_seq > (select through from build.published) and (rejected = 0 or standing_path is not null)
@@ -44,8 +44,9 @@ where batch_seq = {batch_seq} and path = {path} and reason_code = {code} order b
 
 
 def check_rejects(queries: Queries, settings: Settings) -> Invariant:
-    """Check the share of rejected records among those that no publication has shown yet: a refused batch
-    stays refused in the next run.
+    """Check the share of rejected records among those that are not published yet.
+
+    A refused batch stays refused in the next run.
     """
     records, rejected = queries.execute(
         f"select coalesce(sum(records), 0), coalesce(sum(rejected), 0) from ({COUNTED}) as files"
@@ -80,7 +81,7 @@ class _File:
 
 
 def refusal(queries: Queries, settings: Settings) -> Iterator[str]:
-    """Yield what was rejected, file by file, and the ways to go on; nothing where no rejects count."""
+    """Yield the rejects of each file, then the remedies. Yield nothing if no rejects count."""
     counted = [_File(*row) for row in queries.execute(COUNTED).fetchall()]
     records, rejected = sum(file.records for file in counted), sum(file.rejected for file in counted)
     files = sorted(
@@ -103,7 +104,7 @@ def refusal(queries: Queries, settings: Settings) -> Iterator[str]:
         yield from _file_lines(queries, file, own)
     if len(files) > FILES_SHOWN:
         yield f"  … and {len(files) - FILES_SHOWN:,} more files; raw.rejected_records lists all."
-    yield from _ways_out(files, Decimal(rejected) / Decimal(records))
+    yield from _remedies(files, Decimal(rejected) / Decimal(records))
 
 
 def _file_lines(queries: Queries, file: _File, reasons: Sequence[tuple[str, int]]) -> Iterator[str]:
@@ -121,7 +122,7 @@ def _file_lines(queries: Queries, file: _File, reasons: Sequence[tuple[str, int]
 
 
 def _lines(lines: Sequence[int], rejects: int) -> str:
-    """Where the first rejects are; a file that cannot be read has no lines."""
+    """Return the lines of the first rejects. A file that cannot be read has none."""
     if not lines:
         return ""
     more = f" and {rejects - len(lines):,} more" if rejects > len(lines) else ""
@@ -133,30 +134,35 @@ def _words(code: str, reason: str) -> str:
     return words if len(words) <= REASON_CHARACTERS else f"{words[:REASON_CHARACTERS]}…"
 
 
-def _ways_out(files: Sequence[_File], ratio: Decimal) -> Iterator[str]:
-    """Yield what an operator can do, each by itself enough."""
-    yield "There are three ways out, file by file. After each: `paywall-warehouse run`."
+def _remedies(files: Sequence[_File], ratio: Decimal) -> Iterator[str]:
+    """Yield the remedies. Each of them is sufficient."""
     yield (
-        "  1. Put the file right and land it under the same name. What it says now is loaded; its old rejects"
-        " count no longer. A corrected copy under another name is not enough: the bad file has to go."
+        "There are three remedies. The first two are per file, and take effect with the next"
+        " `paywall-warehouse run`."
+    )
+    yield (
+        "  1. Correct the file and land it under the same name. Its new content is loaded, and its old"
+        " rejects no longer count. A corrected copy under another name is not enough: the bad file must"
+        " be removed."
     )
     own = [file for file in files if not file.path.startswith(ACKNOWLEDGED)]
     if own:
         names = " ".join(shlex.quote(file.path) for file in own[:FILES_SHOWN])
         accepted = sum(file.accepted for file in own)
         yield (
-            "  2. Remove the file from the landing area: its rejects count no longer. What was accepted from"
-            f" it ({_count(accepted, 'record')}) stays, unless you drop that too: `paywall-warehouse discard"
+            "  2. Remove the file from the landing area. Its rejects no longer count. Its accepted records"
+            f" ({accepted:,}) stay, unless you drop them too: `paywall-warehouse discard"
             f" {names}`{' …' if len(own) > FILES_SHOWN else ''}"
         )
     else:
         yield (
-            "  2. Remove the file from the landing area: its rejects count no longer, what was accepted from"
-            " it stays. It holds webhooks that were acknowledged and come only once: keep it elsewhere."
+            "  2. Remove the file from the landing area. Its rejects no longer count, and its accepted"
+            " records stay. The file holds acknowledged webhooks, which are sent only once, so keep it"
+            " elsewhere."
         )
     enough = ratio.quantize(Decimal("0.0001"), ROUND_UP).normalize()
     yield (
-        f"  3. Publish without the rejected records, once: `MAX_REJECT_RATIO={enough:f} paywall-warehouse"
+        f"  3. Publish once without the rejected records: `MAX_REJECT_RATIO={enough:f} paywall-warehouse"
         " run`. They stay listed in ops.rejected_records."
     )
 

@@ -1,6 +1,7 @@
 {#-
-    The columns of a check, as ops.invariants has them; all but `name` are expressions. A check holds where `expected` and `actual` are equal. `query` finds what
-    does not hold, under the names of tables in the build file. `ordinal` orders the rows of one check.
+    Return the columns of a check, as in ops.invariants. All arguments but `name` and `severity` are
+    expressions. A check holds if `expected` and `actual` are equal. `query` finds the rows that violate it,
+    with the table names of the build file. `ordinal` orders the rows of one check.
 -#}
 {% macro check_columns(name, expected, actual, query, scope="'all'", severity='error', ordinal='1') -%}
     '{{ name }}' as name,
@@ -12,7 +13,7 @@
         cast({{ ordinal }} as bigint) as ordinal
 {%- endmacro %}
 
-{#- A query as the literal that `check_columns` takes, on one line. -#}
+{#- Return a query on one line as the literal that `check_columns` takes. -#}
 {% macro query_literal(query) -%}
     {{ text_literal(query.split() | join(' ')) }}
 {%- endmacro %}

@@ -1,7 +1,8 @@
 {#-
-    The last CTEs of a model that checks rows of files: for every check a row for each of its first faults, one for all further faults, or one where there is none.
-
-    The model has the CTE `faults` with the columns name, path, line, id, expected, actual and those of `order_by`. `checks` is a list of (name, severity, query).
+    Return the last CTEs of a model that checks rows of files. A check without faults has one row. A check
+    with faults has a row for each of the first ones and one row that counts all further faults. The model has
+    the CTE `faults` with the columns name, path, line, id, expected, actual and those of `order_by`. `checks`
+    is a list of (name, severity, query).
 -#}
 {% macro checks_of_faults(checks, order_by) -%}
 {%- set rows_shown = 20 -%}

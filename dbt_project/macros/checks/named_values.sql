@@ -1,4 +1,4 @@
-{#- The branches of a `case` over names of columns: each gives the column of that name. -#}
+{#- Return the branches of a `case` over names of columns. Each branch gives the column of that name. -#}
 {% macro named_values(columns, of) -%}
     {%- for column in columns %} when '{{ column }}' then {{ money(of ~ '.' ~ column) }}{% endfor -%}
 {%- endmacro %}

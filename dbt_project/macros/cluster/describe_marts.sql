@@ -1,7 +1,10 @@
-{#- `dbt run-operation` on tables that came from a cluster: descriptions as comments, as models get them, and what readers call. -#}
+{#-
+    For `dbt run-operation` on tables that were imported from a cluster: write descriptions as comments, as
+    dbt does for models, and create the table macros.
+-#}
 {% macro describe_marts() -%}
     {%- for node in graph.nodes.values() if node.resource_type == 'model' and node.schema == 'marts' -%}
-        {#- Of marts whose rows stay on the cluster there is an empty table. -#}
+        {#- A mart whose rows stay on the cluster has an empty table in the schema on_cluster. -#}
         {%- for schema in (node.schema, 'on_cluster') -%}
             {%- set relation = adapter.get_relation(database=target.database, schema=schema, identifier=node.alias) -%}
             {%- if relation -%}
@@ -15,6 +18,6 @@
         {%- for name in ('kpis', 'usage', 'cohorts', 'balances') %}drop macro table if exists marts.{{ name }}; {% endfor -%}
     {%- endset -%}
     {%- do run_query(macros if macros | trim else forgotten) -%}
-    {#- Looking for relations has begun a transaction. -#}
+    {#- Looking up relations has started a transaction. -#}
     {%- do run_query('commit') -%}
 {%- endmacro %}

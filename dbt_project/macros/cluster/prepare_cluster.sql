@@ -1,6 +1,8 @@
 {#-
-    `dbt run-operation` before a build on a cluster: checks how sessions are set, asks what must have no answer, then runs the statements by which the cluster finds the lake.
-    Without these settings Spark drops digits of sums of wide decimals, makes NULL of a sum that overflows, and takes days for those of another time zone.
+    For `dbt run-operation` before a build on a cluster: check the settings of sessions, run the questions,
+    which must have no answer, then run the statements with which the cluster finds the lake. Without these
+    settings Spark drops digits of sums of wide decimals, returns NULL for a sum that overflows, and uses the
+    days of another time zone.
 -#}
 {% macro prepare_cluster(questions, statements) -%}
     {%- set needed = {'spark.sql.decimalOperations.allowPrecisionLoss': 'false', 'spark.sql.session.timeZone': 'UTC'} -%}
@@ -11,7 +13,10 @@
             {%- do exceptions.raise_compiler_error('Sessions of this cluster have ' ~ name ~ ' = ' ~ found ~ '; builds need ' ~ value ~ ': allow it to be set.') -%}
         {%- endif -%}
     {%- endfor -%}
-    {#- With Iceberg's extension, version 1.9, a view of the session's catalog keeps its old text, and so its old numbers. -#}
+    {#-
+        With Iceberg's extension, version 1.9, a replaced view of the session's catalog keeps its old text and
+        returns its old numbers.
+    -#}
     {%- set probe = generate_schema_name('ops', none) ~ '.replaced' -%}
     {%- do run_statement('create schema if not exists ' ~ generate_schema_name('ops', none)) -%}
     {%- for value in (1, 2) -%}{%- do run_statement('create or replace view ' ~ probe ~ ' as select ' ~ value ~ ' as value') -%}{%- endfor -%}

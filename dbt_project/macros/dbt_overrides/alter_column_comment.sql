@@ -1,5 +1,6 @@
 {#-
-    Of a cluster's own tables columns get no comments: each would be a statement of its own, some 250 a build, and dbt-spark asks them as queries, which the Thrift
-    server does not answer. The published file has them all.
+    Write no comments on columns of a cluster's own tables. Each would be a statement of its own, some 250 per
+    build, and dbt-spark runs them as queries, for which the Thrift server has no result. The published file
+    has all comments.
 -#}
 {% macro spark__alter_column_comment(relation, column_dict) -%}{%- endmacro %}

@@ -1,6 +1,7 @@
 {#-
-    dbt's own macro, which on Spark only unit tests call, and whose text they run as a query: a Thrift server answers a `create` with no rows to read, over which
-    they fail. So it is run here, and a query handed back.
+    Override of dbt's macro. On Spark only unit tests call it, and they run its text as a query. A Thrift
+    server returns no rows for a `create`, so that they would fail. This macro therefore runs the statement
+    and returns a query.
 -#}
 {% macro spark__get_create_table_as_sql(temporary, relation, sql) -%}
     {%- call statement() -%}{{ create_table_as(temporary, relation, sql) }}{%- endcall -%}

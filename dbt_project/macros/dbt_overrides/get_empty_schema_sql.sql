@@ -1,4 +1,7 @@
-{#- A model's contract as a query without rows. Contracts state DuckDB's names of types; this is dbt's own macro, for Spark with Spark's. -#}
+{#-
+    Return a model's contract as a query without rows. Contracts state DuckDB's names of types. This is dbt's
+    own macro, with Spark's names on Spark.
+-#}
 {% macro spark__get_empty_schema_sql(columns) -%}
     select
     {%- for column in columns.values() %}

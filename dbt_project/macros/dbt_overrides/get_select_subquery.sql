@@ -1,6 +1,7 @@
 {#-
-    dbt's own macro for what a table with a contract is made from. Where Spark writes Parquet by itself, each task would write a file for every day that it has a
-    row of: the rows of a day are gathered first, and those of a hot day are split again. Iceberg asks for that by itself.
+    Override of dbt's macro for the query of a table with a contract. Where Spark writes Parquet itself, each
+    task would write a file for every day of which it has a row. Rows are therefore gathered by day, and those
+    of a large day are split again. Iceberg requests this itself.
 -#}
 {% macro spark__get_select_subquery(sql) -%}
     select {{ gathered_by_day() }} {{ adapter.dispatch('get_column_names', 'dbt')() }}

@@ -1,6 +1,8 @@
 {#-
-    Before dbt replaces a table it asks whether that is one of Iceberg's, which keep their older snapshots, or is to be dropped. Spark's catalog of sessions
-    calls them Hive's in the list that dbt asks first. What is raised here is what other catalogs answer, and lets dbt look at each table.
+    Before dbt replaces a table, it asks whether it is an Iceberg table. Iceberg tables keep their older
+    snapshots, other tables are dropped. In the list that dbt reads first, Spark's session catalog describes
+    Iceberg tables as Hive tables. The error raised here is the one that other catalogs return. It makes dbt
+    look at each table.
 -#}
 {% macro spark__list_relations_without_caching(relation) -%}
     {%- set listed = run_query("show table extended in " ~ relation.schema ~ " like '*'") -%}

@@ -1,4 +1,7 @@
-{#- dbt's own macro, by which rows of unit tests get their types. Spark casts no text to a list: `[a, b]`, as DuckDB takes it, becomes one. -#}
+{#-
+    Override of dbt's macro that gives rows of unit tests their types. Spark does not cast text to a list, so
+    `[a, b]`, as DuckDB accepts it, is converted here.
+-#}
 {% macro spark__safe_cast(field, type) -%}
     {%- if type == 'array<string>' and field is string and field.startswith("'[") -%}
         {%- set values = field[2:-2].split(', ') | select | list -%}

@@ -1,4 +1,4 @@
-{#- A day, some days later. -#}
+{#- Return a day a number of days later. -#}
 {% macro add_days(day, days) -%}
     {{ return(adapter.dispatch('add_days', 'paywall_warehouse')(day, days)) }}
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{#- The first day of a month, some months later. -#}
+{#- Return the first day of the month a number of months later. -#}
 {% macro add_months(month, months) -%}
     {{ return(adapter.dispatch('add_months', 'paywall_warehouse')(month, months)) }}
 {%- endmacro %}

@@ -1,4 +1,7 @@
-{#- The column of days by which a table is partitioned; none on an engine without partitions. `meta` names it for both. -#}
+{#-
+    Return the column of days by which a table is partitioned, or none on an engine without partitions. `meta`
+    states it for both.
+-#}
 {% macro day_partition(column) -%}
     {{ return(adapter.dispatch('day_partition', 'paywall_warehouse')(column)) }}
 {%- endmacro %}

@@ -1,4 +1,7 @@
-{#- A select list's only column: a row for every day from one day to another, both included. -#}
+{#-
+    Return the only column of a select list: a row for every day from the first to the last day, both
+    included.
+-#}
 {% macro day_series(first_day, last_day) -%}
     {{ return(adapter.dispatch('day_series', 'paywall_warehouse')(first_day, last_day)) }}
 {%- endmacro %}

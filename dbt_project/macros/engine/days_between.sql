@@ -1,4 +1,4 @@
-{#- How many days lie between two days. -#}
+{#- Return the number of days between two days. -#}
 {% macro days_between(from_day, to_day) -%}
     {{ return(adapter.dispatch('days_between', 'paywall_warehouse')(from_day, to_day)) }}
 {%- endmacro %}

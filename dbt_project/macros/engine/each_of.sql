@@ -1,4 +1,4 @@
-{#- A column of a select list: a row for every value of a list. -#}
+{#- Return a column of a select list with a row for every value of a list. -#}
 {% macro each_of(list) -%}
     {{ return(adapter.dispatch('each_of', 'paywall_warehouse')(list)) }}
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{#- The type of an instant. -#}
+{#- Return the type of an instant. -#}
 {% macro instant_type() -%}
     {{ return(adapter.dispatch('instant_type', 'paywall_warehouse')()) }}
 {%- endmacro %}

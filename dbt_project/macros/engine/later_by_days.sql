@@ -1,4 +1,4 @@
-{#- An instant, some times 24 hours later. -#}
+{#- Return an instant a number of days, of 24 hours each, later. -#}
 {% macro later_by_days(instant, days) -%}
     {{ return(adapter.dispatch('later_by_days', 'paywall_warehouse')(instant, days)) }}
 {%- endmacro %}

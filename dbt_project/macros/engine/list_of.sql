@@ -1,4 +1,4 @@
-{#- A list of one value. -#}
+{#- Return a list of one value. -#}
 {% macro list_of(expression) -%}
     {{ return(adapter.dispatch('list_of', 'paywall_warehouse')(expression)) }}
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{#- A list of texts that has none. -#}
+{#- Return an empty list of texts. -#}
 {% macro no_texts() -%}
     {{ return(adapter.dispatch('no_texts', 'paywall_warehouse')()) }}
 {%- endmacro %}

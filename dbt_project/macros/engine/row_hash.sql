@@ -1,6 +1,6 @@
 {#-
-    A hash of several values, wide enough to be summed. Spark's hash ignores NULL, so that ('a', NULL) would equal (NULL, 'a'): each value is followed by whether
-    it is NULL.
+    Return a hash of several values, wide enough to be summed. Spark's hash ignores NULL, so that ('a', NULL)
+    would equal (NULL, 'a'). Each value is therefore followed by whether it is NULL.
 -#}
 {% macro row_hash(expressions) -%}
     {{ return(adapter.dispatch('row_hash', 'paywall_warehouse')(expressions)) }}

@@ -1,4 +1,4 @@
-{#- A whole number with one bit set, the nth from 0. -#}
+{#- Return a whole number with only the nth bit set, counted from 0. -#}
 {% macro set_bit(n) -%}
     {{ return(adapter.dispatch('set_bit', 'paywall_warehouse')(n)) }}
 {%- endmacro %}

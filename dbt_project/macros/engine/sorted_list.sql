@@ -1,4 +1,4 @@
-{#- The values of a group as a list in their order. -#}
+{#- Return the values of a group as a sorted list. -#}
 {% macro sorted_list(expression) -%}
     {{ return(adapter.dispatch('sorted_list', 'paywall_warehouse')(expression)) }}
 {%- endmacro %}

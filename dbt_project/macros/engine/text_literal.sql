@@ -1,4 +1,4 @@
-{#- A text as a literal. -#}
+{#- Return a text as a literal. -#}
 {% macro text_literal(text) -%}
     {{ return(adapter.dispatch('text_literal', 'paywall_warehouse')(text)) }}
 {%- endmacro %}

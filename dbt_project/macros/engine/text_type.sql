@@ -1,4 +1,4 @@
-{#- The type of text without a limit. -#}
+{#- Return the type of text without a limit. -#}
 {% macro text_type() -%}
     {{ return(adapter.dispatch('text_type', 'paywall_warehouse')()) }}
 {%- endmacro %}

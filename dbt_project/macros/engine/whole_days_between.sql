@@ -1,4 +1,4 @@
-{#- How many times 24 hours have passed between two instants, to the microsecond. -#}
+{#- Return the number of whole days, of 24 hours each, between two instants, to the microsecond. -#}
 {% macro whole_days_between(from_instant, to_instant) -%}
     {{ return(adapter.dispatch('whole_days_between', 'paywall_warehouse')(from_instant, to_instant)) }}
 {%- endmacro %}

@@ -1,6 +1,7 @@
 {#-
-    A table's rows; on an incremental run only those of touched `entries` or `user_days`, where no other row can have changed.
-    A test knows the macros that it names, and no others: hence no lookup by name.
+    Return the rows of a table. On an incremental run these are only the rows of touched `entries` or
+    `user_days`, because no other row can have changed. dbt's tests know only the macros that they name, so
+    the macro is not looked up by name.
 -#}
 {% macro bounded(model, by) -%}
     {%- if by == 'entries' -%}

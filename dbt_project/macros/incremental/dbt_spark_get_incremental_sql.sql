@@ -1,12 +1,13 @@
-{#- dbt-spark knows its own strategies only; here is `replace_touched` for it. -#}
+{#- dbt-spark knows only its own strategies. These macros implement `replace_touched` for it. -#}
 {% macro dbt_spark_validate_get_incremental_strategy(raw_strategy, file_format) -%}
     {{ return(raw_strategy) }}
 {%- endmacro %}
 
 {#-
-    The days that hold a touched row or get a new one are overwritten, all at once, with their other rows and the new ones. All are written down first: they
-    are read from the table that is about to change, and what is touched is asked for twice. A day that is left without rows is deleted by itself, as only days
-    with rows are overwritten.
+    Overwrite, in one statement, the days that hold a touched row or get a new one, with their other rows and
+    the new ones. All rows are staged first, because they are read from the table that is about to change, and
+    because the touched rows are needed twice. A day that is left without rows is deleted separately, because
+    only days with rows are overwritten.
 -#}
 {% macro dbt_spark_get_incremental_sql(strategy, source, target, existing, unique_key, incremental_predicates) -%}
     {%- set columns = adapter.get_columns_in_relation(target) | map(attribute='name') | join(', ') -%}
@@ -56,7 +57,10 @@
     )
 {%- endmacro %}
 
-{#- A table of a query's rows as they are now. Only Iceberg's can be replaced; a build on Parquet has schemas of its own, in which it is the first. -#}
+{#-
+    Create a table with the current rows of a query. Only Iceberg tables can be replaced. A build on Parquet
+    has schemas of its own, in which the table does not exist yet.
+-#}
 {% macro write_down(name, query) -%}
     {%- set file_format = config.get('file_format') -%}
     {%- do run_statement('create ' ~ ('or replace ' if file_format == 'iceberg') ~ 'table ' ~ name ~ ' using ' ~ file_format ~ ' as ' ~ query) -%}

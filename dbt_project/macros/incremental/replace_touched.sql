@@ -1,8 +1,10 @@
 {#-
-    Incremental strategy `replace_touched`: the rows that the model's `touched_rows` names are deleted, whether or not they still exist, and the new ones
-    inserted. `touched_rows` is the name of a macro that gives a query, `touched_match` the condition between its rows (`touched`) and the table's (`present`).
-    A model whose new rows (`fresh`) also replace rows that are not touched sets `fresh_match`.
-    In DuckDB, where the materialization runs all in one transaction; `dbt_spark_get_incremental_sql` is the same for Spark.
+    Incremental strategy `replace_touched`: delete the rows that the model's `touched_rows` names, whether or
+    not they still exist, and insert the new ones. `touched_rows` is the name of a macro that returns a query,
+    `touched_match` the condition between its rows (`touched`) and those of the table (`present`). A model
+    whose new rows (`fresh`) also replace untouched rows sets `fresh_match`. This is the implementation for
+    DuckDB, where the materialization runs everything in one transaction. `dbt_spark_get_incremental_sql` does
+    the same for Spark.
 -#}
 {% macro get_incremental_replace_touched_sql(arg_dict) -%}
     {%- set columns = arg_dict['dest_columns'] | map(attribute='name') | join(', ') -%}

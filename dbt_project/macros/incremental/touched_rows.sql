@@ -1,4 +1,7 @@
-{#- What a build has to replace, a query for each incremental mart. All start from the keys that build.touched_keys holds. -#}
+{#-
+    Queries for the rows that a build has to replace, one for each incremental mart. All start from the keys
+    in build.touched_keys.
+-#}
 
 {% macro touched_entries() -%}
     select entry_id from {{ ref('int_touched__entries') }}
@@ -34,7 +37,10 @@
     where user_id is not null
 {%- endmacro %}
 
-{#- A wallet's balances change from its first touched day on; the day before that is replaced too, because its valid_to may change. -#}
+{#-
+    A wallet's balances change from its first touched day on. The day before is replaced too, because its
+    valid_to may change.
+-#}
 {% macro touched_wallets() -%}
     select
         touched.user_id,
@@ -61,7 +67,10 @@
     group by touched.user_id, touched.paywall_id, touched.currency
 {%- endmacro %}
 
-{#- Hook of fct_ledger_entries: remember whose sums its touched rows belong to, before and after they are replaced. -#}
+{#-
+    Hook of fct_ledger_entries: save the keys of the sums that its touched rows belong to, before and after
+    they are replaced.
+-#}
 {% macro remember_touched_keys() -%}
     {% if is_incremental() %}
     insert into {{ source('build', 'touched_keys') }} (entry_date, user_id, paywall_id, currency)

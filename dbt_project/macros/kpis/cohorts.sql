@@ -1,6 +1,7 @@
 {#-
-    Cohorts month by month, those of `fct_cohorts`. `dates`, `settings` (today), `known_months` (months of users, by which they belong to a cohort) and `counted_months`
-    (months of users, what counts of them) are names of CTEs of the query that this select ends.
+    Return the CTEs of cohorts per month, as in `fct_cohorts`. `dates`, `settings` (today), `known_months`
+    (months of users, which determine their cohort) and `counted_months` (months of users, with the values to
+    sum) are CTEs of the query that contains this macro.
 -#}
 {% macro cohort_ctes() -%}
 months as (
@@ -56,7 +57,7 @@ happened as (
 
 ),
 
--- Every month since the cohort's own, whether anything happened or not.
+-- Every month from the cohort month on, including months without entries.
 every_month as (
 
     select

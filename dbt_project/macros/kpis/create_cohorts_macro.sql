@@ -1,4 +1,8 @@
-{#- marts.cohorts: `fct_cohorts` of the listed users, what counts of them within the filters on entries. Months of users where there are none, else their days, else entries. -#}
+{#-
+    Create marts.cohorts: `fct_cohorts` of the listed users, with the values within the filters on entries.
+    The values come from months of users. With a filter on paywalls they come from days of users, and with one
+    on models or types from entries.
+-#}
 {% macro create_cohorts_macro() -%}
 {%- set by_entry = 'not ' ~ are_any(['models', 'entry_types']) -%}
 {%- set by_day = '(paywalls is not null and ' ~ are_any(['models', 'entry_types']) ~ ')' -%}

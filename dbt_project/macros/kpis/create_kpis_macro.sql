@@ -1,6 +1,7 @@
 {#-
-    marts.kpis: the KPIs of contract 4.3 for any range, within any filters. Users are counted from their days, and where models or types of entries are limited these
-    are added up from entries. Sums come from the narrowest table that has what is limited.
+    Create marts.kpis: the KPIs of docs/contract.md#43-period-kpis for any range and any filters. Users are
+    counted from their days. With a filter on models or types of entries, these days are summed from entries.
+    Sums come from the smallest table that has the filtered columns.
 -#}
 {% macro create_kpis_macro() -%}
 {%- set by_entry = 'not ' ~ are_any(['models', 'entry_types']) -%}

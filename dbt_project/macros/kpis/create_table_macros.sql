@@ -1,6 +1,7 @@
 {#-
-    What a reader of the published file calls with dates, filters and numbers of their own; docs/metrics.md describes each.
-    Names are without a catalog, so that they hold in a copy under any file name.
+    Create the macros that readers of the published file call with their own dates, filters and numbers.
+    docs/metrics.md describes them. Names have no catalog, so that they also work in a copy of the file with
+    another name.
 -#}
 {% macro create_table_macros() -%}
     {% if execute and flags.WHICH in ('run', 'build', 'run-operation') -%}
@@ -8,11 +9,11 @@
     {%- endif %}
 {%- endmacro %}
 
-{#- An engine without table macros goes without. -#}
+{#- An engine without table macros gets none. -#}
 {% macro default__create_table_macros() -%}{%- endmacro %}
 
 {% macro duckdb__create_table_macros() -%}
-    {#- The ledger may have stayed on a cluster. -#}
+    {#- The ledger may have stayed on a cluster, so it is not required. -#}
     {%- set tables = [
         'dim_dates', 'fct_balance_rollforward', 'fct_daily_revenue', 'fct_period_kpis', 'fct_user_days', 'fct_user_months', 'fct_wallet_days', 'rpt_users',
     ] -%}

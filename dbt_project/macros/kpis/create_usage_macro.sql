@@ -1,4 +1,7 @@
-{#- marts.usage: what is added up of usage, in rows that add up to any group of their keys, within any filters and from the narrowest table that has what is asked for. -#}
+{#-
+    Create marts.usage: sums of usage for any filters, in rows that can be summed over any of their keys. They
+    come from the smallest table that has the requested columns.
+-#}
 {% macro create_usage_macro() -%}
 {%- set per_user = '(coalesce(by_user, false) or not ' ~ are_any_users() ~ ')' -%}
 {%- set per_model = '(coalesce(by_model, false) or models is not null)' -%}

@@ -1,6 +1,7 @@
 {#-
-    What the table macros of the published file have in common: lists of texts that limit what is counted, NULL for any. A condition on parameters alone is folded
-    before anything is read, so that DuckDB reads only one of the branches of a union that such conditions separate.
+    Shared parts of the table macros of the published file: lists of texts that limit what is counted, where
+    NULL means any. DuckDB folds a condition on parameters alone before it reads anything. Of the branches of
+    a union that such conditions separate, it therefore reads only one.
 -#}
 {% macro filter_parameters() -%}
     paywalls := null, models := null, entry_types := null, user_statuses := null, balance_bands := null, payer_types := null
@@ -14,12 +15,12 @@
     {{ are_any(['user_statuses', 'balance_bands', 'payer_types']) }}
 {%- endmacro %}
 
-{#- A value is one of those listed. -#}
+{#- Return whether a value is in the list. A NULL list contains every value. -#}
 {% macro is_listed(value, list) -%}
     ({{ list }} is null or list_contains(cast({{ list }} as varchar[]), {{ value }}))
 {%- endmacro %}
 
-{#- Those of the users view whom the lists let through: its rows, users by currency. -#}
+{#- Return the CTE of the users in the users view that the lists allow, one row per user and currency. -#}
 {% macro listed_users() -%}
 listed_users as (
 
@@ -35,7 +36,10 @@ listed_users as (
 )
 {%- endmacro %}
 
-{#- Rows of a table for which conditions hold, of the listed users: compared with those only where there are lists. -#}
+{#-
+    Return the rows of a table that meet the conditions and belong to the listed users. Users are compared
+    only if there are lists of them.
+-#}
 {% macro of_listed_users(columns, table, conditions) -%}
     select {{ columns }}
     from {{ table }}
@@ -48,8 +52,9 @@ listed_users as (
 {%- endmacro %}
 
 {#-
-    The ledger entries within all filters, with what they count as. `is_needed` is a condition on parameters alone, the others say for which days. A refund without a
-    model is one of `unknown`.
+    Return the CTEs of the ledger entries within all filters, with the columns of `counted_as`. `is_needed` is
+    a condition on parameters alone. The other conditions limit the days. A refund without a model counts
+    under `unknown`.
 -#}
 {% macro classified_entries(is_needed, conditions=[]) -%}
 entries as (
@@ -76,7 +81,10 @@ classified as (
 )
 {%- endmacro %}
 
-{#- The ledger; where its rows have stayed on a cluster, nothing, and an error where they are needed. -#}
+{#-
+    Return the ledger. If its rows have stayed on a cluster, return an empty relation that raises an error
+    where entries are needed.
+-#}
 {% macro ledger_entries(is_needed) -%}
     {%- set is_here = adapter.get_relation(database=target.database, schema='marts', identifier='fct_ledger_entries') is not none -%}
     {%- set why = 'This needs entries, and marts.fct_ledger_entries is on the cluster, as it has more than SPARK_PUBLISH_MAX_ROWS rows: ask there.' -%}

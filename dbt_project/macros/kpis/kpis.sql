@@ -1,8 +1,9 @@
 {#-
-    The KPIs of contract 4.3: a row for every row of `periods` (period, period_start, period_end, previous_start, previous_end) and every row of `currencies`.
-    Both are names of CTEs of the query that this select ends; `dates`, `daily_revenue`, `rollforward`, `user_days` and, the same rows again,
-    `new_payer_days` too. Sums are added up from days,
-    in the narrowest tables that have them; only users are counted from user days, in one pass for all periods.
+    Return the CTEs of the KPIs (docs/contract.md#43-period-kpis), with a row for every row of `periods`
+    (period, period_start, period_end, previous_start, previous_end) and every row of `currencies`. Both are
+    CTEs of the query that contains this macro. So are `dates`, `daily_revenue`, `rollforward`, `user_days`
+    and `new_payer_days`, which has the same rows as `user_days`. Sums are computed from days, in the smallest
+    tables that have them. Only users are counted from user days, in one pass for all periods.
 -#}
 {% macro kpi_ctes() -%}
 numbered_windows as (
@@ -65,7 +66,7 @@ paid_in as (
 
 ),
 
--- The windows that a day lies in, a bit each.
+-- The windows that contain a day, one bit each.
 day_windows as (
 
     select
@@ -76,7 +77,8 @@ day_windows as (
 
 ),
 
--- The windows in which a user was active, paid, paid for the first time ever in any currency.
+-- The windows in which a user was active, paid, or paid for the first time ever in any currency, one bit
+-- each.
 users as (
 
     select
@@ -114,7 +116,7 @@ user_windows as (
 
 ),
 
--- Users who have the same windows in common count together.
+-- Users with the same windows are counted together.
 counted_users as (
 
     select
@@ -179,7 +181,7 @@ kpis as (
 
         {{ ratio('(this.counted_charges - this.charges_without_cost)', 'this.counted_charges') }} as cost_coverage,
 
-        ---------- the period before
+        ---------- the previous period
         case when periods.previous_start is not null then {{ money('previous.revenue') }} end as previous_revenue,
         case when periods.previous_start is not null then {{ money('previous.provider_cost') }} end as previous_provider_cost,
         case when periods.previous_start is not null then {{ money(profit('previous')) }} end as previous_profit,

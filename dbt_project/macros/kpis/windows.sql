@@ -1,4 +1,7 @@
-{#- The days that marts.kpis compares, from its parameters. Of the bounds of the period before, one that is not given follows from the other, or from the period itself. -#}
+{#-
+    Return the days that marts.kpis compares, from its parameters. A bound of the previous period that is not
+    given is computed from the other bound, or from the period itself.
+-#}
 {% macro window_length() -%}
     {{ days_between('cast(from_date as date)', 'cast(to_date as date)') }}
 {%- endmacro %}
@@ -11,7 +14,7 @@
     coalesce(cast(previous_to as date), {{ add_days('cast(previous_from as date)', window_length()) }}, cast(from_date as date))
 {%- endmacro %}
 
-{#- The bounds of both at once come first: by them DuckDB passes over what it knows to lie outside. -#}
+{#- The bounds of both windows together come first, so that DuckDB can skip row groups outside them. -#}
 {% macro is_within_windows(day) -%}
     {{ day }} >= least(cast(from_date as date), {{ previous_start() }}) and {{ day }} < greatest(cast(to_date as date), {{ previous_end() }})
     and ({{ is_within(day) }} or {{ day }} >= {{ previous_start() }} and {{ day }} < {{ previous_end() }})

@@ -1,4 +1,4 @@
-{#- Each condition is true in every row; unknown is not true. -#}
+{#- Test that each condition is true in every row. NULL counts as not true. -#}
 {% test holds(model, conditions, bounded_by=none) %}
 
 select *

@@ -1,4 +1,4 @@
-{#- None of the columns is NULL in any row. -#}
+{#- Test that none of the columns is NULL in any row. -#}
 {% test not_null_columns(model, columns) %}
 
 select {{ columns | join(', ') }}

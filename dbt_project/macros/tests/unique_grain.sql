@@ -1,4 +1,4 @@
-{#- The columns name one row, and none of them is NULL. -#}
+{#- Test that the columns identify a row, and that none of them is NULL. -#}
 {% test unique_grain(model, columns, bounded_by=none) %}
 
 select {{ columns | join(', ') }}

@@ -14,7 +14,8 @@ with
 
 entries as (select * from {{ ref('fct_ledger_entries') }}),
 
--- An id can only repeat where rows were written: everywhere after a rebuild, else among the entries that the build touched.
+-- Only written rows can repeat an id. After a rebuild these are all rows, otherwise those of the touched
+-- entries.
 written_entries as (
 
     {{ bounded(ref('fct_ledger_entries'), 'entries') }}
@@ -25,7 +26,7 @@ loaded_files as (select * from {{ source('run', 'loaded_files') }}),
 
 orphans as (select * from {{ ref('int_entries__orphans') }}),
 
--- `versions` counts the records behind an entry: one is shown, the others are superseded.
+-- `versions` counts the records of an entry. One of them is current, the others are superseded.
 entry_totals as (
 
     select

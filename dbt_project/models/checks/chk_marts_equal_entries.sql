@@ -1,4 +1,4 @@
-{#- Which measures of which mart are compared with the entries, by check. -#}
+{#- The compared measures of each mart, by check. -#}
 {%- set usage = [
     'charges', 'prompt_tokens', 'completion_tokens', 'total_tokens', 'revenue', 'refunds', 'provider_cost', 'platform_fees', 'charges_without_cost',
 ] -%}
@@ -54,7 +54,8 @@ compared_measures as (
 
 ),
 
--- One pass over the entries. Contract 4.1 and 4.2, computed apart from the macros that the marts use.
+-- One pass over the entries. The sums follow docs/contract.md#41-per-entry and docs/contract.md#42-metrics
+-- and do not use the macros of the marts, so that the check is independent of them.
 entry_totals as (
 
     select
@@ -88,7 +89,7 @@ entry_totals as (
 
 ),
 
--- KPIs end today; the other marts have what is dated later, too.
+-- KPIs end today. The other marts also include later entries.
 expected as (
 
     select
@@ -132,7 +133,7 @@ actual as (
 
 ),
 
--- A currency that one side lacks counts as zero there.
+-- If one side has no rows of a currency, its values count as zero.
 compared as (
 
     select

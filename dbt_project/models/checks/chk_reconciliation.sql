@@ -20,7 +20,7 @@ order by deposits desc, metadata_key
 {%- set breaks_query -%}
 select * from marts.fct_reconciliation where priority = 1 order by first_event_at
 {%- endset -%}
-{#- An id of a payment intent, a charge (two forms) or a Checkout Session. -#}
+{#- Matches the id of a payment intent, a charge (two forms) or a Checkout Session. -#}
 {%- set id_pattern = '"(pi|ch|py|cs)_[A-Za-z0-9_]+"' -%}
 with
 
@@ -63,7 +63,7 @@ not_in_one_case_count as (select count(*) as faults from not_in_one_case),
 
 keyless_deposits as (select entry_id from deposits where not has_key),
 
--- By the key before the first id; '' for an id in a list.
+-- Grouped by the key before the first id. The key is '' if the id is in a list.
 unread_keys as (
 
     select
@@ -86,7 +86,7 @@ numbered_keys as (
 
 ),
 
--- One row that holds where there is no unread key.
+-- Without unread keys there is one row, and it holds.
 shown_keys as (
 
     select
@@ -119,6 +119,7 @@ from shown_keys
 
 union all
 
--- How many of them are allowed, and whether more only warn, are settings of the publication: `warehouse.checks` adds them.
+-- Settings decide how many breaks are allowed and whether more of them only warn. `warehouse.checks` applies
+-- these settings.
 select {{ check_columns('priority_1_breaks', '0', 'breaks', query_literal(breaks_query)) }}
 from open_breaks

@@ -1,4 +1,7 @@
-{#- What has to be equal, by check. The first check has two parts, whose faults come one after the other. -#}
+{#-
+    The values that must be equal, by check. The first check has two parts. The faults of the second part
+    follow those of the first.
+-#}
 {%- set comparisons = [
     ('stripe_balances_close', 'opening_balance + activity - payouts', 'closing_balance'),
     ('stripe_balances_close', 'closing_before', 'opening_balance'),

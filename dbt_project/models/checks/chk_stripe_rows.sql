@@ -79,7 +79,7 @@ transactions as (
 
 ),
 
--- A row of the payouts that is landed again replaces the row before.
+-- A payout row that is landed again replaces the earlier row.
 payout_rows as (
 
     select
@@ -94,7 +94,7 @@ payout_rows as (
 
 ),
 
--- A transaction may be in a payout that came back and in the next one.
+-- A transaction may be both in a payout that was returned and in the next payout.
 payout_items as (
 
     select
@@ -109,7 +109,7 @@ payout_items as (
 
 ),
 
--- A row of the same payout that is landed later corrects its sign.
+-- A later row of the same payout corrects its sign.
 signed_payouts as (
 
     select
@@ -159,7 +159,7 @@ rows_with_sums as (
 
 ),
 
--- Part of a payment that was not captured may be in one of the two amounts alone.
+-- A part of a payment that was not captured may be included in only one of the two amounts.
 partly_captured as (select payment_key from transactions where reporting_category = 'partial_capture_reversal'),
 
 -- Faults of a group of rows are in the order of the groups.
@@ -178,7 +178,7 @@ faults as (
 
     union all
 
-    -- One download of a row has been altered. A third one shows which.
+    -- One download of the row was altered. A third one shows which.
     select
         'stripe_rows_are_confirmed' as name,
         path,
@@ -244,7 +244,7 @@ faults as (
 
     union all
 
-    -- Their charge may be older than the first report: whether it was credited cannot be found out.
+    -- The charge may be older than the first report. Whether it was credited is then unknown.
     select
         'stripe_returns_have_a_payment' as name,
         transactions.path,

@@ -28,9 +28,9 @@ wallet_days as (
 
 ),
 
--- One pass without sorting, a quarter of the time that the days below take. In every wallet the days with their opening balances are the
--- days after each closing with that closing balance, and the first day, which opens with nothing; equal sums of hashes mean equal sets
--- of pairs.
+-- One pass without sorting takes a quarter of the time of the query below. Each wallet has two sets of pairs:
+-- every day with its opening balance, and every valid_to with the closing balance before it, plus the first
+-- day with 0. The sets must be equal. Equal sums of hashes mean equal sets.
 broken_wallets as (
 
     select
@@ -47,7 +47,7 @@ broken_wallets as (
 
 ),
 
--- Every day of these wallets beside the day before.
+-- Every day of these wallets, with the closing balance of the previous day.
 days_of_broken_wallets as (
 
     select

@@ -4,7 +4,8 @@ entries as (select * from {{ ref('fct_ledger_entries') }} where status = 'settle
 
 deposits as (select * from entries where entry_type = 'deposit' and funding = 'paid'),
 
--- Contract 5: what takes a credit back, or gives it again, names its deposit. Only what moves the deposit's own wallet counts.
+-- Entries that take a credit back or restore it name its deposit. Only those of the deposit's own wallet
+-- count (docs/contract.md#54-the-net-counts).
 movements as (
 
     select

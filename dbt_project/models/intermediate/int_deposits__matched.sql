@@ -1,4 +1,4 @@
-{#- Equal payments of one user within an hour of each other: more of them than this are no accident. -#}
+{#- Number of rounds. More equal payments than this, by one user within an hour, are not a coincidence. -#}
 {%- set rounds = 4 -%}
 with
 
@@ -18,7 +18,7 @@ charges as (
 
 ),
 
--- Contract 5: keys are tried in this order.
+-- The rank is the order of docs/contract.md#56-how-a-deposit-finds-its-payment.
 payment_keys as (
 
     select
@@ -63,7 +63,7 @@ payment_keys as (
 
 ),
 
--- A payment id that one rail only has may be named without the rail.
+-- A deposit may name a payment id without the rail if only one rail has the id.
 rails_of_ids as (
 
     select
@@ -128,14 +128,15 @@ possible as (
     from deposit_keys
     inner join payment_keys on deposit_keys.rank = payment_keys.rank and deposit_keys.key = payment_keys.key
     left join rails_of_ids on deposit_keys.key = rails_of_ids.key
-    -- Stripe's ids are Stripe's alone; the ids of other rails are unique within their rail.
+    -- Ids of Stripe belong to Stripe only. Ids of other rails are unique within their rail.
     where deposit_keys.rank < 4 or deposit_keys.rail = payment_keys.rail or deposit_keys.rail = 'unknown' and rails_of_ids.rails = 1
 
 ),
 
 keyed as (select * from possible where position = 1),
 
--- A deposit that no key ties may still agree in amount, currency, user and hour. That is a suggestion, and a break until somebody confirms it.
+-- A deposit without a key may still agree in amount, currency, user and hour. It is then a suggestion, which
+-- stays a break until someone confirms it.
 lone_deposits as (
 
     select deposits.*
@@ -179,7 +180,8 @@ candidates as (
 
 ),
 
--- The nearest pair first, then the nearest of what is left: in each round the pairs of which each is the other's nearest.
+-- The nearest pair is taken first, then the nearest of the rest. Each round takes the pairs in which each
+-- side is the nearest of the other.
 {%- for round in range(1, rounds + 1) %}
 
 nearest_{{ round }} as (

@@ -1,6 +1,9 @@
 {{ config(materialized='view') }}
 
-{#- A view: the ledger is written once, as fct_ledger_entries, which takes as long as everything that is read for it. -#}
+{#-
+    This is a view, so that the ledger is written only once, as fct_ledger_entries. Writing it takes as long
+    as reading everything that it is made from.
+-#}
 with
 
 {% for import in ['entry_versions', 'ledger_ids'] %}
@@ -15,7 +18,7 @@ latest as (select * from {{ ref('int_entries__repeated') }}),
 
 webhook_entries as (select * from {{ ref('int_webhooks__entries') }}),
 
--- The other way round all ids of the ledger would be held in memory.
+-- In the other join order all ids of the ledger would be held in memory.
 stated_by_both as (
 
     select distinct ledger_ids.entry_id

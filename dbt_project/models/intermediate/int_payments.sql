@@ -29,7 +29,7 @@ rails as (
         *,
         case when status = 'refunded' then coalesce(refunded_amount, amount) else coalesce(refunded_amount, 0) end as returned_amount
     from rail_payments
-    -- A payment that failed brought no money.
+    -- A failed payment moved no money.
     where recency = 1 and status <> 'failed'
 
 )
@@ -52,7 +52,7 @@ select
     stripe_payments.has_unknown_refund,
     stripe_payments.has_unknown_dispute,
 
-    ---------- money, as it was settled
+    ---------- money as settled
     stripe_payments.settlement_currency,
     cast(stripe_payments.settled_gross as decimal(38, 12)) as settled_gross,
     cast(stripe_payments.settled_fee as decimal(38, 12)) as settled_fee,
@@ -86,13 +86,13 @@ select
     false as has_unknown_refund,
     false as has_unknown_dispute,
 
-    ---------- money, as it was settled; a fee that is not stated is unknown, and so is the net
+    ---------- money as settled, where a missing fee makes the net unknown
     currency as settlement_currency,
     amount as settled_gross,
     fee as settled_fee,
     cast(amount - fee as decimal(38, 12)) as settled_net,
 
-    ---------- time; when money went back is not stated
+    ---------- time, where the time of a return is not stated
     paid_at,
     paid_at as last_event_at,
     case when returned_amount > 0 then paid_at end as refunded_at,

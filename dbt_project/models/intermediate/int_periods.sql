@@ -102,7 +102,8 @@ measured as (
 
 ),
 
--- A month to date is compared with as many days from the start of the month before; there is nothing before all time.
+-- month_to_date is compared with the same number of days from the start of the previous month. all_time has
+-- no previous period.
 compared as (
 
     select

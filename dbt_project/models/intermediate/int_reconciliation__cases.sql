@@ -23,7 +23,7 @@ credits as (
 
 ),
 
--- Currencies are never added: each has its own sums.
+-- Currencies are never added together. Each has its own sums.
 credited_by_currency as (
 
     select
@@ -37,7 +37,8 @@ credited_by_currency as (
 
 ),
 
--- What was credited in the currency that was paid is shown, and else what was credited in the first of the others.
+-- The case shows the credits in the currency of the payment. If there are none, it shows those in the first
+-- other currency.
 shown_currencies as (
 
     select

@@ -20,7 +20,7 @@ lone_deposits as (
         deposits.entry_id,
         deposits.rail,
         deposits.currency,
-        -- Only its session ties it to a payment, and which payment that is has not been stated yet.
+        -- Only a session links the deposit to a payment, and the payment of that session is not known yet.
         coalesce(deposits.payment_intent_id, deposits.charge_id) is null
         and deposits.checkout_session_id is not null
         and sessions.checkout_session_id is null as waits_for_session
@@ -50,7 +50,8 @@ rails as (
 
 ),
 
--- Every source that could hold the payment of a kind of deposit: all accounts of Stripe, its rail, and all of them where it names no rail.
+-- Every source that could hold the payment of a kind of deposit: all accounts for Stripe, the deposit's own
+-- rail, or all of them if the deposit names no rail.
 candidates as (
 
     select
@@ -86,7 +87,8 @@ reached as (
         rail,
         currency,
         waits_for_session,
-        -- One source that does not reach is enough: the payment may be in it.
+        -- If one source does not reach far enough, the reach is unknown, because the payment may be in that
+        -- source.
         case when count(*) = count(data_until) then min(data_until) end as data_until
     from candidates
     group by rail, currency, waits_for_session

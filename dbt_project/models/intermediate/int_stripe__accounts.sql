@@ -26,7 +26,7 @@ statements as (
 
 stated as (select distinct account_id from files),
 
--- Files that do not say what they cover reach from their first row to their last.
+-- Files that do not state their span reach from their first row to their last.
 spanless as (
 
     select distinct account_id
@@ -67,7 +67,8 @@ only_named as (
 
 ),
 
--- Files cover all that an account did in their span. A row that lies in the span of the other's files, and is not in them, is of another account.
+-- A file contains everything that its account did in its span. A row that lies in the span of another
+-- account's files, but is not in them, belongs to another account.
 contradictions as (
 
     select count(*) as statements

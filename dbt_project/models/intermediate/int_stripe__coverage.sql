@@ -2,7 +2,7 @@ with
 
 mode as (select * from {{ ref('stg_stripe__mode') }}),
 
--- Nothing covers what was still to come when it was landed.
+-- A file does not cover time after its landing.
 spans as (
 
     select
@@ -17,7 +17,7 @@ spans as (
 
 ),
 
--- A file of one currency says nothing of the others; a file of all of them says something of each.
+-- A file of one currency covers only that currency. A file of all currencies covers each of them.
 currencies as (
 
     select distinct

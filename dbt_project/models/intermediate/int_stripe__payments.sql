@@ -10,7 +10,8 @@ paid as (
         min(charge_id) as charge_id,
         max(user_id) as user_id,
         coalesce(max(presentment_currency) filter (where reporting_category = 'charge'), min(presentment_currency)) as paid_currency,
-        -- What was not captured may be stated in settlement currency only: then what was paid is not known.
+        -- An amount that was not captured may be stated only in settlement currency. The paid amount is then
+        -- unknown.
         case when min(presentment_currency) = max(presentment_currency) then sum(presentment_amount) end as paid_amount,
         min(currency) as settlement_currency,
         sum(gross) as settled_gross,
@@ -24,8 +25,8 @@ paid as (
 
 ),
 
--- Stripe may state the customer's amount on some rows only. What a row states in settlement currency alone is left out of the sums in
--- the customer's currency; it does not make the stated amounts unknown.
+-- Stripe may state the customer's amount on some rows only. Rows that state only the settlement currency are
+-- left out of the sums in the customer's currency. They do not make the stated amounts unknown.
 returns as (
 
     select
@@ -39,7 +40,7 @@ returns as (
 
 ),
 
--- Money that went back. A refund that failed, or a dispute that was won, brings it in again.
+-- Returned money. A refund that failed or a dispute that was won restores it.
 movements as (
 
     select
@@ -50,7 +51,8 @@ movements as (
         max(user_id) as user_id,
         -sum(presentment_amount) filter (where is_stated) as stated_amount,
         -sum(gross) >= max(paid_gross) as is_whole,
-        -- What came in again has another rate than what went out: where not all is stated, rows are counted instead.
+        -- Restored money has another exchange rate than returned money. If not all of it is stated, rows are
+        -- counted instead.
         sum(case when gross < 0 then 1 when gross > 0 then -1 else 0 end) <= 0 as is_undone,
         coalesce(sum(case when gross < 0 then 1 when gross > 0 then -1 else 0 end) filter (where not is_stated), 0) as unstated_rows,
         bool_and(is_stated) as is_stated,
@@ -69,7 +71,8 @@ amounts as (
             when movements.is_stated then movements.stated_amount
             when movements.is_undone then 0
             when movements.is_whole then paid.paid_amount
-            -- Less came in again than is stated, or more went out: what is stated is a part of what is gone, or none of it is known.
+            -- If at least as many unstated rows were returned as restored, the returned amount is at least
+            -- the stated one, which is NULL if nothing is stated. Otherwise the amount is unknown.
             when movements.unstated_rows >= 0 then movements.stated_amount
         end as amount,
         not movements.is_stated and not movements.is_undone and not movements.is_whole and movements.unstated_rows <> 0 as has_unknown_part

@@ -28,7 +28,8 @@ select
     sum(landed.net) as items_net,
     min(landed.payout_effective_at) as effective_at
 from landed
--- The report may list the payout, or its coming back, beside what it paid out; what came back is an item of the next payout.
+-- The report may list the payout or its return next to its items. Returned money is an item of the next
+-- payout.
 anti join own_transactions
     on landed.payout_id = own_transactions.payout_id and landed.balance_transaction_id = own_transactions.balance_transaction_id
 where landed.recency = 1 and landed.reporting_category <> 'payout'

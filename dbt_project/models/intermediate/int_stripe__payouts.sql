@@ -1,9 +1,12 @@
-{#- The name that our own pull gives a file: two instants in UTC. Such a file is Stripe's own, so its signs are Stripe's. -#}
+{#-
+    The file name that the pull uses: two instants in UTC. Such a file comes from Stripe, so its signs are
+    those of Stripe.
+-#}
 {%- set pulled_name = '%/________T______Z-________T______Z%' -%}
 with
 
--- A payout that came back has the opposite sign of a payout. It has a vote only where there is no payout beside it: some files state it
--- with the sign of the payout.
+-- A returned payout has the opposite sign of a payout. It counts for the sign only if the file has no payout,
+-- because some files state it with the sign of a payout.
 landed as (
 
     select
@@ -28,7 +31,7 @@ voting as (
 
 items as (select * from {{ ref('int_stripe__payout_items') }}),
 
--- The activity may name the payout that paid a row out to the bank.
+-- The activity may name the payout of a row.
 paid_out as (
 
     select
@@ -40,8 +43,8 @@ paid_out as (
 
 ),
 
--- What a payout paid out shows the sign of its row: −1 where the row states what the payout does to the balance, 1 where it states what
--- the bank gets.
+-- The sum of its items shows the sign of a payout row: −1 if the row states the effect on the balance, 1 if
+-- it states what the bank gets.
 compared as (
 
     select
@@ -57,7 +60,7 @@ compared as (
 
 ),
 
--- Each currency is decided separately; currencies are never added up.
+-- Each currency is decided separately. Currencies are never added together.
 grouped as (
 
     select
@@ -72,8 +75,9 @@ grouped as (
 
 ),
 
--- Stripe states payouts as what they do to the balance, below zero; one above zero takes money from the bank. Files made by others may
--- state what was paid out, above zero: then no payout of the file is below zero. Where rows contradict each other the sign is unknown.
+-- Stripe states the effect of a payout on the balance, which is below zero. A payout above zero takes money
+-- from the bank. Files from elsewhere may state the amount paid out, above zero. In these no payout is below
+-- zero. If rows contradict each other, the sign is unknown.
 signed as (
 
     select
@@ -116,7 +120,7 @@ select
     reporting_category,
     sign_of_group is null as has_mixed_signs,
 
-    ---------- money, above zero where the bank gets it
+    ---------- money, above zero if the bank gets it
     currency,
     case when sign = -1 then -gross when sign = 1 then gross end as paid_gross,
     case when sign = -1 then -net when sign = 1 then net end as paid_net,

@@ -23,7 +23,7 @@ deposit_currencies as (select distinct currency from {{ ref('int_deposits') }} w
 
 named_accounts as (select distinct account_id from accounts),
 
--- Where files do not state what they cover, the last row decides.
+-- If files do not state their span, the last row decides.
 spanless as (
 
     select distinct accounts.account_id
@@ -48,7 +48,7 @@ last_rows as (
 
 ),
 
--- The same account may have files under its name and without one: their spans together have the gaps that count.
+-- An account may have files with and without its name. Gaps are found in their spans together.
 spans as (
 
     select
@@ -61,7 +61,7 @@ spans as (
 
 ),
 
--- A balance that no file is of alone is NULL, as in int_stripe__coverage.
+-- NULL is the balance of files that cover all currencies, as in int_stripe__coverage.
 scopes as (
 
     select
@@ -96,7 +96,7 @@ pieces as (
 
 ),
 
--- A month that is missing hides everything that happened in it: the data reach to the first gap.
+-- A missing month hides everything that happened in it, so the data reach only to the first gap.
 reached as (
 
     select
@@ -114,7 +114,7 @@ reached as (
 
 ),
 
--- Which balances an account is known to have, and into which of them payments in other currencies went.
+-- The known balances of an account, and those that received payments in other currencies.
 balances as (
 
     select
@@ -143,8 +143,9 @@ conversions as (
 
 ),
 
--- Where a payment in the currency of a deposit would be: in the balances that such payments went into, and in the balance of the currency itself,
--- unless the account has none and such payments are known to go elsewhere.
+-- The balances that could hold a payment in the currency of a deposit. These are the balances that received
+-- such payments, and the balance of that currency. The latter is left out if the account does not have it and
+-- such payments are known to go elsewhere.
 candidates as (
 
     select
@@ -178,7 +179,7 @@ candidates as (
 
 ),
 
--- A balance of which no file is alone is reached by the files of all balances.
+-- A balance without files of its own is reached by the files of all balances.
 reached_candidates as (
 
     select

@@ -12,7 +12,7 @@ links as (
 
 identity as (select * from {{ ref('int_users__identity') }}),
 
--- Stripe's own list comes after the webhooks, so that it wins where both state something.
+-- Stripe's own list is ordered after the webhooks, so that it wins if both state a value.
 statements as (
 
     select
@@ -52,7 +52,7 @@ ordered as (
 select
     checkout_session_id,
     max_by(payment_intent_id, position) filter (where payment_intent_id is not null) as payment_intent_id,
-    -- The wallet that the product credited is a surer name for the user than the reference that a checkout was given.
+    -- The wallet that was credited identifies the user more reliably than the reference of the checkout.
     coalesce(
         max_by(user_id, position) filter (where user_id is not null and rank = 1),
         max_by(user_id, position) filter (where user_id is not null)

@@ -1,4 +1,6 @@
-{#- Which column of two downloads of a row holds: the last landed one that states it. Reports with fewer columns take nothing away. -#}
+{#-
+    For each column, the last landed download that states it wins. Reports with fewer columns remove nothing.
+-#}
 {%- set latest_stated = [
     'account_id', 'source_id', 'charge_id', 'payment_intent_id', 'automatic_payout_id', 'user_id',
     'customer_facing_currency', 'customer_facing_amount', 'available_at',
@@ -36,7 +38,8 @@ latest as (
 
 ),
 
--- Stripe corrects with new rows; the money of a row never changes. Where downloads differ, one of them has been altered.
+-- Stripe makes corrections in new rows. The money of a row never changes. If downloads differ, one of them
+-- was altered.
 agreeing as (
 
     select
@@ -50,14 +53,14 @@ agreeing as (
         and landed.fee = latest.fee
         and landed.net = latest.net
         and landed.reporting_category = latest.reporting_category
-        -- Of what the customer sees reports state the sign in two ways.
+        -- Reports sign the customer's amount in two ways.
         and coalesce(abs(landed.customer_facing_amount), abs(latest.customer_facing_amount)) is not distinct from abs(latest.customer_facing_amount)
         and coalesce(landed.customer_facing_currency, latest.customer_facing_currency) is not distinct from latest.customer_facing_currency
     group by landed.balance_transaction_id
 
 ),
 
--- A refund or a dispute may carry its charge only, and then the rows of the payment name the payment intent.
+-- A refund or a dispute may state only its charge, while the rows of the payment state the payment intent.
 payment_rows as (
 
     select
@@ -73,7 +76,7 @@ charges as (
 
     select
         charge_id,
-        -- One row of a charge may name the intent where another does not.
+        -- One row of a charge may state the payment intent while another does not.
         coalesce(max(payment_intent_id), max(payment_id)) as payment_id
     from payment_rows
     where charge_id is not null
@@ -92,7 +95,8 @@ resolved as (
             intents.payment_intent_id, charges.payment_id,
             latest.payment_intent_id, latest.charge_id, latest.source_id, latest.balance_transaction_id
         ) as payment_id,
-        -- What the customer sees has the sign of what the balance sees; not every report states it that way, or at all.
+        -- The customer's amount gets the sign of the balance's amount. Some reports sign it otherwise, or do
+        -- not state it.
         coalesce(latest.customer_facing_currency, latest.currency) as presentment_currency,
         case
             when latest.customer_facing_amount is null then latest.gross
@@ -140,7 +144,7 @@ select
     created_at,
     available_at,
 
-    ---------- where it stands, and how often it was stated
+    ---------- landing order, and number of statements
     batch_seq,
     file_no,
     line,

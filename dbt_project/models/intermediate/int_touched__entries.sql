@@ -18,7 +18,7 @@ new_versions as (
 
 ),
 
--- By event, not by activity: a repeated delivery may name another activity than the first one did.
+-- Grouped by event, not by activity: a repeated delivery may name another activity than the first one.
 new_events as (
 
     select deliveries.event_id
@@ -37,7 +37,7 @@ stated as (
 
 ),
 
--- A refund takes its kind and its model from the entry that it is about.
+-- A refund takes its kind and its model from its related entry.
 about_them as (
 
     select related_versions.entry_id

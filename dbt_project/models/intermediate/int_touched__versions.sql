@@ -1,6 +1,6 @@
 {#-
-    The whole lake is read only for the narrow columns that locate the older versions. Then only those versions and the new batches are read.
-    On a rebuild everything is computed from the lake itself.
+    Only the narrow columns that locate the older versions are read from the whole lake. After that, only
+    those versions and the new batches are read. A rebuild computes everything from the lake itself.
 -#}
 with
 

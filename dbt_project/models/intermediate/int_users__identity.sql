@@ -1,4 +1,4 @@
-{#- Rarely do two statements about a wallet share the latest instant: only those are ordered, not all. -#}
+{#- Two statements about a wallet rarely share the latest instant. Only those that do are ordered. -#}
 with
 
 statements as (
@@ -62,7 +62,7 @@ latest_before as (
 
 mapped_before as (select * from latest_before where recency = 1),
 
--- A build that did not finish may have mapped the wallet to any user that the new batches name.
+-- An unfinished build may have mapped the wallet to any user that the new batches name.
 said_since as (
 
     select

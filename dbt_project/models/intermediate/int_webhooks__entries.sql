@@ -15,7 +15,7 @@ statements as (select * from {{ ref('stg_paywalls__events') }} where entry_type 
 {% if is_rebuild() %}
 deliveries as (select * from statements),
 {% else %}
--- By event: only all deliveries of an event together show which of them is the last.
+-- Grouped by event: only all deliveries of an event together show which one is the last.
 touched_events as (
 
     select distinct statements.event_id
@@ -73,7 +73,7 @@ events as (
 
 ),
 
--- Most activities consist of one event: only the others are put in order.
+-- Most activities have only one event. Only the others are ordered.
 longer_activities as (select activity_id from events group by activity_id having count(*) > 1),
 
 ordered as (
@@ -110,7 +110,8 @@ activities as (
         {%- for column in latest_known %}
         max_by({{ column }}, position) filter (where {{ column }} is not null) as {{ column }},
         {%- endfor %}
-        -- What has been settled or failed does not wait any more: clocks differ, and a usage charge may have a manual one beside it.
+        -- A settled or failed charge is never pending again. Clocks differ, and a usage charge may belong to
+        -- the same activity as a manual one.
         coalesce(max_by(entry_status, position) filter (where entry_status <> 'pending'), 'pending') as entry_status,
         bool_or(event_type = 'balance.trial.granted') as is_trial,
         min(occurred_at) as occurred_at,
@@ -146,7 +147,7 @@ entries as (
         activities.metadata_reason as reason,
         activities.metadata,
 
-        ---------- money; whose fee an event's processingFeeAmount is, is not documented
+        ---------- money, where the owner of the fee in processingFeeAmount is not documented
         coalesce(activities.currency, settings.default_currency) as currency,
         activities.amount,
         cast(null as decimal(38, 12)) as provider_cost,

@@ -23,7 +23,7 @@ rates as (select * from {{ ref('stg_prices__rates') }}),
 
 settings as (select * from {{ ref('stg_run__settings') }}),
 
--- These two read the same rows again, rather than having all of them kept in memory.
+-- The next two CTEs read the same rows twice. Keeping the rows would take more memory.
 related_ids as (select distinct related_entry_id as entry_id from {{ ref('int_entries__current') }} where related_entry_id is not null),
 
 related_entries as (select * from {{ ref('int_entries__current') }}),
@@ -68,7 +68,8 @@ resolved as (
             when
                 entries.entry_type = 'charge' and entries.provider_cost is null
                 and (entries.prompt_tokens is not null or entries.completion_tokens is not null)
-                -- Cached tokens are part of the prompt: where there are more of them, the meaning is unknown.
+                -- Cached tokens are part of the prompt tokens. An entry with more of them contradicts itself,
+                -- so its cost is unknown.
                 and coalesce(entries.cached_tokens, 0) <= coalesce(entries.prompt_tokens, 0)
                 then models.model_id
         end as estimate_with,
@@ -84,7 +85,7 @@ resolved as (
 
 ),
 
--- Rounded once, after all is added up.
+-- Rounded once, after all parts are added.
 priced as (
 
     select

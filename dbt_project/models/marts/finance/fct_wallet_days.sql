@@ -84,8 +84,8 @@ now_and_before as (
 
 ),
 
--- From the touched wallets' start dates on: the touched days as they are now, the others as they were.
--- Touched wallets are joined once: Spark computes a CTE again wherever it is named.
+-- From each touched wallet's start date on, touched days have their new values and the other days keep
+-- theirs. Touched wallets are joined once, because Spark computes a CTE again at every reference.
 days as (
 
     select

@@ -15,7 +15,7 @@ payouts as (
         payout_id,
         max_by(account_id, position) as account_id,
         max_by(currency, position) as currency,
-        -- The bank gets the gross; a fee for an instant payout leaves the balance beside it.
+        -- The bank gets the gross amount. The fee of an instant payout leaves the balance separately.
         max_by(paid_gross, position) filter (where reporting_category = 'payout') as amount,
         max_by(payout_status, position) filter (where payout_status is not null) as payout_status,
         bool_or(reporting_category <> 'payout') as came_back,

@@ -4,7 +4,8 @@ cases as (select * from {{ ref('int_reconciliation__cases') }}),
 
 settings as (select * from {{ ref('stg_run__settings') }}),
 
--- Contract 5: what counts is the net. A NULL among the amounts is unknown, and so is what it is part of.
+-- Net amounts are compared (docs/contract.md#54-the-net-counts). A NULL amount is unknown, and every amount
+-- computed from it is unknown too.
 compared as (
 
     select
@@ -25,7 +26,8 @@ compared as (
 
 ),
 
--- What was taken back first undoes a credit above the payment, what was returned first makes up for one below it. The rest of both must be equal.
+-- An amount taken back first reduces a credit above the payment. A returned amount first makes up for a
+-- credit below the payment. The remainders must be equal.
 netted as (
 
     select
@@ -50,19 +52,22 @@ classified as (
             net_credit = net_payment and not has_net_in_other_currency and (over_credit is not null or net_credit = 0), false
         ) as is_even,
         coalesce(has_other_currency and (over_credit is null or has_net_in_other_currency), false) as is_in_other_currency,
-        -- Where the currencies differ the numbers alone are compared: they distinguish a second credit from one that was split.
+        -- If the currencies differ, only the numbers are compared. They distinguish a second credit from a
+        -- split one.
         deposits > 1 and coalesce(net_credit > paid_amount or over_credit is not null and net_credit = paid_amount and has_net_in_other_currency, false)
             as is_duplicate,
         coalesce(paid_amount is null or taken_for_returns < 0 or returned_beyond < 0, false) as is_amount_open,
-        -- Less was taken back than went back. Of an unknown return any part that was taken back is taken for enough.
+        -- Less was taken back than was returned. If a returned amount is unknown, any amount taken back for
+        -- it is sufficient.
         coalesce(
             taken_for_returns < paid_and_credited
             and (taken_for_returns < returned_beyond or (is_refund_unknown or is_dispute_unknown) and taken_for_returns = returned_beyond),
             false
         ) as is_short,
-        -- A ledger takes back fractions of a cent, which cannot be paid out: less than the smallest payable amount is not too much.
+        -- A ledger can take back fractions of a cent, which no processor can pay out. Less than the smallest
+        -- payable amount is not too much.
         coalesce(taken_for_returns - returned_beyond >= smallest_unit and not is_refund_unknown and not is_dispute_unknown, false) as is_over,
-        -- A refund and a dispute, and only one of them was taken back: whichever has the amount.
+        -- There is a refund and a dispute, and only one of them was taken back. The amount shows which one.
         not is_dispute_unknown
         and (
             returned_beyond = refund_beyond
@@ -70,13 +75,14 @@ classified as (
                 taken_for_returns >= returned_beyond - refund_beyond and (is_refund_unknown or taken_for_returns <> refund_beyond), false
             )
         ) as is_dispute_covered,
-        -- Nothing is to be waited for: the data reach past the credit by more than the grace, or there are none that could.
+        -- The credit no longer waits: either the data reach past it by more than the grace, or no source
+        -- could hold its payment.
         credit_due_at <= as_of and coalesce(data_until > credit_due_at, has_no_source, false) as is_credit_overdue
     from netted
 
 ),
 
--- One side waits for the other.
+-- A payment waits for its credit, or a credit for its payment.
 waiting as (
 
     select
@@ -95,7 +101,7 @@ waiting as (
 
 ),
 
--- The first that holds wins. NULL is a match.
+-- The first rule that holds wins. NULL is a match.
 decided as (
 
     select
@@ -125,19 +131,19 @@ select
     coalesce(deposit_entry_ids, {{ no_texts() }}) as deposit_entry_ids,
     match_method,
 
-    ---------- money, as it was credited and as the customer paid it
+    ---------- money as credited and as paid by the customer
     ledger_currency,
     cast(ledger_amount as decimal(38, 12)) as ledger_amount,
     paid_currency,
     cast(paid_amount as decimal(38, 12)) as paid_amount,
 
-    ---------- money, as it was settled
+    ---------- money as settled
     settlement_currency,
     cast(settled_gross as decimal(38, 12)) as settled_gross,
     cast(settled_fee as decimal(38, 12)) as settled_fee,
     cast(settled_net as decimal(38, 12)) as settled_net,
 
-    ---------- money that went back
+    ---------- money that was returned or taken back
     cast(refunded_amount as decimal(38, 12)) as refunded_amount,
     cast(disputed_amount as decimal(38, 12)) as disputed_amount,
     {{ money('clawed_back_amount') }} as clawed_back_amount,
@@ -158,7 +164,7 @@ select
     last_event_at_of_both as last_event_at,
     greatest({{ whole_days_between('first_event_at', 'as_of') }}, 0) as age_days,
 
-    ---------- verdict
+    ---------- result
     case when verdict is null then 'matched' when verdict = 'pending' then 'pending' else 'break' end as status,
     case when verdict <> 'pending' then verdict end as break_type,
     cast(

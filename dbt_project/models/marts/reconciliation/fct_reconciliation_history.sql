@@ -35,7 +35,8 @@ carried as (
 
 ),
 
--- A break is as old as what broke, not as the run that found it; one that comes back opens when it had closed, at the earliest.
+-- A break opens at the time of the event that caused it, not at the time of the run that found it. A break
+-- that recurs opens no earlier than it last closed.
 opened as (
 
     select

@@ -2,7 +2,8 @@ with
 
 summaries as (select * from {{ ref('stg_stripe__balance_summaries') }}),
 
--- By account: the same rows may have been landed under two names of one, by hand and by a pull.
+-- The same rows may have been landed by hand and by a pull, under two names of one account. They are
+-- therefore counted per account.
 landed_activity as (
 
     select
@@ -43,7 +44,7 @@ sources as (
 
 ),
 
--- Of several summaries of the same span the last landed one holds; one that does not state its span is kept by itself.
+-- The last landed summary of a span wins. A summary that does not state its span is kept separately.
 pivoted as (
 
     select
@@ -89,7 +90,8 @@ balances as (
         last_line,
         opening_balance,
         activity,
-        -- Stripe shows payouts with the sign of what they do to the balance. Files that show them as what was paid out close the other way.
+        -- Stripe signs payouts by their effect on the balance. In files that state the amounts paid out, the
+        -- roll-forward closes with the opposite sign.
         case when opening_balance + activity - payouts = closing_balance then payouts else -payouts end as payouts,
         closing_balance,
         count(*) over (partition by account_id, currency) = 1 and covered_until is null as is_all_there_is
@@ -130,7 +132,8 @@ payout_sums as (
 
 ),
 
--- Which itemised reports reach over the whole span of a summary. A file that does not say what it covers is taken to do so.
+-- The itemised reports that cover the whole span of a summary. A file that does not state its span is assumed
+-- to cover it.
 compared as (
 
     select distinct
@@ -151,7 +154,7 @@ compared as (
 
 ),
 
--- Where the itemised reports do not reach over the span of the summary there is nothing to compare.
+-- If the itemised reports do not cover the span of the summary, there is nothing to compare.
 itemized as (
 
     select
@@ -177,7 +180,7 @@ itemized as (
 )
 
 select
-    ---------- whose, and of which time
+    ---------- account and span
     account_id,
     currency,
     covered_from,
@@ -186,16 +189,16 @@ select
     cast(line as bigint) as line,
     cast(last_line as bigint) as last_line,
 
-    ---------- as the summary states it
+    ---------- as stated by the summary
     cast(opening_balance as decimal(38, 12)) as opening_balance,
     cast(activity as decimal(38, 12)) as activity,
     cast(payouts as decimal(38, 12)) as payouts,
     cast(closing_balance as decimal(38, 12)) as closing_balance,
 
-    ---------- as the itemised reports add up
+    ---------- sums of the itemised reports
     cast(itemized_activity as decimal(38, 12)) as itemized_activity,
     cast(itemized_payouts as decimal(38, 12)) as itemized_payouts,
 
-    ---------- as the summary before it closed, where the one follows on the other
+    ---------- closing of the previous summary, if its span ends where this one starts
     cast(case when covered_before = covered_from then closing_before end as decimal(38, 12)) as closing_before
 from itemized

@@ -1,6 +1,9 @@
-{#- Stripe has a day's data within 12 hours of its end: what ends less than two days ago is as fresh as it can be. -#}
+{#-
+    Stripe has the data of a day within 12 hours of its end. Data that end less than two days ago are as fresh
+    as possible.
+-#}
 {%- set freshest_days = 2 -%}
-{#- Payouts and summaries may be made once a month: after that many days they count as missing. -#}
+{#- Payouts and summaries may be monthly. Files older than this many days are stale. -#}
 {%- set quiet_days = 35 -%}
 with
 
@@ -8,7 +11,7 @@ deposits as (select * from {{ ref('int_deposits') }}),
 
 mode as (select * from {{ ref('stg_stripe__mode') }}),
 
--- Sessions of both modes tie ids together.
+-- Sessions of both modes are used to link ids.
 files as (
 
     select loaded_files.*
@@ -44,7 +47,7 @@ stripe_sources as (
 
 ),
 
--- Once Stripe is in use it has an account, of which nothing may have been landed.
+-- An account exists as soon as Stripe is in use, even if nothing was landed for it.
 stripe_accounts as (
 
     select distinct account_id
@@ -62,7 +65,8 @@ stripe_accounts as (
 
 ),
 
--- How far a source of an account reaches, and how long ago somebody last looked: a file that does not say what it covers says when it was landed.
+-- How far a source of an account reaches, and when it was last looked at. For a file without a stated span,
+-- that is when it was landed.
 reached as (
 
     select
@@ -109,7 +113,7 @@ unheard_sessions as (
 
 overdue_currencies as (select distinct currency from overdue_deposits where rail in ('stripe', 'unknown')),
 
--- Currencies of credits that wait for a payment which no file of the account could contain.
+-- Currencies of overdue deposits whose payment no file of the account could contain.
 uncovered_currencies as (
 
     select
@@ -143,7 +147,7 @@ stripe_rows as (
             when stripe_sources.source = 'stripe/checkout_sessions' and reached.source is null then 'missing'
             when stripe_sources.source = 'stripe/checkout_sessions' and unheard_sessions.unreached > 0 then 'stale'
             when stripe_sources.source = 'stripe/checkout_sessions' then 'complete'
-            -- A report that was landed may say that there was nothing.
+            -- A landed report without rows shows that nothing happened.
             when reached.source is null then 'missing'
             when stripe_sources.source = 'stripe/balance_change_from_activity.itemized' and stripe_reach.has_gaps then 'gaps'
             when
@@ -193,7 +197,8 @@ payments_by_rail as (
 
 ),
 
--- Credits without a payment that are older than the grace, and later than the last payment that the rail has reported.
+-- Deposits without a payment that are older than the grace and later than the last payment that the rail
+-- reported.
 unreached as (
 
     select
@@ -226,7 +231,8 @@ rail_rows as (
 
 ),
 
--- Credits that name no rail are compared with every source. Where there is none, or where one ends before them, nothing was compared.
+-- Deposits that name no rail are compared with every source. If there is no source, or if one ends before the
+-- deposit, the comparison is incomplete.
 unknown_rows as (
 
     select

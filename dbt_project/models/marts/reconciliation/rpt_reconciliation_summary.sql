@@ -14,7 +14,8 @@ dated as (
 
 ),
 
--- A case counts once, in the currency that was paid; each side's money stands under its own currency.
+-- A case counts once, in the currency of the payment. The amounts of each side are summed under their own
+-- currency.
 sides as (
 
     select

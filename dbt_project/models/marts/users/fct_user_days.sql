@@ -74,7 +74,7 @@ first_payments as (
 
 ){% if is_incremental() %},
 
--- A user's first payer day may move to a day that is not touched itself, or away from one.
+-- A user's first payer day may move to or from a day that is not touched itself.
 moved as (
 
     select

@@ -20,7 +20,7 @@ touched as (
 
 ),
 
--- Days beside months: DuckDB then passes over what it knows to lie outside them.
+-- The condition on days repeats the one on months, so that DuckDB can skip row groups outside them.
 touched_days as (
 
     select dates.date_day

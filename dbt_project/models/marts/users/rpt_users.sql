@@ -10,7 +10,7 @@ errors as (select * from {{ ref('fct_usage_errors') }} where user_id is not null
 
 settings as (select * from {{ ref('stg_run__settings') }}),
 
--- The last 30 calendar days, today included.
+-- The last 30 calendar days, including today.
 recent as (
 
     select

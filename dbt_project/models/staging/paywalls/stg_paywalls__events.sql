@@ -35,7 +35,7 @@ deliveries as (
         events.error_code,
         events.metadata,
 
-        ---------- the entry that it states, if any
+        ---------- the entry that the event states, if any
         case
             when events.event_type in ('balance.deposit.created', 'balance.trial.granted') then 'deposit'
             when events.event_type in ('usage.charge.created', 'balance.charge.created', 'balance.charge.completed', 'balance.charge.failed') then 'charge'

@@ -2,7 +2,7 @@ select
     ---------- ids
     model_id,
 
-    ---------- where the rate holds
+    ---------- where the rate applies
     effective_from,
     effective_to,
     min_prompt_tokens,

@@ -12,7 +12,7 @@ select
     summaries.file_no,
     summaries.line,
 
-    ---------- whose, and of which time
+    ---------- account and span
     summaries.account_id,
     files.path,
     files.covered_from,

@@ -1,4 +1,4 @@
-{#- Sessions of both modes: they only tie ids together, and no id of one mode stands in the other. -#}
+{#- Sessions of both modes are used. They only link ids, and the two modes have no ids in common. -#}
 select
     ---------- landing order
     batch_seq,

@@ -1,6 +1,6 @@
 with
 
--- Checkout Sessions are known without any report, and only tie ids together.
+-- Checkout Sessions are left out. They may be known without any report, and only link ids.
 files as (
 
     select *
@@ -9,6 +9,7 @@ files as (
 
 )
 
--- Test payments are no money: they count only where there is nothing else, in a warehouse that somebody tries out.
+-- Test payments are not money. They count only if there is nothing else, as in a warehouse that is being
+-- tried out.
 select coalesce(bool_or(livemode) filter (where accepted > 0), bool_or(livemode), true) as livemode
 from files
