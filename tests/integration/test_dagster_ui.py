@@ -450,8 +450,12 @@ import subprocess, sys
 from orchestration.web_ui import children
 
 children.END_SECONDS = 1
-stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready',
-    flush=True); time.sleep(60)"
+stubborn = '''
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready", flush=True)
+time.sleep(60)
+'''
 with children.no_child_survives():
     obedient = subprocess.Popen(["sleep", "60"])
     other = subprocess.Popen([sys.executable, "-c", stubborn], stdout=subprocess.PIPE)

@@ -619,4 +619,6 @@ def test_the_sensor_follows_what_stripe_has(settings: Settings, server: StripeSe
     assert isinstance(evaluate(settings), dg.SkipReason)
     server.faults.available_until("2026-11-21")
     assert evaluate(settings).run_key == "stripe-20261121T000000Z"
-    assert "no STRIPE_API_KEY" in str(evaluate(load_settings(_env_file=None, warehouse_home=tmp_path)))
+    assert "STRIPE_API_KEY is not set" in str(
+        evaluate(load_settings(_env_file=None, warehouse_home=tmp_path))
+    )

@@ -515,7 +515,7 @@ def test_duckdb_adds_to_no_file_whose_rows_are_on_a_cluster(
     assert identity is not None
     with pytest.raises(
         UnreadableError,
-        match="is without fct_ledger_entries: they have more than SPARK_PUBLISH_MAX_ROWS rows",
+        match="does not contain fct_ledger_entries, which have more than SPARK_PUBLISH_MAX_ROWS rows",
     ):
         Snapshot(file, identity, tmp_path)
     with pytest.raises(

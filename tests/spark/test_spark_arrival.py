@@ -139,7 +139,7 @@ def test_the_models_state_the_day_column_of_their_tables(settings: Settings) -> 
         "fct_user_months": "month_start",
         "fct_wallet_days": "date_day",
     }
-    models = (PROJECT / "models" / "marts").glob("*.sql")
+    models = (PROJECT / "models" / "marts").rglob("*.sql")
     cut = {
         file.stem: re.findall(r"partition_by=day_partition\('(\w+)'\)", file.read_text(encoding="utf-8"))
         for file in models

@@ -305,7 +305,7 @@ class Books:
             status = self.random.choices(("settled", "failed", "reversed", "pending"), (90, 4, 3, 3))[0]
             key = self.random.choice(keys)
             if "intent" in key and "charge" not in key and status == "settled" and self.chance(0.12):
-                credited = event(
+                delivery = event(
                     self.next_id("evt"),
                     "balance.deposit.created",
                     moment,
@@ -317,7 +317,7 @@ class Books:
                     externalUserId=user,
                     source="stripe.checkout",
                 )
-                self.put("events", credited)
+                self.put("events", delivery)
             else:
                 more = {"metadata": {"funding": "promo"}} if self.chance(0.04) else {}
                 if "payment" not in key and self.chance(0.2):
