@@ -31,7 +31,7 @@ HINTS: Final = 1000
 
 @dataclass(frozen=True)
 class _Limited:
-    """The limits on a lake table: settings restrict its instants and its column `currency`."""
+    """The limits on a lake table: settings restrict its instants and its column `currency`, if it has one."""
 
     times: Mapping[str, str] = field(default_factory=dict)
     """The columns with instants, each with the name of the field that states it."""
@@ -130,7 +130,7 @@ class RowLimits:
         connection.execute(
             "create or replace temp table nearest_currencies (currency varchar, nearest varchar)"
         )
-        if table in LIMITED:
+        if _has_limited_currency(table):
             # The shortest codes first: a typing error is about as long as the code that was meant.
             stated = f"""select currency from outside_rows where {_unknown(self.currencies)}
                 group by currency order by length(currency), currency limit {HINTS}"""
@@ -146,11 +146,12 @@ class RowLimits:
             for part in ("code", "message")
         }
         kept = ", ".join(f"{literal(name)}, {name}" for name in LAKE_TABLES[table] if name not in ORIGIN)
+        nearest = "left join nearest_currencies using (currency)" if "currency" in LAKE_TABLES[table] else ""
         connection.execute(
             f"""insert into {target} select file_no, line, case {chosen["code"]} end,
                 case {chosen["message"]} end,
                 coalesce(reject_raw, cast(json_merge_patch('{{}}', json_object({kept})) as varchar))
-            from outside_rows left join nearest_currencies using (currency)"""
+            from outside_rows {nearest}"""
         )
         connection.execute("drop table outside_rows; drop table nearest_currencies")
 
@@ -165,7 +166,7 @@ class RowLimits:
                     || ' allows: ' || strftime({column}, '%Y-%m-%dT%H:%M:%SZ')
                     || '; correct the time and land it again, or set EARLIEST_ENTRY to an earlier day'""",
             )
-        if table in LIMITED:
+        if _has_limited_currency(table):
             yield _Limit(
                 f"(({limited.where}) and {_unknown(self.currencies)})",
                 literal(reject_codes.UNKNOWN_CURRENCY),
@@ -197,6 +198,10 @@ class RowLimits:
                     f"""'"{column}" is more than {most:,}: ' || {column}
                     || '; correct it and land it again'""",
                 )
+
+
+def _has_limited_currency(table: str) -> bool:
+    return table in LIMITED and "currency" in LAKE_TABLES[table]
 
 
 def _any_of(limits: Iterable[_Limit]) -> str:

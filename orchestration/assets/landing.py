@@ -53,6 +53,11 @@ LANDING_FOLDERS = (
 )
 
 
+def folder_key(name: str) -> dg.AssetKey:
+    """Return the key of a landing folder's asset. Raises `KeyError` if it is not in `LANDING_FOLDERS`."""
+    return {folder.name: folder.key for folder in LANDING_FOLDERS}[name]
+
+
 def stripe_key(stripe_report: StripeReport) -> dg.AssetKey:
     """Return the key of a report's asset: `stripe/` and the report type without `.itemized` and version."""
     return dg.AssetKey([FOLDER, stripe_report.name.removesuffix(".itemized").replace(".", "_")])

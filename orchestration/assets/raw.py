@@ -9,7 +9,7 @@ from ingestion.lake.batches import LOADED, Lake
 from ingestion.load import LoadResult, load
 from ingestion.sources.registry import SOURCES
 from ingestion.sources.stripe.reports import FOLDER, STRIPE_REPORTS
-from orchestration.assets.landing import LANDING_FOLDERS, stripe_key
+from orchestration.assets.landing import folder_key, stripe_key
 from orchestration.resources import OWNER, Warehouse
 from orchestration.retries import dagster_retries
 from orchestration.run_lock import WRITER_POOL
@@ -41,22 +41,22 @@ RAW_TABLES = (
         "ledger",
         "Every accepted ledger record (every version of an entry) as typed Parquet batches. "
         "Records that break a rule go to the rejects with file, line and reason.",
-        LANDING_FOLDERS[0].key,
+        folder_key("ledger"),
     ),
     RawTable(
         "events",
         "Every accepted webhook delivery, repeats included, as typed Parquet batches.",
-        LANDING_FOLDERS[1].key,
+        folder_key("events"),
     ),
     RawTable(
         "prices",
         "Every accepted row of the operator's own provider rates, as typed Parquet batches.",
-        LANDING_FOLDERS[2].key,
+        folder_key("prices"),
     ),
     RawTable(
         "payments",
         "Every accepted payment on rails other than Stripe, as typed Parquet batches.",
-        LANDING_FOLDERS[3].key,
+        folder_key("payments"),
     ),
     *(
         RawTable(
@@ -68,6 +68,10 @@ RAW_TABLES = (
         for stripe_report in STRIPE_REPORTS
     ),
 )
+
+
+if missing := SOURCES.keys() - {table.source for table in RAW_TABLES}:
+    raise LookupError(f"no run loads {', '.join(sorted(missing))}: add a RawTable for each to {__name__}")
 
 
 def raw_asset(table: RawTable) -> dg.AssetsDefinition:

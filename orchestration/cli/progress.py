@@ -78,7 +78,7 @@ class ProgressHandler(logging.Handler):
             self._line("!", "yellow", step, message.partition("\n")[0])
 
     def _line(self, mark: str, color: str | None, step: str | None, message: str) -> None:
-        title = TITLES.get(step or "", step or "").ljust(WIDTH)
+        title = TITLES.get(step or "", (step or "").removeprefix("raw__").replace("_", " ")).ljust(WIDTH)
         typer.echo(
             f"{typer.style(mark, fg=color)} {title}  {printable_lines(message)}",
             file=sys.stderr,

@@ -2,11 +2,13 @@
 
 import json
 import re
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 from exports.datasets import DATASETS
 from exports.manifest import Catalog, Manifest, json_schema
-from ingestion.sources import ledger, payments, prices, webhooks
+from ingestion import sources
 from ingestion.sources.stripe.records import rules_of
 from ingestion.sources.stripe.reports import STRIPE_REPORTS
 from ingestion.validation import reject_codes
@@ -20,7 +22,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 def reason_codes() -> set[str]:
     """Every code that a reject may have."""
     stated = {value for name, value in vars(reject_codes).items() if name.isupper()}
-    rules = [rule for source in (ledger, webhooks, prices, payments) for rule in source.RULES]
+    modules = [import_module(f"ingestion.sources.{one.name}") for one in iter_modules(sources.__path__)]
+    rules = [rule for module in modules for rule in getattr(module, "RULES", ())]
     rules += [rule for stripe_report in STRIPE_REPORTS for rule in rules_of(stripe_report)]
     in_rules = {code for rule in rules for code in re.findall(r"'(\w+)'", rule.code)}
     in_macros = set(re.findall(r"(?:then|else) '([a-z_0-9]+_[a-z_]+)'", MACROS))
