@@ -72,7 +72,7 @@ def cluster_run(
 
 def dbt_on_spark(home: Path, method: str, *words: str, **settings: Any) -> subprocess.CompletedProcess[str]:
     """A call of dbt on the lake of a home."""
-    return _called(["python", "-m", "warehouse.spark.engine", *words], home, method, "parquet", settings)
+    return _called(["paywall-warehouse", "dbt", *words], home, method, "parquet", settings)
 
 
 def _called(
