@@ -25,23 +25,23 @@ hypothesis.settings.load_profile("no_deadline")
 
 # Workers take a file at a time: with a minute-long one last, the others wait for it.
 LONGEST_FIRST = (
-    "test_erasure",
-    "test_crashes",
     "test_discard",
-    "test_reconciliation_runs",
-    "test_pull",
+    "test_erasure",
     "test_cli",
+    "test_reconciliation_runs",
+    "test_crashes",
     "test_reconciliation",
     "test_dashboard",
-    "test_hostile_input",
-    "test_orchestration",
-    "test_dbt_project",
+    "test_pull",
+    "test_dagster_ui",
     "test_pipeline_against_oracle",
-    "test_stripe_outage",
-    "test_stripe_pull",
-    "test_export_stores",
+    "test_dbt_project",
+    "test_orchestration",
+    "test_export_runs",
     "test_publish",
-    "test_order",
+    "test_hostile_input",
+    "test_export_command",
+    "test_parallel_load",
 )
 
 
