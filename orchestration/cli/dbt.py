@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Sequence
 
+import typer
+
 from orchestration.cli.common import NOT_PUBLISHED, say
 from orchestration.run_lock import exclusive
 from paywall_warehouse.files import replace_text
@@ -25,7 +27,7 @@ def run_dbt(settings: Settings, arguments: Sequence[str]) -> int:
         say("\n\n".join(failure.describe() for failure in done.failures))
         return NOT_PUBLISHED
     if done.models or done.tests:
-        say(f"{done.models} models built, {done.tests} tests passed")
+        typer.echo(f"{done.models} models built, {done.tests} tests passed")
     else:
-        say("dbt selected no model and no test.")
+        typer.echo("dbt selected no model and no test.")
     return 0
