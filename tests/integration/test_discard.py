@@ -27,7 +27,7 @@ from orchestration.cli.discard import discard_files
 from orchestration.cli.status import status_lines
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import charge, csv_text, deposit, jsonl, land, prices_file
-from tests.support.command import command
+from tests.support.command import command, command_here
 from tests.support.crash_drill import differences, outcome
 from tests.support.harness import RunResult, run_pipeline
 from tests.support.ingestion import discard, erase, load
@@ -571,12 +571,12 @@ def test_the_command_says_what_it_did_and_wrong_use_exits_with_2(refused: Path, 
         0,
         "ledger/bad.jsonl: 3 accepted records and 1 rejects dropped.",
     ), done
-    wrong = command(refused, "discard", "ledger/good.jsonl")
+    wrong = command_here(refused, "discard", "ledger/good.jsonl")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "ledger/good.jsonl is published" in wrong.stderr
     assert "Nothing was changed." in wrong.stderr
     assert "Traceback" not in wrong.stderr
-    assert command(refused, "discard").returncode == 2
-    elsewhere = command(tmp_path / "none", "discard", "ledger/a.jsonl")
+    assert command_here(refused, "discard").returncode == 2
+    elsewhere = command_here(tmp_path / "none", "discard", "ledger/a.jsonl")
     assert (elsewhere.returncode, (tmp_path / "none").exists()) == (2, False)
     assert "has loaded nothing" in elsewhere.stderr
