@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import dagster as dg
     from playwright.sync_api import Browser, BrowserContext
 
-# Whole runs allocate millions of objects that live as long as the run. Python looks for garbage after every 700
-# of them, which takes an eighth of the time of a run.
+# Whole runs allocate millions of objects that live as long as the run. Python looks for garbage after every
+# 700 of them, which takes an eighth of the time of a run.
 gc.set_threshold(50_000, 20, 100)
 
 # How long an example takes depends on what else the machine does.
