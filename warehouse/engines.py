@@ -22,12 +22,6 @@ def engine_of(settings: Settings, project: Path = PROJECT) -> Engine:
     return DuckdbEngine(settings, project)
 
 
-def missing_extra(settings: Settings) -> str | None:
-    """Return the optional dependency (`pyproject.toml`) that the engine needs and that is not installed."""
-    needs_spark = settings.warehouse_target == "spark"
-    return "spark" if needs_spark and find_spec("dbt.adapters.spark") is None else None
-
-
 def promoted_through(home: Home) -> int:
     """Return the last batch that readers of a cluster have seen; -1 if there is none."""
     if not _has_spark():

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from paywall_warehouse.settings import Settings, load_settings, settings_warnings
+from warehouse.extras import missing_extra
 
 NOT_PUBLISHED, WRONG_USAGE = 1, 2
 
@@ -78,10 +79,6 @@ def land_sample_data(settings: Settings) -> str:
 
 
 def _check_engine(settings: Settings) -> None:
-    if settings.warehouse_target == "duckdb":
-        return  # `warehouse.engine` imports dbt, which takes seconds
-    from warehouse.engines import missing_extra
-
     if extra := missing_extra(settings):
         raise WrongUsageError(
             f"WAREHOUSE_TARGET '{settings.warehouse_target}' needs the extra `{extra}`, which is not"

@@ -26,9 +26,9 @@ ROOMS = (
 PYTHON = """
 from pathlib import Path
 from paywall_warehouse.settings import load_settings
-from warehouse import engines
+from warehouse import engines, extras
 settings = load_settings()
-print(type(engines.engine_of(settings)).__name__, engines.missing_extra(settings))
+print(type(engines.engine_of(settings)).__name__, extras.missing_extra(settings))
 engines.forget_exchanged_files(settings)
 print(engines.promoted_through(settings.home), engines.copies_with_erased_people(settings.home))
 """
