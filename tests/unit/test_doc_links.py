@@ -86,3 +86,14 @@ def test_the_code_cites_the_contract_by_links() -> None:
         if path != Path(__file__) and (found := NUMBERED.search(path.read_text(encoding="utf-8")))
     ]
     assert numbered == []
+
+
+def test_every_module_that_a_page_runs_and_every_test_file_that_it_names_exists() -> None:
+    pages = {page: page.read_text(encoding="utf-8") for page in PAGES}
+    modules = {one for text in pages.values() for one in re.findall(r"python -m ([\w.]+)", text)}
+    ours = {one for one in modules if (ROOT / one.partition(".")[0]).is_dir()}
+    assert "tests.support.stripe_server" in ours
+    paths = [ROOT.joinpath(*module.split(".")) for module in ours]
+    assert [path for path in paths if not path.is_dir() and not path.with_suffix(".py").exists()] == []
+    named = {one for text in pages.values() for one in re.findall(r"\btest_\w+\.py\b", text)}
+    assert named - {path.name for path in (ROOT / "tests").rglob("test_*.py")} == set()
