@@ -7,9 +7,10 @@ from typing import Literal
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from dashboard import controls, copying, formats, queries
+from dashboard import controls, copying, formats
 from dashboard.context import Context, follow, link_to_log_out
 from dashboard.home import publications, settings
+from dashboard.queries import publication as publication_queries
 from dashboard.snapshot import Snapshot, UnreadableError
 from dashboard.views import case, cohorts, entry, ledger, models, overview, reconciliation, runs, user, users
 
@@ -84,7 +85,7 @@ def main() -> None:
     st.session_state["watching"] = False
     _watch()
     st.session_state["watching"] = True
-    about = queries.about(snapshot) if snapshot else None
+    about = publication_queries.about(snapshot) if snapshot else None
     if snapshot is None or about is None:
         with body.container():
             _no_data(fault, has_file=snapshot is not None)

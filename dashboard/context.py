@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from dashboard.filters import OF_ENTRIES, OF_USERS, Filters
-from dashboard.queries import About
+from dashboard.queries.publication import About
 from dashboard.snapshot import Snapshot
 from paywall_warehouse.settings import Settings
 

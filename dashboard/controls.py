@@ -5,10 +5,12 @@ from datetime import date, timedelta
 
 import streamlit as st
 
-from dashboard import formats, queries
+from dashboard import formats
 from dashboard.context import link_without_filters
 from dashboard.filters import OF_ENTRIES, OF_USERS, Filters
-from dashboard.queries import GRAINS, About, Grain
+from dashboard.queries import publication as publication_queries
+from dashboard.queries.publication import About
+from dashboard.queries.usage import GRAINS, Grain
 from dashboard.snapshot import Row, Snapshot
 
 CUSTOM = "custom"
@@ -43,7 +45,7 @@ def filters_from_sidebar(snapshot: Snapshot, about: About) -> Filters:
             key="period",
             bind="query-params",
         )
-        periods = queries.periods(snapshot)
+        periods = publication_queries.periods(snapshot)
         since, until, before = _custom(about) if period == CUSTOM else _named(periods[period])
         compare = st.toggle(
             "Compare with the previous period",
@@ -59,8 +61,8 @@ def filters_from_sidebar(snapshot: Snapshot, about: About) -> Filters:
         is_limited = any(st.query_params.get(name) for name, *_ in (*OF_ENTRIES, *OF_USERS))
         # Expanders have keys: without one, a change of a filter may collapse it again.
         with st.expander("More filters", expanded=is_limited, key="more_filters"):
-            paywalls = _several("Paywall", queries.known_paywalls(snapshot), "paywall")
-            models = _several("Model", queries.known_models(snapshot), "model")
+            paywalls = _several("Paywall", publication_queries.known_paywalls(snapshot), "paywall")
+            models = _several("Model", publication_queries.known_models(snapshot), "model")
             entry_types = _several("Event type", ENTRY_TYPES, "type", help="The type of the ledger entry.")
             st.caption("Users")
             statuses = _several(

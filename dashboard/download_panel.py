@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from dashboard import queries
 from dashboard.context import Context
 from dashboard.downloads import download_address
+from dashboard.queries import publication as publication_queries
 from exports.datasets import DATASETS
 
 FORMATS = {
@@ -27,7 +27,7 @@ def download_panel(context: Context, dataset: str, rows: str, **more: str | list
         key=f"download-{dataset}",
     ):
         st.markdown(rows)
-        columns = queries.dataset_columns(context.snapshot, dataset)
+        columns = publication_queries.dataset_columns(context.snapshot, dataset)
         left, right = st.columns([1, 4])
         with left:
             chosen_format = st.selectbox(

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from dashboard import queries
 from dashboard.context import Context, open_page
 from dashboard.download_panel import download_panel
-from dashboard.queries import LedgerSearch
+from dashboard.queries import ledger as ledger_queries
+from dashboard.queries.ledger import LedgerSearch
 from dashboard.tables import Column, count_column, instant_column, money_column, paged_table, text_column
 
 STATUSES = ("settled", "pending", "failed", "reversed")
@@ -44,9 +44,9 @@ def ledger_view(context: Context, user_id: str | None = None, any_id: str = "") 
             "Entry status", STATUSES, key="entry_status", bind="query-params", placeholder="All"
         )
     search = LedgerSearch(user_id, tuple(statuses), any_id)
-    count = queries.count_ledger(context.snapshot, context.filters, search)
+    count = ledger_queries.count_ledger(context.snapshot, context.filters, search)
     paged_table(
-        lambda page: queries.ledger(context.snapshot, context.filters, search, page),
+        lambda page: ledger_queries.ledger(context.snapshot, context.filters, search, page),
         count,
         [column for column in ledger_columns(context) if user_id is None or column.name != "user_id"],
         alt="Ledger entries",

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import formats
-from dashboard.queries import PageRequest
+from dashboard.queries.paging import PageRequest
 from dashboard.snapshot import Row
 
 ROWS = 50

@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from dashboard import formats, queries
+from dashboard import formats
 from dashboard.break_help import help_for
 from dashboard.context import Context, link_to, open_page
 from dashboard.ledger_view import ledger_columns
+from dashboard.queries import reconciliation as reconciliation_queries
 from dashboard.snapshot import Row
 from dashboard.subject import subject
 from dashboard.tables import fields, instant_column, table, text_column
@@ -22,7 +23,7 @@ def show(context: Context) -> None:
         context,
         "case",
         "Reconciliation case",
-        queries.case,
+        reconciliation_queries.case,
         "It may have been merged into a payment's case.",
         "reconciliation",
     )
@@ -49,7 +50,7 @@ def show(context: Context) -> None:
                 " known part, or nothing."
             )
     st.markdown("**Deposits of the case, and the entries that relate to them**")
-    entries = queries.case_entries(context.snapshot, row["deposit_entry_ids"] or [])
+    entries = reconciliation_queries.case_entries(context.snapshot, row["deposit_entry_ids"] or [])
     payment = [text_column(name, name) for name in ("funding", "rail", *KEYS[1:])]
     table(
         entries,
@@ -57,7 +58,7 @@ def show(context: Context) -> None:
         alt="Entries of the case",
         opens=lambda one: open_page("entry", entry=one["entry_id"]),
     )
-    history = queries.case_history(context.snapshot, row["case_id"])
+    history = reconciliation_queries.case_history(context.snapshot, row["case_id"])
     st.markdown("**History of breaks**")
     zone = context.timezone
     table(

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import charts, formats, queries
+from dashboard import charts, formats
 from dashboard.context import Context
+from dashboard.queries import usage as usage_queries
 from dashboard.snapshot import Row
 from dashboard.tables import (
     average_column,
@@ -20,7 +21,7 @@ from dashboard.tables import (
 def show(context: Context) -> None:
     """Draw the page."""
     currency = context.currency
-    everything = queries.cohorts(context.snapshot, context.filters)
+    everything = usage_queries.cohorts(context.snapshot, context.filters)
     only_period = st.toggle(
         "Only cohorts that began in the period",
         False,

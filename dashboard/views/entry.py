@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from dashboard import formats, queries
+from dashboard import formats
 from dashboard.context import Context, link_to, open_page
 from dashboard.copying import copyable
 from dashboard.error_help import error_columns
 from dashboard.ledger_view import ledger_columns
+from dashboard.queries import ledger as ledger_queries
 from dashboard.snapshot import Row
 from dashboard.subject import subject
 from dashboard.tables import fields, table, text_column
@@ -19,7 +20,7 @@ INSTANTS = ("occurred_at", "updated_at")
 def show(context: Context) -> None:
     """Draw the page of the entry in the address."""
     row = subject(
-        context, "entry", "Ledger entry", queries.entry, "Search for it on the ledger page.", "ledger"
+        context, "entry", "Ledger entry", ledger_queries.entry, "Search for it on the ledger page.", "ledger"
     )
     if row is None:
         return
@@ -33,7 +34,7 @@ def show(context: Context) -> None:
         _links(context, row)
         st.markdown("**Metadata**")
         copyable(formats.indented_json(row["metadata"]), "the metadata")
-    related = queries.related_entries(context.snapshot, row)
+    related = ledger_queries.related_entries(context.snapshot, row)
     if related:
         st.subheader("Related entries", anchor=False)
         table(
@@ -42,7 +43,7 @@ def show(context: Context) -> None:
             alt="Related entries",
             opens=lambda one: open_page("entry", entry=one["entry_id"]),
         )
-    errors = queries.errors_of_request(context.snapshot, row["request_id"])
+    errors = ledger_queries.errors_of_request(context.snapshot, row["request_id"])
     if errors:
         st.subheader("Errors of the same request", anchor=False)
         table(errors, error_columns(context), alt="Errors of the same request")
@@ -69,6 +70,6 @@ def _links(context: Context, row: Row) -> None:
     for name in ("payment_intent_id", "charge_id", "checkout_session_id", "payment_id"):
         if row[name] is not None:
             link_to("ledger", f"Payment {row[name]}", id=row[name])
-    for case in queries.cases_of_entry(context.snapshot, row["entry_id"]):
+    for case in ledger_queries.cases_of_entry(context.snapshot, row["entry_id"]):
         label = case["break_type"] or case["status"]
         link_to("case", f"Reconciliation case: {label}", case=case["case_id"])

@@ -5,10 +5,11 @@ from decimal import Decimal
 
 import streamlit as st
 
-from dashboard import charts, controls, formats, queries
+from dashboard import charts, controls, formats
 from dashboard.context import Context, open_page
 from dashboard.measures import MEASURES, Measure
-from dashboard.queries import Grain
+from dashboard.queries import usage as usage_queries
+from dashboard.queries.usage import Grain
 from dashboard.snapshot import Row
 from dashboard.tables import (
     Column,
@@ -50,7 +51,7 @@ def show(context: Context) -> None:
             )
         with right:
             grain = controls.grain(context.filters)
-    usage = queries.models(context.snapshot, context.filters, grain)
+    usage = usage_queries.models(context.snapshot, context.filters, grain)
     totals = [row for row in usage if row["starts_on"] is None]
     with by_model:
         _by_model(context, totals)
@@ -79,7 +80,7 @@ def _by_model(context: Context, totals: Sequence[Row]) -> None:
         *_usage_columns(currency),
     ]
     if (before := context.filters.period_before()) is not None:
-        earlier = queries.revenue_by_model(context.snapshot, before)
+        earlier = usage_queries.revenue_by_model(context.snapshot, before)
         totals = [row | {"before": earlier.get(row["model_id"], Decimal(0))} for row in totals]
         columns[3:3] = [
             money_column("before", f"Revenue before ({currency.upper()})", currency),

@@ -4,9 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
-from dashboard import charts, controls, formats, queries
+from dashboard import charts, controls, formats
 from dashboard.context import Context, link_to
 from dashboard.measures import MEASURES, Measure
+from dashboard.queries import (
+    reconciliation as reconciliation_queries,
+    runs as runs_queries,
+    usage as usage_queries,
+)
 from dashboard.snapshot import Row
 from dashboard.tables import (
     Column,
@@ -27,9 +32,9 @@ OUTDATED_AFTER = timedelta(hours=36)
 
 def show(context: Context) -> None:
     """Draw the page."""
-    now = queries.kpis(context.snapshot, context.filters)
+    now = usage_queries.kpis(context.snapshot, context.filters)
     earlier = context.filters.period_before()
-    before = queries.kpis(context.snapshot, earlier) if earlier else None
+    before = usage_queries.kpis(context.snapshot, earlier) if earlier else None
     _tiles(context, now, before)
     _over_time(context)
     left, right = st.columns(2)
@@ -97,11 +102,11 @@ def _all_numbers(context: Context, now: Row, before: Row | None) -> None:
 def _over_time(context: Context) -> None:
     st.subheader("Revenue, provider cost and profit", anchor=False)
     grain = controls.grain(context.filters)
-    rows = queries.usage_over_time(context.snapshot, context.filters, grain)
+    rows = usage_queries.usage_over_time(context.snapshot, context.filters, grain)
     measures = {"revenue": "Revenue", "provider_cost": "Provider cost", "profit": "Profit"}
     points = charts.money_points(rows, measures, context.currency)
     if (before := context.filters.period_before()) is not None:
-        earlier = queries.usage_over_time(context.snapshot, before, grain)
+        earlier = usage_queries.usage_over_time(context.snapshot, before, grain)
         # Aligned step by step, so that the first days coincide.
         aligned = [row | {"starts_on": now["starts_on"]} for row, now in zip(earlier, rows, strict=False)]
         points += charts.money_points(aligned, {"revenue": "Revenue, previous period"}, context.currency)
@@ -126,7 +131,7 @@ def _measure_column(context: Context, name: str) -> Column:
 
 def _owed(context: Context) -> None:
     st.subheader("Owed to users", anchor=False)
-    owed = queries.owed(context.snapshot, context.filters, context.about.today)
+    owed = usage_queries.owed(context.snapshot, context.filters, context.about.today)
     left, right = st.columns(2)
     left.metric(
         f"On {formats.day(min(context.filters.last_day, context.about.today))}",
@@ -163,9 +168,11 @@ def _health(context: Context) -> None:
         )
     else:
         st.success(publication, icon=":material/check_circle:")
-    counts = queries.case_counts(context.snapshot, context.filters)
+    counts = reconciliation_queries.case_counts(context.snapshot, context.filters)
     breaks, pending = counts.get("break", 0), counts.get("pending", 0)
-    incomplete = [row for row in queries.sources(context.snapshot) if row["verdict"] != "complete"]
+    incomplete = [
+        row for row in reconciliation_queries.sources(context.snapshot) if row["verdict"] != "complete"
+    ]
     if incomplete:
         listed = ", ".join(
             f"{formats.plain(row['source'])} is {formats.plain(row['verdict'])}" for row in incomplete
@@ -183,14 +190,14 @@ def _health(context: Context) -> None:
             icon=":material/rule:",
         )
     link_to("reconciliation", "Reconciliation")
-    failed = [row for row in queries.invariants(context.snapshot) if not row["passed"]]
+    failed = [row for row in runs_queries.invariants(context.snapshot) if not row["passed"]]
     if failed:
         st.warning(
             f"{len(failed)} {'check gives a warning' if len(failed) == 1 else 'checks give warnings'}:"
             f" {', '.join(sorted({formats.plain(row['name']) for row in failed}))}.",
             icon=":material/report:",
         )
-    last = queries.last_entry_at(context.snapshot)
+    last = runs_queries.last_entry_at(context.snapshot)
     st.caption(f"The latest ledger entry is from {formats.instant(last, zone)}.")
     columns = [
         text_column("source", "Source"),
@@ -198,4 +205,4 @@ def _health(context: Context) -> None:
         count_column("records", "Records"),
         instant_column("last_loaded_at", "Last loaded", zone),
     ]
-    table(queries.freshness(context.snapshot), columns, alt="Freshness of the sources")
+    table(runs_queries.freshness(context.snapshot), columns, alt="Freshness of the sources")

@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from dashboard import controls, formats, queries
+from dashboard import controls, formats
 from dashboard.break_help import BREAKS, help_for
 from dashboard.context import Context, open_page
+from dashboard.queries import reconciliation as reconciliation_queries
 from dashboard.tables import (
     Column,
     count_column,
@@ -30,7 +31,7 @@ def show(context: Context) -> None:
 
 
 def _sources(context: Context) -> None:
-    rows = queries.sources(context.snapshot)
+    rows = reconciliation_queries.sources(context.snapshot)
     incomplete = [row for row in rows if row["verdict"] != "complete"]
     if not rows:
         st.info(
@@ -61,13 +62,13 @@ def _sources(context: Context) -> None:
 
 def _breaks(context: Context) -> None:
     st.subheader("Open breaks", anchor=False)
-    counts = queries.case_counts(context.snapshot, context.filters)
+    counts = reconciliation_queries.case_counts(context.snapshot, context.filters)
     st.markdown(
         f"{formats.whole(sum(counts.values()))} cases with {context.currency.upper()} on either side:"
         f" {formats.whole(counts.get('matched', 0))} matched, **{formats.whole(counts.get('break', 0))}"
         f" breaks**, {formats.whole(counts.get('pending', 0))} pending."
     )
-    rows = queries.breaks_by_type(context.snapshot, context.filters)
+    rows = reconciliation_queries.breaks_by_type(context.snapshot, context.filters)
     columns = [
         count_column("priority", "Priority"),
         text_column("break_type", "Break"),
@@ -109,9 +110,11 @@ def _cases(context: Context) -> None:
         bind="query-params",
         help="By the first event of the case. The table of open breaks above always shows all periods.",
     )
-    count = queries.count_cases(context.snapshot, context.filters, statuses, break_types, in_period=in_period)
+    count = reconciliation_queries.count_cases(
+        context.snapshot, context.filters, statuses, break_types, in_period=in_period
+    )
     paged_table(
-        lambda page: queries.cases(
+        lambda page: reconciliation_queries.cases(
             context.snapshot, context.filters, statuses, break_types, page, in_period=in_period
         ),
         count,
@@ -162,7 +165,11 @@ def _rollforward(context: Context) -> None:
         day_column("starts_on", f"{grain.capitalize()} from"),
         *(money_column(name, label, currency) for name, label in labels.items()),
     ]
-    table(queries.rollforward(context.snapshot, context.filters, grain), columns, alt="Balance roll-forward")
+    table(
+        reconciliation_queries.rollforward(context.snapshot, context.filters, grain),
+        columns,
+        alt="Balance roll-forward",
+    )
     controls.not_applied(context.filters, "paywalls", "models", "entry_types", *controls.USER_LISTS)
 
 
@@ -183,8 +190,12 @@ def _payouts(context: Context) -> None:
         ),
         text_column("payout_id", "Payout"),
     ]
-    table(queries.payouts(context.snapshot, context.filters), columns, alt="Payouts of the period")
-    balances = queries.stripe_balances(context.snapshot, context.filters)
+    table(
+        reconciliation_queries.payouts(context.snapshot, context.filters),
+        columns,
+        alt="Payouts of the period",
+    )
+    balances = reconciliation_queries.stripe_balances(context.snapshot, context.filters)
     zone = context.timezone
     summary = [
         instant_column("covered_from", "From", zone),

@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from dashboard import formats, queries
+from dashboard import formats
 from dashboard.context import Context
 from dashboard.copying import copyable
+from dashboard.queries import runs as runs_queries
 from dashboard.snapshot import Row
 from dashboard.tables import Column, count_column, instant_column, paged_table, table, text_column
 from paywall_warehouse.sizes import size
@@ -43,7 +44,7 @@ def _runs(context: Context) -> None:
         text_column("run_id", "Run"),
         text_column("code_version", "Code"),
     ]
-    table(queries.runs(context.snapshot, RUNS), columns, alt="Runs")
+    table(runs_queries.runs(context.snapshot, RUNS), columns, alt="Runs")
     st.caption(
         "The latest of these runs published the numbers that you see. Later runs, which did not publish, are"
         " in Dagster's UI."
@@ -52,7 +53,7 @@ def _runs(context: Context) -> None:
 
 def _checks(context: Context) -> None:
     st.subheader("Checks before publication", anchor=False)
-    rows = queries.invariants(context.snapshot)
+    rows = runs_queries.invariants(context.snapshot)
     failed = sum(not row["passed"] for row in rows)
     st.markdown(
         f"{formats.whole(len(rows))} checks, **{formats.whole(failed)} with a warning**."
@@ -77,7 +78,7 @@ def _number(name: str) -> Callable[[Row], str]:
 
 def _rejects(context: Context) -> None:
     st.subheader("Rejected records", anchor=False)
-    reasons = queries.rejects_by_reason(context.snapshot)
+    reasons = runs_queries.rejects_by_reason(context.snapshot)
     if not reasons:
         st.success("No record has been rejected.", icon=":material/check_circle:")
         return
@@ -93,8 +94,8 @@ def _rejects(context: Context) -> None:
     codes = list(dict.fromkeys(row["reason_code"] for row in reasons))
     chosen = st.multiselect("Reason", codes, key="reason", bind="query-params", placeholder="All")
     paged_table(
-        lambda page: queries.rejects(context.snapshot, chosen, page),
-        queries.count_rejects(context.snapshot, chosen),
+        lambda page: runs_queries.rejects(context.snapshot, chosen, page),
+        runs_queries.count_rejects(context.snapshot, chosen),
         [
             instant_column("first_seen_at", "First seen", zone),
             text_column("source", "Source"),
@@ -122,8 +123,8 @@ def _raw(row: Row) -> None:
 def _files(context: Context) -> None:
     st.subheader("Loaded files", anchor=False)
     paged_table(
-        lambda page: queries.files(context.snapshot, page),
-        queries.count_files(context.snapshot),
+        lambda page: runs_queries.files(context.snapshot, page),
+        runs_queries.count_files(context.snapshot),
         [
             instant_column("loaded_at", "Loaded", context.timezone),
             text_column("source", "Source"),

@@ -4,11 +4,12 @@ from urllib.parse import quote
 
 import streamlit as st
 
-from dashboard import charts, formats, queries
+from dashboard import charts, formats
 from dashboard.context import Context
 from dashboard.copying import copyable
 from dashboard.error_help import error_columns
 from dashboard.ledger_view import ledger_view
+from dashboard.queries import publication as publication_queries, users as users_queries
 from dashboard.snapshot import Row
 from dashboard.subject import subject
 from dashboard.tables import day_column, folded_table, money_column, table, text_column
@@ -18,11 +19,11 @@ ERRORS = 20
 
 def show(context: Context) -> None:
     """Draw the page of the user in the address."""
-    row = subject(context, "user", "User", queries.user, "Search for it on the users page.", "users")
+    row = subject(context, "user", "User", users_queries.user, "Search for it on the users page.", "users")
     if row is None:
         return
     user_id = row["user_id"]
-    wallets = queries.wallets(context.snapshot, user_id)
+    wallets = users_queries.wallets(context.snapshot, user_id)
     _facts(context, row)
     left, right = st.columns([3, 2])
     with left:
@@ -30,7 +31,7 @@ def show(context: Context) -> None:
     with right:
         _links(context, user_id, wallets)
     st.subheader("Errors in the period", anchor=False)
-    errors = queries.user_errors(
+    errors = users_queries.user_errors(
         context.snapshot, user_id, context.filters.since, context.filters.until, ERRORS
     )
     table(errors, error_columns(context), alt="Recent errors")
@@ -50,7 +51,7 @@ def _facts(context: Context, row: Row) -> None:
         f" {formats.instant(row['first_charge_at'], zone)}"
         + (f" · cohort {row['cohort_month']:%Y-%m}" if row["cohort_month"] else "")
     )
-    for report in queries.user_reports(context.snapshot, row["user_id"]):
+    for report in users_queries.user_reports(context.snapshot, row["user_id"]):
         currency = report["currency"]
         tiles = (
             (
@@ -89,7 +90,7 @@ def _balance(context: Context, user_id: str, wallets: list[Row]) -> None:
         return
     if shown != context.currency:
         st.caption(f"Shown in {shown.upper()}, because the user has no wallet in {context.currency.upper()}.")
-    balances = queries.wallet_balances(context.snapshot, user_id, shown, context.filters.paywalls)
+    balances = users_queries.wallet_balances(context.snapshot, user_id, shown, context.filters.paywalls)
     points = [
         charts.point(
             row["paywall_id"],
@@ -116,7 +117,7 @@ def _links(context: Context, user_id: str, wallets: list[Row]) -> None:
     st.subheader("For support", anchor=False)
     paywalls = (
         list(dict.fromkeys(wallet["paywall_id"] for wallet in wallets))
-        or queries.known_paywalls(context.snapshot)[:1]
+        or publication_queries.known_paywalls(context.snapshot)[:1]
     )
     templates = {
         "Authorization link": context.settings.authorization_link,

@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from dashboard import controls, queries
+from dashboard import controls
 from dashboard.context import Context, open_page
 from dashboard.download_panel import download_panel
+from dashboard.queries import usage as usage_queries, users as users_queries
 from dashboard.tables import (
     Column,
     average_column,
@@ -44,9 +45,9 @@ def _everyone(context: Context) -> None:
         "User id contains", key="q", bind="query-params", placeholder="A part of the id, upper or lower case"
     )
     controls.not_applied(context.filters, "paywalls", "models", "entry_types")
-    count = queries.count_users(context.snapshot, context.filters, search)
+    count = users_queries.count_users(context.snapshot, context.filters, search)
     paged_table(
-        lambda page: queries.users(context.snapshot, context.filters, search, page),
+        lambda page: users_queries.users(context.snapshot, context.filters, search, page),
         count,
         _columns(context),
         alt="Users",
@@ -90,7 +91,7 @@ def _columns(context: Context) -> list[Column]:
 def _top_spenders(context: Context) -> None:
     currency = context.currency
     code = currency.upper()
-    rows = queries.top_spenders(context.snapshot, context.filters, TOP)
+    rows = usage_queries.top_spenders(context.snapshot, context.filters, TOP)
     columns = [
         text_column("user_id", "User"),
         money_column("revenue", f"Revenue ({code})", currency),

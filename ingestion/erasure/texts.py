@@ -14,8 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from ingestion.model_names import priced_alike
 from ingestion.sources.ledger import ENTRY_TYPES, FIELDS, METADATA_KEYS, STATUSES
-from ingestion.sources.payments import FIELDS as PAYMENT_FIELDS
-from ingestion.sources.payments import STATUSES as PAYMENT_STATUSES
+from ingestion.sources.payments import FIELDS as PAYMENT_FIELDS, STATUSES as PAYMENT_STATUSES
 from ingestion.sources.prices import FIELDS as PRICE_FIELDS
 from ingestion.sources.webhooks import ENVELOPE, PATHS
 

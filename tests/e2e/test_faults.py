@@ -21,10 +21,12 @@ from exports import catalog
 from ingestion.lake.batches import Lake
 from ingestion.staging import write as write_module
 from orchestration import resources as warehouse
-from orchestration.assets import exports as export_assets
-from orchestration.assets import models as model_assets
-from orchestration.assets import published as published_asset
-from orchestration.assets import raw as raw_assets
+from orchestration.assets import (
+    exports as export_assets,
+    models as model_assets,
+    published as published_asset,
+    raw as raw_assets,
+)
 from orchestration.cli.status import status_lines
 from orchestration.instance import open_instance
 from paywall_warehouse import settings as settings_module

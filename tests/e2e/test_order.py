@@ -18,9 +18,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, Phase, example, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, Phase, example, given, settings as hypothesis_settings, strategies as st
 
 from paywall_warehouse.home import Home
 from tests.support.builders import Raw, Record, events_file, land, ledger_file

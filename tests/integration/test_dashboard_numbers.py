@@ -13,10 +13,16 @@ from typing import Any
 import duckdb
 import pytest
 
-from dashboard import queries
 from dashboard.filters import Filters
 from dashboard.measures import MEASURES
-from dashboard.queries import LedgerSearch, PageRequest
+from dashboard.queries import (
+    ledger as ledger_queries,
+    reconciliation as reconciliation_queries,
+    usage as usage_queries,
+    users as users_queries,
+)
+from dashboard.queries.ledger import LedgerSearch
+from dashboard.queries.paging import PageRequest
 from dashboard.snapshot import Publications, Snapshot, UnreadableError
 
 BY_TIME = PageRequest("occurred_at", descending=True, offset=0, limit=50)
@@ -44,7 +50,7 @@ def ids(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def test_kpis_of_the_period(snapshot: Snapshot) -> None:
-    kpis = queries.kpis(snapshot, OCTOBER)
+    kpis = usage_queries.kpis(snapshot, OCTOBER)
     assert {
         name: kpis[name]
         for name in ("revenue", "refunds", "provider_cost", "profit", "net_profit", "deposits")
@@ -67,12 +73,12 @@ def test_kpis_of_the_period(snapshot: Snapshot) -> None:
 
 
 def test_currencies_are_apart(snapshot: Snapshot) -> None:
-    kpis = queries.kpis(snapshot, replace(OCTOBER, currency="eur"))
+    kpis = usage_queries.kpis(snapshot, replace(OCTOBER, currency="eur"))
     assert (kpis["revenue"], kpis["deposits"], kpis["active_payers"]) == (Decimal("0.000000000001"), 5, 1)
 
 
 def test_a_type_of_entries_leaves_the_others_out(snapshot: Snapshot) -> None:
-    kpis = queries.kpis(snapshot, replace(OCTOBER, entry_types=("refund",)))
+    kpis = usage_queries.kpis(snapshot, replace(OCTOBER, entry_types=("refund",)))
     assert (kpis["revenue"], kpis["refunds"], kpis["active_payers"], kpis["deposits"]) == (
         0,
         Decimal("0.25"),
@@ -82,7 +88,7 @@ def test_a_type_of_entries_leaves_the_others_out(snapshot: Snapshot) -> None:
 
 
 def test_days_without_usage_are_there_with_zeros(snapshot: Snapshot) -> None:
-    days = queries.usage_over_time(snapshot, OCTOBER, "day")
+    days = usage_queries.usage_over_time(snapshot, OCTOBER, "day")
     assert [(row["starts_on"].day, row["revenue"]) for row in days] == [
         (1, Decimal("1.25")),
         (2, 0),
@@ -90,21 +96,21 @@ def test_days_without_usage_are_there_with_zeros(snapshot: Snapshot) -> None:
         (4, 0),
         (5, 0),
     ]
-    (month,) = queries.usage_over_time(snapshot, OCTOBER, "month")
+    (month,) = usage_queries.usage_over_time(snapshot, OCTOBER, "month")
     assert (month["starts_on"], month["revenue"], month["refunds"]) == (
         date(2026, 10, 1),
         Decimal("1.25"),
         Decimal("0.25"),
     )
     # 1 October 2026 is a Thursday.
-    assert [row["starts_on"] for row in queries.usage_over_time(snapshot, OCTOBER, "week")] == [
+    assert [row["starts_on"] for row in usage_queries.usage_over_time(snapshot, OCTOBER, "week")] == [
         date(2026, 9, 28),
         date(2026, 10, 5),
     ]
 
 
 def test_models_with_their_ratios(snapshot: Snapshot) -> None:
-    model, first, fourth = queries.models(snapshot, OCTOBER, "day")
+    model, first, fourth = usage_queries.models(snapshot, OCTOBER, "day")
     assert (
         model["starts_on"],
         model["model_id"],
@@ -124,7 +130,7 @@ def test_models_with_their_ratios(snapshot: Snapshot) -> None:
         (1, Decimal("1.25"), 0), (4, 0, Decimal("0.25")),
     ]  # fmt: skip
     # Nothing is known of what bob's charge cost.
-    unknown = queries.models(snapshot, replace(OCTOBER, currency="eur"), "week")[0]
+    unknown = usage_queries.models(snapshot, replace(OCTOBER, currency="eur"), "week")[0]
     assert (
         unknown["model_id"],
         unknown["cost_coverage"],
@@ -134,21 +140,23 @@ def test_models_with_their_ratios(snapshot: Snapshot) -> None:
 
 
 def test_top_spenders(snapshot: Snapshot) -> None:
-    assert [(row["user_id"], row["revenue"]) for row in queries.top_spenders(snapshot, OCTOBER, 5)] == [
+    assert [(row["user_id"], row["revenue"]) for row in usage_queries.top_spenders(snapshot, OCTOBER, 5)] == [
         ("alice", Decimal("1.25"))
     ]
 
 
 def test_what_is_owed_on_the_last_day_of_the_period(snapshot: Snapshot) -> None:
     today = date(2026, 10, 5)
-    assert queries.owed(snapshot, OCTOBER, today)["closing_balance"] == 18
+    assert usage_queries.owed(snapshot, OCTOBER, today)["closing_balance"] == 18
     first_days = replace(OCTOBER, until=date(2026, 10, 4))
-    assert queries.owed(snapshot, first_days, today)["closing_balance"] == Decimal("18.75")
-    assert queries.owed(snapshot, replace(OCTOBER, balance_bands=("low",)), today)["closing_balance"] == 0
+    assert usage_queries.owed(snapshot, first_days, today)["closing_balance"] == Decimal("18.75")
+    assert (
+        usage_queries.owed(snapshot, replace(OCTOBER, balance_bands=("low",)), today)["closing_balance"] == 0
+    )
 
 
 def test_the_rollforward_by_week_opens_with_what_closed(snapshot: Snapshot) -> None:
-    first, second = queries.rollforward(snapshot, OCTOBER, "week")
+    first, second = reconciliation_queries.rollforward(snapshot, OCTOBER, "week")
     assert (
         first["opening_balance"],
         first["deposits"],
@@ -170,7 +178,7 @@ def test_the_rollforward_by_week_opens_with_what_closed(snapshot: Snapshot) -> N
 
 def test_the_ledger_within_the_filters(snapshot: Snapshot) -> None:
     def shown(**more: Any) -> list[str]:
-        return ids(queries.ledger(snapshot, replace(OCTOBER, **more), LedgerSearch(), BY_TIME))
+        return ids(ledger_queries.ledger(snapshot, replace(OCTOBER, **more), LedgerSearch(), BY_TIME))
 
     assert shown() == ["a1", "r1", "c1", "d1"]
     assert shown(entry_types=("charge", "deposit")) == ["c1", "d1"]
@@ -182,7 +190,7 @@ def test_the_ledger_within_the_filters(snapshot: Snapshot) -> None:
 
 def test_pages_have_every_row_once(snapshot: Snapshot) -> None:
     found = [
-        ids(queries.ledger(snapshot, OCTOBER, LedgerSearch(), PageRequest("status", True, offset, 1)))
+        ids(ledger_queries.ledger(snapshot, OCTOBER, LedgerSearch(), PageRequest("status", True, offset, 1)))
         for offset in range(5)
     ]
     assert found == [["a1"], ["c1"], ["d1"], ["r1"], []]
@@ -197,25 +205,25 @@ def test_an_id_is_found_in_any_period_and_currency(snapshot: Snapshot) -> None:
         "c1": ["r1", "c1"],
         "nobody": [],
     }.items():
-        assert ids(queries.ledger(snapshot, long_ago, LedgerSearch(any_id=any_id), BY_TIME)) == entries
+        assert ids(ledger_queries.ledger(snapshot, long_ago, LedgerSearch(any_id=any_id), BY_TIME)) == entries
 
 
 def test_no_column_but_those_that_are_shown_orders_a_page(snapshot: Snapshot) -> None:
     with pytest.raises(ValueError, match="1; drop table"):
-        queries.ledger(snapshot, OCTOBER, LedgerSearch(), PageRequest("1; drop table x", True, 0, 50))
+        ledger_queries.ledger(snapshot, OCTOBER, LedgerSearch(), PageRequest("1; drop table x", True, 0, 50))
 
 
 def test_an_entry_with_what_it_hangs_together_with(snapshot: Snapshot) -> None:
-    charge = queries.entry(snapshot, "c1")
+    charge = ledger_queries.entry(snapshot, "c1")
     assert charge is not None
-    assert [(row["connection"], row["entry_id"]) for row in queries.related_entries(snapshot, charge)] == [
-        ("relates to this entry", "r1")
-    ]
-    refund = queries.entry(snapshot, "r1")
+    assert [
+        (row["connection"], row["entry_id"]) for row in ledger_queries.related_entries(snapshot, charge)
+    ] == [("relates to this entry", "r1")]
+    refund = ledger_queries.entry(snapshot, "r1")
     assert refund is not None
-    assert [row["entry_id"] for row in queries.related_entries(snapshot, refund)] == ["c1"]
-    assert [row["case_id"] for row in queries.cases_of_entry(snapshot, "d1")] == ["stripe:pi_1"]
-    assert queries.entry(snapshot, "no such entry") is None
+    assert [row["entry_id"] for row in ledger_queries.related_entries(snapshot, refund)] == ["c1"]
+    assert [row["case_id"] for row in ledger_queries.cases_of_entry(snapshot, "d1")] == ["stripe:pi_1"]
+    assert ledger_queries.entry(snapshot, "no such entry") is None
 
 
 # ---- users and payments
@@ -224,13 +232,15 @@ def test_an_entry_with_what_it_hangs_together_with(snapshot: Snapshot) -> None:
 def test_users_are_found_by_a_part_of_their_id_as_it_is_written(snapshot: Snapshot) -> None:
     euro = replace(OCTOBER, currency="eur")
     assert [
-        queries.count_users(snapshot, euro, search) for search in ("", "=BO", "bob", "%", "_", "alice")
+        users_queries.count_users(snapshot, euro, search) for search in ("", "=BO", "bob", "%", "_", "alice")
     ] == [1, 1, 1, 0, 0, 0]
 
 
 def test_cases_of_a_paywall(snapshot: Snapshot) -> None:
     def count(**more: Any) -> int:
-        return queries.count_cases(snapshot, replace(OCTOBER, **more), ["matched"], [], in_period=True)
+        return reconciliation_queries.count_cases(
+            snapshot, replace(OCTOBER, **more), ["matched"], [], in_period=True
+        )
 
     assert [
         count(),
@@ -259,8 +269,8 @@ def test_a_page_keeps_its_publication_while_another_one_is_published(published: 
     after = here.current()
     assert before is not None
     assert after is not None
-    assert queries.models(before, OCTOBER, "day")[0]["revenue"] == Decimal("1.25")
-    assert queries.models(after, OCTOBER, "day")[0]["revenue"] == 99
+    assert usage_queries.models(before, OCTOBER, "day")[0]["revenue"] == Decimal("1.25")
+    assert usage_queries.models(after, OCTOBER, "day")[0]["revenue"] == 99
     assert here.current() is after
 
 

@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion.erasure import erase as erase_module
-from ingestion.erasure import parquet_files
+from ingestion.erasure import erase as erase_module, parquet_files
 from ingestion.erasure.erase import UnknownUserError, files_naming, rewrite_landed
 from ingestion.erasure.texts import KEYS, Person, words_of
 from ingestion.lake.erasures import ended, read_registry

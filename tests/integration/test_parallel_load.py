@@ -26,8 +26,7 @@ from ingestion.lake.batches import Lake
 from ingestion.lake.schemas import LAKE_TABLES, typed
 from ingestion.load import LoadResult
 from ingestion.parallel import commit_groups, plan_groups, prepare
-from ingestion.staging import batch as batch_module
-from ingestion.staging import write as write_module
+from ingestion.staging import batch as batch_module, write as write_module
 from ingestion.staging.batch import LandingFileChangedError
 from ingestion.staging.write import SMALL_GROUPS
 from orchestration.parallel_ingestion import ingest_job, ingested_sensor

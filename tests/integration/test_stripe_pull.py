@@ -16,8 +16,7 @@ import duckdb
 import pytest
 
 from ingestion.landing.area import Landing
-from ingestion.sources.stripe.reports import ACTIVITY as ACTIVITY_FAMILY
-from ingestion.sources.stripe.reports import STRIPE_REPORTS
+from ingestion.sources.stripe.reports import ACTIVITY as ACTIVITY_FAMILY, STRIPE_REPORTS
 from ingestion.sources.stripe.windows import by_months, gaps, windows_to_pull
 from ingestion.stripe_pull import pull as pull_module
 from ingestion.stripe_pull.api import Pace, StripeApi, StripeRefusedError, StripeUnavailableError
@@ -26,8 +25,7 @@ from orchestration.assets.landing import report_type_of
 from orchestration.automation import stripe_data_sensor
 from paywall_warehouse import files
 from paywall_warehouse.settings import Settings, SettingsError, load_settings
-from tests.support.builders import deposit, ledger_file
-from tests.support.builders import land as land_files
+from tests.support.builders import deposit, land as land_files, ledger_file
 from tests.support.harness import run_pipeline
 from tests.support.stripe_account import FROM, KEY, UNTIL, books
 from tests.support.stripe_server import PRIVATE, Options, StripeServer, running

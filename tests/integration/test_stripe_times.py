@@ -13,8 +13,7 @@ import pytest
 from ingestion.lake.batches import Lake
 from paywall_warehouse.quoting import literal
 from paywall_warehouse.settings import Settings, load_settings
-from tests.support.builders import csv_text, jsonl, landed
-from tests.support.builders import land as land_files
+from tests.support.builders import csv_text, jsonl, land as land_files, landed
 from tests.support.harness import run_pipeline
 from tests.support.ingestion import load
 

@@ -28,8 +28,7 @@ from exports.datasets import DATASETS
 from orchestration.cli.common import land_sample_data
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import SettingsError, load_settings
-from tests.support import erasure_homes as erasures
-from tests.support import payment_story, random_payments
+from tests.support import erasure_homes as erasures, payment_story, random_payments
 from tests.support.builders import deposit, land, ledger_file
 from tests.support.cluster_parity import differences
 from tests.support.export_homes import AS_OF, first_publication

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from hypothesis import HealthCheck, Phase
-from hypothesis import settings as hypothesis_settings
+from hypothesis import HealthCheck, Phase, settings as hypothesis_settings
 
 from tests.support.oracle import (
     Either,

@@ -7,8 +7,7 @@ from decimal import Decimal
 
 import duckdb
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from ingestion.validation.macros import define_macros
 from paywall_warehouse.duckdb_connections import open_duckdb

@@ -5,8 +5,7 @@ need none.
 import re
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from ingestion.readers.text import looks_odd
 

@@ -1,0 +1,139 @@
+"""Revenue, cost and profit by period, step, model and user; balances owed; cohorts."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Any, Literal
+
+from dashboard.filters import Filters, any_of, of_chosen_users
+from dashboard.snapshot import Row, Snapshot
+from exports.filters import Filter, all_of
+
+Grain = Literal["day", "week", "month"]
+GRAINS: tuple[Grain, ...] = ("day", "week", "month")
+ADDITIVE = (
+    "charges",
+    "counted_charges",
+    "charges_without_cost",
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "revenue",
+    "refunds",
+    "net_revenue",
+    "provider_cost",
+    "platform_fees",
+    "profit",
+    "net_profit",
+)
+SUMS = ", ".join(f"sum({name}) as {name}" for name in ADDITIVE)
+ZERO_SUMS = ", ".join(f"coalesce(sum({name}), 0) as {name}" for name in ADDITIVE)
+# The ratios of grouped usage, by the warehouse's definition of a ratio.
+RATIOS = """
+    marts.ratio(profit, revenue) as margin,
+    marts.ratio(counted_charges - charges_without_cost, counted_charges) as cost_coverage,
+    case when counted_charges > charges_without_cost then marts.ratio(provider_cost, charges) end
+        as cost_to_serve"""
+LISTS = (
+    "paywalls := ?, models := ?, entry_types := ?, user_statuses := ?, balance_bands := ?, payer_types := ?"
+)
+
+
+def kpis(snapshot: Snapshot, filters: Filters) -> Row:
+    """Return the period KPIs (docs/contract.md#43-period-kpis) for any filters.
+
+    The columns of the previous period are left out. A separate query of that period returns all of its KPIs.
+    """
+    # An empty previous period, so that nothing is read for it.
+    query = f"""select * exclude (previous_revenue, previous_provider_cost, previous_profit,
+        previous_active_payers, previous_arpu)
+        from marts.kpis(?, ?, previous_from := ?, previous_to := ?, {LISTS}) where currency = ?"""
+    days = [filters.since, filters.until, filters.since, filters.since]
+    return snapshot.rows(query, [*days, *filters.lists.values(), filters.currency])[0]
+
+
+def _usage(filters: Filters, *, by_user: bool = False, by_model: bool = False) -> tuple[str, list[Any]]:
+    source = (
+        f"(select * from marts.usage(?, ?, by_user := {by_user}, by_model := {by_model}, {LISTS}) where"
+        " currency = ?) as usage"
+    )
+    return source, [filters.since, filters.until, *filters.lists.values(), filters.currency]
+
+
+def usage_over_time(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]:
+    """Return usage by day, week (from Monday) or month of the period. Steps without usage have zeros."""
+    source, values = _usage(filters)
+    return snapshot.rows(
+        f"""select cast(date_trunc('{grain}', dates.date_day) as date) as starts_on, {ZERO_SUMS}
+        from marts.dim_dates as dates left join {source} on dates.date_day = usage.date_day
+        where dates.date_day >= ? and dates.date_day < ? group by all order by starts_on""",
+        [*values, filters.since, filters.until],
+    )
+
+
+def models(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]:
+    """Return usage by model: of the whole period (`starts_on` is NULL), and by day, week or month.
+
+    Models with the most revenue come first. `revenue_share` is the share of all models' revenue. Steps
+    without usage are left out. One query returns both, because with user filters it has to read the entries.
+    """
+    source, values = _usage(filters, by_model=True)
+    return snapshot.rows(
+        f"""with steps as (select *, cast(date_trunc('{grain}', date_day) as date) as starts_on
+            from {source}),
+        summed as (
+            select starts_on, model_id, {SUMS}, grouping(starts_on) as is_total
+            from steps group by grouping sets ((model_id), (starts_on, model_id))
+        ) select *, {RATIOS}, marts.ratio(revenue, sum(revenue) over (partition by is_total,
+            starts_on)) as revenue_share
+        from summed order by starts_on nulls first, revenue desc, model_id""",
+        values,
+    )
+
+
+def revenue_by_model(snapshot: Snapshot, filters: Filters) -> dict[str, Decimal]:
+    """Return only the revenue of each model, for comparisons."""
+    source, values = _usage(filters, by_model=True)
+    rows = snapshot.rows(f"select model_id, sum(revenue) as revenue from {source} group by model_id", values)
+    return {row["model_id"]: row["revenue"] for row in rows}
+
+
+def top_spenders(snapshot: Snapshot, filters: Filters, limit: int) -> list[Row]:
+    """Return the users with the most revenue in the period, with their cost to serve."""
+    source, values = _usage(filters, by_user=True)
+    return snapshot.rows(
+        f"""with summed as (select user_id, {SUMS} from {source} where user_id is not null group by user_id),
+        top as (from summed where charges > 0 or provider_cost > 0 order by revenue desc, user_id limit ?)
+        select *, {RATIOS} from top order by revenue desc, user_id""",
+        [*values, limit],
+    )
+
+
+def owed(snapshot: Snapshot, filters: Filters, today: date) -> Row:
+    """Return the balances owed to users at the end of the period.
+
+    `closing_balance` is the sum of all wallets, `negative_balance` that of the overdrawn ones.
+    """
+    conditions = [Filter("currency = ?", (filters.currency,))]
+    if filters.paywalls:
+        conditions.append(any_of("paywall_id", filters.paywalls))
+    where, values = all_of([*conditions, *of_chosen_users(filters)])
+    return snapshot.rows(
+        f"""select coalesce(sum(closing_balance), 0) as closing_balance,
+            coalesce(sum(closing_balance) filter (where closing_balance < 0), 0) as negative_balance,
+            count(distinct user_id) filter (where closing_balance > 0) as users_with_credit
+        from marts.balances(?) where {where}""",
+        [min(filters.last_day, today), *values],
+    )[0]
+
+
+def cohorts(snapshot: Snapshot, filters: Filters) -> list[Row]:
+    """Return the rows of `fct_cohorts` for any filters, for every month.
+
+    `cumulative_per_user` is the cumulative revenue divided by the cohort size.
+    """
+    return snapshot.rows(
+        f"""select *, marts.ratio(cumulative_revenue, cohort_size) as cumulative_per_user
+            from marts.cohorts({LISTS})
+        where currency = ? order by cohort_month, months_since""",
+        [*filters.lists.values(), filters.currency],
+    )
