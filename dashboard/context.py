@@ -76,6 +76,13 @@ def address(page: str, **parameters: str) -> str:
     return f"{page}?{urlencode(merged, doseq=True, errors='replace')}"
 
 
+def same_page(**changes: str | None) -> str:
+    """Return the address of this page with other values of some parameters. None removes one."""
+    kept = {name: st.query_params.get_all(name) for name in st.query_params if name not in changes}
+    merged = kept | {name: [value] for name, value in changes.items() if value is not None}
+    return f"?{urlencode(merged, doseq=True, errors='replace')}"
+
+
 # Streamlit's own links do not do. A link to the same page leaves the address unchanged. `st.switch_page`
 # takes no parameter that belongs to a widget, and leaves a wrong address on the way back. The link button
 # opens another window.

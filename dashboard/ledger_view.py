@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from dashboard.context import Context, open_page
+from dashboard.context import Context, address
 from dashboard.download_panel import download_panel
 from dashboard.queries import ledger as ledger_queries
 from dashboard.queries.ledger import LedgerSearch
+from dashboard.snapshot import Row
 from dashboard.tables import Column, count_column, instant_column, money_column, paged_table, text_column
 
 STATUSES = ("settled", "pending", "failed", "reversed")
@@ -19,9 +20,10 @@ def ledger_columns(context: Context) -> list[Column]:
 
     return [
         instant_column("occurred_at", "Time", context.timezone),
+        text_column("entry_id", "Entry", link=lambda row: address("entry", entry=row["entry_id"])),
         text_column("entry_type", "Type"),
         text_column("status", "Status"),
-        text_column("user_id", "User"),
+        text_column("user_id", "User", link=_user),
         text_column("paywall_id", "Paywall"),
         text_column("model_id", "Model"),
         money_column("amount", "Amount", of),
@@ -32,8 +34,11 @@ def ledger_columns(context: Context) -> list[Column]:
         money_column("platform_fees", "Fees", of),
         count_column("total_tokens", "Tokens"),
         text_column("request_id", "Request"),
-        text_column("entry_id", "Entry"),
     ]
+
+
+def _user(row: Row) -> str | None:
+    return None if row["user_id"] is None else address("user", user=row["user_id"])
 
 
 def ledger_view(context: Context, user_id: str | None = None, any_id: str = "") -> None:
@@ -51,7 +56,6 @@ def ledger_view(context: Context, user_id: str | None = None, any_id: str = "") 
         [column for column in ledger_columns(context) if user_id is None or column.name != "user_id"],
         alt="Ledger entries",
         first="occurred_at",
-        opens=lambda row: open_page("entry", entry=row["entry_id"]),
     )
     if count and not any_id:
         more: dict[str, str | list[str]] = {"entry_status": statuses}

@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import formats
 from dashboard.break_help import help_for
-from dashboard.context import Context, link_to, open_page
+from dashboard.context import Context, link_to
 from dashboard.ledger_view import ledger_columns
 from dashboard.queries import reconciliation as reconciliation_queries
 from dashboard.snapshot import Row
@@ -56,7 +56,6 @@ def show(context: Context) -> None:
         entries,
         [text_column("part", "Role"), *ledger_columns(context), *payment],
         alt="Entries of the case",
-        opens=lambda one: open_page("entry", entry=one["entry_id"]),
     )
     history = reconciliation_queries.case_history(context.snapshot, row["case_id"])
     st.markdown("**History of breaks**")

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import formats
-from dashboard.context import Context, link_to, open_page
+from dashboard.context import Context, link_to
 from dashboard.copying import copyable
 from dashboard.error_help import error_columns
 from dashboard.ledger_view import ledger_columns
@@ -41,7 +41,6 @@ def show(context: Context) -> None:
             related,
             [text_column("connection", "Relation"), *ledger_columns(context)],
             alt="Related entries",
-            opens=lambda one: open_page("entry", entry=one["entry_id"]),
         )
     errors = ledger_queries.errors_of_request(context.snapshot, row["request_id"])
     if errors:

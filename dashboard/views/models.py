@@ -6,7 +6,7 @@ from decimal import Decimal
 import streamlit as st
 
 from dashboard import charts, controls, formats
-from dashboard.context import Context, open_page
+from dashboard.context import Context, address
 from dashboard.measures import MEASURES, Measure
 from dashboard.queries import usage as usage_queries
 from dashboard.queries.usage import Grain
@@ -75,7 +75,7 @@ def _by_model(context: Context, totals: Sequence[Row]) -> None:
         return
     currency = context.currency
     columns = [
-        text_column("model_id", "Model"),
+        text_column("model_id", "Model", link=lambda row: address("ledger", model=row["model_id"])),
         share_column("revenue_share", "Share of revenue"),
         *_usage_columns(currency),
     ]
@@ -91,7 +91,7 @@ def _by_model(context: Context, totals: Sequence[Row]) -> None:
                 right=True,
             ),
         ]
-    table(totals, columns, alt="Usage by model", opens=lambda row: open_page("ledger", model=row["model_id"]))
+    table(totals, columns, alt="Usage by model")
     st.caption("Tick the box at the left of a model to see its ledger entries.")
     bars = [
         (row["model_id"], row["revenue"], formats.with_currency(row["revenue"], currency))

@@ -4,8 +4,9 @@ import streamlit as st
 
 from dashboard import controls, formats
 from dashboard.break_help import BREAKS, help_for
-from dashboard.context import Context, open_page
+from dashboard.context import Context, address, same_page
 from dashboard.queries import reconciliation as reconciliation_queries
+from dashboard.snapshot import Row
 from dashboard.tables import (
     Column,
     count_column,
@@ -71,16 +72,15 @@ def _breaks(context: Context) -> None:
     rows = reconciliation_queries.breaks_by_type(context.snapshot, context.filters)
     columns = [
         count_column("priority", "Priority"),
-        text_column("break_type", "Break"),
+        text_column("break_type", "Break", link=_of_type),
         count_column("cases", "Cases"),
         count_column("up_to_7_days", "Younger than 7 days"),
         count_column("up_to_30_days", "7 to 29 days"),
         count_column("older", "30 days and older"),
         count_column("oldest_days", "Oldest (days)"),
     ]
-    table(rows, columns, alt="Open breaks by type", opens=lambda row: _choose(row["break_type"]))
+    table(rows, columns, alt="Open breaks by type")
     if rows:
-        st.caption("Tick the box at the left of a row to see its cases below.")
         with st.expander("What the breaks mean, and what to do", key="break_help"):
             for row in rows:
                 explanation = help_for(row["break_type"])
@@ -90,8 +90,8 @@ def _breaks(context: Context) -> None:
     controls.not_applied(context.filters, "models", "entry_types")
 
 
-def _choose(break_type: str) -> None:
-    st.session_state.update(break_type=[break_type], case_status=["break"], case_page=1)
+def _of_type(row: Row) -> str:
+    return same_page(break_type=row["break_type"], case_status=None, case_page=None)
 
 
 def _cases(context: Context) -> None:
@@ -133,12 +133,11 @@ def _cases(context: Context) -> None:
                 "difference", "Difference", lambda row: row["ledger_currency"] or row["paid_currency"]
             ),
             instant_column("first_event_at", "First event", context.timezone),
-            text_column("case_id", "Case"),
+            text_column("case_id", "Case", link=lambda row: address("case", case=row["case_id"])),
         ],
         alt="Reconciliation cases",
         prefix="case_",
         first="age_days",
-        opens=lambda row: open_page("case", case=row["case_id"]),
     )
 
 

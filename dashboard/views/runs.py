@@ -6,7 +6,6 @@ import streamlit as st
 
 from dashboard import formats
 from dashboard.context import Context
-from dashboard.copying import copyable
 from dashboard.queries import runs as runs_queries
 from dashboard.snapshot import Row
 from dashboard.tables import Column, count_column, instant_column, paged_table, table, text_column
@@ -14,7 +13,6 @@ from paywall_warehouse.sizes import size
 from warehouse.checks.invariants import INVARIANTS
 
 RUNS = 50
-RAW = "raw record"
 
 
 def show(context: Context) -> None:
@@ -103,21 +101,12 @@ def _rejects(context: Context) -> None:
             count_column("line", "Line"),
             text_column("reason_code", "Reason"),
             text_column("reason", "What is wrong"),
-            Column("raw", "Raw text", lambda row: formats.text(row["raw"])[:200]),
+            text_column("raw", "Raw text", folded=True),
         ],
         alt="Rejected records",
         prefix="reject_",
         first="first_seen_at",
-        opens=lambda row: st.session_state.update({RAW: row}),
     )
-    if RAW in st.session_state:
-        _raw(st.session_state.pop(RAW))
-
-
-@st.dialog("Rejected record", width="large")
-def _raw(row: Row) -> None:
-    st.text(f"{row['path']}, line {formats.whole(row['line'])}: {row['reason']}")
-    copyable(formats.text(row["raw"]), "the raw text")
 
 
 def _files(context: Context) -> None:

@@ -3,9 +3,10 @@
 import streamlit as st
 
 from dashboard import controls
-from dashboard.context import Context, open_page
+from dashboard.context import Context, address
 from dashboard.download_panel import download_panel
 from dashboard.queries import usage as usage_queries, users as users_queries
+from dashboard.snapshot import Row
 from dashboard.tables import (
     Column,
     average_column,
@@ -52,7 +53,6 @@ def _everyone(context: Context) -> None:
         _columns(context),
         alt="Users",
         first="total_spend",
-        opens=lambda row: open_page("user", user=row["user_id"]),
     )
     st.caption(
         "All-time numbers, one row for each user. Errors and new or returning are of the last 30 days. The"
@@ -71,7 +71,7 @@ def _columns(context: Context) -> list[Column]:
     currency = context.currency
     code = currency.upper()
     return [
-        text_column("user_id", "User"),
+        text_column("user_id", "User", link=_user),
         text_column("status", "Status"),
         text_column("payer_type", "Payer"),
         money_column("balance", f"Balance ({code})", currency),
@@ -88,12 +88,16 @@ def _columns(context: Context) -> list[Column]:
     ]
 
 
+def _user(row: Row) -> str:
+    return address("user", user=row["user_id"])
+
+
 def _top_spenders(context: Context) -> None:
     currency = context.currency
     code = currency.upper()
     rows = usage_queries.top_spenders(context.snapshot, context.filters, TOP)
     columns = [
-        text_column("user_id", "User"),
+        text_column("user_id", "User", link=_user),
         money_column("revenue", f"Revenue ({code})", currency),
         money_column("provider_cost", f"Provider cost ({code})", currency),
         money_column("profit", f"Profit ({code})", currency),
@@ -107,11 +111,8 @@ def _top_spenders(context: Context) -> None:
         rows,
         columns,
         alt="Top spenders of the period",
-        opens=lambda row: open_page("user", user=row["user_id"]),
     )
-    st.caption(
-        f"Up to {TOP} users, highest revenue first. Tick the box at the left of a row to open the user."
-    )
+    st.caption(f"Up to {TOP} users, highest revenue first.")
     if rows:
         download_panel(
             context,

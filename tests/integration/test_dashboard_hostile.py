@@ -219,12 +219,7 @@ def test_a_case_and_a_link_to_it(screen: Screen) -> None:
 @pytest.mark.soak
 def test_raw_records(screen: Screen) -> None:
     screen.open("runs")
-    first = screen.table("Rejected records")[0]
-    screen.tick("Rejected records")
-    dialog = screen.page.get_by_role("dialog")
-    dialog.wait_for()
-    assert dialog.locator("code").text_content() in TEXTS
-    assert first["File"].replace("\n", " ") in dialog.inner_text().replace("\n", " ")
+    assert set(column(screen.table("Rejected records"), "Raw text")) <= set(TEXTS)
 
 
 @pytest.mark.soak

@@ -27,9 +27,6 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 # So wide that every column of every table is in view.
 WIDTH, HEIGHT = 2600, 1400
 TIMEOUT_MS = 60_000
-HEADER_PIXELS, ROW_PIXELS, TICK_PIXELS, FIRST_PIXELS = 36, 32, 28, 90
-# Tables update what assistive technology reads a fifth of a second later.
-SHOWN_MS = 250
 # What is folded opens slowly, and closes every list that is open then.
 UNFOLDED_MS = 600
 READY = """(
@@ -48,17 +45,12 @@ COUNT_RUNS = """
 NOW = "({origin: performance.timeOrigin, runs: window.runs, href: location.href})"
 IN_THIS_WINDOW = f"(before) => window.runs > before.runs && location.href !== before.href && {READY}"
 BY_ADDRESS = f"(before) => performance.timeOrigin !== before.origin && {READY}"
-# Of a table: the header, and the rows in view by their numbers.
-SHOWN = """(table) => {
-    const texts = (row, role) => [...row.querySelectorAll(`[role=${role}]`)].map((cell) => cell.textContent);
-    const rows = [...table.querySelectorAll('[role=row]')];
-    return {
-        all: Number(table.querySelector('[role=grid]')?.getAttribute('aria-rowcount') ?? 0) - 1,
-        header: rows.length ? texts(rows[0], 'columnheader') : [],
-        rows: rows.slice(1)
-            .map((row) => [Number(row.getAttribute('aria-rowindex')) - 2, texts(row, 'gridcell')]),
-    };
-}"""
+# Of a table: the labels of its columns without the arrow of the sorted one, and the texts of its rows.
+SHOWN = """(table) => ({
+    header: [...table.querySelectorAll('th span')].map((label) => label.textContent),
+    rows: [...table.querySelectorAll('tbody tr')].map((row) => [...row.cells].map((cell) =>
+        (cell.querySelector('details code') ?? cell).textContent)),
+})"""
 # Streamlit looks for its own two addresses below the page's, then at the root.
 LOOKED_FOR = re.compile(r"/_stcore/(health|host-config)$")
 
@@ -292,64 +284,19 @@ class Screen:
 
     def grid(self, alt: str) -> Locator:
         """A table by its accessible name."""
-        return self.page.locator(f'[data-testid=stDataFrameResizable][aria-label="{alt}"]')
+        return self.page.get_by_role("table", name=alt, exact=True)
 
     def table(self, alt: str) -> list[dict[str, str]]:
-        """All rows of a table, scrolled through from top to bottom."""
+        """All rows of a table, with what is folded in them."""
         grid = self.grid(alt)
-        self._scroll(grid, 0)
-        shown = self._shown(grid)
-        rows: dict[int, list[str]] = dict(shown["rows"])
-        while len(rows) < shown["all"]:
-            last = max(rows)
-            self._scroll(grid, last - 1)
-            rows |= dict(self._shown(grid, beyond=last)["rows"])
-        return [dict(zip(shown["header"], rows[number], strict=True)) for number in sorted(rows)]
-
-    def _scroll(self, grid: Locator, row: int) -> None:
-        grid.scroll_into_view_if_needed()
-        grid.locator(".dvn-scroller").evaluate(
-            "(scroller, top) => { scroller.scrollTop = top; }", row * ROW_PIXELS
-        )
-
-    def _shown(self, grid: Locator, beyond: int = -1) -> dict[str, Any]:
-        """What a table shows when it has stopped changing."""
-        shown: dict[str, Any] = {}
-        for _ in range(TIMEOUT_MS // SHOWN_MS):
-            self.page.wait_for_timeout(SHOWN_MS)
-            now = cast(dict[str, Any], grid.evaluate(SHOWN))
-            if now == shown and now["rows"] and now["rows"][-1][0] > beyond:
-                return now
-            shown = now
-        raise AssertionError(f"the table shows nothing beyond row {beyond}: {shown}")
-
-    # -------------------------------------------------------------------------------------------- in tables
-
-    def _click(self, alt: str, left: int, row: int) -> None:
-        """Click on a place that is only drawn; -1 is the row of the headers."""
-        grid = self.grid(alt)
-        self._scroll(grid, 0)
-        self._shown(grid)
-        box = grid.bounding_box()
-        assert box is not None
-        top = HEADER_PIXELS / 2 if row < 0 else HEADER_PIXELS + ROW_PIXELS * row + ROW_PIXELS / 2
-        self.page.mouse.click(box["x"] + left, box["y"] + top)
-
-    def tick(self, alt: str, row: int = 0) -> None:
-        """Click on the box at the left of a row."""
-        self._click(alt, TICK_PIXELS, row)
+        grid.wait_for()
+        shown = cast(dict[str, Any], grid.evaluate(SHOWN))
+        return [dict(zip(shown["header"], row, strict=True)) for row in shown["rows"]]
 
     def open_row(self, alt: str, row: int = 0) -> None:
-        """Go where a row leads."""
-        self.follow(lambda: self.tick(alt, row))
-
-    def sort_by_first(self, alt: str) -> None:
-        """Click on the header of the first column."""
-        self.change(lambda: self._click(alt, FIRST_PIXELS, -1))
+        """Go where the first link of a row leads."""
+        self.follow(self.grid(alt).locator("tbody tr").nth(row).get_by_role("link").first.click)
 
     def sort_by(self, alt: str, header: str) -> None:
-        """Choose a column with the keyboard: where it lies is only drawn."""
-        self._click(alt, FIRST_PIXELS, 0)
-        for _ in range(self._shown(self.grid(alt))["header"].index(header)):
-            self.page.keyboard.press("ArrowRight")
-        self.change(lambda: self.page.keyboard.press("Control+Space"))
+        """Click on the header of a column."""
+        self.follow(self.grid(alt).get_by_role("columnheader", name=header).get_by_role("link").click)
