@@ -4,9 +4,9 @@ one run for all.
 
 import random
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import localcontext
 from pathlib import Path
 from typing import Any
@@ -169,6 +169,19 @@ def some_days(ledger: PublishedLedger, dice: random.Random) -> tuple[date, date]
     return since, since + timedelta(days=dice.choice((1, 2, 7, 30, 31, 90, 400)))
 
 
+def some_cut(dice: random.Random, until: date) -> datetime | None:
+    """At times an instant of the last day, after which entries are left out."""
+    last_day = datetime.combine(until, time(), UTC) - timedelta(days=1)
+    return last_day + timedelta(minutes=dice.randrange(-120, 1440)) if dice.random() < 0.5 else None
+
+
+def before_cut(entries: list[Row], until: date, cut: datetime | None) -> list[Row]:
+    last_day = until - timedelta(days=1)
+    return [
+        one for one in entries if cut is None or one["entry_date"] != last_day or one["occurred_at"] < cut
+    ]
+
+
 def arguments(lists: Lists) -> str:
     return "".join(f", {name} := ?" for name in lists)
 
@@ -190,16 +203,20 @@ def test_kpis_are_those_of_the_entries_within_the_filters(ledger: PublishedLedge
     lists, (since, until) = some_lists(ledger, dice), some_days(ledger, dice)
     before = (since - (until - since), since) if dice.random() < 0.5 else some_days(ledger, dice)
     given = ", previous_from := ?, previous_to := ?" if before[1] != since or dice.random() < 0.5 else ""
-    values = [since, until, *(before if given else ()), *lists.values()]
-    found = ledger.table(f"select * from marts.kpis(?, ?{given}{arguments(lists)})", values, ("currency",))
-    entries, first_paid = ledger.entries(lists), first_payments(ledger.want.ledger)
+    cut = some_cut(dice, until)
+    values = [since, until, *(before if given else ()), cut, *lists.values()]
+    found = ledger.table(
+        f"select * from marts.kpis(?, ?{given}, until := ?{arguments(lists)})", values, ("currency",)
+    )
+    entries = before_cut(ledger.entries(lists), until, cut)
+    first_paid = first_payments(ledger.want.ledger)
     wanted = {}
     for currency in {one["currency"] for one in ledger.want.ledger}:
         row = with_previous(entries, currency, (since, until, *before), first_paid)
         wanted[(currency,)] = {
             name: value for name, value in row.items() if name not in ("previous_start", "previous_end")
         }
-    assert not differences("kpis", wanted, found), (lists, since, until, before)
+    assert not differences("kpis", wanted, found), (lists, since, until, before, cut)
     assert not any(row.keys() - found[key].keys() for key, row in wanted.items())
 
 
@@ -221,15 +238,17 @@ def test_usage_adds_up_to_that_of_the_entries_within_the_filters(ledger: Publish
     by_user, by_model = by in ("user", "both"), by in ("model", "both")
     sums = ", ".join(f"sum({name}) as {name}" for name in SUMS)
     sql = (
-        f"select {', '.join(grain)}, {sums} from marts.usage(?, ?, by_user := ?, by_model :="
+        f"select {', '.join(grain)}, {sums} from marts.usage(?, ?, by_user := ?, by_model := ?, until :="
         f" ?{arguments(lists)}) group by all"
     )
-    found = ledger.table(sql, [since, until, by_user, by_model, *lists.values()], grain)
-    wanted = usage_rows(one for one in ledger.entries(lists) if since <= one["entry_date"] < until)
-    assert not differences("usage", dict(grouped(wanted, grain)), found), (by, lists, since, until)
+    cut = some_cut(dice, until)
+    found = ledger.table(sql, [since, until, by_user, by_model, cut, *lists.values()], grain)
+    entries = before_cut(ledger.entries(lists), until, cut)
+    wanted = usage_rows(one for one in entries if since <= one["entry_date"] < until)
+    assert not differences("usage", dict(grouped(wanted, grain)), found), (by, lists, since, until, cut)
 
 
-def usage_rows(entries: Iterator[Row]) -> list[Row]:
+def usage_rows(entries: Iterable[Row]) -> list[Row]:
     """Those that count for usage, under the names of the macro."""
     return [
         one | {"date_day": one["entry_date"], "model_id": one["model_id"] or "unknown"}

@@ -1,13 +1,14 @@
 {#-
     Create marts.kpis: the KPIs of docs/contract.md#43-period-kpis for any range and any filters. Users are
     counted from their days. With a filter on models or types of entries, these days are summed from entries.
-    Sums come from the smallest table that has the filtered columns.
+    Sums come from the smallest table that has the filtered columns. With `until`, the last day is summed from
+    its entries before that instant.
 -#}
 {% macro create_kpis_macro() -%}
 {%- set by_entry = 'not ' ~ are_any(['models', 'entry_types']) -%}
 {%- set by_user_day = '(entry_types is not null or not ' ~ are_any_users() ~ ')' -%}
 {%- set is_limited = '(paywalls is not null or models is not null or ' ~ by_user_day ~ ')' -%}
-create or replace macro marts.kpis(from_date, to_date, previous_from := null, previous_to := null, {{ filter_parameters() }}) as table
+create or replace macro marts.kpis(from_date, to_date, previous_from := null, previous_to := null, until := null, {{ filter_parameters() }}) as table
 
 with
 
@@ -30,14 +31,14 @@ currencies as (select distinct currency from marts.fct_period_kpis),
 
 {{ listed_users() }},
 
-{{ classified_entries(by_entry, [is_within_windows('entry_date')]) }},
+{{ classified_entries('(' ~ by_entry ~ ' or until is not null)', [is_within_windows('entry_date'), '(' ~ by_entry ~ ' or ' ~ is_cut('entry_date') ~ ')', is_before_until()]) }},
 
 user_days as (
 
     {{ of_listed_users(
         '*',
         'marts.fct_user_days',
-        ['not ' ~ by_entry, is_within_windows('date_day'), is_listed('paywall_id', 'paywalls')],
+        ['not ' ~ by_entry, is_within_windows('date_day'), 'not ' ~ is_cut('date_day'), is_listed('paywall_id', 'paywalls')],
     ) }}
     union all by name
     select
@@ -56,10 +57,10 @@ user_days as (
 daily_revenue as (
 
     select * from marts.fct_daily_revenue
-    where not {{ by_user_day }} and {{ is_within_windows('date_day') }} and {{ is_listed('paywall_id', 'paywalls') }} and {{ is_listed('model_id', 'models') }}
+    where not {{ by_user_day }} and {{ is_within_windows('date_day') }} and not {{ is_cut('date_day') }} and {{ is_listed('paywall_id', 'paywalls') }} and {{ is_listed('model_id', 'models') }}
     union all by name
     select * from user_days
-    where {{ by_user_day }}
+    where {{ by_user_day }} or {{ is_cut('date_day') }}
 
 ),
 
@@ -71,7 +72,7 @@ rollforward as (
         deposits,
         promo_deposits
     from marts.fct_balance_rollforward
-    where not {{ is_limited }}
+    where not {{ is_limited }} and not {{ is_cut('date_day') }}
     union all
     select
         date_day,
@@ -79,7 +80,7 @@ rollforward as (
         deposits,
         promo_deposits
     from user_days
-    where {{ is_limited }}
+    where {{ is_limited }} or {{ is_cut('date_day') }}
 
 ),
 

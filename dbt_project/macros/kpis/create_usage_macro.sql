@@ -1,23 +1,24 @@
 {#-
     Create marts.usage: sums of usage for any filters, in rows that can be summed over any of their keys. They
-    come from the smallest table that has the requested columns.
+    come from the smallest table that has the requested columns. With `until`, the last day is summed from its
+    entries before that instant.
 -#}
 {% macro create_usage_macro() -%}
 {%- set per_user = '(coalesce(by_user, false) or not ' ~ are_any_users() ~ ')' -%}
 {%- set per_model = '(coalesce(by_model, false) or models is not null)' -%}
 {%- set by_entry = '(entry_types is not null or ' ~ per_user ~ ' and ' ~ per_model ~ ')' -%}
 {%- set of_range = [is_within('date_day'), is_listed('paywall_id', 'paywalls')] -%}
-create or replace macro marts.usage(from_date, to_date, by_user := false, by_model := false, {{ filter_parameters() }}) as table
+create or replace macro marts.usage(from_date, to_date, by_user := false, by_model := false, until := null, {{ filter_parameters() }}) as table
 
 with
 
 {{ listed_users() }},
 
-{{ classified_entries(by_entry, [is_within('entry_date')]) }},
+{{ classified_entries('(' ~ by_entry ~ ' or until is not null)', [is_within('entry_date'), '(' ~ by_entry ~ ' or ' ~ is_cut('entry_date') ~ ')', is_before_until()]) }},
 
 user_days as (
 
-    {{ of_listed_users('*', 'marts.fct_user_days', ['not ' ~ by_entry, per_user] + of_range) }}
+    {{ of_listed_users('*', 'marts.fct_user_days', ['not ' ~ by_entry, per_user, 'not ' ~ is_cut('date_day')] + of_range) }}
 
 ),
 
@@ -30,7 +31,7 @@ summed as (
         null as user_id,
         * exclude (date_day, paywall_id, model_id)
     from marts.fct_daily_revenue
-    where not {{ by_entry }} and not {{ per_user }} and {{ of_range | join(' and ') }} and {{ is_listed('model_id', 'models') }}
+    where not {{ by_entry }} and not {{ per_user }} and not {{ is_cut('date_day') }} and {{ of_range | join(' and ') }} and {{ is_listed('model_id', 'models') }}
     union all by name
     select * from user_days
     union all by name

@@ -23,3 +23,13 @@
 {% macro is_within(day) -%}
     {{ day }} >= cast(from_date as date) and {{ day }} < cast(to_date as date)
 {%- endmacro %}
+
+{#- Return whether a day is the last one of the range, and `until` leaves some of its entries out. -#}
+{% macro is_cut(day) -%}
+    (until is not null and {{ day }} = {{ add_days('cast(to_date as date)', '-1') }})
+{%- endmacro %}
+
+{#- Return whether an entry is before `until`, if it is on the day that is cut. -#}
+{% macro is_before_until() -%}
+    (not {{ is_cut('entry_date') }} or occurred_at < until)
+{%- endmacro %}
