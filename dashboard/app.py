@@ -11,21 +11,30 @@ from dashboard import controls, copying, formats, tables
 from dashboard.context import Context, follow, link_to_log_out
 from dashboard.home import publications, settings
 from dashboard.queries import publication as publication_queries
+from dashboard.saved_views_panel import saved_views_panel
 from dashboard.snapshot import Snapshot, UnreadableError
 from dashboard.views import case, cohorts, entry, ledger, models, overview, reconciliation, runs, user, users
 
 LOOK_EVERY_SECONDS = 5
+TITLE = "paywall-warehouse"
 # A file, because Streamlit fetches named icons and emoji from other hosts.
 ICON = Path(__file__).with_name("icon.png")
 
-# Amounts are shown to their last digit, so tiles need room.
+# On a phone, two tiles are in a row.
 STYLE = """<style>
 [data-testid="stMetricValue"] { font-size: 1.35rem; }
 :is([data-testid="stMetricValue"], [data-testid="stMetricDeltaDescription"]) :is(div, p) {
-  white-space: normal; overflow: visible; overflow-wrap: anywhere;
+  white-space: normal; overflow: visible; overflow-wrap: break-word;
 }
 [data-testid="stMainBlockContainer"] { padding-top: 4rem; }
 a.way { color: inherit; overflow-wrap: anywhere; }
+@media (max-width: 640px) {
+  [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"] [data-testid="stMetric"]) { gap: .5rem; }
+  [data-testid="stHorizontalBlock"]:has([data-testid="stMetric"]) > [data-testid="stColumn"] {
+    min-width: calc(50% - .25rem); flex: 1 1 calc(50% - .25rem);
+  }
+  [data-testid="stMainBlockContainer"] { padding-left: 1rem; padding-right: 1rem; }
+}
 </style>"""
 
 
@@ -45,9 +54,13 @@ PAGES_OF_ONE_THING = (
 )
 
 
+# The pages that show something for a ledger without entries.
+WITHOUT_LEDGER = ("reconciliation", "case", "runs", "connection")
+
+
 def main() -> None:
     """Draw one page from one publication."""
-    st.set_page_config(page_title="paywall-warehouse", page_icon=str(ICON), layout="wide")
+    st.set_page_config(page_title=TITLE, page_icon=str(ICON), layout="wide")
     st.html(STYLE + tables.STYLE + copying.HEAD, unsafe_allow_javascript=True)
     body = st.empty()
     snapshot, fault = _published()
@@ -81,6 +94,7 @@ def main() -> None:
         *(page(*known, "hidden") for known in PAGES_OF_ONE_THING),
     ]
     chosen = st.navigation(pages, position="top")
+    st.set_page_config(page_title=f"{chosen.title} · {TITLE}")
     # A fragment also runs with the script. Without this flag, a page without data would rerun for ever.
     st.session_state["watching"] = False
     _watch()
@@ -88,19 +102,28 @@ def main() -> None:
     about = publication_queries.about(snapshot) if snapshot else None
     if snapshot is None or about is None:
         with body.container():
-            _no_data(fault, has_file=snapshot is not None)
+            _no_data(fault)
         return
-    filters = controls.filters_from_sidebar(snapshot, about)
-    if settings().dashboard_password is not None:
-        with st.sidebar:
+    filters, problems = controls.filters_from_sidebar(snapshot, about)
+    with st.sidebar:
+        saved_views_panel(settings().home, chosen.url_path)
+        if settings().dashboard_password is not None:
             link_to_log_out()
     context = Context(settings(), snapshot, about, filters)
     with body.container():
         follow()
         st.caption(
-            f"{controls.described(filters)} · times in {formats.plain(context.timezone)} · published "
+            f"{controls.described(filters, about)} · times in {formats.plain(context.timezone)} · published "
             f"{formats.instant(about.published_at, context.timezone)}"
         )
+        for problem in problems:
+            st.warning(formats.plain(problem), icon=":material/link_off:")
+        if about.is_empty and chosen.url_path not in WITHOUT_LEDGER:
+            st.info(
+                "The published ledger has no entries yet. Land a ledger file, then run `paywall-warehouse run`.",
+                icon=":material/inbox:",
+            )
+            return
         chosen.run()
 
 
@@ -111,18 +134,13 @@ def _published() -> tuple[Snapshot | None, UnreadableError | None]:
         return None, error
 
 
-def _no_data(fault: UnreadableError | None, *, has_file: bool) -> None:
+def _no_data(fault: UnreadableError | None) -> None:
     if fault is not None:
         st.error(
             "The published file cannot be read. The dashboard retries every few seconds.",
             icon=":material/error:",
         )
         st.text(str(fault))
-    elif has_file:
-        st.info(
-            "The published ledger has no entries yet. Land a ledger file, then run `paywall-warehouse run`.",
-            icon=":material/inbox:",
-        )
     else:
         st.info(
             "Nothing has been published yet. `paywall-warehouse run` publishes; then this page updates.",

@@ -56,6 +56,11 @@ def link_to(page: str, label: str, **parameters: str) -> None:
     st.html(_anchor(address(page, **parameters), label))
 
 
+def link_to_view(address: str, label: str) -> None:
+    """Draw a link to a saved view."""
+    st.html(_anchor(address, label))
+
+
 def link_without_filters() -> None:
     """Draw a link to this page without parameters."""
     st.html(_anchor("?", "Clear all filters"))

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
 from dashboard import formats
+from dashboard.address_check import AddressCheck
 from dashboard.context import link_without_filters
 from dashboard.filters import OF_ENTRIES, OF_USERS, Filters
 from dashboard.queries import publication as publication_queries
@@ -34,8 +36,10 @@ BALANCE_BANDS = ("high", "low", "zero", "negative")
 PAYER_TYPES = ("new", "returning", "none")
 
 
-def filters_from_sidebar(snapshot: Snapshot, about: About) -> Filters:
-    """Draw the filters, and return their values."""
+def filters_from_sidebar(snapshot: Snapshot, about: About) -> tuple[Filters, list[str]]:
+    """Draw the filters, and return their values, and what the address asks for that does not exist."""
+    # Streamlit drops such values from the address when it draws the filters.
+    check = AddressCheck({name: st.query_params.get_all(name) for name in st.query_params})
     with st.sidebar:
         period = st.selectbox(
             "Period",
@@ -45,8 +49,9 @@ def filters_from_sidebar(snapshot: Snapshot, about: About) -> Filters:
             key="period",
             bind="query-params",
         )
+        check.check("period", "The period", PERIODS.values(), "the last 30 days are shown")
         periods = publication_queries.periods(snapshot)
-        since, until, before = _custom(about) if period == CUSTOM else _named(periods[period])
+        since, until, before = _custom(about, check) if period not in periods else _named(periods[period])
         compare = st.toggle(
             "Compare with the previous period",
             True,
@@ -56,25 +61,40 @@ def filters_from_sidebar(snapshot: Snapshot, about: About) -> Filters:
             " previous month.",
         )
         currency = st.selectbox(
-            "Currency", about.currencies, format_func=str.upper, key="currency", bind="query-params"
+            "Currency",
+            about.currencies,
+            format_func=str.upper,
+            key="currency",
+            bind="query-params",
+            help="Currencies after those of the ledger occur only in payments.",
+        )
+        check.check(
+            "currency",
+            "The currency",
+            map(str.upper, about.currencies),
+            f"{about.currencies[0].upper()} is shown",
         )
         is_limited = any(st.query_params.get(name) for name, *_ in (*OF_ENTRIES, *OF_USERS))
         # Expanders have keys: without one, a change of a filter may collapse it again.
         with st.expander("More filters", expanded=is_limited, key="more_filters"):
-            paywalls = _several("Paywall", publication_queries.known_paywalls(snapshot), "paywall")
-            models = _several("Model", publication_queries.known_models(snapshot), "model")
-            entry_types = _several("Event type", ENTRY_TYPES, "type", help="The type of the ledger entry.")
+            paywalls = _several(check, "Paywall", publication_queries.known_paywalls(snapshot), "paywall")
+            models = _several(check, "Model", publication_queries.known_models(snapshot), "model")
+            entry_types = _several(
+                check, "Event type", ENTRY_TYPES, "type", help="The type of the ledger entry."
+            )
             st.caption("Users")
             statuses = _several(
+                check,
                 "Status",
                 USER_STATUSES,
                 "status",
                 help="The status of the user's authorization, by its last event.",
             )
             bands = _several(
-                "Balance", BALANCE_BANDS, "band", help="Low means below the setting LOW_BALANCE."
+                check, "Balance", BALANCE_BANDS, "band", help="Low means below the setting LOW_BALANCE."
             )
             payers = _several(
+                check,
                 "New or returning",
                 PAYER_TYPES,
                 "payer",
@@ -85,29 +105,39 @@ def filters_from_sidebar(snapshot: Snapshot, about: About) -> Filters:
             )
         if st.query_params:
             link_without_filters()
-    return Filters(
+    filters = Filters(
         since,
         until,
         currency,
         before if compare else None,
-        paywalls,
-        models,
-        entry_types,
-        statuses,
-        bands,
-        payers,
+        about.same_time_on(before[1] - timedelta(days=1))
+        if compare and before and about.partial_day == until - timedelta(days=1)
+        else None,
+        paywalls=paywalls,
+        models=models,
+        entry_types=entry_types,
+        user_statuses=statuses,
+        balance_bands=bands,
+        payer_types=payers,
     )
+    return filters, check.problems
 
 
-def described(filters: Filters) -> str:
+def described(filters: Filters, about: About) -> str:
     """Return the filters as a line of Markdown."""
+    zone = ZoneInfo(about.reporting_timezone)
     days = (filters.until - filters.since).days
     span = (
         formats.day(filters.since)
         if days == 1
         else f"{formats.day(filters.since)} to {formats.day(filters.last_day)}"
     )
-    words = [f"**{span}** ({days} {'day' if days == 1 else 'days'})", f"**{filters.currency.upper()}**"]
+    partial = (
+        f", {'' if days == 1 else 'the last one '}until {about.as_of.astimezone(zone):%H:%M}"
+        if about.partial_day == filters.last_day
+        else ""
+    )
+    words = [f"**{span}** ({formats.counted(days, 'day')}{partial})", f"**{filters.currency.upper()}**"]
     lists = (
         ("paywall", filters.paywalls),
         ("model", filters.models),
@@ -119,7 +149,10 @@ def described(filters: Filters) -> str:
     words += [f"{name}: {', '.join(map(formats.plain, chosen))}" for name, chosen in lists if chosen]
     if filters.before:
         since, until = filters.before
-        words.append(f"compared with {formats.day(since)} to {formats.day(until - timedelta(days=1))}")
+        last = until - timedelta(days=1)
+        before = formats.day(since) if since == last else f"{formats.day(since)} to {formats.day(last)}"
+        cut = f", {filters.before_cut.astimezone(zone):%H:%M}" if filters.before_cut else ""
+        words.append(f"compared with {before}{cut}")
     return " · ".join(words)
 
 
@@ -137,11 +170,13 @@ USER_LISTS = ("user_statuses", "balance_bands", "payer_types")
 
 
 def _several(
+    check: AddressCheck,
     label: str,
     options: Sequence[str],
     key: str,
     help: str | None = None,  # noqa: A002  Streamlit's name
 ) -> tuple[str, ...]:
+    check.check(key, f"The {label.lower()}", options, "it is left out of the filter")
     return tuple(st.multiselect(label, options, key=key, bind="query-params", placeholder="All", help=help))
 
 
@@ -150,8 +185,9 @@ def _named(period: Row) -> tuple[date, date, tuple[date, date] | None]:
     return period["period_start"], period["period_end"], before
 
 
-def _custom(about: About) -> tuple[date, date, tuple[date, date] | None]:
+def _custom(about: About, check: AddressCheck) -> tuple[date, date, tuple[date, date] | None]:
     last = max(about.today, about.last_day)
+    check.check_days("days", about.first_day, last)
     chosen = st.date_input(
         "Days (first and last)",
         (max(about.first_day, about.today - timedelta(days=29)), about.today),
@@ -162,7 +198,8 @@ def _custom(about: About) -> tuple[date, date, tuple[date, date] | None]:
         format="YYYY-MM-DD",
     )
     # There is only one day while the second is being chosen.
-    days = [one for one in (chosen if isinstance(chosen, tuple) else (chosen,)) if one is not None]
+    # In an address the later day may come first.
+    days = sorted(one for one in (chosen if isinstance(chosen, tuple) else (chosen,)) if one is not None)
     since, until = (
         (days[0], days[-1] + timedelta(days=1)) if days else (about.today, about.today + timedelta(days=1))
     )

@@ -5,7 +5,7 @@ They are read from the parameters of an address, and turned into SQL conditions.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from exports.filters import Filter, all_of
@@ -41,6 +41,10 @@ class Filters:
     currency: str
     before: tuple[date, date] | None = None
     """The period to compare with, also half-open; None for no comparison."""
+    before_cut: datetime | None = None
+    """If the last day of the period is not over: the same time on the last day of the period before."""
+    cut: datetime | None = None
+    """An instant of the last day: usage after it is left out."""
     paywalls: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     entry_types: tuple[str, ...] = ()
@@ -68,7 +72,7 @@ class Filters:
         if self.before is None:
             return None
         since, until = self.before
-        return replace(self, since=since, until=until, before=None)
+        return replace(self, since=since, until=until, before=None, before_cut=None, cut=self.before_cut)
 
     def address(self) -> list[tuple[str, str]]:
         """Return the parameters that `filters_of` reads."""

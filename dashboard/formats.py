@@ -3,7 +3,7 @@
 import json
 import re
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from functools import cache
 from typing import Any
 from uuid import uuid4
@@ -18,6 +18,12 @@ MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!~|<>$:&])")
 # The texts that are replaced even if escaped: addresses become links, `:smile:` and `:material/home:` become
 # pictures, `->` and `--` become other characters.
 REPLACED = re.compile(r"//|www|[@:]|[<>~=-]{2}")
+
+
+# The powers of ten of large amounts, largest first.
+MAGNITUDES = ((12, "tn"), (9, "bn"), (6, "M"))
+# Money has no more decimals.
+MOST_DIGITS = 12
 
 
 @cache
@@ -41,6 +47,37 @@ def money(amount: Decimal | None, currency: str | None) -> str:
     return f"{sign}{int(whole):,}" + (f".{fraction}" if fraction else "")
 
 
+def short_money(amount: Decimal | None, currency: str) -> str:
+    """Return an amount that is read at a glance, such as `1,234.57`, `0.0451` or `12.3 M`; a dash if unknown.
+
+    It has the decimals of its currency, or three significant digits if it is smaller than 1. From ten million
+    on, it is in millions or more. It is rounded: `money` has the exact amount.
+    """
+    if amount is None:
+        return NOTHING
+    with localcontext(prec=60):
+        size = abs(amount)
+        for power, unit in MAGNITUDES:
+            if size >= Decimal(10) ** (power + 1):
+                return f"{_rounded(amount.scaleb(-power), 1)} {unit}"
+        digits = minor_digits(currency)
+        if 0 < size < 1:
+            digits = max(digits, min(2 - size.adjusted(), MOST_DIGITS))
+        return _rounded(amount, digits)
+
+
+def short_with_currency(amount: Decimal | None, currency: str) -> str:
+    """Return `short_money`, followed by the code of the currency."""
+    return NOTHING if amount is None else f"{short_money(amount, currency)} {currency.upper()}"
+
+
+def _rounded(amount: Decimal, digits: int) -> str:
+    rounded = amount.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN)
+    # A tiny loss is not shown as −0.00.
+    sign = MINUS if rounded < 0 else ""
+    return f"{sign}{abs(rounded):,f}"
+
+
 def with_currency(amount: Decimal | None, currency: str | None) -> str:
     """Return `money`, followed by the code of the currency."""
     text = money(amount, currency)
@@ -50,6 +87,11 @@ def with_currency(amount: Decimal | None, currency: str | None) -> str:
 def whole(count: int | None) -> str:
     """Return a count with thousands separators."""
     return NOTHING if count is None else f"{count:,}".replace("-", MINUS)
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """Return a count with its noun, such as `1 check` or `2 checks`."""
+    return f"{whole(count)} {noun if count == 1 else plural or noun + 's'}"
 
 
 def share(ratio: float | None) -> str:
@@ -79,7 +121,13 @@ def change(now: Decimal | float | None, before: Decimal | float | None) -> str |
     """
     if now is None or not before:
         return None
-    return f"{(_decimal(now) - _decimal(before)) / abs(_decimal(before)) * 100:+,.1f} %"
+    return signed((_decimal(now) - _decimal(before)) / abs(_decimal(before)) * 100, "%")
+
+
+def signed(number: Decimal | float, unit: str) -> str:
+    """Return a rounded change with its sign; no sign if it rounds to 0."""
+    text = f"{number:+,.1f}"
+    return f"{'0.0' if text in ('+0.0', '-0.0') else text} {unit}"
 
 
 def _decimal(number: Decimal | float) -> Decimal:

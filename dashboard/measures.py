@@ -1,6 +1,7 @@
 """The numbers of a period: their labels, formats and definitions."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal
 
 from dashboard import formats
@@ -33,10 +34,17 @@ class Measure:
             case "count":
                 return formats.whole(value)
 
+    def short_of(self, value: Any, currency: str) -> str:
+        """Return the text of a value for a tile, where money is rounded to what is read at a glance."""
+        if self.kind in ("money", "average") and value is not None:
+            exact = value if isinstance(value, Decimal) else Decimal(repr(value))
+            return formats.short_with_currency(exact, currency)
+        return self.text_of(value, currency)
+
     def change(self, now: Any, before: Any) -> str | None:
         """Return the change of the value, None if it cannot be computed."""
         if self.kind == "share":
-            return None if now is None or before is None else f"{(now - before) * 100:+.1f} points"
+            return None if now is None or before is None else formats.signed((now - before) * 100, "points")
         return formats.change(now, before)
 
 

@@ -78,6 +78,11 @@ class Home:
         return self.root / "state" / "published.json"
 
     @property
+    def saved_views_file(self) -> Path:
+        """The views that users of the dashboard have saved."""
+        return self.root / "state" / "dashboard_views.json"
+
+    @property
     def exports(self) -> Path:
         """Exports for other programs (the default of `EXPORT_URI`)."""
         return self.root / "exports"

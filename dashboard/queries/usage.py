@@ -38,25 +38,33 @@ LISTS = (
 )
 
 
-def kpis(snapshot: Snapshot, filters: Filters) -> Row:
+def kpis(snapshot: Snapshot, filters: Filters) -> Row | None:
     """Return the period KPIs (docs/contract.md#43-period-kpis) for any filters.
 
-    The columns of the previous period are left out. A separate query of that period returns all of its KPIs.
+    None if the ledger does not have the currency. The columns of the previous period are left out: a separate
+    query of that period returns all of its KPIs.
     """
+    return next(
+        (row for row in kpis_by_currency(snapshot, filters) if row["currency"] == filters.currency), None
+    )
+
+
+def kpis_by_currency(snapshot: Snapshot, filters: Filters) -> list[Row]:
+    """Return the period KPIs of every currency of the ledger, whatever the currency of the filters is."""
     # An empty previous period, so that nothing is read for it.
     query = f"""select * exclude (previous_revenue, previous_provider_cost, previous_profit,
         previous_active_payers, previous_arpu)
-        from marts.kpis(?, ?, previous_from := ?, previous_to := ?, {LISTS}) where currency = ?"""
-    days = [filters.since, filters.until, filters.since, filters.since]
-    return snapshot.rows(query, [*days, *filters.lists.values(), filters.currency])[0]
+        from marts.kpis(?, ?, previous_from := ?, previous_to := ?, until := ?, {LISTS})"""
+    days = [filters.since, filters.until, filters.since, filters.since, filters.cut]
+    return snapshot.rows(query, [*days, *filters.lists.values()])
 
 
 def _usage(filters: Filters, *, by_user: bool = False, by_model: bool = False) -> tuple[str, list[Any]]:
     source = (
-        f"(select * from marts.usage(?, ?, by_user := {by_user}, by_model := {by_model}, {LISTS}) where"
-        " currency = ?) as usage"
+        f"(select * from marts.usage(?, ?, by_user := {by_user}, by_model := {by_model}, until := ?, {LISTS})"
+        " where currency = ?) as usage"
     )
-    return source, [filters.since, filters.until, *filters.lists.values(), filters.currency]
+    return source, [filters.since, filters.until, filters.cut, *filters.lists.values(), filters.currency]
 
 
 def usage_over_time(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]:
