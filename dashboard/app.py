@@ -7,7 +7,7 @@ from typing import Literal
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from dashboard import controls, copying, formats
+from dashboard import chart_panel, controls, copying, formats
 from dashboard.context import Context, follow, link_to_log_out
 from dashboard.home import publications, settings
 from dashboard.queries import publication as publication_queries
@@ -48,7 +48,7 @@ PAGES_OF_ONE_THING = (
 def main() -> None:
     """Draw one page from one publication."""
     st.set_page_config(page_title="paywall-warehouse", page_icon=str(ICON), layout="wide")
-    st.html(STYLE + copying.HEAD, unsafe_allow_javascript=True)
+    st.html(STYLE + copying.HEAD + chart_panel.HEAD, unsafe_allow_javascript=True)
     body = st.empty()
     snapshot, fault = _published()
     identity = snapshot.identity if snapshot else None

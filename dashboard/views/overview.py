@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
-from dashboard import charts, controls, formats
+from dashboard import controls, formats
+from dashboard.chart_panel import chart_panel
 from dashboard.context import Context, link_to
 from dashboard.measures import MEASURES, Measure
 from dashboard.queries import (
@@ -23,6 +24,7 @@ from dashboard.tables import (
     table,
     text_column,
 )
+from dashboard.trend import trend
 
 TILES = ("revenue", "provider_cost", "profit", "margin", "active_payers", "new_payers", "arpu", "deposits")
 TILES_IN_A_ROW = 4
@@ -104,15 +106,12 @@ def _over_time(context: Context) -> None:
     grain = controls.grain(context.filters)
     rows = usage_queries.usage_over_time(context.snapshot, context.filters, grain)
     measures = {"revenue": "Revenue", "provider_cost": "Provider cost", "profit": "Profit"}
-    points = charts.money_points(rows, measures, context.currency)
-    if (before := context.filters.period_before()) is not None:
-        earlier = usage_queries.usage_over_time(context.snapshot, before, grain)
-        # Aligned step by step, so that the first days coincide.
-        aligned = [row | {"starts_on": now["starts_on"]} for row, now in zip(earlier, rows, strict=False)]
-        points += charts.money_points(aligned, {"revenue": "Revenue, previous period"}, context.currency)
-    st.altair_chart(
-        charts.lines(points, context.currency.upper()),
-        alt=f"Revenue, provider cost and profit by {grain}; the table below has the numbers",
+    chart, points = trend(context, rows, measures, grain)
+    chart_panel(
+        chart,
+        points,
+        f"revenue-by-{grain}-{context.currency}",
+        f"Revenue, provider cost and profit by {grain}; the table below has the numbers",
     )
     columns = [
         day_column("starts_on", f"{grain.capitalize()} from"),
