@@ -7,7 +7,7 @@ from typing import Literal
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from dashboard import controls, copying, formats, tables
+from dashboard import chart_panel, controls, copying, formats, health, tables
 from dashboard.context import Context, follow, link_to_log_out
 from dashboard.home import publications, settings
 from dashboard.queries import publication as publication_queries
@@ -61,7 +61,9 @@ WITHOUT_LEDGER = ("reconciliation", "case", "runs", "connection")
 def main() -> None:
     """Draw one page from one publication."""
     st.set_page_config(page_title=TITLE, page_icon=str(ICON), layout="wide")
-    st.html(STYLE + tables.STYLE + copying.HEAD, unsafe_allow_javascript=True)
+    st.html(
+        STYLE + tables.STYLE + copying.HEAD + chart_panel.HEAD + health.HEAD, unsafe_allow_javascript=True
+    )
     body = st.empty()
     snapshot, fault = _published()
     identity = snapshot.identity if snapshot else None
@@ -120,7 +122,8 @@ def main() -> None:
             st.warning(formats.plain(problem), icon=":material/link_off:")
         if about.is_empty and chosen.url_path not in WITHOUT_LEDGER:
             st.info(
-                "The published ledger has no entries yet. Land a ledger file, then run `paywall-warehouse run`.",
+                "The published ledger has no entries yet. Land a ledger file, then run"
+                " `paywall-warehouse run`.",
                 icon=":material/inbox:",
             )
             return

@@ -71,13 +71,13 @@ def link_to_log_out() -> None:
     st.html(_anchor("logout", "Log out"))
 
 
-def address(page: str, **parameters: str) -> str:
+def address(page: str, **parameters: str | list[str]) -> str:
     """Return the address of a page, with the filters of this one.
 
     It is relative, because a proxy may serve the dashboard under any path.
     """
     kept = {name: st.query_params.get_all(name) for name in KEPT if name in st.query_params}
-    merged = kept | {name: [value] for name, value in parameters.items()}
+    merged = kept | {name: [value] if isinstance(value, str) else value for name, value in parameters.items()}
     return f"{page}?{urlencode(merged, doseq=True, errors='replace')}"
 
 

@@ -208,9 +208,13 @@ def _custom(about: About, check: AddressCheck) -> tuple[date, date, tuple[date, 
 
 def grain(filters: Filters) -> Grain:
     """Draw the choice of day, week or month, and return it. The default gives a readable number of steps."""
-    days = (filters.until - filters.since).days
-    readable: Grain = "day" if days <= MAX_STEPS else "week" if days <= MAX_STEPS * 7 else "month"
     chosen = st.segmented_control(
-        "By", GRAINS, default=readable, key="by", bind="query-params", required=True
+        "By", GRAINS, default=readable_grain(filters), key="by", bind="query-params", required=True
     )
     return next(one for one in GRAINS if one == chosen)
+
+
+def readable_grain(filters: Filters) -> Grain:
+    """Return the finest steps that can be distinguished on a screen."""
+    days = (filters.until - filters.since).days
+    return "day" if days <= MAX_STEPS else "week" if days <= MAX_STEPS * 7 else "month"

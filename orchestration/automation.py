@@ -17,6 +17,7 @@ from orchestration.assets.exports import GROUP
 from orchestration.assets.landing import report_type_of
 from orchestration.resources import Warehouse
 from orchestration.run_lock import settle_dead_runs
+from paywall_warehouse.errors import words_of
 from paywall_warehouse.settings import Settings
 from warehouse.publish import record_failed_run
 from warehouse.published import published_run
@@ -47,7 +48,14 @@ def log_failed_run(context: dg.HookContext) -> None:
         warehouse.code_version,
         sum(manifest.records for manifest in loaded),
         sum(manifest.rejected for manifest in loaded),
+        _reason(context.op_exception),
     )
+
+
+def _reason(error: BaseException | None) -> str:
+    if isinstance(error, dg.Failure) and error.description:
+        return error.description
+    return words_of(error) if error else ""
 
 
 refresh_job = dg.define_asset_job(

@@ -26,6 +26,8 @@ from warehouse.runs import FAILED, PUBLISHED, Run, append_run, read_runs
 
 log = logging.getLogger(__name__)
 
+# The log of runs is read as a whole, and its reasons are shown in one line.
+REASON_CHARACTERS = 300
 PUBLISHED_SCHEMAS = ("marts", "ops", ON_CLUSTER)
 
 OPS_INVARIANTS = """
@@ -65,7 +67,8 @@ create or replace table ops.runs (
     status varchar,
     new_records bigint,
     rejected_records bigint,
-    code_version varchar
+    code_version varchar,
+    reason varchar
 );
 """
 
@@ -123,6 +126,7 @@ def check_and_publish(
             new_records=new_records,
             rejected_records=rejected_records,
             code_version=code_version,
+            reason=None if passed else _reason(invariants),
         )
         if passed:
             candidate.promote()
@@ -148,12 +152,26 @@ def record_failed_run(
     code_version: str,
     new_records: int,
     rejected_records: int,
+    reason: str,
 ) -> None:
-    """Log a run that failed before its checks."""
+    """Log a run that failed before its checks. `reason` is cut to one line."""
     run = Run(
-        run_id, started_at, datetime.now(UTC), as_of, FAILED, new_records, rejected_records, code_version
+        run_id,
+        started_at,
+        datetime.now(UTC),
+        as_of,
+        FAILED,
+        new_records,
+        rejected_records,
+        code_version,
+        reason.strip().partition("\n")[0][:REASON_CHARACTERS],
     )
     append_run(home, run)
+
+
+def _reason(invariants: Sequence[Invariant]) -> str:
+    names = dict.fromkeys(invariant.name for invariant in invariants if invariant.blocks)
+    return f"failed checks: {', '.join(names)}"[:REASON_CHARACTERS]
 
 
 def _record(connection: duckdb.DuckDBPyConnection, invariants: Sequence[Invariant], run_id: str) -> None:
@@ -214,7 +232,7 @@ def _trim_for_readers(build_file: Path, runs: Sequence[Run]) -> tuple[str, int]:
         connection.begin()
         connection.execute(OPS_OF_THE_LAKE)
         connection.executemany(
-            "insert into ops.runs values (?, ?, ?, ?, ?, ?, ?, ?)",
+            "insert into ops.runs values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 [
                     run.run_id,
@@ -225,6 +243,7 @@ def _trim_for_readers(build_file: Path, runs: Sequence[Run]) -> tuple[str, int]:
                     run.new_records,
                     run.rejected_records,
                     run.code_version,
+                    run.reason,
                 ]
                 for run in runs
             ],

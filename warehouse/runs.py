@@ -28,6 +28,8 @@ class Run:
     new_records: int
     rejected_records: int
     code_version: str
+    reason: str | None = None
+    """Why the run did not publish. Runs of earlier versions have none."""
 
 
 def append_run(home: Home, run: Run) -> None:

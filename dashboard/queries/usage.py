@@ -1,5 +1,6 @@
 """Revenue, cost and profit by period, step, model and user; balances owed; cohorts."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
@@ -81,20 +82,33 @@ def usage_over_time(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[
 def models(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]:
     """Return usage by model: of the whole period (`starts_on` is NULL), and by day, week or month.
 
-    Models with the most revenue come first. `revenue_share` is the share of all models' revenue. Steps
-    without usage are left out. One query returns both, because with user filters it has to read the entries.
+    Models with the most revenue come first. `revenue_share` is the share of the revenue of all models, also
+    of those that the filters exclude; steps have none. Steps without usage are left out. One query returns
+    both, because with user filters it has to read the entries.
     """
     source, values = _usage(filters, by_model=True)
+    all_models, all_values = _usage(replace(filters, models=()))
     return snapshot.rows(
         f"""with steps as (select *, cast(date_trunc('{grain}', date_day) as date) as starts_on
             from {source}),
         summed as (
-            select starts_on, model_id, {SUMS}, grouping(starts_on) as is_total
+            select starts_on, model_id, {SUMS}
             from steps group by grouping sets ((model_id), (starts_on, model_id))
-        ) select *, {RATIOS}, marts.ratio(revenue, sum(revenue) over (partition by is_total,
-            starts_on)) as revenue_share
-        from summed order by starts_on nulls first, revenue desc, model_id""",
-        values,
+        ), all_models as (select sum(revenue) as revenue_of_all from {all_models})
+        select summed.*, {RATIOS},
+            case when starts_on is null then marts.ratio(revenue, revenue_of_all) end as revenue_share
+        from summed cross join all_models order by starts_on nulls first, revenue desc, model_id""",
+        [*values, *all_values],
+    )
+
+
+def model_totals(snapshot: Snapshot, filters: Filters, limit: int) -> list[Row]:
+    """Return usage by model in the whole period, of the models with the most revenue."""
+    source, values = _usage(filters, by_model=True)
+    return snapshot.rows(
+        f"""with summed as (select model_id, {SUMS} from {source} group by model_id)
+        select *, {RATIOS} from summed order by revenue desc, model_id limit ?""",
+        [*values, limit],
     )
 
 

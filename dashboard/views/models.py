@@ -1,16 +1,20 @@
 """The page of models: their revenue, cost and cost coverage, in total and over time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 
 import streamlit as st
 
-from dashboard import charts, controls, formats
+from dashboard import charts, controls, coverage, formats
+from dashboard.chart_links import ledger_links
+from dashboard.chart_panel import chart_panel
 from dashboard.context import Context, address
 from dashboard.measures import MEASURES, Measure
 from dashboard.queries import usage as usage_queries
 from dashboard.queries.usage import Grain
 from dashboard.snapshot import Row
+from dashboard.steps import Step, steps_of
 from dashboard.tables import (
     Column,
     average_column,
@@ -33,6 +37,18 @@ MEASURES_OVER_TIME = (
     "charges",
     "cost_coverage",
 )
+SHARE = (
+    "Of the revenue of all models with the other filters of this page: the model filter changes the rows, not"
+    " their shares."
+)
+NO_USAGE: Row = dict.fromkeys(("revenue", "provider_cost", "profit"), Decimal(0)) | {
+    "total_tokens": 0,
+    "charges": 0,
+    "counted_charges": 0,
+    "charges_without_cost": 0,
+    "margin": None,
+    "cost_coverage": None,
+}
 
 
 def show(context: Context) -> None:
@@ -76,7 +92,7 @@ def _by_model(context: Context, totals: Sequence[Row]) -> None:
     currency = context.currency
     columns = [
         text_column("model_id", "Model", link=lambda row: address("ledger", model=row["model_id"])),
-        share_column("revenue_share", "Share of revenue"),
+        share_column("revenue_share", "Share of revenue", help=SHARE),
         *_usage_columns(currency),
     ]
     if (before := context.filters.period_before()) is not None:
@@ -92,56 +108,103 @@ def _by_model(context: Context, totals: Sequence[Row]) -> None:
             ),
         ]
     table(totals, columns, alt="Usage by model")
-    st.caption("Tick the box at the left of a model to see its ledger entries.")
+    coverage.note(totals)
     bars = [
-        (row["model_id"], row["revenue"], formats.with_currency(row["revenue"], currency))
+        charts.Bar(
+            row["model_id"],
+            row["revenue"],
+            formats.with_currency(row["revenue"], currency),
+            address("ledger", model=row["model_id"]),
+        )
         for row in totals[: 2 * MODELS_SHOWN]
     ]
-    st.altair_chart(
+    chart_panel(
         charts.bars(bars, f"Revenue ({currency.upper()})"),
-        alt="Revenue by model; the table above has the numbers",
+        bars,
+        f"revenue-by-model-{currency}",
+        "Revenue by model; the table above has the numbers",
     )
+    if len(totals) > len(bars):
+        st.caption(f"The {len(bars)} models with the most revenue, out of {len(totals)}.")
 
 
 def _over_time(
     context: Context, measure: Measure, grain: Grain, usage: Sequence[Row], models: Sequence[str]
 ) -> None:
     shown = models[:MODELS_SHOWN]
-    steps = [row for row in usage if row["starts_on"] is not None and row["model_id"] in shown]
+    steps = steps_of(context.filters, context.about, grain)
+    rows = [row for row in usage if row["starts_on"] is not None and row["model_id"] in shown]
     points = [
-        charts.point(
-            row["model_id"],
-            row["starts_on"],
-            row[measure.name],
-            measure.text_of(row[measure.name], context.currency),
+        point
+        for model in shown
+        for point in _points(
+            context,
+            measure,
+            model,
+            steps,
+            {row["starts_on"]: row for row in rows if row["model_id"] == model},
         )
-        for row in sorted(steps, key=lambda row: shown.index(row["model_id"]))
     ]
-    st.altair_chart(
-        charts.lines(points, measure.label),
-        alt=f"{measure.label} by model and {grain}; the table below has the numbers",
+    chart_panel(
+        charts.lines(
+            points,
+            f"{measure.label} ({context.currency.upper()})" if measure.kind == "money" else measure.label,
+            grain=grain,
+            unit="share" if measure.kind == "share" else "number",
+            partial={step.starts_on for step in steps if not step.is_over},
+            links=ledger_links(steps),
+        ),
+        points,
+        f"{measure.name}-by-model-and-{grain}-{context.currency}",
+        f"{measure.label} by model and {grain}; the table below has the numbers",
     )
     if len(models) > MODELS_SHOWN:
         st.caption(
             f"The {MODELS_SHOWN} models with the most revenue, out of {len(models)}. Choose others in the"
             " sidebar."
         )
+    if measure.name in ("provider_cost", "profit", "margin"):
+        coverage.note(rows)
     columns = [
         day_column("starts_on", f"{grain.capitalize()} from"),
         text_column("model_id", "Model"),
         *_usage_columns(context.currency),
     ]
-    folded_table("Numbers of the chart", steps, columns, key="numbers", alt=f"Usage by model and {grain}")
+    folded_table("Numbers of the chart", rows, columns, key="numbers", alt=f"Usage by model and {grain}")
+
+
+def _points(
+    context: Context, measure: Measure, model: str, steps: Sequence[Step], rows: Mapping[date, Row]
+) -> list[charts.Point]:
+    """Return the points of a model. Without usage a sum is 0, and a ratio is undefined."""
+    links = ledger_links(steps, model=model)
+    points = []
+    for step in steps:
+        row = rows.get(step.starts_on, NO_USAGE)
+        amount, text = row[measure.name], _text(measure, row, context.currency)
+        if text == formats.NOTHING:
+            amount = None
+        points.append(charts.point(model, step.starts_on, amount, text, link=links[step.starts_on]))
+    return points
+
+
+def _text(measure: Measure, row: Row, currency: str) -> str:
+    known = {
+        "provider_cost": lambda: coverage.cost(row, currency),
+        "profit": lambda: coverage.profit(row, currency),
+        "margin": lambda: coverage.margin(row),
+    }
+    if measure.name not in known:
+        return measure.text_of(row[measure.name], currency)
+    text = known[measure.name]()
+    return f"{text} {currency.upper()}" if measure.kind == "money" and text != formats.NOTHING else text
 
 
 def _usage_columns(currency: str) -> list[Column]:
     code = currency.upper()
     return [
         money_column("revenue", f"Revenue ({code})", currency),
-        money_column("provider_cost", f"Provider cost ({code})", currency),
-        money_column("profit", f"Profit ({code})", currency),
-        share_column("margin", "Margin"),
-        share_column("cost_coverage", "Cost coverage", help=MEASURES["cost_coverage"].meaning),
+        *coverage.cost_columns(currency),
         average_column("cost_to_serve", f"Cost per charge ({code})", currency),
         count_column("charges", "Charges"),
         count_column("prompt_tokens", "Prompt tokens"),

@@ -1,102 +1,160 @@
-"""The overview: revenue, cost, balances owed to users, and the freshness and soundness of the numbers."""
+"""The overview: health of the numbers, profit, trends, and the questions that every owner asks."""
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from dashboard import charts, controls, formats
-from dashboard.context import Context, link_to
+from dashboard import controls, coverage, formats
+from dashboard.chart_panel import chart_panel
+from dashboard.context import Context, address, link_to
+from dashboard.download_panel import download_panel
+from dashboard.health import health_line
 from dashboard.measures import MEASURES, Measure
-from dashboard.queries import (
-    reconciliation as reconciliation_queries,
-    runs as runs_queries,
-    usage as usage_queries,
-)
+from dashboard.queries import usage as usage_queries, users as users_queries
 from dashboard.snapshot import Row
 from dashboard.tables import (
     Column,
+    average_column,
     count_column,
     day_column,
     folded_table,
-    instant_column,
     money_column,
     table,
     text_column,
 )
+from dashboard.trend import trend
 
-TILES = ("revenue", "provider_cost", "profit", "margin", "active_payers", "new_payers", "arpu", "deposits")
-TILES_IN_A_ROW = 4
-# A nightly run is missing.
-OUTDATED_AFTER = timedelta(hours=36)
+# Profit as a sum, with the sign of each part.
+BRIDGE = {
+    "revenue": "Revenue",
+    "provider_cost": "− Provider cost",
+    "platform_fees": "− Fees",
+    "profit": "= Profit",
+}
+BELOW = ("margin", "active_payers", "arpu", "deposits")
+# The measures of a tile that have a small chart.
+TRENDS = ("revenue", "provider_cost", "platform_fees", "profit")
+AFFECTED_BY_COVERAGE = ("provider_cost", "profit", "net_profit", "margin")
+QUESTION_ROWS = 5
 
 
 def show(context: Context) -> None:
     """Draw the page."""
+    health_line(context)
     now = usage_queries.kpis(context.snapshot, context.filters)
-    earlier = context.filters.period_before()
-    before = usage_queries.kpis(context.snapshot, earlier) if earlier else None
-    _tiles(context, now, before)
-    _over_time(context)
-    left, right = st.columns(2)
-    with left:
+    if now is None:
+        st.info(
+            f"The ledger has no entry in {context.currency.upper()}. Only payments have this currency.",
+            icon=":material/info:",
+        )
+        link_to("reconciliation", "Reconciliation")
+    else:
+        earlier = context.filters.period_before()
+        before = usage_queries.kpis(context.snapshot, earlier) if earlier else None
+        grain = controls.readable_grain(context.filters)
+        _tiles(context, now, before, usage_queries.usage_over_time(context.snapshot, context.filters, grain))
+        _questions(context, now, before)
+        _over_time(context)
         _owed(context)
-    with right:
-        _health(context)
-    _all_numbers(context, now, before)
+        _all_numbers(context, now, before)
+    _all_currencies(context)
 
 
-def _tiles(context: Context, now: Row, before: Row | None) -> None:
-    for start in range(0, len(TILES), TILES_IN_A_ROW):
-        for column, name in zip(
-            st.columns(TILES_IN_A_ROW), TILES[start : start + TILES_IN_A_ROW], strict=False
-        ):
+def _tiles(context: Context, now: Row, before: Row | None, steps: Sequence[Row]) -> None:
+    for names in (tuple(BRIDGE), BELOW):
+        for column, name in zip(st.columns(len(names)), names, strict=True):
             with column:
-                _tile(
-                    MEASURES[name],
-                    now[name],
-                    before and before[name],
-                    context.currency,
-                    is_compared=before is not None,
-                )
+                _tile(context, MEASURES[name], now, before, steps)
+    if coverage.is_incomplete(now):
+        known = formats.share(now["cost_coverage"])
+        st.caption(
+            f":material/info: The provider cost of {known} of the charges is known. The rest is left out, so"
+            " that profit and margin are too high."
+        )
 
 
-def _tile(measure: Measure, now: object, before: object, currency: str, *, is_compared: bool) -> None:
-    change = measure.change(now, before) if is_compared else None
-    previous = f"before: {measure.text_of(before, currency)}" if is_compared else None
+def _tile(context: Context, measure: Measure, now: Row, before: Row | None, steps: Sequence[Row]) -> None:
+    name = measure.name
+    value, previous = _known(now, name), before and _known(before, name)
+    change = measure.change(value, previous) if before else None
+    description = f"before: {measure.short_of(previous, context.currency)}" if before else None
+    is_even = change is not None and change.startswith("0.0 ")
+    exact = f" Exactly {measure.text_of(value, context.currency)}." if measure.kind == "money" else ""
+    marked = name in AFFECTED_BY_COVERAGE[1:] and coverage.is_incomplete(now) and value is not None
     st.metric(
-        measure.label,
-        measure.text_of(now, currency),
+        BRIDGE.get(name, measure.label),
+        ("≤ " if marked else "") + measure.short_of(value, context.currency),
         # Without a delta, Streamlit shows no description.
-        change or previous,
-        delta_color="off" if change is None else "inverse" if measure.is_cost else "normal",
-        delta_arrow="off" if change is None else "auto",
-        delta_description=previous if change else None,
+        change or description,
+        delta_color="off" if change is None or is_even else "inverse" if measure.is_cost else "normal",
+        delta_arrow="off" if change is None or is_even else "auto",
+        delta_description=description if change else None,
         border=True,
-        help=measure.meaning,
+        help=formats.plain(f"{measure.meaning}{exact}"),
+        # The step that is not over would look like a plunge.
+        chart_data=[float(row[name]) for row in steps[:-1]] if name in TRENDS and len(steps) > 2 else None,
+        chart_type="area" if name == "profit" else "line",
     )
 
 
-def _all_numbers(context: Context, now: Row, before: Row | None) -> None:
-    rows = [
-        {
-            "measure": measure.label,
-            "now": measure.text_of(now[name], context.currency),
-            "before": measure.text_of(before[name], context.currency) if before else formats.NOTHING,
-            "change": (measure.change(now[name], before[name]) if before else None) or formats.NOTHING,
-            "meaning": measure.meaning,
-        }
-        for name, measure in MEASURES.items()
-    ]
-    columns = [
-        text_column("measure", "Measure"),
-        text_column("now", "Period", right=True),
-        text_column("before", "Before", right=True),
-        text_column("change", "Change", right=True),
-        text_column("meaning", "Definition"),
-    ]
-    folded_table(
-        "All numbers of the period", rows, columns, key="all_numbers", alt="All numbers of the period"
-    )
+def _known(row: Row, name: str) -> object:
+    """Return a number of a period, None if it depends on costs of which none is known."""
+    return None if name in AFFECTED_BY_COVERAGE and coverage.is_unknown(row) else row[name]
+
+
+def _questions(context: Context, now: Row, before: Row | None) -> None:
+    currency, code = context.currency, context.currency.upper()
+    models, spenders, payers = st.columns(3)
+    with models:
+        st.subheader("Which models earn?", anchor=False)
+        totals = usage_queries.model_totals(context.snapshot, context.filters, QUESTION_ROWS)
+        columns = [
+            text_column("model_id", "Model", link=lambda row: address("ledger", model=row["model_id"])),
+            _short_column("revenue", f"Revenue ({code})", currency),
+            Column(
+                "profit", f"Profit ({code})", lambda row: coverage.short_profit(row, currency), right=True
+            ),
+            Column("margin", "Margin", coverage.margin, right=True),
+        ]
+        table(totals, columns, alt="Models with the most revenue")
+        link_to("models", "All models")
+    with spenders:
+        st.subheader("Who spends most, and what do they cost?", anchor=False)
+        top = usage_queries.top_spenders(context.snapshot, context.filters, QUESTION_ROWS)
+        columns = [
+            text_column("user_id", "User", link=lambda row: address("user", user=row["user_id"])),
+            _short_column("revenue", f"Revenue ({code})", currency),
+            Column(
+                "profit", f"Profit ({code})", lambda row: coverage.short_profit(row, currency), right=True
+            ),
+            average_column("cost_to_serve", f"Cost per charge ({code})", currency),
+        ]
+        table(top, columns, alt="Users with the most revenue")
+        link_to("users", "All top spenders", view="Top spenders of the period")
+    with payers:
+        st.subheader("Who pays?", anchor=False)
+        names = ("active_users", "active_payers", "new_payers", "returning_payers", "arpu")
+        rows = [
+            {
+                "measure": MEASURES[name].label,
+                "now": MEASURES[name].short_of(now[name], currency),
+                "change": (MEASURES[name].change(now[name], before[name]) if before else None)
+                or formats.NOTHING,
+            }
+            for name in names
+        ]
+        columns = [
+            text_column("measure", f"In {code}"),
+            text_column("now", "Period", right=True),
+            text_column("change", "Change", right=True),
+        ]
+        table(rows, columns, alt="Payers")
+        link_to("cohorts", "Cohorts")
+
+
+def _short_column(name: str, label: str, currency: str) -> Column:
+    """Return a column of amounts that are read at a glance. The page that it leads to has the exact ones."""
+    return Column(name, label, lambda row: formats.short_money(row[name], currency), right=True)
 
 
 def _over_time(context: Context) -> None:
@@ -104,15 +162,12 @@ def _over_time(context: Context) -> None:
     grain = controls.grain(context.filters)
     rows = usage_queries.usage_over_time(context.snapshot, context.filters, grain)
     measures = {"revenue": "Revenue", "provider_cost": "Provider cost", "profit": "Profit"}
-    points = charts.money_points(rows, measures, context.currency)
-    if (before := context.filters.period_before()) is not None:
-        earlier = usage_queries.usage_over_time(context.snapshot, before, grain)
-        # Aligned step by step, so that the first days coincide.
-        aligned = [row | {"starts_on": now["starts_on"]} for row, now in zip(earlier, rows, strict=False)]
-        points += charts.money_points(aligned, {"revenue": "Revenue, previous period"}, context.currency)
-    st.altair_chart(
-        charts.lines(points, context.currency.upper()),
-        alt=f"Revenue, provider cost and profit by {grain}; the table below has the numbers",
+    chart, points = trend(context, rows, measures, grain)
+    chart_panel(
+        chart,
+        points,
+        f"revenue-by-{grain}-{context.currency}",
+        f"Revenue, provider cost and profit by {grain}; the table below has the numbers",
     )
     columns = [
         day_column("starts_on", f"{grain.capitalize()} from"),
@@ -123,6 +178,9 @@ def _over_time(context: Context) -> None:
         *(count_column(name, MEASURES[name].label) for name in ("charges", "total_tokens")),
     ]
     folded_table("Numbers of the chart", rows, columns, key="numbers", alt=f"Numbers by {grain}")
+    download_panel(
+        context, "daily_revenue", "Revenue, cost and profit by day, paywall and model, in the chosen period."
+    )
 
 
 def _measure_column(context: Context, name: str) -> Column:
@@ -132,77 +190,99 @@ def _measure_column(context: Context, name: str) -> Column:
 def _owed(context: Context) -> None:
     st.subheader("Owed to users", anchor=False)
     owed = usage_queries.owed(context.snapshot, context.filters, context.about.today)
-    left, right = st.columns(2)
-    left.metric(
-        f"On {formats.day(min(context.filters.last_day, context.about.today))}",
-        formats.with_currency(owed["closing_balance"], context.currency),
-        border=True,
-        help=(
+    on = formats.day(min(context.filters.last_day, context.about.today))
+    tiles = (
+        (
+            f"On {on}",
+            "closing_balance",
             "The sum of all wallets at the end of the day. It is credit that users have not used yet: a"
-            " liability."
+            " liability.",
+        ),
+        (
+            "Overdrawn part",
+            "negative_balance",
+            "The sum of the wallets whose balance is below 0. It is included in the total.",
         ),
     )
-    right.metric(
-        "Overdrawn part",
-        formats.with_currency(owed["negative_balance"], context.currency),
-        border=True,
-        help="The sum of the wallets whose balance is below 0. It is included in the total.",
-    )
-    st.caption(f"{formats.whole(owed['users_with_credit'])} users have credit.")
+    columns = st.columns(4)
+    for column, (label, name, meaning) in zip(columns, tiles, strict=False):
+        exact = formats.with_currency(owed[name], context.currency)
+        column.metric(
+            label,
+            formats.short_with_currency(owed[name], context.currency),
+            border=True,
+            help=formats.plain(f"{meaning} Exactly {exact}."),
+        )
+    columns[2].metric("Users with credit", formats.whole(owed["users_with_credit"]), border=True)
     controls.not_applied(context.filters, "models", "entry_types")
 
 
-def _health(context: Context) -> None:
-    st.subheader("Freshness and soundness", anchor=False)
-    about, zone = context.about, context.timezone
-    age = datetime.now(UTC) - about.published_at
-    publication = (
-        f"Published {formats.instant(about.published_at, zone)}, as of {formats.instant(about.as_of, zone)}"
-        f" ({formats.plain(zone)})"
-    )
-    if age > OUTDATED_AFTER:
-        st.warning(
-            f"{publication}. That was {age.days} {'day' if age.days == 1 else 'days'} ago. Check the runs in"
-            " Dagster, or start `paywall-warehouse run`.",
-            icon=":material/schedule:",
-        )
-    else:
-        st.success(publication, icon=":material/check_circle:")
-    counts = reconciliation_queries.case_counts(context.snapshot, context.filters)
-    breaks, pending = counts.get("break", 0), counts.get("pending", 0)
-    incomplete = [
-        row for row in reconciliation_queries.sources(context.snapshot) if row["verdict"] != "complete"
-    ]
-    if incomplete:
-        listed = ", ".join(
-            f"{formats.plain(row['source'])} is {formats.plain(row['verdict'])}" for row in incomplete
-        )
-        st.warning(f"Reconciliation is incomplete: {listed}.", icon=":material/warning:")
-    if breaks:
-        st.warning(
-            f"{formats.whole(breaks)} open breaks between ledger and payments, {formats.whole(pending)}"
-            " pending.",
-            icon=":material/rule:",
-        )
-    else:
-        st.success(
-            f"No open breaks between ledger and payments, {formats.whole(pending)} pending.",
-            icon=":material/rule:",
-        )
-    link_to("reconciliation", "Reconciliation")
-    failed = [row for row in runs_queries.invariants(context.snapshot) if not row["passed"]]
-    if failed:
-        st.warning(
-            f"{len(failed)} {'check gives a warning' if len(failed) == 1 else 'checks give warnings'}:"
-            f" {', '.join(sorted({formats.plain(row['name']) for row in failed}))}.",
-            icon=":material/report:",
-        )
-    last = runs_queries.last_entry_at(context.snapshot)
-    st.caption(f"The latest ledger entry is from {formats.instant(last, zone)}.")
+def _all_numbers(context: Context, now: Row, before: Row | None) -> None:
+    rows = [_number(measure, now, before, context.currency) for measure in MEASURES.values()]
     columns = [
-        text_column("source", "Source"),
-        count_column("files", "Files"),
-        count_column("records", "Records"),
-        instant_column("last_loaded_at", "Last loaded", zone),
+        text_column("measure", "Measure"),
+        text_column("now", "Period", right=True),
+        text_column("before", "Before", right=True),
+        text_column("change", "Change", right=True),
+        text_column("meaning", "Definition"),
     ]
-    table(runs_queries.freshness(context.snapshot), columns, alt="Freshness of the sources")
+    folded_table(
+        "All numbers of the period, exactly",
+        rows,
+        columns,
+        key="all_numbers",
+        alt="All numbers of the period",
+    )
+
+
+def _number(measure: Measure, now: Row, before: Mapping[str, object] | None, currency: str) -> Row:
+    value, previous = _known(now, measure.name), before and _known(dict(before), measure.name)
+    return {
+        "measure": measure.label,
+        "now": measure.text_of(value, currency),
+        "before": measure.text_of(previous, currency) if before else formats.NOTHING,
+        "change": (measure.change(value, previous) if before else None) or formats.NOTHING,
+        "meaning": measure.meaning,
+    }
+
+
+def _all_currencies(context: Context) -> None:
+    rows = usage_queries.kpis_by_currency(context.snapshot, context.filters)
+    if len(rows) < 2:
+        return
+    st.subheader("All currencies", anchor=False)
+    people = users_queries.people(context.snapshot, context.filters)
+    paid, new = formats.counted(people["active_payers"], "user"), formats.whole(people["new_payers"])
+    st.markdown(
+        f"**{paid} paid** in the period, in any currency, of {formats.whole(people['users'])} users;"
+        f" {new} of them for the first time. Money in different currencies is never added together."
+    )
+    columns = [
+        Column(
+            "currency",
+            "Currency",
+            lambda row: row["currency"].upper(),
+            link=lambda row: address("", currency=row["currency"].upper()),
+        ),
+        *(_of_row(name) for name in ("revenue", "provider_cost", "profit")),
+        Column("margin", "Margin", coverage.margin, right=True),
+        *(count_column(name, MEASURES[name].label) for name in ("active_payers", "new_payers", "charges")),
+        Column("arpu", "ARPU", lambda row: formats.average(row["arpu"], row["currency"]), right=True),
+        _of_row("deposits"),
+    ]
+    table([row for row in rows if _has_anything(row)], columns, alt="All currencies")
+
+
+def _of_row(name: str) -> Column:
+    """Return a column of amounts, each in the currency of its row."""
+    texts = {"provider_cost": coverage.cost, "profit": coverage.profit}
+
+    def text_of(row: Row) -> str:
+        known = texts.get(name)
+        return known(row, row["currency"]) if known else formats.money(row[name], row["currency"])
+
+    return Column(name, MEASURES[name].label, text_of, right=True)
+
+
+def _has_anything(row: Row) -> bool:
+    return bool(row["charges"] or row["revenue"] or row["refunds"] or row["deposits"] or row["provider_cost"])

@@ -5,6 +5,7 @@ from urllib.parse import quote
 import streamlit as st
 
 from dashboard import charts, formats
+from dashboard.chart_panel import chart_panel
 from dashboard.context import Context
 from dashboard.copying import copyable
 from dashboard.error_help import error_columns
@@ -100,9 +101,11 @@ def _balance(context: Context, user_id: str, wallets: list[Row]) -> None:
         )
         for row in balances
     ]
-    st.altair_chart(
+    chart_panel(
         charts.lines(points, shown.upper(), interpolate="step-after"),
-        alt="Closing balance by day and paywall; the table below has the numbers",
+        points,
+        f"balance-{shown}",
+        "Closing balance by day and paywall; the table below has the numbers",
     )
     columns = [
         day_column("date_day", "Day"),

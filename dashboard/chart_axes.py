@@ -1,0 +1,109 @@
+"""Axes of charts: short numbers, and months that a reader recognises."""
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Literal
+
+import altair as alt
+
+from dashboard.formats import MINUS
+from dashboard.queries.usage import Grain
+
+Unit = Literal["number", "share"]
+SUFFIXES = ("", "k", "M", "B", "T")
+# Ten to this power has no suffix.
+LARGEST = 15
+# The number of labels that fit below a chart.
+MOST_LABELS = 14
+# More days than these have a label at the start and in the middle of each month, then at its start.
+MOST_DAYS_BY_WEEK, MOST_DAYS_BY_HALF_MONTH = 62, 200
+# Labels of days that are closer to the first of a month would touch its label.
+DAYS_TO_MONTH = 3
+
+# Up to four digits, such as 0.0012, 12.5, 1.2k, 3.4M and 5B; beyond trillions, 1e+15. d3's own prefixes name
+# 0.0012 `1.2m` and 5 billion `5G`.
+SHORT_NUMBER = (
+    "datum.value == 0 ? '0' : abs(datum.value) >= 1e15 ? format(datum.value, '.2~e')"
+    " : abs(datum.value) >= 1000 ? replace(format(datum.value, '.4~s'), 'G', 'B')"
+    " : format(datum.value, '.4~r')"
+)
+SHORT_SHARE = "format(datum.value * 100, '.4~r') + ' %'"
+
+
+def amount_axis(title: str, unit: Unit = "number", most: int | None = None) -> alt.Axis:
+    """Return an axis with short numbers, or with shares in per cent, and about `most` of them."""
+    count = alt.Undefined if most is None else most
+    return alt.Axis(title=title, labelExpr=axis_text(unit), labelFlush=False, tickCount=count)
+
+
+def axis_text(unit: Unit) -> str:
+    """Return the Vega expression of a label."""
+    return SHORT_SHARE if unit == "share" else SHORT_NUMBER
+
+
+def short(amount: Decimal) -> str:
+    """Return an amount with up to four digits, as on an axis, for a place without room for more."""
+    exponent = amount.adjusted() if amount else 0
+    if exponent >= LARGEST:
+        return f"{amount:.2e}".replace("-", MINUS)
+    rounded = round(amount, min(3 - exponent, 12))
+    thousands = max(0, rounded.adjusted() // 3) if rounded else 0
+    if thousands > len(SUFFIXES) - 1:
+        return f"{amount:.2e}".replace("-", MINUS)
+    number = f"{rounded.scaleb(-3 * thousands):f}"
+    number = number.rstrip("0").rstrip(".") if "." in number else number
+    return f"{number}{SUFFIXES[thousands]}".replace("-", MINUS)
+
+
+def time_axis(days: Sequence[date], grain: Grain) -> alt.Axis:
+    """Return an axis of time with labels such as `1 Oct`, `5 Jan 2026` or `Oct 2026`, never a time of day."""
+    expression = (
+        "utcFormat(datum.value, '%b %Y')"
+        if grain == "month"
+        else "utcFormat(datum.value, utcmonth(datum.value) == 0 && utcdate(datum.value) < 8"
+        " ? '%-d %b %Y' : '%-d %b')"
+    )
+    return alt.Axis(
+        title=None,
+        values=[
+            alt.DateTime(year=day.year, month=day.month, date=day.day, utc=True)
+            for day in labelled_days(days, grain)
+        ],
+        labelExpr=expression,
+        labelOverlap="greedy",
+        labelSeparation=6,
+        labelFlush=False,
+        grid=False,
+    )
+
+
+def labelled_days(days: Sequence[date], grain: Grain) -> list[date]:
+    """Return the steps that have a label: all if they are few, else weeks, halves or starts of months."""
+    if len(days) <= MOST_LABELS:
+        return list(days)
+    if grain != "day":
+        return _every(days, {"week": 4, "month": 3}[grain])
+    span = (days[-1] - days[0]).days
+    if span > MOST_DAYS_BY_HALF_MONTH:
+        return _every([day for day in days if day.day == 1], 1)
+    if span > MOST_DAYS_BY_WEEK:
+        return [day for day in days if day.day in (1, 15)]
+    firsts = [day for day in days if day.day == 1]
+    mondays = [
+        day
+        for day in days
+        if day.weekday() == 0 and all(abs((day - first).days) > DAYS_TO_MONTH for first in firsts)
+    ]
+    return sorted({*firsts, *mondays})
+
+
+def _every(days: Sequence[date], number: int) -> list[date]:
+    while len(days) > MOST_LABELS * number:
+        number *= 2
+    return list(days[::number])
+
+
+def milliseconds(day: date) -> int:
+    """Return midnight UTC of a day as JavaScript counts it. Charts use UTC, so that no time zone matters."""
+    return (day - date(1970, 1, 1)).days * 86_400_000

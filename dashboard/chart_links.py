@@ -1,0 +1,29 @@
+"""Addresses that a click on a chart opens."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+from dashboard.context import address
+from dashboard.controls import CUSTOM, PERIODS
+from dashboard.steps import Step
+
+
+def period_parameters(since: date, until: date) -> dict[str, str | list[str]]:
+    """Return the parameters of the address for a half-open range of days.
+
+    The address keeps the label of a choice, and both days of a range, as Streamlit writes them.
+    """
+    return {
+        "period": PERIODS[CUSTOM],
+        "days": [since.isoformat(), (until - timedelta(days=1)).isoformat()],
+    }
+
+
+def ledger_of(since: date, until: date, **filters: str | list[str]) -> str:
+    """Return the address of the ledger for a range of days, with the other filters of this page."""
+    return address("ledger", **period_parameters(since, until), **filters)
+
+
+def ledger_links(steps: Sequence[Step], **filters: str | list[str]) -> dict[date, str]:
+    """Return the address of the ledger for each step, for the days of the period in it."""
+    return {step.starts_on: ledger_of(step.since, step.until, **filters) for step in steps}

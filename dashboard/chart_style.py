@@ -1,0 +1,34 @@
+"""The colours, dashes, shapes and sizes of charts."""
+
+from collections.abc import Sequence
+
+import altair as alt
+import pyarrow as pa
+
+from dashboard.snapshot import Row
+
+# Okabe and Ito, "Color Universal Design" (2008), without yellow, which is hardly visible on white, and
+# without grey, which is for the period before.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+GREY = "#8C8C8C"
+DASHES = ([1, 0], [6, 3], [10, 2], [8, 3, 2, 3], [4, 4], [12, 3, 3, 3])
+# Of a step that is not over yet.
+DOTTED = [1, 4]
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
+HEIGHT = 320
+LEGEND_COLUMNS = 4
+# More points would touch each other.
+MOST_POINTS = 62
+BAR, BAR_STEP, BELOW_BARS = 18, 26, 58
+NOT_OVER = "not over yet"
+# The tooltip draws a field of one of these names as a heading or a picture.
+SPECIAL_FIELDS = ("title", "image")
+
+
+def arrow(values: Sequence[Row]) -> alt.Chart:
+    """Return a chart without marks of rows.
+
+    They are an Arrow table: Altair would validate every value of a list against its schema, which takes
+    longer than the query.
+    """
+    return alt.Chart(pa.Table.from_pylist(list(values)))

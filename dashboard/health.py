@@ -1,0 +1,141 @@
+"""The health line: whether the numbers are fresh, complete and sound, and what is at risk."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from html import escape
+from typing import Literal
+
+import streamlit as st
+
+from dashboard import formats
+from dashboard.context import Context, address
+from dashboard.queries import reconciliation as reconciliation_queries, runs as runs_queries
+from dashboard.snapshot import Row
+from warehouse.runs import PUBLISHED, Run, read_runs
+
+Level = Literal["ok", "look", "bad"]
+SIGNS: dict[Level, str] = {"ok": "✓", "look": "!", "bad": "✕"}
+WORDS: dict[Level, str] = {"ok": "OK", "look": "Look here", "bad": "Problem"}
+# After this time, a nightly run is missing.
+OUTDATED_AFTER = timedelta(hours=36)
+# More currencies would not fit into the line.
+CURRENCIES = 4
+# For the head of the page, once. The sign and its words carry the meaning, the colour only supports it.
+HEAD = """<style>
+.health { display: flex; flex-wrap: wrap; gap: .5rem; list-style: none; margin: 0; padding: 0; }
+.health li { flex: 1 1 14rem; margin: 0; padding: .5rem .75rem; border-radius: .5rem;
+  border-left: .3rem solid var(--level); background: color-mix(in srgb, var(--level) 12%, transparent); }
+.health .ok { --level: #158237; }
+.health .look { --level: #b7791f; }
+.health .bad { --level: #c53030; }
+.health a { color: inherit; }
+.health small { display: block; opacity: .85; overflow-wrap: anywhere; }
+</style>"""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One answer of the health line. `page` is where its evidence is."""
+
+    level: Level
+    title: str
+    text: str
+    page: str
+
+
+def health_line(context: Context) -> None:
+    """Draw the health line."""
+    items = "".join(map(_html, _items(context)))
+    st.html(f'<ul class="health" aria-label="Health of the numbers">{items}</ul>')
+
+
+def _html(item: Item) -> str:
+    link = f'<a href="{escape(address(item.page))}" target="_self">{escape(item.title)}</a>'
+    sign = f'<span role="img" aria-label="{WORDS[item.level]}">{SIGNS[item.level]}</span>'
+    return f'<li class="{item.level}">{sign} <strong>{link}</strong><small>{escape(item.text)}</small></li>'
+
+
+def _items(context: Context) -> Iterator[Item]:
+    yield _freshness(context)
+    later = later_runs(read_runs(context.settings.home), context.about.run_id)
+    yield last_run(later, context.timezone)
+    yield _money_at_risk(context)
+    yield _completeness(context)
+    yield checks(runs_queries.invariants(context.snapshot))
+
+
+def _freshness(context: Context) -> Item:
+    about = context.about
+    age = datetime.now(UTC) - about.published_at
+    last = runs_queries.last_entry_at(context.snapshot)
+    text = (
+        f"Published {formats.ago(age)}, {formats.instant(about.published_at, context.timezone)}. Latest entry:"
+        f" {formats.instant(last, context.timezone)}."
+    )
+    if age <= OUTDATED_AFTER:
+        return Item("ok", "Fresh", text, "runs")
+    return Item("look", "Outdated", f"{text} A run may be missing: check Dagster's schedules.", "runs")
+
+
+def later_runs(runs: Sequence[Run], published_run: str) -> list[Run]:
+    """Return the runs after the one that published, the oldest first."""
+    numbers = [number for number, run in enumerate(runs) if run.run_id == published_run]
+    return list(runs[numbers[-1] + 1 :]) if numbers else []
+
+
+def last_run(later: Sequence[Run], timezone: str) -> Item:
+    """Return whether the last run published. `later` are the runs after the publication that is shown."""
+    failed = [run for run in later if run.status != PUBLISHED]
+    if not failed or later[-1].status == PUBLISHED:
+        return Item("ok", "Last run published", "The numbers are those of the last run.", "runs")
+    at = formats.instant(failed[-1].finished_at, timezone)
+    since = f" {formats.counted(len(failed), 'run')} in a row failed." if len(failed) > 1 else ""
+    reason = f" {failed[-1].reason}" if failed[-1].reason else ""
+    return Item(
+        "bad",
+        "Last run failed",
+        f"The run of {at} did not publish: the numbers are older.{since}{reason}",
+        "runs",
+    )
+
+
+def _money_at_risk(context: Context) -> Item:
+    rows = reconciliation_queries.at_risk(context.snapshot)
+    if not rows:
+        if reconciliation_queries.state(context.snapshot).gaps:
+            text = "None among the payments that were compared; some were not."
+            return Item("look", "No open breaks so far", text, "reconciliation")
+        return Item("ok", "No open breaks", "Every payment and every credit agree.", "reconciliation")
+    amounts = [
+        formats.short_with_currency(row["amount_at_risk"], row["currency_at_risk"] or "")
+        for row in rows
+        if row["amount_at_risk"] is not None
+    ]
+    more = f" and {formats.counted(len(amounts) - CURRENCIES, 'more currency', 'more currencies')}"
+    listed = ", ".join(amounts[:CURRENCIES]) + (more if len(amounts) > CURRENCIES else "")
+    cases, urgent = sum(row["cases"] for row in rows), sum(row["urgent_cases"] for row in rows)
+    text = f"{formats.counted(cases, 'open break')}, {formats.whole(urgent)} of priority 1."
+    return Item("bad" if urgent else "look", f"At risk: {listed}", text, "reconciliation")
+
+
+def _completeness(context: Context) -> Item:
+    state = reconciliation_queries.state(context.snapshot)
+    if not state.is_needed:
+        return Item("ok", "Nothing to reconcile", "No deposit needs a payment.", "reconciliation")
+    if state.gaps:
+        text = "; ".join(source.describe() for source in state.gaps[:2]) + "."
+        return Item("look", "Reconciliation is incomplete", text[0].upper() + text[1:], "reconciliation")
+    return Item(
+        "ok", "Reconciliation is complete", "Every source is there and reaches far enough.", "reconciliation"
+    )
+
+
+def checks(rows: Sequence[Row]) -> Item:
+    """Return how many checks before publication gave a warning."""
+    failed = [row for row in rows if not row["passed"]]
+    if not failed:
+        return Item("ok", f"{formats.counted(len(rows), 'check')} passed", "None gave a warning.", "runs")
+    names = ", ".join(sorted({row["name"] for row in failed}))
+    verb = "warns" if len(failed) == 1 else "warn"
+    return Item("look", f"{formats.counted(len(failed), 'check')} {verb}", names, "runs")

@@ -1,0 +1,54 @@
+"""The chart of revenue, cost and profit over time, compared with the period before."""
+
+from collections.abc import Mapping, Sequence
+
+import altair as alt
+
+from dashboard import charts
+from dashboard.chart_links import ledger_links
+from dashboard.context import Context
+from dashboard.queries import usage as usage_queries
+from dashboard.queries.usage import Grain
+from dashboard.snapshot import Row
+from dashboard.steps import drawn_at, steps_of
+
+BEFORE = "previous period"
+
+
+def trend(
+    context: Context, rows: Sequence[Row], measures: Mapping[str, str], grain: Grain
+) -> tuple[alt.LayerChart, list[charts.Point]]:
+    """Return the chart of `measures` (column: name of the series) and its points.
+
+    `rows` are those of `usage_over_time`. The first measure is compared with the period before, if one is
+    chosen. Profit is an area.
+    """
+    filters = context.filters
+    points = charts.money_points(rows, dict(measures), context.currency)
+    grey: list[str] = []
+    if (before := filters.period_before()) is not None:
+        column, series = next(iter(measures.items()))
+        grey = [f"{series}, {BEFORE}"]
+        earlier = usage_queries.usage_over_time(context.snapshot, before, grain)
+        shown = {row["starts_on"] for row in rows}
+        drawn = {
+            row["starts_on"]: drawn_at(
+                row["starts_on"], grain, (filters.since, filters.until), (before.since, before.until)
+            )
+            for row in earlier
+        }
+        points += charts.moved(
+            charts.money_points(earlier, {column: grey[0]}, context.currency),
+            {own: at for own, at in drawn.items() if at in shown},
+        )
+    steps = steps_of(filters, context.about, grain)
+    chart = charts.lines(
+        points,
+        context.currency.upper(),
+        grain=grain,
+        area=measures.get("profit"),
+        grey=grey,
+        partial={step.starts_on for step in steps if not step.is_over},
+        links=ledger_links(steps),
+    )
+    return chart, points
