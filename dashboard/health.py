@@ -69,10 +69,8 @@ def _freshness(context: Context) -> Item:
     about = context.about
     age = datetime.now(UTC) - about.published_at
     last = runs_queries.last_entry_at(context.snapshot)
-    text = (
-        f"Published {formats.ago(age)}, {formats.instant(about.published_at, context.timezone)}. Latest entry:"
-        f" {formats.instant(last, context.timezone)}."
-    )
+    published, latest = (formats.instant(at, context.timezone) for at in (about.published_at, last))
+    text = f"Published {formats.ago(age)}, {published}. Latest entry: {latest}."
     if age <= OUTDATED_AFTER:
         return Item("ok", "Fresh", text, "runs")
     return Item("look", "Outdated", f"{text} A run may be missing: check Dagster's schedules.", "runs")

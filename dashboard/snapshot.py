@@ -74,7 +74,8 @@ class Snapshot:
                 " on the cluster. The dashboard needs all marts."
             )
         if not self.rows(
-            "select 1 from duckdb_functions() where schema_name = 'marts' and function_name = 'cohorts'"
+            "select 1 from duckdb_functions() where schema_name = 'marts' and function_name = 'kpis'"
+            " and list_contains(parameters, 'until')"
         ):
             raise UnreadableError(
                 f"{file} was written by an earlier version. Rebuild it with `paywall-warehouse run`."

@@ -16,7 +16,8 @@ FILE_COLUMNS = ("loaded_at", "source", "path", "records", "accepted", "rejected"
 def runs(snapshot: Snapshot, limit: int) -> list[Row]:
     """Return the latest runs, up to the one that published this file."""
     return snapshot.rows(
-        """select run_id, status, started_at, finished_at, as_of, new_records, rejected_records, code_version
+        """select run_id, status, started_at, finished_at, as_of, new_records, rejected_records, code_version,
+            reason
         from ops.runs order by ops.runs.rowid desc limit ?""",
         [limit],
     )

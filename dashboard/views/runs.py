@@ -1,6 +1,7 @@
 """The page of runs: the checks before this publication, rejected records with reasons, and loaded files."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 
 import streamlit as st
 
@@ -11,6 +12,7 @@ from dashboard.snapshot import Row
 from dashboard.tables import Column, count_column, instant_column, paged_table, table, text_column
 from paywall_warehouse.sizes import size
 from warehouse.checks.invariants import INVARIANTS
+from warehouse.runs import read_runs
 
 RUNS = 50
 
@@ -24,6 +26,7 @@ def show(context: Context) -> None:
         icon=":material/open_in_new:",
     )
     _runs(context)
+    _sources(context)
     _checks(context)
     _rejects(context)
     _files(context)
@@ -39,14 +42,31 @@ def _runs(context: Context) -> None:
         instant_column("as_of", "As of", zone),
         count_column("new_records", "New records"),
         count_column("rejected_records", "Rejected"),
+        text_column("reason", "Why it did not publish"),
         text_column("run_id", "Run"),
         text_column("code_version", "Code"),
     ]
-    table(runs_queries.runs(context.snapshot, RUNS), columns, alt="Runs")
-    st.caption(
-        "The latest of these runs published the numbers that you see. Later runs, which did not publish, are"
-        " in Dagster's UI."
-    )
+    rows = [asdict(run) for run in reversed(read_runs(context.settings.home))][:RUNS]
+    # Where only the published file has been copied, there is no log of runs.
+    rows = rows or runs_queries.runs(context.snapshot, RUNS)
+    later = [row for row in rows if row["finished_at"] > context.about.published_at]
+    table(rows, columns, alt="Runs")
+    if later:
+        st.caption(
+            f"The numbers that you see are older than the latest {formats.counted(len(later), 'run')}. They"
+            f" are those of the run {formats.plain(context.about.run_id)}."
+        )
+
+
+def _sources(context: Context) -> None:
+    st.subheader("Sources", anchor=False)
+    columns = [
+        text_column("source", "Source"),
+        count_column("files", "Files"),
+        count_column("records", "Records"),
+        instant_column("last_loaded_at", "Last loaded", context.timezone),
+    ]
+    table(runs_queries.freshness(context.snapshot), columns, alt="Freshness of the sources")
 
 
 def _checks(context: Context) -> None:
@@ -54,9 +74,9 @@ def _checks(context: Context) -> None:
     rows = runs_queries.invariants(context.snapshot)
     failed = sum(not row["passed"] for row in rows)
     st.markdown(
-        f"{formats.whole(len(rows))} checks, **{formats.whole(failed)} with a warning**."
+        f"{formats.counted(len(rows), 'check')}, **{formats.whole(failed)} with a warning**."
         if failed
-        else f"{formats.whole(len(rows))} checks, all passed."
+        else f"{formats.counted(len(rows), 'check')}, all passed."
     )
     columns = [
         Column("passed", "Passed", lambda row: "yes" if row["passed"] else "no"),
