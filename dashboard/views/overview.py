@@ -106,33 +106,29 @@ def _questions(context: Context, now: Row, before: Row | None) -> None:
     currency, code = context.currency, context.currency.upper()
     models, spenders, payers = st.columns(3)
     with models:
-        st.subheader("Which models earn?", anchor=False)
+        st.markdown(f"#### Which models earn? ({code})")
         totals = usage_queries.model_totals(context.snapshot, context.filters, QUESTION_ROWS)
         columns = [
             text_column("model_id", "Model", link=lambda row: address("ledger", model=row["model_id"])),
-            _short_column("revenue", f"Revenue ({code})", currency),
-            Column(
-                "profit", f"Profit ({code})", lambda row: coverage.short_profit(row, currency), right=True
-            ),
+            _short_column("revenue", "Revenue", currency),
+            Column("profit", "Profit", lambda row: coverage.short_profit(row, currency), right=True),
             Column("margin", "Margin", coverage.margin, right=True),
         ]
         table(totals, columns, alt="Models with the most revenue")
         link_to("models", "All models")
     with spenders:
-        st.subheader("Who spends most, and what do they cost?", anchor=False)
+        st.markdown(f"#### Who spends most, and at what cost? ({code})")
         top = usage_queries.top_spenders(context.snapshot, context.filters, QUESTION_ROWS)
         columns = [
             text_column("user_id", "User", link=lambda row: address("user", user=row["user_id"])),
-            _short_column("revenue", f"Revenue ({code})", currency),
-            Column(
-                "profit", f"Profit ({code})", lambda row: coverage.short_profit(row, currency), right=True
-            ),
-            average_column("cost_to_serve", f"Cost per charge ({code})", currency),
+            _short_column("revenue", "Revenue", currency),
+            Column("profit", "Profit", lambda row: coverage.short_profit(row, currency), right=True),
+            average_column("cost_to_serve", "Cost per charge", currency),
         ]
         table(top, columns, alt="Users with the most revenue")
         link_to("users", "All top spenders", view="Top spenders of the period")
     with payers:
-        st.subheader("Who pays?", anchor=False)
+        st.markdown("#### Who pays?")
         names = ("active_users", "active_payers", "new_payers", "returning_payers", "arpu")
         rows = [
             {
