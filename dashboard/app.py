@@ -20,22 +20,42 @@ TITLE = "paywall-warehouse"
 # A file, because Streamlit fetches named icons and emoji from other hosts.
 ICON = Path(__file__).with_name("icon.png")
 
-# On a phone, two tiles are in a row.
+# Tiles and tables side by side move below each other where they have no room. A number is never broken.
 STYLE = """<style>
 [data-testid="stMetricValue"] { font-size: 1.35rem; }
-:is([data-testid="stMetricValue"], [data-testid="stMetricDeltaDescription"]) :is(div, p) {
+:is([data-testid="stMetricValue"], [data-testid="stMetricLabel"]) :is(div, p) {
   white-space: normal; overflow: visible; overflow-wrap: break-word;
+}
+div:has(> [data-testid="stMetricDeltaDescription"]) { flex-wrap: wrap; }
+[data-testid="stMetricDeltaDescription"] :is(div, p) { white-space: nowrap; overflow: visible; }
+[data-testid="stHorizontalBlock"]:has([data-testid="stMetric"], .table) { flex-wrap: wrap; }
+[data-testid="stHorizontalBlock"] > [data-testid="stColumn"]:has([data-testid="stMetric"]) {
+  min-width: min(11.5rem, calc(50% - .5rem)); flex: 1 1 11.5rem;
+}
+[data-testid="stHorizontalBlock"] > [data-testid="stColumn"]:has(.table) {
+  min-width: min(18rem, 100%); flex: 1 1 18rem;
 }
 [data-testid="stMainBlockContainer"] { padding-top: 4rem; }
 a.way { color: inherit; overflow-wrap: anywhere; }
 @media (max-width: 640px) {
-  [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"] [data-testid="stMetric"]) { gap: .5rem; }
-  [data-testid="stHorizontalBlock"]:has([data-testid="stMetric"]) > [data-testid="stColumn"] {
-    min-width: calc(50% - .25rem); flex: 1 1 calc(50% - .25rem);
+  [data-testid="stHorizontalBlock"]:has([data-testid="stMetric"]) { gap: .5rem; }
+  [data-testid="stHorizontalBlock"] > [data-testid="stColumn"]:has([data-testid="stMetric"]) {
+    min-width: calc(50% - .5rem) !important; flex-basis: calc(50% - .5rem) !important;
   }
   [data-testid="stMainBlockContainer"] { padding-left: 1rem; padding-right: 1rem; }
+  [data-testid="stMetric"] { padding: .5rem .75rem; }
 }
-</style>"""
+[data-testid="stMetricLabel"] a { color: inherit; }
+</style>
+<script data-of="tiles">
+// Streamlit opens links in Markdown in another window. Those of tiles lead to another page of the dashboard.
+window.tiles ||= document.addEventListener('click', (event) => {
+  const link = event.target.closest('[data-testid=stMetricLabel] a');
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  location.assign(link.href);
+}, true) ?? true;
+</script>"""
 
 
 PAGES = (

@@ -25,8 +25,9 @@ OPEN_BREAKS = "priority_1_breaks"
 CURRENCIES = 4
 # For the head of the page, once. The sign and its words carry the meaning, the colour only supports it.
 HEAD = """<style>
-.health.health { display: flex; flex-wrap: wrap; gap: .5rem; list-style: none; margin: 0; padding: 0; }
-.health.health li { flex: 1 1 12rem; margin: 0; font-size: .875rem; padding: .5rem .75rem; border-radius: .5rem;
+.health.health { display: flex; flex-wrap: wrap; gap: .5rem; list-style: none; margin: 0; padding: 0;
+  font-size: .875rem; }
+.health.health li { flex: 1 1 12rem; margin: 0; padding: .5rem .75rem; border-radius: .5rem;
   border-left: .3rem solid var(--level); background: color-mix(in srgb, var(--level) 12%, transparent); }
 .health .ok { --level: #158237; }
 .health .look { --level: #b7791f; }
@@ -135,7 +136,8 @@ def checks(rows: Sequence[Row]) -> Item:
     """Return how many checks before publication gave a warning, besides the one of open breaks."""
     failed = [row for row in rows if not row["passed"] and row["name"] != OPEN_BREAKS]
     if not failed:
-        return Item("ok", f"{formats.counted(len(rows), 'check')} passed", "None gave a warning.", "runs")
+        passed = sum(row["passed"] for row in rows)
+        return Item("ok", f"{formats.counted(passed, 'check')} passed", "None gave a warning.", "runs")
     names = ", ".join(sorted({row["name"] for row in failed}))
     verb = "warns" if len(failed) == 1 else "warn"
     return Item("look", f"{formats.counted(len(failed), 'check')} {verb}", names, "runs")

@@ -24,6 +24,7 @@ from dashboard.tables import (
 )
 from dashboard.trend import trend
 
+TOP_SPENDERS = "Top spenders of the period"
 # Profit as a sum, with the sign of each part.
 BRIDGE = {
     "revenue": "Revenue",
@@ -32,6 +33,17 @@ BRIDGE = {
     "profit": "= Profit",
 }
 BELOW = ("margin", "active_payers", "arpu", "deposits")
+# The page that has the rows behind a tile, and its parameters.
+BEHIND: dict[str, tuple[str, dict[str, str | list[str]]]] = {
+    "revenue": ("ledger", {"type": ["charge"]}),
+    "provider_cost": ("models", {"number": "provider_cost"}),
+    "platform_fees": ("ledger", {"type": ["charge"]}),
+    "profit": ("models", {"number": "profit"}),
+    "margin": ("models", {"number": "margin"}),
+    "active_payers": ("users", {"view": TOP_SPENDERS}),
+    "arpu": ("users", {"view": TOP_SPENDERS}),
+    "deposits": ("ledger", {"type": ["deposit"]}),
+}
 # The measures of a tile that have a small chart.
 TRENDS = ("revenue", "provider_cost", "platform_fees", "profit")
 AFFECTED_BY_COVERAGE = ("provider_cost", "profit", "net_profit", "margin")
@@ -81,8 +93,9 @@ def _tile(context: Context, measure: Measure, now: Row, before: Row | None, step
     is_even = change is not None and change.startswith("0.0 ")
     exact = f" Exactly {measure.text_of(value, context.currency)}." if measure.kind == "money" else ""
     marked = name in AFFECTED_BY_COVERAGE[1:] and coverage.is_incomplete(now) and value is not None
+    page, parameters = BEHIND[name]
     st.metric(
-        BRIDGE.get(name, measure.label),
+        f"[{BRIDGE.get(name, measure.label)}]({address(page, **parameters)})",
         ("≤ " if marked else "") + measure.short_of(value, context.currency),
         # Without a delta, Streamlit shows no description.
         change or description,
@@ -126,7 +139,7 @@ def _questions(context: Context, now: Row, before: Row | None) -> None:
             average_column("cost_to_serve", "Cost per charge", currency),
         ]
         table(top, columns, alt="Users with the most revenue")
-        link_to("users", "All top spenders", view="Top spenders of the period")
+        link_to("users", "All top spenders", view=TOP_SPENDERS)
     with payers:
         st.markdown("#### Who pays?")
         names = ("active_users", "active_payers", "new_payers", "returning_payers", "arpu")

@@ -1,7 +1,7 @@
 """How the dashboard shows amounts, shares and instants, and how addresses keep the filters."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -28,6 +28,54 @@ OCTOBER = Filters(date(2026, 10, 1), date(2026, 10, 6), "usd", (date(2026, 9, 26
 )
 def test_money_is_shown_to_its_last_digit(amount: str, currency: str, words: str) -> None:
     assert formats.money(Decimal(amount), currency) == words
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "words"),
+    [
+        ("35.461234567891", "usd", "35.46"),
+        ("1234.565", "usd", "1,234.56"),  # half to even
+        ("0.045123", "usd", "0.0451"),
+        ("0.000000000001", "usd", "0.000000000001"),
+        ("-0.0001234", "usd", "−0.000123"),
+        ("0", "usd", "0.00"),
+        ("-5", "jpy", "−5"),
+        ("0.4", "jpy", "0.400"),
+        ("9999999.99", "usd", "9,999,999.99"),
+        ("12345678.9", "usd", "12.3 M"),
+        ("-123456789012345", "usd", "−123.5 tn"),
+        ("12345678901234567890123456.123456789012", "eur", "12,345,678,901,234.6 tn"),
+    ],
+)
+def test_amounts_on_tiles_are_read_at_a_glance(amount: str, currency: str, words: str) -> None:
+    assert formats.short_money(Decimal(amount), currency) == words
+
+
+def test_a_loss_that_rounds_to_nothing_has_no_sign() -> None:
+    assert formats.short_money(Decimal("-0.0000000000001"), "usd") == "0.000000000000"
+    assert [formats.signed(number, "points") for number in (-0.04, 0.04, -0.06, 12.25)] == [
+        "0.0 points",
+        "0.0 points",
+        "-0.1 points",
+        "+12.2 points",
+    ]
+
+
+def test_one_thing_is_singular() -> None:
+    assert [formats.counted(number, "check") for number in (0, 1, 1200)] == [
+        "0 checks",
+        "1 check",
+        "1,200 checks",
+    ]
+    assert formats.counted(2, "more currency", "more currencies") == "2 more currencies"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "just now"), (60, "1 minute ago"), (7199, "1 hour ago"), (172800, "2 days ago")],
+)
+def test_ages_are_in_their_largest_unit(seconds: int, words: str) -> None:
+    assert formats.ago(timedelta(seconds=seconds)) == words
 
 
 def test_what_is_unknown_is_not_zero() -> None:

@@ -1,0 +1,74 @@
+"""The health line: a failed run is never green, and the open day is compared up to the same time."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+import pytest
+
+from dashboard.health import checks, last_run, later_runs
+from dashboard.queries.publication import About
+from warehouse.runs import FAILED, PUBLISHED, Run
+
+AT = datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
+ABOUT = About(
+    "run-1",
+    AT,
+    AT,
+    date(2026, 11, 30),
+    "Europe/Berlin",
+    "usd",
+    ("usd",),
+    (),
+    date(2026, 9, 1),
+    date(2026, 11, 30),
+)
+
+
+def run(run_id: str, status: str, reason: str | None = None) -> Run:
+    return Run(run_id, AT, AT, AT, status, 1, 0, "1.0", reason)
+
+
+def test_the_last_run_published() -> None:
+    runs = [run("run-0", FAILED), run("run-1", PUBLISHED)]
+    assert last_run(later_runs(runs, "run-1"), "UTC").level == "ok"
+    assert last_run(later_runs([], "run-1"), "UTC").level == "ok"
+
+
+def test_a_failed_run_after_the_publication_is_a_problem_with_its_reason() -> None:
+    runs = [
+        run("run-1", PUBLISHED),
+        run("run-2", FAILED),
+        run("run-3", FAILED, "failed checks: reject_ratio"),
+    ]
+    item = last_run(later_runs(runs, "run-1"), "Europe/Berlin")
+    assert (item.level, item.title) == ("bad", "Last run failed")
+    assert "2026-11-30 10:00:00" in item.text
+    assert "2 runs in a row failed." in item.text
+    assert item.text.endswith("failed checks: reject_ratio")
+
+
+def test_one_check_warns() -> None:
+    rows = [
+        {"name": "a", "passed": True},
+        {"name": "b", "passed": False},
+        {"name": "priority_1_breaks", "passed": False},
+    ]
+    assert (checks(rows).level, checks(rows).title, checks(rows).text) == ("look", "1 check warns", "b")
+    assert checks(rows[::2]).title == "1 check passed"
+
+
+@pytest.mark.parametrize(
+    ("as_of", "partial"),
+    [
+        (datetime(2026, 11, 30, 9, 0, tzinfo=UTC), date(2026, 11, 30)),
+        (datetime(2026, 11, 30, 22, 59, 59, 999999, tzinfo=UTC), None),  # the last microsecond in Berlin
+    ],
+)
+def test_today_is_partial_until_its_last_instant(as_of: datetime, partial: date | None) -> None:
+    assert replace(ABOUT, as_of=as_of).partial_day == partial
+
+
+def test_the_same_time_of_another_day_is_by_the_clock_of_the_reporting_zone() -> None:
+    # 10:00 in Berlin is 09:00 UTC in winter, and 08:00 UTC in summer.
+    assert ABOUT.same_time_on(date(2026, 11, 29)) == datetime(2026, 11, 29, 9, tzinfo=UTC)
+    assert ABOUT.same_time_on(date(2026, 10, 24)) == datetime(2026, 10, 24, 8, tzinfo=UTC)
