@@ -10,9 +10,10 @@ import streamlit as st
 
 from dashboard import formats
 from dashboard.context import Context, address
+from dashboard.home import logged_runs
 from dashboard.queries import reconciliation as reconciliation_queries, runs as runs_queries
 from dashboard.snapshot import Row
-from warehouse.runs import PUBLISHED, Run, read_runs
+from warehouse.runs import PUBLISHED, Run
 
 Level = Literal["ok", "look", "bad"]
 SIGNS: dict[Level, str] = {"ok": "✓", "look": "!", "bad": "✕"}
@@ -61,8 +62,7 @@ def _html(item: Item) -> str:
 
 def _items(context: Context) -> Iterator[Item]:
     yield _freshness(context)
-    later = later_runs(read_runs(context.settings.home), context.about.run_id)
-    yield last_run(later, context.timezone)
+    yield last_run(later_runs(logged_runs(), context.about.run_id), context.timezone)
     yield _money_at_risk(context)
     yield _completeness(context)
     yield checks(runs_queries.invariants(context.snapshot))
@@ -79,14 +79,17 @@ def _freshness(context: Context) -> Item:
     return Item("look", "Outdated", f"{text} A run may be missing: check Dagster's schedules.", "runs")
 
 
-def later_runs(runs: Sequence[Run], published_run: str) -> list[Run]:
-    """Return the runs after the one that published, the oldest first."""
+def later_runs(runs: Sequence[Run], published_run: str) -> list[Run] | None:
+    """Return the runs after the one that published, the oldest first; None if the log does not have that one."""
     numbers = [number for number, run in enumerate(runs) if run.run_id == published_run]
-    return list(runs[numbers[-1] + 1 :]) if numbers else []
+    return list(runs[numbers[-1] + 1 :]) if numbers else None
 
 
-def last_run(later: Sequence[Run], timezone: str) -> Item:
+def last_run(later: Sequence[Run] | None, timezone: str) -> Item:
     """Return whether the last run published. `later` are the runs after the publication that is shown."""
+    if later is None:
+        text = "The log of runs cannot be read here, so that a failed run would not show."
+        return Item("look", "Later runs unknown", text, "runs")
     failed = [run for run in later if run.status != PUBLISHED]
     if not failed or later[-1].status == PUBLISHED:
         return Item("ok", "Last run published", "The numbers are those of the last run.", "runs")

@@ -7,12 +7,12 @@ import streamlit as st
 
 from dashboard import formats
 from dashboard.context import Context
+from dashboard.home import logged_runs
 from dashboard.queries import runs as runs_queries
 from dashboard.snapshot import Row
 from dashboard.tables import Column, count_column, instant_column, paged_table, table, text_column
 from paywall_warehouse.sizes import size
 from warehouse.checks.invariants import INVARIANTS
-from warehouse.runs import read_runs
 
 RUNS = 50
 
@@ -46,7 +46,7 @@ def _runs(context: Context) -> None:
         text_column("run_id", "Run"),
         text_column("code_version", "Code"),
     ]
-    rows = [asdict(run) for run in reversed(read_runs(context.settings.home))][:RUNS]
+    rows = [asdict(run) for run in reversed(logged_runs())][:RUNS]
     # Where only the published file has been copied, there is no log of runs.
     rows = rows or runs_queries.runs(context.snapshot, RUNS)
     later = [row for row in rows if row["finished_at"] > context.about.published_at]

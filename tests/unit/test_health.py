@@ -31,7 +31,10 @@ def run(run_id: str, status: str, reason: str | None = None) -> Run:
 def test_the_last_run_published() -> None:
     runs = [run("run-0", FAILED), run("run-1", PUBLISHED)]
     assert last_run(later_runs(runs, "run-1"), "UTC").level == "ok"
-    assert last_run(later_runs([], "run-1"), "UTC").level == "ok"
+
+
+def test_without_a_log_nobody_says_that_the_last_run_published() -> None:
+    assert last_run(later_runs([], "run-1"), "UTC").level == "look"
 
 
 def test_a_failed_run_after_the_publication_is_a_problem_with_its_reason() -> None:
