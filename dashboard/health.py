@@ -80,7 +80,7 @@ def _freshness(context: Context) -> Item:
 
 
 def later_runs(runs: Sequence[Run], published_run: str) -> list[Run] | None:
-    """Return the runs after the one that published, the oldest first; None if the log does not have that one."""
+    """Return the runs after the one that published, the oldest first; None if the log lacks that one."""
     numbers = [number for number, run in enumerate(runs) if run.run_id == published_run]
     return list(runs[numbers[-1] + 1 :]) if numbers else None
 

@@ -20,8 +20,8 @@ def settings() -> Settings:
 def logged_runs() -> list[Run]:
     """Return the runs of the log, the oldest first.
 
-    There are none if the log is missing or must not be read: the dashboard may run as a user who can read only
-    the published file.
+    There are none if the log is missing or must not be read: the dashboard may run as a user who can read
+    only the published file.
     """
     try:
         return read_runs(settings().home)

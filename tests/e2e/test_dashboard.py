@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, BrowserContext
 from dashboard.error_help import CODES, KINDS
 from tests.support.browser import HEIGHT, WIDTH, Screen, published_alone, serving
 from tests.support.command import command
-from tests.support.dashboard_words import Sql, average, column, count, money, share, step, text
+from tests.support.dashboard_words import Sql, average, column, count, money, share, short, step, text
 from tests.support.shared import in_soak
 
 pytestmark = pytest.mark.slow
@@ -87,7 +87,8 @@ def test_a_page_comes_up(screen: Screen, page: str) -> None:
     screen.open(page)
     assert "Last 30 days" in screen.page.get_by_label("Period", exact=True).input_value()
     assert re.search(
-        r"2026-10-03 to 2026-11-01 \(30 days\) · USD · compared with 2026-09-03 to 2026-10-02 · times in UTC",
+        r"2026-10-03 to 2026-11-01 \(30 days, the last one until 12:00\) · USD · compared with 2026-09-03 to"
+        r" 2026-10-02, 12:00 · times in UTC",
         screen.text,
     )
 
@@ -121,7 +122,10 @@ def test_nonsense_in_an_address_gives_a_page(screen: Screen, page: str) -> None:
         "reason=x",
     )
     screen.open(f"{page}?{'&'.join((*words, *more))}")
-    assert "2026-10-03 to 2026-11-01 (30 days) · USD" in screen.text
+    assert "2026-10-03 to 2026-11-01 (30 days, the last one until 12:00) · USD" in screen.text
+    for problem in ("The period “xyz”", "“foo” is not a day" if page == "" else "", "The currency “QQQ”"):
+        assert problem in screen.text
+    assert "The model “🦄” does not exist; it is left out of the filter." in screen.text
 
 
 # ---- overview
@@ -134,37 +138,44 @@ def test_the_overview_is_the_period_table(screen: Screen, sql: Sql, currency: st
         if period != "today":
             screen.choose("Period", label)
         tiles = screen.tiles()
-        [(revenue, cost, profit, margin, payers, new, arpu, deposits, *before)] = sql(
-            """select revenue, provider_cost, profit, margin, active_payers, new_payers, arpu, deposits,
-                previous_revenue, previous_provider_cost, previous_profit, previous_active_payers,
-                    previous_arpu
+        [(revenue, cost, fees, profit, margin, payers, arpu, deposits, coverage, since, until)] = sql(
+            """select revenue, provider_cost, platform_fees, profit, margin, active_payers, arpu, deposits,
+                cost_coverage, previous_start, previous_end
             from marts.fct_period_kpis where period = ? and currency = ?""",
             period,
             currency,
         )
-        code = currency.upper()
+        code, mark = currency.upper(), "" if coverage == 1 else "≤ "
         assert {
-            label: tile.value for label, tile in tiles.items() if not re.match("On |Overdrawn", label)
+            label: tile.value for label, tile in tiles.items() if not re.match("On |Overdrawn|Users", label)
         } == {
-            "Revenue": f"{money(revenue)} {code}",
-            "Provider cost": f"{money(cost)} {code}",
-            "Profit": f"{money(profit)} {code}",
-            "Margin": share(margin),
+            "Revenue": f"{short(revenue)} {code}",
+            "− Provider cost": f"{short(cost)} {code}",
+            "− Fees": f"{short(fees)} {code}",
+            "= Profit": f"{mark}{short(profit)} {code}",
+            "Margin": f"{mark}{share(margin)}",
             "Active payers": count(payers),
-            "New payers": count(new),
-            "ARPU": f"{average(arpu)} {code}",
-            "Deposits": f"{money(deposits)} {code}",
+            "ARPU": f"{short(Decimal(repr(arpu)))} {code}",
+            "Deposits": f"{short(deposits)} {code}",
         }, period
         if period == "all_time":
             assert not [tile for tile in tiles.values() if tile.before or tile.change]
             continue
-        words = [f"{money(amount)} {code}" for amount in before[:3]] + [
-            count(before[3]),
-            f"{average(before[4])} {code}",
-        ]
-        names = ("Revenue", "Provider cost", "Profit", "Active payers", "ARPU")
+        # The sample ends at noon today: of the last day of the period before, only the morning is counted.
+        cut = "" if period in ("yesterday", "previous_month") else "and occurred_at < ?"
+        [(revenue_before, cost_before, payers_before)] = sql(
+            f"""select sum(revenue), sum(provider_cost) filter (
+                    where entry_type = 'charge' and status in ('settled', 'failed', 'reversed')),
+                count(distinct user_id) filter (where revenue > 0)
+            from marts.fct_ledger_entries
+            where currency = ? and entry_date >= ? and entry_date < ? {cut}""",
+            *(currency, since, until),
+            *([f"{until - timedelta(days=1)} 12:00:00+00"] if cut else []),
+        )
+        names = ("Revenue", "− Provider cost", "Active payers")
+        words = [f"{short(revenue_before)} {code}", f"{short(cost_before)} {code}", count(payers_before)]
         assert [tiles[name].before for name in names] == [f"before: {word}" for word in words], period
-        changed = (revenue - before[0]) / before[0] * 100
+        changed = (revenue - revenue_before) / revenue_before * 100
         assert tiles["Revenue"].change == f"{changed:+,.1f} %", period
 
 
@@ -205,8 +216,8 @@ def test_what_is_owed_is_the_sum_of_the_wallets(screen: Screen, sql: Sql) -> Non
             select sum(balance_effect) as balance from marts.fct_ledger_entries
             where currency = 'usd' and entry_date <= '2026-10-10' group by user_id, paywall_id)""")
     assert (screen.tiles()["On 2026-10-10"].value, screen.tiles()["Overdrawn part"].value) == (
-        f"{money(owed)} USD",
-        f"{money(overdrawn)} USD",
+        f"{short(owed)} USD",
+        f"{short(overdrawn)} USD",
     )
 
 
@@ -236,8 +247,8 @@ def test_filters_leave_the_entries_that_they_name(
         from marts.fct_ledger_entries where currency = 'usd' and {IN_OCTOBER} and {where}"""
     )
     tiles = screen.tiles()
-    assert [tiles[name].value for name in ("Revenue", "Provider cost", "Active payers", "Deposits")] == [
-        f"{money(revenue)} USD", f"{money(cost)} USD", count(payers), f"{money(deposits)} USD",
+    assert [tiles[name].value for name in ("Revenue", "− Provider cost", "Active payers", "Deposits")] == [
+        f"{short(revenue)} USD", f"{short(cost)} USD", count(payers), f"{short(deposits)} USD",
     ]  # fmt: skip
 
 
@@ -255,7 +266,7 @@ def test_choices_are_in_the_address_and_the_address_restores_them(
         group by model_id order by revenue desc nulls last""")
     screen.choose("Model", model)
     tiles = screen.tiles()
-    assert tiles["Revenue"].value == f"{money(revenue)} EUR"
+    assert tiles["Revenue"].value == f"{short(revenue)} EUR"
     parameters = {
         "period=Last+90+days",
         "currency=EUR",
@@ -290,7 +301,7 @@ def test_filters_are_reached_and_changed_with_the_keyboard(screen: Screen, sql: 
     [(revenue,)] = sql(
         "select revenue from marts.fct_period_kpis where period = ? and currency = 'usd'", period
     )
-    assert screen.tiles()["Revenue"].value == f"{money(revenue)} USD"
+    assert screen.tiles()["Revenue"].value == f"{short(revenue)} USD"
 
 
 # ---- models, cohorts

@@ -20,6 +20,14 @@ def money(amount: Decimal | None) -> str:
     return ("−" if amount < 0 else "") + f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
 
 
+def short(amount: Decimal | None) -> str:
+    """Dollars and euros on tiles: cents, or three significant digits below 1."""
+    if amount is None:
+        return NOTHING
+    digits = max(2, 2 - amount.adjusted()) if 0 < abs(amount) < 1 else 2
+    return f"{round(amount, digits):,.{digits}f}".replace("-", "−")
+
+
 def share(ratio: float | None) -> str:
     if ratio is None:
         return NOTHING
