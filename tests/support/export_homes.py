@@ -156,7 +156,7 @@ def change(home: Path, *statements: str, run_id: str = "run-2") -> None:
     with duckdb.connect(str(home / "published" / "warehouse.duckdb")) as connection:
         for statement in statements:
             connection.execute(statement)
-        connection.execute("insert into ops.runs values (?, ?, ?, ?, ?, ?, ?, ?)", list(astuple(run)))
+        connection.execute("insert into ops.runs values (?, ?, ?, ?, ?, ?, ?, ?, ?)", list(astuple(run)))
     append_run(Home(home), run)
 
 
