@@ -2,10 +2,11 @@
 
 import streamlit as st
 
+from dashboard import controls
 from dashboard.context import Context
+from dashboard.download_tables import TABLES, USER_LISTS
 from dashboard.downloads import download_address
 from dashboard.queries import publication as publication_queries
-from exports.datasets import DATASETS
 
 FORMATS = {
     "csv": "CSV",
@@ -16,18 +17,25 @@ FORMATS = {
 }
 
 
-def download_panel(context: Context, dataset: str, rows: str, **more: str | list[str]) -> None:
-    """Draw the panel for a dataset.
+def download_panel(context: Context, dataset: str, rows: str = "", **more: str | list[str]) -> None:
+    """Draw the panel for one of `TABLES`.
 
-    `rows` describes the rows for the user. `more` are further parameters of `download_address`.
+    `rows` describes the rows for the user, in Markdown. `more` are further parameters of `download_address`.
     """
+    table = TABLES[dataset]
     with st.expander(
-        f"Download {DATASETS[dataset].name.replace('_', ' ')}",
-        icon=":material/download:",
-        key=f"download-{dataset}",
+        f"Download {dataset.replace('_', ' ')}", icon=":material/download:", key=f"download-{dataset}"
     ):
-        st.markdown(rows)
-        columns = publication_queries.dataset_columns(context.snapshot, dataset)
+        st.markdown(rows or table.rows)
+        controls.not_applied(
+            context.filters,
+            *(
+                name
+                for name in ("models", "entry_types", "paywalls", *USER_LISTS)
+                if name not in table.filters
+            ),
+        )
+        columns = publication_queries.dataset_columns(context.snapshot, table.dataset)
         left, right = st.columns([1, 4])
         with left:
             chosen_format = st.selectbox(

@@ -3,7 +3,8 @@
 import logging
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,24 +17,26 @@ import duckdb
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from dashboard.filters import (
-    OF_ENTRIES,
-    OF_USERS,
-    Filters,
-    any_of,
-    entry_conditions,
-    filters_of,
-    id_contains,
-    of_chosen_users,
-    user_conditions,
+from dashboard.download_tables import (
+    ALL_CURRENCIES,
+    ALLOWED,
+    HISTORY,
+    OF_PERIOD,
+    OPERATIONS,
+    TABLES,
+    Downloadable,
+    Parameters,
 )
-from exports.ad_hoc import SliceRequest, write_slice
+from dashboard.filters import OF_ENTRIES, OF_USERS, Filters, filters_of
+from exports.ad_hoc import SliceRequest, write_rows
 from exports.compression import Compression
+from exports.datasets import DATASETS, Dataset
 from exports.encoding import Encoding
 from exports.filters import Filter, WrongSliceError
 from paywall_warehouse.quoting import printable_lines
 from paywall_warehouse.settings import Settings
-from warehouse.published import NotPublishedError
+from warehouse.published import NotPublishedError, published_warehouse
+from warehouse.runs import PUBLISHED
 
 GZIP = ".gz"
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
@@ -44,13 +47,9 @@ CONTENT_TYPES: dict[str, str] = {
 }
 NAME = re.compile(rf"(?P<dataset>[a-z_]+)\.(?P<encoding>{'|'.join(ENCODINGS)})(?P<gzip>\.gz)?")
 LISTS = tuple(parameter for parameter, _, _ in (*OF_ENTRIES, *OF_USERS))
-EXTRA_PARAMETERS: dict[str, tuple[str, ...]] = {
-    "ledger": ("user", "entry_status"),
-    "users": ("search",),
-    "user_days": (),
-}
-SINGLE = ("from", "to", "currency", "search")
+SINGLE = ("from", "to", "currency", "search", ALL_CURRENCIES, OF_PERIOD, "case")
 MAX_VALUES = 1000
+EVIDENCE = "evidence.zip"
 # As much memory as the pages have. DuckDB needs more for CSV with two threads. With one thread, it writes 10
 # M entries in 67 s; with half of the memory, that takes more than 250 s. So one download is written at a
 # time. Others wait, and those beyond UNDER_WAY are refused.
@@ -65,13 +64,31 @@ class WrongDownloadError(Exception):
 
 
 @dataclass(frozen=True)
-class Download:
-    """A requested slice, its encoding, and the name of the file."""
+class Part:
+    """The rows of one table, which a download contains."""
 
+    dataset: Dataset
     request: SliceRequest
+    is_needed: bool = False
+    """Whether there is no such download without a row."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """A requested file, its encoding, and its name. An archive has one file for each part."""
+
+    parts: tuple[Part, ...]
     encoding: Encoding
     compress: bool
     file_name: str
+    is_archive: bool = False
+
+    @property
+    def content_type(self) -> str:
+        """The type of the file."""
+        if self.is_archive:
+            return "application/zip"
+        return "application/gzip" if self.compress else CONTENT_TYPES[self.encoding]
 
 
 def download_address(
@@ -83,16 +100,24 @@ def download_address(
 ) -> str:
     """Return the address of a download, such as `download_address("ledger", "csv.gz", filters, user="u1")`.
 
-    `more` may have `user` (exact) and `entry_status` for the ledger, and `search` for users. Empty texts and
-    lists are left out. The days of `filters` limit ledger and user_days. The lists of entries limit the
-    ledger, and paywalls also limit user_days. The lists of users limit every dataset.
+    `more` may have the parameters of the table in `TABLES`, such as `user` (exact) and `entry_status` for the
+    ledger. Empty texts and lists are left out.
     """
     parameters = [*filters.address(), *(("column", column) for column in columns or ())]
     for name, value in more.items():
         parameters += [(name, one) for one in ([value] if isinstance(value, str) else value) if one]
-    address = f"/download/{dataset}.{encoding}?{urlencode(parameters, errors='replace')}"
-    download_of(address.rpartition("/")[2].partition("?")[0], address.partition("?")[2])
-    return address
+    return _checked(f"{dataset}.{encoding}", parameters)
+
+
+def evidence_address(case_id: str) -> str:
+    """Return the address of the evidence of a reconciliation case, as an archive of CSV files."""
+    return _checked(EVIDENCE, [("case", case_id)])
+
+
+def _checked(name: str, parameters: Sequence[tuple[str, str]]) -> str:
+    query = urlencode(parameters, errors="replace")
+    download_of(name, query)
+    return f"/download/{name}?{query}"
 
 
 def download_of(name: str, query: str) -> Download:
@@ -100,19 +125,17 @@ def download_of(name: str, query: str) -> Download:
 
     Raises `LookupError` for an unknown name, and `WrongDownloadError` for invalid parameters.
     """
+    if name == EVIDENCE:
+        return _evidence(query)
     match = NAME.fullmatch(name)
-    if (
-        match is None
-        or match["dataset"] not in EXTRA_PARAMETERS
-        or (match["encoding"] == "parquet" and match["gzip"])
-    ):
-        datasets, encodings = (
-            ", ".join(EXTRA_PARAMETERS),
-            ", ".join(("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet")),
+    if match is None or match["dataset"] not in TABLES or (match["encoding"] == "parquet" and match["gzip"]):
+        names, encodings = ", ".join(TABLES), ", ".join(("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet"))
+        raise LookupError(
+            f"There is no such download. Datasets: {names}; formats: {encodings}. {EVIDENCE} has the"
+            " evidence of a reconciliation case."
         )
-        raise LookupError(f"There is no such download. Datasets: {datasets}; formats: {encodings}.")
-    dataset, encoding = match["dataset"], next(one for one in ENCODINGS if one == match["encoding"])
-    parameters = _parameters(query, (*SINGLE[:3], *LISTS, "column", *EXTRA_PARAMETERS[dataset]))
+    table, encoding = TABLES[match["dataset"]], next(one for one in ENCODINGS if one == match["encoding"])
+    parameters = _parameters(query, (*SINGLE[:3], *LISTS, "column", *table.parameters))
     try:
         filters = filters_of(parameters)
     except ValueError as error:
@@ -120,14 +143,37 @@ def download_of(name: str, query: str) -> Download:
     if filters.since >= filters.until:
         raise WrongDownloadError("The period is empty: `to` is the day after the last day.")
     request = SliceRequest(
-        dataset, parameters.get("column"), filters=CONDITIONS[dataset](filters, parameters)
+        table.dataset.name, parameters.get("column"), filters=table.conditions(filters, parameters)
     )
     return Download(
-        request,
+        (Part(table.dataset, request),),
         encoding,
         bool(match["gzip"]),
-        _file_name(dataset, filters, parameters, f"{encoding}{match['gzip'] or ''}"),
+        _file_name(table, filters, parameters, f"{encoding}{match['gzip'] or ''}"),
     )
+
+
+def _evidence(query: str) -> Download:
+    """Return the archive of a case: the case, its ledger entries, its history, and the run that published."""
+    case_id = next(iter(_parameters(query, ("case",)).get("case", ())), "")
+    if not case_id:
+        raise WrongDownloadError("The parameter 'case' is required: the id of a reconciliation case.")
+    of_case = Filter("case_id = ?", (case_id,))
+    deposits = "(select unnest(deposit_entry_ids) from marts.fct_reconciliation where case_id = ?)"
+    of_entries = Filter(f"entry_id in {deposits} or related_entry_id in {deposits}", (case_id, case_id))
+    last_run = "select run_id from ops.runs where status = ? order by rowid desc limit 1"
+    tables = (
+        (DATASETS["reconciliation"], of_case),
+        (DATASETS["ledger"], of_entries),
+        (HISTORY, of_case),
+        (OPERATIONS["runs"], Filter(f"run_id = ({last_run})", (PUBLISHED,))),
+    )
+    parts = tuple(
+        Part(dataset, SliceRequest(dataset.name, filters=[condition]), is_needed=number == 0)
+        for number, (dataset, condition) in enumerate(tables)
+    )
+    file_name = f"evidence-{_safe(case_id, 80)}.zip"
+    return Download(parts, "csv", compress=False, file_name=file_name, is_archive=True)
 
 
 def _parameters(query: str, allowed: Sequence[str]) -> dict[str, list[str]]:
@@ -141,6 +187,10 @@ def _parameters(query: str, allowed: Sequence[str]) -> dict[str, list[str]]:
     for name, value in pairs:
         if name not in allowed:
             raise WrongDownloadError(f"The parameter {name!r} is not known. Allowed: {', '.join(allowed)}.")
+        if name in ALLOWED and value not in ALLOWED[name]:
+            raise WrongDownloadError(
+                f"The parameter {name!r} cannot be {value!r}. Allowed: {', '.join(ALLOWED[name])}."
+            )
         parameters.setdefault(name, []).append(value)
     for name in SINGLE:
         if len(parameters.get(name, ())) > 1:
@@ -148,40 +198,24 @@ def _parameters(query: str, allowed: Sequence[str]) -> dict[str, list[str]]:
     return parameters
 
 
-def _ledger(filters: Filters, parameters: Mapping[str, Sequence[str]]) -> list[Filter]:
-    columns = {"user": "user_id", "entry_status": "status"}
-    return [
-        *entry_conditions(filters),
-        *(
-            any_of(columns[name], parameters[name])
-            for name in EXTRA_PARAMETERS["ledger"]
-            if name in parameters
-        ),
-    ]
-
-
-def _users(filters: Filters, parameters: Mapping[str, Sequence[str]]) -> list[Filter]:
-    return [*user_conditions(filters), *(id_contains(text) for text in parameters.get("search", ()))]
-
-
-def _user_days(filters: Filters, _: Mapping[str, Sequence[str]]) -> list[Filter]:
-    days = Filter("date_day >= ? and date_day < ?", (filters.since, filters.until))
-    paywalls = [any_of("paywall_id", filters.paywalls)] if filters.paywalls else []
-    return [days, Filter("currency = ?", (filters.currency,)), *paywalls, *of_chosen_users(filters)]
-
-
-CONDITIONS = {"ledger": _ledger, "users": _users, "user_days": _user_days}
-
-
-def _file_name(dataset: str, filters: Filters, parameters: Mapping[str, Sequence[str]], suffix: str) -> str:
+def _file_name(table: Downloadable, filters: Filters, parameters: Parameters, suffix: str) -> str:
     """Return the name of the file, such as `ledger-2026-10-01-to-2026-10-31-usd.csv`.
 
-    Values from the address lose the characters that a file name cannot have.
+    It names what limits the rows. Values from the address lose the characters that a file name cannot have.
     """
-    days = [] if dataset == "users" else [f"{filters.since}-to-{filters.until - timedelta(days=1)}"]
-    values = [*parameters.get("user", ())[:1], *parameters.get("search", ()), filters.currency]
-    parts = [re.sub(r"[^A-Za-z0-9_]+", "-", value)[:40].strip("-") for value in values]
-    return "-".join([dataset.replace("_", "-"), *days, *filter(None, parts)]) + f".{suffix}"
+    has_days = table.days or OF_PERIOD in parameters
+    days = [f"{filters.since}-to-{filters.until - timedelta(days=1)}"] if has_days else []
+    values = [*parameters.get("user", ())[:1], *parameters.get("search", ())]
+    if ALL_CURRENCIES in parameters:
+        values.append(ALL_CURRENCIES)
+    elif table.is_in_currency:
+        values.append(filters.currency)
+    parts = [_safe(value, 40) for value in values]
+    return "-".join([table.dataset.name.replace("_", "-"), *days, *filter(None, parts)]) + f".{suffix}"
+
+
+def _safe(text: str, length: int) -> str:
+    return re.sub(r"[^A-Za-z0-9_]+", "-", text)[:length].strip("-")
 
 
 class Downloads:
@@ -243,21 +277,28 @@ class Downloads:
         await answer(scope, receive, send)
 
     def _write(self, download: Download, file: Path) -> None:
+        """Write all parts from one publication. Raises `LookupError` if a part that is needed has no row."""
         compression: Compression | None = ".gz" if download.compress else None
-        write_slice(
-            self._settings,
-            download.request,
-            download.encoding,
-            file,
-            compression=compression,
-            spill=file.with_name("spill"),
-        )
+        with published_warehouse(self._settings, file.with_name("spill")) as connection:
+            for number, part in enumerate(download.parts):
+                target = file.with_name(f"part-{number}") if download.is_archive else file
+                rows = write_rows(
+                    connection, part.dataset, part.request, download.encoding, target, compression=compression
+                )
+                if part.is_needed and not rows:
+                    raise LookupError("Nothing is published under this id.")
+        if download.is_archive:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+                for number, part in enumerate(download.parts):
+                    archive.write(
+                        file.with_name(f"part-{number}"), f"{part.dataset.name}.{download.encoding}"
+                    )
 
 
 async def _send_file(file: Path, download: Download, send: Send) -> None:
     """Send a file. Raises `TimeoutError` if the client stops reading."""
     headers = {
-        "Content-Type": "application/gzip" if download.compress else CONTENT_TYPES[download.encoding],
+        "Content-Type": download.content_type,
         "Content-Length": str(file.stat().st_size),
         "Content-Disposition": f'attachment; filename="{download.file_name}"',
         "Cache-Control": "no-store",

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import duckdb
+
 from exports.compression import Compression, compress_in_place
 from exports.datasets import DATASETS, Dataset
 from exports.encoding import Encoding, copy_statement, select_list
@@ -51,21 +53,38 @@ def write_slice(
     """
     dataset = known_dataset(request.dataset)
     with published_warehouse(settings, spill) as connection:
-        columns = {column.name: column for column in table_with_rows(connection, dataset.mart).columns}
-        query, values = slice_query(dataset, columns, request, encoding)
-        if progress is not None:
-            conditions = [parse_filter(text, columns) for text in request.where]
-            for warning in missing_values(connection, f"marts.{dataset.mart}", conditions):
-                progress(f"Warning: --where: {warning}.")
-        rows = 0
+        return write_rows(
+            connection, dataset, request, encoding, file, compression=compression, progress=progress
+        )
 
-        def write(partial: Path) -> None:
-            nonlocal rows
-            rows = connection.execute(copy_statement(query, str(partial), encoding), values).fetchall()[0][0]
-            if compression is not None:
-                compress_in_place(partial, compression)
 
-        replace_file(file, write)
+def write_rows(
+    connection: duckdb.DuckDBPyConnection,
+    dataset: Dataset,
+    request: SliceRequest,
+    encoding: Encoding,
+    file: Path,
+    *,
+    compression: Compression | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> int:
+    """Write a slice as `write_slice` does, from a published file that is open. `dataset` may be any table."""
+    table = table_with_rows(connection, dataset.mart, dataset.schema)
+    columns = {column.name: column for column in table.columns}
+    query, values = slice_query(dataset, columns, request, encoding)
+    if progress is not None:
+        conditions = [parse_filter(text, columns) for text in request.where]
+        for warning in missing_values(connection, dataset.relation, conditions):
+            progress(f"Warning: --where: {warning}.")
+    rows = 0
+
+    def write(partial: Path) -> None:
+        nonlocal rows
+        rows = connection.execute(copy_statement(query, str(partial), encoding), values).fetchall()[0][0]
+        if compression is not None:
+            compress_in_place(partial, compression)
+
+    replace_file(file, write)
     return rows
 
 
@@ -87,7 +106,7 @@ def slice_query(
     order = ", ".join(f"slice.{quoted(name)}" for name in dataset.order)
     columns_sql = select_list(_requested_columns(request.columns, columns), encoding)
     query = (
-        f"select {columns_sql} from (select * from marts.{dataset.mart} where {where}) as slice"
+        f"select {columns_sql} from (select * from {dataset.relation} where {where}) as slice"
         f" order by {order}"
     )
     return query, values

@@ -10,7 +10,7 @@ class Dataset:
 
     name: str
     mart: str
-    """The table in the schema `marts`."""
+    """The table."""
     grain: tuple[str, ...]
     """The columns that identify a row. Rows are ordered by them."""
     day: str | None = None
@@ -22,6 +22,13 @@ class Dataset:
     """
     currency_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The currency columns of amounts to which `currency` does not apply."""
+    schema: str = "marts"
+    """The schema of the table. Only downloads of the dashboard read another one."""
+
+    @property
+    def relation(self) -> str:
+        """The table with its schema (SQL)."""
+        return f"{self.schema}.{self.mart}"
 
     @property
     def order(self) -> tuple[str, ...]:

@@ -35,37 +35,37 @@ class Table:
         return tuple(column.name for column in self.columns if column.type == MONEY)
 
 
-def published_table(connection: duckdb.DuckDBPyConnection, mart: str) -> Table:
-    """Return a mart's columns and the descriptions that dbt wrote into the file as comments.
+def published_table(connection: duckdb.DuckDBPyConnection, mart: str, schema: str = "marts") -> Table:
+    """Return a table's columns and the descriptions that dbt wrote into the file as comments.
 
-    Raises `NotPublishedError` if the published file does not have the mart.
+    Raises `NotPublishedError` if the published file does not have the table.
     """
     described = connection.execute(
         """select schema_name, coalesce(comment, '') from duckdb_tables()
-        where database_name = current_database() and schema_name in ('marts', ?) and table_name = ?""",
-        [ON_CLUSTER, mart],
+        where database_name = current_database() and schema_name in (?, ?) and table_name = ?""",
+        [schema, ON_CLUSTER, mart],
     ).fetchone()
     if described is None:
         raise NotPublishedError(
-            f"The published file has no marts.{mart}, because an earlier version wrote it. Rebuild it with"
+            f"The published file has no {schema}.{mart}, because an earlier version wrote it. Rebuild it with"
             " `paywall-warehouse run`."
         )
-    schema, description = described
+    found_in, description = described
     columns = connection.execute(
         """select column_name, data_type, coalesce(comment, '') from duckdb_columns()
         where database_name = current_database() and schema_name = ? and table_name = ?
             order by column_index""",
-        [schema, mart],
+        [found_in, mart],
     ).fetchall()
-    return Table(description, tuple(Column(*row) for row in columns), is_on_cluster=schema == ON_CLUSTER)
+    return Table(description, tuple(Column(*row) for row in columns), is_on_cluster=found_in == ON_CLUSTER)
 
 
-def table_with_rows(connection: duckdb.DuckDBPyConnection, mart: str) -> Table:
-    """Return the `published_table` of a mart whose rows are in the published file.
+def table_with_rows(connection: duckdb.DuckDBPyConnection, mart: str, schema: str = "marts") -> Table:
+    """Return the `published_table` of a table whose rows are in the published file.
 
     Raises `NotPublishedError` if the rows are on the cluster.
     """
-    table = published_table(connection, mart)
+    table = published_table(connection, mart, schema)
     if table.is_on_cluster:
         raise NotPublishedError(
             f"marts.{mart} is on the cluster, as it has more than SPARK_PUBLISH_MAX_ROWS rows."

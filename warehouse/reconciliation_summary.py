@@ -1,9 +1,11 @@
 """A summary of the reconciliation in a published warehouse: matches, open breaks, incomplete sources."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -12,6 +14,14 @@ from warehouse.checks.invariant import exact_text
 from warehouse.checks.invariants import INVARIANTS
 
 COMPLETE = "complete"
+# The amount at risk in a case (SQL): the amount paid, or the amount credited if no amount paid is known. Its
+# currency is that of the same side, because the two sides may have different ones.
+AMOUNT_AT_RISK = "coalesce(paid_amount, ledger_amount)"
+CURRENCY_AT_RISK = (
+    "case when paid_amount is null and ledger_amount is not null then ledger_currency else paid_currency end"
+)
+Fetch = Callable[[str], list[tuple[Any, ...]]]
+"""Returns the rows of a query."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +34,7 @@ class OpenBreaks:
     currency: str
     cases: int
     amount: Decimal
-    """The amount paid, or the amount credited if nothing was paid."""
+    """The amount paid, or the amount credited if no amount paid is known. An unknown amount counts 0."""
     oldest_days: int
 
 
@@ -128,33 +138,38 @@ class Reconciliation:
 def reconciliation(path: Path) -> Reconciliation:
     """Return the reconciliation of a published warehouse."""
     with open_duckdb(path, read_only=True) as connection:
-        cases, matched, pending = connection.execute(
-            """select
-                count(*),
-                count(*) filter (where status = 'matched'),
-                count(*) filter (where status = 'pending')
-            from marts.fct_reconciliation"""
-        ).fetchall()[0]
-        breaks = connection.execute(
-            """select
-                priority,
-                break_type,
-                rail,
-                coalesce(paid_currency, ledger_currency) as currency,
-                count(*),
-                sum(coalesce(paid_amount, ledger_amount)),
-                max(age_days)
-            from marts.fct_reconciliation
-            where status = 'break'
-            group by all
-            order by priority, count(*) desc, break_type, rail, currency"""
-        ).fetchall()
-        sources = connection.execute(
-            """select rail, source, account_id, data_until, missing_currencies, verdict
-            from marts.rpt_reconciliation_sources
-            order by rail <> 'stripe', rail, source, account_id"""
-        ).fetchall()
-        failures = _failed_pulls(connection)
+        return summarize(lambda query: connection.execute(query).fetchall())
+
+
+def summarize(fetch: Fetch) -> Reconciliation:
+    """Return the reconciliation of the published warehouse whose rows `fetch` returns."""
+    cases, matched, pending = fetch(
+        """select
+            count(*) as cases,
+            count(*) filter (where status = 'matched') as matched,
+            count(*) filter (where status = 'pending') as pending
+        from marts.fct_reconciliation"""
+    )[0]
+    breaks = fetch(
+        f"""select
+            priority,
+            break_type,
+            rail,
+            {CURRENCY_AT_RISK} as currency,
+            count(*) as cases,
+            coalesce(sum({AMOUNT_AT_RISK}), 0) as amount,
+            max(age_days) as oldest_days
+        from marts.fct_reconciliation
+        where status = 'break'
+        group by all
+        order by priority, count(*) desc, break_type, rail, currency"""
+    )
+    sources = fetch(
+        """select rail, source, account_id, data_until, missing_currencies, verdict
+        from marts.rpt_reconciliation_sources
+        order by rail <> 'stripe', rail, source, account_id"""
+    )
+    failures = _failed_pulls(fetch)
     states = [replace(SourceState(*row), failure=failures.get(row[1])) for row in sources]
     # A failed pull may name a Stripe source before any record shows that Stripe is used.
     unknown = failures.keys() - {state.source for state in states}
@@ -165,10 +180,10 @@ def reconciliation(path: Path) -> Reconciliation:
     return Reconciliation(cases, matched, pending, [OpenBreaks(*row) for row in breaks], states)
 
 
-def _failed_pulls(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+def _failed_pulls(fetch: Fetch) -> dict[Any, Any]:
     """Return the reason of each failed pull by source; empty for a file of an earlier version."""
     try:
-        return dict(connection.execute("select source, reason from ops.failed_pulls").fetchall())
+        return dict(fetch("select source, reason from ops.failed_pulls"))
     except duckdb.CatalogException:
         return {}
 

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from dashboard.snapshot import Row, Snapshot
-from exports.datasets import DATASETS
+from exports.datasets import Dataset
 from warehouse.runs import PUBLISHED
 
 
@@ -100,6 +100,6 @@ def known_models(snapshot: Snapshot) -> list[str]:
     return [row["model_id"] for row in snapshot.rows("select model_id from marts.dim_models order by 1")]
 
 
-def dataset_columns(snapshot: Snapshot, dataset: str) -> list[str]:
+def dataset_columns(snapshot: Snapshot, dataset: Dataset) -> list[str]:
     """Return the columns of a dataset, in their order."""
-    return [row["column_name"] for row in snapshot.rows(f"describe marts.{DATASETS[dataset].mart}")]
+    return [row["column_name"] for row in snapshot.rows(f"describe {dataset.relation}")]

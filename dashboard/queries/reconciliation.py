@@ -1,14 +1,15 @@
 """Reconciliation cases, the balance roll-forward, payouts and Stripe's balances."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from dashboard.filters import Filters, any_of, of_chosen_users
 from dashboard.queries.ledger import LEDGER_COLUMNS
-from dashboard.queries.paging import PageRequest, count_rows
+from dashboard.queries.paging import PageRequest
 from dashboard.queries.usage import Grain
 from dashboard.snapshot import Row, Snapshot
 from exports.filters import Filter, all_of
+from warehouse.reconciliation_summary import AMOUNT_AT_RISK, CURRENCY_AT_RISK, Reconciliation, summarize
 
 MOVEMENTS = (
     "deposits",
@@ -19,14 +20,19 @@ MOVEMENTS = (
     "withdrawals",
     "adjustments",
 )
+STATUSES = ("break", "pending", "matched")
 CASE_COLUMNS = (
     "priority",
     "break_type",
-    "status",
+    "amount_at_risk",
+    "currency_at_risk",
     "age_days",
     "case_id",
-    "rail",
     "user_id",
+    "status",
+    "rail",
+    "match_method",
+    "deposit_entry_ids",
     "ledger_amount",
     "ledger_currency",
     "paid_amount",
@@ -34,15 +40,31 @@ CASE_COLUMNS = (
     "difference",
     "first_event_at",
 )
+# A later key decides among rows of one priority: the most money first, then the oldest.
+BY_AMOUNT = "amount_at_risk desc nulls last, age_days desc, case_id"
+CASES = f"""(select *, {AMOUNT_AT_RISK} as amount_at_risk, {CURRENCY_AT_RISK} as currency_at_risk
+    from marts.fct_reconciliation)"""
 
 
-def _case_conditions(
-    filters: Filters, statuses: Sequence[str], break_types: Sequence[str], *, in_period: bool
-) -> tuple[str, list[Any]]:
-    conditions = [
-        Filter("ledger_currency = ? or paid_currency = ?", (filters.currency, filters.currency)),
-        *of_chosen_users(filters),
-    ]
+@dataclass(frozen=True)
+class CaseSearch:
+    """The filters of the cases, besides those of the page."""
+
+    statuses: tuple[str, ...] = ()
+    break_types: tuple[str, ...] = ()
+    in_period: bool = False
+    """Whether the first event must be in the period of the page."""
+    all_currencies: bool = False
+    """Whether the currency of the page does not limit the cases."""
+
+
+def case_conditions(filters: Filters, search: CaseSearch) -> list[Filter]:
+    """Return the conditions on rows of `fct_reconciliation`."""
+    conditions = [*of_chosen_users(filters)]
+    if not search.all_currencies:
+        conditions.append(
+            Filter("ledger_currency = ? or paid_currency = ?", (filters.currency, filters.currency))
+        )
     if filters.paywalls:
         deposits, values = all_of(
             [any_of("paywall_id", filters.paywalls), any_of("entry_type", ("deposit",))]
@@ -51,11 +73,11 @@ def _case_conditions(
         entries = f"select entry_id from marts.fct_ledger_entries where {deposits}"
         with_deposit = f"case_id in (select case_id from ({named}) as deposits where entry_id in ({entries}))"
         conditions.append(Filter(with_deposit, tuple(values)))
-    if statuses:
-        conditions.append(any_of("status", statuses))
-    if break_types:
-        conditions.append(any_of("break_type", break_types))
-    if in_period:
+    if search.statuses:
+        conditions.append(any_of("status", search.statuses))
+    if search.break_types:
+        conditions.append(any_of("break_type", search.break_types))
+    if search.in_period:
         conditions.append(
             Filter(
                 "cast(first_event_at at time zone (select reporting_timezone from ops.settings) as date)"
@@ -63,27 +85,64 @@ def _case_conditions(
                 (filters.since, filters.last_day),
             )
         )
-    return all_of(conditions)
+    return conditions
 
 
-def breaks_by_type(snapshot: Snapshot, filters: Filters) -> list[Row]:
-    """Return open breaks by priority and type, with their ages, if either side has the currency."""
-    where, values = _case_conditions(filters, ["break"], (), in_period=False)
+def state(snapshot: Snapshot) -> Reconciliation:
+    """Return the state of all cases and sources, as `paywall-warehouse status` reports it."""
+    return summarize(lambda query: [tuple(row.values()) for row in snapshot.rows(query)])
+
+
+def open_breaks(snapshot: Snapshot, types: Sequence[str]) -> list[Row]:
+    """Return all open breaks by priority, type (in the order of `types`) and currency.
+
+    No filter of a page limits them.
+    """
     return snapshot.rows(
-        f"""select priority, break_type, count(*) as cases,
+        f"""select priority, break_type, currency_at_risk, count(*) as cases,
+            sum(amount_at_risk) as amount_at_risk,
+            count(*) filter (where amount_at_risk is null) as of_unknown_amount,
             count(*) filter (where age_days < 7) as up_to_7_days,
             count(*) filter (where age_days >= 7 and age_days < 30) as up_to_30_days,
             count(*) filter (where age_days >= 30) as older,
             max(age_days) as oldest_days
-        from marts.fct_reconciliation where {where} group by priority, break_type
-            order by priority, break_type""",
+        from {CASES} where status = 'break' group by priority, break_type, currency_at_risk
+            order by priority, list_position(?, break_type) nulls last, break_type, cases desc,
+                currency_at_risk""",
+        [list(types)],
+    )
+
+
+def at_risk(snapshot: Snapshot) -> list[Row]:
+    """Return the amount at risk in each currency. Currencies with breaks of priority 1 come first."""
+    return snapshot.rows(
+        f"""select currency_at_risk, count(*) as cases, sum(amount_at_risk) as amount_at_risk,
+            count(*) filter (where amount_at_risk is null) as of_unknown_amount,
+            count(*) filter (where priority = 1) as urgent_cases,
+            sum(amount_at_risk) filter (where priority = 1) as urgent_amount
+        from {CASES} where status = 'break' group by currency_at_risk
+            order by urgent_cases > 0 desc, cases desc, currency_at_risk"""
+    )
+
+
+def urgent_outside(snapshot: Snapshot, filters: Filters, search: CaseSearch) -> list[Row]:
+    """Return the breaks of priority 1 that the filters of the cases exclude, by currency."""
+    where, values = all_of(case_conditions(filters, search))
+    # A condition on a missing value is neither true nor false, and excludes the case.
+    return snapshot.rows(
+        f"""select currency_at_risk, count(*) as cases, sum(amount_at_risk) as amount_at_risk
+        from {CASES} where status = 'break' and priority = 1 and not coalesce({where}, false)
+        group by currency_at_risk order by cases desc, currency_at_risk""",
         values,
     )
 
 
-def case_counts(snapshot: Snapshot, filters: Filters) -> dict[str, int]:
+ALL_CASES = CaseSearch()
+
+
+def case_counts(snapshot: Snapshot, filters: Filters, search: CaseSearch = ALL_CASES) -> dict[str, int]:
     """Return the number of cases by status."""
-    where, values = _case_conditions(filters, (), (), in_period=False)
+    where, values = all_of(case_conditions(filters, search))
     rows = snapshot.rows(
         f"select status, count(*) as cases from marts.fct_reconciliation where {where} group by status",
         values,
@@ -91,44 +150,18 @@ def case_counts(snapshot: Snapshot, filters: Filters) -> dict[str, int]:
     return {row["status"]: row["cases"] for row in rows}
 
 
-def count_cases(
-    snapshot: Snapshot,
-    filters: Filters,
-    statuses: Sequence[str],
-    break_types: Sequence[str],
-    *,
-    in_period: bool,
-) -> int:
-    """Return the number of cases."""
-    where, values = _case_conditions(filters, statuses, break_types, in_period=in_period)
-    return count_rows(
-        snapshot, f"select count(*) as rows from marts.fct_reconciliation where {where}", values
-    )
-
-
-def cases(
-    snapshot: Snapshot,
-    filters: Filters,
-    statuses: Sequence[str],
-    break_types: Sequence[str],
-    page: PageRequest,
-    *,
-    in_period: bool,
-) -> list[Row]:
-    """Return a page of cases."""
-    where, values = _case_conditions(filters, statuses, break_types, in_period=in_period)
+def cases(snapshot: Snapshot, filters: Filters, search: CaseSearch, page: PageRequest) -> list[Row]:
+    """Return a page of cases, with the amount at risk of each."""
+    where, values = all_of(case_conditions(filters, search))
     chosen = ", ".join(CASE_COLUMNS)
     return snapshot.rows(
-        f"select {chosen} from marts.fct_reconciliation where {where} {page.sql(CASE_COLUMNS, 'case_id')}",
-        values,
+        f"select {chosen} from {CASES} where {where} {page.sql(CASE_COLUMNS, BY_AMOUNT)}", values
     )
 
 
 def case(snapshot: Snapshot, case_id: str) -> Row | None:
     """Return a case with all columns."""
-    return next(
-        iter(snapshot.rows("select * from marts.fct_reconciliation where case_id = ?", [case_id])), None
-    )
+    return next(iter(snapshot.rows(f"select * from {CASES} where case_id = ?", [case_id])), None)
 
 
 def case_entries(snapshot: Snapshot, deposit_ids: Sequence[str]) -> list[Row]:
@@ -176,24 +209,59 @@ def rollforward(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]
     )
 
 
+def payout_conditions(filters: Filters) -> list[Filter]:
+    """Return the conditions on `fct_payouts`: payouts that arrive in the period, or at no known day."""
+    return [
+        Filter("currency = ?", (filters.currency,)),
+        Filter(
+            "arrival_date is null or (arrival_date >= ? and arrival_date < ?)", (filters.since, filters.until)
+        ),
+    ]
+
+
 def payouts(snapshot: Snapshot, filters: Filters) -> list[Row]:
-    """Return the payouts that arrive in the period, and those without an arrival date."""
+    """Return the payouts of the period with a verdict.
+
+    Those that do not equal the sum of their items come first, then those without items, such as manual ones.
+    """
+    where, values = all_of(payout_conditions(filters))
     return snapshot.rows(
-        """select payout_id, status, amount, items, items_net, difference, is_reconciled, arrival_date
-            from marts.fct_payouts
-        where currency = ? and (arrival_date is null or (arrival_date >= ? and arrival_date < ?))
-        order by arrival_date desc nulls first, payout_id limit 1000""",
-        [filters.currency, filters.since, filters.until],
+        f"""select payout_id, status, amount, items, items_net, difference, is_reconciled, arrival_date,
+            case when is_reconciled then 'adds up' when coalesce(items, 0) = 0 then 'no items'
+                when amount is null then 'payout not loaded' else 'differs' end as verdict
+        from marts.fct_payouts where {where}
+        order by verdict not in ('differs', 'payout not loaded'), verdict <> 'no items',
+            arrival_date desc nulls first, payout_id limit 1000""",
+        values,
+    )
+
+
+def payouts_that_differ(snapshot: Snapshot) -> list[Row]:
+    """Return the number of payouts that do not equal the sum of their items, by currency, for all days."""
+    return snapshot.rows(
+        """select currency, count(*) as payouts from marts.fct_payouts
+        where not is_reconciled and items > 0 group by currency order by payouts desc, currency"""
     )
 
 
 def stripe_balances(snapshot: Snapshot, filters: Filters) -> list[Row]:
-    """Return Stripe's balance summaries and the sums of the itemised rows, the latest first."""
+    """Return Stripe's balance summaries and their differences, those with a difference first.
+
+    A summary differs if it does not close, if it does not equal the itemised rows, or if it does not open
+    with the closing balance of the previous one.
+    """
     return snapshot.rows(
-        """select account_id, covered_from, covered_until, opening_balance, activity, payouts,
-            closing_balance, itemized_activity,
-            itemized_payouts, path, line
-        from marts.fct_stripe_balances where currency = ? order by covered_until desc nulls last, account_id
-            limit 200""",
+        """select *, closes_with <> 0 or activity_difference <> 0 or payouts_difference <> 0
+                or opens_with <> 0 as is_off
+        from (
+            select account_id, covered_from, covered_until, opening_balance, activity, payouts,
+                closing_balance, itemized_activity, itemized_payouts, path, line,
+                opening_balance + activity - payouts - closing_balance as closes_with,
+                coalesce(activity - itemized_activity, 0) as activity_difference,
+                coalesce(payouts - itemized_payouts, 0) as payouts_difference,
+                coalesce(opening_balance - closing_before, 0) as opens_with
+            from marts.fct_stripe_balances where currency = ?
+        ) as balances
+        order by is_off desc, covered_until desc nulls last, account_id limit 200""",
         [filters.currency],
     )

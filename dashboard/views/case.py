@@ -1,20 +1,38 @@
 """The page of a reconciliation case: a payment, or a deposit without one, with the evidence of both sides."""
 
+from html import escape
+
 import streamlit as st
 
 from dashboard import formats
-from dashboard.break_help import help_for
-from dashboard.context import Context, link_to
+from dashboard.break_help import advice, has_suggestion, words_for
+from dashboard.context import Context, address, link_to
+from dashboard.downloads import evidence_address
 from dashboard.ledger_view import ledger_columns
 from dashboard.queries import reconciliation as reconciliation_queries
 from dashboard.snapshot import Row
 from dashboard.subject import subject
-from dashboard.tables import fields, instant_column, table, text_column
+from dashboard.tables import Column, fields, instant_column, table, text_column
 
-LEDGER = ("ledger_amount", "clawed_back_amount", "net_credit")
-PAID = ("paid_amount", "refunded_amount", "disputed_amount", "net_payment")
-SETTLED = ("settled_gross", "settled_fee", "settled_net")
-KEYS = ("rail", "payment_intent_id", "charge_id", "checkout_session_id", "payment_id")
+LEDGER = {
+    "ledger_amount": "Credited",
+    "clawed_back_amount": "Taken back",
+    "net_credit": "Credit that remains",
+}
+PAID = {
+    "paid_amount": "Paid",
+    "refunded_amount": "Refunded",
+    "disputed_amount": "Disputed",
+    "net_payment": "Payment that remains",
+}
+SETTLED = {"settled_gross": "Settled", "settled_fee": "Fee", "settled_net": "Settled after the fee"}
+KEYS = {
+    "rail": "Rail",
+    "payment_intent_id": "Payment intent",
+    "charge_id": "Charge",
+    "checkout_session_id": "Checkout Session",
+    "payment_id": "Payment id",
+}
 
 
 def show(context: Context) -> None:
@@ -30,45 +48,70 @@ def show(context: Context) -> None:
     if row is None:
         return
     _verdict(context, row)
+    _sides(row)
+    st.markdown("**Deposits of the case, and the entries that relate to them**")
+    entries = reconciliation_queries.case_entries(context.snapshot, row["deposit_entry_ids"] or [])
+    payment = [text_column(name, label) for name, label in KEYS.items()]
+    role = Column("part", "Role", lambda entry: _role(row, entry))
+    table(
+        entries,
+        [role, *ledger_columns(context), text_column("funding", "Funding"), *payment],
+        alt="Entries of the case",
+    )
+    st.markdown("**History of breaks**")
+    zone = context.timezone
+    table(
+        reconciliation_queries.case_history(context.snapshot, row["case_id"]),
+        [
+            Column("break_type", "Break", lambda one: words_for(one["break_type"])),
+            instant_column("opened_at", "Opened", zone),
+            instant_column("closed_at", "Closed", zone),
+            text_column("break_type", "Code"),
+        ],
+        alt="History of the case",
+    )
+
+
+def _role(case: Row, entry: Row) -> str:
+    is_suggested = entry["part"] == "deposit" and has_suggestion(case)
+    return "suggested deposit" if is_suggested else str(entry["part"])
+
+
+def _sides(row: Row) -> None:
+    currency = row["ledger_currency"]
     left, right = st.columns(2)
     with left:
-        st.markdown("**The ledger says**")
+        st.markdown("**The ledger has**")
+        if has_suggestion(row):
+            st.caption("By the suggested deposit, which is not tied to the payment.")
         fields(
-            [(name, formats.with_currency(row[name], row["ledger_currency"])) for name in LEDGER],
+            [
+                # Without a deposit, nothing was taken back in no currency.
+                (label, formats.with_currency(row[name] if currency else None, currency))
+                for name, label in LEDGER.items()
+            ],
             alt="The ledger's side",
         )
         if row["user_id"] is not None:
             link_to("user", f"User {row['user_id']}", user=row["user_id"])
     with right:
-        st.markdown("**The processor says**")
-        sides = [(name, formats.with_currency(row[name], row["paid_currency"])) for name in PAID]
-        sides += [(name, formats.with_currency(row[name], row["settlement_currency"])) for name in SETTLED]
-        fields([*((name, formats.text(row[name])) for name in KEYS), *sides], alt="The processor's side")
+        st.markdown("**The processor has**")
+        sides = [
+            (label, formats.with_currency(row[name], row["paid_currency"])) for name, label in PAID.items()
+        ]
+        sides += [
+            (label, formats.with_currency(row[name], row["settlement_currency"]))
+            for name, label in SETTLED.items()
+        ]
+        fields(
+            [*sides, *((label, formats.text(row[name])) for name, label in KEYS.items())],
+            alt="The processor's side",
+        )
         if row["has_unknown_return"]:
             st.caption(
                 "Some returned money is known in the settlement currency only. Refunded and disputed show the"
                 " known part, or nothing."
             )
-    st.markdown("**Deposits of the case, and the entries that relate to them**")
-    entries = reconciliation_queries.case_entries(context.snapshot, row["deposit_entry_ids"] or [])
-    payment = [text_column(name, name) for name in ("funding", "rail", *KEYS[1:])]
-    table(
-        entries,
-        [text_column("part", "Role"), *ledger_columns(context), *payment],
-        alt="Entries of the case",
-    )
-    history = reconciliation_queries.case_history(context.snapshot, row["case_id"])
-    st.markdown("**History of breaks**")
-    zone = context.timezone
-    table(
-        history,
-        [
-            text_column("break_type", "Break"),
-            instant_column("opened_at", "Opened", zone),
-            instant_column("closed_at", "Closed", zone),
-        ],
-        alt="History of the case",
-    )
 
 
 def _verdict(context: Context, row: Row) -> None:
@@ -80,18 +123,32 @@ def _verdict(context: Context, row: Row) -> None:
     found = f", matched by {formats.plain(row['match_method'])}" if row["match_method"] else ""
     summary = f"{row['age_days']} days old, {span} ({formats.plain(zone)}){found}."
     if row["status"] == "break":
-        known = help_for(row["break_type"])
-        difference = formats.with_currency(row["difference"], row["ledger_currency"] or row["paid_currency"])
+        risk = formats.with_currency(row["amount_at_risk"], row["currency_at_risk"])
         st.error(
-            f"**{formats.plain(row['break_type'])}**, priority {row['priority']}, difference {difference}."
-            f" {summary}",
+            f"**{formats.plain(words_for(row['break_type']))}**, priority {row['priority']},"
+            f" {formats.plain(risk)} at risk. {summary}",
             icon=":material/rule:",
         )
-        st.markdown(f"{known.meaning} **What to do:** {known.remedy}")
+        st.caption(f"Code of the break: `{row['break_type']}`")
     elif row["status"] == "pending":
         st.info(
-            f"**pending**: one side has arrived, the other may still follow. {summary}",
+            f"**Pending**: one side has arrived, the other can still follow. {summary}",
             icon=":material/hourglass_top:",
         )
     else:
-        st.success(f"**matched**. {summary}", icon=":material/check_circle:")
+        st.success(f"**Matched**. {summary}", icon=":material/check_circle:")
+    if row["status"] != "matched":
+        known = advice(row)
+        suggested = [_entry_link(entry_id) for entry_id in row["deposit_entry_ids"] if has_suggestion(row)]
+        links = f"<br>Suggested: {', '.join(suggested)}" if suggested else ""
+        st.html(
+            f'<p style="overflow-wrap: anywhere">{escape(known.meaning)}<br>'
+            f"<strong>What to do:</strong> {escape(known.remedy)}{links}</p>"
+        )
+    st.link_button("Download the evidence", evidence_address(row["case_id"]), icon=":material/download:")
+    st.caption("An archive of CSV files: the case, its ledger entries, its history, and the run.")
+
+
+def _entry_link(entry_id: str) -> str:
+    link = escape(address("entry", entry=entry_id))
+    return f'<a class="way" href="{link}" target="_self">{escape(entry_id)}</a>'

@@ -678,25 +678,31 @@ def test_a_download_is_what_the_command_exports(screen: Screen, home: Path) -> N
 def test_breaks_lead_to_their_cases_and_to_the_evidence(screen: Screen, sql: Sql) -> None:
     screen.open("reconciliation")
     breaks = screen.table("Open breaks by type")
-    assert [[row["Break"], row["Cases"], row["Oldest (days)"]] for row in breaks] == [
-        [kind, count(cases), count(oldest)]
-        for kind, cases, oldest in sql(
-            """select break_type, count(*), max(age_days) from marts.fct_reconciliation
-            where status = 'break' and 'usd' in (ledger_currency, paid_currency)
-            group by priority, break_type order by priority, break_type"""
-        )
-    ]
-    number = column(breaks, "Break").index("amount_mismatch")
+    in_sql = sql(
+        """select break_type, coalesce(paid_currency, ledger_currency),
+            sum(coalesce(paid_amount, ledger_amount)), count(*), max(age_days)
+        from marts.fct_reconciliation where status = 'break' group by priority, 1, 2"""
+    )
+    assert sorted(
+        [row["Code"], row["Currency"], row["At risk"], row["Cases"], row["Oldest (days)"]] for row in breaks
+    ) == sorted(
+        [kind, currency.upper(), money(amount), count(cases), count(oldest)]
+        for kind, currency, amount, cases, oldest in in_sql
+    )
+    assert column(breaks, "Priority") == sorted(column(breaks, "Priority"))
+    number = column(breaks, "Code").index("amount_mismatch")
+    assert breaks[number]["Break"] == "Credited another amount"
     screen.open_row("Open breaks by type", number)
     cases = screen.table("Reconciliation cases")
     expected = sql(
         """select case_id, ledger_amount, paid_amount, difference, deposit_entry_ids, payment_intent_id
             from marts.fct_reconciliation
         where break_type = 'amount_mismatch' and 'usd' in (ledger_currency, paid_currency)
-            order by age_days desc, case_id"""
+            order by paid_amount desc, age_days desc, case_id"""
     )
     assert [[row["Case"], row["Credited"], row["Paid"], row["Difference"]] for row in cases] == [
-        [case, *map(money, amounts)] for case, *amounts, _, _ in expected
+        [case, f"{money(ledger)} USD", f"{money(paid)} USD", money(difference)]
+        for case, ledger, paid, difference, *_ in expected
     ]
     screen.open_row("Reconciliation cases")
     case, ledger, paid, _, deposits, intent = expected[0]
@@ -705,11 +711,11 @@ def test_breaks_lead_to_their_cases_and_to_the_evidence(screen: Screen, sql: Sql
         {row["Field"]: row["Value"] for row in screen.table(alt)}
         for alt in ("The ledger's side", "The processor's side")
     ]
-    assert (sides[0]["ledger_amount"], sides[1]["paid_amount"]) == (
+    assert (sides[0]["Credited"], sides[1]["Paid"]) == (
         f"{money(ledger)} USD",
         f"{money(paid)} USD",
     )
-    assert sides[1]["payment_intent_id"] == intent
+    assert sides[1]["Payment intent"] == intent
     assert set(deposits) <= set(column(screen.table("Entries of the case"), "Entry"))
     assert "What to do:" in screen.text
     screen.back()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -31,7 +32,14 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from dashboard.access import access_of
-from dashboard.downloads import UNDER_WAY, Downloads, WrongDownloadError, download_address
+from dashboard.download_tables import TABLES
+from dashboard.downloads import (
+    UNDER_WAY,
+    Downloads,
+    WrongDownloadError,
+    download_address,
+    evidence_address,
+)
 from dashboard.filters import Filters
 from exports.ad_hoc import SliceRequest
 from orchestration.cli.export import write_to
@@ -598,6 +606,95 @@ def test_a_download_is_what_the_command_exports(
         assert len(answer.content) > 60
 
 
+@pytest.mark.parametrize("dataset", TABLES)
+def test_every_table_is_downloaded_in_every_format(client: TestClient, dataset: str) -> None:
+    lists = replace(ALL_DAYS, paywalls=("pw",), models=("m",), payer_types=("new",), entry_types=("charge",))
+    for encoding in ("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet"):
+        for filters in (ALL_DAYS, lists):
+            assert client.get(download_address(dataset, encoding, filters)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("dataset", "filters", "more", "rows"),
+    [
+        # alice in usd, =bob in eur; a matched payment of 20 usd on 1 October.
+        ("daily_revenue", ALL_DAYS, {}, 2),
+        ("daily_revenue", replace(ALL_DAYS, models=("another",)), {}, 0),
+        ("daily_revenue", replace(ALL_DAYS, until=date(2026, 10, 3)), {"all_currencies": "true"}, 1),
+        ("wallet_days", ALL_DAYS, {}, 2),
+        ("wallet_days", ALL_DAYS, {"all_currencies": "true"}, 4),
+        ("wallet_days", ALL_DAYS, {"all_currencies": "true", "user": "=bob"}, 2),
+        ("usage_errors", ALL_DAYS, {}, 1),
+        ("usage_errors", replace(ALL_DAYS, since=date(2026, 10, 3)), {}, 0),
+        ("reconciliation", ALL_DAYS, {}, 1),
+        ("reconciliation", replace(ALL_DAYS, currency="eur"), {"case_status": "matched"}, 0),
+        ("reconciliation", ALL_DAYS, {"case_status": ["break"]}, 0),
+        ("reconciliation", replace(ALL_DAYS, since=date(2026, 10, 2)), {"case_status": "matched"}, 1),
+        (
+            "reconciliation",
+            replace(ALL_DAYS, since=date(2026, 10, 2)),
+            {"case_status": "matched", "of_period": "true"},
+            0,
+        ),
+        ("payouts", ALL_DAYS, {}, 1),
+        ("payouts", replace(ALL_DAYS, currency="eur"), {}, 0),
+        ("payouts", replace(ALL_DAYS, currency="eur"), {"all_currencies": "true"}, 1),
+        ("runs", replace(ALL_DAYS, currency="chf"), {}, 1),
+        ("loaded_files", ALL_DAYS, {}, 5),
+        ("rejected_records", ALL_DAYS, {}, 0),
+    ],
+)
+def test_a_table_is_limited_as_its_page(
+    client: TestClient, dataset: str, filters: Filters, more: dict[str, Any], rows: int
+) -> None:
+    answer = client.get(download_address(dataset, "jsonl", filters, **more))
+    assert (answer.status_code, len(answer.text.splitlines())) == (200, rows)
+
+
+def test_the_evidence_of_a_case_is_one_archive(client: TestClient) -> None:
+    answer = client.get(evidence_address("stripe:pi_1"))
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
+    assert answer.headers["content-disposition"] == 'attachment; filename="evidence-stripe-pi_1.zip"'
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        files = {
+            name: list(csv.DictReader(io.StringIO(archive.read(name).decode())))
+            for name in archive.namelist()
+        }
+    assert [row["case_id"] for row in files["reconciliation.csv"]] == ["stripe:pi_1"]
+    assert [row["entry_id"] for row in files["ledger.csv"]] == ["d1"]
+    assert [files["reconciliation_history.csv"], len(files["runs.csv"])] == [[], 1]
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "words"),
+    [
+        ("", 400, "The parameter 'case' is required"),
+        ("case=", 400, "The parameter 'case' is required"),
+        ("case=stripe:pi_1&case=x", 400, "'case' occurs more than once"),
+        ("case=stripe:pi_1&user=x", 400, "The parameter 'user' is not known. Allowed: case"),
+        ("case=../../etc/passwd", 404, "Nothing is published under this id"),
+        ("case=x' or 'a'='a", 404, "Nothing is published under this id"),
+    ],
+)
+def test_there_is_no_other_evidence(client: TestClient, query: str, status: int, words: str) -> None:
+    answer = client.get(f"/download/evidence.zip?{query}")
+    assert answer.status_code == status
+    assert words in answer.text
+
+
+def test_a_value_that_cannot_be_is_refused_with_those_that_can(client: TestClient) -> None:
+    for query, words in (
+        ("case_status=open", "cannot be 'open'. Allowed: break, pending, matched"),
+        ("break_type=x", "cannot be 'x'. Allowed: processor_only, ledger_only"),
+        ("all_currencies=yes", "cannot be 'yes'. Allowed: true"),
+        ("of_period=true&of_period=true", "occurs more than once"),
+        ("user=u", "The parameter 'user' is not known"),
+    ):
+        answer = client.get(f"/download/reconciliation.csv?{GOOD}&{query}")
+        assert answer.status_code == 400
+        assert words in answer.text
+
+
 def test_the_file_has_a_telling_name(client: TestClient) -> None:
     def name_of(*parts: Any, **more: str) -> str:
         return re.fullmatch(
@@ -687,7 +784,10 @@ def test_an_invalid_request_is_refused_with_a_reason(client: TestClient, query: 
         "ledger.xlsx",
         "ledger",
         "raw.csv",
-        "daily_revenue.csv",
+        "settings.csv",
+        "ops.runs.csv",
+        "evidence.csv",
+        "evidence.zip.gz",
         "ledger.parquet.gz",
         "..%2fstate.csv",
         "ledger.csv.gz.gz",
@@ -704,7 +804,7 @@ def test_the_helper_for_links_refuses_what_the_server_would() -> None:
     with pytest.raises(WrongDownloadError, match="'search' is not known"):
         download_address("ledger", "csv", ALL_DAYS, search="x")
     with pytest.raises(LookupError):
-        download_address("models", "csv", ALL_DAYS)
+        download_address("settings", "csv", ALL_DAYS)
     assert (
         download_address("ledger", "csv", ALL_DAYS, user="", entry_status=[])
         == f"/download/ledger.csv?{GOOD}"
