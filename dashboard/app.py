@@ -13,7 +13,19 @@ from dashboard.home import publications, settings
 from dashboard.queries import publication as publication_queries
 from dashboard.saved_views_panel import saved_views_panel
 from dashboard.snapshot import Snapshot, UnreadableError
-from dashboard.views import case, cohorts, entry, ledger, models, overview, reconciliation, runs, user, users
+from dashboard.views import (
+    case,
+    cohorts,
+    connection,
+    entry,
+    ledger,
+    models,
+    overview,
+    reconciliation,
+    runs,
+    user,
+    users,
+)
 
 LOOK_EVERY_SECONDS = 5
 TITLE = "paywall-warehouse"
@@ -65,6 +77,7 @@ PAGES = (
     (users.show, "users", "Users", "group"),
     (ledger.show, "ledger", "Ledger", "receipt_long"),
     (reconciliation.show, "reconciliation", "Reconciliation", "rule"),
+    (connection.show, "connection", "Connection", "cable"),
     (runs.show, "runs", "Runs", "history"),
 )
 PAGES_OF_ONE_THING = (

@@ -1,9 +1,10 @@
 """The meaning of request errors, for the people who support users."""
 
-from dashboard import formats
-from dashboard.context import Context
+from collections.abc import Sequence
+
+from dashboard.context import Context, address
 from dashboard.snapshot import Row
-from dashboard.tables import Column, instant_column, text_column
+from dashboard.tables import Column, instant_column, money_column, text_column
 
 # By kind of event (docs/contract.md#23-webhook-events).
 KINDS = {
@@ -30,6 +31,10 @@ CODES = {
         "The user has not authorized the paywall, or has revoked the authorization. Send the authorization"
         " link."
     ),
+    "authorization_required": (
+        "The user has not authorized the paywall, or has revoked the authorization. Send the authorization"
+        " link."
+    ),
     "policy_violation": "A rule of the paywall forbids this request.",
     "content_filter": "The provider's content filter stopped the answer.",
     "provider_timeout": "The provider did not answer in time. Another attempt may succeed.",
@@ -49,8 +54,9 @@ def meaning(row: Row) -> str:
     return CODES.get(row["error_code"] or "") or KINDS.get(kind) or UNKNOWN
 
 
-def error_columns(context: Context) -> list[Column]:
-    """Return the columns of a table of errors."""
+def error_columns(context: Context, rows: Sequence[Row]) -> list[Column]:
+    """Return the columns of a table of errors. Amounts are left out if no error states any."""
+    amounts = (("requested_amount", "Requested"), ("available_balance", "Available"))
     return [
         instant_column("occurred_at", "Time", context.timezone),
         text_column("error_kind", "Event"),
@@ -59,17 +65,14 @@ def error_columns(context: Context) -> list[Column]:
         text_column("model_id", "Model"),
         text_column("paywall_id", "Paywall"),
         # Events have no currency for these.
-        Column(
-            "requested_amount",
-            "Requested",
-            lambda row: formats.money(row["requested_amount"], None),
-            right=True,
+        *(
+            money_column(name, label, lambda _: None)
+            for name, label in amounts
+            if any(row[name] is not None for row in rows)
         ),
-        Column(
-            "available_balance",
-            "Available",
-            lambda row: formats.money(row["available_balance"], None),
-            right=True,
-        ),
-        text_column("request_id", "Request"),
+        text_column("request_id", "Request", link=_request),
     ]
+
+
+def _request(row: Row) -> str | None:
+    return None if row["request_id"] is None else address("ledger", id=row["request_id"])

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from dashboard.context import Context, address
+from dashboard import formats
+from dashboard.context import Context, address, link_to
 from dashboard.download_panel import download_panel
 from dashboard.queries import ledger as ledger_queries
 from dashboard.queries.ledger import LedgerSearch
@@ -50,6 +51,9 @@ def ledger_view(context: Context, user_id: str | None = None, any_id: str = "") 
         )
     search = LedgerSearch(user_id, tuple(statuses), any_id)
     count = ledger_queries.count_ledger(context.snapshot, context.filters, search)
+    if any_id and not count:
+        _not_found(context, any_id)
+        return
     paged_table(
         lambda page: ledger_queries.ledger(context.snapshot, context.filters, search, page),
         count,
@@ -61,9 +65,28 @@ def ledger_view(context: Context, user_id: str | None = None, any_id: str = "") 
         more: dict[str, str | list[str]] = {"entry_status": statuses}
         if user_id is not None:
             more["user"] = user_id
+        entries = formats.counted(count, "entry", "entries")
         download_panel(
-            context,
-            "ledger",
-            f"The {count:,} entries above, with all columns or the ones that you choose.",
-            **more,
+            context, "ledger", f"The {entries} above, with all columns or the ones that you choose.", **more
         )
+
+
+def _not_found(context: Context, any_id: str) -> None:
+    """Draw what was searched for an id, and where else the id occurs."""
+    about = context.about
+    currencies = ", ".join(currency.upper() for currency in about.ledger_currencies)
+    st.info(
+        "No ledger entry has this id as its own, or as that of its request, user, related entry or"
+        f" payment. Searched: all entries, from {formats.day(about.first_day)} to"
+        f" {formats.day(about.last_day)}, in every currency ({currencies}). An id has to be complete, with"
+        " upper and lower case as written.",
+        icon=":material/search_off:",
+    )
+    found = ledger_queries.elsewhere(context.snapshot, any_id)
+    if found["user_id"] is not None:
+        link_to("user", "A user without entries has this id", user=any_id)
+    for case_id in found["case_ids"]:
+        link_to("case", f"Reconciliation case {case_id}", case=case_id)
+    if found["errors"]:
+        st.caption(f"The id is that of {formats.counted(found['errors'], 'error')} without a ledger entry.")
+    link_to("users", "Search for a part of a user id", q=any_id)

@@ -115,6 +115,11 @@ class Home:
         return self.root / "state" / "runs.jsonl"
 
     @property
+    def receiver_file(self) -> Path:
+        """The state of the webhook receiver, for the dashboard: counts and times (`ReceiverState`)."""
+        return self.root / "state" / "receiver.json"
+
+    @property
     def tmp(self) -> Path:
         """Temporary files: DuckDB's spill files, and batches that are being written."""
         return self.root / "tmp"

@@ -118,3 +118,17 @@ def cases_of_entry(snapshot: Snapshot, entry_id: str) -> list[Row]:
     return snapshot.rows(
         "select * from marts.fct_reconciliation where list_contains(deposit_entry_ids, ?)", [entry_id]
     )
+
+
+def elsewhere(snapshot: Snapshot, any_id: str) -> Row:
+    """Return where an id occurs that no ledger entry has: as a user, in payments, and in errors."""
+    return snapshot.rows(
+        """select
+            (select any_value(user_id) from marts.dim_users where user_id = $1) as user_id,
+            (select count(*) from marts.fct_usage_errors where event_id = $1 or request_id = $1) as errors,
+            coalesce((
+                select list(case_id order by case_id)[:20] from marts.fct_reconciliation
+                where $1 in (case_id, payment_intent_id, charge_id, checkout_session_id, payment_id)
+            ), []) as case_ids""",
+        [any_id],
+    )[0]

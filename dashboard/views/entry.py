@@ -45,7 +45,7 @@ def show(context: Context) -> None:
     errors = ledger_queries.errors_of_request(context.snapshot, row["request_id"])
     if errors:
         st.subheader("Errors of the same request", anchor=False)
-        table(errors, error_columns(context), alt="Errors of the same request")
+        table(errors, error_columns(context, errors), alt="Errors of the same request")
 
 
 def _text_of(context: Context, row: Row, name: str) -> str:
@@ -64,8 +64,11 @@ def _links(context: Context, row: Row) -> None:
         link_to("user", f"User {row['user_id']}", user=row["user_id"])
     if row["request_id"] is not None:
         link_to("ledger", f"Request {row['request_id']}", id=row["request_id"])
-    if row["related_entry_id"] is not None:
-        link_to("entry", f"Related entry {row['related_entry_id']}", entry=row["related_entry_id"])
+    if (related := row["related_entry_id"]) is not None:
+        if ledger_queries.entry(context.snapshot, related) is not None:
+            link_to("entry", f"Related entry {related}", entry=related)
+        else:
+            st.caption(f"Related entry {formats.plain(related)}, which is not in the published ledger.")
     for name in ("payment_intent_id", "charge_id", "checkout_session_id", "payment_id"):
         if row[name] is not None:
             link_to("ledger", f"Payment {row[name]}", id=row[name])

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from dashboard.context import Context
+from dashboard import formats
+from dashboard.context import Context, link_to
 from dashboard.ledger_view import ledger_view
 
 
@@ -19,4 +20,9 @@ def show(context: Context) -> None:
             "Showing all periods and currencies. The filters in the sidebar do not apply while you search for"
             " an id."
         )
-    ledger_view(context, any_id=any_id)
+    user_id = st.query_params.get("user")
+    if user_id and not any_id:
+        st.caption(f"The entries of the user {formats.plain(user_id)} only.")
+        link_to("user", f"User {user_id}", user=user_id)
+        link_to("ledger", "All users")
+    ledger_view(context, None if any_id else user_id or None, any_id)

@@ -1,19 +1,34 @@
 """The page of a user: status, balances, ledger and errors, and the links that support sends."""
 
+from dataclasses import replace
+from datetime import timedelta
 from urllib.parse import quote
 
 import streamlit as st
 
-from dashboard import charts, formats
+from dashboard import charts, controls, coverage, formats
+from dashboard.chart_links import ledger_of, period_parameters
 from dashboard.chart_panel import chart_panel
-from dashboard.context import Context
+from dashboard.context import Context, address, link_to
 from dashboard.copying import copyable
 from dashboard.error_help import error_columns
 from dashboard.ledger_view import ledger_view
 from dashboard.queries import publication as publication_queries, users as users_queries
 from dashboard.snapshot import Row
+from dashboard.steps import steps_of
 from dashboard.subject import subject
-from dashboard.tables import day_column, folded_table, money_column, table, text_column
+from dashboard.tables import (
+    count_column,
+    day_column,
+    fields,
+    folded_table,
+    money_column,
+    share_column,
+    table,
+    text_column,
+)
+from dashboard.tiles import Tile, tiles
+from dashboard.views.connection import user_facts
 
 ERRORS = 20
 
@@ -24,18 +39,26 @@ def show(context: Context) -> None:
     if row is None:
         return
     user_id = row["user_id"]
+    controls.not_applied(context.filters, *controls.USER_LISTS)
+    # The page is about this user, also if the filters about users leave the user out.
+    context = replace(
+        context, filters=replace(context.filters, user_statuses=(), balance_bands=(), payer_types=())
+    )
     wallets = users_queries.wallets(context.snapshot, user_id)
     _facts(context, row)
     left, right = st.columns([3, 2])
     with left:
         _balance(context, user_id, wallets)
     with right:
+        _connection(context, row)
         _links(context, user_id, wallets)
+    _by_model(context, user_id)
+    _error_rate(context, user_id)
     st.subheader("Errors in the period", anchor=False)
     errors = users_queries.user_errors(
         context.snapshot, user_id, context.filters.since, context.filters.until, ERRORS
     )
-    table(errors, error_columns(context), alt="Recent errors")
+    table(errors, error_columns(context, errors), alt="Recent errors")
     if len(errors) == ERRORS:
         st.caption(f"The latest {ERRORS} errors.")
     st.subheader("Ledger", anchor=False)
@@ -54,32 +77,132 @@ def _facts(context: Context, row: Row) -> None:
     )
     for report in users_queries.user_reports(context.snapshot, row["user_id"]):
         currency = report["currency"]
-        tiles = (
-            (
-                "Balance",
-                formats.with_currency(report["balance"], currency),
-                f"Band: {report['balance_band']}.",
-            ),
-            (
-                "Total spend",
-                formats.with_currency(report["total_spend"], currency),
-                "Settled charges, all time.",
-            ),
-            (
-                "Deposits",
-                formats.with_currency(report["total_deposits"], currency),
-                "Settled top-ups, all time.",
-            ),
-            (
-                "Provider cost",
-                formats.with_currency(report["provider_cost"], currency),
-                "All time, of the charges whose cost is known.",
-            ),
-            ("Profit", formats.with_currency(report["profit"], currency), "All time."),
-            ("Charges", formats.whole(report["charges"]), f"Payer: {report['payer_type']} (last 30 days)."),
+        unknown_cost = _unknown_cost(report)
+        money = [
+            ("Balance", "balance", f"Band: {report['balance_band']}."),
+            ("Total spend", "total_spend", "Settled charges, all time."),
+            ("Deposits", "total_deposits", "Settled top-ups, all time."),
+            ("Provider cost", "provider_cost", "All time, of the charges whose cost is known."),
+            ("Profit", "profit", f"All time. {unknown_cost}".rstrip()),
+        ]
+        tiles(
+            [
+                *(Tile(label, *_money(report, name, meaning)) for label, name, meaning in money),
+                Tile(
+                    "Charges",
+                    formats.whole(report["charges"]),
+                    f"Payer: {report['payer_type']} (last 30 days).",
+                ),
+            ]
         )
-        for column, (label, value, explanation) in zip(st.columns(len(tiles)), tiles, strict=True):
-            column.metric(label, value, border=True, help=explanation)
+        if unknown_cost:
+            st.caption(f":material/info: {currency.upper()}: {unknown_cost}")
+
+
+def _money(report: Row, name: str, meaning: str) -> tuple[str, str]:
+    """Return the rounded text of an amount, and its explanation with the exact amount."""
+    if name in ("provider_cost", "profit") and coverage.is_unknown(report):
+        return formats.NOTHING, meaning
+    currency = report["currency"]
+    at_most = coverage.AT_MOST if name == "profit" and coverage.is_incomplete(report) else ""
+    exact = formats.plain(formats.with_currency(report[name], currency))
+    return at_most + formats.short_with_currency(report[name], currency), f"{at_most}{exact}. {meaning}"
+
+
+def _unknown_cost(report: Row) -> str:
+    """Return what unknown costs mean for the profit, an empty text if all costs are known."""
+    if not report["charges_without_cost"]:
+        return ""
+    share = formats.share(report["cost_coverage"])
+    if coverage.is_unknown(report):
+        return "No cost is known, so that there is no profit to show."
+    return f"The profit is too high, because cost coverage is {share}: the other costs are unknown."
+
+
+def _connection(context: Context, row: Row) -> None:
+    st.subheader("Connection", anchor=False)
+    fields(user_facts(context, row), alt="Connection of the user")
+    link_to("connection", "Validate the connection", user=row["user_id"])
+
+
+def _by_model(context: Context, user_id: str) -> None:
+    st.subheader("Usage by model in the period", anchor=False)
+    currency = context.currency
+    rows = users_queries.usage_by_model(context.snapshot, user_id, context.filters)
+    if not rows:
+        st.caption(
+            f"The user has no charges in {currency.upper()} and no errors in this period. Choose a longer"
+            " period, or another currency."
+        )
+        return
+    columns = [
+        text_column("model_id", "Model"),
+        count_column("charges", "Charges"),
+        money_column("revenue", f"Revenue ({currency.upper()})", currency),
+        *coverage.cost_columns(currency),
+        count_column("total_tokens", "Tokens"),
+        count_column("errors", "Errors", help="Requests with an error. Errors have no currency."),
+    ]
+    table(rows, columns, alt="Usage by model")
+    coverage.note(rows)
+
+
+def _error_rate(context: Context, user_id: str) -> None:
+    st.subheader("Error rate", anchor=False)
+    controls.not_applied(context.filters, "entry_types")
+    grain = controls.grain(context.filters)
+    total, *rates = users_queries.error_rates(context.snapshot, user_id, context.filters, grain)
+    st.markdown(
+        f"**{formats.share(total['error_rate'])}** in the period: {_of_requests(total)}."
+        if total["error_rate"] is not None
+        else "Neither charges nor errors in the period."
+    )
+    st.caption(
+        "Error rate: requests with an error, divided by settled charges and requests with an error. Several"
+        " errors of one request count once. A charge that failed, or whose request has an error, does not"
+        f" count as a charge. `{users_queries.NO_REQUEST}` is left out: the request that it refuses has an"
+        " event of its own. Charges in every currency count, because errors have none."
+    )
+    if total["error_rate"] is None:
+        return
+    points = [
+        charts.point(
+            "Error rate",
+            row["starts_on"],
+            row["error_rate"],
+            f"{formats.share(row['error_rate'])} ({_of_requests(row)})",
+        )
+        for row in rates
+    ]
+    steps = steps_of(context.filters, context.about, grain)
+    links = {
+        step.starts_on: address("user", user=user_id, **period_parameters(step.since, step.until))
+        for step in steps
+    }
+    chart_panel(
+        charts.lines(
+            points,
+            "Error rate",
+            grain=grain,
+            unit="share",
+            partial={step.starts_on for step in steps if not step.is_over},
+            links=links,
+        ),
+        points,
+        f"error-rate-by-{grain}",
+        f"Error rate by {grain}; the table below has the numbers",
+    )
+    columns = [
+        day_column("starts_on", f"{grain.capitalize()} from"),
+        count_column("errors", "Requests with an error"),
+        count_column("charges", "Charges"),
+        share_column("error_rate", "Error rate"),
+    ]
+    folded_table("Numbers of the error rate", rates, columns, key="error_rates", alt=f"Error rate by {grain}")
+
+
+def _of_requests(row: Row) -> str:
+    return f"{formats.whole(row['errors'])} of {formats.whole(row['errors'] + row['charges'])}"
 
 
 def _balance(context: Context, user_id: str, wallets: list[Row]) -> None:
@@ -101,8 +224,12 @@ def _balance(context: Context, user_id: str, wallets: list[Row]) -> None:
         )
         for row in balances
     ]
+    links = {
+        day: ledger_of(day, day + timedelta(days=1), user=user_id, currency=shown.upper())
+        for day in {row["date_day"] for row in balances}
+    }
     chart_panel(
-        charts.lines(points, shown.upper(), interpolate="step-after"),
+        charts.lines(points, shown.upper(), interpolate="step-after", links=links),
         points,
         f"balance-{shown}",
         "Closing balance by day and paywall; the table below has the numbers",

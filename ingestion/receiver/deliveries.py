@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from paywall_warehouse.quoting import printable
+
+TYPE_CHARACTERS = 100
 # Fields of an event that differ between the attempts to deliver it.
 OF_AN_ATTEMPT = ("attempts", "status")
 
@@ -20,6 +23,8 @@ class Delivery:
     """None if a load may reject the body because it is not an event: then every repetition is stored."""
     content: bytes
     """A digest of the event's content, which is the same for every attempt."""
+    event_type: str | None = None
+    """The type that the body states, without unprintable characters; None if it states none."""
 
 
 def delivery(body: bytes) -> Delivery:
@@ -44,7 +49,9 @@ def delivery(body: bytes) -> Delivery:
         content = json.dumps(kept, sort_keys=True, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return Delivery(line, None, b"")
-    return Delivery(line, str(event["id"]), hashlib.sha256(content).digest())
+    stated_type = event.get("type")
+    event_type = printable(stated_type[:TYPE_CHARACTERS]) if isinstance(stated_type, str) else None
+    return Delivery(line, str(event["id"]), hashlib.sha256(content).digest(), event_type)
 
 
 def _refuse(constant: str) -> None:

@@ -119,9 +119,14 @@ def receive(
             f"Deliveries to {web_address(host, listener.getsockname()[1])} go to {landing.root}/{FOLDER} "
             " (health: /health, Ctrl-C ends it)"
         )
-        server_of(Receiver(Path(landing.root), secret, settings.webhook_max_age_seconds, limits), limits).run(
-            sockets=[listener]
+        receiver = Receiver(
+            Path(landing.root),
+            secret,
+            settings.webhook_max_age_seconds,
+            limits,
+            settings.home.receiver_file,
         )
+        server_of(receiver, limits).run(sockets=[listener])
 
 
 def dashboard(

@@ -29,8 +29,10 @@ import pytest
 from ingestion.receiver import segments
 from ingestion.receiver.app import Receiver
 from ingestion.receiver.limits import Limits
+from ingestion.receiver.report import ReceiverState, read_state
 from ingestion.receiver.segments import seal_open_segments
 from ingestion.receiver.server import server_of
+from paywall_warehouse.files import replace_text
 from paywall_warehouse.settings import load_settings
 from paywall_warehouse.web.server import listen
 from tests.support.builders import delivered, event
@@ -105,11 +107,16 @@ def sealed(landing: Path) -> list[Path]:
 
 @contextmanager
 def receiving(
-    landing: Path, *, secret: str = SECRET, max_age: float = 86_400, **limits: Any
+    landing: Path,
+    *,
+    secret: str = SECRET,
+    max_age: float = 86_400,
+    state_file: Path | None = None,
+    **limits: Any,
 ) -> Iterator[int]:
     """A receiver in this process; gives its port."""
     bounds = Limits(**({"segment_seconds": 3600, "stop_seconds": 5} | limits))
-    server = server_of(Receiver(landing, secret, max_age, bounds), bounds)
+    server = server_of(Receiver(landing, secret, max_age, bounds, state_file), bounds)
     with listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
@@ -430,6 +437,137 @@ def until(holds: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.01)
 
 
+# ---- the state that the dashboard reads
+
+
+@pytest.fixture
+def state_file(tmp_path: Path) -> Path:
+    return tmp_path / "home" / "state" / "receiver.json"
+
+
+def state_of(file: Path) -> ReceiverState:
+    state = read_state(file)
+    assert state is not None
+    return state
+
+
+def test_the_state_counts_deliveries_and_refusals_by_reason(landing: Path, state_file: Path) -> None:
+    began = datetime.now(UTC) - timedelta(seconds=1)
+    old = (datetime.now(UTC) - timedelta(days=2)).isoformat()
+    with receiving(landing, state_file=state_file, body_bytes=1000) as port:
+        until(state_file.exists)
+        assert state_of(state_file).stopped_at is None
+        for number in (1, 2, 2):
+            assert post(port, usage(number)).status == 200
+        for signed in ("0" * 64, signature(usage(1), "another secret"), "<script>"):
+            assert post(port, usage(3), signed=signed).status == 401
+        assert post(port, usage(3), signed="").status == 401
+        assert post(port, usage(3), X_Paywalls_Timestamp=old).status == 401
+        assert post(port, b"").status == 400
+        assert post(port, b"x" * 1001).status == 413
+        assert post(port, usage(3), Content_Encoding="gzip").status == 415
+        assert post(port, usage(3), X_More="a" * 33_000).status == 400
+        assert health(port)[1]["refused"] == 9
+    state = state_of(state_file)
+    assert (state.stored, state.repeated, state.failed, state.can_write) == (2, 1, 0, True)
+    assert {reason: one.count for reason, one in state.refused.items()} == {
+        "wrong_signature": 3,
+        "unsigned": 1,
+        "too_old": 1,
+        "empty": 1,
+        "too_large": 1,
+        "compressed": 1,
+        "long_headers": 1,
+    }
+    assert state.last_event_type == "paywall.usage.charge.created"
+    times = (
+        state.started_at,
+        state.last_delivery_at,
+        state.stopped_at,
+        *(o.last_at for o in state.refused.values()),
+    )
+    assert all(at is not None and began <= at <= datetime.now(UTC) for at in times)
+
+
+def test_the_state_has_neither_secrets_nor_anything_of_a_refused_request(
+    landing: Path, state_file: Path
+) -> None:
+    with receiving(landing, state_file=state_file) as port:
+        post(
+            port,
+            b'{"id": "evt_of_an_attacker"}',
+            path="/path-of-an-attacker",
+            signed="beef" * 16,
+            X_Mine="header",
+        )
+        post(port, usage(1))
+    text = state_file.read_text(encoding="utf-8")
+    for word in ("attacker", "beef", "header", "evt_1", "act_1", "w1", SECRET, "127.0.0.1"):
+        assert word not in text
+    assert state_file.stat().st_size < 1000
+
+
+def test_the_type_of_an_event_is_cut_and_made_printable(landing: Path, state_file: Path) -> None:
+    with receiving(landing, state_file=state_file) as port:
+        body = json.dumps({"id": "evt_1", "type": "\x1b[31m" + "x" * 10_000}).encode()
+        assert post(port, body).status == 200
+    shown = state_of(state_file).last_event_type
+    assert shown is not None
+    assert shown.startswith("\\x1b[31mxxx")
+    assert len(shown) < 120
+
+
+def test_a_flood_of_refusals_does_not_make_the_state_be_written_more_often(
+    landing: Path, state_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+
+    def noted(path: Path, text: str) -> None:
+        written.append(text)
+        replace_text(path, text)
+
+    monkeypatch.setattr("ingestion.receiver.report.replace_text", noted)
+    with receiving(landing, state_file=state_file) as port:
+        for _ in range(50):
+            assert post(port, usage(1), signed="0" * 64).status == 401
+        assert len(written) == 1
+    assert len(written) == 2
+    assert state_of(state_file).refused["wrong_signature"].count == 50
+
+
+def test_the_last_delivery_survives_a_restart_and_counts_begin_again(landing: Path, state_file: Path) -> None:
+    with receiving(landing, state_file=state_file) as port:
+        post(port, usage(1))
+        post(port, usage(1), signed="")
+    delivered_at = state_of(state_file).last_delivery_at
+    with receiving(landing, state_file=state_file):
+        until(lambda: state_of(state_file).stopped_at is None)
+    state = state_of(state_file)
+    assert (state.stored, state.refused, state.last_delivery_at) == (0, {}, delivered_at)
+    assert state.last_event_type == "paywall.usage.charge.created"
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", "null", "1e999", "[" * 100_000, '{"started_at": 1}']
+)
+def test_a_damaged_state_is_an_error_to_a_reader_and_none_to_a_receiver(
+    landing: Path, state_file: Path, content: str
+) -> None:
+    state_file.parent.mkdir(parents=True)
+    state_file.write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"receiver\.json"):
+        read_state(state_file)
+    with receiving(landing, state_file=state_file) as port:
+        assert post(port, usage(1)).status == 200
+    assert state_of(state_file).stored == 1
+
+
+def test_a_state_that_cannot_be_written_refuses_no_delivery(landing: Path, state_file: Path) -> None:
+    state_file.mkdir(parents=True)  # a folder cannot be replaced by a file
+    with receiving(landing, state_file=state_file) as port:
+        assert post(port, usage(1)).status == 200
+
+
 # ---- faults
 
 
@@ -632,6 +770,28 @@ class Senders:
         for thread in self._threads:
             thread.join(30)
             assert not thread.is_alive()
+
+
+def test_a_killed_receiver_leaves_a_state_that_can_be_read(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    file = home / "state" / "receiver.json"
+    with command(home) as (process, port):
+        until(file.exists)
+        assert post(port, usage(1)).status == 200
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    # The kill came before the second write, so that the delivery is on the disk and not in the counts.
+    state = state_of(file)
+    assert (state.stopped_at, state.stored, len(stored(home / "landing"))) == (None, 0, 1)
+    file.with_name(".receiver.json.1.partial").write_text(
+        "{", encoding="utf-8"
+    )  # and in the middle of a write
+    with command(home) as (process, port):
+        assert post(port, usage(2)).status == 200
+        process.terminate()
+        process.wait(20)
+    state = state_of(file)
+    assert (state.stored, state.stopped_at is not None) == (1, True)
 
 
 @pytest.mark.slow

@@ -970,13 +970,15 @@ def user_rows(entries: list[Row], events: list[Row], owners: dict[str, str]) -> 
     for one in entries:
         if one["user_id"] is not None:
             seen[one["user_id"]].append(one["occurred_at"])
-    statuses: dict[str, str] = {}
+    statuses: dict[str, Row] = {}
+    latest: dict[str, Row] = {}
     for event in sorted(events, key=lambda one: (one["occurred_at"], one["event_id"])):
         user = owner_of(event, owners)
         if user is not None:
             seen[user].append(event["occurred_at"])
             if event["event_type"] in AUTHORIZATION_EVENTS:
-                statuses[user] = AUTHORIZATION_EVENTS[event["event_type"]]
+                statuses[user] = event
+            latest[user] = event
     first_paid = first_payments(entries)
     rows: Rows = {}
     for user, instants in seen.items():
@@ -986,7 +988,11 @@ def user_rows(entries: list[Row], events: list[Row], owners: dict[str, str]) -> 
             for kind in ("deposit", "charge")
         }
         rows[(user,)] = {
-            "status": statuses.get(user, "unknown"),
+            "status": AUTHORIZATION_EVENTS[statuses[user]["event_type"]] if user in statuses else "unknown",
+            "status_event": statuses[user]["event_type"] if user in statuses else None,
+            "status_at": statuses[user]["occurred_at"] if user in statuses else None,
+            "last_event_type": latest[user]["event_type"] if user in latest else None,
+            "last_event_at": latest[user]["occurred_at"] if user in latest else None,
             "first_seen_at": min(instants),
             "last_activity_at": max(instants),
             "first_deposit_at": firsts["deposit"],
