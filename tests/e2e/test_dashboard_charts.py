@@ -125,10 +125,17 @@ def test_the_pointer_shows_all_series_of_a_day_and_the_own_day_of_the_period_bef
     assert f"of {entries:,}\n" in screen.text
 
 
-def test_the_day_that_is_not_over_is_named(screen: Screen) -> None:
+def test_the_day_that_is_not_over_is_named_and_compared_with_a_whole_day(screen: Screen, sql: Sql) -> None:
     screen.open("?period=Last+7+days")
-    heading, _ = hovered(screen, chart(screen, OVERVIEW), 0.97, 0.3)
-    assert heading.endswith(", not over yet")
+    heading, fields = hovered(screen, chart(screen, OVERVIEW), 0.97, 0.3)
+    day, _, rest = heading.partition(", ")
+    assert rest == "not over yet"
+    [(before, name)] = sql(
+        """select sum(revenue), strftime(max(date_day), '%-d %b %Y') from marts.fct_daily_revenue
+        where currency = 'usd' and date_day = strptime(?, '%-d %b %Y')::date - 7""",
+        day,
+    )
+    assert fields["Revenue, previous period"] == f"{name}: {money(before)} USD"
 
 
 def test_a_bar_leads_to_the_ledger_of_its_model(screen: Screen, sql: Sql) -> None:
