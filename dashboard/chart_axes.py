@@ -2,18 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import date
-from decimal import Decimal
 from typing import Literal
 
 import altair as alt
 
-from dashboard.formats import MINUS
 from dashboard.queries.usage import Grain
 
 Unit = Literal["number", "share"]
-SUFFIXES = ("", "k", "M", "B", "T")
-# Ten to this power has no suffix.
-LARGEST = 15
 # The number of labels that fit below a chart.
 MOST_LABELS = 14
 # More days than these have a label at the start and in the middle of each month, then at its start.
@@ -40,20 +35,6 @@ def amount_axis(title: str, unit: Unit = "number", most: int | None = None) -> a
 def axis_text(unit: Unit) -> str:
     """Return the Vega expression of a label."""
     return SHORT_SHARE if unit == "share" else SHORT_NUMBER
-
-
-def short(amount: Decimal) -> str:
-    """Return an amount with up to four digits, as on an axis, for a place without room for more."""
-    exponent = amount.adjusted() if amount else 0
-    if exponent >= LARGEST:
-        return f"{amount:.2e}".replace("-", MINUS)
-    rounded = round(amount, min(3 - exponent, 12))
-    thousands = max(0, rounded.adjusted() // 3) if rounded else 0
-    if thousands > len(SUFFIXES) - 1:
-        return f"{amount:.2e}".replace("-", MINUS)
-    number = f"{rounded.scaleb(-3 * thousands):f}"
-    number = number.rstrip("0").rstrip(".") if "." in number else number
-    return f"{number}{SUFFIXES[thousands]}".replace("-", MINUS)
 
 
 def time_axis(days: Sequence[date], grain: Grain) -> alt.Axis:

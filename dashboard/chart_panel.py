@@ -25,6 +25,7 @@ HEAD = """<style>
 #vg-tooltip-element h2 { overflow-wrap: anywhere; }
 #vg-tooltip-element td { overflow-wrap: anywhere; white-space: normal; }
 #vg-tooltip-element td.value { max-width: none; max-height: none; font-variant-numeric: tabular-nums; }
+@media (max-width: 640px) { #vg-tooltip-element { left: 4px !important; right: 4px; max-width: none; } }
 .picture button {
   padding: 0; border: 0; color: inherit; background: transparent; font: inherit; font-size: .875rem;
   cursor: pointer;

@@ -16,13 +16,19 @@ DASHES = ([1, 0], [6, 3], [10, 2], [8, 3, 2, 3], [4, 4], [12, 3, 3, 3])
 DOTTED = [1, 4]
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 HEIGHT = 320
-LEGEND_COLUMNS = 4
 # More points would touch each other.
 MOST_POINTS = 62
 BAR, BAR_STEP, BELOW_BARS = 18, 26, 58
 NOT_OVER = "not over yet"
 # The tooltip draws a field of one of these names as a heading or a picture.
 SPECIAL_FIELDS = ("title", "image")
+# The characters that end or change a text in an expression of Vega, beside the quotation mark.
+ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\u2028": r"\u2028", "\u2029": r"\u2029"})
+
+
+def field_title(name: str) -> str:
+    """Return the title of a field of a tooltip, for any text. Vega-Lite escapes only quotation marks."""
+    return f"{name} (series)" if name in SPECIAL_FIELDS else name.translate(ESCAPES)
 
 
 def arrow(values: Sequence[Row]) -> alt.Chart:

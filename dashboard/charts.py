@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from dashboard.chart_axes import Unit, amount_axis, axis_text
+from dashboard.chart_axes import amount_axis
 from dashboard.chart_points import Bar, Point, day_label, money_points, moved, point
-from dashboard.chart_style import BAR, BAR_STEP, BELOW_BARS, COLOURS, NOT_OVER, arrow
+from dashboard.chart_style import BAR, BAR_STEP, BELOW_BARS, COLOURS, NOT_OVER, arrow, field_title
 from dashboard.line_chart import by_number, lines
 from dashboard.snapshot import Row
 
@@ -34,6 +34,9 @@ DARK_FROM = 0.45
 # The labels below bars that fit on a telephone.
 TICKS = 6
 
+# The text of a cell is shown only where it fits.
+FITS = "bandwidth('x') < 38 ? 0 : 1"
+
 
 def bars(bars: Sequence[Bar], title: str) -> alt.Chart:
     """Return a chart with one bar for each row, in order. Long names are cut, except in tooltips."""
@@ -51,7 +54,7 @@ def bars(bars: Sequence[Bar], title: str) -> alt.Chart:
                 sort=[one.name for one in bars],
                 axis=alt.Axis(labelLimit=180, labelOverlap=False),
             ),
-            tooltip=[alt.Tooltip("name:N", title="title"), alt.Tooltip("text:N", title=title)],
+            tooltip=[alt.Tooltip("name:N", title="title"), alt.Tooltip("text:N", title=field_title(title))],
             href="link:N",
         )
         # The height includes the axis.
@@ -60,7 +63,7 @@ def bars(bars: Sequence[Bar], title: str) -> alt.Chart:
     return chart
 
 
-def heat_map(cells: Sequence[Row], title: str, unit: Unit = "number") -> alt.LayerChart:
+def heat_map(cells: Sequence[Row], title: str) -> alt.LayerChart:
     """Return a heat map of cells.
 
     Each has a `row`, `column`, `value` and `link`, and the texts `text`, `short`, `said`, `note` and `opens`.
@@ -74,7 +77,7 @@ def heat_map(cells: Sequence[Row], title: str, unit: Unit = "number") -> alt.Lay
         y=alt.Y("row:O", title="First paid in", sort="ascending"),
         tooltip=[
             alt.Tooltip("said:N", title="title"),
-            alt.Tooltip("text:N", title=title),
+            alt.Tooltip("text:N", title=field_title(title)),
             alt.Tooltip("note:N", title="Of"),
             alt.Tooltip("opens:N", title="A click opens"),
         ],
@@ -84,11 +87,11 @@ def heat_map(cells: Sequence[Row], title: str, unit: Unit = "number") -> alt.Lay
     rectangles = base.mark_rect(stroke="#888", strokeWidth=0.5).encode(
         color=alt.Color(
             "value:Q",
-            legend=alt.Legend(title=title, labelExpr=axis_text(unit)),
+            legend=None,
             scale=alt.Scale(range=["#e8f1fa", "#08306b"], domain=[min(0, lowest), highest]),
         ),
     )
-    labels = base.mark_text(fontSize=11).encode(
+    labels = base.mark_text(fontSize=11, opacity=alt.ExprRef(FITS)).encode(
         text="short:N",
         color=alt.condition(
             alt.datum.value > highest * DARK_FROM, alt.value("#ffffff"), alt.value("#111111")

@@ -20,17 +20,19 @@ from dashboard.chart_style import (
     DOTTED,
     GREY,
     HEIGHT,
-    LEGEND_COLUMNS,
     MOST_POINTS,
     NOT_OVER,
     SHAPES,
-    SPECIAL_FIELDS,
     arrow,
+    field_title,
 )
 from dashboard.queries.usage import Grain
 from dashboard.snapshot import Row
 
 Interpolation = Literal["linear", "step-after"]
+
+# As many as fit, at most four.
+COLUMNS = "clamp(floor(width / 190), 1, 4)"
 
 
 def _capital(text: str) -> str:
@@ -136,10 +138,7 @@ def _lines(
     found: dict[str, Any] = {
         "tooltip": [
             alt.Tooltip("said:N", title="title"),
-            *(
-                alt.Tooltip(f"s{number}:N", title=f"{name} (series)" if name in SPECIAL_FIELDS else name)
-                for number, name in enumerate(series)
-            ),
+            *(alt.Tooltip(f"s{number}:N", title=field_title(name)) for number, name in enumerate(series)),
         ]
     }
     if any(row["link"] for row in (*bands, *values)):
@@ -209,8 +208,11 @@ def _marks(
         undefined = [one.amount is None for one in line]
         for number, one in enumerate(line):
             around = undefined[max(0, number - 1) : number] + undefined[number + 1 : number + 2]
-            is_partial = one.at in partial
-            next_is_partial = number + 1 < len(line) and line[number + 1].at in partial
+            # The steps of the period before are over.
+            is_partial = one.own_day is None and one.at in partial
+            next_is_partial = (
+                one.own_day is None and number + 1 < len(line) and line[number + 1].at in partial
+            )
             rows.append(
                 {
                     "step": steps[one.at]["step"],
@@ -270,5 +272,5 @@ def _legend(*, with_points: bool) -> alt.Legend:
         {"symbolStrokeWidth": 0} if with_points else {"symbolType": "stroke", "symbolStrokeWidth": 2}
     )
     return alt.Legend(
-        orient="top", symbolLimit=0, labelLimit=300, columns=LEGEND_COLUMNS, symbolOpacity=1, **symbol
+        orient="top", symbolLimit=0, labelLimit=300, columns=alt.ExprRef(COLUMNS), symbolOpacity=1, **symbol
     )

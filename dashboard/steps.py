@@ -49,16 +49,16 @@ def next_start(start: date, grain: Grain) -> date:
             return (start + timedelta(days=31)).replace(day=1)
 
 
-def steps(since: date, until: date, grain: Grain, today: date) -> list[Step]:
-    """Return the steps of a half-open range of days. A step that contains `today` is not over yet."""
-    return list(_steps(since, until, grain, today))
+def steps(since: date, until: date, grain: Grain, over_until: date) -> list[Step]:
+    """Return the steps of a half-open range of days. Only days before `over_until` are over."""
+    return list(_steps(since, until, grain, over_until))
 
 
-def _steps(since: date, until: date, grain: Grain, today: date) -> Iterator[Step]:
+def _steps(since: date, until: date, grain: Grain, over_until: date) -> Iterator[Step]:
     while since < until:
         start = start_of(since, grain)
         following = next_start(start, grain)
-        yield Step(start, since, min(following, until), following <= today)
+        yield Step(start, since, min(following, until), following <= over_until)
         since = following
 
 
@@ -66,7 +66,7 @@ def steps_of(filters: Filters, about: About, grain: Grain) -> list[Step]:
     """Return the steps of the period on days that the published file has."""
     since = max(filters.since, about.first_day)
     until = min(filters.until, max(about.last_day, about.today) + timedelta(days=1))
-    return steps(since, until, grain, about.today)
+    return steps(since, until, grain, about.partial_day or about.today + timedelta(days=1))
 
 
 def drawn_at(starts_on: date, grain: Grain, now: Days, before: Days) -> date:

@@ -1,6 +1,7 @@
 """The chart of revenue, cost and profit over time, compared with the period before."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import altair as alt
 
@@ -29,7 +30,8 @@ def trend(
     if (before := filters.period_before()) is not None:
         column, series = next(iter(measures.items()))
         grey = [f"{series}, {BEFORE}"]
-        earlier = usage_queries.usage_over_time(context.snapshot, before, grain)
+        # Whole days: only the tiles compare the same hours, and a day that lacks some would look like a fall.
+        earlier = usage_queries.usage_over_time(context.snapshot, replace(before, cut=None), grain)
         shown = {row["starts_on"] for row in rows}
         drawn = {
             row["starts_on"]: drawn_at(

@@ -6,7 +6,6 @@ from datetime import date, timedelta
 import streamlit as st
 
 from dashboard import charts, formats
-from dashboard.chart_axes import short
 from dashboard.chart_links import ledger_of
 from dashboard.chart_panel import chart_panel
 from dashboard.context import Context
@@ -65,7 +64,7 @@ def show(context: Context) -> None:
         for row in rows
     ]
     chart_panel(
-        charts.heat_map(retention, "Retention", "share"),
+        charts.heat_map(retention, "Retention"),
         [_exact(row, "retention_rate") for row in rows],
         f"retention-{currency}",
         "Retention by cohort and months since; the table below has the numbers",
@@ -77,7 +76,7 @@ def show(context: Context) -> None:
             row,
             row["revenue"],
             formats.with_currency(row["revenue"], currency),
-            short(row["revenue"]),
+            formats.short_money(row["revenue"], currency),
         )
         for row in rows
     ]

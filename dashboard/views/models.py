@@ -14,7 +14,7 @@ from dashboard.measures import MEASURES, Measure
 from dashboard.queries import usage as usage_queries
 from dashboard.queries.usage import Grain
 from dashboard.snapshot import Row
-from dashboard.steps import Step, steps_of
+from dashboard.steps import steps_of
 from dashboard.tables import (
     Column,
     average_column,
@@ -137,12 +137,12 @@ def _over_time(
     points = [
         point
         for model in shown
-        for point in _points(
-            context,
+        for point in model_points(
             measure,
             model,
-            steps,
             {row["starts_on"]: row for row in rows if row["model_id"] == model},
+            ledger_links(steps, model=model),
+            context.currency,
         )
     ]
     chart_panel(
@@ -173,18 +173,16 @@ def _over_time(
     folded_table("Numbers of the chart", rows, columns, key="numbers", alt=f"Usage by model and {grain}")
 
 
-def _points(
-    context: Context, measure: Measure, model: str, steps: Sequence[Step], rows: Mapping[date, Row]
+def model_points(
+    measure: Measure, model: str, rows: Mapping[date, Row], links: Mapping[date, str], currency: str
 ) -> list[charts.Point]:
-    """Return the points of a model. Without usage a sum is 0, and a ratio is undefined."""
-    links = ledger_links(steps, model=model)
+    """Return a point for each step in `links`. Without usage a sum is 0, and a ratio is undefined."""
     points = []
-    for step in steps:
-        row = rows.get(step.starts_on, NO_USAGE)
-        amount, text = row[measure.name], _text(measure, row, context.currency)
-        if text == formats.NOTHING:
-            amount = None
-        points.append(charts.point(model, step.starts_on, amount, text, link=links[step.starts_on]))
+    for starts_on, link in links.items():
+        row = rows.get(starts_on, NO_USAGE)
+        text = _text(measure, row, currency)
+        amount = None if text == formats.NOTHING else row[measure.name]
+        points.append(charts.point(model, starts_on, amount, text, link=link))
     return points
 
 

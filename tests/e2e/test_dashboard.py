@@ -395,13 +395,27 @@ def test_models_are_the_models_view(screen: Screen, sql: Sql, period: str, label
         "Tokens",
     )
     assert [[row[name] for name in names] for row in screen.table("Usage by model")] == [
-        [model, *map(money, amounts), share(margin), share(of_all), count(charges), count(tokens)]
-        for model, *amounts, margin, of_all, charges, tokens in sql(
-            """select model_id, revenue, provider_cost, profit, margin, revenue_share, charges, total_tokens
-            from marts.rpt_models where period = ? and currency = ? order by revenue desc, model_id""",
+        [model, money(revenue), *known(cost, profit, margin, counted, without), share(of_all), count(charges),
+         count(tokens)]
+        for model, revenue, cost, profit, margin, of_all, charges, tokens, counted, without in sql(
+            """select model_id, any_value(m.revenue) as revenue, any_value(m.provider_cost),
+                any_value(m.profit), any_value(m.margin), any_value(m.revenue_share), any_value(m.charges),
+                any_value(m.total_tokens), sum(counted_charges), sum(charges_without_cost)
+            from marts.rpt_models as m join marts.fct_period_kpis as p using (period, currency)
+            join marts.fct_daily_revenue as d using (model_id, currency)
+            where period = ? and currency = ? and date_day >= period_start and date_day < period_end
+            group by model_id order by revenue desc, model_id""",
             period, code.lower(),
         )
     ]  # fmt: skip
+
+
+def known(cost: Decimal, profit: Decimal, margin: float | None, counted: int, without: int) -> list[str]:
+    """Cost, profit and margin: unknown if no cost is known, and at most this if some are not."""
+    if counted and counted == without:
+        return ["–", "–", "–"]
+    mark = "≤ " if without else ""
+    return [money(cost), f"{mark}{money(profit)}", "–" if margin is None else f"{mark}{share(margin)}"]
 
 
 @pytest.mark.soak

@@ -42,7 +42,7 @@ LINKS = {
 # What no text may become; Streamlit's own bold words are none of these.
 ELEMENTS = """() => {
     const main = document.querySelector('[data-testid=stMain]');
-    const foreign = 'img, script:not([data-of=copying]), b, iframe, .katex,'
+    const foreign = 'img, script:not([data-of=copying], [data-of=pictures]), b, iframe, .katex,'
         + '[data-testid=stMarkdownColoredText]';
     const found = [...main.querySelectorAll(foreign)];
     const bold = [...document.querySelectorAll('strong')].filter((element) => element.textContent === 'bold');
@@ -185,11 +185,15 @@ def test_filters_name_what_they_are_set_to(screen: Screen, text: str) -> None:
     screen.open(f"models?model={quote_plus(text)}&period=All+time")
     assert column(screen.table("Usage by model"), "Model") == {text}
     over_charts(screen)
+    tooltip = screen.page.locator("#vg-tooltip-element.visible")
+    tooltip.wait_for()
+    assert tooltip.locator("td.key").all_text_contents() == [text]
 
 
 def over_charts(screen: Screen) -> None:
     """Hover: the text about a mark is no HTML either."""
     for chart in screen.page.locator("[data-testid=stVegaLiteChart]").all():
+        chart.locator("canvas, svg").first.wait_for()
         chart.scroll_into_view_if_needed()
         box = chart.bounding_box()
         assert box is not None
