@@ -1,17 +1,22 @@
 """Numbers for people, as Markdown and as aligned text: KPIs, open breaks, rejected records, the plot."""
 
 import base64
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 from orchestration.plot import revenue_svg
+from paywall_warehouse.quoting import printable
 from warehouse.published_summary import DayTotals, RejectReason
 from warehouse.reconciliation_summary import Break, Reconciliation
 
 PLOTTED_DAYS = 90
 SIGNIFICANT_DIGITS = 4
+CELL_CHARACTERS = 240
+# Characters that Markdown interprets, also within a word.
+MARKUP = re.compile(r"([\\`*_{}\[\]()#|~!&:@])")
 # The default context keeps 28 digits. An amount may have 38.
 WIDE = Context(prec=60)
 KPIS = {
@@ -138,6 +143,32 @@ def break_table(breaks: Sequence[Break]) -> str:
         for one in breaks
     ]
     return header + "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
+
+
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, limit: int, right: Iterable[int] = ()
+) -> str:
+    """Return the first rows of texts as a Markdown table, with the number of further rows below it.
+
+    `right` lists the columns that are aligned to the right. The texts may come from data.
+    """
+    aligned = set(right)
+    rules = ["---:" if number in aligned else "---" for number in range(len(header))]
+    lines = [f"| {' | '.join(cells)} |" for cells in (header, rules)]
+    lines += [f"| {' | '.join(map(cell, row))} |" for row in rows[:limit]]
+    more = f"\n\n… and {len(rows) - limit:,} more" if len(rows) > limit else ""
+    return "\n".join(lines) + more
+
+
+def cell(text: str) -> str:
+    """Return a text from outside for a cell of a Markdown table: one line, shortened, nothing interpreted."""
+    shown = text if len(text) <= CELL_CHARACTERS else f"{text[:CELL_CHARACTERS]}…"
+    return MARKUP.sub(r"\\\1", printable(shown)).replace("<", "&lt;")
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 row` or `2,000 rows`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def columns(rows: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> list[str]:

@@ -7,10 +7,12 @@ from typing import Any
 import dagster as dg
 
 from orchestration import markdown
-from orchestration.assets.checks import check_results, check_specs, failed_checks
+from orchestration.assets.checks import check_results, check_specs
+from orchestration.assets.failures import check_failure
 from orchestration.resources import OWNER, Warehouse
 from orchestration.run_lock import WRITER_POOL
-from warehouse.checks.invariants import INVARIANTS
+from paywall_warehouse.settings import Settings
+from warehouse.checks.invariants import INVARIANTS, warning_only
 from warehouse.engines import engine_of
 from warehouse.publish import Publication, check_and_publish
 from warehouse.published_summary import daily_totals, period_kpis, published_reject_reasons
@@ -22,13 +24,13 @@ FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail
 BREAKS_LISTED = 50
 
 
-def published_warehouse(models: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
-    """Return the asset that checks the build and publishes it."""
+def published_warehouse(models: Sequence[dg.AssetKey], settings: Settings) -> dg.AssetsDefinition:
+    """Return the asset that checks the build and publishes it; `settings` decide which checks only warn."""
 
     @dg.asset(
         key=PUBLISHED,
         deps=list(models),
-        check_specs=check_specs(PUBLISHED, INVARIANTS),
+        check_specs=check_specs(PUBLISHED, INVARIANTS, warning_only(settings)),
         group_name="published",
         kinds={"duckdb"},
         owners=[OWNER],
@@ -53,10 +55,7 @@ def published_warehouse(models: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         )
         yield from check_results(PUBLISHED, INVARIANTS, publication.invariants)
         if not publication.published:
-            raise dg.Failure(
-                description=failed_checks("Nothing is published", INVARIANTS, publication.failures),
-                allow_retries=False,
-            )
+            raise check_failure("Nothing is published", INVARIANTS, publication.failures)
         context.log.info(f"{publication.path} holds {len(publication.row_counts)} tables")
         yield dg.MaterializeResult(asset_key=PUBLISHED, metadata=_metadata_or_path(context, publication))
 
