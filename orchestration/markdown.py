@@ -7,9 +7,9 @@ from datetime import date
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
-from orchestration.plot import revenue_svg
+from orchestration.plot import publication_svg
 from paywall_warehouse.quoting import printable
-from warehouse.published_summary import DayTotals, RejectReason
+from warehouse.published_summary import DailyUsage, RejectReason
 from warehouse.reconciliation_summary import Break, Reconciliation
 
 PLOTTED_DAYS = 90
@@ -197,7 +197,7 @@ def place_of(reason: RejectReason) -> str:
     return reason.first_path if reason.first_line is None else f"{reason.first_path}:{reason.first_line}"
 
 
-def revenue_plot(days: Sequence[DayTotals], currency: str) -> str:
-    """Return revenue, cost and profit by day in one currency as a Markdown image that needs no other file."""
-    image = base64.b64encode(revenue_svg(days, currency).encode()).decode()
-    return f"![Revenue, provider cost and profit by day](data:image/svg+xml;base64,{image})"
+def plots(usage: DailyUsage, state: Reconciliation) -> str:
+    """Return the plots of a publication as a Markdown image that needs no other file."""
+    image = base64.b64encode(publication_svg(usage, state).encode()).decode()
+    return f"![Revenue and cost coverage by day, money at risk](data:image/svg+xml;base64,{image})"

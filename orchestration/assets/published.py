@@ -15,7 +15,7 @@ from paywall_warehouse.settings import Settings
 from warehouse.checks.invariants import INVARIANTS, warning_only
 from warehouse.engines import engine_of
 from warehouse.publish import Publication, check_and_publish
-from warehouse.published_summary import daily_totals, period_kpis, published_reject_reasons
+from warehouse.published_summary import daily_usage, period_kpis, published_reject_reasons
 from warehouse.reconciliation_summary import open_breaks, reconciliation
 
 PUBLISHED = dg.AssetKey(["published", "warehouse"])
@@ -77,7 +77,7 @@ def _metadata_or_path(context: dg.AssetExecutionContext, publication: Publicatio
 def publication_metadata(publication: Publication) -> dict[str, Any]:
     """Return the metadata of the asset page: KPIs, reconciliation, plot, rejects and row counts."""
     kpis = period_kpis(publication.path)
-    days = daily_totals(publication.path, markdown.PLOTTED_DAYS)
+    usage = daily_usage(publication.path, markdown.PLOTTED_DAYS)
     metadata: dict[str, Any] = {"path": dg.MetadataValue.path(publication.path)}
     if kpis:
         metadata["KPIs"] = dg.MetadataValue.md(markdown.kpi_table(kpis))
@@ -96,10 +96,12 @@ def publication_metadata(publication: Publication) -> dict[str, Any]:
         metadata["first breaks"] = dg.MetadataValue.md(
             markdown.break_table(open_breaks(publication.path, BREAKS_LISTED))
         )
-    if kpis and days:
-        metadata["by day"] = dg.MetadataValue.md(markdown.revenue_plot(days, kpis[0]["currency"]))
+    if usage:
+        metadata["plots"] = dg.MetadataValue.md(markdown.plots(usage, state))
     return {
         **metadata,
+        "open breaks": sum(group.cases for group in state.breaks),
+        "open breaks of priority 1": sum(group.cases for group in state.breaks if group.priority == 1),
         "new records": publication.new_records,
         "rejected": publication.rejected_records,
         "check seconds": publication.check_seconds,
