@@ -14,7 +14,6 @@ from warehouse.reconciliation_summary import Break, Reconciliation
 
 PLOTTED_DAYS = 90
 SIGNIFICANT_DIGITS = 4
-CELL_CHARACTERS = 240
 # Characters that Markdown interprets, also within a word.
 MARKUP = re.compile(r"([\\`*_{}\[\]()#|~!&:@])")
 # The default context keeps 28 digits. An amount may have 38.
@@ -72,7 +71,10 @@ def kpi_lines(kpis: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, str, st
 def kpi_table(kpis: Sequence[Mapping[str, Any]]) -> str:
     """Return the KPIs as a Markdown table."""
     header = "| currency | last 30 days | now | 30 days before | change |\n|---|---|---:|---:|---:|\n"
-    rows = "\n".join(f"| {' | '.join(line)} |" for line in kpi_lines(kpis))
+    # The columns of Dagster's page are narrow, and its number would be torn from the sign.
+    rows = "\n".join(
+        f"| {' | '.join(line)} |".replace(" %", "\N{NO-BREAK SPACE}%") for line in kpi_lines(kpis)
+    )
     return "\n\n".join([header + rows, *cost_gaps(kpis)])
 
 
@@ -145,25 +147,9 @@ def break_table(breaks: Sequence[Break]) -> str:
     return header + "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
 
 
-def table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], *, limit: int, right: Iterable[int] = ()
-) -> str:
-    """Return the first rows of texts as a Markdown table, with the number of further rows below it.
-
-    `right` lists the columns that are aligned to the right. The texts may come from data.
-    """
-    aligned = set(right)
-    rules = ["---:" if number in aligned else "---" for number in range(len(header))]
-    lines = [f"| {' | '.join(cells)} |" for cells in (header, rules)]
-    lines += [f"| {' | '.join(map(cell, row))} |" for row in rows[:limit]]
-    more = f"\n\n… and {len(rows) - limit:,} more" if len(rows) > limit else ""
-    return "\n".join(lines) + more
-
-
-def cell(text: str) -> str:
-    """Return a text from outside for a cell of a Markdown table: one line, shortened, nothing interpreted."""
-    shown = text if len(text) <= CELL_CHARACTERS else f"{text[:CELL_CHARACTERS]}…"
-    return MARKUP.sub(r"\\\1", printable(shown)).replace("<", "&lt;")
+def escaped(text: str) -> str:
+    """Return a text from outside as one line of Markdown in which nothing is interpreted."""
+    return MARKUP.sub(r"\\\1", printable(text)).replace("<", "&lt;")
 
 
 def count(number: int, noun: str) -> str:

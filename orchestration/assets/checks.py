@@ -5,7 +5,9 @@ from typing import Any
 
 import dagster as dg
 
-from warehouse.checks.invariant import WARN, Invariant, describe_failure, exact_text
+from orchestration import markdown
+from orchestration.assets.failures import rejects_table
+from warehouse.checks.invariant import WARN, Invariant, compared_values, exact_text
 
 
 def check_specs(
@@ -19,6 +21,13 @@ def check_specs(
         dg.AssetCheckSpec(name, asset=key, description=text, blocking=name not in warning_only)
         for name, text in checks.items()
     ]
+
+
+def describe_scopes(failed: Sequence[Invariant]) -> str:
+    """Return the failure of a check as Markdown: its cause, or the values of its first scope."""
+    first = failed[0]
+    more = f"; {len(failed) - 1:,} more below" if len(failed) > 1 else ""
+    return markdown.escaped(first.summary or f"{first.scope}: {compared_values(first)}{more}.")
 
 
 def check_results(
@@ -43,11 +52,15 @@ def check_results(
         metadata: dict[str, Any] = {"compared": dg.MetadataValue.table(records)} if records else {}
         if failed:
             metadata["query"] = failed[0].query
+        if failed and failed[0].rejected_files:
+            metadata["rejected files"] = rejects_table(failed[0].rejected_files)
+        if failed and failed[0].details:
+            metadata["details"] = failed[0].details
         yield dg.AssetCheckResult(
             asset_key=key,
             check_name=name,
             passed=not failed,
-            description=describe_failure(failed[0], checks) if failed else None,
+            description=describe_scopes(failed) if failed else None,
             severity=(
                 dg.AssetCheckSeverity.WARN
                 if failed and failed[0].severity == WARN

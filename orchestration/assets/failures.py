@@ -10,12 +10,13 @@ from typing import Any
 import dagster as dg
 
 from orchestration import markdown
+from paywall_warehouse.quoting import printable
 from warehouse.checks.invariant import Invariant, describe_failure, exact_text
 from warehouse.checks.rejected_files import RejectedFile
 from warehouse.dbt_runner import DbtBuild
 
 FAILURES_LISTED = 5
-ROWS_LISTED = 20
+ROWS_LISTED, TEXT_CHARACTERS = 20, 240
 
 
 def check_failure(
@@ -23,11 +24,11 @@ def check_failure(
 ) -> dg.Failure:
     """Return the failure of a step whose checks failed. `consequence` states what was not done."""
     metadata: dict[str, Any] = {
-        "failed checks": dg.MetadataValue.md(_checks_table(failures)),
+        "failed checks": _checks_table(failures),
     }
     files = [file for one in failures for file in one.rejected_files]
     if files:
-        metadata["rejected files"] = dg.MetadataValue.md(rejects_table(files))
+        metadata["rejected files"] = rejects_table(files)
         metadata["rejected records"] = sum(file.rejected for file in files)
     return dg.Failure(
         description=_describe_checks(consequence, descriptions, failures),
@@ -43,28 +44,26 @@ def dbt_failure(done: DbtBuild) -> dg.Failure:
     rows = "" if first.rows is None else f" ({markdown.count(first.rows, 'row')})"
     further = f" and {len(failures) - 1:,} more" if len(failures) > 1 else ""
     described = "\n\n".join(failure.describe() for failure in failures[:FAILURES_LISTED])
-    table = markdown.table(
+    shown = table(
         ("failed", "rows", "message"),
         [
             (failure.name, "–" if failure.rows is None else f"{failure.rows:,}", failure.message)
             for failure in failures
         ],
-        limit=ROWS_LISTED,
-        right=(1,),
     )
     return dg.Failure(
         description=(
             f"Nothing is published: {len(failures):,} of dbt's models and tests failed: {first.name}{rows}"
             f"{further}.\n\n{described}{_more(failures)}"
         ),
-        metadata={"failed models and tests": dg.MetadataValue.md(table)},
+        metadata={"failed models and tests": shown},
         allow_retries=False,
     )
 
 
-def rejects_table(files: Sequence[RejectedFile]) -> str:
-    """Return the rejects of each file and reason as a Markdown table."""
-    return markdown.table(
+def rejects_table(files: Sequence[RejectedFile]) -> dg.TableMetadataValue:
+    """Return a table of the rejects of each file and reason."""
+    return table(
         ("file", "rejected", "of", "reason", "first line", "first reject"),
         [
             (
@@ -74,9 +73,26 @@ def rejects_table(files: Sequence[RejectedFile]) -> str:
             for file in files
             for one in file.reasons
         ],
-        limit=ROWS_LISTED,
-        right=(1, 2, 4),
     )
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dg.TableMetadataValue:
+    """Return the first rows as a table of Dagster, which shows texts as they are.
+
+    The last row states how many more there are.
+    """
+    shown = [[_shortened(text) for text in row] for row in rows[:ROWS_LISTED]]
+    if len(rows) > ROWS_LISTED:
+        shown.append([f"… and {len(rows) - ROWS_LISTED:,} more", *[""] * (len(header) - 1)])
+    return dg.MetadataValue.table(
+        [dg.TableRecord(dict(zip(header, row, strict=True))) for row in shown],
+        dg.TableSchema([dg.TableColumn(name) for name in header]),
+    )
+
+
+def _shortened(text: str) -> str:
+    text = printable(text)
+    return text if len(text) <= TEXT_CHARACTERS else f"{text[:TEXT_CHARACTERS]}…"
 
 
 def _describe_checks(consequence: str, descriptions: Mapping[str, str], failures: Sequence[Invariant]) -> str:
@@ -94,15 +110,13 @@ def _describe_checks(consequence: str, descriptions: Mapping[str, str], failures
     return f"{consequence}: {' '.join(summaries)}\n{separator.join(described)}{_more(failures)}"
 
 
-def _checks_table(failures: Sequence[Invariant]) -> str:
-    return markdown.table(
+def _checks_table(failures: Sequence[Invariant]) -> dg.TableMetadataValue:
+    return table(
         ("check", "scope", "expected", "actual", "difference"),
         [
             (one.name, one.scope, *map(exact_text, (one.expected, one.actual, one.difference)))
             for one in failures
         ],
-        limit=ROWS_LISTED,
-        right=(2, 3, 4),
     )
 
 

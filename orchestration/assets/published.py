@@ -77,16 +77,18 @@ def _metadata_or_path(context: dg.AssetExecutionContext, publication: Publicatio
 def publication_metadata(publication: Publication) -> dict[str, Any]:
     """Return the metadata of the asset page: KPIs, reconciliation, plot, rejects and row counts."""
     kpis = period_kpis(publication.path)
+    state = reconciliation(publication.path)
     usage = daily_usage(publication.path, markdown.PLOTTED_DAYS)
     metadata: dict[str, Any] = {"path": dg.MetadataValue.path(publication.path)}
     if kpis:
         metadata["KPIs"] = dg.MetadataValue.md(markdown.kpi_table(kpis))
+    if usage:
+        metadata["plots"] = dg.MetadataValue.md(markdown.plots(usage, state))
     reasons = "\n".join(
         f"| {one.reason_code} | {one.records:,} | {markdown.place_of(one)} |"
         for one in published_reject_reasons(publication.path)
     )
     rows = "\n".join(f"| {name} | {count:,} |" for name, count in publication.row_counts.items())
-    state = reconciliation(publication.path)
     if state.is_needed:
         metadata["reconciliation"] = dg.MetadataValue.md(
             "\n".join([state.headline, "", *(f"- {gap.describe()}" for gap in state.gaps)])
@@ -96,12 +98,10 @@ def publication_metadata(publication: Publication) -> dict[str, Any]:
         metadata["first breaks"] = dg.MetadataValue.md(
             markdown.break_table(open_breaks(publication.path, BREAKS_LISTED))
         )
-    if usage:
-        metadata["plots"] = dg.MetadataValue.md(markdown.plots(usage, state))
     return {
         **metadata,
-        "open breaks": sum(group.cases for group in state.breaks),
-        "open breaks of priority 1": sum(group.cases for group in state.breaks if group.priority == 1),
+        "breaks": sum(group.cases for group in state.breaks),
+        "breaks of priority 1": sum(group.cases for group in state.breaks if group.priority == 1),
         "new records": publication.new_records,
         "rejected": publication.rejected_records,
         "check seconds": publication.check_seconds,

@@ -56,14 +56,21 @@ def exact_text(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def compared_values(one: Invariant) -> str:
+    """Return the expected value, the actual value and their difference, with all digits."""
+    return (
+        f"expected {exact_text(one.expected)}, actual {exact_text(one.actual)}, difference"
+        f" {exact_text(one.difference)}"
+    )
+
+
 def describe_failure(one: Invariant, words: Mapping[str, str]) -> str:
     """Return the text of a failure: check, values, meaning, a query for details, and the details.
 
     `words` has the meaning of each check by name.
     """
-    values = (
-        f"expected {exact_text(one.expected)}, actual {exact_text(one.actual)}, difference"
-        f" {exact_text(one.difference)}"
-    )
     further = f"\n{one.details}" if one.details else ""
-    return f"{one.name} ({one.scope}): {values}. {words[one.name]} To look further: {one.query}{further}"
+    return (
+        f"{one.name} ({one.scope}): {compared_values(one)}. {words[one.name]} To look further:"
+        f" {one.query}{further}"
+    )
