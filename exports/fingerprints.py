@@ -11,7 +11,8 @@ import duckdb
 
 from exports.datasets import Dataset
 from paywall_warehouse.quoting import quoted
-from warehouse.checks.invariant import EXACT, Queries
+from warehouse.checks.invariant import EXACT
+from warehouse.checks.queries import Queries
 from warehouse.published_tables import Table
 
 # Sums of money, by currency and column.

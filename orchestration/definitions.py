@@ -20,6 +20,7 @@ from orchestration.automation import (
     stripe_data_sensor,
     unfinished_exports_sensor,
 )
+from orchestration.logs import quiet_false_alarms
 from orchestration.parallel_ingestion import ingest_job, ingested_sensor
 from orchestration.resources import warehouse_resource
 from paywall_warehouse.settings import Settings, load_settings, settings_warnings
@@ -42,6 +43,7 @@ def build_defs(
     dagster-docker or dagster-celery.
     """
     settings = settings or load_settings()
+    quiet_false_alarms()
     models = dbt_models(settings, project)
     ingestion = ingest_job(settings, ingestion_executor)
     return dg.Definitions(
@@ -52,7 +54,7 @@ def build_defs(
             price_book,
             build_plan,
             models,
-            published_warehouse(final_models(models)),
+            published_warehouse(final_models(models), settings),
             *(export_assets() if exports else []),
         ],
         jobs=[refresh_job, ingestion, *([export_job] if exports else [])],

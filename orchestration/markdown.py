@@ -1,17 +1,21 @@
 """Numbers for people, as Markdown and as aligned text: KPIs, open breaks, rejected records, the plot."""
 
 import base64
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
-from orchestration.plot import revenue_svg
-from warehouse.published_summary import DayTotals, RejectReason
+from orchestration.plot import publication_svg
+from paywall_warehouse.quoting import printable
+from warehouse.published_summary import DailyUsage, RejectReason
 from warehouse.reconciliation_summary import Break, Reconciliation
 
 PLOTTED_DAYS = 90
 SIGNIFICANT_DIGITS = 4
+# Characters that Markdown interprets, also within a word.
+MARKUP = re.compile(r"([\\`*_{}\[\]()#|~!&:@])")
 # The default context keeps 28 digits. An amount may have 38.
 WIDE = Context(prec=60)
 KPIS = {
@@ -67,7 +71,10 @@ def kpi_lines(kpis: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, str, st
 def kpi_table(kpis: Sequence[Mapping[str, Any]]) -> str:
     """Return the KPIs as a Markdown table."""
     header = "| currency | last 30 days | now | 30 days before | change |\n|---|---|---:|---:|---:|\n"
-    rows = "\n".join(f"| {' | '.join(line)} |" for line in kpi_lines(kpis))
+    # The columns of Dagster's page are narrow, and its number would be torn from the sign.
+    rows = "\n".join(
+        f"| {' | '.join(line)} |".replace(" %", "\N{NO-BREAK SPACE}%") for line in kpi_lines(kpis)
+    )
     return "\n\n".join([header + rows, *cost_gaps(kpis)])
 
 
@@ -140,6 +147,16 @@ def break_table(breaks: Sequence[Break]) -> str:
     return header + "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
 
 
+def escaped(text: str) -> str:
+    """Return a text from outside as one line of Markdown in which nothing is interpreted."""
+    return MARKUP.sub(r"\\\1", printable(text)).replace("<", "&lt;")
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 row` or `2,000 rows`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def columns(rows: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> list[str]:
     """Return rows of text as aligned lines. `right` lists the columns that are aligned to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -166,7 +183,7 @@ def place_of(reason: RejectReason) -> str:
     return reason.first_path if reason.first_line is None else f"{reason.first_path}:{reason.first_line}"
 
 
-def revenue_plot(days: Sequence[DayTotals], currency: str) -> str:
-    """Return revenue, cost and profit by day in one currency as a Markdown image that needs no other file."""
-    image = base64.b64encode(revenue_svg(days, currency).encode()).decode()
-    return f"![Revenue, provider cost and profit by day](data:image/svg+xml;base64,{image})"
+def plots(usage: DailyUsage, state: Reconciliation) -> str:
+    """Return the plots of a publication as a Markdown image that needs no other file."""
+    image = base64.b64encode(publication_svg(usage, state).encode()).decode()
+    return f"![Revenue and cost coverage by day, money at risk](data:image/svg+xml;base64,{image})"

@@ -40,6 +40,7 @@ PROJECT = Path(__file__).parents[1] / "dbt_project"
 # The packages that decide the numbers. The other rooms only decide when a number is computed.
 SEMANTIC_PACKAGES = ("dbt_project", "ingestion", "paywall_warehouse", "warehouse")
 RELEASE_SECONDS = 30
+SHOWN_CHARACTERS = 4000
 DUCKDB = "duckdb"
 # The environment variable from which the project reads the prefix of its schemas.
 SCHEMA_PREFIX = "BUILD_SCHEMA_PREFIX"
@@ -103,11 +104,27 @@ class NodeFailure:
     name: str
     message: str
     query: str | None
+    rows: int | None = None
+    """The number of rows that violate a test. None for a model, and for a test that could not run."""
+    compiled_file: str | None = None
+    """The file with the query."""
 
     def describe(self) -> str:
         """Return the failure as text, with the query for further investigation."""
-        query = f"\nTo look further, where it was built:\n{self.query.strip()}" if self.query else ""
-        return f"{self.name}: {self.message.strip()}{query}"
+        return f"{self.name}: {shortened(self.message.strip())}{self._shown_query()}"
+
+    def _shown_query(self) -> str:
+        if not self.query:
+            return ""
+        query = self.query.strip()
+        if len(query) > SHOWN_CHARACTERS and self.compiled_file:
+            return f"\nTo look further, where it was built: the query in {self.compiled_file}"
+        return f"\nTo look further, where it was built:\n{shortened(query)}"
+
+
+def shortened(text: str) -> str:
+    """Return a text with at most `SHOWN_CHARACTERS`, which Dagster keeps with the failure."""
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 
 @dataclass
@@ -207,6 +224,8 @@ class Dbt:
                         name,
                         result.message or str(result.status),
                         getattr(result.node, "compiled_code", None),
+                        result.failures if result.status == NodeStatus.Fail else None,
+                        getattr(result.node, "compiled_path", None),
                     )
                 )
         if not outcome.success and not done.failures:

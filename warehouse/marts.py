@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from datetime import date
 from typing import Protocol
 
-from warehouse.checks.invariant import Queries
+from warehouse.checks.queries import Queries
 from warehouse.published_tables import Table
 
 

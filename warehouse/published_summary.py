@@ -1,7 +1,7 @@
 """A summary of a published warehouse: the KPIs of a period, revenue by day, and reject reasons."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,34 @@ from paywall_warehouse.duckdb_connections import open_duckdb
 
 @dataclass(frozen=True)
 class DayTotals:
-    """Revenue, provider cost and profit of one reporting day in one currency."""
+    """Revenue and cost coverage of one reporting day in one currency."""
 
     date_day: date
     currency: str
     revenue: Decimal
-    provider_cost: Decimal
-    profit: Decimal
+    cost_coverage: float | None
+    """The share of the charges whose provider cost is known. None without charges."""
+
+
+@dataclass(frozen=True)
+class DailyUsage:
+    """The days with usage within a range of reporting days that ends with the current one."""
+
+    first_day: date
+    today: date
+    days: list[DayTotals]
+
+    @property
+    def currencies(self) -> list[str]:
+        """The currencies with usage, the one with the most revenue first."""
+        revenue: dict[str, Decimal] = {}
+        for day in self.days:
+            revenue[day.currency] = revenue.get(day.currency, Decimal(0)) + day.revenue
+        return sorted(revenue, key=lambda currency: (-revenue[currency], currency))
+
+    def of(self, currency: str) -> list[DayTotals]:
+        """Return the days of one currency, oldest first."""
+        return [day for day in self.days if day.currency == currency]
 
 
 def period_kpis(path: Path, period: str = "last_30_days") -> list[dict[str, Any]]:
@@ -32,18 +53,34 @@ def period_kpis(path: Path, period: str = "last_30_days") -> list[dict[str, Any]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
-def daily_totals(path: Path, days: int) -> list[DayTotals]:
-    """Return the totals of the reporting days with usage among the last `days`, oldest first."""
+def daily_usage(path: Path, days: int) -> DailyUsage | None:
+    """Return the usage of the last `days` reporting days, or of all days of a younger ledger.
+
+    Returns None for a ledger without entries.
+    """
     with open_duckdb(path, read_only=True) as connection:
+        today = connection.execute(
+            "select min(period_start) from marts.fct_period_kpis where period = 'today'"
+        ).fetchall()[0][0]
+        if today is None:
+            return None
+        ((first_ever,),) = connection.execute("select min(date_day) from marts.fct_daily_revenue").fetchall()
         rows = connection.execute(
-            """select date_day, currency, sum(revenue), sum(provider_cost), sum(profit)
+            """select
+                date_day,
+                currency,
+                sum(revenue),
+                marts.ratio(sum(counted_charges) - sum(charges_without_cost), sum(counted_charges))
             from marts.fct_daily_revenue
-            where date_day > (select max(date_day) from marts.fct_daily_revenue) - cast(? as integer)
+            where date_day > cast(? as date) - cast(? as integer) and date_day <= ?
             group by date_day, currency
             order by date_day, currency""",
-            [days],
+            [today, days, today],
         ).fetchall()
-    return [DayTotals(*row) for row in rows]
+    first_day = today - timedelta(days - 1)
+    if first_ever is not None and first_day < first_ever <= today:
+        first_day = first_ever
+    return DailyUsage(first_day, today, [DayTotals(*row) for row in rows])
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,33 @@
 """The checks of this project as Dagster asset checks."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
-from warehouse.checks.invariant import WARN, Invariant, describe_failure, exact_text
+from orchestration import markdown
+from orchestration.assets.failures import rejects_table
+from warehouse.checks.invariant import WARN, Invariant, compared_values, exact_text
 
-FAILURES_LISTED = 5
 
-
-def check_specs(key: dg.AssetKey, checks: Mapping[str, str]) -> list[dg.AssetCheckSpec]:
+def check_specs(
+    key: dg.AssetKey, checks: Mapping[str, str], warning_only: Collection[str] = ()
+) -> list[dg.AssetCheckSpec]:
     """Return the specifications of an asset's checks; `checks` maps names to descriptions.
 
-    None of them is `blocking`. A step fails by itself if one of its checks fails, and for blocking checks
-    Dagster would repeat a warning about each check of each skipped step, once for every step downstream.
+    All of them are `blocking`, which Dagster's UI shows, except those in `warning_only`.
     """
-    return [dg.AssetCheckSpec(name, asset=key, description=text) for name, text in checks.items()]
+    return [
+        dg.AssetCheckSpec(name, asset=key, description=text, blocking=name not in warning_only)
+        for name, text in checks.items()
+    ]
+
+
+def describe_scopes(failed: Sequence[Invariant]) -> str:
+    """Return the failure of a check as Markdown: its cause, or the values of its first scope."""
+    first = failed[0]
+    more = f"; {len(failed) - 1:,} more below" if len(failed) > 1 else ""
+    return markdown.escaped(first.summary or f"{first.scope}: {compared_values(first)}{more}.")
 
 
 def check_results(
@@ -42,11 +52,15 @@ def check_results(
         metadata: dict[str, Any] = {"compared": dg.MetadataValue.table(records)} if records else {}
         if failed:
             metadata["query"] = failed[0].query
+        if failed and failed[0].rejected_files:
+            metadata["rejected files"] = rejects_table(failed[0].rejected_files)
+        if failed and failed[0].details:
+            metadata["details"] = failed[0].details
         yield dg.AssetCheckResult(
             asset_key=key,
             check_name=name,
             passed=not failed,
-            description=describe_failure(failed[0], checks) if failed else None,
+            description=describe_scopes(failed) if failed else None,
             severity=(
                 dg.AssetCheckSeverity.WARN
                 if failed and failed[0].severity == WARN
@@ -54,13 +68,3 @@ def check_results(
             ),
             metadata=metadata,
         )
-
-
-def failed_checks(consequence: str, checks: Mapping[str, str], failures: Sequence[Invariant]) -> str:
-    """Return a message about the failed checks, with expected and actual values and where to look next."""
-    count = Counter(one.name for one in failures)
-    # Failures with a remedy come first, so that they are never cut off.
-    first = sorted(failures, key=lambda one: not one.details)[:FAILURES_LISTED]
-    shown = "\n".join(describe_failure(one, checks) for one in first)
-    more = f"\n… and {len(failures) - FAILURES_LISTED} more" if len(failures) > FAILURES_LISTED else ""
-    return f"{consequence}: {len(count)} checks failed ({', '.join(count)}).\n{shown}{more}"

@@ -8,10 +8,11 @@ import dagster as dg
 from exports.catalog import Finished, finish_exports
 from exports.datasets import DATASETS, Dataset
 from exports.export import Exported, export_published
-from exports.export_checks import CATALOG_CHECKS, EXPORT_CHECKS
+from exports.export_checks import CATALOG_CHECKS, EXPORT_CHECKS, NO_STRAYS
 from exports.manifest import Partition
 from orchestration import markdown
-from orchestration.assets.checks import check_results, check_specs, failed_checks
+from orchestration.assets.checks import check_results, check_specs
+from orchestration.assets.failures import check_failure
 from orchestration.assets.published import PUBLISHED
 from orchestration.resources import OWNER, Warehouse
 from orchestration.retries import is_transient, retry_in_place
@@ -86,7 +87,7 @@ def catalog_asset() -> dg.AssetsDefinition:
     @dg.asset(
         key=CATALOG,
         deps=[dataset_key(dataset) for dataset in DATASETS.values()],
-        check_specs=check_specs(CATALOG, CATALOG_CHECKS),
+        check_specs=check_specs(CATALOG, CATALOG_CHECKS, warning_only=[NO_STRAYS]),
         group_name=GROUP,
         kinds={"json"},
         owners=[OWNER],
@@ -116,7 +117,7 @@ def catalog_asset() -> dg.AssetsDefinition:
 def refuse(descriptions: Mapping[str, str], checks: Sequence[Invariant], consequence: str) -> None:
     """Fail the step if a blocking check failed."""
     if failures := [check for check in checks if check.blocks]:
-        raise dg.Failure(description=failed_checks(consequence, descriptions, failures), allow_retries=False)
+        raise check_failure(consequence, descriptions, failures)
 
 
 def describe_export(exported: Exported) -> str:

@@ -1,7 +1,7 @@
 """The landing area: folders that other systems write, and the Stripe reports that a run pulls into it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 
@@ -53,6 +53,10 @@ LANDING_FOLDERS = (
 )
 
 
+# Dagster's UI plots numbers over time, so every run states them.
+NO_COUNTS: Final = {"new files": 0, "runs created": 0, "runs picked up": 0}
+
+
 def folder_key(name: str) -> dg.AssetKey:
     """Return the key of a landing folder's asset. Raises `KeyError` if it is not in `LANDING_FOLDERS`."""
     return {folder.name: folder.key for folder in LANDING_FOLDERS}[name]
@@ -98,24 +102,29 @@ def stripe_asset(stripe_report: StripeReport) -> dg.AssetsDefinition:
         if warehouse.stripe is None or report_type is None:
             forget_failure(warehouse.settings.home, stripe_report)
         if warehouse.stripe is None:
-            return dg.MaterializeResult(
-                metadata={"pull": "STRIPE_API_KEY is not set: only files in the landing area are loaded"}
-            )
+            return nothing_pulled("STRIPE_API_KEY is not set: only files in the landing area are loaded")
         if report_type is None:
-            return dg.MaterializeResult(metadata={"pull": "STRIPE_REPORT_TYPES does not contain this report"})
+            return nothing_pulled("STRIPE_REPORT_TYPES does not contain this report")
         # `pull_or_go_on` retries faults of Stripe, but not those of the landing area's store.
         with dagster_retries(context):
             pulled = pull_or_go_on(
                 warehouse, stripe_report, report_type, context.log.info, context.log.warning
             )
         if isinstance(pulled, FailedPull):
-            return dg.MaterializeResult(metadata={"report type": report_type, "pull failed": pulled.reason})
+            return dg.MaterializeResult(
+                metadata={**NO_COUNTS, "report type": report_type, "pull failed": pulled.reason}
+            )
         if pulled.left:
             context.log.warning(f"{pulled.report_type}: {pulled.left}")
         context.log.info(describe_pull(pulled))
         return dg.MaterializeResult(metadata=pull_metadata(pulled))
 
     return pull_new_reports
+
+
+def nothing_pulled(reason: str) -> dg.MaterializeResult[None]:
+    """Return the result of a run that does not pull a report."""
+    return dg.MaterializeResult(metadata={**NO_COUNTS, "pull": reason})
 
 
 def report_type_of(settings: Settings, stripe_report: StripeReport) -> str | None:

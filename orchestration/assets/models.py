@@ -9,17 +9,17 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_
 from dagster_dbt.asset_utils import get_subset_selection_for_context
 
 from ingestion.unread_files import unread_warnings
+from orchestration.assets.failures import dbt_failure
 from orchestration.assets.raw import PRICE_BOOK, RAW_TABLES
 from orchestration.resources import OWNER, Warehouse
 from orchestration.run_lock import WRITER_POOL
 from paywall_warehouse.settings import Settings
 from warehouse.build import Build, finish_build, prepare_build
-from warehouse.dbt_runner import PROJECT, Dbt, DbtBuild
+from warehouse.dbt_runner import PROJECT, Dbt
 from warehouse.engine import EngineError
 from warehouse.engines import engine_of
 
 PLAN = dg.AssetKey(["build", "plan"])
-FAILURES_LISTED = 5
 
 
 def plan_build(warehouse: Warehouse, *, always: bool = False) -> Build:
@@ -133,7 +133,7 @@ def dbt_models(settings: Settings, project: Path = PROJECT) -> dg.AssetsDefiniti
                         else event
                     )
             if done.failures:
-                raise dg.Failure(description=dbt_failure(done), allow_retries=False)
+                raise dbt_failure(done)
             if not context.is_subset:
                 finish_build(warehouse.settings, plan)
         context.log.info(f"{done.models} models built, {done.tests} tests passed")
@@ -157,19 +157,6 @@ def subset_arguments(
         current_dbt_indirect_selection_env=None,
     )
     return [*arguments, *(["--indirect-selection", indirect] if indirect else [])]
-
-
-def dbt_failure(done: DbtBuild) -> str:
-    """Return the failed models and tests, each with dbt's message and its query."""
-    described = "\n\n".join(failure.describe() for failure in done.failures[:FAILURES_LISTED])
-    more = (
-        f"\n\n… and {len(done.failures) - FAILURES_LISTED} more"
-        if len(done.failures) > FAILURES_LISTED
-        else ""
-    )
-    return (
-        f"Nothing is published: {len(done.failures)} of dbt's models and tests failed.\n\n{described}{more}"
-    )
 
 
 def final_models(models: dg.AssetsDefinition) -> list[dg.AssetKey]:

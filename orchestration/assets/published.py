@@ -7,13 +7,15 @@ from typing import Any
 import dagster as dg
 
 from orchestration import markdown
-from orchestration.assets.checks import check_results, check_specs, failed_checks
+from orchestration.assets.checks import check_results, check_specs
+from orchestration.assets.failures import check_failure
 from orchestration.resources import OWNER, Warehouse
 from orchestration.run_lock import WRITER_POOL
-from warehouse.checks.invariants import INVARIANTS
+from paywall_warehouse.settings import Settings
+from warehouse.checks.invariants import INVARIANTS, warning_only
 from warehouse.engines import engine_of
 from warehouse.publish import Publication, check_and_publish
-from warehouse.published_summary import daily_totals, period_kpis, published_reject_reasons
+from warehouse.published_summary import daily_usage, period_kpis, published_reject_reasons
 from warehouse.reconciliation_summary import open_breaks, reconciliation
 
 PUBLISHED = dg.AssetKey(["published", "warehouse"])
@@ -22,13 +24,13 @@ FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail
 BREAKS_LISTED = 50
 
 
-def published_warehouse(models: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
-    """Return the asset that checks the build and publishes it."""
+def published_warehouse(models: Sequence[dg.AssetKey], settings: Settings) -> dg.AssetsDefinition:
+    """Return the asset that checks the build and publishes it; `settings` decide which checks only warn."""
 
     @dg.asset(
         key=PUBLISHED,
         deps=list(models),
-        check_specs=check_specs(PUBLISHED, INVARIANTS),
+        check_specs=check_specs(PUBLISHED, INVARIANTS, warning_only(settings)),
         group_name="published",
         kinds={"duckdb"},
         owners=[OWNER],
@@ -53,10 +55,7 @@ def published_warehouse(models: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         )
         yield from check_results(PUBLISHED, INVARIANTS, publication.invariants)
         if not publication.published:
-            raise dg.Failure(
-                description=failed_checks("Nothing is published", INVARIANTS, publication.failures),
-                allow_retries=False,
-            )
+            raise check_failure("Nothing is published", INVARIANTS, publication.failures)
         context.log.info(f"{publication.path} holds {len(publication.row_counts)} tables")
         yield dg.MaterializeResult(asset_key=PUBLISHED, metadata=_metadata_or_path(context, publication))
 
@@ -78,16 +77,18 @@ def _metadata_or_path(context: dg.AssetExecutionContext, publication: Publicatio
 def publication_metadata(publication: Publication) -> dict[str, Any]:
     """Return the metadata of the asset page: KPIs, reconciliation, plot, rejects and row counts."""
     kpis = period_kpis(publication.path)
-    days = daily_totals(publication.path, markdown.PLOTTED_DAYS)
+    state = reconciliation(publication.path)
+    usage = daily_usage(publication.path, markdown.PLOTTED_DAYS)
     metadata: dict[str, Any] = {"path": dg.MetadataValue.path(publication.path)}
     if kpis:
         metadata["KPIs"] = dg.MetadataValue.md(markdown.kpi_table(kpis))
+    if usage:
+        metadata["plots"] = dg.MetadataValue.md(markdown.plots(usage, state))
     reasons = "\n".join(
         f"| {one.reason_code} | {one.records:,} | {markdown.place_of(one)} |"
         for one in published_reject_reasons(publication.path)
     )
     rows = "\n".join(f"| {name} | {count:,} |" for name, count in publication.row_counts.items())
-    state = reconciliation(publication.path)
     if state.is_needed:
         metadata["reconciliation"] = dg.MetadataValue.md(
             "\n".join([state.headline, "", *(f"- {gap.describe()}" for gap in state.gaps)])
@@ -97,10 +98,10 @@ def publication_metadata(publication: Publication) -> dict[str, Any]:
         metadata["first breaks"] = dg.MetadataValue.md(
             markdown.break_table(open_breaks(publication.path, BREAKS_LISTED))
         )
-    if kpis and days:
-        metadata["by day"] = dg.MetadataValue.md(markdown.revenue_plot(days, kpis[0]["currency"]))
     return {
         **metadata,
+        "breaks": sum(group.cases for group in state.breaks),
+        "breaks of priority 1": sum(group.cases for group in state.breaks if group.priority == 1),
         "new records": publication.new_records,
         "rejected": publication.rejected_records,
         "check seconds": publication.check_seconds,

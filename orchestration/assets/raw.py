@@ -107,23 +107,22 @@ def describe_load(loaded: LoadResult) -> str:
 
 
 def load_metadata(loaded: LoadResult, lake: Lake) -> dict[str, Any]:
-    """Return the counts of this load and of the whole table, and the files of the batch."""
+    """Return the counts of this load and of the whole table, and the files of the batch.
+
+    Dagster's UI plots the counts over time, so a load without new files states them, too.
+    """
     manifests = lake.manifests()
-    records = [
-        file
-        for manifest in manifests
-        for file in manifest.files
-        if file.source == loaded.source and file.status == LOADED
-    ]
+    files = [file for manifest in manifests for file in manifest.files if file.source == loaded.source]
     batch = [
         file for manifest in manifests if manifest.batch_seq == loaded.batch_seq for file in manifest.files
     ]
     metadata: dict[str, Any] = {
-        "dagster/row_count": sum(file.accepted for file in records),
+        "dagster/row_count": sum(file.accepted for file in files if file.status == LOADED),
         "new files": loaded.files,
         "new records": loaded.records,
         "accepted": loaded.accepted,
         "rejected": loaded.rejected,
+        "rejected in total": sum(file.rejected for file in files),
     }
     if batch:
         shown = sorted(batch, key=lambda file: (-file.rejected, file.path))[:FILES_LISTED]

@@ -1,5 +1,6 @@
 """Dagster's side: what it shows, when nothing may be published, what is tried again."""
 
+import base64
 import os
 import shutil
 import subprocess
@@ -16,13 +17,17 @@ from fsspec.implementations.local import LocalFileSystem
 
 from exports.datasets import DATASETS
 from exports.export_checks import CATALOG_CHECKS, EXPORT_CHECKS
+from ingestion.sources.stripe.reports import STRIPE_REPORTS
 from ingestion.staging.batch import LandingFileChangedError
 from orchestration import retries
+from orchestration.assets.landing import stripe_key
 from orchestration.assets.published import PUBLISHED
+from orchestration.assets.raw import RAW_TABLES
 from orchestration.automation import new_files_sensor
 from orchestration.definitions import build_defs
 from orchestration.instance import open_instance
 from orchestration.run_lock import HOST_TAG, PROCESS_TAG, WRITER_POOL, exclusive, own_tags, settle_dead_runs
+from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import Raw, charge, deposit, land, ledger_file
 from tests.support.harness import run_pipeline
@@ -74,6 +79,37 @@ def published_bytes(home: Path) -> bytes:
     return (home / "published" / "warehouse.duckdb").read_bytes()
 
 
+def blocking_checks(defs: dg.Definitions) -> dict[str, bool]:
+    """Whether each check of a name stops what depends on its asset."""
+    graph = defs.resolve_asset_graph()
+    return {key.name: graph.get(key).blocking for key in graph.asset_check_keys}
+
+
+def failure(instance: dg.DagsterInstance) -> tuple[str, dict[str, Any]]:
+    """The description and the metadata that Dagster's page of the only run shows for its failed step."""
+    (run,) = instance.get_runs()
+    (record,) = instance.event_log_storage.get_logs_for_run(
+        run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE
+    )
+    assert record.dagster_event is not None
+    shown = record.dagster_event.step_failure_data.user_failure_data
+    assert shown is not None
+    metadata = {
+        name: [list(record.data.values()) for record in entry.records]
+        if isinstance(entry, dg.TableMetadataValue)
+        else entry.value
+        for name, entry in shown.metadata.items()
+    }
+    return str(shown.description), metadata
+
+
+def materialized(instance: dg.DagsterInstance) -> set[str]:
+    """The first part of the key of every asset that has a materialization."""
+    return {
+        key.path[0] for key in instance.get_asset_keys() if instance.get_latest_materialization_event(key)
+    }
+
+
 def materialization(instance: dg.DagsterInstance, *key: str) -> dg.AssetMaterialization:
     event = instance.get_latest_materialization_event(dg.AssetKey(list(key)))
     assert event is not None
@@ -118,6 +154,39 @@ def test_every_invariant_and_every_dbt_test_is_an_asset_check(
     assert {key.name for key in checks if key.asset_key.path == ["exports", "catalog"]} == set(CATALOG_CHECKS)
 
 
+def test_a_check_is_blocking_if_its_failure_stops_a_publication(
+    defs: dg.Definitions, published_home: Path
+) -> None:
+    blocking = blocking_checks(defs)
+    nodes = Dbt(settings_of(published_home)).prepare_manifest()["nodes"].values()
+    warning_tests = {
+        node["name"]
+        for node in nodes
+        if node["resource_type"] == "test" and node["config"]["severity"].lower() == "warn"
+    }
+    with open_duckdb(published_home / "published" / "warehouse.duckdb", read_only=True) as connection:
+        warnings = connection.execute(
+            "select distinct name from ops.invariants where severity = 'warn'"
+        ).fetchall()
+    assert {name for (name,) in warnings} == {
+        "cached_tokens_are_part_of_prompt_tokens",
+        "deposit_keys_are_read",
+        "priority_1_breaks",
+        "stripe_returns_have_a_payment",
+    }
+    assert warning_tests
+    assert {name for name, is_blocking in blocking.items() if not is_blocking} == {
+        *(name for (name,) in warnings),
+        *warning_tests,
+        "no_file_without_entry",
+    }
+
+
+def test_open_breaks_of_priority_1_are_blocking_if_the_settings_say_so(tmp_path: Path) -> None:
+    strict = build_defs(settings_of(tmp_path, priority_1_breaks="fail"))
+    assert blocking_checks(strict)["priority_1_breaks"]
+
+
 def test_the_schedule_runs_at_night_in_reporting_time(defs: dg.Definitions) -> None:
     schedule = defs.resolve_schedule_def("daily")
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("30 2 * * *", "Europe/Berlin")
@@ -133,9 +202,12 @@ def test_the_published_asset_shows_kpis_a_plot_and_counts(
 ) -> None:
     shown = materialization(instance, "published", "warehouse").metadata
     assert "| usd | Revenue | 1.50 |" in str(shown["KPIs"].value)
-    assert str(shown["by day"].value).startswith(
-        "![Revenue, provider cost and profit by day](data:image/svg+xml;base64,"
-    )
+    plots = str(shown["plots"].value)
+    assert plots.startswith("![Revenue and cost coverage by day, money at risk](data:image/svg+xml;base64,")
+    svg = base64.b64decode(plots.partition("base64,")[2].removesuffix(")")).decode()
+    # The deposit names no payment.
+    assert "20 usd in 1 case, 20 of it with priority 1" in svg
+    assert [shown[name].value for name in ("breaks", "breaks of priority 1")] == [1, 1]
     assert (shown["new records"].value, shown["rejected"].value) == (2, 0)
     assert "| fct_ledger_entries | 2 |" in str(shown["rows"].value)
 
@@ -147,6 +219,26 @@ def test_tables_show_their_rows(published_home: Path, instance: dg.DagsterInstan
         (("marts", "fct_wallet_days"), 1),
     ):
         assert materialization(instance, *key).metadata["dagster/row_count"].value == rows, key
+
+
+SOURCES_OF_FILES = sorted(table.name for table in RAW_TABLES)
+
+
+def counts(instance: dg.DagsterInstance, table: str) -> list[Any]:
+    shown = materialization(instance, "raw", table).metadata
+    names = ("dagster/row_count", "new files", "new records", "rejected", "rejected in total")
+    return [shown[name].value for name in names]
+
+
+def test_every_source_states_its_counts_also_if_nothing_landed(
+    published_home: Path, instance: dg.DagsterInstance
+) -> None:
+    assert {table: counts(instance, table) for table in SOURCES_OF_FILES} == {
+        table: [2, 1, 2, 0, 0] if table == "ledger_entries" else [0] * 5 for table in SOURCES_OF_FILES
+    }
+    for stripe_report in STRIPE_REPORTS:
+        shown = materialization(instance, *stripe_key(stripe_report).path).metadata
+        assert [shown[name].value for name in ("new files", "runs created")] == [0, 0]
 
 
 # ---- when nothing may be published
@@ -166,8 +258,17 @@ def test_a_failed_dbt_test_publishes_nothing(home: Path, doubting_project: Path)
     before = published_bytes(home)
     land(home, [MORE])
     with dg.DagsterInstance.ephemeral() as instance:
-        result = run_pipeline(home, instance=instance, overrides={"project": doubting_project}, as_of=AS_OF)
+        result = run_pipeline(
+            home, exports=True, instance=instance, overrides={"project": doubting_project}, as_of=AS_OF
+        )
         assert result.exit_code == 1
+        description, metadata = failure(instance)
+        assert description.startswith(
+            "Nothing is published: 1 of dbt's models and tests failed: test revenue_is_doubted (3 rows).\n"
+        )
+        ((name, rows, message),) = metadata["failed models and tests"]
+        assert (name, rows, message[:13]) == ("test revenue_is_doubted", "3", "Got 3 results")
+        assert not {"published", "exports"} & materialized(instance)
         assert "test revenue_is_doubted: Got 3 results" in result.output
         assert "fct_ledger_entries" in result.output.partition("To look further")[2]
         assert "was not changed" in result.output
@@ -207,10 +308,22 @@ def test_a_model_that_cannot_be_built_publishes_nothing(home: Path, tmp_path: Pa
 
 def test_an_invariant_that_does_not_hold_publishes_nothing(home: Path) -> None:
     before = published_bytes(home)
-    land(home, [ledger_file("bad.jsonl", [charge("c3", "2026-10-02T09:00:00Z"), Raw("{broken")])])
+    land(home, [ledger_file("b|d.jsonl", [charge("c3", "2026-10-02T09:00:00Z"), Raw("{broken")])])
     with dg.DagsterInstance.ephemeral() as instance:
-        result = run_pipeline(home, instance=instance, as_of=AS_OF)
+        result = run_pipeline(home, exports=True, instance=instance, as_of=AS_OF)
         assert result.exit_code == 1
+        description, metadata = failure(instance)
+        assert description.startswith(
+            "Nothing is published: 1 of the 2 records that are not published yet were rejected (50 %, allowed"
+            " 1 %): 1 of 2 records of ledger/b|d.jsonl (1 × invalid_json). First: ledger/b|d.jsonl:2: "
+        )
+        assert metadata["failed checks"] == [["reject_ratio", "all", "0.01", "0.5", "0.49"]]
+        ((*cells, reason),) = metadata["rejected files"]
+        assert cells == ["ledger/b|d.jsonl", "1", "2", "invalid_json", "2"]
+        assert reason
+        assert metadata["rejected records"] == 1
+        assert counts(instance, "ledger_entries") == [3, 1, 2, 1, 1]
+        assert not {"published", "exports"} & materialized(instance)
         assert "reject_ratio (all): expected 0.01, actual 0.5" in result.output
         assert "raw.rejected_records" in result.output
         assert instance.get_latest_materialization_event(PUBLISHED) is None
@@ -227,11 +340,18 @@ def test_an_invariant_that_does_not_hold_publishes_nothing(home: Path) -> None:
     assert published_bytes(home) == before
 
 
-def test_a_run_with_nothing_new_builds_and_publishes_nothing_and_reports_that(home: Path) -> None:
+def test_a_run_with_nothing_new_builds_and_publishes_nothing_and_reports_that(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     before = published_bytes(home)
     with dg.DagsterInstance.ephemeral() as instance:
         result = run_pipeline(home, instance=instance, as_of=AS_OF)
         assert (result.exit_code, "Nothing new" in result.output) == (0, True)
+        # Dagster warns about the blocking checks of the steps that it skips.
+        assert "Blocking asset check" not in caplog.text + result.output
+        assert {table: counts(instance, table) for table in SOURCES_OF_FILES} == {
+            table: [2 if table == "ledger_entries" else 0, 0, 0, 0, 0] for table in SOURCES_OF_FILES
+        }
         assert instance.get_latest_materialization_event(dg.AssetKey(["marts", "fct_ledger_entries"])) is None
         assert instance.get_latest_materialization_event(PUBLISHED) is None
     assert published_bytes(home) == before

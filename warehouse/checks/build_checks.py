@@ -9,7 +9,7 @@ import duckdb
 
 from paywall_warehouse.settings import Settings
 from warehouse.checks.invariant import ERROR, WARN, Invariant, invariant
-from warehouse.checks.invariants import INVARIANTS
+from warehouse.checks.invariants import INVARIANTS, PRIORITY_1_BREAKS
 from warehouse.checks.reject_ratio import check_rejects
 
 CHECK_MODELS: Final = (
@@ -21,7 +21,6 @@ CHECK_MODELS: Final = (
     "chk_stripe_balances",
     "chk_reconciliation",
 )
-PRIORITY_1_BREAKS: Final = "priority_1_breaks"
 COLUMNS: Final = "name, scope, expected, actual, severity, query"
 
 # Per row: name, scope, expected, actual, severity and query of a check.

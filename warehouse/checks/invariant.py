@@ -1,35 +1,16 @@
 """The result of a check before publication: expected value, actual value, and a query for details."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Context, Decimal
-from typing import Any, Final, Protocol
+from typing import Any, Final
+
+from warehouse.checks.rejected_files import RejectedFile
 
 ERROR: Final = "error"
 WARN: Final = "warn"
 # Python's default context keeps 28 digits. A DECIMAL(38,12) has up to 38.
 EXACT: Final = Context(prec=80)
-
-
-class QueryResult(Protocol):
-    """The result of a query, as a cursor of Python's database API."""
-
-    @property
-    def description(self) -> Sequence[Sequence[Any]] | None:
-        """One sequence per column. Its first element is the name of the column."""
-
-    def fetchone(self) -> Any:
-        """Return the next row, or None after the last one."""
-
-    def fetchall(self) -> list[Any]:
-        """Return all remaining rows."""
-
-
-class Queries(Protocol):
-    """A connection that runs the queries of checks: to the build file, or to a build on a cluster."""
-
-    def execute(self, query: str, /) -> QueryResult:
-        """Run a query in DuckDB's SQL and return its result."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +27,10 @@ class Invariant:
     """`error`: nothing is published if the check fails. `warn`: a failure is only reported."""
     details: str = ""
     """Lines for the operator: each failure and its remedies. They are not stored in a table."""
+    summary: str = ""
+    """A sentence with the cause of a failure: files, reasons and counts."""
+    rejected_files: tuple[RejectedFile, ...] = ()
+    """The files that caused a failure, the one with the most rejects first."""
 
     @property
     def blocks(self) -> bool:
@@ -71,11 +56,21 @@ def exact_text(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def compared_values(one: Invariant) -> str:
+    """Return the expected value, the actual value and their difference, with all digits."""
+    return (
+        f"expected {exact_text(one.expected)}, actual {exact_text(one.actual)}, difference"
+        f" {exact_text(one.difference)}"
+    )
+
+
 def describe_failure(one: Invariant, words: Mapping[str, str]) -> str:
-    """Return the text of a failure: check, both values, meaning, a query for details, and the details.
+    """Return the text of a failure: check, values, meaning, a query for details, and the details.
 
     `words` has the meaning of each check by name.
     """
-    values = f"expected {exact_text(one.expected)}, actual {exact_text(one.actual)}"
     further = f"\n{one.details}" if one.details else ""
-    return f"{one.name} ({one.scope}): {values}. {words[one.name]} To look further: {one.query}{further}"
+    return (
+        f"{one.name} ({one.scope}): {compared_values(one)}. {words[one.name]} To look further:"
+        f" {one.query}{further}"
+    )

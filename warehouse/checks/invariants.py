@@ -6,6 +6,7 @@ All but `reject_ratio` are rows of the check models (`dbt_project/models/checks/
 from typing import Final
 
 from ingestion.sources.ledger import METADATA_KEYS
+from paywall_warehouse.settings import Settings
 
 READ_KEYS: Final = [
     key for name in ("payment_intent_id", "charge_id", "checkout_session_id") for key in METADATA_KEYS[name]
@@ -83,3 +84,16 @@ INVARIANTS: Final = {
         " credit or a credit without a payment."
     ),
 }
+
+# Their failures are only reported. The check models (`severity`) decide this, too.
+WARNING_ONLY: Final = {
+    "cached_tokens_are_part_of_prompt_tokens",
+    "stripe_returns_have_a_payment",
+    "deposit_keys_are_read",
+}
+PRIORITY_1_BREAKS: Final = "priority_1_breaks"
+
+
+def warning_only(settings: Settings) -> set[str]:
+    """Return the names of the checks whose failure does not prevent publication under these settings."""
+    return WARNING_ONLY if settings.priority_1_breaks == "fail" else WARNING_ONLY | {PRIORITY_1_BREAKS}

@@ -6,41 +6,20 @@ corrected under its name or removed, its rejects no longer count.
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
 from typing import Final
 
-from paywall_warehouse.quoting import literal
+from paywall_warehouse.quoting import printable
 from paywall_warehouse.settings import Settings
-from warehouse.checks.invariant import Invariant, Queries
+from warehouse.checks.invariant import Invariant, exact_text
+from warehouse.checks.queries import Queries
+from warehouse.checks.rejected_files import ReasonCount, RejectedFile, Unpublished, unpublished_rejects
 
 NAME: Final = "reject_ratio"
 UNITS = Decimal(1).scaleb(-12)
-FILES_SHOWN, REASONS_SHOWN, LINES_SHOWN, REASON_CHARACTERS = 5, 4, 5, 200
-# Metadata may contain personal data, and the message is stored where `erase` does not remove it.
-QUOTES_METADATA: Final = "bad_metadata"
+FILES_SHOWN, REASONS_SHOWN = 5, 4
+FILES_IN_SUMMARY, REASONS_IN_SUMMARY = 3, 3
 ACKNOWLEDGED: Final = "events/received/"
-
-# Files without rejects need not be in the landing area. The records that were accepted from them are new
-# wherever the file is now.
-COUNTED = """
-select batch_seq, path, standing_path, records, accepted, rejected from raw.loaded_files
-where batch_seq > (select through from build.published) and (rejected = 0 or standing_path is not null)
-"""
-
-REASONS = f"""
-select counted.batch_seq, counted.path, rejected_records.reason_code, count(*) as occurrences
-from raw.rejected_records as rejected_records
-join (select batch_seq, path from ({COUNTED}) as files where rejected > 0) as counted
-    on rejected_records.batch_seq = counted.batch_seq and rejected_records.path = counted.path
-group by counted.batch_seq, counted.path, rejected_records.reason_code
-order by counted.batch_seq, counted.path, occurrences desc, rejected_records.reason_code
-"""
-
-FIRST_LINES = """
-select line, reason from raw.rejected_records
-where batch_seq = {batch_seq} and path = {path} and reason_code = {code} order by line limit {limit}
-"""
 
 
 def check_rejects(queries: Queries, settings: Settings) -> Invariant:
@@ -48,10 +27,8 @@ def check_rejects(queries: Queries, settings: Settings) -> Invariant:
 
     A refused batch stays refused in the next run.
     """
-    records, rejected = queries.execute(
-        f"select coalesce(sum(records), 0), coalesce(sum(rejected), 0) from ({COUNTED}) as files"
-    ).fetchall()[0]
-    ratio = Decimal(rejected) / Decimal(records) if records else Decimal(0)
+    unpublished = unpublished_rejects(queries)
+    ratio = _ratio(unpublished)
     allowed = Decimal(repr(settings.max_reject_ratio))
     passed = ratio <= allowed
     return Invariant(
@@ -64,77 +41,77 @@ def check_rejects(queries: Queries, settings: Settings) -> Invariant:
             "select path, line, reason_code, reason from raw.rejected_records order by batch_seq desc, path,"
             " line"
         ),
-        details="" if passed else "\n".join(refusal(queries, settings)),
+        details="" if passed else "\n".join(_refusal(unpublished, settings)),
+        summary="" if passed else _summary(unpublished, allowed),
+        rejected_files=() if passed else unpublished.files,
     )
-
-
-@dataclass(frozen=True)
-class _File:
-    """A file with rejects."""
-
-    batch_seq: int
-    path: str
-    standing_path: str
-    records: int
-    accepted: int
-    rejected: int
 
 
 def refusal(queries: Queries, settings: Settings) -> Iterator[str]:
     """Yield the rejects of each file, then the remedies. Yield nothing if no rejects count."""
-    counted = [_File(*row) for row in queries.execute(COUNTED).fetchall()]
-    records, rejected = sum(file.records for file in counted), sum(file.rejected for file in counted)
-    files = sorted(
-        (file for file in counted if file.rejected),
-        key=lambda file: (-file.rejected, file.path, file.batch_seq),
+    yield from _refusal(unpublished_rejects(queries), settings)
+
+
+def _ratio(unpublished: Unpublished) -> Decimal:
+    return Decimal(unpublished.rejected) / Decimal(unpublished.records) if unpublished.records else Decimal(0)
+
+
+def _summary(unpublished: Unpublished, allowed: Decimal) -> str:
+    """Return one sentence with the share, the files and their reasons, and one with the first reject."""
+    # Rounded up, so that a share just above the limit is not shown as the limit.
+    share = exact_text((_ratio(unpublished) * 100).quantize(Decimal("0.01"), ROUND_UP))
+    files = unpublished.files
+    named = ", ".join(map(_file_summary, files[:FILES_IN_SUMMARY]))
+    further = len(files) - FILES_IN_SUMMARY
+    more = f" and {_count(further, 'more file')}" if further > 0 else ""
+    first = f" First: {files[0].first_place}: {files[0].reasons[0].shown_reason}" if files[0].reasons else ""
+    return printable(
+        f"{unpublished.rejected:,} of the {_count(unpublished.records, 'record')} that are not published yet"
+        f" were rejected ({share} %, allowed {exact_text(allowed * 100)} %): {named}{more}.{first}"
     )
+
+
+def _file_summary(file: RejectedFile) -> str:
+    reasons = ", ".join(f"{one.records:,} × {one.code}" for one in file.reasons[:REASONS_IN_SUMMARY])
+    further = len(file.reasons) - REASONS_IN_SUMMARY
+    more = f" and {_count(further, 'more reason')}" if further > 0 else ""
+    return f"{file.rejected:,} of {_count(file.records, 'record')} of {file.standing_path} ({reasons}{more})"
+
+
+def _refusal(unpublished: Unpublished, settings: Settings) -> Iterator[str]:
+    files = unpublished.files
     if not files:
         return
     yield (
-        f"{rejected:,} of the {records:,} records that are not published yet were rejected, in"
-        f" {_count(len(files), 'file')} below {settings.landing_shown}:"
+        f"{unpublished.rejected:,} of the {unpublished.records:,} records that are not published yet were"
+        f" rejected, in {_count(len(files), 'file')} below {settings.landing_shown}:"
     )
-    reasons = queries.execute(REASONS).fetchall()
     for file in files[:FILES_SHOWN]:
-        own = [
-            (code, rejects)
-            for batch, path, code, rejects in reasons
-            if (batch, path) == (file.batch_seq, file.path)
-        ]
-        yield from _file_lines(queries, file, own)
+        yield from _file_lines(file)
     if len(files) > FILES_SHOWN:
         yield f"  … and {len(files) - FILES_SHOWN:,} more files; raw.rejected_records lists all."
-    yield from _remedies(files, Decimal(rejected) / Decimal(records))
+    yield from _remedies(files, _ratio(unpublished))
 
 
-def _file_lines(queries: Queries, file: _File, reasons: Sequence[tuple[str, int]]) -> Iterator[str]:
+def _file_lines(file: RejectedFile) -> Iterator[str]:
     moved = "" if file.standing_path == file.path else f" (loaded as {file.path})"
     yield f"  {file.standing_path}{moved}: {file.rejected:,} of {_count(file.records, 'record')}"
-    for code, rejects in reasons[:REASONS_SHOWN]:
-        query = FIRST_LINES.format(
-            batch_seq=file.batch_seq, path=literal(file.path), code=literal(code), limit=LINES_SHOWN
-        )
-        first = queries.execute(query).fetchall()
-        lines = [line for line, _ in first if line is not None]
-        yield f"    {rejects:,} × {code}{_lines(lines, rejects)}: {_words(code, first[0][1])}"
-    if len(reasons) > REASONS_SHOWN:
-        yield f"    … and {len(reasons) - REASONS_SHOWN} more reasons"
+    for one in file.reasons[:REASONS_SHOWN]:
+        yield f"    {one.records:,} × {one.code}{_lines(one)}: {one.shown_reason}"
+    if len(file.reasons) > REASONS_SHOWN:
+        yield f"    … and {len(file.reasons) - REASONS_SHOWN} more reasons"
 
 
-def _lines(lines: Sequence[int], rejects: int) -> str:
+def _lines(one: ReasonCount) -> str:
     """Return the lines of the first rejects. A file that cannot be read has none."""
+    lines = one.first_lines
     if not lines:
         return ""
-    more = f" and {rejects - len(lines):,} more" if rejects > len(lines) else ""
-    return f", line{'s' if rejects > 1 else ''} {', '.join(map(str, lines))}{more}"
+    more = f" and {one.records - len(lines):,} more" if one.records > len(lines) else ""
+    return f", line{'s' if one.records > 1 else ''} {', '.join(map(str, lines))}{more}"
 
 
-def _words(code: str, reason: str) -> str:
-    words = reason.partition(": ")[0] if code == QUOTES_METADATA else reason
-    return words if len(words) <= REASON_CHARACTERS else f"{words[:REASON_CHARACTERS]}…"
-
-
-def _remedies(files: Sequence[_File], ratio: Decimal) -> Iterator[str]:
+def _remedies(files: Sequence[RejectedFile], ratio: Decimal) -> Iterator[str]:
     """Yield the remedies. Each of them is sufficient."""
     yield (
         "There are three remedies. The first two are per file, and take effect with the next"
