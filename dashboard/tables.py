@@ -31,10 +31,11 @@ STYLE = """<style>
 .table :is(th, td) { padding: .3rem .6rem; text-align: left; vertical-align: top; border: 0;
   border-bottom: 1px solid color-mix(in srgb, currentColor 12%, transparent); }
 .table tr:last-child td { border-bottom: 0; }
-.table th { position: sticky; top: 0; font-weight: 600; white-space: nowrap; backdrop-filter: blur(1rem);
+.table th { position: sticky; top: 0; font-weight: 600; vertical-align: bottom; backdrop-filter: blur(1rem);
   background: color-mix(in srgb, currentColor 6%, transparent); }
 .table td { overflow-wrap: break-word; min-width: 6rem; max-width: 26rem; }
-.table .number { text-align: right; white-space: nowrap; min-width: 0; max-width: none; }
+.table .number { text-align: right; }
+.table td.number { white-space: nowrap; min-width: 0; max-width: none; }
 .table .time { white-space: nowrap; }
 .table a { color: inherit; }
 .table th a { text-decoration: none; }
@@ -46,7 +47,7 @@ STYLE = """<style>
   .table thead { position: absolute; clip-path: inset(50%); height: 1px; overflow: hidden; }
   .table :is(table, tbody, tr, td) { display: block; }
   .table tr { padding: .4rem 0; border-bottom: 2px solid color-mix(in srgb, currentColor 20%, transparent); }
-  .table td, .table .number { display: flex; justify-content: space-between; gap: 1rem; max-width: none;
+  .table td, .table td.number { display: flex; justify-content: space-between; gap: 1rem; max-width: none;
     border: 0; padding: .15rem .6rem; text-align: right; white-space: normal; }
   .table td::before { content: attr(data-label); flex: none; max-width: 45%; text-align: left; opacity: .7; }
 }
