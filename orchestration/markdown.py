@@ -14,6 +14,8 @@ from warehouse.reconciliation_summary import Break, Reconciliation
 
 PLOTTED_DAYS = 90
 SIGNIFICANT_DIGITS = 4
+# The columns of Dagster's page are narrow: an amount would be torn from its unit.
+NO_BREAK = "\N{NO-BREAK SPACE}"
 # Characters that Markdown interprets, also within a word.
 MARKUP = re.compile(r"([\\`*_{}\[\]()#|~!&:@])")
 # The default context keeps 28 digits. An amount may have 38.
@@ -71,10 +73,7 @@ def kpi_lines(kpis: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, str, st
 def kpi_table(kpis: Sequence[Mapping[str, Any]]) -> str:
     """Return the KPIs as a Markdown table."""
     header = "| currency | last 30 days | now | 30 days before | change |\n|---|---|---:|---:|---:|\n"
-    # The columns of Dagster's page are narrow, and its number would be torn from the sign.
-    rows = "\n".join(
-        f"| {' | '.join(line)} |".replace(" %", "\N{NO-BREAK SPACE}%") for line in kpi_lines(kpis)
-    )
+    rows = "\n".join(f"| {' | '.join(line)} |".replace(" %", f"{NO_BREAK}%") for line in kpi_lines(kpis))
     return "\n\n".join([header + rows, *cost_gaps(kpis)])
 
 
@@ -123,8 +122,8 @@ def breaks_by_type(state: Reconciliation) -> str:
     """Return the open breaks by type as a Markdown table."""
     header = "| priority | break | cases | amount | oldest |\n|---:|---|---:|---:|---:|\n"
     return header + "\n".join(
-        f"| {group.priority} | {group.break_type} | {group.cases:,} | {money(group.amount)} {group.currency}"
-        f" | {group.oldest_days} d |"
+        f"| {group.priority} | {group.break_type} | {group.cases:,} |"
+        f" {money(group.amount)}{NO_BREAK}{group.currency} | {group.oldest_days}{NO_BREAK}d |"
         for group in state.breaks
     )
 

@@ -55,7 +55,8 @@ def check_results(
         if failed and failed[0].rejected_files:
             metadata["rejected files"] = rejects_table(failed[0].rejected_files)
         if failed and failed[0].details:
-            metadata["details"] = failed[0].details
+            lines = [f"- {markdown.escaped(line.strip())}" for line in failed[0].details.splitlines()]
+            metadata["details"] = dg.MetadataValue.md("\n".join(lines))
         yield dg.AssetCheckResult(
             asset_key=key,
             check_name=name,
