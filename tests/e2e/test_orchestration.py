@@ -95,7 +95,7 @@ def failure(instance: dg.DagsterInstance) -> tuple[str, dict[str, Any]]:
     shown = record.dagster_event.step_failure_data.user_failure_data
     assert shown is not None
     metadata = {
-        name: [list(record.data.values()) for record in entry.records]
+        name: [[record.data[column.name] for column in entry.schema.columns] for record in entry.records]
         if isinstance(entry, dg.TableMetadataValue)
         else entry.value
         for name, entry in shown.metadata.items()
