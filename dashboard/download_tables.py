@@ -98,6 +98,10 @@ def _payouts(filters: Filters, parameters: Parameters) -> list[Filter]:
     return others if ALL_CURRENCIES in parameters else [currency, *others]
 
 
+def _rejects(_: Filters, parameters: Parameters) -> list[Filter]:
+    return [any_of("reason_code", parameters["reason"])] if "reason" in parameters else []
+
+
 OF_PAYWALLS = ("paywalls", *USER_LISTS)
 OPERATIONS = {
     dataset.name: dataset
@@ -195,8 +199,15 @@ TABLES: Mapping[str, Downloadable] = {
                 (OPERATIONS["runs"], "Every run up to the one that published these numbers."),
                 (OPERATIONS["checks"], "The checks before every publication, with their results."),
                 (OPERATIONS["loaded_files"], "Every file that was loaded."),
-                (OPERATIONS["rejected_records"], "Every rejected record, with the reason and its raw text."),
             )
+        ),
+        Downloadable(
+            OPERATIONS["rejected_records"],
+            "Every rejected record, with the reason and its raw text.",
+            _rejects,
+            ("reason",),
+            days=False,
+            is_in_currency=False,
         ),
     )
 }

@@ -121,6 +121,8 @@ def _verdict(context: Context, row: Row) -> None:
         f" {formats.instant(row['last_event_at'], zone)}"
     )
     found = f", matched by {formats.plain(row['match_method'])}" if row["match_method"] else ""
+    if has_suggestion(row):
+        found = ", with a suggested deposit"
     summary = f"{row['age_days']} days old, {span} ({formats.plain(zone)}){found}."
     if row["status"] == "break":
         risk = formats.with_currency(row["amount_at_risk"], row["currency_at_risk"])

@@ -9,6 +9,7 @@ from dashboard import charts, formats
 from dashboard.chart_links import ledger_of
 from dashboard.chart_panel import chart_panel
 from dashboard.context import Context
+from dashboard.download_panel import download_panel
 from dashboard.queries import usage as usage_queries
 from dashboard.snapshot import Row
 from dashboard.steps import months_after, next_start
@@ -114,6 +115,7 @@ def show(context: Context) -> None:
         row | {"cohort": _month(row), "complete": "yes" if row["is_complete"] else "not yet"} for row in rows
     ]
     folded_table("Numbers", shown, columns, key="numbers", alt="Cohorts")
+    download_panel(context, "cohorts")
 
 
 def _month(row: Row) -> str:

@@ -10,6 +10,7 @@ from dashboard import charts, controls, coverage, formats
 from dashboard.chart_links import ledger_links
 from dashboard.chart_panel import chart_panel
 from dashboard.context import Context, address
+from dashboard.download_panel import download_panel
 from dashboard.measures import MEASURES, Measure
 from dashboard.queries import usage as usage_queries
 from dashboard.queries.usage import Grain
@@ -171,6 +172,7 @@ def _over_time(
         *_usage_columns(context.currency),
     ]
     folded_table("Numbers of the chart", rows, columns, key="numbers", alt=f"Usage by model and {grain}")
+    download_panel(context, "daily_revenue")
 
 
 def model_points(

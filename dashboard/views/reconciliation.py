@@ -92,8 +92,9 @@ def _open_breaks(context: Context) -> None:
     currencies = reconciliation_queries.at_risk(context.snapshot)
     for column, row in zip(st.columns(TILES), currencies, strict=False):
         with column:
-            code = _currency(row["currency_at_risk"])
-            st.metric(f"At risk in {code}", _amount(row), border=True)
+            code = row["currency_at_risk"]
+            label = "At risk, unknown currency" if code is None else f"At risk in {code.upper()}"
+            st.metric(label, _amount(row), border=True)
             st.caption(f"{_of(row['cases'], 'break')}, {row['urgent_cases']:,} of priority 1")
     if len(currencies) > TILES:
         st.caption(f"{_of(len(currencies) - TILES, 'more currency').replace('ys', 'ies')} in the table.")

@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import formats
 from dashboard.context import Context
+from dashboard.download_panel import download_panel
 from dashboard.home import logged_runs
 from dashboard.queries import runs as runs_queries
 from dashboard.snapshot import Row
@@ -56,6 +57,7 @@ def _runs(context: Context) -> None:
             f"The numbers that you see are older than the latest {formats.counted(len(later), 'run')}. They"
             f" are those of the run {formats.plain(context.about.run_id)}."
         )
+    download_panel(context, "runs")
 
 
 def _sources(context: Context) -> None:
@@ -88,6 +90,7 @@ def _checks(context: Context) -> None:
         Column("meaning", "What must hold", lambda row: INVARIANTS.get(row["name"], formats.NOTHING)),
     ]
     table(rows, columns, alt="Checks before publication")
+    download_panel(context, "checks")
 
 
 def _number(name: str) -> Callable[[Row], str]:
@@ -127,6 +130,7 @@ def _rejects(context: Context) -> None:
         prefix="reject_",
         first="first_seen_at",
     )
+    download_panel(context, "rejected_records", reason=chosen)
 
 
 def _files(context: Context) -> None:
@@ -147,3 +151,4 @@ def _files(context: Context) -> None:
         prefix="file_",
         first="loaded_at",
     )
+    download_panel(context, "loaded_files")

@@ -4,9 +4,11 @@ nothing is green that was not compared.
 
 import csv
 import io
+import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,6 +16,10 @@ import duckdb
 import pytest
 from playwright.sync_api import BrowserContext
 
+from dashboard.filters import Filters
+from dashboard.queries import reconciliation as reconciliation_queries
+from dashboard.queries.reconciliation import CaseSearch
+from dashboard.snapshot import Publications
 from orchestration.cli.status import status_lines
 from paywall_warehouse.settings import load_settings
 from tests.support.browser import Screen, serving
@@ -238,6 +244,39 @@ def test_markup_in_an_id_is_text(screen: Screen) -> None:
     assert "The payment names no user." in screen.text
     screen.open("reconciliation?break_type=%3Cb%3Ex%3C%2Fb%3E")
     assert "<b>x</b>" in screen.text
+
+
+def test_cases_without_a_currency_or_an_amount_count(home: Path, tmp_path: Path) -> None:
+    """A damaged file: 30 USD credited twice lose their currency, 20 USD both of their amounts, and of
+    10 USD only the credit of 9.25 is known, while the customer paid in euros.
+    """
+    file = tmp_path / "warehouse.duckdb"
+    shutil.copy(home / "published" / "warehouse.duckdb", file)
+    with duckdb.connect(str(file)) as connection:
+        for case_id, changes in {
+            "stripe:pi_3": "paid_currency = null, ledger_currency = null",
+            "stripe:pi_2": "paid_amount = null, ledger_amount = null",
+            "stripe:pi_1": "paid_amount = null, paid_currency = 'eur'",
+        }.items():
+            connection.execute(f"update marts.fct_reconciliation set {changes} where case_id = ?", [case_id])
+    snapshot = Publications(file, tmp_path).current()
+    assert snapshot is not None
+    at_risk = {
+        row["currency_at_risk"]: (row["cases"], row["amount_at_risk"], row["of_unknown_amount"])
+        for row in reconciliation_queries.at_risk(snapshot)
+    }
+    assert at_risk == {
+        "chf": (1, Decimal(250), 0),
+        "jpy": (1, Decimal(500), 0),
+        "usd": (2, Decimal("9.25"), 1),
+        None: (1, Decimal(30), 0),
+    }
+    days = Filters(date(2026, 10, 1), date(2026, 11, 1), "usd")
+    breaks = CaseSearch(("break",))
+    outside = reconciliation_queries.urgent_outside(snapshot, days, breaks)
+    assert {row["currency_at_risk"] for row in outside} == {"chf", "jpy", None}
+    everything = CaseSearch(("break",), all_currencies=True)
+    assert reconciliation_queries.urgent_outside(snapshot, days, everything) == []
 
 
 def test_what_was_not_compared_is_not_green(context: BrowserContext, tmp_path: Path) -> None:
