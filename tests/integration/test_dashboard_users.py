@@ -15,6 +15,7 @@ from dashboard.queries import users as users_queries
 from dashboard.snapshot import Publications, Snapshot
 from tests.support.browser import Screen, serving
 from tests.support.builders import Record, charge, deposit, event, events_file, land, ledger_file
+from tests.support.dashboard_words import column
 from tests.support.harness import run_pipeline
 
 pytestmark = pytest.mark.slow
@@ -262,6 +263,19 @@ def test_an_id_that_is_not_found_says_what_was_searched(screen: Screen) -> None:
     screen.type("Find an id", "carol")
     screen.go("A user without entries has this id")
     assert screen.codes[0] == "carol"
+
+
+def test_a_day_of_the_balance_is_the_ledger_of_that_day_and_user(screen: Screen) -> None:
+    screen.open(f"user?user=alice&{PERIOD}")
+    # The last step of the chart, on the 2nd, reaches to its right edge.
+    box = screen.main.locator("[data-testid=stVegaLiteChart]").first.bounding_box()
+    assert box is not None
+    screen.follow(lambda: screen.page.mouse.click(box["x"] + box["width"] - 20, box["y"] + box["height"] / 2))
+    assert screen.address.startswith("ledger?")
+    assert "The entries of the user alice only." in screen.text
+    assert column(screen.table("Ledger entries"), "Entry") == ["c4", "c3"]
+    screen.go("All users")
+    assert "The entries of the user" not in screen.text
 
 
 # ---- the connection
