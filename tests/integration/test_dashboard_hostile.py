@@ -42,7 +42,7 @@ LINKS = {
 # What no text may become; Streamlit's own bold words are none of these.
 ELEMENTS = """() => {
     const main = document.querySelector('[data-testid=stMain]');
-    const foreign = 'img, script:not([data-of=copying], [data-of=pictures]), b, iframe, .katex,'
+    const foreign = 'img, script:not([data-of=copying], [data-of=pictures], [data-of=tiles]), b, iframe, .katex,'
         + '[data-testid=stMarkdownColoredText]';
     const found = [...main.querySelectorAll(foreign)];
     const bold = [...document.querySelectorAll('strong')].filter((element) => element.textContent === 'bold');
