@@ -202,6 +202,12 @@ def test_a_user_has_usage_by_model_and_an_error_rate(screen: Screen) -> None:
         "Last webhook event": "request.blocked",
         "Its time": "2026-10-04 09:01:00 UTC",
     }
+    screen.expand("Download usage errors")
+    download = screen.main.get_by_test_id("stExpander").filter(has_text="Download usage errors")
+    link = download.get_by_test_id("stLinkButton").get_by_role("link").get_attribute("href")
+    assert link is not None
+    answer = screen.page.request.get(f"{screen.page.url.partition('/user')[0]}{link}")
+    assert [line.split(",")[0] for line in answer.text().splitlines()[1:]] == ["e1", "e2", "e3", "e4", "e5"]
     screen.go("Validate the connection")
     assert screen.page.get_by_label("User id", exact=True).input_value() == "alice"
 
