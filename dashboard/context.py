@@ -1,6 +1,6 @@
 """The context of a page: the publication, the filters, and links to other pages that keep the filters."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from urllib.parse import urlencode
 
@@ -34,6 +34,11 @@ class Context:
     def timezone(self) -> str:
         """The reporting time zone."""
         return self.about.reporting_timezone
+
+    def without_user_filters(self) -> "Context":
+        """Return the context of a page about one user, whom filters about users must not leave out."""
+        everybody = replace(self.filters, user_statuses=(), balance_bands=(), payer_types=())
+        return replace(self, filters=everybody)
 
 
 def open_page(page: str, **parameters: str) -> None:

@@ -1,6 +1,6 @@
 """Webhook events: what was loaded of them, what was rejected, and which errors they report."""
 
-from dashboard.filters import Filters, any_of
+from dashboard.filters import Filters, any_of, of_chosen_users
 from dashboard.snapshot import Row, Snapshot
 from exports.filters import Filter, all_of
 
@@ -38,16 +38,20 @@ def rejected_events(snapshot: Snapshot) -> list[Row]:
 
 def errors_by_code(snapshot: Snapshot, filters: Filters, limit: int, user_id: str | None = None) -> list[Row]:
     """Return the errors of the period by kind and code, of one user if `user_id` is given."""
-    conditions = [Filter("error_date >= ? and error_date < ?", (filters.since, filters.until))]
+    conditions = [
+        Filter("error_date >= ? and error_date < ?", (filters.since, filters.until)),
+        *of_chosen_users(filters),
+    ]
     if user_id is not None:
         conditions.append(Filter("user_id = ?", (user_id,)))
-    if filters.paywalls:
-        conditions.append(any_of("paywall_id", filters.paywalls))
-    where, values = all_of(conditions)
+    for column, values in (("paywall_id", filters.paywalls), ("model_id", filters.models)):
+        if values:
+            conditions.append(any_of(column, values))
+    where, parameters = all_of(conditions)
     return snapshot.rows(
         f"""select error_kind, error_code, count(*) as errors, count(distinct user_id) as users,
             max(occurred_at) as last_at
         from marts.fct_usage_errors where {where} group by error_kind, error_code
         order by errors desc, error_kind, error_code limit {int(limit)}""",
-        values,
+        parameters,
     )

@@ -1,7 +1,6 @@
 """Users, their wallets and their errors."""
 
 from collections.abc import Sequence
-from datetime import date
 from typing import Any
 
 from dashboard.filters import OF_USERS, Filters, any_of, id_contains, user_conditions
@@ -145,12 +144,20 @@ def wallet_balances(snapshot: Snapshot, user_id: str, currency: str, paywalls: S
     )
 
 
-def user_errors(snapshot: Snapshot, user_id: str, since: date, until: date, limit: int) -> list[Row]:
-    """Return the latest errors of a user's requests."""
+def user_errors(snapshot: Snapshot, user_id: str, filters: Filters, limit: int) -> list[Row]:
+    """Return the latest errors of a user's requests in the period."""
+    where, values = all_of(
+        [
+            Filter("user_id = ?", (user_id,)),
+            Filter("error_date >= ? and error_date < ?", (filters.since, filters.until)),
+            *([any_of("paywall_id", filters.paywalls)] if filters.paywalls else []),
+            *([any_of("model_id", filters.models)] if filters.models else []),
+        ]
+    )
     return snapshot.rows(
-        """select * from marts.fct_usage_errors where user_id = ? and error_date >= ? and error_date < ?
+        f"""select * from marts.fct_usage_errors where {where}
         order by occurred_at desc, event_id limit ?""",
-        [user_id, since, until, limit],
+        [*values, limit],
     )
 
 

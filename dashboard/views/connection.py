@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard import connection_checks as checking, formats
 from dashboard.connection_checks import Check, ConnectionFacts
 from dashboard.context import Context, link_to
+from dashboard.download_panel import download_panel
 from dashboard.error_help import error_columns, meaning
 from dashboard.queries import connection as connection_queries, users as users_queries
 from dashboard.receiver_help import REFUSALS
@@ -33,6 +34,9 @@ def show(context: Context) -> None:
             icon=":material/search_off:",
         )
         link_to("users", "Users", q=user_id)
+    if user is not None:
+        # The checks are about this user, also if the filters about users leave the user out.
+        context = context.without_user_filters()
     facts = facts_of(context, user)
     if user is not None:
         _user(context, user)
@@ -171,14 +175,15 @@ def _errors(context: Context, user: Row | None) -> None:
         *([count_column("users", "Users")] if user is None else []),
         instant_column("last_at", "Last", zone),
     ]
-    table(
-        connection_queries.errors_by_code(snapshot, filters, ERRORS, user_id), columns, alt="Errors by code"
-    )
-    if user_id is not None:
-        latest = users_queries.user_errors(snapshot, user_id, filters.since, filters.until, ERRORS)
-        if latest:
-            st.markdown("**The latest**")
-            table(latest, error_columns(context, latest), alt="Recent errors")
+    errors = connection_queries.errors_by_code(snapshot, filters, ERRORS, user_id)
+    table(errors, columns, alt="Errors by code")
+    if user_id is not None and errors:
+        st.markdown("**The latest**")
+        latest = users_queries.user_errors(snapshot, user_id, filters, ERRORS)
+        table(latest, error_columns(context, latest), alt="Recent errors")
+    if errors:
+        more: dict[str, str | list[str]] = {} if user_id is None else {"user": user_id}
+        download_panel(context, "usage_errors", "Each of these errors, with its request.", **more)
 
 
 def _rejected(context: Context, facts: ConnectionFacts) -> None:

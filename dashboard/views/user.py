@@ -1,6 +1,5 @@
 """The page of a user: status, balances, ledger and errors, and the links that support sends."""
 
-from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -11,6 +10,7 @@ from dashboard.chart_links import ledger_of, period_parameters
 from dashboard.chart_panel import chart_panel
 from dashboard.context import Context, address, link_to
 from dashboard.copying import copyable
+from dashboard.download_panel import download_panel
 from dashboard.error_help import error_columns
 from dashboard.ledger_view import ledger_view
 from dashboard.queries import publication as publication_queries, users as users_queries
@@ -41,9 +41,7 @@ def show(context: Context) -> None:
     user_id = row["user_id"]
     controls.not_applied(context.filters, *controls.USER_LISTS)
     # The page is about this user, also if the filters about users leave the user out.
-    context = replace(
-        context, filters=replace(context.filters, user_statuses=(), balance_bands=(), payer_types=())
-    )
+    context = context.without_user_filters()
     wallets = users_queries.wallets(context.snapshot, user_id)
     _facts(context, row)
     left, right = st.columns([3, 2])
@@ -55,12 +53,12 @@ def show(context: Context) -> None:
     _by_model(context, user_id)
     _error_rate(context, user_id)
     st.subheader("Errors in the period", anchor=False)
-    errors = users_queries.user_errors(
-        context.snapshot, user_id, context.filters.since, context.filters.until, ERRORS
-    )
+    errors = users_queries.user_errors(context.snapshot, user_id, context.filters, ERRORS)
     table(errors, error_columns(context, errors), alt="Recent errors")
     if len(errors) == ERRORS:
         st.caption(f"The latest {ERRORS} errors.")
+    if errors:
+        download_panel(context, "usage_errors", "All errors of the user in the period.", user=user_id)
     st.subheader("Ledger", anchor=False)
     ledger_view(context, user_id)
 
@@ -145,6 +143,12 @@ def _by_model(context: Context, user_id: str) -> None:
     ]
     table(rows, columns, alt="Usage by model")
     coverage.note(rows)
+    download_panel(
+        context,
+        "user_days",
+        "Usage and deposits of the user by day in the period, in all columns.",
+        user=user_id,
+    )
 
 
 def _error_rate(context: Context, user_id: str) -> None:

@@ -69,7 +69,11 @@ def _people(context: Context) -> None:
     if len(context.about.ledger_currencies) < 2:
         return
     st.caption("People over all currencies: everybody counts once. Payers are those of the period.")
-    rows = usage_queries.kpis_by_currency(context.snapshot, context.filters)
+    currencies = context.about.ledger_currencies
+    rows = sorted(
+        usage_queries.kpis_by_currency(context.snapshot, context.filters),
+        key=lambda row: currencies.index(row["currency"]),
+    )
 
     def of(row: Row) -> str:
         return str(row["currency"])

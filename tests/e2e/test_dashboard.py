@@ -539,8 +539,8 @@ def test_a_user_with_balances_ledger_errors_and_links(screen: Screen, sql: Sql) 
         "select total_spend, balance from marts.rpt_users where user_id = ? and currency = 'usd'", user
     )
     assert (tiles["Total spend"].value, tiles["Balance"].value) == (
-        f"{money(spend)} USD",
-        f"{money(balance)} USD",
+        f"{short(spend)} USD",
+        f"{short(balance)} USD",
     )
     assert [list(row.values())[:3] for row in screen.table("Wallets")] == [
         [paywall, money(amount), code] for paywall, code, amount in wallets

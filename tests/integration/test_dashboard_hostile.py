@@ -42,7 +42,8 @@ LINKS = {
 # What no text may become; Streamlit's own bold words are none of these.
 ELEMENTS = """() => {
     const main = document.querySelector('[data-testid=stMain]');
-    const foreign = 'img, script:not([data-of=copying], [data-of=pictures]), b, iframe, .katex,'
+    const own = '[data-of=copying], [data-of=pictures], [data-of=tiles]';
+    const foreign = `img, script:not(${own}), b, iframe, .katex,`
         + '[data-testid=stMarkdownColoredText]';
     const found = [...main.querySelectorAll(foreign)];
     const bold = [...document.querySelectorAll('strong')].filter((element) => element.textContent === 'bold');

@@ -15,6 +15,7 @@ from dashboard.queries import users as users_queries
 from dashboard.snapshot import Publications, Snapshot
 from tests.support.browser import Screen, serving
 from tests.support.builders import Record, charge, deposit, event, events_file, land, ledger_file
+from tests.support.dashboard_words import column
 from tests.support.harness import run_pipeline
 
 pytestmark = pytest.mark.slow
@@ -201,6 +202,12 @@ def test_a_user_has_usage_by_model_and_an_error_rate(screen: Screen) -> None:
         "Last webhook event": "request.blocked",
         "Its time": "2026-10-04 09:01:00 UTC",
     }
+    screen.expand("Download usage errors")
+    download = screen.main.get_by_test_id("stExpander").filter(has_text="Download usage errors")
+    link = download.get_by_test_id("stLinkButton").get_by_role("link").get_attribute("href")
+    assert link is not None
+    answer = screen.page.request.get(f"{screen.page.url.partition('/user')[0]}{link}")
+    assert [line.split(",")[0] for line in answer.text().splitlines()[1:]] == ["e1", "e2", "e3", "e4", "e5"]
     screen.go("Validate the connection")
     assert screen.page.get_by_label("User id", exact=True).input_value() == "alice"
 
@@ -262,6 +269,19 @@ def test_an_id_that_is_not_found_says_what_was_searched(screen: Screen) -> None:
     screen.type("Find an id", "carol")
     screen.go("A user without entries has this id")
     assert screen.codes[0] == "carol"
+
+
+def test_a_day_of_the_balance_is_the_ledger_of_that_day_and_user(screen: Screen) -> None:
+    screen.open(f"user?user=alice&{PERIOD}")
+    # The last step of the chart, on the 2nd, reaches to its right edge.
+    box = screen.main.locator("[data-testid=stVegaLiteChart]").first.bounding_box()
+    assert box is not None
+    screen.follow(lambda: screen.page.mouse.click(box["x"] + box["width"] - 20, box["y"] + box["height"] / 2))
+    assert screen.address.startswith("ledger?")
+    assert "The entries of the user alice only." in screen.text
+    assert column(screen.table("Ledger entries"), "Entry") == ["c4", "c3"]
+    screen.go("All users")
+    assert "The entries of the user" not in screen.text
 
 
 # ---- the connection
