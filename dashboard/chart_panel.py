@@ -23,8 +23,11 @@ HEAD = """<style>
 [data-testid="stElementToolbarButton"]:has(button[aria-label^="Show data"]) { display: none; }
 #vg-tooltip-element { max-width: min(36rem, 94vw); }
 #vg-tooltip-element h2 { overflow-wrap: anywhere; }
-#vg-tooltip-element td { overflow-wrap: anywhere; white-space: normal; }
-#vg-tooltip-element td.value { max-width: none; max-height: none; font-variant-numeric: tabular-nums; }
+#vg-tooltip-element table tr td { overflow-wrap: anywhere; white-space: normal; vertical-align: top; }
+#vg-tooltip-element table tr td.key { max-width: 16rem; white-space: normal !important; }
+#vg-tooltip-element table tr td.value {
+  max-width: none; max-height: none; font-variant-numeric: tabular-nums;
+}
 @media (max-width: 640px) { #vg-tooltip-element { left: 4px !important; right: 4px; max-width: none; } }
 .picture button {
   padding: 0; border: 0; color: inherit; background: transparent; font: inherit; font-size: .875rem;

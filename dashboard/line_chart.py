@@ -32,7 +32,7 @@ from dashboard.snapshot import Row
 Interpolation = Literal["linear", "step-after"]
 
 # As many as fit, at most four.
-COLUMNS = "clamp(floor(width / 190), 1, 4)"
+COLUMNS = "clamp(floor(width / 210), 1, 4)"
 
 
 def _capital(text: str) -> str:
@@ -272,5 +272,5 @@ def _legend(*, with_points: bool) -> alt.Legend:
         {"symbolStrokeWidth": 0} if with_points else {"symbolType": "stroke", "symbolStrokeWidth": 2}
     )
     return alt.Legend(
-        orient="top", symbolLimit=0, labelLimit=300, columns=alt.ExprRef(COLUMNS), symbolOpacity=1, **symbol
+        orient="top", symbolLimit=0, labelLimit=180, columns=alt.ExprRef(COLUMNS), symbolOpacity=1, **symbol
     )
