@@ -24,7 +24,7 @@ HEAD = """<style>
 #vg-tooltip-element { max-width: min(36rem, 94vw); }
 #vg-tooltip-element h2 { overflow-wrap: anywhere; }
 #vg-tooltip-element table tr td { overflow-wrap: anywhere; white-space: normal; vertical-align: top; }
-#vg-tooltip-element table tr td.key { max-width: 16rem; white-space: normal !important; }
+#vg-tooltip-element table tr td.key { max-width: min(26rem, 55vw); }
 #vg-tooltip-element table tr td.value {
   max-width: none; max-height: none; font-variant-numeric: tabular-nums;
 }

@@ -22,6 +22,8 @@ BAR, BAR_STEP, BELOW_BARS = 18, 26, 58
 NOT_OVER = "not over yet"
 # The tooltip draws a field of one of these names as a heading or a picture.
 SPECIAL_FIELDS = ("title", "image")
+# A tooltip has a line for each series.
+LONGEST_TITLE, START, END = 60, 36, 20
 # The characters that end or change a text in an expression of Vega, beside the quotation mark.
 ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\u2028": r"\u2028", "\u2029": r"\u2029"})
 
@@ -29,6 +31,18 @@ ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\u2028": r"\u20
 def field_title(name: str) -> str:
     """Return the title of a field of a tooltip, for any text. Vega-Lite escapes only quotation marks."""
     return f"{name} (series)" if name in SPECIAL_FIELDS else name.translate(ESCAPES)
+
+
+def field_titles(names: Sequence[str]) -> list[str]:
+    """Return the titles of the fields of one tooltip. Each is short, and differs from the others.
+
+    Long names keep their start and end, because names of models often differ at the end.
+    """
+    titles: list[str] = []
+    for name in names:
+        cut = name if len(name) <= LONGEST_TITLE else f"{name[:START]}…{name[-END:]}"
+        titles.append(f"{cut} ({len(titles) + 1})" if cut in titles else cut)
+    return [field_title(title) for title in titles]
 
 
 def arrow(values: Sequence[Row]) -> alt.Chart:

@@ -24,7 +24,7 @@ from dashboard.chart_style import (
     NOT_OVER,
     SHAPES,
     arrow,
-    field_title,
+    field_titles,
 )
 from dashboard.queries.usage import Grain
 from dashboard.snapshot import Row
@@ -138,7 +138,7 @@ def _lines(
     found: dict[str, Any] = {
         "tooltip": [
             alt.Tooltip("said:N", title="title"),
-            *(alt.Tooltip(f"s{number}:N", title=field_title(name)) for number, name in enumerate(series)),
+            *(alt.Tooltip(f"s{number}:N", title=title) for number, title in enumerate(field_titles(series))),
         ]
     }
     if any(row["link"] for row in (*bands, *values)):

@@ -154,12 +154,24 @@ def test_a_balance_holds_until_it_changes() -> None:
     assert [(row["s0"], row["s1"]) for row in bands] == [("5.00 USD", "–"), ("5.00 USD", "2.00 USD")]
 
 
-@pytest.mark.parametrize("name", ["title", "image", "<b>x</b>", "a.b[0]", "x" * 200])
+@pytest.mark.parametrize("name", ["title", "image", "<b>x</b>", "a.b[0]", "x" * 60])
 def test_a_series_may_have_any_name(name: str) -> None:
     spec = charts.lines([charts.point(name, day(1), 1, "1")], "").to_dict()
     titles = [field["title"] for field in spec["layer"][-1]["encoding"]["tooltip"]]
     # The tooltip would draw a field `title` as a heading, and `image` as a picture.
     assert titles == ["title", f"{name} (series)" if name in ("title", "image") else name]
+
+
+def test_long_names_keep_their_ends_in_the_tooltip_and_differ() -> None:
+    names = [f"{'x' * 100}{end}" for end in ("-mini", "-large")]
+    names.append("x" * 50 + "y" * 50 + "x" * 15 + "-mini")
+    spec = charts.lines([charts.point(name, day(1), 1, "1") for name in names], "").to_dict()
+    titles = [field["title"] for field in spec["layer"][-1]["encoding"]["tooltip"]]
+    assert titles[1:] == [
+        "x" * 36 + "…" + "x" * 15 + "-mini",
+        "x" * 36 + "…" + "x" * 14 + "-large",
+        "x" * 36 + "…" + "x" * 15 + "-mini (3)",
+    ]
 
 
 @pytest.mark.parametrize(
