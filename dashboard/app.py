@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from dashboard import chart_panel, controls, copying, formats, health, tables
-from dashboard.context import Context, follow, link_to_log_out
+from dashboard.context import Context, link_to_log_out
 from dashboard.home import publications, settings
 from dashboard.queries import publication as publication_queries
 from dashboard.saved_views_panel import saved_views_panel
@@ -146,7 +146,6 @@ def main() -> None:
             link_to_log_out()
     context = Context(settings(), snapshot, about, filters)
     with body.container():
-        follow()
         st.caption(
             f"{controls.described(filters, about)} · times in {formats.plain(context.timezone)} · published "
             f"{formats.instant(about.published_at, context.timezone)}"

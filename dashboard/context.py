@@ -13,7 +13,6 @@ from paywall_warehouse.settings import Settings
 
 # The parameters of the address that every page keeps.
 KEPT = ("period", "days", "compare", "currency", *(parameter for parameter, *_ in (*OF_ENTRIES, *OF_USERS)))
-NEXT = "next"
 
 
 @dataclass(frozen=True)
@@ -39,21 +38,6 @@ class Context:
         """Return the context of a page about one user, whom filters about users must not leave out."""
         everybody = replace(self.filters, user_statuses=(), balance_bands=(), payer_types=())
         return replace(self, filters=everybody)
-
-
-def open_page(page: str, **parameters: str) -> None:
-    """Go to another page with the filters of this one. For callbacks: `follow` opens it in the next run."""
-    st.session_state[NEXT] = address(page, **parameters)
-
-
-def follow() -> None:
-    """Open the page that a callback has chosen, by a click on a link, so that the back button works."""
-    if NEXT in st.session_state:
-        link = _anchor(st.session_state.pop(NEXT), "Open")
-        st.html(
-            f'<span id="next">{link}</span><script>document.querySelector("#next a").click()</script>',
-            unsafe_allow_javascript=True,
-        )
 
 
 def link_to(page: str, label: str, **parameters: str) -> None:

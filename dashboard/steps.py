@@ -79,10 +79,15 @@ def drawn_at(starts_on: date, grain: Grain, now: Days, before: Days) -> date:
     if grain == "month":
         between = (first.year - first_before.year) * 12 + first.month - first_before.month
         return months_after(starts_on, between)
-    offset, length = (first - first_before).days, (now[1] - now[0]).days
-    if grain == "day" and (length % 7 == 0 or length >= WEEKDAYS_FROM):
-        offset = round(offset / 7) * 7
-    return starts_on + timedelta(days=offset)
+    offset = day_offset(now, before) if grain == "day" else first - first_before
+    return starts_on + offset
+
+
+def day_offset(now: Days, before: Days) -> timedelta:
+    """Return the time between a day and the one that it is compared with."""
+    offset, length = (now[0] - before[0]).days, (now[1] - now[0]).days
+    is_by_weekday = length % 7 == 0 or length >= WEEKDAYS_FROM
+    return timedelta(days=round(offset / 7) * 7 if is_by_weekday else offset)
 
 
 def months_after(month: date, number: int) -> date:

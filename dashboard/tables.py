@@ -36,7 +36,7 @@ STYLE = """<style>
 .table td { overflow-wrap: break-word; min-width: 6rem; max-width: 26rem; }
 .table .number { text-align: right; }
 .table td.number { white-space: nowrap; min-width: 0; max-width: none; }
-.table .time { white-space: nowrap; }
+.table .unbroken { white-space: nowrap; }
 .table a { color: inherit; }
 .table th a { text-decoration: none; }
 .table th a:is(:hover, :focus) { text-decoration: underline; }
@@ -64,6 +64,8 @@ class Column:
     text_of: Callable[[Row], str]
     right: bool = False
     """Whether the texts are numbers: aligned at the right, and never broken into two lines."""
+    unbroken: bool = False
+    """Whether the texts are short, such as times, and never broken into two lines."""
     help: str | None = None
     link: Callable[[Row], str | None] | None = None
     """The address that a cell leads to."""
@@ -99,12 +101,18 @@ def average_column(name: str, label: str, currency: str, **more: Any) -> Column:
 
 def instant_column(name: str, label: str, timezone: str, **more: Any) -> Column:
     """Return a column of instants in reporting time. The header names the time zone."""
-    return Column(name, f"{label} ({timezone})", lambda row: formats.instant(row[name], timezone), **more)
+    return Column(
+        name,
+        f"{label} ({timezone})",
+        lambda row: formats.instant(row[name], timezone),
+        unbroken=True,
+        **more,
+    )
 
 
 def day_column(name: str, label: str, **more: Any) -> Column:
     """Return a column of reporting days."""
-    return Column(name, label, lambda row: formats.day(row[name]), **more)
+    return Column(name, label, lambda row: formats.day(row[name]), unbroken=True, **more)
 
 
 def table(rows: Sequence[Row], columns: Sequence[Column], *, alt: str) -> None:
@@ -133,7 +141,7 @@ def table_html(
 
 
 def _class(column: Column) -> str:
-    return ' class="number"' if column.right else ""
+    return ' class="number"' if column.right else ' class="unbroken"' if column.unbroken else ""
 
 
 def _label(column: Column) -> str:

@@ -8,12 +8,25 @@ import altair as alt
 from dashboard import charts
 from dashboard.chart_links import ledger_links
 from dashboard.context import Context
+from dashboard.filters import Filters
 from dashboard.queries import usage as usage_queries
 from dashboard.queries.usage import Grain
 from dashboard.snapshot import Row
-from dashboard.steps import drawn_at, steps_of
+from dashboard.steps import day_offset, drawn_at, steps_of
 
 BEFORE = "previous period"
+
+
+def _compared(filters: Filters, before: Filters, grain: Grain) -> Filters:
+    """Return the period before as the chart compares it.
+
+    It has whole days: only tiles compare the same hours, and a day that lacks some would look like a fall.
+    Where weekdays are compared, it is moved by some days, so that every day has its counterpart.
+    """
+    if grain != "day":
+        return replace(before, cut=None)
+    offset = day_offset((filters.since, filters.until), (before.since, before.until))
+    return replace(before, since=filters.since - offset, until=filters.until - offset, cut=None)
 
 
 def trend(
@@ -30,8 +43,7 @@ def trend(
     if (before := filters.period_before()) is not None:
         column, series = next(iter(measures.items()))
         grey = [f"{series}, {BEFORE}"]
-        # Whole days: only the tiles compare the same hours, and a day that lacks some would look like a fall.
-        earlier = usage_queries.usage_over_time(context.snapshot, replace(before, cut=None), grain)
+        earlier = usage_queries.usage_over_time(context.snapshot, _compared(filters, before, grain), grain)
         shown = {row["starts_on"] for row in rows}
         drawn = {
             row["starts_on"]: drawn_at(

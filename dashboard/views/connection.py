@@ -38,14 +38,13 @@ def show(context: Context) -> None:
         # The checks are about this user, also if the filters about users leave the user out.
         context = context.without_user_filters()
     facts = facts_of(context, user)
+    _checks(checking.checks(facts))
     if user is not None:
         _user(context, user)
     _receiver(facts)
     _errors(context, user)
     _rejected(context, facts)
     _settings(context, facts)
-    st.subheader("Checks", anchor=False)
-    _checks(checking.checks(facts))
 
 
 def facts_of(context: Context, user: Row | None) -> ConnectionFacts:

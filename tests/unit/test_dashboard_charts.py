@@ -11,7 +11,7 @@ from dashboard.chart_axes import labelled_days
 from dashboard.chart_panel import csv_text
 from dashboard.measures import MEASURES
 from dashboard.queries.usage import Grain
-from dashboard.steps import drawn_at, steps
+from dashboard.steps import day_offset, drawn_at, steps
 from dashboard.views.models import model_points
 
 
@@ -275,3 +275,17 @@ def test_a_heat_map_takes_negative_and_absent_values() -> None:
         spec = charts.heat_map(cells, "Revenue").to_dict()
         low, high = spec["layer"][0]["encoding"]["color"]["scale"]["domain"]
         assert low < high
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "days"),
+    [
+        # 30 days: each day is compared with the same weekday, four weeks before.
+        ((date(2026, 11, 1), date(2026, 12, 1)), (date(2026, 10, 2), date(2026, 11, 1)), 28),
+        ((date(2026, 11, 24), date(2026, 12, 1)), (date(2026, 11, 17), date(2026, 11, 24)), 7),
+        # The first ten days of a month with those of the month before, which had 31.
+        ((date(2026, 11, 1), date(2026, 11, 11)), (date(2026, 10, 1), date(2026, 10, 11)), 31),
+    ],
+)
+def test_every_day_has_its_counterpart(now: tuple[date, date], before: tuple[date, date], days: int) -> None:
+    assert day_offset(now, before) == timedelta(days=days)
