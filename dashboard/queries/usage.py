@@ -87,7 +87,10 @@ def models(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]:
     both, because with user filters it has to read the entries.
     """
     source, values = _usage(filters, by_model=True)
-    all_models, all_values = _usage(replace(filters, models=()))
+    # Without a filter on models, these are all of them.
+    all_models, all_values = (
+        _usage(replace(filters, models=())) if filters.models else ("summed where starts_on is null", [])
+    )
     return snapshot.rows(
         f"""with steps as (select *, cast(date_trunc('{grain}', date_day) as date) as starts_on
             from {source}),
