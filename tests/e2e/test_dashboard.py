@@ -348,7 +348,7 @@ def test_choices_are_in_the_address_and_the_address_restores_them(
     assert Screen(elsewhere, address).open(screen.address).tiles() == tiles
     elsewhere.close()
     # The other pages keep it.
-    screen.page.get_by_role("link", name="Models").click()
+    screen.page.get_by_test_id("stTopNav").get_by_role("link", name="Models").click()
     screen.page.wait_for_url("**/models?**")
     screen.wait()
     assert screen.table("Usage by model")[0]["Revenue (EUR)"] == money(revenue)

@@ -132,7 +132,7 @@ def test_before_the_first_publication_the_page_says_what_to_do_and_then_shows_it
     ("statements", "words"),
     [
         (
-            ("drop macro table marts.cohorts",),
+            ("drop macro table marts.kpis",),
             "was written by an earlier version. Rebuild it with",
         ),
         *in_soak((None, "cannot be opened")),

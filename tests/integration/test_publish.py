@@ -144,7 +144,8 @@ def test_a_failure_names_check_expected_actual_and_query(home: Path) -> None:
     assert (failure.expected, failure.actual) == (Decimal("1.250000000001"), Decimal("1.250000000002"))
     words = describe_failure(failure, INVARIANTS)
     assert words.startswith(
-        "daily_revenue_equals_entries (usd revenue): expected 1.250000000001, actual 1.250000000002."
+        "daily_revenue_equals_entries (usd revenue): expected 1.250000000001, actual 1.250000000002,"
+        " difference 0.000000000001."
     )
     assert "select * from marts.fct_daily_revenue where currency = 'usd'" in words
 

@@ -45,6 +45,16 @@ COUNT_RUNS = """
 NOW = "({origin: performance.timeOrigin, runs: window.runs, href: location.href})"
 IN_THIS_WINDOW = f"(before) => window.runs > before.runs && location.href !== before.href && {READY}"
 BY_ADDRESS = f"(before) => performance.timeOrigin !== before.origin && {READY}"
+# The browser draws for a moment after the script has ended.
+SETTLED_MS = 150
+SETTLED = """(quiet) => new Promise((resolve) => {
+    const done = () => { observer.disconnect(); resolve(true); };
+    let timer = setTimeout(done, quiet);
+    const observer = new MutationObserver(() => { clearTimeout(timer); timer = setTimeout(done, quiet); });
+    observer.observe(document.querySelector('[data-testid=stApp]') ?? document.body,
+        {subtree: true, childList: true, characterData: true});
+    setTimeout(done, 40 * quiet);
+})"""
 # Of a table: the labels of its columns without the arrow of the sorted one, and the texts of its rows.
 SHOWN = """(table) => ({
     header: [...table.querySelectorAll('th span')].map((label) => label.textContent),
@@ -162,18 +172,24 @@ class Screen:
     def wait(self) -> None:
         """Until the page is up."""
         self.page.wait_for_function(f"() => {READY}", timeout=TIMEOUT_MS)
+        self._settle()
+
+    def _settle(self) -> None:
+        self.page.evaluate(SETTLED, SETTLED_MS)
 
     def change(self, act: Callable[[], Any]) -> None:
         """Do something that changes what this window shows, and its address."""
         before = self.page.evaluate(NOW)
         act()
         self.page.wait_for_function(IN_THIS_WINDOW, arg=before, timeout=TIMEOUT_MS)
+        self._settle()
 
     def follow(self, act: Callable[[], Any]) -> None:
         """Do something that leads to another address."""
         before = self.page.evaluate(NOW)
         act()
         self.page.wait_for_function(BY_ADDRESS, arg=before, timeout=TIMEOUT_MS)
+        self._settle()
 
     def back(self) -> None:
         """The browser's own button."""
