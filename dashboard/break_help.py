@@ -73,6 +73,8 @@ BREAKS = {
     ),
 }
 UNKNOWN = BreakHelp("This dashboard does not know this type of break.", "See docs/reconciliation.md.")
+# The words for a payment whose credit is probably there, but does not name it.
+NOT_LINKED = "Paid, credit not linked"
 NOTHING_TO_DO = BreakHelp("Both sides agree, or nothing is owed.", "Nothing.")
 TAKE_BACK = "a refund of the deposit, a withdrawal or a negative adjustment with the deposit as related_id"
 
@@ -80,6 +82,12 @@ TAKE_BACK = "a refund of the deposit, a withdrawal or a negative adjustment with
 def words_for(break_type: str | None) -> str:
     """Return the words for a type of break, its code if it is one of a later version."""
     return formats.NOTHING if break_type is None else WORDS.get(break_type, break_type)
+
+
+def words_of(row: Row) -> str:
+    """Return the words for the break of a case, by its evidence."""
+    is_credited = row["break_type"] == "processor_only" and has_suggestion(row)
+    return NOT_LINKED if is_credited else words_for(row["break_type"])
 
 
 def help_for(break_type: str) -> BreakHelp:

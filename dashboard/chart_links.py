@@ -11,12 +11,11 @@ from dashboard.steps import Step
 def period_parameters(since: date, until: date) -> dict[str, str | list[str]]:
     """Return the parameters of the address for a half-open range of days.
 
-    The address keeps the label of a choice, and both days of a range, as Streamlit writes them.
+    The address keeps the label of a choice, and the first and the last day, as Streamlit writes them: it
+    writes two equal days once, and would add an entry to the browser's history to correct that.
     """
-    return {
-        "period": PERIODS[CUSTOM],
-        "days": [since.isoformat(), (until - timedelta(days=1)).isoformat()],
-    }
+    days = [since.isoformat(), (until - timedelta(days=1)).isoformat()]
+    return {"period": PERIODS[CUSTOM], "days": list(dict.fromkeys(days))}
 
 
 def ledger_of(since: date, until: date, **filters: str | list[str]) -> str:

@@ -67,7 +67,8 @@ def address(page: str, **parameters: str | list[str]) -> str:
     """
     kept = {name: st.query_params.get_all(name) for name in KEPT if name in st.query_params}
     merged = kept | {name: [value] if isinstance(value, str) else value for name, value in parameters.items()}
-    return f"{page}?{urlencode(merged, doseq=True, errors='replace')}"
+    # The first page has no name: `./` leads to it from every other one.
+    return f"{page or './'}?{urlencode(merged, doseq=True, errors='replace')}"
 
 
 def same_page(**changes: str | None) -> str:

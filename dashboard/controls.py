@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard import formats
 from dashboard.address_check import AddressCheck
-from dashboard.context import link_without_filters
+from dashboard.context import KEPT, link_without_filters
 from dashboard.filters import OF_ENTRIES, OF_USERS, Filters
 from dashboard.queries import publication as publication_queries
 from dashboard.queries.publication import About
@@ -103,15 +103,18 @@ def filters_from_sidebar(snapshot: Snapshot, about: About) -> tuple[Filters, lis
                     " before. None: no payment within the last 30 days."
                 ),
             )
-        if st.query_params:
+        if any(name in KEPT for name in st.query_params):
             link_without_filters()
+    if not compare or (before is not None and before[0] < about.first_day):
+        # A period that begins before the data would make every change look like growth.
+        before = None
     filters = Filters(
         since,
         until,
         currency,
-        before if compare else None,
+        before,
         about.same_time_on(before[1] - timedelta(days=1))
-        if compare and before and about.partial_day == until - timedelta(days=1)
+        if before and about.partial_day == until - timedelta(days=1)
         else None,
         paywalls=paywalls,
         models=models,
@@ -153,6 +156,8 @@ def described(filters: Filters, about: About) -> str:
         before = formats.day(since) if since == last else f"{formats.day(since)} to {formats.day(last)}"
         cut = f", {filters.before_cut.astimezone(zone):%H:%M}" if filters.before_cut else ""
         words.append(f"compared with {before}{cut}")
+    elif st.session_state.get("compare", True):
+        words.append(f"not compared: the data begin on {formats.day(about.first_day)}")
     return " · ".join(words)
 
 
@@ -198,8 +203,11 @@ def _custom(about: About, check: AddressCheck) -> tuple[date, date, tuple[date, 
         format="YYYY-MM-DD",
     )
     # There is only one day while the second is being chosen.
+    days = [one for one in (chosen if isinstance(chosen, tuple) else (chosen,)) if one is not None]
     # In an address the later day may come first.
-    days = sorted(one for one in (chosen if isinstance(chosen, tuple) else (chosen,)) if one is not None)
+    if days != sorted(days):
+        days.sort()
+        check.problems.append(f"The days are in the wrong order; {days[0]} to {days[-1]} is shown.")
     since, until = (
         (days[0], days[-1] + timedelta(days=1)) if days else (about.today, about.today + timedelta(days=1))
     )

@@ -12,7 +12,7 @@ from dashboard.tables import Column, share_column
 AT_MOST = "≤ "
 NOTE = (
     "Profit is too high where cost coverage is below 100 %: ≤ marks such a profit or margin. A dash means"
-    " that no cost is known."
+    " that no cost is known; such charges count with their whole revenue in the profit of all."
 )
 
 

@@ -20,15 +20,13 @@ SIGNS: dict[Level, str] = {"ok": "✓", "look": "!", "bad": "✕"}
 WORDS: dict[Level, str] = {"ok": "OK", "look": "Look here", "bad": "Problem"}
 # After this time, a nightly run is missing.
 OUTDATED_AFTER = timedelta(hours=36)
-# The check whose result is the amount at risk.
-OPEN_BREAKS = "priority_1_breaks"
 # More currencies would not fit into the line.
 CURRENCIES = 4
 # For the head of the page, once. The sign and its words carry the meaning, the colour only supports it.
 HEAD = """<style>
 .health.health { display: flex; flex-wrap: wrap; gap: .5rem; list-style: none; margin: 0; padding: 0;
   font-size: .875rem; }
-.health.health li { flex: 1 1 12rem; margin: 0; padding: .5rem .75rem; border-radius: .5rem;
+.health.health li { flex: 1 1 11rem; margin: 0; padding: .5rem .75rem; border-radius: .5rem;
   border-left: .3rem solid var(--level); background: color-mix(in srgb, var(--level) 12%, transparent); }
 .health .ok { --level: #158237; }
 .health .look { --level: #b7791f; }
@@ -65,7 +63,7 @@ def _items(context: Context) -> Iterator[Item]:
     yield last_run(later_runs(logged_runs(), context.about.run_id), context.timezone)
     yield _money_at_risk(context)
     yield _completeness(context)
-    yield checks(runs_queries.invariants(context.snapshot))
+    yield checks(runs_queries.invariants(context.snapshot), runs_queries.count_rejects(context.snapshot, ()))
 
 
 def _freshness(context: Context) -> Item:
@@ -74,6 +72,8 @@ def _freshness(context: Context) -> Item:
     last = runs_queries.last_entry_at(context.snapshot)
     published, latest = (formats.instant(at, context.timezone) for at in (about.published_at, last))
     text = f"Published {formats.ago(age)}, {published}. Latest entry: {latest}."
+    if age <= OUTDATED_AFTER and last is not None and about.as_of - last > OUTDATED_AFTER:
+        return Item("look", "No new entries", f"{text} Files may not arrive: check the sources.", "runs")
     if age <= OUTDATED_AFTER:
         return Item("ok", "Fresh", text, "runs")
     return Item("look", "Outdated", f"{text} A run may be missing: check Dagster's schedules.", "runs")
@@ -135,12 +135,19 @@ def _completeness(context: Context) -> Item:
     )
 
 
-def checks(rows: Sequence[Row]) -> Item:
-    """Return how many checks before publication gave a warning, besides the one of open breaks."""
-    failed = [row for row in rows if not row["passed"] and row["name"] != OPEN_BREAKS]
+def checks(rows: Sequence[Row], rejected: int) -> Item:
+    """Return how many checks before publication gave a warning, and how many records were rejected."""
+    failed = [row for row in rows if not row["passed"]]
+    records = (
+        f"{formats.counted(rejected, 'record')} rejected so far." if rejected else "No record was rejected."
+    )
     if not failed:
-        passed = sum(row["passed"] for row in rows)
-        return Item("ok", f"{formats.counted(passed, 'check')} passed", "None gave a warning.", "runs")
+        return Item("ok", f"{formats.counted(len(rows), 'check')} passed", records, "runs")
     names = ", ".join(sorted({row["name"] for row in failed}))
     verb = "warns" if len(failed) == 1 else "warn"
-    return Item("look", f"{formats.counted(len(failed), 'check')} {verb}", names, "runs")
+    title = f"{_part(len(failed), len(rows))} {verb}"
+    return Item("look", title, f"{names}. {records}", "runs")
+
+
+def _part(failed: int, count: int) -> str:
+    return f"{formats.whole(failed)} of {formats.counted(count, 'check')}"

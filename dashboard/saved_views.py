@@ -16,7 +16,7 @@ NAME_CHARACTERS = 60
 ADDRESS_CHARACTERS = 8000
 LOCK_SECONDS = 5
 # A page of the dashboard with parameters, and no other place.
-ADDRESS = re.compile(r"[a-z]*(\?[^\s<>\"']*)?")
+ADDRESS = re.compile(r"(\./|[a-z]+)(\?[^\s<>\"']*)?")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ def saved_views_panel(home: Home, page: str) -> None:
     """Draw the panel. `page` is the address of the current page without parameters."""
     views = saved_views(home)
     # The page is opened by its address, so that the panel knows what to save only now.
-    address = f"{page}?{urlencode(_parameters(), doseq=True, errors='replace')}"
+    address = f"{page or './'}?{urlencode(_parameters(), doseq=True, errors='replace')}"
     with st.expander("Saved views", key="saved_views"):
         for view in views:
             link_to_view(view.address, view.name)

@@ -29,6 +29,13 @@ def _compared(filters: Filters, before: Filters, grain: Grain) -> Filters:
     return replace(before, since=filters.since - offset, until=filters.until - offset, cut=None)
 
 
+def days_before(filters: Filters, grain: Grain) -> int | None:
+    """Return how many days before a day its counterpart is; None if steps are compared one by one."""
+    if filters.before is None or grain != "day":
+        return None
+    return day_offset((filters.since, filters.until), filters.before).days
+
+
 def trend(
     context: Context, rows: Sequence[Row], measures: Mapping[str, str], grain: Grain
 ) -> tuple[alt.LayerChart, list[charts.Point]]:

@@ -105,6 +105,14 @@ def models(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]:
     )
 
 
+def total(snapshot: Snapshot, filters: Filters) -> Row:
+    """Return the usage of the whole period, of all models within the filters."""
+    source, values = _usage(filters)
+    return snapshot.rows(
+        f"with summed as (select {ZERO_SUMS} from {source}) select *, {RATIOS} from summed", values
+    )[0]
+
+
 def model_totals(snapshot: Snapshot, filters: Filters, limit: int) -> list[Row]:
     """Return usage by model in the whole period, of the models with the most revenue."""
     source, values = _usage(filters, by_model=True)

@@ -5,7 +5,7 @@ from html import escape
 import streamlit as st
 
 from dashboard import formats
-from dashboard.break_help import advice, has_suggestion, words_for
+from dashboard.break_help import advice, has_suggestion, words_for, words_of
 from dashboard.context import Context, address, link_to
 from dashboard.downloads import evidence_address
 from dashboard.ledger_view import ledger_columns
@@ -127,7 +127,7 @@ def _verdict(context: Context, row: Row) -> None:
     if row["status"] == "break":
         risk = formats.with_currency(row["amount_at_risk"], row["currency_at_risk"])
         st.error(
-            f"**{formats.plain(words_for(row['break_type']))}**, priority {row['priority']},"
+            f"**{formats.plain(words_of(row))}**, priority {row['priority']},"
             f" {formats.plain(risk)} at risk. {summary}",
             icon=":material/rule:",
         )

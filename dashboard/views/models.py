@@ -109,6 +109,13 @@ def _by_model(context: Context, totals: Sequence[Row]) -> None:
             ),
         ]
     table(totals, columns, alt="Usage by model")
+    whole = usage_queries.total(context.snapshot, context.filters)
+    revenue = formats.with_currency(whole["revenue"], currency)
+    cost, profit = coverage.cost(whole, currency), coverage.profit(whole, currency)
+    st.markdown(
+        f"**All {formats.counted(len(totals), 'model')}:** revenue {revenue}, provider cost {cost}, profit"
+        f" {profit}."
+    )
     coverage.note(totals)
     bars = [
         charts.Bar(

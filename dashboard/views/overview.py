@@ -22,7 +22,7 @@ from dashboard.tables import (
     table,
     text_column,
 )
-from dashboard.trend import trend
+from dashboard.trend import days_before, trend
 
 TOP_SPENDERS = "Top spenders of the period"
 # Profit as a sum, with the sign of each part.
@@ -33,16 +33,17 @@ BRIDGE = {
     "profit": "= Profit",
 }
 BELOW = ("margin", "active_payers", "arpu", "deposits")
+SETTLED_CHARGES: dict[str, str | list[str]] = {"type": ["charge"], "entry_status": ["settled"]}
 # The page that has the rows behind a tile, and its parameters.
 BEHIND: dict[str, tuple[str, dict[str, str | list[str]]]] = {
-    "revenue": ("ledger", {"type": ["charge"]}),
+    "revenue": ("ledger", SETTLED_CHARGES),
     "provider_cost": ("models", {"number": "provider_cost"}),
-    "platform_fees": ("ledger", {"type": ["charge"]}),
+    "platform_fees": ("ledger", SETTLED_CHARGES),
     "profit": ("models", {"number": "profit"}),
     "margin": ("models", {"number": "margin"}),
     "active_payers": ("users", {"view": TOP_SPENDERS}),
     "arpu": ("users", {"view": TOP_SPENDERS}),
-    "deposits": ("ledger", {"type": ["deposit"]}),
+    "deposits": ("ledger", {"type": ["deposit"], "entry_status": ["settled"]}),
 }
 # The measures of a tile that have a small chart.
 TRENDS = ("revenue", "provider_cost", "platform_fees", "profit")
@@ -80,8 +81,8 @@ def _tiles(context: Context, now: Row, before: Row | None, steps: Sequence[Row])
     if coverage.is_incomplete(now):
         known = formats.share(now["cost_coverage"])
         st.caption(
-            f":material/info: The provider cost of {known} of the charges is known. The rest is left out, so"
-            " that profit and margin are too high."
+            f":material/info: The provider cost of {known} of the charges is known. Charges without a known"
+            " cost count with their whole revenue, so that profit and margin are too high."
         )
 
 
@@ -89,14 +90,15 @@ def _tile(context: Context, measure: Measure, now: Row, before: Row | None, step
     name = measure.name
     value, previous = _known(now, name), before and _known(before, name)
     change = measure.change(value, previous) if before else None
-    description = f"before: {measure.short_of(previous, context.currency)}" if before else None
-    is_even = change is not None and change.startswith("0.0 ")
+    mark, mark_before = (_mark(row, name) if row else "" for row in (now, before))
+    description = f"before: {mark_before}{measure.short_of(previous, context.currency)}" if before else None
+    # Bounds of profit may move although profit does not.
+    is_even = change is not None and (change.startswith("0.0 ") or bool(mark or mark_before))
     exact = f" Exactly {measure.text_of(value, context.currency)}." if measure.kind == "money" else ""
-    marked = name in AFFECTED_BY_COVERAGE[1:] and coverage.is_incomplete(now) and value is not None
     page, parameters = BEHIND[name]
     st.metric(
         f"[{BRIDGE.get(name, measure.label)}]({address(page, **parameters)})",
-        ("≤ " if marked else "") + measure.short_of(value, context.currency),
+        mark + measure.short_of(value, context.currency),
         # Without a delta, Streamlit shows no description.
         change or description,
         delta_color="off" if change is None or is_even else "inverse" if measure.is_cost else "normal",
@@ -110,6 +112,12 @@ def _tile(context: Context, measure: Measure, now: Row, before: Row | None, step
     )
 
 
+def _mark(row: Row, name: str) -> str:
+    """Return the mark of a profit or margin that is too high."""
+    is_bound = coverage.is_incomplete(row) and _known(row, name) is not None
+    return coverage.AT_MOST if is_bound and name in AFFECTED_BY_COVERAGE[1:] else ""
+
+
 def _known(row: Row, name: str) -> object:
     """Return a number of a period, None if it depends on costs of which none is known."""
     return None if name in AFFECTED_BY_COVERAGE and coverage.is_unknown(row) else row[name]
@@ -117,7 +125,7 @@ def _known(row: Row, name: str) -> object:
 
 def _questions(context: Context, now: Row, before: Row | None) -> None:
     currency, code = context.currency, context.currency.upper()
-    models, spenders, payers = st.columns(3)
+    models, spenders, payers = st.columns([4, 4, 3])
     with models:
         st.markdown(f"#### Which models earn? ({code})")
         totals = usage_queries.model_totals(context.snapshot, context.filters, QUESTION_ROWS)
@@ -158,6 +166,7 @@ def _questions(context: Context, now: Row, before: Row | None) -> None:
             text_column("change", "Change", right=True),
         ]
         table(rows, columns, alt="Payers")
+        st.caption("A payer has a settled charge above 0, also one that promo credit paid for.")
         link_to("cohorts", "Cohorts")
 
 
@@ -172,6 +181,8 @@ def _over_time(context: Context) -> None:
     rows = usage_queries.usage_over_time(context.snapshot, context.filters, grain)
     measures = {"revenue": "Revenue", "provider_cost": "Provider cost", "profit": "Profit"}
     chart, points = trend(context, rows, measures, grain)
+    if (days := days_before(context.filters, grain)) is not None:
+        st.caption(f"The grey line is the revenue {formats.counted(days, 'day')} before.")
     chart_panel(
         chart,
         points,
@@ -261,10 +272,10 @@ def _all_currencies(context: Context) -> None:
         return
     st.subheader("All currencies", anchor=False)
     people = users_queries.people(context.snapshot, context.filters)
-    paid, new = formats.counted(people["active_payers"], "user"), formats.whole(people["new_payers"])
+    payers, new = formats.counted(people["active_payers"], "payer"), formats.whole(people["new_payers"])
     st.markdown(
-        f"**{paid} paid** in the period, in any currency, of {formats.whole(people['users'])} users;"
-        f" {new} of them for the first time. Money in different currencies is never added together."
+        f"**{payers}** in the period, in any currency, of {formats.counted(people['users'], 'user')};"
+        f" {new} of them new. Money in different currencies is never added together."
     )
     columns = [
         Column(

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard import controls, formats
 from dashboard.address_check import AddressCheck
-from dashboard.break_help import WORDS, has_suggestion, help_for, words_for
+from dashboard.break_help import WORDS, has_suggestion, help_for, words_for, words_of
 from dashboard.context import Context, address
 from dashboard.download_panel import download_panel
 from dashboard.queries import reconciliation as reconciliation_queries
@@ -233,7 +233,7 @@ def _outside(context: Context, search: CaseSearch) -> None:
 def _case_columns(context: Context) -> Sequence[Column]:
     return [
         count_column("priority", "Priority"),
-        Column("break_type", "Break", lambda row: words_for(row["break_type"])),
+        Column("break_type", "Break", words_of),
         _with_currency("amount_at_risk", "At risk", "currency_at_risk"),
         text_column("case_id", "Case", link=lambda row: address("case", case=row["case_id"])),
         count_column("age_days", "Age (days)"),

@@ -22,7 +22,7 @@ from dashboard.tables import (
 from dashboard.tiles import Tile, tiles
 
 TOP = 50
-COST_TO_SERVE = "Provider cost per charge. Unknown if no cost is known."
+COST_PER_CHARGE = "Provider cost per charge. Unknown if no cost is known."
 
 
 def show(context: Context) -> None:
@@ -163,7 +163,7 @@ def _columns(context: Context) -> list[Column]:
             "provider_cost", f"Provider cost ({code})", lambda row: coverage.cost(row, currency), right=True
         ),
         Column("profit", f"Profit ({code})", lambda row: coverage.profit(row, currency), right=True),
-        average_column("cost_to_serve", f"Cost to serve ({code})", currency, help=COST_TO_SERVE),
+        average_column("cost_to_serve", f"Cost per charge ({code})", currency, help=COST_PER_CHARGE),
         instant_column("last_activity_at", "Last activity", context.timezone),
         count_column("errors_30d", "Errors (30 days)"),
         text_column("last_error_code", "Last error"),
@@ -182,7 +182,7 @@ def _top_spenders(context: Context) -> None:
         text_column("user_id", "User", link=_user),
         money_column("revenue", f"Revenue ({code})", currency),
         *coverage.cost_columns(currency),
-        average_column("cost_to_serve", f"Cost to serve ({code})", currency, help=COST_TO_SERVE),
+        average_column("cost_to_serve", f"Cost per charge ({code})", currency, help=COST_PER_CHARGE),
         count_column("charges", "Charges"),
         count_column("total_tokens", "Tokens"),
     ]

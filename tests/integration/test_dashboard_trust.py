@@ -85,7 +85,7 @@ def test_unknown_cost_is_a_dash_and_people_are_counted_over_all_currencies(scree
         "Margin": "–",
     }
     # Alice paid in both currencies, Bob in one.
-    assert "2 users paid" in screen.text
+    assert "2 payers in the period, in any currency" in screen.text
     assert [
         (row["Currency"], row["Revenue"], row["Provider cost"], row["Profit"], row["Active payers"])
         for row in screen.table("All currencies")
@@ -100,8 +100,15 @@ def test_a_day_that_is_not_over_is_compared_with_the_same_hours(screen: Screen) 
     assert (revenue.value, revenue.change, revenue.before) == ("3.00 EUR", "+50.0 %", "before: 2.00 EUR")
 
 
+def test_a_period_before_the_data_is_not_compared(screen: Screen) -> None:
+    screen.open("?currency=EUR&period=Last+7+days")
+    assert "not compared: the data begin on 2026-10-01" in screen.text
+    assert not [tile for tile in screen.tiles().values() if tile.change or tile.before]
+
+
 def test_days_in_the_wrong_order_and_days_outside_the_data(screen: Screen) -> None:
     screen.open("?currency=EUR&period=Custom+days&days=2026-10-04&days=2026-10-02")
+    assert "The days are in the wrong order; 2026-10-02 to 2026-10-04 is shown." in screen.text
     assert "2026-10-02 to 2026-10-04 (3 days)" in screen.text
     assert screen.tiles()["Revenue"].value == "9.00 EUR"
     screen.open("?period=Custom+days&days=2025-01-01&days=2025-01-02&paywall=nobody%3Cb%3E")

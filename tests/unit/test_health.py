@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from dashboard.health import checks, last_run, later_runs
+from dashboard.health import Item, checks, last_run, later_runs
 from dashboard.queries.publication import About
 from warehouse.runs import FAILED, PUBLISHED, Run
 
@@ -54,10 +54,11 @@ def test_one_check_warns() -> None:
     rows = [
         {"name": "a", "passed": True},
         {"name": "b", "passed": False},
-        {"name": "priority_1_breaks", "passed": False},
     ]
-    assert (checks(rows).level, checks(rows).title, checks(rows).text) == ("look", "1 check warns", "b")
-    assert checks(rows[::2]).title == "1 check passed"
+    item = checks(rows, 0)
+    assert (item.level, item.title) == ("look", "1 of 2 checks warns")
+    assert item.text == "b. No record was rejected."
+    assert checks(rows[:1], 8) == Item("ok", "1 check passed", "8 records rejected so far.", "runs")
 
 
 @pytest.mark.parametrize(

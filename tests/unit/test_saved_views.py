@@ -15,10 +15,10 @@ def home(tmp_path: Path) -> Home:
 
 def test_views_are_kept_by_name_and_replaced_by_the_same_name(home: Home) -> None:
     save_view(home, "October,  EUR ", "models?period=Custom+days&currency=EUR")
-    save_view(home, "all", "?period=All+time")
+    save_view(home, "all", "./?period=All+time")
     save_view(home, "October, EUR", "models?currency=EUR")
     assert saved_views(home) == [
-        View("all", "?period=All+time"),
+        View("all", "./?period=All+time"),
         View("October, EUR", "models?currency=EUR"),
     ]
     delete_view(home, "all")
@@ -29,7 +29,7 @@ def test_views_are_kept_by_name_and_replaced_by_the_same_name(home: Home) -> Non
 @pytest.mark.parametrize("name", ["", "   ", "x" * 61, "a\x1b[31mb"])
 def test_a_name_that_cannot_be_shown_is_refused(home: Home, name: str) -> None:
     with pytest.raises(WrongViewError):
-        save_view(home, name, "?")
+        save_view(home, name, "./?")
     assert saved_views(home) == []
 
 
@@ -43,9 +43,9 @@ def test_a_view_leads_to_a_page_of_the_dashboard(home: Home, address: str) -> No
 
 def test_there_is_a_limit(home: Home) -> None:
     for number in range(MOST_VIEWS):
-        save_view(home, f"view {number}", "?")
+        save_view(home, f"view {number}", "./?")
     with pytest.raises(WrongViewError, match="Delete one first"):
-        save_view(home, "one more", "?")
+        save_view(home, "one more", "./?")
     save_view(home, "view 7", "models?")
     assert len(saved_views(home)) == MOST_VIEWS
 
@@ -57,7 +57,7 @@ def test_there_is_a_limit(home: Home) -> None:
         "no json",
         "{}",
         "[1]",
-        '[{"name": 1, "address": "?"}]',
+        '[{"name": 1, "address": "./?"}]',
         '[{"name": "a", "address": "javascript:x"}]',
     ],
 )
@@ -65,5 +65,5 @@ def test_a_damaged_file_shows_no_view_and_stops_nothing(home: Home, text: str) -
     home.make()
     home.saved_views_file.write_text(text, encoding="utf-8")
     assert saved_views(home) == []
-    save_view(home, "new", "?")
-    assert saved_views(home) == [View("new", "?")]
+    save_view(home, "new", "./?")
+    assert saved_views(home) == [View("new", "./?")]
