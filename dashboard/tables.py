@@ -48,7 +48,7 @@ STYLE = """<style>
   .table :is(table, tbody, tr, td) { display: block; }
   .table tr { padding: .4rem 0; border-bottom: 2px solid color-mix(in srgb, currentColor 20%, transparent); }
   .table td, .table td.number { display: flex; justify-content: space-between; gap: 1rem; max-width: none;
-    border: 0; padding: .15rem .6rem; text-align: right; white-space: normal; }
+    border: 0; padding: .15rem .6rem; text-align: right; white-space: normal; overflow-wrap: anywhere; }
   .table td::before { content: attr(data-label); flex: none; max-width: 45%; text-align: left; opacity: .7; }
 }
 </style>"""
