@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from dbt.artifacts.schemas.results import NodeStatus
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
 from dbt_common.events.base_types import EventLevel, EventMsg
+from dbt_common.events.event_manager_client import get_event_manager
 from dbt_common.events.functions import msg_to_dict
 from filelock import FileLock
 
@@ -303,7 +304,8 @@ class Dbt:
             environment(self.settings.tool_environment() | {SCHEMA_PREFIX: self.schema_prefix} | secrets),
             _plain_interrupts(),
         ):
-            runner = dbtRunner(manifest=manifest, callbacks=[listen] if listen else [])
+            callbacks = [_skip_debug_lines, *([listen] if listen else [])]
+            runner = dbtRunner(manifest=manifest, callbacks=callbacks)
             outcome = runner.invoke(dbt_arguments(self.project, self.home, self.target, *command))
         if outcome.exception is not None and not isinstance(outcome.exception, Exception):
             raise outcome.exception
@@ -321,6 +323,22 @@ class Dbt:
                 )
                 for node in nodes
             }
+
+
+def _skip_debug_lines(message: EventMsg) -> None:
+    """Let dbt's loggers drop debug events at once, from the first event of a call on.
+
+    A logger formats every event, searches the line for secrets, and only then drops it for its level: 3,000 of
+    the 3,200 lines of a build, which took an eighth of dbt's CPU.
+    """
+    if message.info.name != "MainReportVersion":
+        return
+    for logger in get_event_manager().loggers:
+        logger.filter = partial(_is_above_debug, logger.filter)
+
+
+def _is_above_debug(accepts: Callable[[EventMsg], bool], message: EventMsg) -> bool:
+    return message.info.level not in ("debug", "test") and accepts(message)
 
 
 def _wait_for_release(build_file: Path) -> None:
