@@ -354,6 +354,7 @@ def test_the_grace_is_a_setting(tmp_path: Path) -> None:
     assert query(tmp_path, "select status from marts.fct_reconciliation") == [("pending",)]
 
 
+@pytest.mark.soak
 def test_breaks_of_priority_1_stop_the_run_by_setting(tmp_path: Path) -> None:
     land(tmp_path, [activity_file(OCTOBER, [PAID])])
     land(

@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -74,62 +75,77 @@ def home(published_home: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(published_home, tmp_path / "home"))
 
 
-def publish(home: Path, **settings: str) -> Publication:
+def publish(home: Path, **settings: Any) -> Publication:
     now = datetime.now(UTC)
     return check_and_publish(
         load_settings(warehouse_home=home, **settings), "run-2", now, now, "test", DuckdbCandidate()
     )
 
 
-def spoil(home: Path, statement: str) -> None:
-    """Change the build, then let dbt build the checks again, as if it had built the marts that way."""
+def spoil(home: Path, statement: str, check: str) -> None:
+    """Change the build, then let dbt build a check again, as if it had built the marts that way."""
     with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
         connection.execute(statement)
     dbt = Dbt(load_settings(warehouse_home=home))
-    built = dbt.build(dbt.prepare_manifest(), ["run", "--select", "checks", "--full-refresh"], print)
-    assert built.models == len(CHECK_MODELS)
+    built = dbt.build(dbt.prepare_manifest(), ["run", "--select", check, "--full-refresh"], print)
+    assert built.models == 1
     assert not built.failures
 
 
 @pytest.mark.parametrize(
-    ("statement", "name"),
+    ("statement", "check", "name"),
     [
-        ("delete from marts.fct_ledger_entries where entry_id = 'c1'", "records_are_accounted_for"),
+        (
+            "delete from marts.fct_ledger_entries where entry_id = 'c1'",
+            "chk_entries",
+            "records_are_accounted_for",
+        ),
         (
             "insert into marts.fct_ledger_entries from marts.fct_ledger_entries where entry_id = 'c2'",
+            "chk_entries",
             "entry_ids_are_unique",
         ),
         (
             "update marts.fct_daily_revenue set revenue = revenue + 0.000000000001 where model_id = 'm'",
+            "chk_marts_equal_entries",
             "daily_revenue_equals_entries",
         ),
         (
             "update marts.fct_user_days set provider_cost = provider_cost + 1 where provider_cost > 0",
+            "chk_marts_equal_entries",
             "user_days_equal_entries",
         ),
         (
             "update marts.fct_wallet_days set closing_balance = closing_balance + 1 where valid_to is null",
+            "chk_marts_equal_entries",
             "wallets_equal_entries",
         ),
-        ("update marts.fct_wallet_days set opening_balance = opening_balance + 1", "wallet_days_balance"),
+        (
+            "update marts.fct_wallet_days set opening_balance = opening_balance + 1",
+            "chk_wallets",
+            "wallet_days_balance",
+        ),
         (
             "update marts.fct_balance_rollforward set refunds = refunds + 1 where refunds > 0",
+            "chk_rollforward",
             "rollforward_equals_wallets",
         ),
         (
             "delete from marts.fct_balance_rollforward where date_day = '2026-10-02'",
+            "chk_rollforward",
             "rollforward_has_no_gaps",
         ),
         (
             "update marts.fct_period_kpis set revenue = revenue + 1 where period = 'all_time'",
+            "chk_marts_equal_entries",
             "all_time_kpis_equal_entries",
         ),
     ],
 )
-def test_books_that_disagree_are_not_published(home: Path, statement: str, name: str) -> None:
+def test_books_that_disagree_are_not_published(home: Path, statement: str, check: str, name: str) -> None:
     file = home / "published" / "warehouse.duckdb"
     before = file.read_bytes()
-    spoil(home, statement)
+    spoil(home, statement, check)
     publication = publish(home)
     assert not publication.published
     assert name in {failure.name for failure in publication.failures}
@@ -138,7 +154,8 @@ def test_books_that_disagree_are_not_published(home: Path, statement: str, name:
 
 
 def test_a_failure_names_check_expected_actual_and_query(home: Path) -> None:
-    spoil(home, "update marts.fct_daily_revenue set revenue = revenue + 0.000000000001 where revenue > 1")
+    change = "update marts.fct_daily_revenue set revenue = revenue + 0.000000000001 where revenue > 1"
+    spoil(home, change, "chk_marts_equal_entries")
     (failure,) = publish(home).failures
     # 1.25 of c1 and 0.000000000001 of c2 were charged.
     assert (failure.expected, failure.actual) == (Decimal("1.250000000001"), Decimal("1.250000000002"))
@@ -159,6 +176,16 @@ def test_every_check_is_reported_with_a_query_that_runs_on_the_build(home: Path)
         connection.execute("update ops.build_state set full_refresh = true")
         for query in {one.query for one in publication.invariants}:
             connection.execute(query)
+
+
+def test_open_breaks_of_priority_1_are_not_published_if_the_settings_say_so(home: Path) -> None:
+    """The deposit of the home names no payment, and none was landed."""
+    file = home / "published" / "warehouse.duckdb"
+    before = file.read_bytes()
+    (failure,) = publish(home, priority_1_breaks="fail").failures
+    assert (failure.name, failure.expected, failure.actual) == ("priority_1_breaks", 0, 1)
+    assert file.read_bytes() == before
+    assert publish(home, priority_1_breaks="fail", max_priority_1_breaks=1).published
 
 
 def test_a_build_without_results_of_its_checks_is_not_published(home: Path) -> None:
