@@ -18,6 +18,7 @@ from paywall_warehouse.settings import load_settings
 from sample_data import land_sample
 from tests.support.builders import charge, land, ledger_file
 from tests.support.command import COMMAND, command, command_here, environment
+from tests.support.export_homes import AS_OF
 from tests.support.harness import run_pipeline
 from tests.support.shared import read_only
 
@@ -334,21 +335,20 @@ def test_what_others_may_reach_is_reported(host: str, capsys: pytest.CaptureFixt
     )
 
 
-def test_dbt_by_hand_works_on_a_copy_and_the_next_run_rebuilds(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    land(home, [ledger_file("a.jsonl", [charge("c1", "2026-10-01T10:00:00Z", "1.25")])])
-    assert run_pipeline(home, as_of="2026-10-02").exit_code == 0
-    published = (home / "published" / "warehouse.duckdb").read_bytes()
+def test_dbt_by_hand_works_on_a_copy_and_the_next_run_rebuilds(published: Path, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(published, tmp_path / "home"))
+    file = home / "published" / "warehouse.duckdb"
+    before = file.read_bytes()
     assert command_here(home, "dbt").returncode == 2
     nothing = command_here(home, "dbt", "test", "--select", "no_such_model")
     assert (nothing.returncode, nothing.stdout) == (0, "dbt selected no model and no test.\n")
     failed = command_here(home, "dbt", "build", "--vars", "{")
     assert failed.returncode == 1
     assert "Traceback" not in failed.stderr
-    built = command(home, "dbt", "run", "--select", "stg_run__settings", AS_OF="2026-10-02")
+    built = command(home, "dbt", "run", "--select", "stg_run__settings", AS_OF=AS_OF)
     assert built.returncode == 0, built.stderr
     assert built.stdout == "1 models built, 0 tests passed\n"
-    assert (home / "published" / "warehouse.duckdb").read_bytes() == published
-    again = run_pipeline(home, as_of="2026-10-02")
+    assert file.read_bytes() == before
+    again = run_pipeline(home, as_of=AS_OF)
     assert again.exit_code == 0, again
     assert "full refresh: there is no finished build yet" in again.output

@@ -29,8 +29,9 @@ from orchestration.instance import open_instance
 from orchestration.run_lock import HOST_TAG, PROCESS_TAG, WRITER_POOL, exclusive, own_tags, settle_dead_runs
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import Settings, load_settings
-from tests.support.builders import Raw, charge, deposit, land, ledger_file
+from tests.support.builders import LandedFile, Raw, charge, deposit, land, ledger_file
 from tests.support.harness import run_pipeline
+from tests.support.shared import in_soak
 from warehouse.checks.invariants import INVARIANTS
 from warehouse.dbt_runner import PROJECT, Dbt, build_command, code_version, dbt_arguments
 from warehouse.runs import read_runs
@@ -407,11 +408,14 @@ def flaky_run(home: Path, failures: int, monkeypatch: pytest.MonkeyPatch) -> Any
     return run_pipeline(home, landing_uri=f"flaky://{home}/landing", as_of=AS_OF)
 
 
-def test_a_run_outlives_a_network_that_comes_back(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    land(home, [MORE])
+@pytest.mark.parametrize(("files", "words"), [([], "Nothing new"), *in_soak(([MORE], "1 new records"))])
+def test_a_run_outlives_a_network_that_comes_back(
+    home: Path, monkeypatch: pytest.MonkeyPatch, files: list[LandedFile], words: str
+) -> None:
+    land(home, files)
     result = flaky_run(home, 2, monkeypatch)
-    assert result.exit_code == 0
-    assert "1 new records" in result.output
+    assert FlakyFileSystem.failures == 0
+    assert (result.exit_code, words in result.output) == (0, True), result
 
 
 def test_a_network_that_stays_away_fails_the_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -208,6 +208,13 @@ def test_a_content_that_came_back_counts_once(refused: Path) -> None:
 
 def test_a_removed_file_counts_no_longer_and_what_was_accepted_stays(refused: Path) -> None:
     (refused / "landing/ledger/bad.jsonl").unlink()
+    assert standing(refused) == [("ledger/bad.jsonl", 4, None)]
+    assert lake_rows(refused) == LAKE_BEFORE
+
+
+@pytest.mark.soak
+def test_a_run_after_a_file_was_removed_publishes_what_was_accepted(refused: Path) -> None:
+    (refused / "landing/ledger/bad.jsonl").unlink()
     result = run(refused)
     assert result.exit_code == 0, result
     assert numbers(refused, "select count(*) from marts.fct_ledger_entries where user_id = 'bob'") == [(3,)]

@@ -619,13 +619,14 @@ def test_what_the_fuzzer_found_keeps_every_promise(name: str) -> None:
     fuzzed.flush()
 
 
-def test_damaged_parquet_is_refused_or_read_whole() -> None:
+@pytest.mark.parametrize("rounds", [3, *in_soak(8)])
+def test_damaged_parquet_is_refused_or_read_whole(rounds: int) -> None:
     """Bytes of good and odd files are changed, most of them in the footer: the same ones in every run."""
     chance = random.Random(24)
     seeds = [content for path in corpus_of("ledger_parquet") if len(content := path.read_bytes()) > 100]
     fuzzed = target("ledger_parquet")
     for content in seeds:
-        for _ in range(8):
+        for _ in range(rounds):
             changed = bytearray(content)
             for _ in range(chance.choice([1, 2, 5])):
                 changed[chance.randrange(max(4, len(changed) - 700), len(changed) - 8)] = chance.choice(
