@@ -328,8 +328,8 @@ class Dbt:
 def _skip_debug_lines(message: EventMsg) -> None:
     """Let dbt's loggers drop debug events at once, from the first event of a call on.
 
-    A logger formats every event, searches the line for secrets, and only then drops it for its level. Of 3,200
-    lines of a build 2,900 are dropped; to make them took an eighth of dbt's CPU.
+    A logger formats every event, searches the line for secrets, and only then drops it for its level. Of
+    3,200 lines of a build 2,900 are dropped; to make them took an eighth of dbt's CPU.
     """
     if message.info.name != "MainReportVersion":
         return
