@@ -38,6 +38,7 @@ def show(context: Context) -> None:
         # The checks are about this user, also if the filters about users leave the user out.
         context = context.without_user_filters()
     facts = facts_of(context, user)
+    st.subheader("Checks", anchor=False)
     _checks(checking.checks(facts))
     if user is not None:
         _user(context, user)

@@ -138,6 +138,7 @@ def test_the_day_that_is_not_over_is_named_and_compared_with_a_whole_day(screen:
     assert fields["Revenue, previous period"] == f"{name}: {money(before)} USD"
 
 
+@pytest.mark.soak
 def test_a_bar_leads_to_the_ledger_of_its_model(screen: Screen, sql: Sql) -> None:
     screen.open(f"models?{OCTOBER}&model=openai%2Fgpt-4.1")
     drawn = chart(screen, MODELS)
@@ -179,6 +180,7 @@ def _lines(content: bytes) -> list[str]:
     return content.decode().splitlines()
 
 
+@pytest.mark.soak
 def test_a_cohort_leads_to_the_charges_of_its_month(screen: Screen, sql: Sql) -> None:
     screen.open("cohorts")
     drawn = chart(screen, RETENTION)
@@ -197,6 +199,7 @@ def test_a_cohort_leads_to_the_charges_of_its_month(screen: Screen, sql: Sql) ->
     assert f"of {entries:,}\n" in screen.text
 
 
+@pytest.mark.soak
 def test_no_cost_is_not_a_cost_of_zero(screen: Screen, sql: Sql) -> None:
     screen.open("models?period=All+time")
     rows: dict[str, Any] = {row["Model"]: row for row in screen.table("Usage by model")}

@@ -182,6 +182,7 @@ def test_the_money_at_risk_is_that_of_status(screen: Screen, home: Path) -> None
     }
 
 
+@pytest.mark.soak
 def test_a_type_leads_to_its_cases_in_its_currency(screen: Screen) -> None:
     screen.open("reconciliation?case_status=matched")
     rows = screen.table("Open breaks by type")
@@ -207,6 +208,7 @@ def test_a_suggested_deposit_is_named_and_linked_and_nobody_is_credited_twice(sc
     assert screen.address.startswith("entry?entry=d2")
 
 
+@pytest.mark.soak
 def test_cases_are_downloaded_as_they_are_filtered(screen: Screen, home: Path) -> None:
     screen.open("reconciliation?all_currencies=true&break_type=Paid%2C+not+credited")
     screen.expand("Download reconciliation")
@@ -234,6 +236,7 @@ def test_a_payout_that_does_not_add_up_comes_first(screen: Screen) -> None:
     assert "No balance summary in USD" in screen.text
 
 
+@pytest.mark.soak
 def test_markup_in_an_id_is_text(screen: Screen) -> None:
     screen.open("reconciliation?all_currencies=true")
     assert screen.main.locator("img").count() == 0

@@ -212,6 +212,7 @@ def test_a_user_has_usage_by_model_and_an_error_rate(screen: Screen) -> None:
     assert screen.page.get_by_label("User id", exact=True).input_value() == "alice"
 
 
+@pytest.mark.soak
 def test_the_page_of_a_user_shows_the_user_whatever_users_are_filtered(screen: Screen) -> None:
     screen.open(f"user?user=alice&status=revoked&{PERIOD}")
     assert len(screen.table("Usage by model")) == 3
@@ -245,6 +246,7 @@ def test_people_over_all_currencies_are_beside_money_by_currency(screen: Screen)
     assert money == {"EUR": ("1.50", "2"), "GBP": ("0.10", "1"), "USD": ("5.00", "1")}
 
 
+@pytest.mark.soak
 def test_a_search_for_users_says_how_many_match_and_what_helps(screen: Screen) -> None:
     screen.open(f"users?{PERIOD}")
     screen.type("User id contains", "  ALI ")
@@ -257,6 +259,7 @@ def test_a_search_for_users_says_how_many_match_and_what_helps(screen: Screen) -
     assert "longer period" not in screen.text
 
 
+@pytest.mark.soak
 def test_an_id_that_is_not_found_says_what_was_searched(screen: Screen) -> None:
     screen.open(f"ledger?{PERIOD}")
     screen.type("Find an id", "  c1 ")
@@ -271,6 +274,7 @@ def test_an_id_that_is_not_found_says_what_was_searched(screen: Screen) -> None:
     assert screen.codes[0] == "carol"
 
 
+@pytest.mark.soak
 def test_a_day_of_the_balance_is_the_ledger_of_that_day_and_user(screen: Screen) -> None:
     screen.open(f"user?user=alice&{PERIOD}")
     # The last step of the chart, on the 2nd, reaches to its right edge.
@@ -374,6 +378,7 @@ def test_a_receiver_that_is_silent_stopped_or_unreadable(screen: Screen, home: P
     assert "Checks" in screen.text
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("page", ["user", "connection"])
 def test_a_hostile_id_is_text_and_fits_on_a_phone(screen: Screen, page: str) -> None:
     screen.page.set_viewport_size({"width": 390, "height": 844})
