@@ -263,8 +263,8 @@ FILTERED = [
         SEPTEMBER,
         "usd",
         IN_SEPTEMBER,
-        "payer=returning&paywall=pw_docs&type=charge",
-        f"user_id in ({USERS} and payer_type = 'returning') and paywall_id = 'pw_docs'"
+        "payer=returning&paywall=pw_assistant&type=charge",
+        f"user_id in ({USERS} and payer_type = 'returning') and paywall_id = 'pw_assistant'"
         " and entry_type = 'charge'",
     ),
 ]
