@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.filters import OF_ENTRIES, OF_USERS, Filters
 from dashboard.queries.publication import About
-from dashboard.snapshot import Snapshot
+from dashboard.snapshot import Row, Snapshot
 from paywall_warehouse.settings import Settings
 
 # The parameters of the address that every page keeps.
@@ -69,6 +69,11 @@ def address(page: str, **parameters: str | list[str]) -> str:
     merged = kept | {name: [value] if isinstance(value, str) else value for name, value in parameters.items()}
     # The first page has no name: `./` leads to it from every other one.
     return f"{page or './'}?{urlencode(merged, doseq=True, errors='replace')}"
+
+
+def user_address(row: Row) -> str | None:
+    """Return the address of the page of a row's user, None if the row has no user."""
+    return None if row["user_id"] is None else address("user", user=row["user_id"])
 
 
 def same_page(**changes: str | None) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from functools import cache
 from typing import Any
@@ -137,15 +137,6 @@ def _decimal(number: Decimal | float) -> Decimal:
 def instant(at: datetime | None, timezone: str) -> str:
     """Return an instant in reporting time, to the second. The column's header or the page names the zone."""
     return NOTHING if at is None else f"{at.astimezone(ZoneInfo(timezone)):%Y-%m-%d %H:%M:%S}"
-
-
-def ago(age: timedelta) -> str:
-    """Return how long ago something was, in its largest unit."""
-    seconds = int(age.total_seconds())
-    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length:
-            return f"{counted(seconds // length, unit)} ago"
-    return "just now"
 
 
 def day(value: date | None) -> str:

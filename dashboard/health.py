@@ -13,6 +13,7 @@ from dashboard.context import Context, address
 from dashboard.home import logged_runs
 from dashboard.queries import reconciliation as reconciliation_queries, runs as runs_queries
 from dashboard.snapshot import Row
+from paywall_warehouse.ages import ago
 from warehouse.runs import PUBLISHED, Run
 
 Level = Literal["ok", "look", "bad"]
@@ -71,7 +72,7 @@ def _freshness(context: Context) -> Item:
     age = datetime.now(UTC) - about.published_at
     last = runs_queries.last_entry_at(context.snapshot)
     published, latest = (formats.instant(at, context.timezone) for at in (about.published_at, last))
-    text = f"Published {formats.ago(age)}, {published}. Latest entry: {latest}."
+    text = f"Published {ago(age)}, {published}. Latest entry: {latest}."
     if age <= OUTDATED_AFTER and last is not None and about.as_of - last > OUTDATED_AFTER:
         return Item("look", "No new entries", f"{text} Files may not arrive: check the sources.", "runs")
     if age <= OUTDATED_AFTER:

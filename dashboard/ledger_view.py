@@ -3,11 +3,10 @@
 import streamlit as st
 
 from dashboard import formats
-from dashboard.context import Context, address, link_to
+from dashboard.context import Context, address, link_to, user_address
 from dashboard.download_panel import download_panel
 from dashboard.queries import ledger as ledger_queries
 from dashboard.queries.ledger import LedgerSearch
-from dashboard.snapshot import Row
 from dashboard.tables import Column, count_column, instant_column, money_column, paged_table, text_column
 
 STATUSES = ("settled", "pending", "failed", "reversed")
@@ -24,7 +23,7 @@ def ledger_columns(context: Context) -> list[Column]:
         text_column("entry_id", "Entry", link=lambda row: address("entry", entry=row["entry_id"])),
         text_column("entry_type", "Type"),
         text_column("status", "Status"),
-        text_column("user_id", "User", link=_user),
+        text_column("user_id", "User", link=user_address),
         text_column("paywall_id", "Paywall"),
         text_column("model_id", "Model"),
         money_column("amount", "Amount", of),
@@ -36,10 +35,6 @@ def ledger_columns(context: Context) -> list[Column]:
         count_column("total_tokens", "Tokens"),
         text_column("request_id", "Request"),
     ]
-
-
-def _user(row: Row) -> str | None:
-    return None if row["user_id"] is None else address("user", user=row["user_id"])
 
 
 def ledger_view(context: Context, user_id: str | None = None, any_id: str = "") -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import dagster as dg
     from playwright.sync_api import Browser, BrowserContext
 
+    from tests.support.browser import Screen
+
 # Whole runs allocate millions of objects that live as long as the run. Python looks for garbage after every
 # 700 of them, which takes an eighth of the time of a run.
 gc.set_threshold(50_000, 20, 100)
@@ -129,3 +131,14 @@ def context(browser: Browser) -> BrowserContext:
     from tests.support.browser import HEIGHT, WIDTH
 
     return browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
+
+
+@pytest.fixture
+def screen(context: BrowserContext, address: str) -> Iterator[Screen]:
+    """A window on the dashboard at `address`, a fixture of the file, without errors until the test ends."""
+    from tests.support.browser import Screen
+
+    screen = Screen(context, address)
+    yield screen
+    assert (screen.errors(), screen.complaints) == ([], [])
+    screen.page.close()

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import controls, coverage, formats
 from dashboard.chart_panel import chart_panel
-from dashboard.context import Context, address, link_to
+from dashboard.context import Context, address, link_to, user_address
 from dashboard.download_panel import download_panel
 from dashboard.health import health_line
 from dashboard.measures import MEASURES, Measure
@@ -141,7 +141,7 @@ def _questions(context: Context, now: Row, before: Row | None) -> None:
         st.markdown(f"#### Who spends most, and at what cost? ({code})")
         top = usage_queries.top_spenders(context.snapshot, context.filters, QUESTION_ROWS)
         columns = [
-            text_column("user_id", "User", link=lambda row: address("user", user=row["user_id"])),
+            text_column("user_id", "User", link=user_address),
             _short_column("revenue", "Revenue", currency),
             Column("profit", "Profit", lambda row: coverage.short_profit(row, currency), right=True),
             average_column("cost_to_serve", "Cost per charge", currency),

@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import controls, formats
 from dashboard.address_check import AddressCheck
 from dashboard.break_help import WORDS, has_suggestion, help_for, words_for, words_of
-from dashboard.context import Context, address
+from dashboard.context import Context, address, user_address
 from dashboard.download_panel import download_panel
 from dashboard.queries import reconciliation as reconciliation_queries
 from dashboard.queries.reconciliation import STATUSES, CaseSearch
@@ -237,7 +237,7 @@ def _case_columns(context: Context) -> Sequence[Column]:
         _with_currency("amount_at_risk", "At risk", "currency_at_risk"),
         text_column("case_id", "Case", link=lambda row: address("case", case=row["case_id"])),
         count_column("age_days", "Age (days)"),
-        text_column("user_id", "User", link=_user),
+        text_column("user_id", "User", link=user_address),
         _with_currency("ledger_amount", "Credited", "ledger_currency"),
         _with_currency("paid_amount", "Paid", "paid_currency"),
         money_column("difference", "Difference", lambda row: row["ledger_currency"] or row["paid_currency"]),
@@ -250,10 +250,6 @@ def _case_columns(context: Context) -> Sequence[Column]:
 
 def _with_currency(name: str, label: str, currency: str) -> Column:
     return Column(name, label, lambda row: formats.with_currency(row[name], row[currency]), right=True)
-
-
-def _user(row: Row) -> str | None:
-    return None if row["user_id"] is None else address("user", user=row["user_id"])
 
 
 def _matched_by(row: Row) -> str:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import controls, coverage, formats
-from dashboard.context import Context, address, link_without_filters
+from dashboard.context import Context, link_without_filters, user_address
 from dashboard.download_panel import download_panel
 from dashboard.measures import MEASURES
 from dashboard.queries import usage as usage_queries, users as users_queries
@@ -151,7 +151,7 @@ def _columns(context: Context) -> list[Column]:
     currency = context.currency
     code = currency.upper()
     return [
-        text_column("user_id", "User", link=_user),
+        text_column("user_id", "User", link=user_address),
         text_column("status", "Status"),
         text_column("payer_type", "Payer"),
         money_column("balance", f"Balance ({code})", currency),
@@ -170,16 +170,12 @@ def _columns(context: Context) -> list[Column]:
     ]
 
 
-def _user(row: Row) -> str:
-    return address("user", user=row["user_id"])
-
-
 def _top_spenders(context: Context) -> None:
     currency = context.currency
     code = currency.upper()
     rows = usage_queries.top_spenders(context.snapshot, context.filters, TOP)
     columns = [
-        text_column("user_id", "User", link=_user),
+        text_column("user_id", "User", link=user_address),
         money_column("revenue", f"Revenue ({code})", currency),
         *coverage.cost_columns(currency),
         average_column("cost_to_serve", f"Cost per charge ({code})", currency, help=COST_PER_CHARGE),

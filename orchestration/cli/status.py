@@ -14,6 +14,7 @@ from ingestion.sources.registry import SOURCES
 from ingestion.unloaded_files import unloaded_files
 from orchestration import markdown
 from orchestration.cli.summary import failed_pull_lines, reject_lines, reject_reasons_of, unread_lines
+from paywall_warehouse.ages import ago
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.errors import first_line
 from paywall_warehouse.files import sha256
@@ -53,18 +54,8 @@ def _readable(section: str, lines: Iterator[str]) -> Iterator[str]:
         yield f"{section}: cannot be read: {first_line(error)}"
 
 
-def ago(instant: datetime) -> str:
-    """Return how long ago an instant was."""
-    seconds = (datetime.now(UTC) - instant).total_seconds()
-    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length:
-            count = int(seconds // length)
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
-    return "just now"
-
-
 def _instant(instant: datetime) -> str:
-    return f"{instant:%Y-%m-%d %H:%M} UTC, {ago(instant)}"
+    return f"{instant:%Y-%m-%d %H:%M} UTC, {ago(datetime.now(UTC) - instant)}"
 
 
 def _runs(settings: Settings) -> Iterator[str]:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import duckdb
 import pytest
-from playwright.sync_api import Browser, BrowserContext
+from playwright.sync_api import Browser
 
 from dashboard.error_help import CODES, KINDS
 from tests.support.browser import HEIGHT, WIDTH, Screen, published_alone, serving
@@ -51,15 +51,6 @@ def home(
 def address(home: Path) -> Iterator[str]:
     with serving(home, **LINKS) as base:
         yield base
-
-
-@pytest.fixture
-def screen(context: BrowserContext, address: str) -> Iterator[Screen]:
-    """A window, about which nothing is to be complained in the end."""
-    screen = Screen(context, address)
-    yield screen
-    assert (screen.errors(), screen.complaints) == ([], [])
-    screen.page.close()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from playwright.sync_api import BrowserContext, Locator
+from playwright.sync_api import Locator
 
 from tests.support.browser import Screen, published_alone, serving
 from tests.support.dashboard_words import Sql, money
@@ -42,14 +42,6 @@ def home(
 def address(home: Path) -> Iterator[str]:
     with serving(home) as base:
         yield base
-
-
-@pytest.fixture
-def screen(context: BrowserContext, address: str) -> Iterator[Screen]:
-    screen = Screen(context, address)
-    yield screen
-    assert (screen.errors(), screen.complaints) == ([], [])
-    screen.page.close()
 
 
 @pytest.fixture(scope="module")

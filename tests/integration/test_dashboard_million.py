@@ -8,7 +8,6 @@ from typing import Any
 
 import duckdb
 import pytest
-from playwright.sync_api import BrowserContext
 
 from benchmarks.ledgers import Ledger
 from tests.support.browser import Screen, published_alone, serving
@@ -44,14 +43,6 @@ def sql(home: Path) -> Iterator[Sql]:
 def address(home: Path) -> Iterator[str]:
     with serving(home) as base:
         yield base
-
-
-@pytest.fixture
-def screen(context: BrowserContext, address: str) -> Iterator[Screen]:
-    screen = Screen(context, address)
-    yield screen
-    assert (screen.errors(), screen.complaints) == ([], [])
-    screen.page.close()
 
 
 def test_the_overview_and_its_filters(screen: Screen, sql: Sql) -> None:

@@ -55,14 +55,6 @@ def address(home: Path) -> Iterator[str]:
         yield base
 
 
-@pytest.fixture
-def screen(context: BrowserContext, address: str) -> Iterator[Screen]:
-    screen = Screen(context, address)
-    yield screen
-    assert (screen.errors(), screen.complaints) == ([], [])
-    screen.page.close()
-
-
 def test_a_run_that_failed_since_is_on_the_overview_and_on_runs(screen: Screen) -> None:
     screen.open("?currency=EUR")
     health = screen.main.get_by_role("list", name="Health of the numbers").inner_text()

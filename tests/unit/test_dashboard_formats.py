@@ -9,6 +9,7 @@ import pytest
 from dashboard import formats
 from dashboard.filters import Filters, filters_of
 from dashboard.views.user import filled
+from paywall_warehouse.ages import ago
 
 OCTOBER = Filters(date(2026, 10, 1), date(2026, 10, 6), "usd", (date(2026, 9, 26), date(2026, 10, 1)))
 
@@ -75,7 +76,7 @@ def test_one_thing_is_singular() -> None:
     [(0, "just now"), (60, "1 minute ago"), (7199, "1 hour ago"), (172800, "2 days ago")],
 )
 def test_ages_are_in_their_largest_unit(seconds: int, words: str) -> None:
-    assert formats.ago(timedelta(seconds=seconds)) == words
+    assert ago(timedelta(seconds=seconds)) == words
 
 
 def test_what_is_unknown_is_not_zero() -> None:
