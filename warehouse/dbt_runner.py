@@ -4,13 +4,11 @@ A run takes seconds, and a `dbt` process of its own takes 4 s of CPU to start. `
 them (one reads the version), and loads the adapter in this process as well.
 """
 
-import gc
 import hashlib
 import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,7 +17,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import orjson
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
@@ -40,7 +37,6 @@ from paywall_warehouse.settings import Settings
 PROJECT = Path(__file__).parents[1] / "dbt_project"
 # The packages that decide the numbers. The other rooms only decide when a number is computed.
 SEMANTIC_PACKAGES = ("dbt_project", "ingestion", "paywall_warehouse", "warehouse")
-RELEASE_SECONDS = 30
 SHOWN_CHARACTERS = 4000
 DUCKDB = "duckdb"
 # The environment variable from which the project reads the prefix of its schemas.
@@ -216,7 +212,6 @@ class Dbt:
                     progress(line)
 
         outcome = self._invoke(command, self._manifest(), listen)
-        _wait_for_release(self.home.build_file)
         for result in getattr(outcome.result, "results", []):
             if result.status in FAILED:
                 name = f"{result.node.resource_type} {result.node.name}"
@@ -254,7 +249,6 @@ class Dbt:
 
         command = ["run-operation", macro, *(["--args", json.dumps(arguments)] if arguments else [])]
         outcome = self._invoke(command, self._manifest(), listen)
-        _wait_for_release(self.home.build_file)
         if not outcome.success:
             text = "\n".join(errors)
             raise DbtError(
@@ -306,7 +300,10 @@ class Dbt:
         ):
             callbacks = [_skip_debug_lines, *([listen] if listen else [])]
             runner = dbtRunner(manifest=manifest, callbacks=callbacks)
-            outcome = runner.invoke(dbt_arguments(self.project, self.home, self.target, *command))
+            try:
+                outcome = runner.invoke(dbt_arguments(self.project, self.home, self.target, *command))
+            finally:
+                _close_connections()
         if outcome.exception is not None and not isinstance(outcome.exception, Exception):
             raise outcome.exception
         return outcome
@@ -341,24 +338,17 @@ def _is_above_debug(accepts: Callable[[EventMsg], bool], message: EventMsg) -> b
     return message.info.level not in ("debug", "test") and accepts(message)
 
 
-def _wait_for_release(build_file: Path) -> None:
-    """Wait until dbt's connections are closed.
+def _close_connections() -> None:
+    """Close dbt's connections to the build file: DuckDB refuses another one with other settings beside them.
 
-    In about one of 50 builds a connection outlived dbt. DuckDB then refuses the next connection.
+    dbt-duckdb itself only forgets its environment, which closes the file when Python happens to collect it.
     """
     cleanup_connections()  # type: ignore[no-untyped-call]
-    DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
-    deadline = time.monotonic() + RELEASE_SECONDS
-    while build_file.exists():
-        try:
-            open_duckdb(build_file, read_only=True).close()
-        except (duckdb.ConnectionException, duckdb.IOException):
-            if time.monotonic() > deadline:
-                raise
-            gc.collect()
-            time.sleep(0.1)
-        else:
-            return
+    manager = DuckDBConnectionManager
+    with manager._LOCK:
+        if manager._ENV is not None:
+            manager._ENV.close()
+        manager.close_all_connections()  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from tests.support.builders import charge, land, ledger_file, prices_file
-from tests.support.harness import RunResult, run_pipeline
+from tests.support.harness import RunResult, publish_home, run_pipeline
 
 AS_OF = "2026-03-15T12:00:00Z"
 BEFORE, SINCE = "2026-03-02T10:00:00Z", "2026-03-09T10:00:00Z"
@@ -64,11 +64,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The rates in euros first, those in dollars in a run of their own."""
     home: Path = tmp_path_factory.mktemp("home")
     land(home, [ledger_file("a.jsonl", CHARGES), EUROS])
-    run(home)
+    publish_home(home, as_of=AS_OF)
     # Built-in: 2.5 and 10 US dollars a million.
     assert costs(home)["dollars_before"] == costs(home)["dollars_since"] == estimated("0.0045")
     land(home, [DOLLARS])
-    run(home)
+    publish_home(home, as_of=AS_OF)
     return home
 
 

@@ -16,7 +16,7 @@ import pytest
 from orchestration.cli.status import status_lines
 from paywall_warehouse.settings import load_settings
 from tests.support.builders import event, events_file, land, landed, ledger_file
-from tests.support.harness import RunResult, run_pipeline
+from tests.support.harness import RunResult, publish_home, run_pipeline
 from tests.support.payment_builders import (
     activity_file,
     charge_row,
@@ -105,7 +105,7 @@ def test_an_idle_span_is_covered_by_a_report_without_rows(tmp_path: Path) -> Non
     )
     # The same bytes say something else of another month; nothing covers what is still to come when it is
     # landed.
-    run(tmp_path, as_of="2026-12-20T00:00:00Z")
+    publish_home(tmp_path, as_of="2026-12-20T00:00:00Z")
     (row,) = query(tmp_path, "select status, break_type from marts.fct_reconciliation")
     assert row == ("break", "ledger_only")
 
@@ -164,7 +164,7 @@ def test_data_of_one_account_do_not_speak_for_another(tmp_path: Path) -> None:
     # The rest of B's September arrives: now every account that could hold the payment reaches past the
     # credit.
     land(tmp_path, [activity_file(covering("2026-09-01", "2026-09-19"), [], account="acct_B")])
-    run(tmp_path, as_of="2026-09-20T12:00:00Z")
+    publish_home(tmp_path, as_of="2026-09-20T12:00:00Z")
     assert query(tmp_path, "select break_type from marts.fct_reconciliation where status = 'break'") == [
         ("ledger_only",)
     ]
@@ -187,7 +187,7 @@ def test_files_of_one_currency_do_not_speak_for_another(tmp_path: Path) -> None:
         in result.output
     )
     land(tmp_path, [activity_file(covering("2026-10-01", "2026-11-09", stem="Itemized_activity_EUR"), [])])
-    run(tmp_path)
+    publish_home(tmp_path, as_of=AS_OF)
     assert query(tmp_path, "select break_type from marts.fct_reconciliation where status = 'break'") == [
         ("ledger_only",)
     ]
@@ -267,7 +267,7 @@ def test_every_spelling_of_a_key_ties_a_deposit_to_its_payment(tmp_path: Path) -
             sessions,
         ],
     )
-    assert run(tmp_path).exit_code == 0
+    publish_home(tmp_path, as_of=AS_OF)
     cases = query(tmp_path, "select case_id, status, len(deposit_entry_ids) from marts.fct_reconciliation")
     assert cases == [("stripe:pi_1", "matched", 22)]
 
@@ -284,7 +284,7 @@ def test_downloads_without_an_account_and_a_pull_of_the_same_account_are_one(tmp
     land(
         tmp_path, [ledger_file("l.jsonl", [credit("d9", "2026-09-06T10:00:00Z", "7", intent="pi_9")]), *files]
     )
-    run(tmp_path)
+    publish_home(tmp_path, as_of=AS_OF)
     assert query(
         tmp_path, "select break_type from marts.fct_reconciliation where case_id = 'deposit:d9'"
     ) == [("ledger_only",)]
@@ -299,14 +299,14 @@ def test_breaks_open_close_and_open_again(tmp_path: Path) -> None:
     ]
     again = credit("d2 again", "2026-10-06T12:00:00Z", "20", intent="pi_2")
     land(tmp_path, [ledger_file("1.jsonl", [*first, again]), activity_file(OCTOBER, [PAID, TWICE])])
-    assert run(tmp_path).exit_code == 0
+    publish_home(tmp_path, as_of=AS_OF)
     opened = ("stripe:pi_2", "duplicate_deposit", *instants("2026-10-06T12:00:00", None))
     assert query(tmp_path, HISTORY) == [opened]
     land(
         tmp_path,
         [ledger_file("2.jsonl", [again | {"status": "reversed", "updated_at": "2026-11-11T00:00:00Z"}])],
     )
-    assert run(tmp_path, as_of="2026-11-11T09:00:00Z").exit_code == 0
+    publish_home(tmp_path, as_of="2026-11-11T09:00:00Z")
     closed = ("stripe:pi_2", "duplicate_deposit", *instants("2026-10-06T12:00:00", "2026-11-11T09:00:00"))
     assert query(tmp_path, HISTORY) == [closed]
     land(
@@ -314,7 +314,7 @@ def test_breaks_open_close_and_open_again(tmp_path: Path) -> None:
         [ledger_file("3.jsonl", [again | {"status": "settled", "updated_at": "2026-11-13T00:00:00Z"}])],
     )
     # A rebuild of everything from the lake does not forget what was published.
-    assert run(tmp_path, as_of="2026-11-13T09:00:00Z", full_refresh=True).exit_code == 0
+    publish_home(tmp_path, as_of="2026-11-13T09:00:00Z", full_refresh=True)
     reopened = ("stripe:pi_2", "duplicate_deposit", *instants("2026-11-11T09:00:00", None))
     assert query(tmp_path, HISTORY) == [closed, reopened]
 
@@ -322,7 +322,7 @@ def test_breaks_open_close_and_open_again(tmp_path: Path) -> None:
 @pytest.mark.soak
 def test_somebody_who_opens_the_published_file_for_writing_stops_no_run(tmp_path: Path) -> None:
     land(tmp_path, [activity_file(OCTOBER, [PAID])])
-    assert run(tmp_path).exit_code == 0
+    publish_home(tmp_path, as_of=AS_OF)
     opened = query(tmp_path, HISTORY)
     holder = subprocess.Popen(
         [
@@ -350,7 +350,7 @@ def test_somebody_who_opens_the_published_file_for_writing_stops_no_run(tmp_path
 def test_the_grace_is_a_setting(tmp_path: Path) -> None:
     """By default the payment would be a break, as in the next test."""
     land(tmp_path, [activity_file(OCTOBER, [PAID])])
-    assert run(tmp_path, recon_grace_days=40).exit_code == 0
+    publish_home(tmp_path, as_of=AS_OF, recon_grace_days=40)
     assert query(tmp_path, "select status from marts.fct_reconciliation") == [("pending",)]
 
 
@@ -375,7 +375,7 @@ def test_breaks_of_priority_1_stop_the_run_by_setting(tmp_path: Path) -> None:
 def test_an_altered_report_is_refused_until_the_true_one_is_back(tmp_path: Path) -> None:
     true = activity_file(OCTOBER, [PAID, TWICE])
     land(tmp_path, [true])
-    assert run(tmp_path).exit_code == 0
+    publish_home(tmp_path, as_of=AS_OF)
     before = (tmp_path / "published" / "warehouse.duckdb").read_bytes()
     altered = PAID | {"gross": "10.01", "net": "9.42"}
     land(tmp_path, [activity_file(OCTOBER, [altered, TWICE])])
@@ -384,7 +384,7 @@ def test_an_altered_report_is_refused_until_the_true_one_is_back(tmp_path: Path)
     assert f"stripe_rows_are_confirmed ({true.path}:2 txn_1)" in result.output
     assert (tmp_path / "published" / "warehouse.duckdb").read_bytes() == before
     land(tmp_path, [true])
-    assert run(tmp_path).exit_code == 0
+    publish_home(tmp_path, as_of=AS_OF)
     assert (
         query(
             tmp_path, "select settled_gross from marts.fct_reconciliation where payment_intent_id = 'pi_1'"

@@ -12,7 +12,7 @@ from playwright.sync_api import BrowserContext
 from paywall_warehouse.home import Home
 from tests.support.browser import Screen, serving
 from tests.support.builders import charge, deposit, land, ledger_file
-from tests.support.harness import run_pipeline
+from tests.support.harness import publish_home
 from tests.support.shared import once
 from warehouse.runs import FAILED, Run, append_run
 
@@ -39,8 +39,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def make(home: Path) -> None:
         land(home, [ledger_file("a.jsonl", LEDGER)])
-        result = run_pipeline(home, as_of=AS_OF)
-        assert result.exit_code == 0, result
+        publish_home(home, as_of=AS_OF)
         at = datetime(2031, 1, 1, tzinfo=UTC)
         append_run(
             Home(home), Run("run-2", at, at, at, FAILED, 12, 12, "test", "12 of 12 records are rejects")

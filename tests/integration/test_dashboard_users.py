@@ -16,7 +16,7 @@ from dashboard.snapshot import Publications, Snapshot
 from tests.support.browser import Screen, serving
 from tests.support.builders import Record, charge, deposit, event, events_file, land, ledger_file
 from tests.support.dashboard_words import column
-from tests.support.harness import run_pipeline
+from tests.support.harness import publish_home
 
 pytestmark = pytest.mark.slow
 
@@ -94,8 +94,7 @@ EVENTS = [
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("users") / "home"
     land(home, [ledger_file("a.jsonl", ENTRIES), events_file("e.jsonl", EVENTS)])
-    result = run_pipeline(home, as_of="2026-10-05")
-    assert result.exit_code == 0, result
+    publish_home(home, as_of="2026-10-05")
     return home
 
 

@@ -29,7 +29,7 @@ from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import charge, csv_text, deposit, jsonl, land, prices_file
 from tests.support.command import command, command_here
 from tests.support.crash_drill import differences, outcome
-from tests.support.harness import RunResult, run_pipeline
+from tests.support.harness import RunResult, publish_home, run_pipeline
 from tests.support.ingestion import discard, erase, load
 from warehouse.build_file import drop_build_file
 from warehouse.build_inputs import loaded_files
@@ -84,7 +84,7 @@ def published_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a publication; not to be changed."""
     home = tmp_path_factory.mktemp("published") / "home"
     put(home, "ledger/good.jsonl", jsonl(GOOD))
-    assert run(home).exit_code == 0
+    publish_home(home, as_of=AS_OF)
     return home
 
 
@@ -115,7 +115,7 @@ def never_saw(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     home = tmp_path_factory.mktemp("never") / "home"
     put(home, "ledger/good.jsonl", jsonl(GOOD))
     put(home, "ledger/fine.jsonl", jsonl([charge("f1", "2026-10-03T09:00:00Z", "5", user="carol")]))
-    assert run(home).exit_code == 0
+    publish_home(home, as_of=AS_OF)
     return shown(home)
 
 
@@ -181,8 +181,7 @@ def test_status_shows_the_ways_out_of_a_refusal(refused: Path) -> None:
 
 def test_a_file_put_right_under_its_name_is_published(refused: Path) -> None:
     put(refused, "ledger/bad.jsonl", jsonl(RIGHT))
-    result = run(refused)
-    assert result.exit_code == 0, result
+    publish_home(refused, as_of=AS_OF)
     # 1.25 of good.jsonl, 5 of fine.jsonl, and 2 + 3 + 4 + 12.50: what both versions of bad.jsonl say counts
     # once.
     assert numbers(refused, "select sum(revenue)::varchar from marts.fct_ledger_entries") == [
@@ -264,12 +263,12 @@ def test_a_file_that_may_not_be_opened_counts_until_it_may(refused: Path) -> Non
 @pytest.mark.soak
 def test_what_was_published_counts_no_longer_though_the_published_file_was_touched(refused: Path) -> None:
     """Nor after an erasure, which makes the next run start from nothing."""
-    assert run(refused, max_reject_ratio="1").exit_code == 0
+    publish_home(refused, as_of=AS_OF, max_reject_ratio="1")
     (refused / "published/warehouse.duckdb").touch()
     put(refused, "ledger/more.jsonl", jsonl([charge("m1", "2026-10-04T09:00:00Z")]))
-    assert run(refused).exit_code == 0
+    publish_home(refused, as_of=AS_OF)
     erase(settings_of(refused), "carol")
-    assert run(refused).exit_code == 0
+    publish_home(refused, as_of=AS_OF)
 
 
 # ---- discarded
@@ -289,7 +288,7 @@ def test_after_a_discard_the_home_is_as_if_it_had_never_seen_the_file(
     assert ("ledger/bad.jsonl was discarded and is not loaded" in result.output) is not is_removed
     assert differences(never_saw, shown(refused)) == []
     if is_removed:
-        assert run(refused, full_refresh=True).exit_code == 0
+        publish_home(refused, as_of=AS_OF, full_refresh=True)
         assert differences(never_saw, shown(refused)) == []
     assert unloaded_files(settings_of(refused)) == []
 

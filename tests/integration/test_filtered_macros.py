@@ -16,7 +16,7 @@ import pytest
 
 from paywall_warehouse.settings import load_settings
 from tests.support.builders import charge, deposit, land, ledger_file, refund
-from tests.support.harness import run_pipeline
+from tests.support.harness import publish_home
 from tests.support.oracle import (
     EXACT,
     Expected,
@@ -125,10 +125,9 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublishedLedger
     ]
     files = [*scenario.files, ledger_file("more.jsonl", [*MORE, *late])]
     land(home, files)
-    result = run_pipeline(
+    publish_home(
         home, as_of=scenario.settings.as_of, reporting_timezone="Europe/Berlin", max_reject_ratio="1"
     )
-    assert result.exit_code == 0, result.output
     published = Published(home)
     users = published.table("marts.rpt_users", ("user_id", "currency"))
     want = expected(files, scenario.settings)

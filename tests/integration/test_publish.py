@@ -14,7 +14,7 @@ import pytest
 
 from paywall_warehouse.settings import load_settings
 from tests.support.builders import adjustment, charge, deposit, jsonl, refund
-from tests.support.harness import build_unchecked, run_pipeline
+from tests.support.harness import build_unchecked, publish_home, run_pipeline
 from warehouse.build import prepare_build
 from warehouse.checks.build_checks import CHECK_MODELS, ChecksNotBuiltError
 from warehouse.checks.invariant import describe_failure
@@ -63,7 +63,7 @@ def published_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         adjustment("a1", "2026-10-04T10:00:00Z", "-1"),
     ]
     land(home, "a.jsonl", records)
-    assert run_pipeline(home, as_of=AS_OF).exit_code == 0
+    publish_home(home, as_of=AS_OF)
     assert not (home / "warehouse.duckdb").exists(), "what is published is not kept twice"
     build_unchecked(home, as_of=AS_OF)
     return home
@@ -75,7 +75,7 @@ def home(published_home: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(published_home, tmp_path / "home"))
 
 
-def publish(home: Path, **settings: Any) -> Publication:
+def check_and_replace(home: Path, **settings: Any) -> Publication:
     now = datetime.now(UTC)
     return check_and_publish(
         load_settings(warehouse_home=home, **settings), "run-2", now, now, "test", DuckdbCandidate()
@@ -146,7 +146,7 @@ def test_books_that_disagree_are_not_published(home: Path, statement: str, check
     file = home / "published" / "warehouse.duckdb"
     before = file.read_bytes()
     spoil(home, statement, check)
-    publication = publish(home)
+    publication = check_and_replace(home)
     assert not publication.published
     assert name in {failure.name for failure in publication.failures}
     assert file.read_bytes() == before
@@ -156,7 +156,7 @@ def test_books_that_disagree_are_not_published(home: Path, statement: str, check
 def test_a_failure_names_check_expected_actual_and_query(home: Path) -> None:
     change = "update marts.fct_daily_revenue set revenue = revenue + 0.000000000001 where revenue > 1"
     spoil(home, change, "chk_marts_equal_entries")
-    (failure,) = publish(home).failures
+    (failure,) = check_and_replace(home).failures
     # 1.25 of c1 and 0.000000000001 of c2 were charged.
     assert (failure.expected, failure.actual) == (Decimal("1.250000000001"), Decimal("1.250000000002"))
     words = describe_failure(failure, INVARIANTS)
@@ -169,7 +169,7 @@ def test_a_failure_names_check_expected_actual_and_query(home: Path) -> None:
 
 def test_every_check_is_reported_with_a_query_that_runs_on_the_build(home: Path) -> None:
     shutil.copy(home / "warehouse.duckdb", home / "build.duckdb")
-    publication = publish(home)
+    publication = check_and_replace(home)
     assert {one.name for one in publication.invariants} == set(INVARIANTS)
     with duckdb.connect(str(home / "build.duckdb")) as connection:
         # A build that has ended knows that.
@@ -182,10 +182,10 @@ def test_open_breaks_of_priority_1_are_not_published_if_the_settings_say_so(home
     """The deposit of the home names no payment, and none was landed."""
     file = home / "published" / "warehouse.duckdb"
     before = file.read_bytes()
-    (failure,) = publish(home, priority_1_breaks="fail").failures
+    (failure,) = check_and_replace(home, priority_1_breaks="fail").failures
     assert (failure.name, failure.expected, failure.actual) == ("priority_1_breaks", 0, 1)
     assert file.read_bytes() == before
-    assert publish(home, priority_1_breaks="fail", max_priority_1_breaks=1).published
+    assert check_and_replace(home, priority_1_breaks="fail", max_priority_1_breaks=1).published
 
 
 def test_a_build_without_results_of_its_checks_is_not_published(home: Path) -> None:
@@ -194,7 +194,7 @@ def test_a_build_without_results_of_its_checks_is_not_published(home: Path) -> N
     with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
         connection.execute("drop table checks.chk_wallets")
     with pytest.raises(ChecksNotBuiltError, match=r"no table checks\.chk_wallets.*`refresh`"):
-        publish(home)
+        check_and_replace(home)
     assert file.read_bytes() == before
 
 

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from tests.support.builders import charge, deposit, land, ledger_file
-from tests.support.harness import run_pipeline
+from tests.support.harness import publish_home
 
 AS_OF = "2026-10-05T12:00:00Z"
 
@@ -26,7 +26,7 @@ def run_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
         ],
     )
-    assert run_pipeline(home, as_of=AS_OF).exit_code == 0
+    publish_home(home, as_of=AS_OF)
     return home
 
 
@@ -51,8 +51,7 @@ def test_rows_deleted_from_the_published_file_are_back_after_the_next_run(
             "delete from marts.fct_ledger_entries where entry_id = 'c1'; delete from marts.fct_user_days"
         )
     land(home, [ledger_file("b.jsonl", [charge("c2", "2026-10-02T09:00:00Z", "2")])])
-    result = run_pipeline(home, as_of=AS_OF)
-    assert result.exit_code == 0, result
+    publish_home(home, as_of=AS_OF)
     assert entries(file) == ["c1", "c2", "d1"]
     with duckdb.connect(str(file), read_only=True) as connection:
         assert connection.execute(
@@ -68,6 +67,5 @@ def test_a_published_file_damaged_on_disk_is_rebuilt_from_the_lake(run_once: Pat
     with file.open("r+b") as opened:
         opened.write(bytes(20_000))
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    result = run_pipeline(home, as_of=AS_OF)
-    assert result.exit_code == 0, result
+    publish_home(home, as_of=AS_OF)
     assert entries(file) == ["c1", "d1"]

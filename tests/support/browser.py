@@ -46,7 +46,7 @@ NOW = "({origin: performance.timeOrigin, runs: window.runs, href: location.href}
 IN_THIS_WINDOW = f"(before) => window.runs > before.runs && location.href !== before.href && {READY}"
 BY_ADDRESS = f"(before) => performance.timeOrigin !== before.origin && {READY}"
 # The browser draws for a moment after the script has ended.
-SETTLED_MS = 150
+SETTLED_MS = 250
 SETTLED = """(quiet) => new Promise((resolve) => {
     const done = () => { observer.disconnect(); resolve(true); };
     let timer = setTimeout(done, quiet);
@@ -175,7 +175,12 @@ class Screen:
         self._settle()
 
     def _settle(self) -> None:
-        self.page.evaluate(SETTLED, SETTLED_MS)
+        # A run of the script may begin another one, such as after a choice that the address keeps.
+        while True:
+            self.page.evaluate(SETTLED, SETTLED_MS)
+            if self.page.evaluate(READY):
+                return
+            self.page.wait_for_function(f"() => {READY}", timeout=TIMEOUT_MS)
 
     def change(self, act: Callable[[], Any]) -> None:
         """Do something that changes what this window shows, and its address."""
