@@ -33,7 +33,6 @@ from warehouse.engines import engine_of
 from warehouse.price_book import resolve_price_book
 from warehouse.publish import check_and_publish
 
-
 # They take a quarter of a small build. The tests that use `publish_home` compare the tables themselves.
 WITHOUT_DATA_TESTS = ("--exclude-resource-type", "test")
 
