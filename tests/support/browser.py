@@ -233,7 +233,8 @@ class Screen:
             self.page.keyboard.press("Escape")
         else:
             raise AssertionError(f"{label} offers {found} for {option}")
-        self.page.keyboard.press("Escape")  # a list from which several are chosen stays open
+        # A list from which several are chosen stays open. Where it has closed, Escape would clear the choice.
+        field.blur()
 
     def switch(self, label: str) -> None:
         """Turn a switch."""
