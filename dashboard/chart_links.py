@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date, timedelta
 
-from dashboard.context import address
+from dashboard.context import address, address_with, kept_parameters
 from dashboard.controls import CUSTOM, PERIODS
 from dashboard.steps import Step
 
@@ -25,4 +25,8 @@ def ledger_of(since: date, until: date, **filters: str | list[str]) -> str:
 
 def ledger_links(steps: Sequence[Step], **filters: str | list[str]) -> dict[date, str]:
     """Return the address of the ledger for each step, for the days of the period in it."""
-    return {step.starts_on: ledger_of(step.since, step.until, **filters) for step in steps}
+    kept = kept_parameters()
+    return {
+        step.starts_on: address_with(kept, "ledger", **period_parameters(step.since, step.until), **filters)
+        for step in steps
+    }

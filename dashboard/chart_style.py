@@ -1,6 +1,7 @@
 """The colours, dashes, shapes and sizes of charts."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 import pyarrow as pa
@@ -43,6 +44,17 @@ def field_titles(names: Sequence[str]) -> list[str]:
         cut = name if len(name) <= LONGEST_TITLE else f"{name[:START]}…{name[-END:]}"
         titles.append(f"{cut} ({len(titles) + 1})" if cut in titles else cut)
     return [field_title(title) for title in titles]
+
+
+class Layers(alt.LayerChart):  # type: ignore[misc]
+    """Charts on top of each other, without a comparison with Vega-Lite's schema, which takes as long as all
+    the rest. A test compares them.
+    """
+
+    def to_dict(self, validate: bool = False, **options: Any) -> dict[str, Any]:
+        """See Altair. Streamlit does not say whether to validate."""
+        chart: dict[str, Any] = super().to_dict(validate=validate, **options)
+        return chart
 
 
 def arrow(values: Sequence[Row]) -> alt.Chart:

@@ -11,7 +11,7 @@ import altair as alt
 
 from dashboard.chart_axes import amount_axis
 from dashboard.chart_points import Bar, Point, day_label, money_points, moved, point
-from dashboard.chart_style import BAR, BAR_STEP, BELOW_BARS, COLOURS, NOT_OVER, arrow, field_title
+from dashboard.chart_style import BAR, BAR_STEP, BELOW_BARS, COLOURS, NOT_OVER, Layers, arrow, field_title
 from dashboard.line_chart import by_number, lines
 from dashboard.snapshot import Row
 
@@ -98,4 +98,4 @@ def heat_map(cells: Sequence[Row], title: str) -> alt.LayerChart:
         ),
     )
     rows = len({cell["row"] for cell in cells})
-    return alt.layer(rectangles, labels).properties(height=max(120, 30 * rows + 60))
+    return Layers(layer=[rectangles, labels]).properties(height=max(120, 30 * rows + 60))

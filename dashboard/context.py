@@ -1,5 +1,6 @@
 """The context of a page: the publication, the filters, and links to other pages that keep the filters."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from html import escape
 from urllib.parse import urlencode
@@ -65,8 +66,19 @@ def address(page: str, **parameters: str | list[str]) -> str:
 
     It is relative, because a proxy may serve the dashboard under any path.
     """
-    kept = {name: st.query_params.get_all(name) for name in KEPT if name in st.query_params}
-    merged = kept | {name: [value] if isinstance(value, str) else value for name, value in parameters.items()}
+    return address_with(kept_parameters(), page, **parameters)
+
+
+def kept_parameters() -> dict[str, list[str]]:
+    """Return the parameters of this page that its links keep. For many links they are read once."""
+    return {name: st.query_params.get_all(name) for name in KEPT if name in st.query_params}
+
+
+def address_with(kept: Mapping[str, list[str]], page: str, **parameters: str | list[str]) -> str:
+    """Return `address`, with the parameters that are kept."""
+    merged = dict(kept) | {
+        name: [value] if isinstance(value, str) else value for name, value in parameters.items()
+    }
     # The first page has no name: `./` leads to it from every other one.
     return f"{page or './'}?{urlencode(merged, doseq=True, errors='replace')}"
 

@@ -23,6 +23,7 @@ from dashboard.chart_style import (
     MOST_POINTS,
     NOT_OVER,
     SHAPES,
+    Layers,
     arrow,
     field_titles,
 )
@@ -174,7 +175,7 @@ def _lines(
     if any(row["dot"] and row["partial"] for row in values):
         hollow = dots.transform_filter("datum.dot && datum.partial")
         layers.append(hollow.mark_point(filled=False, size=48, opacity=1, strokeWidth=1.5))
-    return alt.layer(*layers).properties(height=HEIGHT)
+    return Layers(layer=layers).properties(height=HEIGHT)
 
 
 def _texts(

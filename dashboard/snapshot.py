@@ -1,7 +1,8 @@
 """The published file as a page reads it. A page keeps its file, even if another one is published."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,6 +22,8 @@ MEMORY_LIMIT = "400MB"
 CACHED_RESULTS = 200
 # The file may be replaced while it is being opened.
 ATTEMPTS = 5
+# Small queries are mostly planned, on one core, while the script waits.
+_AHEAD = ThreadPoolExecutor(3, thread_name_prefix="ahead")
 
 
 class UnreadableError(Exception):
@@ -63,7 +66,8 @@ class Snapshot:
             raise UnreadableError(f"{file} cannot be opened: {error}") from error
         # Not a method, because it would refer to this object, which only the garbage collector would then
         # close.
-        self._fetch = lru_cache(CACHED_RESULTS)(partial(_fetch, database))
+        self._result = lru_cache(CACHED_RESULTS)(partial(_Result, database))
+        self._lock = threading.Lock()
         on_cluster = self.rows(
             "select string_agg(table_name, ', ') as names from duckdb_tables() where schema_name = ?",
             [ON_CLUSTER],
@@ -83,20 +87,40 @@ class Snapshot:
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
         """Return the rows of a query. Money is `Decimal`, instants are UTC. Recent results are cached."""
-        names, rows = self._fetch(
-            query, tuple(tuple(value) if isinstance(value, list) else value for value in values)
-        )
+        hashable = tuple(tuple(value) if isinstance(value, list) else value for value in values)
+        with self._lock:
+            result = self._result(query, hashable)
+        names, rows = result.fetched()
         return [dict(zip(names, row, strict=True)) for row in rows]
 
+    def ahead(self, question: Callable[["Snapshot"], object]) -> None:
+        """Begin to answer a question, which calls `rows`, beside the caller.
 
-def _fetch(
-    database: duckdb.DuckDBPyConnection, query: str, values: tuple[Any, ...]
-) -> tuple[list[str], list[tuple[Any, ...]]]:
-    with database.cursor() as cursor:
-        cursor.execute("use published")
-        cursor.execute("set TimeZone = 'UTC'")
-        cursor.execute(query, [list(value) if isinstance(value, tuple) else value for value in values])
-        return [name for name, *_ in cursor.description or ()], cursor.fetchall()
+        Whoever asks the same later waits only for what is left. An error is raised then, not here.
+        """
+        _AHEAD.submit(question, self)
+
+
+class _Result:
+    """The result of a query. Whoever asks first fetches it, and others wait."""
+
+    def __init__(self, database: duckdb.DuckDBPyConnection, query: str, values: tuple[Any, ...]) -> None:
+        self._database, self._query, self._values = database, query, values
+        self._lock = threading.Lock()
+        self._fetched: tuple[list[str], list[tuple[Any, ...]]] | None = None
+
+    def fetched(self) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the names of the columns, and the rows."""
+        with self._lock:
+            if self._fetched is None:
+                with self._database.cursor() as cursor:
+                    cursor.execute("use published")
+                    cursor.execute("set TimeZone = 'UTC'")
+                    values = [list(value) if isinstance(value, tuple) else value for value in self._values]
+                    cursor.execute(self._query, values)
+                    names = [name for name, *_ in cursor.description or ()]
+                    self._fetched = names, cursor.fetchall()
+            return self._fetched
 
 
 class Publications:

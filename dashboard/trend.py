@@ -17,7 +17,7 @@ from dashboard.steps import day_offset, drawn_at, steps_of
 BEFORE = "previous period"
 
 
-def _compared(filters: Filters, before: Filters, grain: Grain) -> Filters:
+def compared(filters: Filters, before: Filters, grain: Grain) -> Filters:
     """Return the period before as the chart compares it.
 
     It has whole days: only tiles compare the same hours, and a day that lacks some would look like a fall.
@@ -50,7 +50,7 @@ def trend(
     if (before := filters.period_before()) is not None:
         column, series = next(iter(measures.items()))
         grey = [f"{series}, {BEFORE}"]
-        earlier = usage_queries.usage_over_time(context.snapshot, _compared(filters, before, grain), grain)
+        earlier = usage_queries.usage_over_time(context.snapshot, compared(filters, before, grain), grain)
         shown = {row["starts_on"] for row in rows}
         drawn = {
             row["starts_on"]: drawn_at(

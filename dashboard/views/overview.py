@@ -22,7 +22,7 @@ from dashboard.tables import (
     table,
     text_column,
 )
-from dashboard.trend import days_before, trend
+from dashboard.trend import compared, days_before, trend
 
 TOP_SPENDERS = "Top spenders of the period"
 # Profit as a sum, with the sign of each part.
@@ -53,6 +53,7 @@ QUESTION_ROWS = 5
 
 def show(context: Context) -> None:
     """Draw the page."""
+    _ask_ahead(context)
     health_line(context)
     now = usage_queries.kpis(context.snapshot, context.filters)
     if now is None:
@@ -71,6 +72,24 @@ def show(context: Context) -> None:
         _owed(context)
         _all_numbers(context, now, before)
     _all_currencies(context)
+
+
+def _ask_ahead(context: Context) -> None:
+    """Begin the queries of the page, the slowest first."""
+    filters, earlier = context.filters, context.filters.period_before()
+    grain = controls.readable_grain(filters)
+    ask = context.snapshot.ahead
+    ask(lambda snapshot: usage_queries.top_spenders(snapshot, filters, QUESTION_ROWS))
+    ask(lambda snapshot: usage_queries.kpis(snapshot, filters))
+    if earlier:
+        ask(lambda snapshot: usage_queries.kpis(snapshot, earlier))
+    ask(lambda snapshot: usage_queries.model_totals(snapshot, filters, QUESTION_ROWS))
+    ask(lambda snapshot: usage_queries.usage_over_time(snapshot, filters, grain))
+    if earlier:
+        ask(
+            lambda snapshot: usage_queries.usage_over_time(snapshot, compared(filters, earlier, grain), grain)
+        )
+    ask(lambda snapshot: usage_queries.owed(snapshot, filters, context.about.today))
 
 
 def _tiles(context: Context, now: Row, before: Row | None, steps: Sequence[Row]) -> None:

@@ -156,7 +156,7 @@ def test_a_balance_holds_until_it_changes() -> None:
 
 @pytest.mark.parametrize("name", ["title", "image", "<b>x</b>", "a.b[0]", "x" * 60])
 def test_a_series_may_have_any_name(name: str) -> None:
-    spec = charts.lines([charts.point(name, day(1), 1, "1")], "").to_dict()
+    spec = charts.lines([charts.point(name, day(1), 1, "1")], "").to_dict(validate=True)
     titles = [field["title"] for field in spec["layer"][-1]["encoding"]["tooltip"]]
     # The tooltip would draw a field `title` as a heading, and `image` as a picture.
     assert titles == ["title", f"{name} (series)" if name in ("title", "image") else name]
@@ -165,7 +165,7 @@ def test_a_series_may_have_any_name(name: str) -> None:
 def test_long_names_keep_their_ends_in_the_tooltip_and_differ() -> None:
     names = [f"{'x' * 100}{end}" for end in ("-mini", "-large")]
     names.append("x" * 50 + "y" * 50 + "x" * 15 + "-mini")
-    spec = charts.lines([charts.point(name, day(1), 1, "1") for name in names], "").to_dict()
+    spec = charts.lines([charts.point(name, day(1), 1, "1") for name in names], "").to_dict(validate=True)
     titles = [field["title"] for field in spec["layer"][-1]["encoding"]["tooltip"]]
     assert titles[1:] == [
         "x" * 36 + "…" + "x" * 15 + "-mini",
@@ -272,7 +272,7 @@ def test_a_heat_map_takes_negative_and_absent_values() -> None:
     cell = {"row": "2026-10", "text": "", "short": "", "said": "", "note": "", "opens": "", "link": "ledger"}
     for values in ([None], [Decimal(-5)], [Decimal(0)], [Decimal(-5), None, Decimal(3)]):
         cells = [cell | {"column": number, "value": value} for number, value in enumerate(values)]
-        spec = charts.heat_map(cells, "Revenue").to_dict()
+        spec = charts.heat_map(cells, "Revenue").to_dict(validate=True)
         low, high = spec["layer"][0]["encoding"]["color"]["scale"]["domain"]
         assert low < high
 
