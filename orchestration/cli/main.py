@@ -6,7 +6,7 @@ import typer
 
 from orchestration.cli.common import NOT_PUBLISHED, WRONG_USAGE, WrongUsageError, say
 from orchestration.cli.export_commands import export, pull
-from orchestration.cli.pipeline_commands import dbt, discard, erase, run, sample, status
+from orchestration.cli.pipeline_commands import check, dbt, discard, erase, run, sample, status
 from orchestration.cli.server_commands import dashboard, receive, ui
 from paywall_warehouse.errors import is_from_outside, words_of
 from paywall_warehouse.settings import SettingsError
@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 # In the order of `--help`.
-for command in (run, status, sample, export, pull, ui, dashboard, receive, discard, erase):
+for command in (run, status, check, sample, export, pull, ui, dashboard, receive, discard, erase):
     app.command()(command)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(dbt)
 

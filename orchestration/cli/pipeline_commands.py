@@ -1,12 +1,14 @@
-"""The subcommands `run`, `erase`, `discard`, `sample`, `status` and `dbt`, which work on a home."""
+"""The subcommands `run`, `check`, `erase`, `discard`, `sample`, `status` and `dbt`, which work on a home."""
 
 # ruff: noqa: PLC0415  slow imports belong into the functions that need them
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from orchestration.cli.common import (
+    NOT_PUBLISHED,
     WrongUsageError,
     land_sample_data,
     own_settings,
@@ -46,6 +48,43 @@ def run(
     with open_instance(settings.home) as instance:
         code = run_once(settings, instance, full_refresh=full_refresh, wait=wait)
     raise typer.Exit(code)
+
+
+def check(
+    files: Annotated[
+        list[Path], typer.Argument(help="Files that are to land, of any format.", metavar="FILE…")
+    ],
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            help="The source, such as ledger or payments. By default it follows from folder or columns.",
+        ),
+    ] = None,
+) -> None:
+    """Judge files before they land: rejects by reason, columns that nothing reads, the first records.
+
+    Needs no home and changes nothing. Exit code 0: every record would be accepted. 1: not all of them.
+    """
+    settings = own_settings()
+    from ingestion.judge import JudgementError, judge
+    from ingestion.sources.registry import SOURCES
+    from orchestration.cli.check import judgement_lines
+
+    if source is not None and source not in SOURCES:
+        raise WrongUsageError(f"--as '{source}' is not a source; the sources are: {', '.join(SOURCES)}.")
+    is_good = True
+    for file in files:
+        try:
+            judgement = judge(settings, file, source)
+        except JudgementError as error:
+            say(printable(str(error)))
+            is_good = False
+            continue
+        for line in judgement_lines(judgement):
+            typer.echo(printable(line))
+        is_good &= not judgement.rejected
+    raise typer.Exit(0 if is_good else NOT_PUBLISHED)
 
 
 def erase(
