@@ -26,7 +26,18 @@ ADDITIVE = (
     "profit",
     "net_profit",
 )
+# What lists of the highest rows show. With filters on users, every further sum is read from millions of rows.
+FEW = (
+    "charges",
+    "counted_charges",
+    "charges_without_cost",
+    "total_tokens",
+    "revenue",
+    "provider_cost",
+    "profit",
+)
 SUMS = ", ".join(f"sum({name}) as {name}" for name in ADDITIVE)
+FEW_SUMS = ", ".join(f"sum({name}) as {name}" for name in FEW)
 ZERO_SUMS = ", ".join(f"coalesce(sum({name}), 0) as {name}" for name in ADDITIVE)
 # The ratios of grouped usage, by the warehouse's definition of a ratio.
 RATIOS = """
@@ -114,10 +125,10 @@ def total(snapshot: Snapshot, filters: Filters) -> Row:
 
 
 def model_totals(snapshot: Snapshot, filters: Filters, limit: int) -> list[Row]:
-    """Return usage by model in the whole period, of the models with the most revenue."""
+    """Return usage by model in the whole period, of the models with the most revenue: `FEW` and ratios."""
     source, values = _usage(filters, by_model=True)
     return snapshot.rows(
-        f"""with summed as (select model_id, {SUMS} from {source} group by model_id)
+        f"""with summed as (select model_id, {FEW_SUMS} from {source} group by model_id)
         select *, {RATIOS} from summed order by revenue desc, model_id limit ?""",
         [*values, limit],
     )
@@ -131,10 +142,12 @@ def revenue_by_model(snapshot: Snapshot, filters: Filters) -> dict[str, Decimal]
 
 
 def top_spenders(snapshot: Snapshot, filters: Filters, limit: int) -> list[Row]:
-    """Return the users with the most revenue in the period, with their cost to serve."""
+    """Return the users with the most revenue in the period, with their cost to serve: `FEW` and ratios."""
     source, values = _usage(filters, by_user=True)
     return snapshot.rows(
-        f"""with summed as (select user_id, {SUMS} from {source} where user_id is not null group by user_id),
+        f"""with summed as (
+            select user_id, {FEW_SUMS} from {source} where user_id is not null group by user_id
+        ),
         top as (from summed where charges > 0 or provider_cost > 0 order by revenue desc, user_id limit ?)
         select *, {RATIOS} from top order by revenue desc, user_id""",
         [*values, limit],
