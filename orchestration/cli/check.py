@@ -2,31 +2,31 @@
 
 from collections.abc import Iterator
 
-from ingestion.judge import Judgement, RejectReason
+from ingestion.validate_file import FileValidation, RejectReason
 from orchestration import markdown
 
 UNREAD_SHOWN = 20
 
 
-def judgement_lines(judgement: Judgement) -> Iterator[str]:
-    """Yield a judgement for people: counts, rejects by reason, columns that nothing reads, first records."""
-    how = ", by its columns" if judgement.is_guessed else ""
+def validation_lines(validation: FileValidation) -> Iterator[str]:
+    """Yield the lines of a file: counts, rejects by reason, columns that nothing reads, first records."""
+    how = ", by its columns" if validation.is_guessed else ""
     yield (
-        f"{judgement.path} (source {judgement.source}{how}): {markdown.count(judgement.records, 'record')},"
-        f" {judgement.accepted:,} accepted, {judgement.rejected:,} rejected"
+        f"{validation.path} (source {validation.source}{how}): {markdown.count(validation.records, 'record')},"
+        f" {validation.accepted:,} accepted, {validation.rejected:,} rejected"
     )
-    for reason in judgement.reasons:
+    for reason in validation.reasons:
         yield f"  {reason.records:,} × {reason.code}{_lines(reason)}: {reason.first_reason}"
-    if judgement.unread:
-        shown = ", ".join(judgement.unread[:UNREAD_SHOWN])
+    if validation.unread:
+        shown = ", ".join(validation.unread[:UNREAD_SHOWN])
         more = (
-            f" and {len(judgement.unread) - UNREAD_SHOWN} more"
-            if len(judgement.unread) > UNREAD_SHOWN
+            f" and {len(validation.unread) - UNREAD_SHOWN} more"
+            if len(validation.unread) > UNREAD_SHOWN
             else ""
         )
-        kept = "kept in metadata.extra" if judgement.keeps_unread else "dropped"
+        kept = "kept in metadata.extra" if validation.keeps_unread else "dropped"
         yield f"  Nothing reads: {shown}{more} ({kept})"
-    for number, record in enumerate(judgement.first, 1):
+    for number, record in enumerate(validation.first, 1):
         values = ", ".join(f"{name} = {value}" for name, value in record.items())
         yield f"  Accepted record {number}: {values}"
 

@@ -62,28 +62,28 @@ def check(
         ),
     ] = None,
 ) -> None:
-    """Judge files before they land: rejects by reason, columns that nothing reads, the first records.
+    """Validate files before they land: rejects by reason, columns that nothing reads, the first records.
 
     Needs no home and changes nothing. Exit code 0: every record would be accepted. 1: not all of them.
     """
     settings = own_settings()
-    from ingestion.judge import JudgementError, judge
     from ingestion.sources.registry import SOURCES
-    from orchestration.cli.check import judgement_lines
+    from ingestion.validate_file import FileValidationError, validate_file
+    from orchestration.cli.check import validation_lines
 
     if source is not None and source not in SOURCES:
         raise WrongUsageError(f"--as '{source}' is not a source; the sources are: {', '.join(SOURCES)}.")
     is_good = True
     for file in files:
         try:
-            judgement = judge(settings, file, source)
-        except JudgementError as error:
+            validation = validate_file(settings, file, source)
+        except FileValidationError as error:
             say(printable(str(error)))
             is_good = False
             continue
-        for line in judgement_lines(judgement):
+        for line in validation_lines(validation):
             typer.echo(printable(line))
-        is_good &= not judgement.rejected
+        is_good &= not validation.rejected
     raise typer.Exit(0 if is_good else NOT_PUBLISHED)
 
 

@@ -1,4 +1,4 @@
-"""A judgement of files before they land: what a load would accept, reject and not read.
+"""Validation of files before they land: what a load would accept, reject and not read.
 
 The readers and rules are those of a load. The file is read in a temporary landing area, so that neither a
 home nor a run is needed, and nothing stays.
@@ -32,8 +32,8 @@ FIRST_LINES = 5
 SAMPLE_RECORDS, SAMPLE_BYTES = 1_000, 4 << 20
 
 
-class JudgementError(Exception):
-    """A file that cannot be judged. The message says why and what to do."""
+class FileValidationError(Exception):
+    """A file that cannot be validated. The message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class RejectReason:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class FileValidation:
     """What a load would make of a file."""
 
     path: Path
@@ -68,14 +68,15 @@ class Judgement:
     """The first accepted records: the columns that have a value, as text."""
 
 
-def judge(settings: Settings, path: Path, source_name: str | None = None) -> Judgement:
+def validate_file(settings: Settings, path: Path, source_name: str | None = None) -> FileValidation:
     """Return what a load would make of a file of a source.
 
     Without `source_name`, the source follows from the folder, as in `landing/ledger/a.jsonl`, or else from
-    the columns. `settings` decide about amounts, times and currencies as in a load. Raises `JudgementError`.
+    the columns. `settings` decide about amounts, times and currencies as in a load. Raises
+    `FileValidationError`.
     """
     if not path.is_file():
-        raise JudgementError(f"{path} is not a file")
+        raise FileValidationError(f"{path} is not a file")
     names = column_names(path)
     source, place = (SOURCES[source_name], None) if source_name else _source_of_folder(path)
     is_guessed = source is None
@@ -90,12 +91,12 @@ def judge(settings: Settings, path: Path, source_name: str | None = None) -> Jud
         staging.mkdir()
         staged = stage_batch(own, source, source.files(Landing.of(own)), staging)
         if staged.manifest is None or not staged.manifest.files:
-            raise JudgementError(f"{path} would not be read: its name says that it is not finished")
+            raise FileValidationError(f"{path} would not be read: its name says that it is not finished")
         [record] = staged.manifest.files
         with open_duckdb(config=own.duckdb_config()) as connection:
             reasons = _reasons(connection, staging)
             first = _first_accepted(connection, staging, source)
-    return Judgement(
+    return FileValidation(
         path=path,
         source=source.name,
         is_guessed=is_guessed,
@@ -104,7 +105,8 @@ def judge(settings: Settings, path: Path, source_name: str | None = None) -> Jud
         rejected=record.rejected,
         reasons=reasons,
         unread=tuple(name for name in names if name not in source.layout.columns),
-        keeps_unread="metadata" in LAKE_TABLES[source.table],
+        # Of a webhook, unknown fields are kept only if they are in `data`, which has no columns here.
+        keeps_unread=source.name == "ledger",
         first=first,
     )
 
@@ -154,10 +156,10 @@ def _source_of_columns(path: Path, names: Sequence[str]) -> Source:
     if fitting:
         return max(fitting, key=lambda source: len(set(source.layout.columns) & set(names)))
     if not names:
-        raise JudgementError(f"{path} has no columns that can be read; name its source with --as")
+        raise FileValidationError(f"{path} has no columns that can be read; name its source with --as")
     nearest = max(SOURCES.values(), key=lambda source: len(set(source.layout.columns) & set(names)))
     lacking = ", ".join(_missing(nearest.layout, names))
-    raise JudgementError(
+    raise FileValidationError(
         f"{path} has the columns of no source (found: {', '.join(names)[:500]}). The nearest is"
         f" {nearest.name}, which also needs {lacking}. Rename the columns as docs/inputs.md says, or name the"
         " source with --as"

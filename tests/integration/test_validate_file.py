@@ -1,4 +1,4 @@
-"""`check`: files are judged before they land, by the rules of a load, and nothing stays."""
+"""`check`: files are validated before they land, by the rules of a load, and nothing stays."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion.judge import Judgement, JudgementError, judge
+from ingestion.validate_file import FileValidation, FileValidationError, validate_file
 from paywall_warehouse.settings import load_settings
 from tests.support.builders import charge, csv_text, deposit, jsonl
 from tests.support.command import command
@@ -25,14 +25,14 @@ BAD = [
 ]
 
 
-def judged(path: Path, source: str | None = None) -> Judgement:
-    return judge(load_settings(_env_file=None), path, source)
+def validated(path: Path, source: str | None = None) -> FileValidation:
+    return validate_file(load_settings(_env_file=None), path, source)
 
 
 def test_rejects_are_counted_by_reason_with_their_first_lines(tmp_path: Path) -> None:
     file = tmp_path / "october.jsonl"
     file.write_bytes(jsonl(BAD) + b"{broken\n")
-    found = judged(file)
+    found = validated(file)
     assert (found.source, found.is_guessed) == ("ledger", True)
     assert (found.records, found.accepted, found.rejected) == (6, 2, 4)
     assert [(reason.code, reason.records, reason.first_lines) for reason in found.reasons] == [
@@ -51,12 +51,12 @@ def test_the_folder_says_what_a_file_is(tmp_path: Path, folder: str) -> None:
     file = tmp_path / folder / "prices.csv"
     file.parent.mkdir(parents=True)
     file.write_text("model,effective_from,per_request\ngpt-4o,2026-10-01,0.01\n", encoding="utf-8")
-    found = judged(file)
+    found = validated(file)
     assert (found.source, found.is_guessed) == ("ledger", False)
     assert [reason.code for reason in found.reasons] == ["missing_column"]
     for name in ("id", "timestamp", "type", "paywall", "amount"):
         assert f'"{name}"' in found.reasons[0].first_reason
-    assert judged(file, "prices").accepted == 1
+    assert validated(file, "prices").accepted == 1
 
 
 def test_a_report_of_stripes_is_known_by_its_columns(tmp_path: Path) -> None:
@@ -65,28 +65,30 @@ def test_a_report_of_stripes_is_known_by_its_columns(tmp_path: Path) -> None:
     }
     file = tmp_path / "download.csv"
     file.write_bytes(csv_text([row]))
-    found = judged(file)
+    found = validated(file)
     assert (found.source, found.accepted) == ("stripe/balance_change_from_activity.itemized", 1)
     assert (found.unread, found.keeps_unread) == (("customer_email",), False)
     assert "somebody@example.com" not in str(found.first)
 
 
-def test_parquet_and_compressed_files_are_judged(tmp_path: Path) -> None:
+def test_parquet_and_compressed_files_are_validated(tmp_path: Path) -> None:
     rows = [{"id": "c1", "timestamp": "2026-10-01T09:00:00Z", "type": "charge", "user": "alice"}]
     table = pa.Table.from_pylist([row | {"paywall": "pw", "amount": "2", "team": "x"} for row in rows])
     pq.write_table(table, tmp_path / "a.parquet")
-    found = judged(tmp_path / "a.parquet")
+    found = validated(tmp_path / "a.parquet")
     assert (found.source, found.accepted, found.unread) == ("ledger", 1, ("team",))
     (tmp_path / "a.jsonl.gz").write_bytes(b"\x1f\x8bdamaged")
-    [reason] = judged(tmp_path / "a.jsonl.gz", "ledger").reasons
+    [reason] = validated(tmp_path / "a.jsonl.gz", "ledger").reasons
     assert (reason.code, reason.first_lines) == ("unreadable_file", ())
 
 
 def test_columns_of_no_source_are_said_with_the_nearest(tmp_path: Path) -> None:
     file = tmp_path / "vendor.csv"
     file.write_text("user,amount,currency,when\nalice,1,usd,2026-10-01\n", encoding="utf-8")
-    with pytest.raises(JudgementError, match="The nearest is ledger, which also needs id, timestamp, type"):
-        judged(file)
+    with pytest.raises(
+        FileValidationError, match="The nearest is ledger, which also needs id, timestamp, type"
+    ):
+        validated(file)
 
 
 def test_the_command_needs_no_home_and_changes_nothing(tmp_path: Path) -> None:
@@ -111,6 +113,6 @@ def test_a_setting_decides_as_in_a_load(tmp_path: Path) -> None:
     file.write_text(
         json.dumps(charge("c1", "2026-10-01T09:00:00Z", currency="gems")) + "\n", encoding="utf-8"
     )
-    assert judged(file).rejected == 1
+    assert validated(file).rejected == 1
     settings = load_settings(_env_file=None, extra_currencies="gems")
-    assert judge(settings, file).accepted == 1
+    assert validate_file(settings, file).accepted == 1
