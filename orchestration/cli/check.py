@@ -11,8 +11,9 @@ UNREAD_SHOWN = 20
 def validation_lines(validation: FileValidation) -> Iterator[str]:
     """Yield the lines of a file: counts, rejects by reason, columns that nothing reads, first records."""
     how = ", by its columns" if validation.is_guessed else ""
+    records = markdown.count(validation.records, "record")
     yield (
-        f"{validation.path} (source {validation.source}{how}): {markdown.count(validation.records, 'record')},"
+        f"{validation.path} (source {validation.source}{how}): {records},"
         f" {validation.accepted:,} accepted, {validation.rejected:,} rejected"
     )
     for reason in validation.reasons:
