@@ -1,9 +1,9 @@
 """A whole run, as `paywall-warehouse run` does it, in this process: what it imports and parses is paid once
 for all tests.
 
-The command as a process of its own takes 7 s more a run; `test_cli.py` shows that it does the same. Half of
-what is left is Dagster, so tests of numbers do without: `publish_home` calls the functions that the assets
-call.
+The command as a process of its own takes 7 s more a run; `test_cli.py` shows that it does the same. Tests of
+numbers do without Dagster and dbt's data tests, a third of what is left: `publish_home` calls the functions
+that the assets call.
 """
 
 import io
@@ -33,7 +33,7 @@ from warehouse.engines import engine_of
 from warehouse.price_book import resolve_price_book
 from warehouse.publish import check_and_publish
 
-# They take a quarter of a small build. The tests that use `publish_home` compare the tables themselves.
+# They take a seventh of a small build. The tests that use `publish_home` compare the tables themselves.
 WITHOUT_DATA_TESTS = ("--exclude-resource-type", "test")
 
 
