@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from ingestion.lake.schemas import LAKE_TABLES, ORIGIN
 from ingestion.landing.area import Landing, LandingFile
-from ingestion.readers.inspection import DAMAGE, Layout, UnreadableFileError
+from ingestion.readers.inspection import DAMAGE, UnreadableFileError, missing_columns
 from ingestion.readers.text import csv_records, open_text
 from ingestion.sources.registry import SOURCES, Source
 from ingestion.sources.stripe.reports import owner_of
@@ -152,13 +152,13 @@ def _source_of_folder(path: Path) -> tuple[Source | None, str | None]:
 
 def _source_of_columns(path: Path, names: Sequence[str]) -> Source:
     """Return the source that knows most of the columns, of those whose required columns are there."""
-    fitting = [source for source in SOURCES.values() if not _missing(source.layout, names)]
+    fitting = [source for source in SOURCES.values() if not missing_columns(names, source.layout)]
     if fitting:
         return max(fitting, key=lambda source: len(set(source.layout.columns) & set(names)))
     if not names:
         raise FileValidationError(f"{path} has no columns that can be read; name its source with --as")
     nearest = max(SOURCES.values(), key=lambda source: len(set(source.layout.columns) & set(names)))
-    lacking = ", ".join(_missing(nearest.layout, names))
+    lacking = ", ".join(" or ".join(one) for one in missing_columns(names, nearest.layout))
     raise FileValidationError(
         f"{path} has the columns of no source (found: {', '.join(names)[:500]}). The nearest is"
         f" {nearest.name}, which also needs {lacking}. Rename the columns as docs/inputs.md says, or name the"
@@ -166,17 +166,10 @@ def _source_of_columns(path: Path, names: Sequence[str]) -> Source:
     )
 
 
-def _missing(layout: Layout, names: Sequence[str]) -> list[str]:
-    alternatives = [(one,) if isinstance(one, str) else one for one in layout.required]
-    return [" or ".join(one) for one in alternatives if not set(one) & set(names)]
-
-
 def _folder_of(source: Source) -> str:
     """Return the folder of a source; for a report of Stripe's, of its newest version."""
     report = source.stripe_report
-    if report is None:
-        return source.folder
-    return f"{source.folder}/{report.name}" + (f".{report.versions[-1]}" if report.versions else "")
+    return source.folder if report is None else f"{source.folder}/{report.newest_folder}"
 
 
 def _link(path: Path, landed: Path) -> None:

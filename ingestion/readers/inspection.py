@@ -192,10 +192,7 @@ def check_columns(found: Sequence[str], layout: Layout) -> None:
             reject_codes.TOO_MANY_COLUMNS,
             f"the file has {len(found):,} columns, {MAX_COLUMNS:,} are allowed; put the others into metadata",
         )
-    alternatives = [(needed,) if isinstance(needed, str) else needed for needed in layout.required]
-    missing = [
-        " or ".join(f'"{name}"' for name in names) for names in alternatives if not set(names) & set(found)
-    ]
+    missing = [" or ".join(f'"{name}"' for name in names) for names in missing_columns(found, layout)]
     if missing:
         # The message names all of them, so that the file has to be corrected only once.
         subject = f"column {missing[0]} is" if len(missing) == 1 else f"columns {', '.join(missing)} are"
@@ -205,6 +202,12 @@ def check_columns(found: Sequence[str], layout: Layout) -> None:
             f" column{'s' * (len(missing) > 1)} or see docs/inputs.md",
         )
     refuse_repeated(found)
+
+
+def missing_columns(found: Sequence[str], layout: Layout) -> list[tuple[str, ...]]:
+    """Return the required columns that are not among the found ones, each with its other names."""
+    alternatives = [(needed,) if isinstance(needed, str) else needed for needed in layout.required]
+    return [names for names in alternatives if not set(names) & set(found)]
 
 
 def refuse_repeated(names: Sequence[str]) -> None:

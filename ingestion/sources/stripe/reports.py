@@ -76,6 +76,11 @@ class StripeReport:
     """Whether it is a report, whose times may be in a zone that was chosen. Other files state UTC."""
 
     @property
+    def newest_folder(self) -> str:
+        """Return the folder below `stripe/` of the newest version."""
+        return f"{self.name}.{self.versions[-1]}" if self.versions else self.name
+
+    @property
     def requested(self) -> list[str]:
         """Return the columns that a pull requests."""
         return (
@@ -250,9 +255,7 @@ def check_report_type(path: str) -> None:
     """Raise `UnreadableFileError` if the folder of a landed path is not a report type with known columns."""
     folder, stripe_report = report_folder(path), stripe_report_of(path)
     if stripe_report is None:
-        allowed = ", ".join(
-            f"{one.name}.{one.versions[-1]}" if one.versions else one.name for one in STRIPE_REPORTS
-        )
+        allowed = ", ".join(one.newest_folder for one in STRIPE_REPORTS)
         raise UnreadableFileError(
             reject_codes.UNKNOWN_REPORT_TYPE,
             f'the folder "stripe/{folder}" is not a report type that is read; land Stripe\'s files in one of'
