@@ -20,7 +20,7 @@ from ingestion.lake.commit import write_rows
 from ingestion.landed_now import LandedNow
 from ingestion.landing.area import Landing, LandingFile
 from ingestion.receiver.segments import FOLDER as RECEIVED
-from ingestion.sources.registry import SOURCES
+from ingestion.sources.registry import sources
 from ingestion.staging.write import distinct_models
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.home import Home
@@ -141,7 +141,7 @@ class _Search:
 
     def _landed(self, names: Iterable[str]) -> Iterator[LandingFile]:
         wanted = set(names)
-        for source in SOURCES:
+        for source in sources(self._settings.home):
             yield from (file for file in self._now.files(source) if file.path in wanted)
 
     def _names(self, path: str) -> Iterator[str]:

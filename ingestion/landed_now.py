@@ -10,7 +10,7 @@ from functools import cached_property
 from ingestion.lake.batches import LOADED, UNREADABLE, FileRecord, Manifest
 from ingestion.landing.area import Landing, LandingFile
 from ingestion.readers.inspection import UnreadableFileError, check_openable
-from ingestion.sources.registry import SOURCES
+from ingestion.sources.registry import sources
 from paywall_warehouse.files import sha256
 from paywall_warehouse.settings import Settings
 
@@ -22,6 +22,7 @@ class LandedNow:
 
     def __init__(self, settings: Settings, manifests: Iterable[Manifest]) -> None:
         self._landing = Landing.of(settings)
+        self._sources = sources(settings.home)
         self._records = [file for manifest in manifests for file in manifest.files]
         self._listings: dict[str, list[LandingFile]] = {}
         self._digests: dict[tuple[str, str], str | None] = {}
@@ -30,7 +31,9 @@ class LandedNow:
         """Return every finished file of a source."""
         if source not in self._listings:
             # The lake may have files of a source that this version no longer reads.
-            self._listings[source] = SOURCES[source].files(self._landing) if source in SOURCES else []
+            self._listings[source] = (
+                self._sources[source].files(self._landing) if source in self._sources else []
+            )
         return self._listings[source]
 
     def places(self, record: FileRecord) -> Iterator[LandingFile]:

@@ -8,8 +8,9 @@ from ingestion.lake.batches import Lake, Manifest
 from ingestion.lake.commit import commit
 from ingestion.landing.area import Landing
 from ingestion.receiver.segments import seal_local
-from ingestion.sources.registry import SOURCES, Source
+from ingestion.sources.registry import Source, sources
 from ingestion.staging.batch import stage_batch
+from ingestion.staging.restate import apply_mapping, take_users
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
 
@@ -27,6 +28,8 @@ class LoadResult:
     records: int = 0
     accepted: int = 0
     rejected: int = 0
+    filtered: int = 0
+    """Records that a mapping leaves out on purpose."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -48,7 +51,7 @@ def load(
     Raises `LandingFileChangedError` if a file changed or disappeared while it was read. Then nothing is
     committed.
     """
-    source = SOURCES[source_name]
+    source = sources(settings.home)[source_name]
     with settings.home.writing():
         lake = Lake(settings.home)
         with settings.home.without_workers(wait=False) as alone:
@@ -56,7 +59,7 @@ def load(
                 lake.remove_orphans(keep_prepared=PREPARED_SECONDS)
         finish_erasures(settings, drop_build)
         landing = Landing.of(settings)
-        warnings: list[str] = []
+        warnings = apply_mapping(settings, lake, source)
         if source.name == "events":
             # What the receiver has acknowledged until now belongs to this run.
             seal_local(landing, warnings.append)
@@ -70,11 +73,19 @@ def load(
                     on_new=lambda: on_new(settings.home),
                 )
                 if staged.manifest is None:
+                    take_users(settings, lake, source)
                     return LoadResult(source.name, warnings=warnings + staged.warnings)
                 if committed := commit(
                     lake, staged.manifest, staged.seen_through, staging_dir, settings.duckdb_config()
                 ):
-                    return load_result(source, committed, warnings + staged.warnings)
+                    take_users(settings, lake, source)
+                    return load_result(source, _as_counted(lake, committed), warnings + staged.warnings)
+
+
+def _as_counted(lake: Lake, manifest: Manifest) -> Manifest:
+    """Return a manifest as it is now, with rows that no longer wait for the user of another entry."""
+    [now] = [one for one in lake.manifests(manifest.batch_seq) if one.batch_seq == manifest.batch_seq]
+    return now
 
 
 def load_result(source: Source, manifest: Manifest, warnings: list[str]) -> LoadResult:
@@ -84,7 +95,8 @@ def load_result(source: Source, manifest: Manifest, warnings: list[str]) -> Load
         batch_seq=manifest.batch_seq,
         files=len(manifest.files),
         records=manifest.records,
-        accepted=manifest.records - manifest.rejected,
+        accepted=manifest.records - manifest.rejected - manifest.filtered,
         rejected=manifest.rejected,
+        filtered=manifest.filtered,
         warnings=warnings,
     )

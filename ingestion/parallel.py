@@ -16,7 +16,7 @@ from ingestion.lake.commit import commit
 from ingestion.landing.area import Landing, LandingFile
 from ingestion.load import LoadResult, load_result
 from ingestion.receiver.segments import seal_local
-from ingestion.sources.registry import SOURCES
+from ingestion.sources.registry import sources
 from ingestion.staging.batch import StagedBatch, stage_batch
 from ingestion.staging.portions import in_portions
 from paywall_warehouse.settings import Settings
@@ -61,7 +61,7 @@ def plan_groups(settings: Settings, group_bytes: int = GROUP_BYTES) -> list[Grou
         (file.source, file.path, file.fingerprint) for manifest in manifests for file in manifest.discarded
     }
     runs = []
-    for source in SOURCES.values():
+    for source in sources(settings.home).values():
         files = [
             file for file in source.files(landing) if (source.name, file.path, file.fingerprint) not in known
         ]
@@ -124,7 +124,7 @@ def _stage(settings: Settings, group: Group, staging_dir: Path, number: int | No
     """
     landing = Landing.of(settings)
     files = [file for file in group.files if landing.is_unchanged(file)]
-    return stage_batch(settings, SOURCES[group.source], files, staging_dir, number=number)
+    return stage_batch(settings, sources(settings.home)[group.source], files, staging_dir, number=number)
 
 
 def _commit(
@@ -137,7 +137,9 @@ def _commit(
         staging_dir,
         settings.duckdb_config(),
     )
-    return load_result(SOURCES[group.source], committed, staged.warnings) if committed else None
+    return (
+        load_result(sources(settings.home)[group.source], committed, staged.warnings) if committed else None
+    )
 
 
 def _are_unchanged(settings: Settings, group: Group, manifest: Manifest) -> bool:

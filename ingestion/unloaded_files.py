@@ -6,14 +6,13 @@ from collections.abc import Iterable
 from ingestion.lake.batches import FileRecord, Lake
 from ingestion.landing.area import Landing, LandingFile
 from ingestion.receiver.segments import seal_local
-from ingestion.sources.registry import landed_files
+from ingestion.sources.registry import landed_files, sources
 from ingestion.unread_files import unread_folders
 from paywall_warehouse.settings import Settings
 
 
 def unloaded_files(settings: Settings) -> list[LandingFile]:
     """Return the landed files that no batch knows under this name and with this content."""
-    landing = Landing.of(settings)
     known: dict[str, list[tuple[FileRecord, float]]] = {}
     discarded: set[tuple[str, str | None]] = set()
     for manifest in Lake(settings.home).manifests():
@@ -22,7 +21,7 @@ def unloaded_files(settings: Settings) -> list[LandingFile]:
             known.setdefault(file.path, []).append((file, manifest.loaded_at.timestamp()))
     return [
         file
-        for file in landed_files(landing)
+        for file in landed_files(Landing.of(settings), sources(settings.home))
         if (file.path, file.fingerprint) not in discarded
         and not any(is_known(file, record, loaded_at) for record, loaded_at in known.get(file.path, []))
     ]
@@ -52,4 +51,5 @@ def nothing_landed(settings: Settings) -> bool:
         return False
     landing = Landing.of(settings)
     seal_local(landing)
-    return next(landed_files(landing), None) is None and not unread_folders(landing)
+    landed = landed_files(landing, sources(settings.home))
+    return next(landed, None) is None and not unread_folders(settings)

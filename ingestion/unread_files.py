@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from ingestion.landing.area import Landing, LandingFile
-from ingestion.sources.registry import SOURCES
+from ingestion.sources.registry import sources
 from paywall_warehouse.settings import Settings
 
 SHOWN = 5
@@ -31,33 +31,35 @@ class UnreadFolder:
 
 def unread_warnings(settings: Settings) -> list[str]:
     """Return a sentence for each folder with files that nothing reads, and where to move them."""
-    folders = unread_folders(Landing.of(settings))
+    folders, known = unread_folders(settings), read_folders(settings)
     more = f"nothing reads the files in {len(folders) - SHOWN:,} more folders of {settings.landing_shown}"
     return [
-        *(_warning(settings, folder) for folder in folders[:SHOWN]),
+        *(_warning(settings, folder, known) for folder in folders[:SHOWN]),
         *([more] if len(folders) > SHOWN else []),
     ]
 
 
-def unread_folders(landing: Landing) -> list[UnreadFolder]:
+def unread_folders(settings: Settings) -> list[UnreadFolder]:
     """Return the folders with files that nothing reads."""
+    known = read_folders(settings)
     by_folder: dict[str, list[LandingFile]] = {}
-    for file in landing.files_outside(read_folders()):
+    for file in Landing.of(settings).files_outside(known):
         by_folder.setdefault(posixpath.dirname(file.path), []).append(file)
-    return [UnreadFolder(name, files, _nearest(name, files)) for name, files in sorted(by_folder.items())]
+    return [
+        UnreadFolder(name, files, _nearest(name, files, known)) for name, files in sorted(by_folder.items())
+    ]
 
 
-def read_folders() -> list[str]:
+def read_folders(settings: Settings) -> list[str]:
     """Return the folders of the landing area that sources read, together with their subfolders."""
-    return list(dict.fromkeys(source.folder for source in SOURCES.values()))
+    return list(dict.fromkeys(source.folder for source in sources(settings.home).values()))
 
 
-def _nearest(folder: str, files: Iterable[LandingFile]) -> str | None:
+def _nearest(folder: str, files: Iterable[LandingFile], known: Sequence[str]) -> str | None:
     """Return the source folder whose name equals, or nearly equals, one of the folders of the path.
 
     For files in no folder, the names of the files are compared.
     """
-    known = read_folders()
     words = folder.lower().split("/") if folder else [_first_word(file) for file in files]
     exact = (word for word in words if word in known)
     close = (match for word in words for match in get_close_matches(word, known, 1))
@@ -69,7 +71,7 @@ def _first_word(file: LandingFile) -> str:
     return re.split(r"[^a-z]", posixpath.basename(file.path).lower(), maxsplit=1)[0]
 
 
-def _warning(settings: Settings, folder: UnreadFolder) -> str:
+def _warning(settings: Settings, folder: UnreadFolder, folders: Sequence[str]) -> str:
     count, first = len(folder.files), folder.files[0].path
     what = f"nothing reads {first}" if count == 1 else f"nothing reads {count:,} files such as {first}"
     where = (
@@ -77,7 +79,7 @@ def _warning(settings: Settings, folder: UnreadFolder) -> str:
         if folder.nearest
         else f"a folder of {settings.landing_shown} that is read"
     )
-    known = ", ".join(f"{name}/" for name in read_folders())
+    known = ", ".join(f"{name}/" for name in folders)
     return (
         f"{what}: move {'it' if count == 1 else 'them'} to {where} (source folders: {known}; docs/inputs.md"
         " says what goes where)"

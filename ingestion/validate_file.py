@@ -4,23 +4,20 @@ The readers and rules are those of a load. The file is read in a temporary landi
 home nor a run is needed, and nothing stays.
 """
 
-import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ingestion.lake.schemas import LAKE_TABLES, ORIGIN
 from ingestion.landing.area import Landing, LandingFile
-from ingestion.readers.inspection import DAMAGE, UnreadableFileError, missing_columns
-from ingestion.readers.text import csv_records, open_text
-from ingestion.sources.registry import SOURCES, Source
+from ingestion.readers.inspection import missing_columns
+from ingestion.readers.records import column_names
+from ingestion.sources.registry import Source, sources
 from ingestion.sources.stripe.reports import owner_of
 from ingestion.staging.batch import stage_batch
 from paywall_warehouse.duckdb_connections import open_duckdb
@@ -28,8 +25,6 @@ from paywall_warehouse.settings import Settings
 
 ENTRIES_SHOWN = 3
 FIRST_LINES = 5
-# The records whose keys are looked at: later ones of a JSONL file may have further keys.
-SAMPLE_RECORDS, SAMPLE_BYTES = 1_000, 4 << 20
 
 
 class FileValidationError(Exception):
@@ -77,11 +72,12 @@ def validate_file(settings: Settings, path: Path, source_name: str | None = None
     """
     if not path.is_file():
         raise FileValidationError(f"{path} is not a file")
-    names = column_names(path)
-    source, place = (SOURCES[source_name], None) if source_name else _source_of_folder(path)
+    names = column_names(LandingFile("", path.name, str(path), path.stat().st_size, 0, ""), path)
+    known = sources(settings.home)
+    source, place = (known[source_name], None) if source_name else _source_of_folder(path, known)
     is_guessed = source is None
     if source is None:
-        source = _source_of_columns(path, names)
+        source = _source_of_columns(path, names, known)
     with TemporaryDirectory(prefix="paywall-warehouse-check-") as folder:
         own = settings.model_copy(update={"warehouse_home": Path(folder), "landing_uri": None})
         landed = own.home.landing / (place or f"{_folder_of(source)}/{path.name}")
@@ -111,38 +107,12 @@ def validate_file(settings: Settings, path: Path, source_name: str | None = None
     )
 
 
-def column_names(path: Path) -> list[str]:
-    """Return the names of the columns of a file: its header, or the keys of its first records.
-
-    They are empty if the file cannot be read; a load says why.
-    """
-    file = LandingFile("", path.name, str(path), path.stat().st_size, 0, "")
-    try:
-        if file.format == ".parquet":
-            return list(pq.read_schema(path).names)
-        with open_text(path, file.compression) as stream:
-            if file.format == ".csv":
-                return next(csv_records(stream)).fields
-            lines = stream.read(SAMPLE_BYTES).split(b"\n")[:SAMPLE_RECORDS]
-        return list(dict.fromkeys(key for line in lines for key in _keys(line)))
-    except (*DAMAGE, ValueError, StopIteration, pa.ArrowException, UnreadableFileError):
-        return []
-
-
-def _keys(line: bytes) -> Sequence[str]:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return ()
-    return list(record) if isinstance(record, dict) else ()
-
-
-def _source_of_folder(path: Path) -> tuple[Source | None, str | None]:
+def _source_of_folder(path: Path, known: Mapping[str, Source]) -> tuple[Source | None, str | None]:
     """Return the source whose folder the file lies in, and its place in the landing area."""
     parts = path.resolve().parts
     for number in range(len(parts) - 2, 0, -1):
         place = "/".join(parts[number:])
-        for source in SOURCES.values():
+        for source in known.values():
             if source.folder == parts[number] and (
                 source.stripe_report is None or owner_of(place) is source.stripe_report
             ):
@@ -150,14 +120,14 @@ def _source_of_folder(path: Path) -> tuple[Source | None, str | None]:
     return None, None
 
 
-def _source_of_columns(path: Path, names: Sequence[str]) -> Source:
+def _source_of_columns(path: Path, names: Sequence[str], known: Mapping[str, Source]) -> Source:
     """Return the source that knows most of the columns, of those whose required columns are there."""
-    fitting = [source for source in SOURCES.values() if not missing_columns(names, source.layout)]
+    fitting = [source for source in known.values() if not missing_columns(names, source.layout)]
     if fitting:
         return max(fitting, key=lambda source: len(set(source.layout.columns) & set(names)))
     if not names:
         raise FileValidationError(f"{path} has no columns that can be read; name its source with --as")
-    nearest = max(SOURCES.values(), key=lambda source: len(set(source.layout.columns) & set(names)))
+    nearest = max(known.values(), key=lambda source: len(set(source.layout.columns) & set(names)))
     lacking = ", ".join(" or ".join(one) for one in missing_columns(names, nearest.layout))
     raise FileValidationError(
         f"{path} has the columns of no source (found: {', '.join(names)[:500]}). The nearest is"

@@ -10,9 +10,8 @@ import dagster as dg
 
 from ingestion.lake.batches import Lake
 from ingestion.parallel import GROUP_BYTES, Group, Prepared, commit_groups, plan_groups, prepare
-from ingestion.sources.registry import SOURCES
 from ingestion.unread_files import unread_warnings
-from orchestration.assets.raw import describe_load, load_metadata
+from orchestration.assets.raw import describe_load, load_metadata, raw_key
 from orchestration.automation import refresh_job
 from orchestration.retries import dagster_retries
 from paywall_warehouse.settings import Settings
@@ -72,9 +71,7 @@ def ingest_job(settings: Settings, executor: dg.ExecutorDefinition) -> dg.JobDef
                 context.log.info(f"{result.source}, batch {result.batch_seq}: {describe_load(result)}")
                 batches[result.source] += 1
                 metadata = load_metadata(result, Lake(settings.home))
-                context.log_event(
-                    dg.AssetMaterialization(["raw", SOURCES[result.source].table], metadata=metadata)
-                )
+                context.log_event(dg.AssetMaterialization(raw_key(result.source), metadata=metadata))
         context.log.info(f"{batches.total()} batches" if batches else "nothing new")
 
     @dg.job(

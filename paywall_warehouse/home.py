@@ -28,6 +28,11 @@ class Home:
         return self.root / "lake"
 
     @property
+    def mappings(self) -> Path:
+        """The user's own mappings of other systems' exports, a YAML file each."""
+        return self.root / "mappings"
+
+    @property
     def build_file(self) -> Path:
         """The DuckDB file that dbt builds in. No reader opens it. It exists while a build is not
         published.

@@ -21,6 +21,7 @@ from ingestion.lake.schemas import (
     LOADED_FILES,
     SETTINGS,
     TOUCHED_KEYS,
+    UNMAPPED_COLUMNS,
     defined,
     shown_name,
     typed,
@@ -73,6 +74,7 @@ def write_build_inputs(
         connection.execute("insert into build.published_breaks by name from marts.fct_reconciliation_history")
     _create_lake_views(connection, lake, manifests, RowLimits.of(settings))
     _create_loaded_files(connection, loaded_files(settings, manifests, published_through))
+    _create_unmapped_columns(connection, manifests)
     _create_settings(connection, settings_row(settings, today))
     _create_erasures(connection, settings.home)
     _create_failed_pulls(connection, settings.home)
@@ -118,6 +120,21 @@ def _create_loaded_files(connection: duckdb.DuckDBPyConnection, rows: list[dict[
         connection.unregister("manifests")
 
 
+def _create_unmapped_columns(connection: duckdb.DuckDBPyConnection, manifests: Iterable[Manifest]) -> None:
+    """List the columns of landed files that no mapping knows."""
+    rows = [
+        {"source": file.source, "path": file.path, "column_name": name, "first_seen_at": manifest.loaded_at}
+        for manifest in manifests
+        for file in manifest.files
+        for name in file.unmapped
+    ]
+    connection.execute(f"create or replace table raw.unmapped_columns ({defined(UNMAPPED_COLUMNS)})")
+    if rows:
+        connection.register("unmapped", pa.Table.from_pylist(rows))
+        connection.execute("insert into raw.unmapped_columns by name select * from unmapped")
+        connection.unregister("unmapped")
+
+
 def loaded_files(
     settings: Settings, manifests: Iterable[Manifest], published_through: int
 ) -> list[dict[str, Any]]:
@@ -130,7 +147,11 @@ def loaded_files(
     now = LandedNow(settings, manifests)
     return [
         {
-            **{name: value for name, value in asdict(file).items() if name not in ("fingerprint", "facts")},
+            **{
+                name: value
+                for name, value in asdict(file).items()
+                if name not in ("fingerprint", "facts", "unmapped")
+            },
             **{name: (file.facts or {}).get(name) for name in FACTS},
             # Batches of earlier versions do not have it among their facts.
             "covered_currency": (

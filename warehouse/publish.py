@@ -50,11 +50,15 @@ alter table ops.invariants add column if not exists severity varchar;
 
 OPS_OF_THE_LAKE = """
 create or replace table ops.loaded_files as
-    select path, sha256, bytes, records, rejected, loaded_at, source, accepted, batch_seq
+    select path, sha256, bytes, records, rejected, loaded_at, source, accepted, batch_seq, filtered,
+        rounded_amounts, cost_stated
     from raw.loaded_files where status = 'loaded' order by loaded_at, path;
 create or replace table ops.rejected_records as
     select source, path, line, reason_code, reason, raw, first_seen_at, batch_seq
     from raw.rejected_records order by first_seen_at, path, line;
+create or replace table ops.unmapped_columns as
+    select source, path, column_name, min(first_seen_at) as first_seen_at
+    from raw.unmapped_columns group by all order by source, path, column_name;
 -- The settings that decide the numbers. None of them is a secret.
 create or replace table ops.settings as select * from raw.settings;
 create or replace table ops.failed_pulls as select * from raw.failed_pulls order by source;

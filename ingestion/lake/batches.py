@@ -48,6 +48,16 @@ class FileRecord:
     """The number of accepted records that state a ledger entry."""
     facts: dict[str, Any] | None = None
     """The fields of `FileFacts` for a Stripe file; instants are ISO 8601 text."""
+    filtered: int = 0
+    """Records that the mapping of the source leaves out on purpose."""
+    rounded_amounts: int = 0
+    """Records with an amount that was rounded to 12 decimals."""
+    cost_stated: str | None = None
+    """The sum of the costs that the accepted records state, as decimal text; None if the source has none."""
+    unmapped: list[str] = field(default_factory=list)
+    """Columns that the mapping does not know."""
+    mapping: str = ""
+    """The digest of the mapping that made the rows; empty for the built-in sources."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,8 @@ class Manifest:
     compete for the number without the writer lock, and the batch's old folders after a discard.
     """
     discarded: list[DiscardedFile] = field(default_factory=list)
+    restated: int = 0
+    """How often the rows were made again after the batch was committed, because the mapping has changed."""
 
     @property
     def folder(self) -> str:
@@ -100,6 +112,11 @@ class Manifest:
     def rejected(self) -> int:
         """Return the number of new records that broke a rule."""
         return sum(file.rejected for file in self.files)
+
+    @property
+    def filtered(self) -> int:
+        """Return the number of new records that a mapping leaves out."""
+        return sum(file.filtered for file in self.files)
 
     def has_rows_outside(self, limits: str) -> bool:
         """Return whether some rows may be outside of the limits with this digest."""
@@ -125,6 +142,7 @@ class Manifest:
             outside=content.get("outside", 0),
             writer=content.get("writer", ""),
             discarded=[DiscardedFile(**file) for file in content.get("discarded", [])],
+            restated=content.get("restated", 0),
         )
 
 

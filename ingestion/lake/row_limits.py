@@ -45,6 +45,9 @@ class _Limited:
     """SQL for whether a row states a ledger entry."""
 
 
+# A row without a user, which the entry that it belongs to states (`user_of` of a mapping).
+WAITS: Final = "(user_id is null and entry_type <> 'withdrawal')"
+
 LIMITED: Final[Mapping[str, _Limited]] = {
     "ledger_entries": _Limited({"occurred_at": "timestamp", "updated_at": "updated_at"}, states_entry="true"),
     "webhook_events": _Limited({"occurred_at": "createdAt"}, where=COUNTS, states_entry=ENTRY),
@@ -157,6 +160,14 @@ class RowLimits:
 
     def _of_settings(self, table: str, instant: str = "timestamptz") -> Iterator[_Limit]:
         limited = LIMITED.get(table, NO_LIMITS)
+        if table == "ledger_entries":
+            yield _Limit(
+                WAITS,
+                literal(reject_codes.UNKNOWN_GRANT),
+                "'the record states no user, and the entry that it belongs to'"
+                " || coalesce(' (' || related_entry_id || ')', '') || ' has not landed yet; land that entry, and'"
+                " || ' this record is accepted'",
+            )
         earliest = f"cast('{self.earliest:%Y-%m-%d %H:%M:%S.%f}+00:00' as {instant})"
         for column, name in limited.times.items():
             yield _Limit(

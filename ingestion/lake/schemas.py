@@ -203,6 +203,16 @@ LOADED_FILES: Final = {
     "covered_from": "timestamptz",
     "covered_until": "timestamptz",
     "covered_currency": "varchar",
+    "filtered": "bigint",
+    "rounded_amounts": "bigint",
+    "cost_stated": MONEY,
+}
+
+UNMAPPED_COLUMNS: Final = {
+    "source": "varchar",
+    "path": "varchar",
+    "column_name": "varchar",
+    "first_seen_at": "timestamptz",
 }
 
 SETTINGS: Final = {

@@ -48,6 +48,12 @@ class Layout:
     times: tuple[str, ...] = ()
     json: tuple[str, ...] = ()
     """The columns whose text is a JSON object."""
+    separator: str = ","
+    """What separates the fields of CSV files."""
+    keeps_unknown: bool = True
+    """Whether the texts of records have the other columns, too. Mapped sources never read them."""
+    comma_decimals: tuple[str, ...] = ()
+    """The columns whose numbers have a decimal comma in CSV files."""
 
 
 def check_openable(file: LandingFile, path: Path) -> None:

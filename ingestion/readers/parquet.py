@@ -2,6 +2,7 @@
 lines.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import duckdb
@@ -61,13 +62,17 @@ def parquet_texts(file_no: int, path: Path, layout: Layout) -> str:
     """Return SQL for the relation of `records.record_texts` for one Parquet file."""
     with pq.ParquetFile(path) as parquet:
         schema = parquet.schema_arrow
-    stated = {field.name: _as_text(field) for field in schema}
+    stated = {
+        field.name: _as_text(field)
+        for field in schema
+        if layout.keeps_unknown or field.name in layout.columns
+    }
     beginnings = ", ".join(
         f"{literal(name)}, left({sql}, {SHOWN_CHARACTERS})"
         for name, sql in stated.items()
         if name in layout.columns
     )
-    size = _row_bytes(schema)
+    size = _bytes_of(stated.values())
     return f"""select {file_no} as file_no, {ROW_NUMBER} + 1 as line, coalesce(text, beginnings) as raw,
             case when text is null then '{reject_codes.RECORD_TOO_LONG}' end as problem, true as may_be_odd,
                 text
@@ -115,7 +120,11 @@ def _rows(path: Path) -> str:
 
 def _row_bytes(schema: pa.Schema) -> str:
     """Return SQL for the total length of a row's texts."""
-    return " + ".join(f"coalesce(strlen({_as_text(field)}), 0)" for field in schema)
+    return _bytes_of(map(_as_text, schema))
+
+
+def _bytes_of(texts: Iterable[str]) -> str:
+    return " + ".join(f"coalesce(strlen({text}), 0)" for text in texts)
 
 
 def _as_text(field: pa.Field) -> str:
@@ -123,6 +132,8 @@ def _as_text(field: pa.Field) -> str:
     column, kind = quoted(field.name), field.type
     if pa.types.is_timestamp(kind) and kind.tz is not None:
         return f"strftime({column}, '%Y-%m-%dT%H:%M:%S.%fZ')"
+    if pa.types.is_float32(kind):
+        return f"cast({column} as varchar)"  # the shortest text of its own precision
     if pa.types.is_floating(kind):
         # Data frames have no integer with NULL: a count column with gaps is written as 12.0.
         return f"cast(cast({column} as double) as varchar)"

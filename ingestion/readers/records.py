@@ -10,14 +10,17 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ingestion.landing.area import LandingFile
-from ingestion.readers.inspection import Layout
+from ingestion.readers.inspection import DAMAGE, Layout, UnreadableFileError
 from ingestion.readers.parquet import json_object, parquet_texts
-from ingestion.readers.text import LINES, csv_rows, csv_schema, json_lines, open_text
+from ingestion.readers.text import LINES, csv_records, csv_rows, csv_schema, json_lines, open_text
 from paywall_warehouse.quoting import quoted, texts_list
 
 SAMPLE_BYTES = 256 << 10
+# The beginning of a JSONL file whose keys are its columns: later records may have further keys.
+NAMES_BYTES = 4 << 20
 # A record is compared with this many lists of keys. More would cost more than they save.
 USUAL_KEYS = 8
 
@@ -49,11 +52,11 @@ def record_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFil
         )
     rows = [file for file in files if file.file.format == ".csv"]
     if rows:
-        batches = itertools.chain.from_iterable(_csv_batches(file, layout.columns) for file in rows)
+        batches = itertools.chain.from_iterable(_csv_batches(file, layout) for file in rows)
         connection.register(
             "landed_rows", pa.RecordBatchReader.from_batches(csv_schema(layout.columns), batches)
         )
-        stated = json_object({name: quoted(name) for name in layout.columns}, layout)
+        stated = json_object({name: _csv_text(name, layout) for name in layout.columns}, layout)
         branches.append(
             f"""select file_no, line, raw, problem, may_be_odd,
                 case when problem is null then {stated} || coalesce(', ' || extra[2:],
@@ -68,14 +71,40 @@ def record_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFil
 def usual_keys(files: Sequence[LocalFile], layout: Layout) -> str:
     """Return SQL for a list of the key lists that the first records of each file have.
 
-    Only lists of known keys without repetitions are included. A record with exactly these keys needs no
-    search for unknown or repeated fields, which costs more than reading the record.
+    Only lists without repetitions are included, and without unknown keys where those are kept. A record with
+    exactly these keys needs no search for unknown or repeated fields, which costs more than reading the
+    record.
     """
     lines = [file for file in files if file.file.format == ".jsonl"]
     found = Counter(keys for file in lines for keys in _first_keys(file) if _are_usual(keys, layout))
     return (
         f"cast([{', '.join(texts_list(keys) for keys, _ in found.most_common(USUAL_KEYS))}] as varchar[][])"
     )
+
+
+def column_names(file: LandingFile, path: Path) -> list[str]:
+    """Return the names of the columns of a file: its header, or the keys of its first records.
+
+    They are empty if the file cannot be read; a load says why.
+    """
+    try:
+        if file.format == ".parquet":
+            return list(pq.read_schema(path).names)
+        with open_text(path, file.compression) as stream:
+            if file.format == ".csv":
+                return next(csv_records(stream)).fields
+            lines = stream.read(NAMES_BYTES).split(b"\n")
+        return list(dict.fromkeys(key for line in lines for key in _keys(line)))
+    except (*DAMAGE, ValueError, StopIteration, pa.ArrowException, UnreadableFileError):
+        return []
+
+
+def _keys(line: bytes) -> Sequence[str]:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return ()
+    return list(record) if isinstance(record, dict) else ()
 
 
 def _first_keys(file: LocalFile) -> Iterator[tuple[str, ...]]:
@@ -90,7 +119,7 @@ def _first_keys(file: LocalFile) -> Iterator[tuple[str, ...]]:
 
 
 def _are_usual(keys: Sequence[str], layout: Layout) -> bool:
-    return len(set(keys)) == len(keys) and set(keys) <= set(layout.columns)
+    return len(set(keys)) == len(keys) and (not layout.keeps_unknown or set(keys) <= set(layout.columns))
 
 
 def _json_batches(file: LocalFile) -> Iterator[pa.RecordBatch]:
@@ -98,6 +127,11 @@ def _json_batches(file: LocalFile) -> Iterator[pa.RecordBatch]:
         yield from json_lines(stream, file.file_no)
 
 
-def _csv_batches(file: LocalFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _csv_batches(file: LocalFile, layout: Layout) -> Iterator[pa.RecordBatch]:
     with open_text(file.path, file.file.compression) as stream:
-        yield from csv_rows(stream, file.file_no, columns)
+        yield from csv_rows(stream, file.file_no, layout.columns, keeps_unknown=layout.keeps_unknown)
+
+
+def _csv_text(name: str, layout: Layout) -> str:
+    """Return SQL for the text of a CSV column, with a decimal point."""
+    return f"with_decimal_point({quoted(name)})" if name in layout.comma_decimals else quoted(name)

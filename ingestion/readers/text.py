@@ -278,8 +278,11 @@ def csv_schema(columns: Sequence[str]) -> pa.Schema:
     return pa.schema([*LINES, *((name, pa.string()) for name in columns), ("extra", pa.string())])
 
 
-def csv_rows(stream: BinaryIO, file_no: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows after the header as batches of `csv_schema(columns)`.
+def csv_rows(
+    stream: BinaryIO, file_no: int, columns: Sequence[str], *, keeps_unknown: bool = True
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows after the header as batches of `csv_schema(columns)`; `extra` is NULL unless
+    `keeps_unknown`.
 
     An empty field is NULL, and so is a column that the file lacks. A row with more or fewer fields than the
     header has a `problem` and no fields.
@@ -288,7 +291,7 @@ def csv_rows(stream: BinaryIO, file_no: int, columns: Sequence[str]) -> Iterator
     records = csv_records(stream)
     header = next(records).fields
     places = [header.index(name) if name in header else None for name in columns]
-    unknown = [(place, name) for place, name in enumerate(header) if name not in columns]
+    unknown = [(place, name) for place, name in enumerate(header) if keeps_unknown and name not in columns]
     while block := _next_rows(records):
         good = [_check_width(record, len(header)) for record in block]
         rows = [record.fields for record in good]
@@ -303,7 +306,11 @@ def csv_rows(stream: BinaryIO, file_no: int, columns: Sequence[str]) -> Iterator
             pa.array([record.problem for record in good], pa.string()),
             pa.repeat(True, len(good)),
             *(pa.array(values, pa.string()) for values in texts),
-            pa.array([_extra(row, unknown) for row in rows], pa.string()),
+            (
+                pa.array([_extra(row, unknown) for row in rows], pa.string())
+                if unknown
+                else pa.nulls(len(rows), pa.string())
+            ),
         ]
         yield pa.record_batch(arrays, schema=schema)
 

@@ -1,5 +1,7 @@
 """Ledger entries (docs/contract.md#22-ledger-entry): their rules, and the columns that the lake keeps."""
 
+from collections.abc import Mapping, Sequence
+
 from ingestion.readers.inspection import Layout
 from ingestion.validation.fields import stated_fields, with_extra
 from ingestion.validation.rules import (
@@ -136,21 +138,43 @@ def records_sql(texts: str) -> str:
         objects={"metadata": "$.metadata"},
         known=FIELDS,
     )
+    return entries_sql(stated)
+
+
+def entries_sql(
+    stated: str,
+    *,
+    rules: Sequence[Rule] = RULES,
+    typed: Mapping[str, str] | None = None,
+    source: str = "'ledger'",
+    more: Sequence[str] = (),
+    raw: str = "raw",
+) -> str:
+    """Return SQL for every ledger entry of `stated`, the result of `stated_fields` with a column `f_<field>`
+    for each of `SCALARS`, and `o_metadata` and `extra`.
+
+    `typed` has SQL over `stated` for the values of fields whose texts are not those of a ledger record.
+    `more` are further columns, and `raw` is SQL for the text that a rejected record shows.
+    """
+    own = typed or {}
     values = ",\n        ".join(
         [
-            "exact_time(f_timestamp) as v_timestamp",
+            f"{own.get('timestamp', 'exact_time(f_timestamp)')} as v_timestamp",
             # Most entries have one version, so that both times are the same.
             (
-                "case when f_updated_at = f_timestamp then v_timestamp else exact_time(f_updated_at) end as"
-                " v_updated_at"
+                f"{own['updated_at']} as v_updated_at"
+                if "updated_at" in own
+                else "case when f_updated_at = f_timestamp then v_timestamp else exact_time(f_updated_at) end"
+                " as v_updated_at"
             ),
-            *(f"exact_money(f_{name}) as v_{name}" for name in MONEY),
+            *(f"{own.get(name, f'exact_money(f_{name})')} as v_{name}" for name in MONEY),
             *(f"exact_count(f_{name}) as v_{name}" for name in COUNTS),
         ]
     )
     metadata = ",\n        ".join(
         f"{metadata_value(name)} as {name}" for name in METADATA_KEYS if name != "request_id"
     )
+    further = "".join(f"{column},\n        " for column in more)
     return f"""
     select
         file_no, line, f_id as entry_id, v_timestamp as occurred_at, coalesce(v_updated_at,
@@ -168,11 +192,11 @@ def records_sql(texts: str) -> str:
         v_provider_cost as provider_cost, v_platform_fees as platform_fees, f_related_id as related_entry_id,
         case when broken is null then {with_extra("o_metadata", "extra")} end as metadata,
         {metadata},
-        {of_broken_rule(RULES, "code")} as reject_code,
-        {of_broken_rule(RULES, "message")} as reject_words,
-        raw
+        {further}{of_broken_rule(rules, "code")} as reject_code,
+        {of_broken_rule(rules, "message")} as reject_words,
+        {raw} as raw
     from (
-        select *, {first_broken(RULES)} as broken,
+        select *, {first_broken(rules)} as broken,
             case when starts_with(ltrim(o_metadata), '{{') and json_problem(o_metadata) is null
                 then {metadata_values("o_metadata")} end as from_metadata
         from (

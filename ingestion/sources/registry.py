@@ -1,14 +1,22 @@
-"""The sources: what each folder of the landing area holds, and which lake table it is loaded into."""
+"""The sources: what each folder of the landing area holds, and which lake table it is loaded into.
 
-from collections.abc import Callable, Iterator
+`BUILT_IN` are the sources that have rules of their own. A mapping adds a source whose records become ledger
+entries.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
 from ingestion.landing.area import Landing, LandingFile
 from ingestion.readers.inspection import Layout
 from ingestion.sources import ledger, payments, prices, webhooks
+from ingestion.sources.mappings import entries
+from ingestion.sources.mappings.catalog import mappings
+from ingestion.sources.mappings.mapping import MappingFile
 from ingestion.sources.stripe import records as stripe_records
 from ingestion.sources.stripe.reports import FOLDER, STRIPE_REPORTS, StripeReport, owner_of
+from paywall_warehouse.home import Home
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,8 @@ class Source:
     """Whether the table has a column `model`, whose texts the price book needs."""
     stripe_report: StripeReport | None = None
     """Set for the sources in Stripe's folder, which they share: each reads the files of one report."""
+    mapping: MappingFile | None = None
+    """Set for the sources that a mapping defines."""
 
     def files(self, landing: Landing) -> list[LandingFile]:
         """Return the finished files of this source, in the order in which they landed."""
@@ -46,7 +56,19 @@ def _stripe_source(stripe_report: StripeReport) -> Source:
     )
 
 
-SOURCES = {
+def _mapped_source(mapping: MappingFile) -> Source:
+    return Source(
+        mapping.name,
+        mapping.name,
+        "ledger_entries",
+        mapping.layout,
+        partial(entries.records_sql, mapping),
+        has_models=True,
+        mapping=mapping,
+    )
+
+
+BUILT_IN = {
     source.name: source
     for source in (
         Source("ledger", "ledger", "ledger_entries", ledger.LAYOUT, ledger.records_sql, has_models=True),
@@ -58,7 +80,21 @@ SOURCES = {
 }
 
 
-def landed_files(landing: Landing) -> Iterator[LandingFile]:
-    """Yield the finished files of all sources."""
-    for source in SOURCES.values():
+def sources(home: Home | None) -> dict[str, Source]:
+    """Return every source by name: the built-in ones, and one for each mapping, also those of a home.
+
+    Raises `MappingError` if a mapping of the home cannot be used.
+    """
+    return BUILT_IN | mapped_sources(home)
+
+
+def mapped_sources(home: Home | None) -> dict[str, Source]:
+    """Return the sources that mappings define, by name. Raises `MappingError`."""
+    taken = frozenset(source.folder for source in BUILT_IN.values())
+    return {name: _mapped_source(mapping) for name, mapping in mappings(home, taken).items()}
+
+
+def landed_files(landing: Landing, known: Mapping[str, Source]) -> Iterator[LandingFile]:
+    """Yield the finished files of some sources."""
+    for source in known.values():
         yield from source.files(landing)

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from ingestion.lake.row_limits import RowLimits
 from ingestion.lake.schemas import LAKE_TABLES, typed
 from ingestion.landing.area import LandingFile
 from ingestion.readers.inspection import damaged
-from ingestion.readers.records import LocalFile, record_texts, usual_keys
+from ingestion.readers.records import LocalFile, column_names, record_texts, usual_keys
+from ingestion.sources.mappings.entries import MADE
+from ingestion.sources.mappings.mapping import MappingFile
 from ingestion.sources.registry import Source
 from ingestion.sources.stripe.coverage import FileFacts, unknown_time_zone
 from ingestion.staging.new_files import NewFiles, facts_as_json
@@ -32,6 +35,8 @@ PORTION_BYTES = 1 << 30
 # DuckDB's default row group has about 120,000 records, which is 8 GB if each has 64 KiB of metadata. One
 # thread with row groups of this size needs less than 1 GB.
 SMALL_GROUPS = ", row_group_size 2048"
+# Unknown columns are listed by name. A file may have any number of them, of any length.
+UNMAPPED_LISTED, UNMAPPED_CHARACTERS = 1_000, 255
 # What DuckDB raises because of the data that it reads. The faults of a disk are not among them: they are not
 # a file's fault, and end the load.
 BEYOND_DUCKDB = (
@@ -67,6 +72,7 @@ def write_batch(
             in_portions([file for file, _ in found.readable], lambda one: one.file.bytes, PORTION_BYTES)
         )
         part, groups = 0, ""
+        unmapped: dict[int, list[str]] = {}
         while portions:
             files = portions.popleft()
             data.mkdir(exist_ok=True)
@@ -83,8 +89,10 @@ def write_batch(
                     if known := [local for local in files if local.file_no not in unknown]:
                         portions.appendleft(known)
                     continue
-                if any(one.rejected for one in portion_counts.values()):
-                    _move_rejects(connection, parquet, groups)
+                if source.mapping is not None:
+                    unmapped |= _unmapped_columns(connection, source.mapping, files, parquet)
+                if any(one.rejected or one.filtered for one in portion_counts.values()):
+                    _move_rejects(connection, source, parquet, groups)
                 if any(one.outside for one in portion_counts.values()):
                     limits.write_rejects(
                         connection, source.table, f"(from {_rows(parquet)} where is_outside)", "outside"
@@ -106,7 +114,7 @@ def write_batch(
             if source.has_models:
                 models |= distinct_models(connection, parquet)
         records = [
-            _loaded_file(file, digest, counts, found.facts.get(file.file_no))
+            _loaded_file(source, file, digest, counts, found.facts.get(file.file_no), unmapped)
             for file, digest in found.readable
         ]
         numbers = count(1 + max((file.file_no for file, _ in found.readable), default=-1))
@@ -144,6 +152,9 @@ def _write_records(
     The columns are those of the lake and the reason why a record is rejected. A record that only a setting
     keeps out (`is_outside`) is typed like an accepted one, because the setting may change.
     """
+    mapped, counts = "", "reject_code is null"
+    if source.mapping:
+        mapped, counts = "".join(f"{name}, " for name in MADE), "reject_code is null and not is_filtered"
     connection.execute(f"set variable usual_keys = {usual_keys(files, source.layout)}")
     validated = source.records_sql(record_texts(connection, files, source.layout))
     keeps_raw = (
@@ -153,11 +164,11 @@ def _write_records(
     )
     _write(
         connection,
-        f"""select {typed(LAKE_TABLES[source.table])}, reject_code, reject_words, is_outside,
+        f"""select {typed(LAKE_TABLES[source.table])}, {mapped}reject_code, reject_words, is_outside,
             case when {keeps_raw} then without_line_end(raw) end as reject_raw
         from (
             select *, {batch_seq}::bigint as batch_seq,
-                case when reject_code is null then {limits.settings_broken(source.table)} else false end
+                case when {counts} then {limits.settings_broken(source.table)} else false end
                     as is_outside
             from ({validated})
         )""",
@@ -166,14 +177,15 @@ def _write_records(
     )
 
 
-def _move_rejects(connection: duckdb.DuckDBPyConnection, parquet: Path, groups: str) -> None:
-    """Move the rejected records from a Parquet file to the table `rejects`."""
+def _move_rejects(connection: duckdb.DuckDBPyConnection, source: Source, parquet: Path, groups: str) -> None:
+    """Move the rejected records from a Parquet file to the table `rejects`, and drop the filtered ones."""
     rejected = f"{_rows(parquet)} where reject_code is not null"
     connection.execute(
         f"insert into rejects select file_no, line, reject_code, reject_words, reject_raw from {rejected}"
     )
     accepted = parquet.with_name(f"{parquet.name}.accepted")
-    _write(connection, f"from {_rows(parquet)} where reject_code is null", accepted, groups)
+    kept = "reject_code is null" + (" and not is_filtered" if source.mapping else "")
+    _write(connection, f"from {_rows(parquet)} where {kept}", accepted, groups)
     accepted.replace(parquet)
 
 
@@ -209,16 +221,26 @@ class _Counts:
     """Rejected by a setting."""
     entries: int = 0
     """Accepted, and stating a ledger entry."""
+    filtered: int = 0
+    """Left out by the mapping of the source."""
+    rounded: int = 0
+    """Accepted, with an amount that was rounded."""
+    cost: Decimal | None = None
+    """The sum of the costs that accepted records state."""
 
 
 def _count_records(
     connection: duckdb.DuckDBPyConnection, parquet: Path, source: Source
 ) -> dict[int, _Counts]:
     """Return the counts of each file, by file number."""
+    filtered, rounded = (MADE[:2]) if source.mapping else ("false", "false")
+    accepted = f"reject_code is null and not is_outside and not {filtered}"
+    cost = "provider_cost" if "provider_cost" in LAKE_TABLES[source.table] else "null"
     rows = connection.execute(
         f"""select file_no, count(*), count(reject_code), count(*) filter (where is_outside),
-            count(*) filter (where reject_code is null and not is_outside
-                and {RowLimits.states_entry(source.table)})
+            count(*) filter (where {accepted} and {RowLimits.states_entry(source.table)}),
+            count(*) filter (where {filtered}), count(*) filter (where {accepted} and {rounded}),
+            sum({cost}) filter (where {accepted})
         from {_rows(parquet)} group by file_no"""
     ).fetchall()
     return {file_no: _Counts(*counts) for file_no, *counts in rows}
@@ -236,8 +258,33 @@ def _in_unknown_zone(connection: duckdb.DuckDBPyConnection, parquet: Path) -> se
     return {file_no for (file_no,) in rows}
 
 
+def _unmapped_columns(
+    connection: duckdb.DuckDBPyConnection, mapping: MappingFile, files: Sequence[LocalFile], parquet: Path
+) -> dict[int, list[str]]:
+    """Return the columns of each file that the mapping does not know, by file number."""
+    seen = {local.file_no: column_names(local.file, local.path) for local in files}
+    # The keys of the first JSON lines are among them; later lines may have others.
+    rows = connection.execute(
+        f"""select file_no, unnest(unknown_fields) as name from {_rows(parquet)}
+        where unknown_fields is not null group by all order by all"""
+    ).fetchall()
+    for file_no, name in rows:
+        seen[file_no].append(name)
+    return {
+        file_no: sorted({name[:UNMAPPED_CHARACTERS] for name in names if name not in mapping.known_columns})[
+            :UNMAPPED_LISTED
+        ]
+        for file_no, names in seen.items()
+    }
+
+
 def _loaded_file(
-    local: LocalFile, digest: str, counts: Mapping[int, _Counts], facts: FileFacts | None
+    source: Source,
+    local: LocalFile,
+    digest: str,
+    counts: Mapping[int, _Counts],
+    facts: FileFacts | None,
+    unmapped: Mapping[int, list[str]],
 ) -> FileRecord:
     own = counts.get(local.file_no, _Counts())
     rejected = own.rejected + own.outside
@@ -250,11 +297,23 @@ def _loaded_file(
         bytes=local.file.bytes,
         status=LOADED,
         records=own.records,
-        accepted=own.records - rejected,
+        accepted=own.records - rejected - own.filtered,
         rejected=rejected,
         entry_records=own.entries,
         facts=facts_as_json(facts),
+        filtered=own.filtered,
+        rounded_amounts=own.rounded,
+        cost_stated=_cost_stated(source, own),
+        unmapped=unmapped.get(local.file_no, []),
+        mapping=source.mapping.digest if source.mapping else "",
     )
+
+
+def _cost_stated(source: Source, counts: _Counts) -> str | None:
+    """Return the sum of the stated costs; None for a source that states none."""
+    if "provider_cost" not in (source.mapping.fields if source.mapping else LAKE_TABLES[source.table]):
+        return None
+    return f"{counts.cost or Decimal(0):f}"
 
 
 def _unreadable_file(file_no: int, file: LandingFile, digest: str | None) -> FileRecord:

@@ -20,6 +20,8 @@ def stated_fields(
     objects: Mapping[str, str],
     known: Sequence[str],
     unwrap: str = "{}",
+    names: Mapping[str, str] | None = None,
+    keeps_unknown: bool = True,
 ) -> str:
     """Return SQL for `file_no, line, raw, problem, f_<field>…, o_<object>…, wrong_type, extra`.
 
@@ -27,7 +29,9 @@ def stated_fields(
     A field is the text of its scalar, where '' counts as NULL; an object is its JSON text, in which numbers
     keep all their digits. `wrong_type` names the first of `scalars` that holds an object, an array or a
     boolean. `extra` is an object of the top-level fields that are not `known`; NULL without such fields.
-    `unwrap` (SQL with placeholders for the text) extracts the record from its envelope.
+    `unwrap` (SQL with placeholders for the text) extracts the record from its envelope. `names` are the names
+    of fields in messages, where they differ. Without `keeps_unknown` the unknown fields are not extracted:
+    instead of `extra` there is `unknown_fields`, the list of their names, NULL without any.
     """
     extracted = [f"nullif(field_texts[{place}], '') as f_{name}" for place, name in enumerate(fields, 1)]
     wrapped = [
@@ -35,17 +39,25 @@ def stated_fields(
         f" then cast(json_extract(object_text, {literal(path)}) as varchar) end as marked_{name}"
         for place, (name, path) in enumerate(objects.items(), 1)
     ]
-    marked = [f"marked_{name}" for name in objects] + ["marked_extra"]
+    extra = [("extra", "extra")] if keeps_unknown else []
+    marked = [f"marked_{name}" for name in objects] + [f"marked_{name}" for name, _ in extra]
     unmarked = [
         f"case when is_marked then unmark_json(marked_{name}) else marked_{name} end as {result}"
-        for name, result in [*((name, f"o_{name}") for name in objects), ("extra", "extra")]
+        for name, result in [*((name, f"o_{name}") for name in objects), *extra]
     ]
     wrong = [
         f"when may_be_no_scalar(f_{name}) and json_type(object_text, {literal(fields[name])}) in {NOT_SCALAR}"
-        f" then {literal(name)}"
+        f" then {literal((names or {}).get(name, name))}"
         for name in scalars
     ]
     removal = literal("{" + ", ".join(f'"{name}": null' for name in known) + "}")
+    unknown = (
+        f"""case when has_odd_keys and not list_has_all({texts_list(known)}, json_keys(object_text))
+                then cast(json_merge_patch(object_text, {removal}) as varchar) end as marked_extra"""
+        if keeps_unknown
+        else f"""case when has_odd_keys then nullif(list_filter(json_keys(object_text),
+                lambda key: not list_contains({texts_list(known)}, key)), []) end as unknown_fields"""
+    )
     values = f"json_extract_string({{}}, {texts_list([*fields.values(), *objects.values()])})"
     # Each step computes only what the next one needs twice. The CASE expressions keep the expensive functions
     # for the few records that need them.
@@ -113,15 +125,12 @@ def stated_fields(
     ),
 
     fields_extracted as (
-        select *, {_lines(extracted + wrapped)},
-            case when has_odd_keys and not list_has_all({texts_list(known)}, json_keys(object_text))
-                then cast(json_merge_patch(object_text, {removal}) as varchar) end as marked_extra
+        select *, {_lines([*extracted, *wrapped, unknown])}
         from texts_extracted
     )
 
-    select * exclude (field_texts, is_marked, has_odd_keys, object_text, {", ".join(marked)}),
-        {_lines(unmarked)},
-        case {" ".join(wrong)} end as wrong_type
+    select * exclude ({", ".join(["field_texts", "is_marked", "has_odd_keys", "object_text", *marked])}),
+        {_lines([*unmarked, f"case {' '.join(wrong)} end as wrong_type" if wrong else "null as wrong_type"])}
     from fields_extracted"""
 
 

@@ -111,3 +111,67 @@ create or replace temp macro shown(t) as regexp_replace(
     case when length(t) > 60 then left(t, 60) || '…' else t end,
     '[\x00-\x1f\x7f-\x{9f}\x{2028}\x{2029}\x{202a}-\x{202e}\x{2066}-\x{2069}]', '�', 'g'
 );
+
+-- What mappings make of the texts of other systems (ingestion/sources/mappings/).
+
+-- The text of a JSON column: that of the object, or the JSON text in a text.
+create or replace temp macro json_text(t) as
+    nullif(case when starts_with(t, '"') then json_extract_string(t, '$') else t end, '');
+create or replace temp macro is_json(t) as json_valid(t) and not is_lax(t);
+-- A part of it, with all digits of its numbers.
+create or replace temp macro json_part(t, path) as nullif(case
+    when t is null or not is_json(t) then null
+    when has_long_number(t) then unmark(json_extract_string(mark_numbers(t), path))
+    else json_extract_string(t, path)
+end, '');
+create or replace temp macro with_decimal_point(t) as case
+    when regexp_full_match(t, '[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]*)(,[0-9]+)?') then replace(replace(t, '.', ''), ',', '.')
+    else t
+end;
+-- Whether a text is a number that an amount can hold, apart from its decimals.
+create or replace temp macro is_amount(t) as
+    is_plain_decimal(t) or (is_decimal(t) and coalesce(money_problem(t), '') <> 'amount_too_large');
+-- A number with the decimals of any float below 10^9, and one below 10^18 with fewer; NULL for one that is larger.
+create or replace temp macro finest(t) as try_cast(t as decimal(38, 29));
+create or replace temp macro coarser(t) as try_cast(t as decimal(38, 18));
+create or replace temp macro plain_text(number) as regexp_replace(cast(number as varchar), '\.?0*$', '');
+create or replace temp macro is_odd_amount(amount) as regexp_matches(cast(amount as varchar), '[13579]$');
+-- DuckDB rounds halves away from zero. This rounds them to the even neighbour.
+create or replace temp macro half_even(number, nearest) as case
+    when abs(nearest - number) = 0.0000000000005 and is_odd_amount(nearest)
+        then nearest - cast(sign(number) as decimal(38, 12)) * 0.000000000001
+    else nearest
+end;
+create or replace temp macro nearest_amount(number) as cast(number as decimal(38, 12));
+create or replace temp macro float_money(t) as case
+    when not is_amount(t) then null
+    when finest(t) is not null then half_even(finest(t), nearest_amount(finest(t)))
+    else half_even(coarser(t), nearest_amount(coarser(t)))
+end;
+create or replace temp macro is_rounded(t) as
+    is_amount(t) and coalesce(finest(t) <> nearest_amount(finest(t)), coarser(t) <> nearest_amount(coarser(t)));
+
+-- The text of a changed amount: with another sign, or with the point at another place.
+create or replace temp macro negated(t) as case
+    when starts_with(t, '-') then t[2:] when starts_with(t, '+') then '-' || t[2:] else '-' || t
+end;
+create or replace temp macro shifted(t, places) as case
+    when not is_decimal(t) then t
+    when regexp_matches(t, '[eE]')
+        then regexp_extract(t, '^[^eE]+') || 'e' || (decimal_exponent(t) + places)
+    else t || 'e' || places
+end;
+
+-- How many decimals Stripe's minor units of a currency have. ISK and UGX have two, although their amounts end in 00
+-- (docs/sources/stripe.md).
+create or replace temp macro minor_unit_places(currency) as case
+    when lower(currency) in ('bif', 'clp', 'djf', 'gnf', 'jpy', 'kmf', 'krw', 'mga', 'pyg', 'rwf', 'vnd', 'vuv', 'xaf', 'xof', 'xpf')
+        then 0
+    when lower(currency) in ('bhd', 'jod', 'kwd', 'omr', 'tnd') then 3
+    else 2
+end;
+create or replace temp macro zoned_time(t, zone) as case
+    when is_time(t) then exact_time(t)
+    when local_time(t) is not null then timezone(zone, local_time(t))
+end;
+create or replace temp macro epoch_time(t, unit) as make_timestamptz(try_cast(t as bigint) * (case unit when 's' then 1000000 when 'ms' then 1000 else 1 end));

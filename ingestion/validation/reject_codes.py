@@ -29,5 +29,8 @@ BAD_QUOTING: Final = "bad_quoting"
 TOO_MANY_FIELDS: Final = "too_many_fields"
 TOO_FEW_FIELDS: Final = "too_few_fields"
 
+# A record waits for the entry that states its user.
+UNKNOWN_GRANT: Final = "unknown_grant"
+
 # A record is beyond a limit that a setting changes.
 UNKNOWN_CURRENCY: Final = "unknown_currency"

@@ -53,6 +53,9 @@ LANDING_FOLDERS = (
 )
 
 
+MAPPED_FOLDERS: Final = dg.AssetKey(["landing", "mapped_sources"])
+
+
 # Dagster's UI plots numbers over time, so every run states them.
 NO_COUNTS: Final = {"new files": 0, "runs created": 0, "runs picked up": 0}
 
@@ -78,6 +81,14 @@ def landing_specs() -> list[dg.AssetSpec]:
             owners=[OWNER],
         )
         for folder in LANDING_FOLDERS
+    ] + [
+        dg.AssetSpec(
+            MAPPED_FOLDERS,
+            description="Exports of other systems as received, in a folder of the mapping's name each.",
+            group_name="landing",
+            kinds={"csv", "json", "parquet"},
+            owners=[OWNER],
+        )
     ]
 
 

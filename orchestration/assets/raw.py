@@ -1,5 +1,6 @@
 """The lake: every source of the landing area as validated Parquet batches, and the price book."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,9 +8,9 @@ import dagster as dg
 
 from ingestion.lake.batches import LOADED, Lake
 from ingestion.load import LoadResult, load
-from ingestion.sources.registry import SOURCES
+from ingestion.sources.registry import BUILT_IN, mapped_sources
 from ingestion.sources.stripe.reports import FOLDER, STRIPE_REPORTS
-from orchestration.assets.landing import folder_key, stripe_key
+from orchestration.assets.landing import MAPPED_FOLDERS, folder_key, stripe_key
 from orchestration.resources import OWNER, Warehouse
 from orchestration.retries import dagster_retries
 from orchestration.run_lock import WRITER_POOL
@@ -17,7 +18,9 @@ from warehouse.build_file import copy_ahead, drop_build_file
 from warehouse.price_book import resolve_price_book
 
 PRICE_BOOK = dg.AssetKey(["raw", "price_book"])
+MAPPED_ENTRIES = dg.AssetKey(["raw", "mapped_entries"])
 FILES_LISTED = 20
+OUTCOMES = ("records", "accepted", "filtered", "rejected")
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class RawTable:
     """A source of the landing area and the table of the lake that stores its records."""
 
     source: str
-    """The name in `SOURCES`."""
+    """The name in `BUILT_IN`."""
     description: str
     upstream: dg.AssetKey
     """The asset that lands the files: a folder that other systems write, or a pulled Stripe report."""
@@ -33,7 +36,7 @@ class RawTable:
     @property
     def name(self) -> str:
         """Return the name of the lake's table."""
-        return SOURCES[self.source].table
+        return BUILT_IN[self.source].table
 
 
 RAW_TABLES = (
@@ -70,7 +73,7 @@ RAW_TABLES = (
 )
 
 
-if missing := SOURCES.keys() - {table.source for table in RAW_TABLES}:
+if missing := BUILT_IN.keys() - {table.source for table in RAW_TABLES}:
     raise LookupError(f"no run loads {', '.join(sorted(missing))}: add a RawTable for each to {__name__}")
 
 
@@ -99,11 +102,66 @@ def raw_asset(table: RawTable) -> dg.AssetsDefinition:
     return load_new_files
 
 
+@dg.asset(
+    key=MAPPED_ENTRIES,
+    deps=[MAPPED_FOLDERS],
+    group_name="raw",
+    kinds={"parquet", "duckdb"},
+    owners=[OWNER],
+    pool=WRITER_POOL,
+)
+def mapped_entries(
+    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+) -> dg.MaterializeResult[None]:
+    """Every accepted record of the mapped sources as ledger entries, such as LiteLLM's spend logs."""
+    results = []
+    for name in mapped_sources(warehouse.settings.home):
+        with dagster_retries(context):
+            loaded = load(warehouse.settings, name, drop_build=drop_build_file, on_new=copy_ahead)
+        for warning in loaded.warnings:
+            context.log.warning(warning)
+        if loaded.files:
+            context.log.info(f"{name}: {describe_load(loaded)}")
+        results.append(loaded)
+    return dg.MaterializeResult(metadata=mapped_metadata(results, Lake(warehouse.settings.home)))
+
+
+def mapped_metadata(results: Sequence[LoadResult], lake: Lake) -> dict[str, Any]:
+    """Return the counts of one load of all mapped sources, and a table of the sources that have files."""
+    files = [file for manifest in lake.manifests() for file in manifest.files if file.status == LOADED]
+    names = [loaded.source for loaded in results]
+    metadata: dict[str, Any] = {
+        "dagster/row_count": sum(file.accepted for file in files if file.source in names),
+        "new files": sum(loaded.files for loaded in results),
+        "new records": sum(loaded.records for loaded in results),
+        "accepted": sum(loaded.accepted for loaded in results),
+        "rejected": sum(loaded.rejected for loaded in results),
+    }
+    rows = [
+        f"| {name} | {len(own):,} | "
+        + " | ".join(f"{sum(getattr(file, part) for file in own):,}" for part in OUTCOMES)
+        + " |"
+        for name in names
+        if (own := [file for file in files if file.source == name])
+    ]
+    if rows:
+        header = f"| source | files | {' | '.join(OUTCOMES)} |\n|---|{'---:|' * (len(OUTCOMES) + 1)}"
+        metadata["sources"] = dg.MetadataValue.md("\n".join([header, *rows]))
+    return metadata
+
+
+def raw_key(source: str) -> dg.AssetKey:
+    """Return the key of the asset that loads a source."""
+    return dg.AssetKey(["raw", BUILT_IN[source].table]) if source in BUILT_IN else MAPPED_ENTRIES
+
+
 def describe_load(loaded: LoadResult) -> str:
     """Return a sentence about what was loaded."""
     if not loaded.files:
         return f"nothing new in landing/{loaded.source}"
-    return f"{loaded.files} new files, {loaded.accepted:,} records accepted, {loaded.rejected:,} rejected"
+    filtered = f", {loaded.filtered:,} filtered" if loaded.filtered else ""
+    accepted = f"{loaded.accepted:,} records accepted, {loaded.rejected:,} rejected"
+    return f"{loaded.files} new files, {accepted}{filtered}"
 
 
 def load_metadata(loaded: LoadResult, lake: Lake) -> dict[str, Any]:
@@ -139,7 +197,7 @@ def load_metadata(loaded: LoadResult, lake: Lake) -> dict[str, Any]:
 
 @dg.asset(
     key=PRICE_BOOK,
-    deps=[dg.AssetKey(["raw", table.name]) for table in RAW_TABLES],
+    deps=[*(dg.AssetKey(["raw", table.name]) for table in RAW_TABLES), MAPPED_ENTRIES],
     group_name="raw",
     kinds={"parquet"},
     owners=[OWNER],

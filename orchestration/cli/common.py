@@ -47,9 +47,9 @@ def ready_settings(*, builds: bool = False) -> Settings:
         if settings.landing_uri is not None:
             _check_landing(settings)
         else:
-            from ingestion.sources.registry import SOURCES
+            from ingestion.sources.registry import sources
 
-            for source in SOURCES.values():
+            for source in sources(settings.home).values():
                 (settings.home.landing / source.folder).mkdir(parents=True, exist_ok=True)
     if exposure := settings.home.exposure():
         say(f"Warning: {exposure}")

@@ -7,7 +7,7 @@ from ingestion.erasure.erase import Erased, UnknownUserError, erase, files_namin
 from ingestion.erasure.landed import Naming
 from ingestion.landing.area import Landing
 from ingestion.receiver.segments import seal_local
-from ingestion.sources.registry import landed_files
+from ingestion.sources.registry import landed_files, sources
 from orchestration.cli.run import GOOD, NOT_PUBLISHED, run_once
 from orchestration.instance import open_instance
 from orchestration.run_lock import exclusive
@@ -57,7 +57,7 @@ def _handle_landed(
 ) -> None:
     landing = Landing.of(settings)
     seal_local(landing)
-    found = files_naming(settings, landed_files(landing), user, erased.pseudonym)
+    found = files_naming(settings, landed_files(landing, sources(settings.home)), user, erased.pseudonym)
     if rewrite_landing:
         rewrite_landed(settings, found, user, erased.pseudonym)
     for one in found:

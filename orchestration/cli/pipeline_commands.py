@@ -67,12 +67,13 @@ def check(
     Needs no home and changes nothing. Exit code 0: every record would be accepted. 1: not all of them.
     """
     settings = own_settings()
-    from ingestion.sources.registry import SOURCES
+    from ingestion.sources.registry import sources
     from ingestion.validate_file import FileValidationError, validate_file
     from orchestration.cli.check import validation_lines
 
-    if source is not None and source not in SOURCES:
-        raise WrongUsageError(f"--as '{source}' is not a source; the sources are: {', '.join(SOURCES)}.")
+    known = sources(settings.home)
+    if source is not None and source not in known:
+        raise WrongUsageError(f"--as '{source}' is not a source; the sources are: {', '.join(known)}.")
     is_good = True
     for file in files:
         try:

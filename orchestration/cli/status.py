@@ -10,7 +10,7 @@ import duckdb
 from exports.export_records import is_exported
 from ingestion.lake.batches import Lake
 from ingestion.landing.area import Landing
-from ingestion.sources.registry import SOURCES
+from ingestion.sources.registry import sources
 from ingestion.unloaded_files import unloaded_files
 from orchestration import markdown
 from orchestration.cli.summary import failed_pull_lines, reject_lines, reject_reasons_of, unread_lines
@@ -89,7 +89,7 @@ def _sources(settings: Settings) -> Iterator[str]:
         if not (landing.is_local and sha256(Path(file.location)) in loaded)
     ]
     rows = [("source", "records", "last loaded", "files waiting")]
-    for source in SOURCES:
+    for source in sources(settings.home):
         own = [manifest for manifest in manifests if any(file.source == source for file in manifest.files)]
         records = sum(file.accepted for manifest in own for file in manifest.files)
         last = _instant(max(manifest.loaded_at for manifest in own)) if own else "never"

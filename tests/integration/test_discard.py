@@ -20,7 +20,7 @@ from ingestion.lake.batches import Lake
 from ingestion.lake.schemas import LAKE_TABLES
 from ingestion.landing.area import Landing
 from ingestion.parallel import commit_groups, plan_groups, prepare
-from ingestion.sources.registry import landed_files
+from ingestion.sources.registry import landed_files, sources
 from ingestion.unloaded_files import unloaded_files
 from orchestration.assets.published import PUBLISHED
 from orchestration.cli.discard import discard_files
@@ -525,7 +525,7 @@ def test_an_erasure_that_rewrites_a_discarded_file_does_not_restore_it(refused: 
     put(refused, "ledger/more.jsonl", jsonl([charge("m1", "2026-10-04T09:00:00Z", user="bob")]))
     load(settings, "ledger")
     erased = erase(settings, "bob")
-    files = list(landed_files(Landing.of(settings)))
+    files = list(landed_files(Landing.of(settings), sources(settings.home)))
     rewrite_landed(settings, files_naming(settings, files, "bob", erased.pseudonym), "bob", erased.pseudonym)
     assert b"bob" not in (refused / "landing/ledger/bad.jsonl").read_bytes()
     assert unloaded_files(settings) == []

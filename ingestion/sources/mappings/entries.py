@@ -1,0 +1,138 @@
+"""The records of a mapped source as ledger entries, in SQL: the readers and rules are those of `ledger/`."""
+
+from dataclasses import replace
+from typing import Final
+
+from ingestion.sources.ledger import FIELDS, RULES, SCALARS, entries_sql
+from ingestion.sources.mappings.mapping import MappingFile
+from ingestion.validation.fields import json_path, stated_fields
+from ingestion.validation.rules import Rule
+from paywall_warehouse.quoting import literal
+
+MADE: Final = ("is_filtered", "has_rounded_amount", "unknown_fields", "user_of")
+"""Columns of staged records that only mapped sources have."""
+
+
+def records_sql(mapping: MappingFile, texts: str) -> str:
+    """Return SQL for every record of `texts` as a ledger entry, with the columns of `MADE`.
+
+    A record that breaks a rule has `reject_code` and `reject_words`; its `raw` has the values that the
+    mapping keeps, and nothing else of the record. A filtered record breaks no rule.
+    """
+    columns = mapping.columns
+    stated = stated_fields(
+        texts,
+        fields={name: json_path(column) for column, name in columns.scalars.items()},
+        scalars=[
+            name
+            for column, name in columns.scalars.items()
+            if column in columns.stated and column not in columns.objects
+        ],
+        objects={name: json_path(column) for column, name in columns.objects.items()},
+        known=mapping.layout.columns,
+        names={name: column for column, name in columns.scalars.items()},
+        keeps_unknown=False,
+    )
+    typed = {name: f"t_{name}" for name, value in mapping.fields.items() if value.typed is not None}
+    rounded = [value.is_rounded for value in mapping.fields.values() if value.is_rounded != "false"]
+    parts = [
+        *(f"{_field(mapping, name)} as f_{name}" for name in SCALARS),
+        *(f"{value.typed} as t_{name}" for name, value in mapping.fields.items() if value.typed is not None),
+        f"{_metadata(mapping)} as o_metadata",
+        "null as extra",
+        f"(problem is null and not ({mapping.rows})) as is_filtered",
+        f"({' or '.join(rounded) or 'false'}) as has_rounded_amount",
+        f"{mapping.user_of or 'null::varchar'} as user_of",
+    ]
+    texts = "".join(f", json_text(o_{name}) as j_{name}" for name in columns.objects.values())
+    # A column may hold a text or an object, such as an expanded one of Stripe's. Only a text is its text.
+    either = ", ".join(
+        f"case when not starts_with(ltrim(o_{columns.objects[column]}), '{{') then f_{name} end as f_{name}"
+        for column, name in columns.scalars.items()
+        if column in columns.objects
+    )
+    mapped = f"""select *, {", ".join(parts)} from (
+        select *{f" replace ({either})" if either else ""}{texts} from ({stated})
+    )"""
+    return entries_sql(
+        mapped,
+        rules=_rules(mapping),
+        typed=typed,
+        source=literal(mapping.name),
+        more=MADE,
+        raw=f"case when broken is not null then {_kept(mapping)} end",
+    )
+
+
+def _field(mapping: MappingFile, name: str) -> str:
+    """Return SQL for the text of a field of the entry."""
+    if name in mapping.fields:
+        return f"nullif({mapping.fields[name].text}, '')"
+    return "null::varchar"
+
+
+def _metadata(mapping: MappingFile) -> str:
+    """Return SQL for the metadata object: the keys that have a value."""
+    if not mapping.metadata:
+        return "null::varchar"
+    pairs = ", ".join(f"{literal(key)}, {value.text}" for key, value in mapping.metadata.items())
+    return f"nullif(cast(json_merge_patch('{{}}', json_object({pairs})) as varchar), '{{}}')"
+
+
+def _kept(mapping: MappingFile) -> str:
+    """Return SQL for an object of what the mapping keeps of a record: the columns and parts by name."""
+    columns = mapping.columns
+    pairs = [
+        *(
+            f"{literal(column)}, f_{name}"
+            for column, name in columns.scalars.items()
+            if column in columns.stated
+        ),
+        *(f"{literal(f'{column}.{path}')}, {sql}" for (column, path), sql in columns.parts.items()),
+    ]
+    return f"nullif(cast(json_merge_patch('{{}}', json_object({', '.join(pairs)})) as varchar), '{{}}')"
+
+
+def _rules(mapping: MappingFile) -> list[Rule]:
+    """Return the rules of a ledger entry, with messages that name the columns of the file."""
+    optional = {"amount"} if mapping.states_cost_only else set()
+    if mapping.user_of is not None:
+        optional.add("user")
+    rules = [rule for rule in RULES if not any(_is_missing(rule, field) for field in optional)]
+    broken_json = [
+        Rule(
+            f"j_{name} is not null and not is_json(j_{name})",
+            "'bad_json'",
+            literal(f'column "{column}" is not JSON; export it again, or correct the text'),
+        )
+        for column, name in mapping.columns.objects.items()
+        if column not in mapping.columns.scalars
+    ]
+    place = next(number for number, rule in enumerate(rules) if rule.code == "'missing_field'")
+    rules[place:place] = broken_json
+    return [
+        replace(
+            rule, when=f"not is_filtered and ({rule.when})", message=_naming_columns(mapping, rule.message)
+        )
+        if number >= _FORM_RULES
+        else rule
+        for number, rule in enumerate(rules)
+    ]
+
+
+_FORM_RULES: Final = 1
+"""The first rule is about the text of the record, and holds for filtered records, too."""
+
+
+def _is_missing(rule: Rule, field: str) -> bool:
+    return rule.code == "'missing_field'" and rule.when.startswith(f"f_{field} is null")
+
+
+def _naming_columns(mapping: MappingFile, message: str) -> str:
+    """Return SQL for a message in which each field of the entry is followed by its columns in the file."""
+    for name in FIELDS:
+        columns = sorted(mapping.fields[name].columns) if name in mapping.fields else []
+        if columns:
+            shown = " and ".join(f'"{column}"' for column in columns).replace("'", "''")
+            message = message.replace(f'field "{name}" ', f'field "{name}" (from column {shown}) ')
+    return message

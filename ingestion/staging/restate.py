@@ -1,0 +1,228 @@
+"""Making the rows of mapped sources again: after their mapping has changed, and once a grant has landed whose
+user they need.
+
+A batch keeps its number and is replaced as a whole. The next build rebuilds everything if the batch was part
+of an earlier one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+
+from ingestion.erasure.erase import pseudonymise
+from ingestion.lake.batches import LOADED, FileRecord, Lake, Manifest
+from ingestion.lake.commit import write_rows
+from ingestion.lake.erasures import read_registry
+from ingestion.lake.recount import apply_limits
+from ingestion.lake.rejects import OUTSIDE
+from ingestion.lake.row_limits import RowLimits
+from ingestion.landed_now import LandedNow
+from ingestion.landing.area import Landing, LandingFile
+from ingestion.readers.inspection import UnreadableFileError, check_readable
+from ingestion.readers.parquet import check_parquet
+from ingestion.readers.records import LocalFile
+from ingestion.sources.registry import Source
+from ingestion.staging.new_files import NewFiles
+from ingestion.staging.write import distinct_models, write_batch
+from paywall_warehouse.duckdb_connections import open_duckdb
+from paywall_warehouse.quoting import file_literal, literal
+from paywall_warehouse.settings import Settings
+
+FILES_NAMED = 3
+
+
+def apply_mapping(settings: Settings, lake: Lake, source: Source) -> list[str]:
+    """Read the files of a mapped source again that another mapping was applied to, and return warnings.
+
+    A file that is no longer in the landing area keeps the rows that the other mapping made, and is read again
+    when it is back. The caller holds the writer lock.
+    """
+    if source.mapping is None:
+        return []
+    stale = [
+        manifest for manifest in lake.manifests() if any(_is_stale(file, source) for file in manifest.files)
+    ]
+    if not stale:
+        return []
+    now, landing = LandedNow(settings, lake.manifests()), Landing.of(settings)
+    read: list[str] = []
+    gone: list[str] = []
+    for manifest in stale:
+        places = {
+            file.file_no: next(now.places(file), None) for file in manifest.files if _is_stale(file, source)
+        }
+        standing = {file_no: place for file_no, place in places.items() if place is not None}
+        gone += [file.path for file in manifest.files if places.get(file.file_no, file) is None]
+        if standing:
+            _read_again(settings, lake, landing, source, manifest, standing)
+            read += [file.path for file in manifest.files if file.file_no in standing]
+    return [
+        *(
+            [f"the mapping {source.name} has changed: {_named(read)} read again, all totals are restated"]
+            if read
+            else []
+        ),
+        *(
+            [
+                f"the mapping {source.name} has changed, but {_named(gone)} no longer in the landing area: the"
+                " entries stay as the mapping made them before. Land the same content again to apply the"
+                " change"
+            ]
+            if gone
+            else []
+        ),
+    ]
+
+
+def take_users(settings: Settings, lake: Lake, source: Source) -> None:
+    """Give the rows that wait for the user of another entry that user, if the entry has landed by now.
+
+    Only mappings with `user_of` have such rows. The caller holds the writer lock.
+    """
+    if source.mapping is None or source.mapping.user_of is None:
+        return
+    own = [
+        manifest
+        for manifest in lake.manifests()
+        if any(file.source == source.name for file in manifest.files)
+    ]
+    waiting = [manifest for manifest in own if manifest.has_rows_outside(manifest.limits)]
+    if not waiting:
+        return
+    known = lake.parquet_files(source.table, own)
+    for manifest in waiting:
+        files = lake.parquet_files(source.table, [manifest])
+        with open_duckdb(config=settings.duckdb_config()) as connection, lake.staging() as staging:
+            if not _fill_users(connection, known, files, staging / source.table):
+                continue
+            for parquet in lake.parquet_files("rejects", [manifest]):
+                (staging / "rejects").mkdir(exist_ok=True)
+                write_rows(
+                    settings.duckdb_config(), parquet, "select *", "true", staging / "rejects" / parquet.name
+                )
+            # Empty limits have the rows counted again, which also removes their rejects.
+            lake.replace(replace(manifest, limits="", restated=manifest.restated + 1), staging)
+    apply_limits(settings, lake, lake.manifests())
+
+
+def _is_stale(file: FileRecord, source: Source) -> bool:
+    return (
+        source.mapping is not None
+        and file.source == source.name
+        and file.status == LOADED
+        and file.mapping != source.mapping.digest
+    )
+
+
+def _read_again(
+    settings: Settings,
+    lake: Lake,
+    landing: Landing,
+    source: Source,
+    manifest: Manifest,
+    standing: dict[int, LandingFile],
+) -> None:
+    """Replace a batch by one in which the present mapping made the rows of the files that stand."""
+    config, limits = settings.duckdb_config(), RowLimits.of(settings)
+    kept = [file for file in manifest.files if file.file_no not in standing]
+    found = NewFiles()
+    with lake.staging() as staging, ExitStack() as copies:
+        for file in manifest.files:
+            if place := standing.get(file.file_no):
+                path = copies.enter_context(landing.local_copy(place))
+                named = replace(place, path=file.path, fingerprint=file.fingerprint, source=source.name)
+                _take(found, LocalFile(file.file_no, named, path), file.sha256 or "", source, config)
+        made = write_batch(config, limits, source, found, staging, manifest.batch_seq)
+        numbers = {file.path: file.file_no for file in manifest.files}
+        files = [replace(file, file_no=numbers[file.path]) for file in made.files]
+        _keep(lake, config, manifest, kept, staging)
+        changed = replace(
+            manifest,
+            files=sorted([*kept, *files], key=lambda file: file.file_no),
+            models=_models(config, staging / source.table),
+            # The limits are applied again, because kept rows may have been counted under other ones.
+            limits="" if kept else made.limits,
+            outside=made.outside,
+            schema_version=made.schema_version,
+            restated=manifest.restated + 1,
+        )
+        changed = pseudonymise(settings, read_registry(settings.home), staging.rglob("*.parquet"), changed)
+        lake.replace(changed, staging)
+
+
+def _take(found: NewFiles, local: LocalFile, digest: str, source: Source, config: Mapping[str, object]) -> None:
+    """Add a file to those that are read, or to those that the mapping cannot read."""
+    try:
+        check_readable(local.file, local.path, source.layout)
+        if local.file.format == ".parquet":
+            with open_duckdb(config=config) as connection:
+                check_parquet(connection, local.path, source.layout)
+    except UnreadableFileError as error:
+        found.refuse(local.file, digest, error)
+    else:
+        found.readable.append((local, digest))
+
+
+def _keep(
+    lake: Lake, config: Mapping[str, object], manifest: Manifest, kept: Sequence[FileRecord], staging: Path
+) -> None:
+    """Copy the rows and rejects of the files that are not read again."""
+    numbers = ", ".join(str(file.file_no) for file in kept) or "null"
+    paths = ", ".join(literal(file.path) for file in kept) or "null"
+    for table, condition in ((manifest.table, f"file_no in ({numbers})"), ("rejects", f"path in ({paths})")):
+        for number, parquet in enumerate(lake.parquet_files(table, [manifest])):
+            if table == "rejects" and parquet.name == OUTSIDE:
+                continue  # written anew when the limits are applied
+            (staging / table).mkdir(exist_ok=True)
+            write_rows(config, parquet, "select *", condition, staging / table / f"kept-{number:05d}.parquet")
+
+
+def _models(config: Mapping[str, object], folder: Path) -> list[str]:
+    models: set[str] = set()
+    with open_duckdb(config=config) as connection:
+        for parquet in sorted(folder.glob("*.parquet")):
+            models |= distinct_models(connection, parquet)
+    return sorted(models)
+
+
+def _fill_users(
+    connection: duckdb.DuckDBPyConnection, known: Iterable[Path], files: Sequence[Path], folder: Path
+) -> bool:
+    """Write the rows of some files with the users that are known by now; return whether any was missing
+    before.
+    """
+    connection.execute(
+        f"""create or replace temp table grants as
+        select entry_id, max_by(user_id, updated_at) as user_id
+        from {_rows(known)} where user_id is not null group by entry_id"""
+    )
+    found = connection.execute(
+        f"from {_rows(files)} as rows semi join grants on rows.user_of = grants.entry_id"
+        " where rows.user_id is null limit 1"
+    ).fetchone()
+    if found is None:
+        return False
+    folder.mkdir(exist_ok=True)
+    for parquet in files:
+        connection.execute(
+            f"""copy (
+                select rows.* replace (coalesce(rows.user_id, grants.user_id) as user_id)
+                from {_rows([parquet])} as rows left join grants on rows.user_of = grants.entry_id
+                order by rows.file_no, rows.line
+            ) to {literal(str(folder / parquet.name))} (format parquet, compression zstd)"""
+        )
+    return True
+
+
+def _rows(files: Iterable[Path]) -> str:
+    listed = ", ".join(file_literal(str(file)) for file in files)
+    return f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
+
+
+def _named(paths: Sequence[str]) -> str:
+    """Return the first paths, and the verb that fits their number."""
+    more = f" and {len(paths) - FILES_NAMED:,} more" if len(paths) > FILES_NAMED else ""
+    return f"{', '.join(paths[:FILES_NAMED])}{more} {'is' if len(paths) == 1 else 'are'}"
