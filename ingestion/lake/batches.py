@@ -85,6 +85,10 @@ class Manifest:
     compete for the number without the writer lock, and the batch's old folders after a discard.
     """
     discarded: list[DiscardedFile] = field(default_factory=list)
+    schema_version: int = 0
+    """The version of the lake's tables that the files were written with; 0 in batches of earlier versions of
+    the program.
+    """
 
     @property
     def folder(self) -> str:
@@ -125,6 +129,7 @@ class Manifest:
             outside=content.get("outside", 0),
             writer=content.get("writer", ""),
             discarded=[DiscardedFile(**file) for file in content.get("discarded", [])],
+            schema_version=content.get("schema_version", 0),
         )
 
 

@@ -17,7 +17,10 @@ from ingestion.validation.rules import (
 )
 from paywall_warehouse.quoting import literal
 
-TEXTS = ("id", "type", "status", "user", "paywall", "currency", "request_id", "model", "related_id")
+TEXTS = (
+    *("id", "type", "status", "user", "paywall", "currency", "request_id", "model", "related_id"),
+    "billing",
+)
 TIMES = ("timestamp", "updated_at")
 MONEY = ("amount", "provider_cost", "platform_fees")
 COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
@@ -45,6 +48,7 @@ STATUSES = {
     "failed": ("failed", "canceled", "cancelled", "voided"),
     "reversed": ("reversed",),
 }
+BILLINGS: dict[str, tuple[str, ...]] = {"prepaid": ("prepaid",), "postpaid": ("postpaid",)}
 
 # The values that later stages need from the metadata, with each key that the product's documentation uses.
 METADATA_KEYS = {
@@ -109,6 +113,11 @@ RULES = (
         "'unknown_status'",
         f"""'field "status" is ' || shown(f_status) || {literal("; allowed: " + allowed(STATUSES))}""",
     ),
+    Rule(
+        "billing is null",
+        "'unknown_billing'",
+        f"""'field "billing" is ' || shown(f_billing) || {literal("; allowed: " + allowed(BILLINGS))}""",
+    ),
     required("user", unless="entry_type = 'withdrawal'"),
     at_most("id", 255),
     at_most("user", 255),
@@ -168,6 +177,7 @@ def records_sql(texts: str) -> str:
         v_provider_cost as provider_cost, v_platform_fees as platform_fees, f_related_id as related_entry_id,
         case when broken is null then {with_extra("o_metadata", "extra")} end as metadata,
         {metadata},
+        'ledger' as source, billing,
         {of_broken_rule(RULES, "code")} as reject_code,
         {of_broken_rule(RULES, "message")} as reject_words,
         raw
@@ -178,6 +188,7 @@ def records_sql(texts: str) -> str:
         from (
             select *, {canonical("f_type", ENTRY_TYPES)} as entry_type,
                 {canonical("coalesce(f_status, 'settled')", STATUSES)} as status,
+                {canonical("coalesce(f_billing, 'prepaid')", BILLINGS)} as billing,
                 {values}
             from ({stated})
         )

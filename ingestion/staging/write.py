@@ -13,7 +13,7 @@ import duckdb
 from ingestion.lake.batches import LOADED, UNREADABLE, FileRecord, Manifest
 from ingestion.lake.rejects import OUTSIDE, REJECTS, create_rejects, write_rejects
 from ingestion.lake.row_limits import RowLimits
-from ingestion.lake.schemas import LAKE_TABLES, typed
+from ingestion.lake.schemas import LAKE_TABLES, SCHEMA_VERSION, typed
 from ingestion.landing.area import LandingFile
 from ingestion.readers.inspection import damaged
 from ingestion.readers.records import LocalFile, record_texts, usual_keys
@@ -117,7 +117,14 @@ def write_batch(
             )
         outside = sum(one.outside for one in counts.values())
         manifest = Manifest(
-            batch_seq, source.table, loaded_at, records, sorted(models), limits.digest, outside
+            batch_seq,
+            source.table,
+            loaded_at,
+            records,
+            sorted(models),
+            limits.digest,
+            outside,
+            schema_version=SCHEMA_VERSION,
         )
         write_rejects(connection, manifest, "rejects", rejects / REJECTS)
         write_rejects(connection, manifest, "outside", rejects / OUTSIDE)
