@@ -11,7 +11,7 @@ from orchestration.assets.exports import export_assets
 from orchestration.assets.landing import landing_specs, stripe_asset
 from orchestration.assets.models import build_plan, dbt_models, final_models
 from orchestration.assets.published import published_warehouse
-from orchestration.assets.raw import RAW_TABLES, price_book, raw_asset
+from orchestration.assets.raw import RAW_TABLES, mapped_entries, price_book, raw_asset
 from orchestration.automation import (
     daily,
     export_job,
@@ -51,6 +51,7 @@ def build_defs(
             *landing_specs(),
             *(stripe_asset(stripe_report) for stripe_report in STRIPE_REPORTS),
             *(raw_asset(table) for table in RAW_TABLES),
+            mapped_entries,
             price_book,
             build_plan,
             models,

@@ -8,7 +8,7 @@ from alembic.util import CommandError
 from dagster import DagsterInstance, DagsterInvalidConfigError
 from filelock import FileLock
 from sqlalchemy.exc import DatabaseError, OperationalError
-from yaml import YAMLError  # type: ignore[import-untyped]
+from yaml import YAMLError
 
 from orchestration.event_log import open_with_kept_event_log
 from orchestration.faults import explain_faults

@@ -5,6 +5,7 @@ the meaning of loaded records may have changed through settings, models or rates
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -203,14 +204,17 @@ def _plan(
     has_unpublished_build: bool,
 ) -> Build:
     through_batch = max((manifest.batch_seq for manifest in manifests), default=-1)
-    semantics_digest = settings.semantics_digest()
+    semantics_digest = _semantics_digest(settings, manifests)
+    known = [manifest for manifest in manifests if manifest.batch_seq <= state.through_batch]
     reason = None
     if full_refresh:
         reason = "a full refresh was asked for"
     elif state.semantics_digest is None:
         reason = "there is no finished build yet"
-    elif state.semantics_digest != semantics_digest:
+    elif state.semantics_digest.partition("/")[0] != settings.semantics_digest():
         reason = "a setting that changes the meaning of loaded records has changed"
+    elif state.semantics_digest != _semantics_digest(settings, known):
+        reason = "records were made again, because a mapping has changed or a late grant has landed"
     elif state.code_version != code_version:
         reason = "the warehouse was built by another version of the code"
     elif state.rates_changed:
@@ -243,6 +247,15 @@ def _plan(
         code_version=code_version,
         fingerprint=fingerprint,
     )
+
+
+def _semantics_digest(settings: Settings, manifests: Iterable[Manifest]) -> str:
+    """Return a text that changes when the meaning of the records in these batches does: the digest of the
+    settings, and that of the batches whose rows were made again.
+    """
+    restated = [(manifest.batch_seq, manifest.restated) for manifest in manifests if manifest.restated]
+    suffix = f"/{hashlib.sha256(repr(restated).encode()).hexdigest()}" if restated else ""
+    return settings.semantics_digest() + suffix
 
 
 def _rates_changed(connection: duckdb.DuckDBPyConnection, lake: Lake) -> bool:

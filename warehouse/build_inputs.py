@@ -23,6 +23,7 @@ from ingestion.lake.schemas import (
     TOUCHED_KEYS,
     UNMAPPED_COLUMNS,
     defined,
+    missing_columns,
     shown_name,
     typed,
 )
@@ -84,21 +85,22 @@ def write_build_inputs(
 def _create_lake_views(
     connection: duckdb.DuckDBPyConnection, lake: Lake, manifests: list[Manifest], limits: RowLimits
 ) -> None:
-    """Create one view per table of the lake and per table of the price book."""
+    """Create one view per table of the lake and per table of the price book.
+
+    A view has one select for all batches that are read alike: those with rows outside of the limits are
+    filtered, and those of earlier versions of the lake's schema get NULL for the columns that they lack.
+    """
     for table, columns in LAKE_TABLES.items():
-        with_rows_outside = [
-            manifest
-            for manifest in manifests
-            if table == manifest.table and manifest.has_rows_outside(limits.digest)
-        ]
-        others = [manifest for manifest in manifests if manifest not in with_rows_outside]
+        alike: dict[tuple[bool, tuple[str, ...]], list[Manifest]] = {}
+        for manifest in manifests:
+            is_filtered = table == manifest.table and manifest.has_rows_outside(limits.digest)
+            missing = tuple(missing_columns(table, manifest.schema_version))
+            alike.setdefault((is_filtered, missing), []).append(manifest)
         selects = [
-            f"select {typed(columns)}"
-            f" from read_parquet([{files}], union_by_name = true, hive_partitioning = false){where}"
-            for batches, where in (
-                (others, ""),
-                (with_rows_outside, f" where not ({limits.broken(table)})"),
-            )
+            f"select {typed(columns, missing)}"
+            f" from read_parquet([{files}], union_by_name = true, hive_partitioning = false)"
+            + (f" where not ({limits.broken(table)})" if is_filtered else "")
+            for (is_filtered, missing), batches in sorted(alike.items())
             if (files := ", ".join(file_literal(str(file)) for file in lake.parquet_files(table, batches)))
         ]
         nulls = ", ".join(f"null as {name}" for name in columns)

@@ -97,6 +97,10 @@ class Manifest:
     discarded: list[DiscardedFile] = field(default_factory=list)
     restated: int = 0
     """How often the rows were made again after the batch was committed, because the mapping has changed."""
+    schema_version: int = 0
+    """The version of the lake's tables that the files were written with; 0 in batches of earlier versions of
+    the program.
+    """
 
     @property
     def folder(self) -> str:
@@ -143,6 +147,7 @@ class Manifest:
             writer=content.get("writer", ""),
             discarded=[DiscardedFile(**file) for file in content.get("discarded", [])],
             restated=content.get("restated", 0),
+            schema_version=content.get("schema_version", 0),
         )
 
 

@@ -165,8 +165,8 @@ class RowLimits:
                 WAITS,
                 literal(reject_codes.UNKNOWN_GRANT),
                 "'the record states no user, and the entry that it belongs to'"
-                " || coalesce(' (' || related_entry_id || ')', '') || ' has not landed yet; land that entry, and'"
-                " || ' this record is accepted'",
+                " || coalesce(' (' || related_entry_id || ')', '') || ' has not landed yet; land that entry,'"
+                " || ' and this record is accepted'",
             )
         earliest = f"cast('{self.earliest:%Y-%m-%d %H:%M:%S.%f}+00:00' as {instant})"
         for column, name in limited.times.items():

@@ -5,6 +5,7 @@ The files also have the columns with which a load validates its records, such as
 part of the tables.
 """
 
+from collections.abc import Container
 from typing import Final
 
 MONEY: Final = "decimal(38, 12)"
@@ -40,6 +41,8 @@ LEDGER_ENTRIES: Final = {
     "rail": "varchar",
     "funding": "varchar",
     "reason": "varchar",
+    "source": "varchar",
+    "billing": "varchar",
 }
 
 WEBHOOK_EVENTS: Final = {
@@ -257,6 +260,17 @@ LAKE_TABLES: Final = {
     "rejects": REJECTED_RECORDS,
 }
 
+# The version of these tables that a load writes, which the manifest of a batch states. Raise it when a table
+# gets a column, and list the column in `ADDED`: batches of earlier versions lack it.
+SCHEMA_VERSION: Final = 1
+ADDED: Final = {"ledger_entries": {"source": 1, "billing": 1}}
+
+
+def missing_columns(table: str, version: int) -> dict[str, str]:
+    """Return the columns of a table that a batch of some version of the lake's schema lacks."""
+    added = ADDED.get(table, {})
+    return {name: kind for name, kind in LAKE_TABLES[table].items() if added.get(name, 0) > version}
+
 
 def shown_name(table: str) -> str:
     """Return the name that a table of the lake has in schema `raw`."""
@@ -268,6 +282,8 @@ def defined(columns: dict[str, str]) -> str:
     return ", ".join(f"{name} {kind}" for name, kind in columns.items())
 
 
-def typed(columns: dict[str, str]) -> str:
-    """Return SQL for a select list that casts each column to its type."""
-    return ", ".join(f"cast({name} as {kind}) as {name}" for name, kind in columns.items())
+def typed(columns: dict[str, str], missing: Container[str] = ()) -> str:
+    """Return SQL for a select list that casts each column to its type; a missing one is NULL."""
+    return ", ".join(
+        f"cast({'null' if name in missing else name} as {kind}) as {name}" for name, kind in columns.items()
+    )

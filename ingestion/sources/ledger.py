@@ -19,7 +19,10 @@ from ingestion.validation.rules import (
 )
 from paywall_warehouse.quoting import literal
 
-TEXTS = ("id", "type", "status", "user", "paywall", "currency", "request_id", "model", "related_id")
+TEXTS = (
+    *("id", "type", "status", "user", "paywall", "currency", "request_id", "model", "related_id"),
+    "billing",
+)
 TIMES = ("timestamp", "updated_at")
 MONEY = ("amount", "provider_cost", "platform_fees")
 COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
@@ -47,6 +50,7 @@ STATUSES = {
     "failed": ("failed", "canceled", "cancelled", "voided"),
     "reversed": ("reversed",),
 }
+BILLINGS: dict[str, tuple[str, ...]] = {"prepaid": ("prepaid",), "postpaid": ("postpaid",)}
 
 # The values that later stages need from the metadata, with each key that the product's documentation uses.
 METADATA_KEYS = {
@@ -110,6 +114,11 @@ RULES = (
         "status is null",
         "'unknown_status'",
         f"""'field "status" is ' || shown(f_status) || {literal("; allowed: " + allowed(STATUSES))}""",
+    ),
+    Rule(
+        "billing is null",
+        "'unknown_billing'",
+        f"""'field "billing" is ' || shown(f_billing) || {literal("; allowed: " + allowed(BILLINGS))}""",
     ),
     required("user", unless="entry_type = 'withdrawal'"),
     at_most("id", 255),
@@ -192,6 +201,7 @@ def entries_sql(
         v_provider_cost as provider_cost, v_platform_fees as platform_fees, f_related_id as related_entry_id,
         case when broken is null then {with_extra("o_metadata", "extra")} end as metadata,
         {metadata},
+        {source} as source, billing,
         {further}{of_broken_rule(rules, "code")} as reject_code,
         {of_broken_rule(rules, "message")} as reject_words,
         {raw} as raw
@@ -202,6 +212,7 @@ def entries_sql(
         from (
             select *, {canonical("f_type", ENTRY_TYPES)} as entry_type,
                 {canonical("coalesce(f_status, 'settled')", STATUSES)} as status,
+                {canonical("coalesce(f_billing, 'prepaid')", BILLINGS)} as billing,
                 {values}
             from ({stated})
         )

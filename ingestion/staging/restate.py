@@ -67,8 +67,8 @@ def apply_mapping(settings: Settings, lake: Lake, source: Source) -> list[str]:
         ),
         *(
             [
-                f"the mapping {source.name} has changed, but {_named(gone)} no longer in the landing area: the"
-                " entries stay as the mapping made them before. Land the same content again to apply the"
+                f"the mapping {source.name} has changed, but {_named(gone)} no longer in the landing area:"
+                " the entries stay as the mapping made them before. Land the same content again to apply the"
                 " change"
             ]
             if gone
@@ -96,7 +96,8 @@ def take_users(settings: Settings, lake: Lake, source: Source) -> None:
     for manifest in waiting:
         files = lake.parquet_files(source.table, [manifest])
         with open_duckdb(config=settings.duckdb_config()) as connection, lake.staging() as staging:
-            if not _fill_users(connection, known, files, staging / source.table):
+            broken = RowLimits.of(settings).settings_broken(source.table)
+            if not _fill_users(connection, known, files, broken, staging / source.table):
                 continue
             for parquet in lake.parquet_files("rejects", [manifest]):
                 (staging / "rejects").mkdir(exist_ok=True)
@@ -153,7 +154,9 @@ def _read_again(
         lake.replace(changed, staging)
 
 
-def _take(found: NewFiles, local: LocalFile, digest: str, source: Source, config: Mapping[str, object]) -> None:
+def _take(
+    found: NewFiles, local: LocalFile, digest: str, source: Source, config: Mapping[str, object]
+) -> None:
     """Add a file to those that are read, or to those that the mapping cannot read."""
     try:
         check_readable(local.file, local.path, source.layout)
@@ -189,10 +192,14 @@ def _models(config: Mapping[str, object], folder: Path) -> list[str]:
 
 
 def _fill_users(
-    connection: duckdb.DuckDBPyConnection, known: Iterable[Path], files: Sequence[Path], folder: Path
+    connection: duckdb.DuckDBPyConnection,
+    known: Iterable[Path],
+    files: Sequence[Path],
+    broken: str,
+    folder: Path,
 ) -> bool:
     """Write the rows of some files with the users that are known by now; return whether any was missing
-    before.
+    before. `broken` is SQL for whether a row is outside of the limits.
     """
     connection.execute(
         f"""create or replace temp table grants as
@@ -209,9 +216,10 @@ def _fill_users(
     for parquet in files:
         connection.execute(
             f"""copy (
-                select rows.* replace (coalesce(rows.user_id, grants.user_id) as user_id)
-                from {_rows([parquet])} as rows left join grants on rows.user_of = grants.entry_id
-                order by rows.file_no, rows.line
+                select * replace ({broken} as is_outside) from (
+                    select rows.* replace (coalesce(rows.user_id, grants.user_id) as user_id)
+                    from {_rows([parquet])} as rows left join grants on rows.user_of = grants.entry_id
+                ) order by file_no, line
             ) to {literal(str(folder / parquet.name))} (format parquet, compression zstd)"""
         )
     return True

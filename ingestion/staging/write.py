@@ -14,7 +14,7 @@ import duckdb
 from ingestion.lake.batches import LOADED, UNREADABLE, FileRecord, Manifest
 from ingestion.lake.rejects import OUTSIDE, REJECTS, create_rejects, write_rejects
 from ingestion.lake.row_limits import RowLimits
-from ingestion.lake.schemas import LAKE_TABLES, typed
+from ingestion.lake.schemas import LAKE_TABLES, SCHEMA_VERSION, typed
 from ingestion.landing.area import LandingFile
 from ingestion.readers.inspection import damaged
 from ingestion.readers.records import LocalFile, column_names, record_texts, usual_keys
@@ -125,7 +125,14 @@ def write_batch(
             )
         outside = sum(one.outside for one in counts.values())
         manifest = Manifest(
-            batch_seq, source.table, loaded_at, records, sorted(models), limits.digest, outside
+            batch_seq,
+            source.table,
+            loaded_at,
+            records,
+            sorted(models),
+            limits.digest,
+            outside,
+            schema_version=SCHEMA_VERSION,
         )
         write_rejects(connection, manifest, "rejects", rejects / REJECTS)
         write_rejects(connection, manifest, "outside", rejects / OUTSIDE)
@@ -265,8 +272,9 @@ def _unmapped_columns(
     seen = {local.file_no: column_names(local.file, local.path) for local in files}
     # The keys of the first JSON lines are among them; later lines may have others.
     rows = connection.execute(
-        f"""select file_no, unnest(unknown_fields) as name from {_rows(parquet)}
-        where unknown_fields is not null group by all order by all"""
+        f"""select distinct * from (
+            select file_no, unnest(unknown_fields) from {_rows(parquet)} where unknown_fields is not null
+        )"""
     ).fetchall()
     for file_no, name in rows:
         seen[file_no].append(name)

@@ -26,6 +26,7 @@ TITLES = {
     "raw__stripe_payout_items": "load payout items",
     "raw__stripe_balance_summaries": "load summaries",
     "raw__stripe_checkout_sessions": "load sessions",
+    "raw__mapped_entries": "mapped sources",
     "raw__price_book": "price book",
     "build__plan": "plan",
     "dbt_models": "build",

@@ -4,17 +4,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ingestion.validation.reject_codes import UNKNOWN_GRANT
 from warehouse.checks.queries import Queries
 
 LINES_SHOWN, REASON_CHARACTERS = 5, 200
 # Metadata may contain personal data, and the message is stored where `erase` does not remove it.
 QUOTES_METADATA: Final = "bad_metadata"
 
+# Records that wait for another entry are accepted as soon as it lands: they are not the file's fault.
 # Files without rejects need not be in the landing area. The records that were accepted from them are new
 # wherever the file is now.
-COUNTED: Final = """
-select batch_seq, path, standing_path, records, accepted, rejected from raw.loaded_files
-where batch_seq > (select through from build.published) and (rejected = 0 or standing_path is not null)
+COUNTED: Final = f"""
+select batch_seq, path, standing_path, records, accepted, rejected - waiting as rejected from (
+    select
+        files.batch_seq, files.path, files.standing_path, files.records, files.accepted, files.rejected,
+        (
+            select count(*) from raw.rejected_records as rejects
+            where rejects.batch_seq = files.batch_seq and rejects.path = files.path
+                and rejects.reason_code = '{UNKNOWN_GRANT}'
+        ) as waiting
+    from raw.loaded_files as files
+)
+where batch_seq > (select through from build.published) and (rejected = waiting or standing_path is not null)
 """
 
 # A file that cannot be read has one reject, without a line.
@@ -29,6 +40,7 @@ select
 from raw.rejected_records as rejected_records
 join (select batch_seq, path from ({COUNTED}) as files where rejected > 0) as counted
     on rejected_records.batch_seq = counted.batch_seq and rejected_records.path = counted.path
+where rejected_records.reason_code <> '{UNKNOWN_GRANT}'
 group by counted.batch_seq, counted.path, rejected_records.reason_code
 order by counted.batch_seq, counted.path, occurrences desc, rejected_records.reason_code
 """

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
-from ingestion.sources.ledger import FIELDS, RULES, SCALARS, entries_sql
+from ingestion.sources.ledger import FIELDS, RULES, SCALARS, TIMES, entries_sql
 from ingestion.sources.mappings.mapping import MappingFile
 from ingestion.validation.fields import json_path, stated_fields
 from ingestion.validation.rules import Rule
@@ -98,7 +98,11 @@ def _rules(mapping: MappingFile) -> list[Rule]:
     optional = {"amount"} if mapping.states_cost_only else set()
     if mapping.user_of is not None:
         optional.add("user")
-    rules = [rule for rule in RULES if not any(_is_missing(rule, field) for field in optional)]
+    rules = [
+        _of_zoned_time(rule, mapping)
+        for rule in RULES
+        if not any(_is_missing(rule, field) for field in optional)
+    ]
     broken_json = [
         Rule(
             f"j_{name} is not null and not is_json(j_{name})",
@@ -126,6 +130,24 @@ _FORM_RULES: Final = 1
 
 def _is_missing(rule: Rule, field: str) -> bool:
     return rule.code == "'missing_field'" and rule.when.startswith(f"f_{field} is null")
+
+
+def _of_zoned_time(rule: Rule, mapping: MappingFile) -> Rule:
+    """Return the rule of an instant for a field whose text needs no offset; any other rule as it is."""
+    for name in TIMES:
+        if (
+            rule.code == f"time_problem(f_{name})"
+            and name in mapping.fields
+            and mapping.fields[name].typed is not None
+        ):
+            return replace(
+                rule,
+                code=f"case when v_{name} is null then 'bad_time' else 'time_out_of_range' end",
+                message=f"""'field "{name}" ' || case when v_{name} is null
+                    then 'is not a time that the mapping can read' else 'is not between 1970 and 2100' end
+                    || ': ' || shown(f_{name})""",
+            )
+    return rule
 
 
 def _naming_columns(mapping: MappingFile, message: str) -> str:

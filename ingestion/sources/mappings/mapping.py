@@ -88,7 +88,7 @@ class _StrictLoader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise yaml.composer.ComposerError(
-                None, None, "aliases (*) are not supported; write the part out", self.peek_event().start_mark
+                None, None, "aliases (*) are not supported; write the part out", self.get_mark()
             )
         return super().compose_node(parent, index)
 

@@ -1,0 +1,133 @@
+"""The field `billing` of a ledger record, and lake batches that were written before it existed."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from ingestion.lake.batches import Lake
+from ingestion.lake.recount import apply_limits
+from ingestion.lake.row_limits import RowLimits
+from ingestion.lake.schemas import ADDED, LAKE_TABLES, SCHEMA_VERSION, missing_columns
+from paywall_warehouse.duckdb_connections import open_duckdb
+from paywall_warehouse.quoting import literal
+from paywall_warehouse.settings import Settings, load_settings
+from tests.support.builders import Record, charge, jsonl
+from tests.support.ingestion import load
+from warehouse.build_inputs import write_build_inputs
+from warehouse.price_book import resolve_price_book
+
+NOON = "2026-10-01T12:00:00Z"
+
+
+def settings_of(home: Path, **more: Any) -> Settings:
+    return load_settings(_env_file=None, warehouse_home=home, **more)
+
+
+def load_ledger(home: Path, name: str, records: list[Record]) -> None:
+    file = home / "landing" / "ledger" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(jsonl(records))
+    load(settings_of(home), "ledger")
+
+
+def raw_entries(home: Path, columns: str, **more: Any) -> list[tuple[Any, ...]]:
+    """Return columns of the view `raw.ledger_entries` that a build would read."""
+    settings = settings_of(home, **more)
+    resolve_price_book(settings)
+    lake = Lake(settings.home)
+    with open_duckdb() as connection:
+        write_build_inputs(
+            connection,
+            settings,
+            lake,
+            lake.manifests(),
+            settings.now().date(),
+            -1,
+            is_published_copy=False,
+        )
+        return connection.execute(f"select {columns} from raw.ledger_entries order by entry_id").fetchall()
+
+
+def make_older(home: Path, batch: int) -> None:
+    """Make a batch what an earlier version wrote: without the columns that were added since."""
+    lake = Lake(settings_of(home).home)
+    manifest = lake.manifests(batch)[0]
+    for file in lake.parquet_files("ledger_entries", [manifest]):
+        rows = duckdb.read_parquet(str(file), hive_partitioning=False)
+        rows.select(duckdb.StarExpression(exclude=list(ADDED["ledger_entries"]))).write_parquet(f"{file}.old")
+        Path(f"{file}.old").replace(file)
+    lake.restate(replace(manifest, schema_version=0))
+    file = home / "lake" / "_manifests" / f"{batch:08d}.json"
+    stated = json.loads(file.read_text())
+    del stated["schema_version"]
+    file.write_text(json.dumps(stated))
+
+
+def test_billing_is_prepaid_unless_it_is_stated(tmp_path: Path) -> None:
+    load_ledger(
+        tmp_path,
+        "a.jsonl",
+        [
+            charge("a", NOON),
+            charge("b", NOON, billing="PostPaid"),
+            charge("c", NOON, billing="prepaid", note="x"),
+            charge("d", NOON, billing=""),
+        ],
+    )
+    assert raw_entries(tmp_path, "entry_id, source, billing, metadata") == [
+        ("a", "ledger", "prepaid", None),
+        ("b", "ledger", "postpaid", None),
+        ("c", "ledger", "prepaid", '{"extra":{"note":"x"}}'),
+        ("d", "ledger", "prepaid", None),
+    ]
+
+
+def test_another_word_for_billing_is_a_reject(tmp_path: Path) -> None:
+    load_ledger(tmp_path, "a.jsonl", [charge("a", NOON, billing="invoice")])
+    (file,) = (tmp_path / "lake" / "rejects").rglob("*.parquet")
+    assert duckdb.execute("select reason_code, reason from read_parquet($1)", [str(file)]).fetchall() == [
+        ("unknown_billing", 'field "billing" is invoice; allowed: prepaid, postpaid')
+    ]
+
+
+@pytest.mark.parametrize("older", [(), (0,), (1,), (0, 1)])
+def test_batches_of_earlier_versions_are_read_beside_new_ones(tmp_path: Path, older: tuple[int, ...]) -> None:
+    load_ledger(tmp_path, "a.jsonl", [charge("a", NOON, "1.5", billing="postpaid")])
+    load_ledger(tmp_path, "b.jsonl", [charge("b", NOON, "2.5", billing="postpaid")])
+    for batch in older:
+        make_older(tmp_path, batch)
+    expected = [
+        (name, amount, *((None, None) if batch in older else ("ledger", "postpaid")))
+        for batch, (name, amount) in enumerate([("a", "1.500000000000"), ("b", "2.500000000000")])
+    ]
+    columns = "entry_id, amount::varchar, source, billing"
+    assert raw_entries(tmp_path, columns) == expected
+    # Another limit filters each batch, and is what the next load counts the rows by.
+    limited = raw_entries(tmp_path, columns, earliest_entry="2026-10-02")
+    assert limited == []
+
+
+def test_rows_of_an_older_batch_that_a_limit_moves_out_are_counted(tmp_path: Path) -> None:
+    load_ledger(tmp_path, "a.jsonl", [charge("a", NOON)])
+    make_older(tmp_path, 0)
+    settings = settings_of(tmp_path, earliest_entry="2026-10-02")
+    load(settings, "ledger")
+
+    lake = Lake(settings.home)
+    (manifest,) = apply_limits(settings, lake, lake.manifests())
+    assert (manifest.outside, manifest.limits) == (1, RowLimits.of(settings).digest)
+    (file,) = (tmp_path / "lake" / "rejects").rglob("*.parquet")
+    assert duckdb.sql(f"select reason_code from read_parquet({literal(str(file))})").fetchall() == [
+        ("time_out_of_range",)
+    ]
+
+
+def test_every_added_column_is_in_its_table() -> None:
+    for table, columns in ADDED.items():
+        assert columns.keys() <= LAKE_TABLES[table].keys()
+        assert max(columns.values()) <= SCHEMA_VERSION
+        assert missing_columns(table, SCHEMA_VERSION) == {}
