@@ -128,28 +128,41 @@ create or replace temp macro with_decimal_point(t) as case
     when regexp_full_match(t, '[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]*)(,[0-9]+)?') then replace(replace(t, '.', ''), ',', '.')
     else t
 end;
+-- A float has at most 17 digits and is often written with an exponent: its text without one. NULL for a text that is
+-- no number, or that no amount can hold.
+create or replace temp macro is_small_float(t) as
+    regexp_full_match(t, '-?[0-9](\.[0-9]{1,16})?[eE]-(0[1-9]|[1-9][0-9]?)');
+create or replace temp macro sign_of(t) as case when starts_with(t, '-') then '-' else '' end;
+create or replace temp macro float_text(t) as case
+    when regexp_full_match(t, '-?[0-9]{1,{MAX_AMOUNT_DIGITS}}(\.[0-9]+)?') then t
+    when is_small_float(t)
+        then sign_of(t) || '0.' || repeat('0', cast(regexp_extract(t, '[0-9]+$') as integer) - 1)
+            || replace(regexp_extract(t, '[0-9.]+'), '.', '')
+    when is_decimal(t) and coalesce(money_problem(t), '') <> 'amount_too_large' then sign_of(t) || written_out(t)
+end;
+-- The first 12 decimals of such a text, and the further ones.
+create or replace temp macro kept_decimals(plain) as
+    case when contains(plain, '.') then left(plain, strpos(plain, '.') + 12) else plain end;
+create or replace temp macro cut_decimals(plain) as
+    case when contains(plain, '.') then rtrim(plain[strpos(plain, '.') + 13:], '0') else '' end;
+create or replace temp macro is_rounded(plain) as cut_decimals(plain) <> '';
+-- Halves are rounded to the even neighbour. A text of digits is more than a half if it comes after '5'.
+create or replace temp macro float_money(plain) as case
+    when cut_decimals(plain) = '' then cast(kept_decimals(plain) as decimal(38, 12))
+    else cast(kept_decimals(plain) as decimal(38, 12)) + case
+        when cut_decimals(plain) > '5' or (cut_decimals(plain) = '5' and kept_decimals(plain)[-1] in ('1', '3', '5', '7', '9'))
+            then case when starts_with(plain, '-') then -0.000000000001 else 0.000000000001 end
+        else 0.000000000000
+    end
+end;
+
 -- Whether a text is a number that an amount can hold, apart from its decimals.
-create or replace temp macro is_amount(t) as
-    is_plain_decimal(t) or (is_decimal(t) and coalesce(money_problem(t), '') <> 'amount_too_large');
+create or replace temp macro is_amount(t) as is_plain_decimal(t) or is_small_float(t)
+    or (is_decimal(t) and coalesce(money_problem(t), '') <> 'amount_too_large');
 -- A number with the decimals of any float below 10^9, and one below 10^18 with fewer; NULL for one that is larger.
 create or replace temp macro finest(t) as try_cast(t as decimal(38, 29));
 create or replace temp macro coarser(t) as try_cast(t as decimal(38, 18));
 create or replace temp macro plain_text(number) as regexp_replace(cast(number as varchar), '\.?0*$', '');
-create or replace temp macro is_odd_amount(amount) as regexp_matches(cast(amount as varchar), '[13579]$');
--- DuckDB rounds halves away from zero. This rounds them to the even neighbour.
-create or replace temp macro half_even(number, nearest) as case
-    when abs(nearest - number) = 0.0000000000005 and is_odd_amount(nearest)
-        then nearest - cast(sign(number) as decimal(38, 12)) * 0.000000000001
-    else nearest
-end;
-create or replace temp macro nearest_amount(number) as cast(number as decimal(38, 12));
-create or replace temp macro float_money(t) as case
-    when not is_amount(t) then null
-    when finest(t) is not null then half_even(finest(t), nearest_amount(finest(t)))
-    else half_even(coarser(t), nearest_amount(coarser(t)))
-end;
-create or replace temp macro is_rounded(t) as
-    is_amount(t) and coalesce(finest(t) <> nearest_amount(finest(t)), coarser(t) <> nearest_amount(coarser(t)));
 
 -- The text of a changed amount: with another sign, or with the point at another place.
 create or replace temp macro negated(t) as case

@@ -16,7 +16,7 @@ from ingestion.readers.inspection import UnreadableFileError, check_readable, da
 from ingestion.readers.parquet import check_parquet
 from ingestion.readers.records import LocalFile, record_texts, usual_keys
 from ingestion.readers.text import BOM, csv_records, csv_rows, json_lines, open_text
-from ingestion.sources.registry import SOURCES
+from ingestion.sources.registry import BUILT_IN
 from ingestion.sources.stripe.reports import FOLDER, STRIPE_REPORTS
 from ingestion.staging.write import BEYOND_DUCKDB
 from ingestion.validation.macros import define_macros
@@ -58,7 +58,7 @@ class LandedFiles:
     """
 
     def __init__(self, source_name: str, form: str) -> None:
-        self._source, self._form = SOURCES[source_name], form
+        self._source, self._form = BUILT_IN[source_name], form
         self._folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
         self._files: list[LocalFile] = []
         self._connection = open_duckdb(config=LITTLE)

@@ -16,7 +16,7 @@ import pytest
 from ingestion.lake.batches import Lake
 from ingestion.landing import local_files as folders
 from ingestion.load import LoadResult
-from ingestion.sources.registry import SOURCES
+from ingestion.sources.registry import BUILT_IN
 from ingestion.staging import new_files
 from ingestion.staging.batch import LandingFileChangedError
 from paywall_warehouse.quoting import literal
@@ -201,14 +201,14 @@ def test_a_file_that_changes_while_it_is_read_commits_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = land(settings, "ledger/a.jsonl", jsonl([charge("a", NOON)]))
-    records_sql = SOURCES["ledger"].records_sql
+    records_sql = BUILT_IN["ledger"].records_sql
 
     def written_to_meanwhile(texts: str) -> str:
         file.write_bytes(jsonl([charge("a", NOON), charge("b", NOON)]))
         return records_sql(texts)
 
-    source = dataclasses.replace(SOURCES["ledger"], records_sql=written_to_meanwhile)
-    monkeypatch.setitem(SOURCES, "ledger", source)
+    source = dataclasses.replace(BUILT_IN["ledger"], records_sql=written_to_meanwhile)
+    monkeypatch.setitem(BUILT_IN, "ledger", source)
     with pytest.raises(LandingFileChangedError, match=r"ledger/a\.jsonl changed while it was read"):
         load(settings, "ledger")
     monkeypatch.undo()
@@ -237,7 +237,7 @@ def test_a_file_that_is_taken_away_while_it_is_read_is_no_reject_and_nothing_hal
 ) -> None:
     kept = land(settings, "ledger/a.jsonl", jsonl([charge("a", NOON)]))
     file = land(settings, "ledger/b.jsonl", jsonl([charge("b", NOON), charge("c", NOON)]))
-    digest, source = new_files.sha256, SOURCES["ledger"]
+    digest, source = new_files.sha256, BUILT_IN["ledger"]
 
     def opened(path: Path) -> str:
         if path == file:
@@ -251,7 +251,7 @@ def test_a_file_that_is_taken_away_while_it_is_read_is_no_reject_and_nothing_hal
     if when == "before it is opened":
         monkeypatch.setattr(new_files, "sha256", opened)
     else:
-        monkeypatch.setitem(SOURCES, "ledger", dataclasses.replace(source, records_sql=validated))
+        monkeypatch.setitem(BUILT_IN, "ledger", dataclasses.replace(source, records_sql=validated))
     with pytest.raises(
         LandingFileChangedError, match=r"ledger/b\.jsonl changed while it was read, or is gone"
     ):

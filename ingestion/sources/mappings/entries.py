@@ -51,8 +51,11 @@ def records_sql(mapping: MappingFile, texts: str) -> str:
         for column, name in columns.scalars.items()
         if column in columns.objects
     )
+    steps = "".join(f", {sql} as s_{number}" for number, sql in enumerate(columns.steps))
     mapped = f"""select *, {", ".join(parts)} from (
-        select *{f" replace ({either})" if either else ""}{texts} from ({stated})
+        select *{steps} from (
+            select *{f" replace ({either})" if either else ""}{texts} from ({stated})
+        )
     )"""
     return entries_sql(
         mapped,

@@ -52,6 +52,14 @@ class Columns:
     parts: dict[tuple[str, str], str] = field(default_factory=dict)
     """SQL for each part of a JSON column that becomes part of an entry."""
 
+    steps: list[str] = field(default_factory=list)
+    """SQL for values that are needed more than once, which are computed first."""
+
+    def step(self, sql: str) -> str:
+        """Return the name of a value that is computed once."""
+        self.steps.append(sql)
+        return f"s_{len(self.steps) - 1}"
+
     def text(self, column: str) -> str:
         """Return SQL for the text of a column."""
         return f"f_{self.scalars.setdefault(column, f'c{len(self.scalars)}')}"
@@ -278,23 +286,23 @@ class Compiler:
         # A term that is no number is the result, so that the rule of the field names it.
         bad = " ".join(f"when {text} is not null and not is_amount({text}) then {text}" for text in texts)
         nothing = " and ".join(f"{text} is null" for text in texts)
+        plain = " and ".join(f"coalesce(is_plain_decimal({text}), true)" for text in texts)
+        short = " + ".join(f"coalesce(cast({text} as decimal(38, 12)), 0)" for text in texts)
         small = " and ".join(f"abs(finest(coalesce({text}, '0'))) < 100000000" for text in texts)
         fine, coarse = (
             " + ".join(f"{kind}(coalesce({text}, '0'))" for text in texts) for kind in ("finest", "coarser")
         )
         return Value(
-            f"(case {bad} when {nothing} then null when {small} then plain_text({fine})"
-            f" else plain_text({coarse}) end)",
+            f"(case when {nothing} then null when {plain} then plain_text({short}) {bad}"
+            f" when {small} then plain_text({fine}) else plain_text({coarse}) end)",
             columns=_columns(values),
         )
 
     def _float(self, node: object, more: Mapping[str, Any]) -> Value:
         value = self.value(node)
+        plain = self.columns.step(f"float_text({value.text})")
         return Value(
-            value.text,
-            f"float_money({value.text})",
-            f"coalesce(is_rounded({value.text}), false)",
-            columns=value.columns,
+            value.text, f"float_money({plain})", f"coalesce(is_rounded({plain}), false)", value.columns
         )
 
     def _negate(self, node: object, more: Mapping[str, Any]) -> Value:
