@@ -73,16 +73,27 @@ def parquet_texts(file_no: int, path: Path, layout: Layout) -> str:
         if name in layout.columns
     )
     size = _bytes_of(stated.values())
+    odd = has_odd_json(stated, layout)
     return f"""select {file_no} as file_no, {ROW_NUMBER} + 1 as line, coalesce(text, beginnings) as raw,
-            case when text is null then '{reject_codes.RECORD_TOO_LONG}' end as problem, true as may_be_odd,
-                text
+            case when text is null then '{reject_codes.RECORD_TOO_LONG}' end as problem, may_be_odd, text
         from (
-            select {ROW_NUMBER}, case when {size} <= {MAX_RECORD_BYTES}
+            select {ROW_NUMBER}, {odd} as may_be_odd, case when {size} <= {MAX_RECORD_BYTES}
                 then {json_object(stated, layout)} || '}}' end as text,
                 case when {size} > {MAX_RECORD_BYTES} then cast(json_object({beginnings}) as varchar) end
                     as beginnings
             from {_rows(path)}
         )"""
+
+
+def has_odd_json(stated: dict[str, str], layout: Layout) -> str:
+    """Return SQL for whether the numbers of a row may need a closer look.
+
+    Those of JSON columns may. The values of all other columns become JSON texts.
+    """
+    return (
+        " or ".join(f"coalesce(is_odd({stated[name]}), false)" for name in layout.json if name in stated)
+        or "false"
+    )
 
 
 def json_object(stated: dict[str, str], layout: Layout) -> str:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from ingestion.landing.area import LandingFile
 from ingestion.readers.inspection import DAMAGE, Layout, UnreadableFileError
-from ingestion.readers.parquet import json_object, parquet_texts
+from ingestion.readers.parquet import has_odd_json, json_object, parquet_texts
 from ingestion.readers.text import LINES, csv_records, csv_rows, csv_schema, json_lines, open_text
 from paywall_warehouse.quoting import quoted, texts_list
 
@@ -56,9 +56,10 @@ def record_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFil
         connection.register(
             "landed_rows", pa.RecordBatchReader.from_batches(csv_schema(layout.columns), batches)
         )
-        stated = json_object({name: _csv_text(name, layout) for name in layout.columns}, layout)
+        texts = {name: _csv_text(name, layout) for name in layout.columns}
+        stated = json_object(texts, layout)
         branches.append(
-            f"""select file_no, line, raw, problem, may_be_odd,
+            f"""select file_no, line, raw, problem, {has_odd_json(texts, layout)} as may_be_odd,
                 case when problem is null then {stated} || coalesce(', ' || extra[2:],
                     '}}') end as text from landed_rows"""
         )

@@ -11,10 +11,11 @@ create or replace temp macro may_be_no_scalar(t) as
     (t < '\' and t >= '[') or (t >= '{' and t < '|') or t = 'true' or t = 'false';
 create or replace temp macro has_long_number(t) as regexp_matches(t, '[0-9.]{16}');
 
-create or replace temp macro mark_numbers(t) as array_to_string(list_transform(
-    regexp_extract_all(t, '"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|[^"0-9-]+|.', 0, 's'),
-    lambda token: case when regexp_matches(token, '^-?[0-9]') then '"\u0001{MARK}' || token || '"'
-        else token end), '');
+-- Strings are matched, too, so that no number inside of one is: after a string the mark is empty, and removed.
+create or replace temp macro mark_numbers(t) as replace(
+    regexp_replace(t, '("(?:[^"\\]|\\.)*")|(-?[0-9][0-9.eE+-]*)', '\1"\\u0001{MARK}\2"', 'gs'),
+    '"\u0001{MARK}"', ''
+);
 create or replace temp macro unmark(t) as replace(t, chr(1) || '{MARK}', '');
 create or replace temp macro unmark_json(t) as regexp_replace(t, '"\\u0001{MARK}([^"]*)"', '\1', 'g');
 
