@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from ingestion.lake.schemas import LAKE_TABLES, ORIGIN
 from ingestion.landing.area import Landing, LandingFile
 from ingestion.readers.inspection import DAMAGE, UnreadableFileError, missing_columns
+from ingestion.readers.records import first_texts
 from ingestion.readers.text import csv_records, open_text
 from ingestion.sources.registry import SOURCES, Source
 from ingestion.sources.stripe.reports import owner_of
@@ -120,18 +121,18 @@ def column_names(path: Path) -> list[str]:
     try:
         if file.format == ".parquet":
             return list(pq.read_schema(path).names)
-        with open_text(path, file.compression) as stream:
-            if file.format == ".csv":
+        if file.format == ".csv":
+            with open_text(path, file.compression) as stream:
                 return next(csv_records(stream)).fields
-            lines = stream.read(SAMPLE_BYTES).split(b"\n")[:SAMPLE_RECORDS]
-        return list(dict.fromkeys(key for line in lines for key in _keys(line)))
+        texts = first_texts(path, file, SAMPLE_BYTES)[:SAMPLE_RECORDS]
+        return list(dict.fromkeys(key for text in texts for key in _keys(text)))
     except (*DAMAGE, ValueError, StopIteration, pa.ArrowException, UnreadableFileError):
         return []
 
 
-def _keys(line: bytes) -> Sequence[str]:
+def _keys(text: bytes) -> Sequence[str]:
     try:
-        record = json.loads(line)
+        record = json.loads(text)
     except (ValueError, RecursionError):
         return ()
     return list(record) if isinstance(record, dict) else ()

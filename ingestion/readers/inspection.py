@@ -3,14 +3,16 @@
 import os
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import duckdb
 import zstandard
 
 from ingestion.landing.area import COMPRESSIONS, FORMATS, LandingFile
+from ingestion.readers.json_values import JsonDamageError, chunks_of, json_records
 from ingestion.readers.text import csv_records, open_text
 from ingestion.validation import reject_codes
 from paywall_warehouse.quoting import printable
@@ -167,6 +169,9 @@ def _check_text(file: LandingFile, path: Path, layout: Layout) -> None:
                 )
                 raise UnreadableFileError(reject_codes.MISSING_COLUMN, message)
             check_columns(header.fields, layout)
+        if file.format == ".json":
+            _check_json(file, path, stream)
+            return
         some = b""
         expanded = lines = 0
         stored = path.stat().st_size
@@ -179,10 +184,38 @@ def _check_text(file: LandingFile, path: Path, layout: Layout) -> None:
             if some and not file.compression:
                 break
         if file.format == ".jsonl" and not some:
-            raise UnreadableFileError(
-                reject_codes.EMPTY_FILE,
-                "the file has no records; land it again, or delete it if it has nothing to state",
-            )
+            raise _without_records()
+
+
+def _check_json(file: LandingFile, path: Path, stream: BinaryIO) -> None:
+    """Raise `UnreadableFileError` if a `.json` file cannot be split into records up to its end."""
+    stored = path.stat().st_size
+    expanded = count = 0
+
+    def counted() -> Iterator[bytes]:
+        nonlocal expanded
+        for chunk in chunks_of(stream):
+            expanded += len(chunk)
+            yield chunk
+
+    try:
+        for records in json_records(counted()):
+            count += len(records)
+            if file.compression:
+                check_expansion(expanded, count, stored)
+    except JsonDamageError as error:
+        raise UnreadableFileError(
+            reject_codes.UNREADABLE_FILE, f"{error}. Land it again, whole, or as .jsonl"
+        ) from None
+    if not count:
+        raise _without_records()
+
+
+def _without_records() -> UnreadableFileError:
+    return UnreadableFileError(
+        reject_codes.EMPTY_FILE,
+        "the file has no records; land it again, or delete it if it has nothing to state",
+    )
 
 
 def check_columns(found: Sequence[str], layout: Layout) -> None:

@@ -13,10 +13,12 @@ import pyarrow as pa
 
 from ingestion.landing.area import LandingFile
 from ingestion.readers.inspection import Layout
+from ingestion.readers.json_values import JsonDamageError, json_batches, json_records
 from ingestion.readers.parquet import json_object, parquet_texts
-from ingestion.readers.text import LINES, csv_rows, csv_schema, json_lines, open_text
+from ingestion.readers.text import BOM, LINES, csv_rows, csv_schema, json_lines, open_text
 from paywall_warehouse.quoting import quoted, texts_list
 
+JSON_FORMATS = (".jsonl", ".json")
 SAMPLE_BYTES = 256 << 10
 # A record is compared with this many lists of keys. More would cost more than they save.
 USUAL_KEYS = 8
@@ -39,7 +41,7 @@ def record_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFil
     lines and rows as a stream, in parallel, and can therefore be run only once.
     """
     branches = []
-    lines = [file for file in files if file.file.format == ".jsonl"]
+    lines = [file for file in files if file.file.format in JSON_FORMATS]
     if lines:
         batches = itertools.chain.from_iterable(map(_json_batches, lines))
         connection.register("landed_lines", pa.RecordBatchReader.from_batches(LINES, batches))
@@ -71,7 +73,7 @@ def usual_keys(files: Sequence[LocalFile], layout: Layout) -> str:
     Only lists of known keys without repetitions are included. A record with exactly these keys needs no
     search for unknown or repeated fields, which costs more than reading the record.
     """
-    lines = [file for file in files if file.file.format == ".jsonl"]
+    lines = [file for file in files if file.file.format in JSON_FORMATS]
     found = Counter(keys for file in lines for keys in _first_keys(file) if _are_usual(keys, layout))
     return (
         f"cast([{', '.join(texts_list(keys) for keys, _ in found.most_common(USUAL_KEYS))}] as varchar[][])"
@@ -79,14 +81,25 @@ def usual_keys(files: Sequence[LocalFile], layout: Layout) -> str:
 
 
 def _first_keys(file: LocalFile) -> Iterator[tuple[str, ...]]:
-    with open_text(file.path, file.file.compression) as stream:
-        lines = stream.read(SAMPLE_BYTES).split(b"\n")[:-1]
-    for line in lines:
+    for text in first_texts(file.path, file.file, SAMPLE_BYTES):
         # The query that reads all records reports the fault of an invalid one.
         with suppress(ValueError, RecursionError):
-            pairs = json.loads(line, object_pairs_hook=tuple)
+            pairs = json.loads(text, object_pairs_hook=tuple)
             if isinstance(pairs, tuple):
                 yield tuple(key for key, _ in pairs)
+
+
+def first_texts(path: Path, file: LandingFile, length: int) -> list[bytes]:
+    """Return the texts of the records in the first bytes of a file of JSON."""
+    with open_text(path, file.compression) as stream:
+        begin = stream.read(length)
+    if file.format == ".jsonl":
+        return begin.split(b"\n")[:-1]
+    texts: list[bytes] = []
+    with suppress(JsonDamageError):  # the end is cut off
+        for records in json_records([begin.removeprefix(BOM)]):
+            texts += [record.text for record in records]
+    return texts
 
 
 def _are_usual(keys: Sequence[str], layout: Layout) -> bool:
@@ -94,8 +107,9 @@ def _are_usual(keys: Sequence[str], layout: Layout) -> bool:
 
 
 def _json_batches(file: LocalFile) -> Iterator[pa.RecordBatch]:
+    read = json_lines if file.file.format == ".jsonl" else json_batches
     with open_text(file.path, file.file.compression) as stream:
-        yield from json_lines(stream, file.file_no)
+        yield from read(stream, file.file_no)
 
 
 def _csv_batches(file: LocalFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

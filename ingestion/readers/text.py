@@ -93,7 +93,7 @@ def json_lines(stream: BinaryIO, file_no: int) -> Iterator[pa.RecordBatch]:
         count = len(ends)
         raw = pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(chunk))
         numbers = pa.array(np.arange(line, line + count))
-        if int(np.diff(offsets).max()) > MAX_RECORD_BYTES or not _is_utf8(raw):
+        if int(np.diff(offsets).max()) > MAX_RECORD_BYTES or not is_utf8(raw):
             yield _lines_one_by_one(chunk, file_no, line)
         else:
             odd = pa.repeat(looks_odd(chunk), count)
@@ -165,7 +165,8 @@ def _begins_value(text: Bytes, places: Places) -> bool:
     )
 
 
-def _is_utf8(text: pa.StringArray) -> bool:
+def is_utf8(text: pa.StringArray) -> bool:
+    """Check whether an array that was made of bytes is text."""
     try:
         text.validate(full=True)
     except pa.ArrowInvalid:
@@ -174,7 +175,7 @@ def _is_utf8(text: pa.StringArray) -> bool:
 
 
 def _lines_one_by_one(chunk: bytes, file_no: int, first_line: int) -> pa.RecordBatch:
-    rows = [(number, *_check_text(line)) for number, line in enumerate(chunk.split(b"\n")[:-1], first_line)]
+    rows = [(number, *check_text(line)) for number, line in enumerate(chunk.split(b"\n")[:-1], first_line)]
     numbers, texts, problems = zip(*rows, strict=True)
     return pa.record_batch(
         [
@@ -188,7 +189,7 @@ def _lines_one_by_one(chunk: bytes, file_no: int, first_line: int) -> pa.RecordB
     )
 
 
-def _check_text(line: bytes) -> tuple[str, str | None]:
+def check_text(line: bytes) -> tuple[str, str | None]:
     """Return the bytes of a record as text, and a reject code if they are not acceptable."""
     if len(line) > MAX_RECORD_BYTES:
         return line[:MAX_RECORD_BYTES].decode(errors="replace"), reject_codes.RECORD_TOO_LONG
@@ -268,7 +269,7 @@ def csv_records(stream: BinaryIO) -> Iterator[CsvRecord]:
             lines.give_back()
             reader = csv.reader(lines, strict=True)
             fields, problem = [], reject_codes.BAD_QUOTING
-        raw, text_problem = _check_text(b"\n".join(line for _, line in lines.taken))
+        raw, text_problem = check_text(b"\n".join(line for _, line in lines.taken))
         if fields or problem:
             yield CsvRecord(lines.taken[0][0], raw.removesuffix("\r"), fields, text_problem or problem)
 
