@@ -78,8 +78,8 @@ def validate_file(settings: Settings, path: Path, source_name: str | None = None
     """
     if not path.is_file():
         raise FileValidationError(f"{path} is not a file")
-    names = column_names(path)
     source, place = (SOURCES[source_name], None) if source_name else _source_of_folder(path)
+    names = column_names(path, source.layout.separator if source else ",")
     is_guessed = source is None
     if source is None:
         source = _source_of_columns(path, names)
@@ -112,7 +112,7 @@ def validate_file(settings: Settings, path: Path, source_name: str | None = None
     )
 
 
-def column_names(path: Path) -> list[str]:
+def column_names(path: Path, separator: str = ",") -> list[str]:
     """Return the names of the columns of a file: its header, or the keys of its first records.
 
     They are empty if the file cannot be read; a load says why.
@@ -123,7 +123,7 @@ def column_names(path: Path) -> list[str]:
             return list(pq.read_schema(path).names)
         if file.format == ".csv":
             with open_text(path, file.compression) as stream:
-                return next(csv_records(stream)).fields
+                return next(csv_records(stream, separator)).fields
         texts = first_texts(path, file, SAMPLE_BYTES)[:SAMPLE_RECORDS]
         return list(dict.fromkeys(key for text in texts for key in _keys(text)))
     except (*DAMAGE, ValueError, StopIteration, pa.ArrowException, UnreadableFileError):

@@ -24,6 +24,7 @@ from ingestion.readers.inspection import DAMAGE
 from ingestion.readers.json_values import JsonRecord, chunks_of, json_records
 from ingestion.readers.parquet import UNDECODABLE
 from ingestion.readers.text import BOM, csv_records, open_text
+from ingestion.sources.registry import SOURCES
 from ingestion.sources.stripe.coverage import sidecar_name
 from paywall_warehouse.files import sha256
 
@@ -148,7 +149,11 @@ def _text(file: LandingFile, path: Path, person: Person, target: Path | None) ->
             again = opened.enter_context(open_text(path, file.compression))
             pieces = _json_values(again, json_records(chunks_of(stream)), person)
         else:
-            pieces = _csv_lines(stream, person) if file.format == ".csv" else _json_lines(stream, person)
+            pieces = (
+                _csv_lines(stream, person, SOURCES[file.source].layout.separator)
+                if file.format == ".csv"
+                else _json_lines(stream, person)
+            )
         for before, after in pieces:
             records += before != after
             if sink:
@@ -202,10 +207,10 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _csv_lines(stream: BinaryIO, person: Person) -> Iterator[tuple[bytes, bytes]]:
+def _csv_lines(stream: BinaryIO, person: Person, separator: str) -> Iterator[tuple[bytes, bytes]]:
     """Yield each record before and after the replacement. Other records stay byte for byte."""
     header: list[str] = []
-    for record in csv_records(stream):
+    for record in csv_records(stream, separator):
         before = f"{record.raw}\n"
         after = before
         if not header:
@@ -220,7 +225,7 @@ def _csv_lines(stream: BinaryIO, person: Person) -> Iterator[tuple[bytes, bytes]
             ]
             if fields != record.fields:
                 line = io.StringIO()
-                csv.writer(line, lineterminator="\n").writerow(fields)
+                csv.writer(line, delimiter=separator, lineterminator="\n").writerow(fields)
                 after = line.getvalue()
         yield before.encode(errors="surrogateescape"), after.encode(errors="surrogateescape")
 

@@ -27,6 +27,7 @@ HARMLESS_BYTES = 256 << 20
 # A record costs more than its text: billions of lines of one character would be billions of rejects.
 BYTES_A_RECORD = 100
 MAX_COLUMNS = 2_000
+SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 
 
 class UnreadableFileError(Exception):
@@ -50,6 +51,8 @@ class Layout:
     times: tuple[str, ...] = ()
     json: tuple[str, ...] = ()
     """The columns whose text is a JSON object."""
+    separator: str = ","
+    """What separates the fields of a CSV file: one of `SEPARATORS`."""
 
 
 def check_openable(file: LandingFile, path: Path) -> None:
@@ -157,7 +160,7 @@ def _check_magic(file: LandingFile, path: Path) -> None:
 def _check_text(file: LandingFile, path: Path, layout: Layout) -> None:
     with open_text(path, file.compression) as stream:
         if file.format == ".csv":
-            header = next(csv_records(stream), None)
+            header = next(csv_records(stream, layout.separator), None)
             if header is None:
                 raise UnreadableFileError(
                     reject_codes.EMPTY_FILE, "the file has no header line; land it again"
@@ -168,6 +171,7 @@ def _check_text(file: LandingFile, path: Path, layout: Layout) -> None:
                     " match; write it again"
                 )
                 raise UnreadableFileError(reject_codes.MISSING_COLUMN, message)
+            _check_separator(header.fields, layout)
             check_columns(header.fields, layout)
         if file.format == ".json":
             _check_json(file, path, stream)
@@ -209,6 +213,20 @@ def _check_json(file: LandingFile, path: Path, stream: BinaryIO) -> None:
         ) from None
     if not count:
         raise _without_records()
+
+
+def _check_separator(header: Sequence[str], layout: Layout) -> None:
+    """Raise `UnreadableFileError` if the header is one column only because it has another separator."""
+    if len(header) > 1 or not missing_columns(header, layout):
+        return
+    for separator in SEPARATORS:
+        if separator != layout.separator and separator in header[0]:
+            shown = "a tab" if separator == "\t" else f"'{separator}'"
+            raise UnreadableFileError(
+                reject_codes.MISSING_COLUMN,
+                f"the file is separated by {shown}, not by {SEPARATORS[layout.separator]} (found:"
+                f" {header[0][:500]}); write it again with {SEPARATORS[layout.separator]} between the fields",
+            )
 
 
 def _without_records() -> UnreadableFileError:

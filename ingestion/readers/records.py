@@ -51,7 +51,7 @@ def record_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFil
         )
     rows = [file for file in files if file.file.format == ".csv"]
     if rows:
-        batches = itertools.chain.from_iterable(_csv_batches(file, layout.columns) for file in rows)
+        batches = itertools.chain.from_iterable(_csv_batches(file, layout) for file in rows)
         connection.register(
             "landed_rows", pa.RecordBatchReader.from_batches(csv_schema(layout.columns), batches)
         )
@@ -112,6 +112,6 @@ def _json_batches(file: LocalFile) -> Iterator[pa.RecordBatch]:
         yield from read(stream, file.file_no)
 
 
-def _csv_batches(file: LocalFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _csv_batches(file: LocalFile, layout: Layout) -> Iterator[pa.RecordBatch]:
     with open_text(file.path, file.file.compression) as stream:
-        yield from csv_rows(stream, file.file_no, columns)
+        yield from csv_rows(stream, file.file_no, layout.columns, layout.separator)

@@ -250,14 +250,15 @@ class _Lines:
         return line.decode(errors="replace") + "\n"
 
 
-def csv_records(stream: BinaryIO) -> Iterator[CsvRecord]:
-    """Yield the records of a CSV file (RFC 4180), the header first, without blank lines.
+def csv_records(stream: BinaryIO, separator: str = ",") -> Iterator[CsvRecord]:
+    """Yield the records of a CSV file (RFC 4180, or with another separator), the header first, without blank
+    lines.
 
     A quote that is never closed costs only its own line: reading continues with the next line.
     """
     csv.field_size_limit(MAX_RECORD_BYTES)
     lines = _Lines(stream)
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     while True:
         lines.begin_record()
         problem = None
@@ -267,7 +268,7 @@ def csv_records(stream: BinaryIO) -> Iterator[CsvRecord]:
             return
         except csv.Error:
             lines.give_back()
-            reader = csv.reader(lines, strict=True)
+            reader = csv.reader(lines, delimiter=separator, strict=True)
             fields, problem = [], reject_codes.BAD_QUOTING
         raw, text_problem = check_text(b"\n".join(line for _, line in lines.taken))
         if fields or problem:
@@ -279,14 +280,16 @@ def csv_schema(columns: Sequence[str]) -> pa.Schema:
     return pa.schema([*LINES, *((name, pa.string()) for name in columns), ("extra", pa.string())])
 
 
-def csv_rows(stream: BinaryIO, file_no: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def csv_rows(
+    stream: BinaryIO, file_no: int, columns: Sequence[str], separator: str = ","
+) -> Iterator[pa.RecordBatch]:
     """Yield the rows after the header as batches of `csv_schema(columns)`.
 
     An empty field is NULL, and so is a column that the file lacks. A row with more or fewer fields than the
     header has a `problem` and no fields.
     """
     schema = csv_schema(columns)
-    records = csv_records(stream)
+    records = csv_records(stream, separator)
     header = next(records).fields
     places = [header.index(name) if name in header else None for name in columns]
     unknown = [(place, name) for place, name in enumerate(header) if name not in columns]

@@ -227,6 +227,16 @@ def test_a_missing_column_is_named_with_what_was_found(settings: Settings) -> No
     ]
 
 
+@pytest.mark.parametrize(("separator", "shown"), [(";", "';'"), ("\t", "a tab"), ("|", "'|'")])
+def test_another_separator_is_named(settings: Settings, separator: str, shown: str) -> None:
+    land(settings, "ledger/a.csv", separator.join(["id", "timestamp", "type"]).encode() + b"\n")
+    load(settings, "ledger")
+    [(code, reason)] = lake(settings, "rejects", "reason_code, reason")
+    assert code == "missing_column"
+    assert reason.startswith(f"the file is separated by {shown}, not by a comma (found: id")
+    assert reason.endswith("write it again with a comma between the fields")
+
+
 def test_an_open_quote_costs_only_its_own_line(settings: Settings) -> None:
     header = "id,timestamp,type,user,paywall,amount"
     rows = [
