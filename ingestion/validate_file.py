@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 
 from ingestion.lake.schemas import LAKE_TABLES, ORIGIN
 from ingestion.landing.area import Landing, LandingFile
-from ingestion.readers.inspection import DAMAGE, UnreadableFileError, missing_columns
+from ingestion.readers.inspection import DAMAGE, UnreadableFileError, csv_header, missing_columns
 from ingestion.readers.records import first_texts
-from ingestion.readers.text import csv_records, open_text
 from ingestion.sources.registry import SOURCES, Source
+from ingestion.sources.stripe.dashboard_exports import explain_dashboard_export
 from ingestion.sources.stripe.reports import owner_of
 from ingestion.staging.batch import stage_batch
 from paywall_warehouse.duckdb_connections import open_duckdb
@@ -122,11 +122,10 @@ def column_names(path: Path, separator: str = ",") -> list[str]:
         if file.format == ".parquet":
             return list(pq.read_schema(path).names)
         if file.format == ".csv":
-            with open_text(path, file.compression) as stream:
-                return next(csv_records(stream, separator)).fields
+            return csv_header(file, path, separator)
         texts = first_texts(path, file, SAMPLE_BYTES)[:SAMPLE_RECORDS]
         return list(dict.fromkeys(key for text in texts for key in _keys(text)))
-    except (*DAMAGE, ValueError, StopIteration, pa.ArrowException, UnreadableFileError):
+    except (*DAMAGE, ValueError, pa.ArrowException, UnreadableFileError):
         return []
 
 
@@ -156,6 +155,8 @@ def _source_of_columns(path: Path, names: Sequence[str]) -> Source:
     fitting = [source for source in SOURCES.values() if not missing_columns(names, source.layout)]
     if fitting:
         return max(fitting, key=lambda source: len(set(source.layout.columns) & set(names)))
+    if message := explain_dashboard_export(names):
+        raise FileValidationError(f"{path}: {message}")
     if not names:
         raise FileValidationError(f"{path} has no columns that can be read; name its source with --as")
     nearest = max(SOURCES.values(), key=lambda source: len(set(source.layout.columns) & set(names)))

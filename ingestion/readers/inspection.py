@@ -91,6 +91,20 @@ def check_readable(file: LandingFile, path: Path, layout: Layout) -> None:
         raise damaged(error) from None
 
 
+def csv_header(file: LandingFile, path: Path, separator: str = ",") -> list[str]:
+    """Return the names of the columns of a CSV file; none for a file of another format, or one that cannot be
+    read.
+    """
+    if file.format != ".csv":
+        return []
+    try:
+        with open_text(path, file.compression) as stream:
+            header = next(csv_records(stream, separator), None)
+    except DAMAGE:
+        return []
+    return header.fields if header is not None else []
+
+
 def damaged(error: BaseException) -> UnreadableFileError:
     """Return the error for a file that a library cannot read, with the library's message."""
     if isinstance(error, duckdb.OutOfMemoryException):
