@@ -6,20 +6,23 @@ home nor a run is needed, and nothing stays.
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
 
+from ingestion.lake.batches import Lake
+from ingestion.lake.row_limits import RowLimits
 from ingestion.lake.schemas import LAKE_TABLES, ORIGIN
-from ingestion.landing.area import Landing, LandingFile
+from ingestion.landing.area import LandingFile
+from ingestion.load import load
 from ingestion.readers.inspection import missing_columns
 from ingestion.readers.records import column_names
 from ingestion.sources.registry import Source, sources
+from ingestion.sources.stripe.dashboard_exports import explain_dashboard_export
 from ingestion.sources.stripe.reports import owner_of
-from ingestion.staging.batch import stage_batch
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import Settings
 
@@ -53,6 +56,8 @@ class FileValidation:
     records: int
     accepted: int
     rejected: int
+    filtered: int
+    """Records that the mapping of the source leaves out on purpose."""
     reasons: tuple[RejectReason, ...]
     """The most frequent one first."""
     unread: tuple[str, ...]
@@ -72,26 +77,28 @@ def validate_file(settings: Settings, path: Path, source_name: str | None = None
     """
     if not path.is_file():
         raise FileValidationError(f"{path} is not a file")
-    names = column_names(LandingFile("", path.name, str(path), path.stat().st_size, 0, ""), path)
     known = sources(settings.home)
     source, place = (known[source_name], None) if source_name else _source_of_folder(path, known)
+    file = LandingFile("", path.name, str(path), path.stat().st_size, 0, "")
+    names = column_names(file, path, source.layout.separator if source else ",")
     is_guessed = source is None
     if source is None:
         source = _source_of_columns(path, names, known)
     with TemporaryDirectory(prefix="paywall-warehouse-check-") as folder:
         own = settings.model_copy(update={"warehouse_home": Path(folder), "landing_uri": None})
+        if settings.home.mappings.is_dir():
+            own.home.mappings.symlink_to(settings.home.mappings.resolve())
         landed = own.home.landing / (place or f"{_folder_of(source)}/{path.name}")
         landed.parent.mkdir(parents=True)
         _link(path, landed)
-        staging = Path(folder) / "staging"
-        staging.mkdir()
-        staged = stage_batch(own, source, source.files(Landing.of(own)), staging)
-        if staged.manifest is None or not staged.manifest.files:
+        load(own, source.name, drop_build=lambda home: None)
+        lake = Lake(own.home)
+        records = [file for manifest in lake.manifests() for file in manifest.files]
+        if not records:
             raise FileValidationError(f"{path} would not be read: its name says that it is not finished")
-        [record] = staged.manifest.files
         with open_duckdb(config=own.duckdb_config()) as connection:
-            reasons = _reasons(connection, staging)
-            first = _first_accepted(connection, staging, source)
+            reasons = _reasons(connection, lake)
+            first = _first_accepted(connection, lake, source, RowLimits.of(own))
     return FileValidation(
         path=path,
         source=source.name,
@@ -99,8 +106,9 @@ def validate_file(settings: Settings, path: Path, source_name: str | None = None
         records=record.records,
         accepted=record.accepted,
         rejected=record.rejected,
+        filtered=record.filtered,
         reasons=reasons,
-        unread=tuple(name for name in names if name not in source.layout.columns),
+        unread=tuple(record.unmapped if source.mapping else _unread(names, source)),
         # Of a webhook, unknown fields are kept only if they are in `data`, which has no columns here.
         keeps_unread=source.name == "ledger",
         first=first,
@@ -125,6 +133,8 @@ def _source_of_columns(path: Path, names: Sequence[str], known: Mapping[str, Sou
     fitting = [source for source in known.values() if not missing_columns(names, source.layout)]
     if fitting:
         return max(fitting, key=lambda source: len(set(source.layout.columns) & set(names)))
+    if message := explain_dashboard_export(names):
+        raise FileValidationError(f"{path}: {message}")
     if not names:
         raise FileValidationError(f"{path} has no columns that can be read; name its source with --as")
     nearest = max(known.values(), key=lambda source: len(set(source.layout.columns) & set(names)))
@@ -134,6 +144,10 @@ def _source_of_columns(path: Path, names: Sequence[str], known: Mapping[str, Sou
         f" {nearest.name}, which also needs {lacking}. Rename the columns as docs/inputs.md says, or name the"
         " source with --as"
     )
+
+
+def _unread(names: Sequence[str], source: Source) -> Iterator[str]:
+    return (name for name in names if name not in source.layout.columns)
 
 
 def _folder_of(source: Source) -> str:
@@ -149,8 +163,8 @@ def _link(path: Path, landed: Path) -> None:
         shutil.copyfile(path, landed)
 
 
-def _reasons(connection: duckdb.DuckDBPyConnection, staging: Path) -> tuple[RejectReason, ...]:
-    files = [str(file) for file in sorted((staging / "rejects").glob("*.parquet"))]
+def _reasons(connection: duckdb.DuckDBPyConnection, lake: Lake) -> tuple[RejectReason, ...]:
+    files = [str(file) for file in lake.parquet_files("rejects", lake.manifests())]
     if not files:
         return ()
     rows = connection.execute(
@@ -166,15 +180,15 @@ def _reasons(connection: duckdb.DuckDBPyConnection, staging: Path) -> tuple[Reje
 
 
 def _first_accepted(
-    connection: duckdb.DuckDBPyConnection, staging: Path, source: Source
+    connection: duckdb.DuckDBPyConnection, lake: Lake, source: Source, limits: RowLimits
 ) -> tuple[dict[str, str], ...]:
-    files = [str(file) for file in sorted((staging / source.table).glob("*.parquet"))]
+    files = [str(file) for file in lake.parquet_files(source.table, lake.manifests())]
     if not files:
         return ()
     columns = [name for name in LAKE_TABLES[source.table] if name not in ORIGIN]
     found = connection.execute(
         f"""select {", ".join(f'"{name}"::varchar' for name in columns)} from read_parquet($files)
-        where not is_outside order by line limit {ENTRIES_SHOWN}""",
+        where not ({limits.broken(source.table)}) order by line limit {ENTRIES_SHOWN}""",
         {"files": files},
     ).fetchall()
     return tuple(

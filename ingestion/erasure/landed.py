@@ -3,10 +3,11 @@
 import csv
 import gzip
 import io
+import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,8 +21,9 @@ from ingestion.erasure.texts import NAMES_A_USER, Person
 from ingestion.lake.batches import Lake
 from ingestion.landing.area import FORMATS, Landing, LandingFile
 from ingestion.readers.inspection import DAMAGE
+from ingestion.readers.json_values import JsonRecord, chunks_of, json_records
 from ingestion.readers.parquet import UNDECODABLE
-from ingestion.readers.text import csv_records, open_text
+from ingestion.readers.text import BOM, csv_records, open_text
 from ingestion.sources.stripe.coverage import sidecar_name
 from paywall_warehouse.files import sha256
 
@@ -142,9 +144,16 @@ def _text(file: LandingFile, path: Path, person: Person, target: Path | None) ->
     with ExitStack() as opened:
         stream = opened.enter_context(open_text(path, file.compression))
         sink = opened.enter_context(_writing(target, file.compression)) if target else None
-        for before, after in (
-            _csv_lines(stream, person) if file.format == ".csv" else _json_lines(stream, person)
-        ):
+        if file.format == ".json":
+            again = opened.enter_context(open_text(path, file.compression))
+            pieces = _json_values(again, json_records(chunks_of(stream)), person)
+        else:
+            pieces = (
+                _csv_lines(stream, person, file.separator)
+                if file.format == ".csv"
+                else _json_lines(stream, person)
+            )
+        for before, after in pieces:
             records += before != after
             if sink:
                 sink.write(after)
@@ -155,12 +164,38 @@ def _json_lines(stream: BinaryIO, person: Person) -> Iterator[tuple[bytes, bytes
     """Yield each line before and after the replacement."""
     # The reader of zstandard does not iterate over lines.
     for line in io.BufferedReader(cast(io.RawIOBase, stream)):
-        text = line.decode(errors="surrogateescape")
-        if not person.may_be_in(text):
-            yield line, line
-            continue
-        after = person.in_json(text)
-        yield line, (after if _is_json(text) else person.in_row(after)).encode(errors="surrogateescape")
+        yield line, _record_without(line, person)
+
+
+def _json_values(
+    stream: BinaryIO, records: Iterable[Sequence[JsonRecord]], person: Person
+) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the records of a `.json` file, and what is between them, before and after the replacement."""
+    rest = io.BufferedReader(cast(io.RawIOBase, stream))
+    place = 0
+    if rest.peek(len(BOM)).startswith(BOM):
+        yield rest.read(len(BOM)), BOM
+    for record in itertools.chain.from_iterable(records):
+        between, text = rest.read(record.start - place), rest.read(record.end - record.start)
+        place = record.end
+        yield between, _row_without(between, person)
+        yield text, _record_without(text, person)
+    end = rest.read()
+    yield end, _row_without(end, person)
+
+
+def _record_without(record: bytes, person: Person) -> bytes:
+    """Return the text of a JSON record without the person's id."""
+    text = record.decode(errors="surrogateescape")
+    if not person.may_be_in(text):
+        return record
+    after = person.in_json(text)
+    return (after if _is_json(text) else person.in_row(after)).encode(errors="surrogateescape")
+
+
+def _row_without(row: bytes, person: Person) -> bytes:
+    """Return a text that is no record without the person's id."""
+    return person.in_row(row.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
 
 def _is_json(text: str) -> bool:
@@ -171,10 +206,10 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _csv_lines(stream: BinaryIO, person: Person) -> Iterator[tuple[bytes, bytes]]:
+def _csv_lines(stream: BinaryIO, person: Person, separator: str) -> Iterator[tuple[bytes, bytes]]:
     """Yield each record before and after the replacement. Other records stay byte for byte."""
     header: list[str] = []
-    for record in csv_records(stream):
+    for record in csv_records(stream, separator):
         before = f"{record.raw}\n"
         after = before
         if not header:
@@ -189,7 +224,7 @@ def _csv_lines(stream: BinaryIO, person: Person) -> Iterator[tuple[bytes, bytes]
             ]
             if fields != record.fields:
                 line = io.StringIO()
-                csv.writer(line, lineterminator="\n").writerow(fields)
+                csv.writer(line, delimiter=separator, lineterminator="\n").writerow(fields)
                 after = line.getvalue()
         yield before.encode(errors="surrogateescape"), after.encode(errors="surrogateescape")
 

@@ -21,7 +21,7 @@ from paywall_warehouse.settings import Settings
 from paywall_warehouse.uris import open_filesystem
 
 UNFINISHED = (".tmp", ".part", ".partial")
-FORMATS = (".jsonl", ".csv", ".parquet")
+FORMATS = (".jsonl", ".json", ".csv", ".parquet")
 COMPRESSIONS = (".gz", ".zst")
 # The names under which fsspec's file systems list the time of a file's last change, and its version.
 TIME_KEYS = ("mtime", "LastModified", "last_modified", "updated", "created")
@@ -49,6 +49,8 @@ class LandingFile:
     """A digest of the listing's entry, which changes when the file changes."""
     hindrance: tuple[str, str] | None = None
     """Why the file must not be opened: a reject code and a message."""
+    separator: str = ","
+    """What separates the fields if it is a CSV file, which its source states."""
 
     @property
     def compression(self) -> str:
@@ -58,7 +60,7 @@ class LandingFile:
 
     @property
     def format(self) -> str:
-        """Return `.jsonl`, `.csv` or `.parquet`, from the name. Any other ending is not supported."""
+        """Return `.jsonl`, `.json`, `.csv` or `.parquet`, from the name; no other ending is supported."""
         name = self.path.lower().removesuffix(self.compression)
         suffix = posixpath.splitext(name)[1]
         return "" if suffix == ".parquet" and self.compression else suffix

@@ -3,14 +3,16 @@
 import os
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import duckdb
 import zstandard
 
 from ingestion.landing.area import COMPRESSIONS, FORMATS, LandingFile
+from ingestion.readers.json_values import JsonDamageError, chunks_of, json_records
 from ingestion.readers.text import csv_records, open_text
 from ingestion.validation import reject_codes
 from paywall_warehouse.quoting import printable
@@ -25,6 +27,7 @@ HARMLESS_BYTES = 256 << 20
 # A record costs more than its text: billions of lines of one character would be billions of rejects.
 BYTES_A_RECORD = 100
 MAX_COLUMNS = 2_000
+SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 
 
 class UnreadableFileError(Exception):
@@ -49,7 +52,7 @@ class Layout:
     json: tuple[str, ...] = ()
     """The columns whose text is a JSON object."""
     separator: str = ","
-    """What separates the fields of CSV files."""
+    """What separates the fields of a CSV file: one of `SEPARATORS`."""
     keeps_unknown: bool = True
     """Whether the texts of records have the other columns, too. Mapped sources never read them."""
     comma_decimals: tuple[str, ...] = ()
@@ -90,6 +93,20 @@ def check_readable(file: LandingFile, path: Path, layout: Layout) -> None:
         _check_text(file, path, layout)
     except DAMAGE as error:
         raise damaged(error) from None
+
+
+def csv_header(file: LandingFile, path: Path, separator: str = ",") -> list[str]:
+    """Return the names of the columns of a CSV file; none for a file of another format, or one that cannot be
+    read.
+    """
+    if file.format != ".csv":
+        return []
+    try:
+        with open_text(path, file.compression) as stream:
+            header = next(csv_records(stream, separator), None)
+    except DAMAGE:
+        return []
+    return header.fields if header is not None else []
 
 
 def damaged(error: BaseException) -> UnreadableFileError:
@@ -161,7 +178,7 @@ def _check_magic(file: LandingFile, path: Path) -> None:
 def _check_text(file: LandingFile, path: Path, layout: Layout) -> None:
     with open_text(path, file.compression) as stream:
         if file.format == ".csv":
-            header = next(csv_records(stream), None)
+            header = next(csv_records(stream, layout.separator), None)
             if header is None:
                 raise UnreadableFileError(
                     reject_codes.EMPTY_FILE, "the file has no header line; land it again"
@@ -172,7 +189,11 @@ def _check_text(file: LandingFile, path: Path, layout: Layout) -> None:
                     " match; write it again"
                 )
                 raise UnreadableFileError(reject_codes.MISSING_COLUMN, message)
+            _check_separator(header.fields, layout)
             check_columns(header.fields, layout)
+        if file.format == ".json":
+            _check_json(file, path, stream)
+            return
         some = b""
         expanded = lines = 0
         stored = path.stat().st_size
@@ -185,10 +206,52 @@ def _check_text(file: LandingFile, path: Path, layout: Layout) -> None:
             if some and not file.compression:
                 break
         if file.format == ".jsonl" and not some:
+            raise _without_records()
+
+
+def _check_json(file: LandingFile, path: Path, stream: BinaryIO) -> None:
+    """Raise `UnreadableFileError` if a `.json` file cannot be split into records up to its end."""
+    stored = path.stat().st_size
+    expanded = count = 0
+
+    def counted() -> Iterator[bytes]:
+        nonlocal expanded
+        for chunk in chunks_of(stream):
+            expanded += len(chunk)
+            yield chunk
+
+    try:
+        for records in json_records(counted()):
+            count += len(records)
+            if file.compression:
+                check_expansion(expanded, count, stored)
+    except JsonDamageError as error:
+        raise UnreadableFileError(
+            reject_codes.UNREADABLE_FILE, f"{error}. Land it again, whole, or as .jsonl"
+        ) from None
+    if not count:
+        raise _without_records()
+
+
+def _check_separator(header: Sequence[str], layout: Layout) -> None:
+    """Raise `UnreadableFileError` if the header is one column only because it has another separator."""
+    if len(header) > 1 or not missing_columns(header, layout):
+        return
+    for separator in SEPARATORS:
+        if separator != layout.separator and separator in header[0]:
+            shown = "a tab" if separator == "\t" else f"'{separator}'"
             raise UnreadableFileError(
-                reject_codes.EMPTY_FILE,
-                "the file has no records; land it again, or delete it if it has nothing to state",
+                reject_codes.MISSING_COLUMN,
+                f"the file is separated by {shown}, not by {SEPARATORS[layout.separator]} (found:"
+                f" {header[0][:500]}); write it again with {SEPARATORS[layout.separator]} between the fields",
             )
+
+
+def _without_records() -> UnreadableFileError:
+    return UnreadableFileError(
+        reject_codes.EMPTY_FILE,
+        "the file has no records; land it again, or delete it if it has nothing to state",
+    )
 
 
 def check_columns(found: Sequence[str], layout: Layout) -> None:

@@ -13,11 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestion.landing.area import LandingFile
-from ingestion.readers.inspection import DAMAGE, Layout, UnreadableFileError
+from ingestion.readers.inspection import DAMAGE, Layout, UnreadableFileError, csv_header
+from ingestion.readers.json_values import JsonDamageError, json_batches, json_records
 from ingestion.readers.parquet import has_odd_json, json_object, parquet_texts
-from ingestion.readers.text import LINES, csv_records, csv_rows, csv_schema, json_lines, open_text
+from ingestion.readers.text import BOM, LINES, csv_rows, csv_schema, json_lines, open_text
 from paywall_warehouse.quoting import quoted, texts_list
 
+JSON_FORMATS = (".jsonl", ".json")
 SAMPLE_BYTES = 256 << 10
 # The beginning of a JSONL file whose keys are its columns: later records may have further keys.
 NAMES_BYTES = 4 << 20
@@ -42,7 +44,7 @@ def record_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFil
     lines and rows as a stream, in parallel, and can therefore be run only once.
     """
     branches = []
-    lines = [file for file in files if file.file.format == ".jsonl"]
+    lines = [file for file in files if file.file.format in JSON_FORMATS]
     if lines:
         batches = itertools.chain.from_iterable(map(_json_batches, lines))
         connection.register("landed_lines", pa.RecordBatchReader.from_batches(LINES, batches))
@@ -76,14 +78,14 @@ def usual_keys(files: Sequence[LocalFile], layout: Layout) -> str:
     exactly these keys needs no search for unknown or repeated fields, which costs more than reading the
     record.
     """
-    lines = [file for file in files if file.file.format == ".jsonl"]
+    lines = [file for file in files if file.file.format in JSON_FORMATS]
     found = Counter(keys for file in lines for keys in _first_keys(file) if _are_usual(keys, layout))
     return (
         f"cast([{', '.join(texts_list(keys) for keys, _ in found.most_common(USUAL_KEYS))}] as varchar[][])"
     )
 
 
-def column_names(file: LandingFile, path: Path) -> list[str]:
+def column_names(file: LandingFile, path: Path, separator: str = ",") -> list[str]:
     """Return the names of the columns of a file: its header, or the keys of its first records.
 
     They are empty if the file cannot be read; a load says why.
@@ -91,32 +93,42 @@ def column_names(file: LandingFile, path: Path) -> list[str]:
     try:
         if file.format == ".parquet":
             return list(pq.read_schema(path).names)
-        with open_text(path, file.compression) as stream:
-            if file.format == ".csv":
-                return next(csv_records(stream)).fields
-            lines = stream.read(NAMES_BYTES).split(b"\n")
-        return list(dict.fromkeys(key for line in lines for key in _keys(line)))
-    except (*DAMAGE, ValueError, StopIteration, pa.ArrowException, UnreadableFileError):
+        if file.format == ".csv":
+            return csv_header(file, path, separator)
+        texts = first_texts(path, file, NAMES_BYTES)
+        return list(dict.fromkeys(key for text in texts for key in _keys(text)))
+    except (*DAMAGE, ValueError, pa.ArrowException, UnreadableFileError):
         return []
 
 
-def _keys(line: bytes) -> Sequence[str]:
+def _keys(text: bytes) -> Sequence[str]:
     try:
-        record = json.loads(line)
+        record = json.loads(text)
     except (ValueError, RecursionError):
         return ()
     return list(record) if isinstance(record, dict) else ()
 
 
 def _first_keys(file: LocalFile) -> Iterator[tuple[str, ...]]:
-    with open_text(file.path, file.file.compression) as stream:
-        lines = stream.read(SAMPLE_BYTES).split(b"\n")[:-1]
-    for line in lines:
+    for text in first_texts(file.path, file.file, SAMPLE_BYTES):
         # The query that reads all records reports the fault of an invalid one.
         with suppress(ValueError, RecursionError):
-            pairs = json.loads(line, object_pairs_hook=tuple)
+            pairs = json.loads(text, object_pairs_hook=tuple)
             if isinstance(pairs, tuple):
                 yield tuple(key for key, _ in pairs)
+
+
+def first_texts(path: Path, file: LandingFile, length: int) -> list[bytes]:
+    """Return the texts of the records in the first bytes of a file of JSON."""
+    with open_text(path, file.compression) as stream:
+        begin = stream.read(length)
+    if file.format == ".jsonl":
+        return begin.split(b"\n")[:-1]
+    texts: list[bytes] = []
+    with suppress(JsonDamageError):  # the end is cut off
+        for records in json_records([begin.removeprefix(BOM)]):
+            texts += [record.text for record in records]
+    return texts
 
 
 def _are_usual(keys: Sequence[str], layout: Layout) -> bool:
@@ -124,13 +136,16 @@ def _are_usual(keys: Sequence[str], layout: Layout) -> bool:
 
 
 def _json_batches(file: LocalFile) -> Iterator[pa.RecordBatch]:
+    read = json_lines if file.file.format == ".jsonl" else json_batches
     with open_text(file.path, file.file.compression) as stream:
-        yield from json_lines(stream, file.file_no)
+        yield from read(stream, file.file_no)
 
 
 def _csv_batches(file: LocalFile, layout: Layout) -> Iterator[pa.RecordBatch]:
     with open_text(file.path, file.file.compression) as stream:
-        yield from csv_rows(stream, file.file_no, layout.columns, keeps_unknown=layout.keeps_unknown)
+        yield from csv_rows(
+            stream, file.file_no, layout.columns, layout.separator, keeps_unknown=layout.keeps_unknown
+        )
 
 
 def _csv_text(name: str, layout: Layout) -> str:

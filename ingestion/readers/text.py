@@ -93,7 +93,7 @@ def json_lines(stream: BinaryIO, file_no: int) -> Iterator[pa.RecordBatch]:
         count = len(ends)
         raw = pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(chunk))
         numbers = pa.array(np.arange(line, line + count))
-        if int(np.diff(offsets).max()) > MAX_RECORD_BYTES or not _is_utf8(raw):
+        if int(np.diff(offsets).max()) > MAX_RECORD_BYTES or not is_utf8(raw):
             yield _lines_one_by_one(chunk, file_no, line)
         else:
             odd = pa.repeat(looks_odd(chunk), count)
@@ -165,7 +165,8 @@ def _begins_value(text: Bytes, places: Places) -> bool:
     )
 
 
-def _is_utf8(text: pa.StringArray) -> bool:
+def is_utf8(text: pa.StringArray) -> bool:
+    """Check whether an array that was made of bytes is text."""
     try:
         text.validate(full=True)
     except pa.ArrowInvalid:
@@ -174,7 +175,7 @@ def _is_utf8(text: pa.StringArray) -> bool:
 
 
 def _lines_one_by_one(chunk: bytes, file_no: int, first_line: int) -> pa.RecordBatch:
-    rows = [(number, *_check_text(line)) for number, line in enumerate(chunk.split(b"\n")[:-1], first_line)]
+    rows = [(number, *check_text(line)) for number, line in enumerate(chunk.split(b"\n")[:-1], first_line)]
     numbers, texts, problems = zip(*rows, strict=True)
     return pa.record_batch(
         [
@@ -188,7 +189,7 @@ def _lines_one_by_one(chunk: bytes, file_no: int, first_line: int) -> pa.RecordB
     )
 
 
-def _check_text(line: bytes) -> tuple[str, str | None]:
+def check_text(line: bytes) -> tuple[str, str | None]:
     """Return the bytes of a record as text, and a reject code if they are not acceptable."""
     if len(line) > MAX_RECORD_BYTES:
         return line[:MAX_RECORD_BYTES].decode(errors="replace"), reject_codes.RECORD_TOO_LONG
@@ -249,14 +250,15 @@ class _Lines:
         return line.decode(errors="replace") + "\n"
 
 
-def csv_records(stream: BinaryIO) -> Iterator[CsvRecord]:
-    """Yield the records of a CSV file (RFC 4180), the header first, without blank lines.
+def csv_records(stream: BinaryIO, separator: str = ",") -> Iterator[CsvRecord]:
+    """Yield the records of a CSV file (RFC 4180, or with another separator), the header first, without blank
+    lines.
 
     A quote that is never closed costs only its own line: reading continues with the next line.
     """
     csv.field_size_limit(MAX_RECORD_BYTES)
     lines = _Lines(stream)
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     while True:
         lines.begin_record()
         problem = None
@@ -266,9 +268,9 @@ def csv_records(stream: BinaryIO) -> Iterator[CsvRecord]:
             return
         except csv.Error:
             lines.give_back()
-            reader = csv.reader(lines, strict=True)
+            reader = csv.reader(lines, delimiter=separator, strict=True)
             fields, problem = [], reject_codes.BAD_QUOTING
-        raw, text_problem = _check_text(b"\n".join(line for _, line in lines.taken))
+        raw, text_problem = check_text(b"\n".join(line for _, line in lines.taken))
         if fields or problem:
             yield CsvRecord(lines.taken[0][0], raw.removesuffix("\r"), fields, text_problem or problem)
 
@@ -279,7 +281,12 @@ def csv_schema(columns: Sequence[str]) -> pa.Schema:
 
 
 def csv_rows(
-    stream: BinaryIO, file_no: int, columns: Sequence[str], *, keeps_unknown: bool = True
+    stream: BinaryIO,
+    file_no: int,
+    columns: Sequence[str],
+    separator: str = ",",
+    *,
+    keeps_unknown: bool = True,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows after the header as batches of `csv_schema(columns)`; `extra` is NULL unless
     `keeps_unknown`.
@@ -288,7 +295,7 @@ def csv_rows(
     header has a `problem` and no fields.
     """
     schema = csv_schema(columns)
-    records = csv_records(stream)
+    records = csv_records(stream, separator)
     header = next(records).fields
     places = [header.index(name) if name in header else None for name in columns]
     unknown = [(place, name) for place, name in enumerate(header) if keeps_unknown and name not in columns]

@@ -42,7 +42,7 @@ class Source:
         found = landing.files(self.folder)
         if self.stripe_report is not None:
             found = [file for file in found if owner_of(file.path) is self.stripe_report]
-        return [replace(file, source=self.name) for file in found]
+        return [replace(file, source=self.name, separator=self.layout.separator) for file in found]
 
 
 def _stripe_source(stripe_report: StripeReport) -> Source:

@@ -11,15 +11,19 @@ from typing import Any
 from ingestion.lake.batches import LOADED, UNREADABLE, FileRecord
 from ingestion.lake.commit import comparable_facts
 from ingestion.landing.area import Landing, LandingFile
-from ingestion.readers.inspection import UnreadableFileError, check_openable, check_readable
+from ingestion.readers.inspection import UnreadableFileError, check_openable, check_readable, csv_header
 from ingestion.readers.parquet import check_parquet
 from ingestion.readers.records import LocalFile
 from ingestion.sources.registry import Source
 from ingestion.sources.stripe.coverage import FileFacts, facts_of
+from ingestion.sources.stripe.dashboard_exports import explain_dashboard_export
 from ingestion.sources.stripe.reports import check_report_type
 from ingestion.validation import reject_codes
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.files import sha256
+
+# How a file of another kind than its folder's is refused.
+UNKNOWN_KIND = (reject_codes.UNKNOWN_REPORT_TYPE, reject_codes.MISSING_COLUMN)
 
 
 @dataclass
@@ -85,7 +89,7 @@ def find_new_files(
                 with open_duckdb(config=config) as connection:
                     check_parquet(connection, path, source.layout)
         except UnreadableFileError as error:
-            problem = error
+            problem = _explained(error, file, path)
         except OSError as error:
             problem = UnreadableFileError(
                 reject_codes.UNREADABLE_FILE,
@@ -103,6 +107,13 @@ def find_new_files(
             continue
         found.refuse(file, digest, problem)
     return found
+
+
+def _explained(problem: UnreadableFileError, file: LandingFile, path: Path) -> UnreadableFileError:
+    """Return the error that says what to land instead, if the file is a known one that nothing reads."""
+    if problem.code in UNKNOWN_KIND and (message := explain_dashboard_export(csv_header(file, path))):
+        return UnreadableFileError(reject_codes.NOT_A_REPORT, message)
+    return problem
 
 
 def facts_as_json(facts: FileFacts | None) -> dict[str, object] | None:

@@ -20,6 +20,7 @@ TOO_MANY_COLUMNS: Final = "too_many_columns"
 WRONG_COLUMN_TYPE: Final = "wrong_column_type"
 UNKNOWN_REPORT_TYPE: Final = "unknown_report_type"
 UNKNOWN_REPORT_VERSION: Final = "unknown_report_version"
+NOT_A_REPORT: Final = "not_a_report"
 UNKNOWN_TIME_ZONE: Final = "unknown_time_zone"
 
 # The text of a record is refused.

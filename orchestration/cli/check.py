@@ -15,6 +15,7 @@ def validation_lines(validation: FileValidation) -> Iterator[str]:
     yield (
         f"{validation.path} (source {validation.source}{how}): {records},"
         f" {validation.accepted:,} accepted, {validation.rejected:,} rejected"
+        + (f", {validation.filtered:,} filtered" if validation.filtered else "")
     )
     for reason in validation.reasons:
         yield f"  {reason.records:,} × {reason.code}{_lines(reason)}: {reason.first_reason}"

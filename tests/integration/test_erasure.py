@@ -1,5 +1,6 @@
 """Erasing a person: the id is nowhere any more, and every number is what it was."""
 
+import gzip
 import json
 import shutil
 from datetime import UTC, datetime
@@ -585,6 +586,35 @@ def test_landed_files_with_an_escaped_nested_or_binary_id_are_rewritten(tmp_path
     assert (rows[0]["pairs"], rows[1]["note"]) == ([("k", done.pseudonym)], done.pseudonym.encode())
     assert (home / "landing" / "ledger" / "net.jsonl").stat().st_mode & 0o777 == 0o600
     assert (home / "landing" / "ledger" / "link.jsonl").is_symlink()
+
+
+def test_records_of_json_files_are_rewritten_one_by_one(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    about_alice = charge("a", NOON, user="other", metadata={"nested": [{"user_id": ALICE}]})
+    records = [about_alice, charge("b", NOON, user=ALICE), charge("c", NOON, user="other")]
+    page = {"object": "list", "url": f"/v1/{ALICE}", "data": records[:2], "has_more": False}
+    land(
+        home,
+        [
+            landed("ledger", "array.json.gz", b"\xef\xbb\xbf" + json.dumps(records, indent=2).encode()),
+            landed("ledger", "page.json", json.dumps(page).encode() + b"\n"),
+        ],
+    )
+    before = home / "landing" / "ledger" / "page.json"
+    assert load(settings_of(home), "ledger").rejected == 0
+    done = erase(settings_of(home), ALICE)
+    files = Landing.of(settings_of(home)).files("ledger")
+    found = files_naming(settings_of(home), files, ALICE, done.pseudonym)
+    assert [(one.file.path, one.records, one.fault) for one in found] == [
+        ("ledger/array.json.gz", 2, None),
+        ("ledger/page.json", 3, None),  # and what is before the list
+    ]
+    expected = json.loads(json.dumps(page).replace(ALICE, done.pseudonym))
+    rewrite_landed(settings_of(home), found, ALICE, done.pseudonym)
+    assert json.loads(before.read_text()) == expected
+    array = gzip.decompress((home / "landing" / "ledger" / "array.json.gz").read_bytes())
+    assert json.loads(array.decode("utf-8-sig")) == [*expected["data"], records[2]]
+    assert load(settings_of(home), "ledger").batch_seq is None
 
 
 def test_a_second_erasure_of_a_person_who_came_back_is_noted_again(erased: tuple[Path, list[str]]) -> None:

@@ -12,6 +12,7 @@ import duckdb
 import fsspec
 import pyarrow as pa
 import pytest
+import zstandard
 
 from ingestion.lake.batches import Lake
 from ingestion.landing import local_files as folders
@@ -129,9 +130,71 @@ def test_a_file_cut_short_is_one_reject_and_is_loaded_once_it_is_whole(settings:
     assert outcome(load(settings, "ledger")) == (1, 2000, 0)
 
 
+def test_json_arrays_pages_and_objects_are_read_like_lines(settings: Settings) -> None:
+    records = [charge(f"e{number}", NOON, Raw(f"{number}.123456789012")) for number in range(1, 7)]
+    one, two, three, four, five, six = (jsonl([record]).strip() for record in records)
+    land(settings, "ledger/array.json", b"\xef\xbb\xbf[\n" + one + b",\n" + two + b"\n]\n")
+    page = b'{"object": "list", "data": [' + three + b", " + four + b'], "has_more": false}'
+    land(settings, "ledger/page.json.gz", gzip.compress(page))
+    land(settings, "ledger/values.json.zst", zstandard.compress(five + b"\n[" + six + b"]"))
+    assert outcome(load(settings, "ledger")) == (3, 6, 0)
+    assert lake(settings, "ledger_entries", "entry_id, amount, line") == [
+        ("e1", Decimal("1.123456789012"), 2),
+        ("e2", Decimal("2.123456789012"), 3),
+        ("e3", Decimal("3.123456789012"), 1),
+        ("e4", Decimal("4.123456789012"), 2),
+        ("e5", Decimal("5.123456789012"), 1),
+        ("e6", Decimal("6.123456789012"), 2),
+    ]
+
+
+def test_a_bad_element_of_a_json_array_is_one_reject(settings: Settings) -> None:
+    good = jsonl([charge("good", NOON)]).strip()
+    long = b'{"id": "' + b"x" * (2 << 20) + b'"}'
+    elements = [
+        good,
+        b"7",
+        b'{"id": }',
+        b"{}",
+        b'{"id": "\xff"}',
+        long,
+        b'{"id": 1, "id": 2}',
+        b"[" * 9999 + b"]" * 9999,
+    ]
+    land(settings, "ledger/a.json", b"[" + b",\n".join(elements) + b"]")
+    assert outcome(load(settings, "ledger")) == (1, 1, 7)
+    assert lake(settings, "rejects", "line, reason_code, left(raw, 10)") == [
+        (2, "not_an_object", "7"),
+        (3, "invalid_json", '{"id": }'),
+        (4, "missing_field", "{}"),
+        (5, "invalid_utf8", '{"id": "�"'),
+        (6, "record_too_long", '{"id": "xx'),
+        (7, "duplicate_field", '{"id": 1, '),
+        (8, "not_an_object", "[[[[[[[[[["),
+    ]
+
+
+def test_a_damaged_json_file_is_refused_with_its_line(settings: Settings) -> None:
+    land(settings, "ledger/a.json", b"[\n" + jsonl([charge("a", NOON)]) + b",\n" + b'{"id": "b"')
+    assert outcome(load(settings, "ledger")) == (1, 0, 1)
+    assert lake(settings, "rejects", "line, reason_code, reason") == [
+        (
+            None,
+            "unreadable_file",
+            "line 4: what begins here has no end: a quote or a bracket is missing, or the file is cut short."
+            " Land it again, whole, or as .jsonl",
+        )
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "code"),
     [
+        ("empty.json", b"[ ]", "empty_file"),
+        ("blank.json", b"\n", "empty_file"),
+        ("page.json", b'{"object": "list", "data": []}', "empty_file"),
+        ("garbage.json", b"[{}] and more", "unreadable_file"),
+        ("cut.json.gz", gzip.compress(b"[{}]", mtime=0)[:-9], "unreadable_file"),
         ("empty.jsonl", b"", "empty_file"),
         ("blank.jsonl", b"\n\r\n  \n", "empty_file"),
         ("notes.txt", b"hello", "unsupported_file"),
@@ -162,6 +225,16 @@ def test_a_missing_column_is_named_with_what_was_found(settings: Settings) -> No
             ),
         )
     ]
+
+
+@pytest.mark.parametrize(("separator", "shown"), [(";", "';'"), ("\t", "a tab"), ("|", "'|'")])
+def test_another_separator_is_named(settings: Settings, separator: str, shown: str) -> None:
+    land(settings, "ledger/a.csv", separator.join(["id", "timestamp", "type"]).encode() + b"\n")
+    load(settings, "ledger")
+    [(code, reason)] = lake(settings, "rejects", "reason_code, reason")
+    assert code == "missing_column"
+    assert reason.startswith(f"the file is separated by {shown}, not by a comma (found: id")
+    assert reason.endswith("write it again with a comma between the fields")
 
 
 def test_an_open_quote_costs_only_its_own_line(settings: Settings) -> None:

@@ -82,6 +82,19 @@ def test_parquet_and_compressed_files_are_validated(tmp_path: Path) -> None:
     assert (reason.code, reason.first_lines) == ("unreadable_file", ())
 
 
+def test_an_array_of_json_is_validated(tmp_path: Path) -> None:
+    lines = jsonl(BAD).splitlines()
+    (tmp_path / "october.json").write_bytes(b"[" + b",\n".join(lines) + b"]")
+    found = validated(tmp_path / "october.json")
+    assert (found.source, found.is_guessed, found.unread) == ("ledger", True, ("note",))
+    assert (found.records, found.accepted, found.rejected) == (5, 2, 3)
+    assert [(reason.code, reason.first_lines) for reason in found.reasons] == [
+        ("bad_time", (4,)),
+        ("time_without_offset", (3,)),
+        ("too_many_decimals", (5,)),
+    ]
+
+
 def test_columns_of_no_source_are_said_with_the_nearest(tmp_path: Path) -> None:
     file = tmp_path / "vendor.csv"
     file.write_text("user,amount,currency,when\nalice,1,usd,2026-10-01\n", encoding="utf-8")

@@ -89,6 +89,16 @@ def test_what_is_no_exact_amount_has_a_reason(sql: duckdb.DuckDBPyConnection, te
         ("2026-03-29T02:30:00+02:00", datetime(2026, 3, 29, 0, 30, tzinfo=UTC)),
         ("2026-03-29t00:30:00.5z", datetime(2026, 3, 29, 0, 30, 0, 500_000, tzinfo=UTC)),
         ("2026-03-28 19:30:00.123456789-05:00", datetime(2026, 3, 29, 0, 30, 0, 123_456, tzinfo=UTC)),
+        ("2026-11-10 00:15:10+00", datetime(2026, 11, 10, 0, 15, 10, tzinfo=UTC)),
+        ("2026-11-10 00:15:10.123456+00", datetime(2026, 11, 10, 0, 15, 10, 123_456, tzinfo=UTC)),
+        ("2026-11-10 00:15:10.9999999 +0000", datetime(2026, 11, 10, 0, 15, 10, 999_999, tzinfo=UTC)),
+        ("2026-11-10 00:15:10+0530", datetime(2026, 11, 9, 18, 45, 10, tzinfo=UTC)),
+        ("2026-11-10 00:15:10 +05:30", datetime(2026, 11, 9, 18, 45, 10, tzinfo=UTC)),
+        ("2026-11-10t00:15:10-03", datetime(2026, 11, 10, 3, 15, 10, tzinfo=UTC)),
+        ("2026-11-10 00:15:10 -0330", datetime(2026, 11, 10, 3, 45, 10, tzinfo=UTC)),
+        ("2026-11-10 00:15:10.5 UTC", datetime(2026, 11, 10, 0, 15, 10, 500_000, tzinfo=UTC)),
+        ("2026-11-10 00:15:10utc", datetime(2026, 11, 10, 0, 15, 10, tzinfo=UTC)),
+        ("2026-11-10T00:15:10 z", datetime(2026, 11, 10, 0, 15, 10, tzinfo=UTC)),
     ],
 )
 def test_a_time_with_offset_is_an_instant(
@@ -104,6 +114,14 @@ def test_a_time_with_offset_is_an_instant(
         ("2026-03-29", "time_without_offset"),
         ("2026-02-30T00:00:00Z", "bad_time"),
         ("2026-03-29T24:00:00Z", "bad_time"),
+        ("2026-03-29 24:00:00+00", "bad_time"),
+        ("2026-03-29 00:00:00  +00", "bad_time"),
+        ("2026-03-29 00:00:00+0", "bad_time"),
+        ("2026-03-29 00:00:00+24", "bad_time"),
+        ("2026-03-29 00:00:00+00:60", "bad_time"),
+        ("2026-03-29 00:00:00 CET", "bad_time"),
+        ("2026-02-30 00:00:00+00", "bad_time"),
+        ("0206-03-29 00:00:00+00", "time_out_of_range"),
         ("2026-03-29T00:00:00+25:00", "bad_time"),
         ("1774746000", "bad_time"),
         ("0206-03-29T00:00:00Z", "time_out_of_range"),
@@ -131,3 +149,49 @@ def test_json_is_validated_by_rfc_8259(
     sql: duckdb.DuckDBPyConnection, text: str, problem: str | None
 ) -> None:
     assert ask(sql, "json_problem($1)", text) == problem
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "instant"),
+    [
+        ("2026-07-01 12:00:00", "Europe/Berlin", datetime(2026, 7, 1, 10, tzinfo=UTC)),
+        ("2026-12-01T12:00:00.123456", "Europe/Berlin", datetime(2026, 12, 1, 11, 0, 0, 123_456, tzinfo=UTC)),
+        ("2026-12-01 12:00:00.1234567", "UTC", datetime(2026, 12, 1, 12, 0, 0, 123_456, tzinfo=UTC)),
+        ("2026-12-01", "America/New_York", datetime(2026, 12, 1, 5, tzinfo=UTC)),
+        ("2026-12-01 12:00:00+02", "America/New_York", datetime(2026, 12, 1, 10, tzinfo=UTC)),
+        ("2026-12-01T12:00:00Z", "America/New_York", datetime(2026, 12, 1, 12, tzinfo=UTC)),
+        ("2026-12-01T12:00:00Z", None, datetime(2026, 12, 1, 12, tzinfo=UTC)),
+        ("2026-12-01 12:00:00", None, None),
+        ("2026-02-30", "UTC", None),
+        ("2026-12-01 24:00:00", "UTC", None),
+        ("1774746000", "UTC", None),
+        ("", "UTC", None),
+    ],
+)
+def test_a_local_time_is_an_instant_in_its_zone(
+    sql: duckdb.DuckDBPyConnection, text: str, zone: str | None, instant: datetime | None
+) -> None:
+    assert ask(sql, "zoned_time($1, $2)", text, zone) == instant
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "instant"),
+    [
+        ("1774746000", "s", datetime(2026, 3, 29, 1, tzinfo=UTC)),
+        ("1774746000.1", "s", datetime(2026, 3, 29, 1, 0, 0, 100_000, tzinfo=UTC)),
+        ("1774746000.9999999", "s", datetime(2026, 3, 29, 1, 0, 0, 999_999, tzinfo=UTC)),
+        ("1774746000123", "ms", datetime(2026, 3, 29, 1, 0, 0, 123_000, tzinfo=UTC)),
+        ("1774746000123.45678", "ms", datetime(2026, 3, 29, 1, 0, 0, 123_456, tzinfo=UTC)),
+        ("0", "s", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("-1", "s", None),
+        ("1e9", "s", None),
+        ("1774746000123", "s", None),
+        ("9999999999999999", "ms", None),
+        ("2026-03-29", "s", None),
+        ("1774746000", "h", None),
+    ],
+)
+def test_seconds_and_milliseconds_are_exact(
+    sql: duckdb.DuckDBPyConnection, text: str, unit: str, instant: datetime | None
+) -> None:
+    assert ask(sql, "epoch_time($1, $2)", text, unit) == instant

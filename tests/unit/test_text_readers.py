@@ -2,12 +2,13 @@
 need none.
 """
 
+import io
 import re
 
 import pytest
 from hypothesis import given, strategies as st
 
-from ingestion.readers.text import looks_odd
+from ingestion.readers.text import csv_rows, looks_odd
 
 ODD = re.compile(rb"[0-9.]{16}|,\s*[}\]]|[:,\[\s]-?(?i:nan|inf)")
 PIECES = (
@@ -74,3 +75,16 @@ def test_an_odd_value_is_seen_wherever_it_stands(value: str, before: int) -> Non
 )
 def test_ordinary_records_need_no_closer_look(text: str) -> None:
     assert not looks_odd(text.encode() + b"\n")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_a_layout_may_have_any_usual_separator(separator: str) -> None:
+    lines = [["id", "note", "more"], ["1", '"a,;|\tb""c"', ""], ["2", "x", "y"], ["3"], ["4", '"open', ""]]
+    content = "\r\n".join(separator.join(line) for line in lines).encode()
+    [rows] = csv_rows(io.BytesIO(content), 0, ("id", "note"), separator)
+    assert [(row["id"], row["note"], row["extra"], row["problem"]) for row in rows.to_pylist()] == [
+        ("1", 'a,;|\tb"c', None, None),
+        ("2", "x", '{"more": "y"}', None),
+        (None, None, None, "too_few_fields"),
+        (None, None, None, "bad_quoting"),
+    ]

@@ -18,7 +18,7 @@ from ingestion.validation.fields import json_path
 from paywall_warehouse.quoting import literal
 
 MAX_DEPTH: Final = 20
-EPOCH_UNITS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}
+EPOCH_UNITS: Final = ("s", "ms")
 
 
 class MappingError(Exception):

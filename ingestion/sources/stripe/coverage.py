@@ -31,7 +31,7 @@ MAX_SIDECAR_BYTES: Final = 64 << 10
 DAYS_IN_NAME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})_to_(\d{4}-\d{2}-\d{2})(?:_([A-Za-z][A-Za-z0-9+_-]*))?")
 # The currency is before the days if only the rows of one balance were requested.
 CURRENCY_IN_NAME: Final = re.compile(r"(?:^|[_ -])([A-Z]{3})_\d{4}-\d{2}-\d{2}_to_")
-ENDING: Final = re.compile(r"\.(jsonl|csv|parquet)(\.(gz|zst))?$", re.IGNORECASE)
+ENDING: Final = re.compile(r"\.(jsonl?|csv|parquet)(\.(gz|zst))?$", re.IGNORECASE)
 # The name of a pulled file, whose spans and times are in UTC.
 PULLED: Final = re.compile(r"\d{8}T\d{6}Z-\d{8}T\d{6}Z(-frr_\w+)?\.csv")
 STATE_THE_ZONE: Final = (

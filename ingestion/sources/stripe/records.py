@@ -90,10 +90,16 @@ def records_sql(stripe_report: StripeReport, texts: str) -> str:
         for column in stripe_report.columns
         for place, name in enumerate(column.stated_as)
     ]
+    paths = {column.place(place): json_path(name) for column, place, name in alternatives}
+    expanded = {
+        column.expanded_place(place): f"{json_path(name)}.id"
+        for column, place, name in alternatives
+        if column.may_be_expanded
+    }
     stated = stated_fields(
         texts,
-        fields={column.place(place): json_path(name) for column, place, name in alternatives},
-        scalars=[column.place(place) for column, place, _ in alternatives],
+        fields=paths | expanded,
+        scalars=[column.place(place) for column, place, _ in alternatives if not column.may_be_expanded],
         objects={},
         known=[name for _, _, name in alternatives],
     )
@@ -128,7 +134,14 @@ def records_sql(stripe_report: StripeReport, texts: str) -> str:
 
 
 def _first_stated(column: Column) -> str:
-    return f"coalesce({', '.join(f'f_{column.place(place)}' for place in range(len(column.stated_as)))})"
+    fields = [f"f_{column.place(place)}" for place in range(len(column.stated_as))]
+    if column.may_be_expanded:
+        # The text of an object or a list is never an id, and may hold personal data.
+        fields = [
+            f"case when may_be_no_scalar({field}) then f_{column.expanded_place(place)} else {field} end"
+            for place, field in enumerate(fields)
+        ]
+    return f"coalesce({', '.join(fields)})"
 
 
 def _stated_as_utc(stripe_report: StripeReport) -> str:

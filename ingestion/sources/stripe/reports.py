@@ -39,6 +39,8 @@ class Column:
     """Whether the file must have the column, though rows may leave it empty."""
     requested_as: tuple[str, ...] = ()
     """The names that a pull requests, if that is not the first of the names."""
+    may_be_expanded: bool = False
+    """Whether the API may state the object itself instead of its id."""
     decides: bool = False
     """Whether days, spans or ages depend on this time, so that it is useless in an unknown zone."""
 
@@ -50,6 +52,10 @@ class Column:
     def place(self, alternative: int) -> str:
         """Return the name of the field that holds one of the alternatives during validation."""
         return f"{self.name}_{alternative}"
+
+    def expanded_place(self, alternative: int) -> str:
+        """Return the name of the field that holds the id in an object of one of the alternatives."""
+        return f"{self.name}_{alternative}_expanded"
 
 
 def _column(name: str, kind: Kind, *stated_as: str, **more: Any) -> Column:
@@ -214,7 +220,14 @@ SESSIONS: Final = StripeReport(
     range(0),
     (
         _column("checkout_session_id", "text", "id", "checkout_session_id", required=True),
-        _column("payment_intent_id", "text", "payment_intent", "payment_intent_id", in_header=True),
+        _column(
+            "payment_intent_id",
+            "text",
+            "payment_intent",
+            "payment_intent_id",
+            in_header=True,
+            may_be_expanded=True,
+        ),
         _column("user_id", "text", "client_reference_id"),
         _column("session_status", "word", "status"),
         _column("payment_status", "word"),
