@@ -21,7 +21,6 @@ from ingestion.landing.area import Landing, LandingFile
 from ingestion.readers.inspection import DAMAGE, UnreadableFileError, missing_columns
 from ingestion.readers.text import csv_records, open_text
 from ingestion.sources.registry import SOURCES, Source
-from ingestion.sources.stripe.reports import owner_of
 from ingestion.staging.batch import stage_batch
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import Settings
@@ -84,7 +83,13 @@ def validate_file(settings: Settings, path: Path, source_name: str | None = None
         source = _source_of_columns(path, names)
     with TemporaryDirectory(prefix="paywall-warehouse-check-") as folder:
         own = settings.model_copy(update={"warehouse_home": Path(folder), "landing_uri": None})
-        landed = own.home.landing / (place or f"{_folder_of(source)}/{path.name}")
+        place = place or f"{_folder_of(source)}/{path.name}"
+        if not source.reads(place):
+            raise FileValidationError(
+                f"{path} would not be read as {source.name}: its name is that of other files. Markups have"
+                " a name such as markups.csv, rates any other"
+            )
+        landed = own.home.landing / place
         landed.parent.mkdir(parents=True)
         _link(path, landed)
         staging = Path(folder) / "staging"
@@ -143,9 +148,7 @@ def _source_of_folder(path: Path) -> tuple[Source | None, str | None]:
     for number in range(len(parts) - 2, 0, -1):
         place = "/".join(parts[number:])
         for source in SOURCES.values():
-            if source.folder == parts[number] and (
-                source.stripe_report is None or owner_of(place) is source.stripe_report
-            ):
+            if source.folder == parts[number] and source.reads(place):
                 return source, place
     return None, None
 
