@@ -1,7 +1,7 @@
 """The operator's own markups (`prices/markups.csv`), which price charges whose source states only its cost:
 their rules, and the columns that the lake keeps.
 
-They are specified in docs/contract.md#27-markups.
+They are specified in docs/contract.md#28-mapped-sources.
 """
 
 from pathlib import PurePosixPath

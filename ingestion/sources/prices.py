@@ -79,6 +79,12 @@ def _few_decimals(field: str) -> Rule:
 
 RULES = (
     *RULES_OF_FORM,
+    # A file of markups under another name would be read as rates, because both have `per_request`.
+    Rule(
+        "coalesce(json_exists(extra, '$.multiplier'), false)",
+        "'not_a_rate'",
+        literal('field "multiplier" belongs to a markup; give the file a name such as markups.csv'),
+    ),
     required("model"),
     required("effective_from"),
     *(is_date(field) for field in DATES),

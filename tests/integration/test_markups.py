@@ -198,3 +198,10 @@ def test_a_call_that_two_sources_logged_is_a_warning(tmp_path: Path) -> None:
     publish_home(tmp_path, as_of=AS_OF)
     query = "select actual::int, passed from ops.invariants where name = 'requests_are_logged_by_one_source'"
     assert published(tmp_path, query) == [(4, False)]
+
+
+def test_markups_under_another_name_are_no_rates(tmp_path: Path) -> None:
+    land(tmp_path, "prices/markups-2026.csv", markups(["x", "m", "2026-01-01", "", "2", "1"]))
+    assert load(settings_of(tmp_path), "markups").files == 0
+    loaded = load(settings_of(tmp_path), "prices")
+    assert (loaded.accepted, loaded.rejected) == (0, 1)
