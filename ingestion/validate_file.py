@@ -22,7 +22,6 @@ from ingestion.readers.inspection import missing_columns
 from ingestion.readers.records import column_names
 from ingestion.sources.registry import Source, sources
 from ingestion.sources.stripe.dashboard_exports import explain_dashboard_export
-from ingestion.sources.stripe.reports import owner_of
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import Settings
 
@@ -88,7 +87,13 @@ def validate_file(settings: Settings, path: Path, source_name: str | None = None
         own = settings.model_copy(update={"warehouse_home": Path(folder), "landing_uri": None})
         if settings.home.mappings.is_dir():
             own.home.mappings.symlink_to(settings.home.mappings.resolve())
-        landed = own.home.landing / (place or f"{_folder_of(source)}/{path.name}")
+        place = place or f"{_folder_of(source)}/{path.name}"
+        if not source.reads(place):
+            raise FileValidationError(
+                f"{path} would not be read as {source.name}: its name is that of other files. Markups have"
+                " a name such as markups.csv, rates any other"
+            )
+        landed = own.home.landing / place
         landed.parent.mkdir(parents=True)
         _link(path, landed)
         load(own, source.name, drop_build=lambda home: None)
@@ -96,6 +101,7 @@ def validate_file(settings: Settings, path: Path, source_name: str | None = None
         records = [file for manifest in lake.manifests() for file in manifest.files]
         if not records:
             raise FileValidationError(f"{path} would not be read: its name says that it is not finished")
+        [record] = records
         with open_duckdb(config=own.duckdb_config()) as connection:
             reasons = _reasons(connection, lake)
             first = _first_accepted(connection, lake, source, RowLimits.of(own))
@@ -121,9 +127,7 @@ def _source_of_folder(path: Path, known: Mapping[str, Source]) -> tuple[Source |
     for number in range(len(parts) - 2, 0, -1):
         place = "/".join(parts[number:])
         for source in known.values():
-            if source.folder == parts[number] and (
-                source.stripe_report is None or owner_of(place) is source.stripe_report
-            ):
+            if source.folder == parts[number] and source.reads(place):
                 return source, place
     return None, None
 

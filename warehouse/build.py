@@ -124,6 +124,7 @@ def finish_build(settings: Settings, build: Build) -> None:
         connection.execute(
             "create or replace table ops.built_rates as select * exclude (source) from raw.model_rates"
         )
+        connection.execute("create or replace table ops.built_markups as from raw.markups")
         connection.commit()
 
 
@@ -218,7 +219,7 @@ def _plan(
     elif state.code_version != code_version:
         reason = "the warehouse was built by another version of the code"
     elif state.rates_changed:
-        reason = "provider rates of known models have changed"
+        reason = "provider rates of known models, or markups, have changed"
     published_inputs = [
         through_batch,
         today.isoformat(),
@@ -261,6 +262,7 @@ def _semantics_digest(settings: Settings, manifests: Iterable[Manifest]) -> str:
 def _rates_changed(connection: duckdb.DuckDBPyConnection, lake: Lake) -> bool:
     models = price_book_relation(lake, "models")
     rates = f"(select * exclude (source) from {price_book_relation(lake, 'model_rates')})"
+    markups = price_book_relation(lake, "markups")
     row = connection.execute(
         f"""select exists (
             select 1 from ops.built_models as built
@@ -274,6 +276,10 @@ def _rates_changed(connection: duckdb.DuckDBPyConnection, lake: Lake) -> bool:
             select * from ops.built_rates
             except
             select * from {rates}
+        ) or exists (
+            (from {markups} except from ops.built_markups)
+            union all
+            (from ops.built_markups except from {markups})
         )"""
     ).fetchone()
     return bool(row and row[0])

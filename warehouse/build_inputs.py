@@ -34,7 +34,7 @@ from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.home import Home
 from paywall_warehouse.quoting import file_literal, literal
 from paywall_warehouse.settings import Settings
-from warehouse.price_book import price_book_relation
+from warehouse.price_book import PRICE_BOOK_TABLES, price_book_relation
 
 # The state of the build is in `ops`, because it belongs to every copy of the file. The schema `build` is not
 # published.
@@ -108,7 +108,7 @@ def _create_lake_views(
         connection.execute(
             f"create or replace view raw.{shown_name(table)} as {' union all '.join(selects or [no_rows])}"
         )
-    for table in ("models", "model_rates"):
+    for table in PRICE_BOOK_TABLES:
         connection.execute(
             f"create or replace view raw.{table} as select * from {price_book_relation(lake, table)}"
         )

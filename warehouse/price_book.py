@@ -1,7 +1,7 @@
 """The price book: the provider and the rates of each model, from `genai-prices` and the operator's own rates.
 
-The operator's rates override the built-in ones. The result is a snapshot of two tables, `models` and
-`model_rates`, for every model text in the lake.
+The operator's rates override the built-in ones. The result is a snapshot of three tables: `models` and
+`model_rates` for every model text in the lake, and `markups`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,10 +25,13 @@ from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.quoting import file_literal
 from paywall_warehouse.settings import Settings
+from warehouse.markups import MARKUPS_SCHEMA, Markup, landed_markups, resolve_markups
 
 MILLION_PLACES = 6
 RATE_QUANTUM = Decimal(1).scaleb(-(MAX_RATE_DECIMALS + MILLION_PLACES))
 FEE_QUANTUM = Decimal(1).scaleb(-12)
+# The tables of the snapshot.
+PRICE_BOOK_TABLES = ("models", "model_rates", "markups")
 # Prices of some models depend on the hour. The price book has one rate a day: that of the hour in which
 # providers' day rates apply.
 PRICED_AT = time(12, tzinfo=UTC)
@@ -111,6 +114,12 @@ def resolve_price_book(settings: Settings) -> PriceBook:
         lake.price_book.mkdir(parents=True, exist_ok=True)
         _write(lake.price_book / "models.parquet", models, Model, MODELS_SCHEMA)
         _write(lake.price_book / "model_rates.parquet", rates, Rate, RATES_SCHEMA)
+        _write(
+            lake.price_book / "markups.parquet",
+            resolve_markups(landed_markups(lake)),
+            Markup,
+            MARKUPS_SCHEMA,
+        )
     return PriceBook(models=len(models), priced=sum(model.in_price_book for model in models))
 
 

@@ -208,10 +208,10 @@ def _table(changed: Mapping[int, Mapping[str, str | None]], texts: Sequence[str]
 
 def _columns(parquet: Path) -> _Columns:
     names = pq.read_schema(parquet).names
+    # Elsewhere than in a webhook event, `source` is a name that the operator gave.
+    texts = [name for name in EXTRACTED if name != "source" or "event_type" in names]
     extracted, rows = (
-        ((), ROW_COLUMNS)
-        if QUOTING in names
-        else (EXTRACTED, [name for name in ROW_COLUMNS if name != "reason"])
+        ((), ROW_COLUMNS) if QUOTING in names else (texts, [name for name in ROW_COLUMNS if name != "reason"])
     )
     return _Columns(
         *(

@@ -89,6 +89,16 @@ PROVIDER_RATES: Final = {
     "currency": "varchar",
 }
 
+MARKUPS: Final = {
+    **ORIGIN,
+    "source": "varchar",
+    "model": "varchar",
+    "effective_from": "date",
+    "effective_to": "date",
+    "multiplier": MONEY,
+    "per_request": MONEY,
+}
+
 # The account that a row of Stripe's belongs to. No report has a column for it: it is a fact of the file. Test
 # rows must never be counted with live ones.
 ACCOUNT: Final = {"account_id": "varchar", "livemode": "boolean"}
@@ -251,6 +261,7 @@ LAKE_TABLES: Final = {
     "ledger_entries": LEDGER_ENTRIES,
     "webhook_events": WEBHOOK_EVENTS,
     "provider_rates": PROVIDER_RATES,
+    "markups": MARKUPS,
     "stripe_balance_transactions": STRIPE_BALANCE_TRANSACTIONS,
     "stripe_payouts": STRIPE_PAYOUTS,
     "stripe_payout_items": STRIPE_PAYOUT_ITEMS,
@@ -272,9 +283,13 @@ def missing_columns(table: str, version: int) -> dict[str, str]:
     return {name: kind for name, kind in LAKE_TABLES[table].items() if added.get(name, 0) > version}
 
 
+# `raw.markups` has the rows of the last file only, as the price book resolved them.
+SHOWN_NAMES: Final = {"rejects": "rejected_records", "markups": "landed_markups"}
+
+
 def shown_name(table: str) -> str:
     """Return the name that a table of the lake has in schema `raw`."""
-    return "rejected_records" if table == "rejects" else table
+    return SHOWN_NAMES.get(table, table)
 
 
 def defined(columns: dict[str, str]) -> str:

@@ -29,7 +29,8 @@ LIMITS = {"per_request": 10**6}
 LIMIT_PER_MILLION = 10**9
 
 
-def _date(field: str) -> Rule:
+def is_date(field: str) -> Rule:
+    """Return the rule that the field is a date."""
     return Rule(
         f"f_{field} is not null and v_{field} is null",
         "'bad_date'",
@@ -37,16 +38,35 @@ def _date(field: str) -> Rule:
     )
 
 
+def is_range() -> Rule:
+    """Return the rule that the days are a range, of which the last one is exclusive."""
+    return Rule(
+        "v_effective_to <= v_effective_from",
+        "'bad_date'",
+        '\'field "effective_to" (exclusive) is not after "effective_from"\'',
+    )
+
+
+def dates_sql() -> str:
+    """Return SQL for the days of a record, as `v_<field>`."""
+    return ", ".join(
+        f"case when regexp_full_match(f_{name}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') then try_cast(f_{name} as"
+        f" date) end as v_{name}"
+        for name in DATES
+    )
+
+
+def fits_limit(field: str, limit: int) -> Rule:
+    """Return the rule that the field is below a limit."""
+    return Rule(
+        f"v_{field} >= {limit}",
+        "'amount_too_large'",
+        f"""'field "{field}" is {limit} or more: ' || shown(f_{field}) || '; rates are in major units'""",
+    )
+
+
 def _rate(field: str) -> list[Rule]:
-    limit = LIMITS.get(field, LIMIT_PER_MILLION)
-    return [
-        *money(field),
-        Rule(
-            f"v_{field} >= {limit}",
-            "'amount_too_large'",
-            f"""'field "{field}" is {limit} or more: ' || shown(f_{field}) || '; rates are in major units'""",
-        ),
-    ]
+    return [*money(field), fits_limit(field, LIMITS.get(field, LIMIT_PER_MILLION))]
 
 
 def _few_decimals(field: str) -> Rule:
@@ -59,14 +79,16 @@ def _few_decimals(field: str) -> Rule:
 
 RULES = (
     *RULES_OF_FORM,
+    # A file of markups under another name would be read as rates, because both have `per_request`.
+    Rule(
+        "coalesce(json_exists(extra, '$.multiplier'), false)",
+        "'not_a_rate'",
+        literal('field "multiplier" belongs to a markup; give the file a name such as markups.csv'),
+    ),
     required("model"),
     required("effective_from"),
-    *(_date(field) for field in DATES),
-    Rule(
-        "v_effective_to <= v_effective_from",
-        "'bad_date'",
-        '\'field "effective_to" (exclusive) is not after "effective_from"\'',
-    ),
+    *(is_date(field) for field in DATES),
+    is_range(),
     Rule(
         " and ".join(f"f_{field} is null" for field in RATES),
         "'missing_field'",
@@ -90,11 +112,6 @@ def records_sql(texts: str) -> str:
         objects={},
         known=FIELDS,
     )
-    dates = ", ".join(
-        f"case when regexp_full_match(f_{name}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') then try_cast(f_{name} as"
-        f" date) end as v_{name}"
-        for name in DATES
-    )
     rates = ", ".join(f"exact_money(f_{name}) as v_{name}" for name in RATES)
     return f"""
     select file_no, line, f_model as model, v_effective_from as effective_from,
@@ -103,4 +120,7 @@ def records_sql(texts: str) -> str:
         {of_broken_rule(RULES, "code")} as reject_code,
         {of_broken_rule(RULES, "message")} as reject_words,
         raw
-    from (select *, {first_broken(RULES)} as broken from (select *, {dates}, {rates} from ({stated})))"""
+    from (
+        select *, {first_broken(RULES)} as broken
+        from (select *, {dates_sql()}, {rates} from ({stated}))
+    )"""

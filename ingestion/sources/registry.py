@@ -10,7 +10,7 @@ from functools import partial
 
 from ingestion.landing.area import Landing, LandingFile
 from ingestion.readers.inspection import Layout
-from ingestion.sources import ledger, payments, prices, webhooks
+from ingestion.sources import ledger, markups, payments, prices, webhooks
 from ingestion.sources.mappings import entries
 from ingestion.sources.mappings.catalog import mappings
 from ingestion.sources.mappings.mapping import MappingFile
@@ -34,15 +34,18 @@ class Source:
     """Whether the table has a column `model`, whose texts the price book needs."""
     stripe_report: StripeReport | None = None
     """Set for the sources in Stripe's folder, which they share: each reads the files of one report."""
+    reads: Callable[[str], bool] = lambda path: True
+    """Whether a landed path in `folder` is a file of this source, for sources that share a folder."""
     mapping: MappingFile | None = None
     """Set for the sources that a mapping defines."""
 
     def files(self, landing: Landing) -> list[LandingFile]:
         """Return the finished files of this source, in the order in which they landed."""
-        found = landing.files(self.folder)
-        if self.stripe_report is not None:
-            found = [file for file in found if owner_of(file.path) is self.stripe_report]
-        return [replace(file, source=self.name, separator=self.layout.separator) for file in found]
+        return [
+            replace(file, source=self.name, separator=self.layout.separator)
+            for file in landing.files(self.folder)
+            if self.reads(file.path)
+        ]
 
 
 def _stripe_source(stripe_report: StripeReport) -> Source:
@@ -53,6 +56,7 @@ def _stripe_source(stripe_report: StripeReport) -> Source:
         stripe_report.layout,
         partial(stripe_records.records_sql, stripe_report),
         stripe_report=stripe_report,
+        reads=lambda path: owner_of(path) is stripe_report,
     )
 
 
@@ -73,7 +77,15 @@ BUILT_IN = {
     for source in (
         Source("ledger", "ledger", "ledger_entries", ledger.LAYOUT, ledger.records_sql, has_models=True),
         Source("events", "events", "webhook_events", webhooks.LAYOUT, webhooks.records_sql, has_models=True),
-        Source("prices", "prices", "provider_rates", prices.LAYOUT, prices.records_sql),
+        Source(
+            "prices",
+            "prices",
+            "provider_rates",
+            prices.LAYOUT,
+            prices.records_sql,
+            reads=lambda path: not markups.is_markups(path),
+        ),
+        Source("markups", "prices", "markups", markups.LAYOUT, markups.records_sql, reads=markups.is_markups),
         Source("payments", "payments", "rail_payments", payments.LAYOUT, payments.records_sql),
         *map(_stripe_source, STRIPE_REPORTS),
     )

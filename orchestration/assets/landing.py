@@ -42,7 +42,7 @@ LANDING_FOLDERS = (
     ),
     LandingFolder(
         "prices",
-        "The operator's own provider rates, which override the built-in price book.",
+        "The operator's own provider rates, which override the built-in price book, and markups.",
         frozenset({"csv"}),
     ),
     LandingFolder(

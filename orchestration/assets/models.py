@@ -70,9 +70,14 @@ def build_plan(
 
 # By the table in the schema `raw`. All other sources are made by the plan.
 SOURCE_KEYS = {
-    **{table.name: dg.AssetKey(["raw", table.name]) for table in RAW_TABLES if table.source != "prices"},
+    **{
+        table.name: dg.AssetKey(["raw", table.name])
+        for table in RAW_TABLES
+        if table.source not in ("prices", "markups")
+    },
     "models": PRICE_BOOK,
     "model_rates": PRICE_BOOK,
+    "markups": PRICE_BOOK,
 }
 
 

@@ -57,6 +57,12 @@ RAW_TABLES = (
         folder_key("prices"),
     ),
     RawTable(
+        "markups",
+        "Every accepted row of the operator's own markups, as typed Parquet batches. Only the last file"
+        " holds.",
+        folder_key("prices"),
+    ),
+    RawTable(
         "payments",
         "Every accepted payment on rails other than Stripe, as typed Parquet batches.",
         folder_key("payments"),

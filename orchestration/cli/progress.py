@@ -15,6 +15,7 @@ TITLES = {
     "raw__ledger_entries": "ledger",
     "raw__webhook_events": "events",
     "raw__provider_rates": "prices",
+    "raw__markups": "markups",
     "raw__rail_payments": "payments",
     "stripe__balance_change_from_activity": "Stripe: activity",
     "stripe__payouts": "Stripe: payouts",

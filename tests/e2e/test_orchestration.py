@@ -171,6 +171,7 @@ def test_a_check_is_blocking_if_its_failure_stops_a_publication(
         ).fetchall()
     assert {name for (name,) in warnings} == {
         "cached_tokens_are_part_of_prompt_tokens",
+        "requests_are_logged_by_one_source",
         "deposit_keys_are_read",
         "priority_1_breaks",
         "stripe_returns_have_a_payment",

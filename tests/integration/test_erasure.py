@@ -231,6 +231,7 @@ LEDGER_PATHS = {
     "request_id": ("request_id",),
     "model": ("model",),
     "related_entry_id": ("related_id",),
+    "billing": ("billing",),
     **{name: ("metadata", keys[0]) for name, keys in METADATA_KEYS.items() if name != "request_id"},
 }
 EVENT_PATHS = {

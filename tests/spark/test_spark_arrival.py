@@ -166,6 +166,7 @@ def test_a_file_of_which_half_has_come_is_not_added_to_by_duckdb(
         here.execute(
             "create or replace table ops.built_rates as select * exclude (source) from raw.model_rates"
         )
+        here.execute("create or replace table ops.built_markups as from raw.markups")
     assert not prepare_build(settings, "1", always=True).full_refresh
     assert prepare_build(
         settings.model_copy(update={"warehouse_target": "duckdb"}), "1", always=True

@@ -334,6 +334,13 @@ def as_currency(value: Any) -> str | None:
     return text.lower() if text else None
 
 
+def as_billing(value: Any) -> str:
+    text = (as_text(value, "billing") or "prepaid").lower()
+    if text not in ("prepaid", "postpaid"):
+        raise RejectedError("billing is neither prepaid nor postpaid")
+    return text
+
+
 def as_object(value: Any, name: str) -> Row:
     if value is None or value == "":
         return {}
@@ -379,6 +386,7 @@ LEDGER_FIELDS = {
     "provider_cost",
     "platform_fees",
     "related_id",
+    "billing",
     "metadata",
 }
 
@@ -429,6 +437,7 @@ def ledger_version(record: Row) -> Row:
         "reason": first_text(metadata.get("reason")),
         "is_trial": False,
         "from_stripe": False,
+        "stated_billing": as_billing(record.get("billing")),
         "source": "ledger",
     }
 
@@ -581,6 +590,7 @@ def webhook_entries(events: list[Row], owners: dict[str, str], settings: OracleS
             "related_entry_id": None,
             "is_trial": bool(merged["is_trial"]),
             "from_stripe": bool(merged["from_stripe"]),
+            "stated_billing": "prepaid",
             "source": "webhook",
         }
     return entries
@@ -664,6 +674,10 @@ def model_name(text: str | None) -> str | None:
     return text.lower() if text and "/" in text else text
 
 
+def is_postpaid(entry: Row) -> bool:
+    return bool(entry["stated_billing"] == "postpaid")
+
+
 def finish_entries(
     raw: dict[str, Row], rates: dict[str, list[Row]], settings: OracleSettings
 ) -> dict[str, Row]:
@@ -685,7 +699,10 @@ def finish_entries(
         entry["revenue"] = amount if settled and kind == "charge" else ZERO
         entry["refunds"] = amount if settled and kind == "refund" and not of_deposit else ZERO
         adds = kind in ("deposit", "adjustment") or (kind == "refund" and not of_deposit)
-        moves = settled and entry["user_id"] is not None
+        of_postpaid = related is not None and related["entry_type"] == "charge" and is_postpaid(related)
+        postpaid = is_postpaid(entry) if kind == "charge" else kind == "refund" and of_postpaid
+        entry["billing"] = "postpaid" if postpaid else "prepaid"
+        moves = settled and entry["user_id"] is not None and not postpaid
         entry["balance_effect"] = (amount if adds else -amount) if moves else ZERO
         entry["provider_cost_basis"] = "reported"
         if entry["provider_cost"] is None:
@@ -754,7 +771,7 @@ def movements(entries: list[Row]) -> Row:
     """The settled movements of wallets, as 4.2 names them."""
     row: Row = dict.fromkeys(MOVEMENTS, ZERO)
     for one in entries:
-        if one["status"] != "settled" or one["user_id"] is None:
+        if one["status"] != "settled" or one["user_id"] is None or one["billing"] == "postpaid":
             continue
         name = {"charge": "charged", "adjustment": "adjustments", "withdrawal": "withdrawals"}.get(
             one["entry_type"]
@@ -841,7 +858,11 @@ def user_day_rows(entries: list[Row]) -> Rows:
 def wallet_day_rows(entries: list[Row]) -> Rows:
     """Days with a settled entry of the wallet; choice: an entry of 0 is a movement too."""
     rows: Rows = {}
-    settled = [one for one in entries if one["status"] == "settled" and one["user_id"] is not None]
+    settled = [
+        one
+        for one in entries
+        if one["status"] == "settled" and one["user_id"] is not None and one["billing"] == "prepaid"
+    ]
     for wallet, part in group(settled, "user_id", "paywall_id", "currency").items():
         by_day = group(part, "entry_date")
         days = sorted(day for (day,) in by_day)
@@ -1125,6 +1146,7 @@ ENTRY_COLUMNS = (
     "checkout_session_id",
     "payment_id",
     "metadata",
+    "billing",
     "source",
     "updated_at",
 )

@@ -84,6 +84,7 @@ BAD_LEDGER_RECORDS = (
     BadKind("updated_at_words", "no time at all", with_(updated_at="later")),
     BadKind("type_missing", "a required field", without("type")),
     BadKind("type_unknown", "not one of the types", with_(type="purchase")),
+    BadKind("billing_unknown", "neither prepaid nor postpaid", with_(billing="invoice")),
     BadKind("status_unknown", "not one of the statuses", with_(status="done")),
     BadKind(
         "user_missing", "required on all but withdrawals", lambda r: without("user")(r) | {"type": "charge"}
@@ -403,6 +404,8 @@ class World:
             self.usage(record)
         if self.chance(0.3):
             record["platform_fees"] = self.number("0.0" + str(self.random.randrange(100)))
+        if self.chance(0.15):
+            record["billing"] = pick(("postpaid", "Postpaid", "prepaid"))
         if kind == "refund" and self.chance(0.9):
             pools = (self.charge_ids, self.charge_ids, self.charge_ids, self.deposit_ids, self.activity_ids)
             record["related_id"] = (

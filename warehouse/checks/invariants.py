@@ -41,6 +41,11 @@ INVARIANTS: Final = {
         " = input_tokens + cache_creation_input_tokens + cache_read_input_tokens), or state provider_cost."
         " Then land the entries again with a later updated_at."
     ),
+    "requests_are_logged_by_one_source": (
+        "No charges of two mapped sources have the same request_id. Such a call was logged twice, and its"
+        " revenue and cost count twice. Land the logs of one of the systems only, or leave these calls out of"
+        " one of them."
+    ),
     "reject_ratio": (
         "At most MAX_REJECT_RATIO of the records that are not published yet were rejected. Rejects of files"
         " that were corrected or removed do not count."
@@ -88,6 +93,7 @@ INVARIANTS: Final = {
 # Their failures are only reported. The check models (`severity`) decide this, too.
 WARNING_ONLY: Final = {
     "cached_tokens_are_part_of_prompt_tokens",
+    "requests_are_logged_by_one_source",
     "stripe_returns_have_a_payment",
     "deposit_keys_are_read",
 }

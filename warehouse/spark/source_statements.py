@@ -26,7 +26,7 @@ from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import Settings
 from warehouse.build_file import known_published_through
 from warehouse.build_inputs import loaded_files, reporting_today, settings_row
-from warehouse.price_book import resolved_batches
+from warehouse.price_book import PRICE_BOOK_TABLES, resolved_batches
 
 SPARK_TYPES: Final = {"varchar": "string", "varchar[]": "array<string>", "timestamptz": "timestamp"}
 
@@ -60,7 +60,7 @@ def cluster_statements(
         *(
             f"create or replace view {prefix}raw.{table} as select * from"
             f" parquet.`{settings.lake}/price_book/{table}.parquet`"
-            for table in ("models", "model_rates")
+            for table in PRICE_BOOK_TABLES
         ),
         *small_table(f"{prefix}raw.settings", SETTINGS, [settings_row(settings, reporting_today(settings))]),
         *small_table(

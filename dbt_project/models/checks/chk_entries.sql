@@ -10,6 +10,11 @@ group by entry_id having count(*) > 1
 select entry_id, model_id, prompt_tokens, cached_tokens, provider_cost_basis from marts.fct_ledger_entries
 where cached_tokens > coalesce(prompt_tokens, 0) order by entry_id
 {%- endset -%}
+{%- set repeated_query -%}
+select request_id, list(distinct source) as sources, list(entry_id order by entry_id)[1:5] as entry_ids from marts.fct_ledger_entries
+where entry_type = 'charge' and source not in ('ledger', 'webhook') and request_id is not null
+group by request_id having min(source) <> max(source) order by request_id
+{%- endset -%}
 with
 
 entries as (select * from {{ ref('fct_ledger_entries') }}),
@@ -49,7 +54,21 @@ repeated_ids as (
 
 ),
 
-repeated as (select count(*) as ids from repeated_ids)
+repeated as (select count(*) as ids from repeated_ids),
+
+-- The same call in the logs of two systems. A source of the operator's own may repeat the id of a request,
+-- for example on a fee.
+repeated_requests as (
+
+    select count(*) as charges
+    from entries
+    where entry_type = 'charge' and source not in ('ledger', 'webhook') and request_id is not null
+    group by request_id
+    having min(source) <> max(source)
+
+),
+
+logged_twice as (select coalesce(sum(charges), 0) as charges from repeated_requests)
 
 select
     {{ check_columns(
@@ -74,3 +93,11 @@ select
         'cached_tokens_are_part_of_prompt_tokens', '0', 'more_cached_than_prompt', query_literal(tokens_query), severity='warn',
     ) }}
 from entry_totals
+
+union all
+
+select
+    {{ check_columns(
+        'requests_are_logged_by_one_source', '0', 'charges', query_literal(repeated_query), severity='warn',
+    ) }}
+from logged_twice

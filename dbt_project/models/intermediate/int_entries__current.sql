@@ -41,7 +41,7 @@ select
     entry_versions.{{ column }},
     {%- endfor %}
     coalesce(latest.versions, 1) + coalesce(webhook_entries.versions, 0) as versions,
-    'ledger' as source
+    entry_versions.source
 from entry_versions
 left join latest on entry_versions.entry_id = latest.entry_id
 left join webhook_entries on entry_versions.entry_id = webhook_entries.entry_id

@@ -138,6 +138,7 @@ entries as (
         ---------- what
         activities.entry_type,
         activities.entry_status as status,
+        'prepaid' as billing,
         activities.model,
         case
             when activities.rail is not null then activities.rail

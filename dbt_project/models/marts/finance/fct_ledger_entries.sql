@@ -11,6 +11,16 @@
     )
 }}
 
+{#- The joins to the markups, the most exact first: a name, and the expressions for source and model. -#}
+{%- set markups_by_exactness = [
+    ('markup_of_both', 'resolved.source', 'lower(resolved.model_id)'),
+    ('markup_of_source', 'resolved.source', "'*'"),
+    ('markup_of_model', "'*'", 'lower(resolved.model_id)'),
+    ('markup_of_any', "'*'", "'*'"),
+] -%}
+{%- set names = markups_by_exactness | map('first') | list -%}
+{%- set multiplier = 'coalesce(' ~ names | join('.multiplier, ') ~ '.multiplier, cast(1 as decimal(38, 12)))' -%}
+{%- set per_request = 'coalesce(' ~ names | join('.per_request, ') ~ '.per_request, cast(0 as decimal(38, 12)))' -%}
 with
 
 entries as (select * from {{ ref('int_entries__current') }}),
@@ -20,6 +30,8 @@ touched as (select * from {{ ref('int_touched__entries') }}),
 models as (select * from {{ ref('stg_prices__models') }}),
 
 rates as (select * from {{ ref('stg_prices__rates') }}),
+
+markups as (select * from {{ ref('stg_prices__markups') }}),
 
 settings as (select * from {{ ref('stg_run__settings') }}),
 
@@ -33,6 +45,7 @@ related as (
     select
         related_entries.entry_id,
         related_entries.entry_type,
+        related_entries.entry_type = 'charge' and related_entries.billing = 'postpaid' as is_postpaid_charge,
         case when related_entries.entry_type = 'charge' then coalesce(models.model_id, related_entries.model, 'unknown') end as charge_model_id
     from related_entries
     semi join related_ids on related_entries.entry_id = related_ids.entry_id
@@ -45,6 +58,7 @@ related as (
     select
         untouched.entry_id,
         untouched.entry_type,
+        untouched.entry_type = 'charge' and untouched.billing = 'postpaid' as is_postpaid_charge,
         case when untouched.entry_type = 'charge' then untouched.model_id end as charge_model_id
     from {{ this }} as untouched
     semi join related_ids on untouched.entry_id = related_ids.entry_id
@@ -59,6 +73,11 @@ resolved as (
         entries.*,
         {{ reporting_day('entries.occurred_at', 'settings.reporting_timezone') }} as entry_date,
         related.entry_type as related_entry_type,
+        case
+            when entries.entry_type = 'charge' then entries.billing
+            when entries.entry_type = 'refund' and related.is_postpaid_charge then 'postpaid'
+            else 'prepaid'
+        end as effective_billing,
         case entries.entry_type
             when 'charge' then coalesce(models.model_id, entries.model, 'unknown')
             when 'refund' then coalesce(models.model_id, entries.model, related.charge_model_id)
@@ -67,6 +86,8 @@ resolved as (
         case
             when
                 entries.entry_type = 'charge' and entries.provider_cost is null
+                -- An entry that states neither its amount nor its cost says nothing about money.
+                and entries.amount is not null
                 and (entries.prompt_tokens is not null or entries.completion_tokens is not null)
                 -- Cached tokens are part of the prompt tokens. An entry with more of them contradicts itself,
                 -- so its cost is unknown.
@@ -85,7 +106,7 @@ resolved as (
 
 ),
 
--- Rounded once, after all parts are added.
+-- Costs are rounded once, after all parts are added.
 priced as (
 
     select
@@ -99,7 +120,13 @@ priced as (
                     + coalesce(rates.request_fee, cast(0 as decimal(18, 12)))
                     as decimal(38, 12)
                 )
-        end as estimated_cost
+        end as estimated_cost,
+        -- A charge whose source states only its cost. Without a cost, its amount is 0.
+        coalesce(
+            resolved.amount,
+            {{ priced_amount('resolved.provider_cost', multiplier, per_request) }},
+            cast(0 as decimal(38, 12))
+        ) as entry_amount
     from resolved
     left join rates
         on
@@ -109,6 +136,14 @@ priced as (
             and (rates.effective_to is null or resolved.entry_date < rates.effective_to)
             and resolved.known_prompt_tokens >= coalesce(rates.min_prompt_tokens, 0)
             and (rates.max_prompt_tokens is null or resolved.known_prompt_tokens < rates.max_prompt_tokens)
+    {%- for markup, source_key, model_key in markups_by_exactness %}
+    left join markups as {{ markup }}
+        on
+            case when resolved.amount is null then {{ source_key }} end = {{ markup }}.source
+            and case when resolved.amount is null then {{ model_key }} end = {{ markup }}.model_id
+            and ({{ markup }}.effective_from is null or resolved.entry_date >= {{ markup }}.effective_from)
+            and ({{ markup }}.effective_to is null or resolved.entry_date < {{ markup }}.effective_to)
+    {%- endfor %}
 
 ),
 
@@ -139,6 +174,7 @@ select
     ---------- what
     entry_type,
     status,
+    effective_billing as billing,
     model_id,
     case
         when entry_type <> 'deposit' then null
@@ -156,16 +192,16 @@ select
 
     ---------- money
     currency,
-    amount,
+    entry_amount as amount,
     cast(
         case
-            when status <> 'settled' or user_id is null then 0
-            when is_usage_refund or entry_type in ('deposit', 'adjustment') then amount
-            else -amount
+            when status <> 'settled' or user_id is null or effective_billing = 'postpaid' then 0
+            when is_usage_refund or entry_type in ('deposit', 'adjustment') then entry_amount
+            else -entry_amount
         end as decimal(38, 12)
     ) as balance_effect,
-    cast(case when is_settled_charge then amount else 0 end as decimal(38, 12)) as revenue,
-    cast(case when is_usage_refund then amount else 0 end as decimal(38, 12)) as refunds,
+    cast(case when is_settled_charge then entry_amount else 0 end as decimal(38, 12)) as revenue,
+    cast(case when is_usage_refund then entry_amount else 0 end as decimal(38, 12)) as refunds,
     coalesce(provider_cost, estimated_cost) as provider_cost,
     case
         when provider_cost is not null then 'reported'

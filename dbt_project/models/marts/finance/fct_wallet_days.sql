@@ -12,7 +12,7 @@
 
 with
 
-entries as (select * from {{ ref('fct_ledger_entries') }} where status = 'settled' and user_id is not null),
+entries as (select * from {{ ref('fct_ledger_entries') }} where status = 'settled' and user_id is not null and billing = 'prepaid'),
 
 {% if is_incremental() %}
 touched_wallets as (

@@ -26,6 +26,7 @@ entry_versions as (
         ---------- what
         entries.entry_type,
         entries.status,
+        coalesce(entries.billing, 'prepaid') as billing,
         entries.model,
         entries.rail,
         entries.funding,
@@ -47,7 +48,10 @@ entry_versions as (
 
         ---------- time
         entries.occurred_at,
-        entries.updated_at
+        entries.updated_at,
+
+        ---------- where from
+        coalesce(entries.source, 'ledger') as source
     from entries
     cross join settings
 

@@ -1,0 +1,96 @@
+"""The markups that price charges whose source states only its cost, from the last landed `prices/markups`
+file.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+
+import pyarrow as pa
+
+from ingestion.lake.batches import LOADED, Lake
+from ingestion.model_names import model_identity
+from ingestion.sources.markups import ANY
+from paywall_warehouse.duckdb_connections import open_duckdb
+
+MARKUPS_SCHEMA = pa.schema(
+    [
+        ("source", pa.string()),
+        ("model_id", pa.string()),
+        ("effective_from", pa.date32()),
+        ("effective_to", pa.date32()),
+        ("multiplier", pa.decimal128(38, 12)),
+        ("per_request", pa.decimal128(38, 12)),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Markup:
+    """The factor and the fee of charges of one source and model, or of any (`*`).
+
+    They apply to the reporting days `[effective_from, effective_to)`. A missing bound is open.
+    """
+
+    source: str
+    model_id: str
+    effective_from: date | None
+    effective_to: date | None
+    multiplier: Decimal
+    per_request: Decimal
+
+
+def landed_markups(lake: Lake) -> list[Markup]:
+    """Return the accepted rows of the last landed file that could be read, in their order.
+
+    Older files have no effect, even if rows of the last one were rejected.
+    """
+    files = [
+        (manifest, file)
+        for manifest in lake.manifests()
+        for file in manifest.files
+        if file.source == "markups" and file.status == LOADED
+    ]
+    if not files:
+        return []
+    manifest, last = max(files, key=lambda one: (one[0].batch_seq, one[1].file_no))
+    query = """select source, model, effective_from, effective_to, multiplier, per_request
+        from read_parquet($files, hive_partitioning = false) where file_no = $file order by line"""
+    with open_duckdb() as connection:
+        rows = connection.execute(
+            query,
+            {"files": [str(one) for one in lake.parquet_files("markups", [manifest])], "file": last.file_no},
+        ).fetchall()
+    return [
+        Markup(source, model if model == ANY else model_identity(model)[0].lower(), *rest)
+        for source, model, *rest in rows
+    ]
+
+
+def resolve_markups(stated: Iterable[Markup]) -> list[Markup]:
+    """Return markups whose days do not overlap within one source and model.
+
+    If several rows cover a day, the one with the latest start applies. If they start on the same day, the
+    last one in the file applies.
+    """
+    grouped: dict[tuple[str, str], list[Markup]] = {}
+    for one in stated:
+        grouped.setdefault((one.source, one.model_id), []).append(one)
+    return [piece for _, rows in sorted(grouped.items()) for piece in _pieces(rows)]
+
+
+def _pieces(rows: list[Markup]) -> Iterator[Markup]:
+    ordered = sorted(rows, key=lambda one: one.effective_from or date.min)
+    edges = sorted({day for one in rows for day in (one.effective_from, one.effective_to) if day is not None})
+    for start, end in zip([None, *edges], [*edges, None], strict=True):
+        if covering := [one for one in ordered if _covers(one, start)]:
+            yield replace(covering[-1], effective_from=start, effective_to=end)
+
+
+def _covers(markup: Markup, start: date | None) -> bool:
+    """Check whether the markup applies from `start` (None: the beginning) to the next edge."""
+    if start is None:
+        return markup.effective_from is None
+    begun = markup.effective_from is None or markup.effective_from <= start
+    return begun and (markup.effective_to is None or start < markup.effective_to)
