@@ -149,11 +149,7 @@ def loaded_files(
     now = LandedNow(settings, manifests)
     return [
         {
-            **{
-                name: value
-                for name, value in asdict(file).items()
-                if name not in ("fingerprint", "facts", "unmapped")
-            },
+            **{name: value for name, value in asdict(file).items() if name in LOADED_FILES},
             **{name: (file.facts or {}).get(name) for name in FACTS},
             # Batches of earlier versions do not have it among their facts.
             "covered_currency": (
