@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ingestion.lake.batches import Lake, Manifest
-from ingestion.stripe_pull.failures import failed_pulls
+from ingestion.pulls.failures import failed_pulls
 from ingestion.unread_files import unread_warnings
 from orchestration import markdown
 from paywall_warehouse.duckdb_connections import open_duckdb
