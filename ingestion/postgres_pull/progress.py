@@ -53,7 +53,7 @@ class Progress:
         if not len(self.digests):
             return np.zeros(len(digests), np.bool_)
         places = np.searchsorted(self.digests, digests)
-        return self.digests[np.minimum(places, len(self.digests) - 1)] == digests
+        return np.equal(self.digests[np.minimum(places, len(self.digests) - 1)], digests, dtype=np.bool_)
 
     def advanced(
         self,

@@ -81,7 +81,7 @@ def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest
 
 
 def failed_pull_lines(home: Home) -> Iterator[str]:
-    """Yield a line for each source whose last pull from Stripe failed."""
+    """Yield a line for each source whose last pull failed."""
     for failure in failed_pulls(home):
         yield (
             f"  ! {failure.source} could not be pulled on {failure.failed_at:%Y-%m-%d %H:%M} UTC:"

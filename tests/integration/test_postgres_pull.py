@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import adbc_driver_postgresql.dbapi as adbc
+import dagster as dg
 import duckdb
 import fsspec
 import pyarrow.parquet as pq
@@ -21,7 +22,11 @@ import pytest
 
 from ingestion.postgres_pull.pull import PostgresPull, PullResult, pull_postgres
 from ingestion.postgres_pull.server import PostgresRefusedError, PostgresUnavailableError
+from ingestion.pulls.failures import failed_pulls
+from orchestration import retries
+from orchestration.assets.postgres_pull import postgres_pulls
 from paywall_warehouse.settings import Settings, load_settings
+from tests.support.builders import deposit, land, ledger_file
 from tests.support.postgres import postgres
 
 VARIABLE = "LITELLM_DATABASE_URL"
@@ -254,6 +259,9 @@ def test_a_killed_pull_goes_on(logs: Database, settings: Settings, tmp_path: Pat
 import os, signal, sys
 from datetime import timedelta
 from ingestion.postgres_pull import pull
+from ingestion.pulls.failures import failed_pulls
+from orchestration import retries
+from orchestration.assets.postgres_pull import postgres_pulls
 from paywall_warehouse.settings import load_settings
 settings = load_settings(_env_file=None, warehouse_home={str(settings.warehouse_home)!r})
 block = pull.PostgresPull(
@@ -440,6 +448,9 @@ def test_memory_stays_small(database: Database, settings: Settings) -> None:
 import resource
 from datetime import timedelta
 from ingestion.postgres_pull.pull import PostgresPull, pull_postgres
+from ingestion.pulls.failures import failed_pulls
+from orchestration import retries
+from orchestration.assets.postgres_pull import postgres_pulls
 from paywall_warehouse.settings import load_settings
 settings = load_settings(_env_file=None, warehouse_home={str(settings.warehouse_home)!r})
 block = PostgresPull({VARIABLE!r}, "calls", "id", ("id",), timedelta(seconds=10), ("id", "txt"))
@@ -609,3 +620,53 @@ def test_urls_of_other_libraries_are_understood(
         dsn = f"host={place[2]} dbname = '{place[1]}' user=postgres password='with \\' quote'"
     monkeypatch.setenv(VARIABLE, dsn.replace("odd%20no", "of%20app"))
     assert pulled(settings).rows == (0 if "schema" in form else 1)
+
+
+# ---- in a run
+
+
+@pytest.fixture
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0)
+
+
+def test_a_pull_in_a_run_records_that_it_failed_and_that_it_recovered(
+    logs: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch, no_waits: None
+) -> None:
+    land(settings.warehouse_home, [ledger_file("a.jsonl", [deposit("d1", "2026-09-01T10:00:30Z", "10")])])
+    logs.run(insert(1, 3) + insert(4, 4).replace("'2026-11-01 10:00'", "null"))
+    pulls = {SOURCE: pull_of(), "other": pull_of("other"), "second": pull_of()}
+    messages: list[str] = []
+    metadata = postgres_pulls(settings, pulls, messages.append, messages.append)
+    assert metadata[SOURCE]["new rows"] == 3
+    assert metadata["second"]["rows without cursor"] == 1
+    assert "does not exist" in metadata["other"]["pull failed"]
+    assert [failure.source for failure in failed_pulls(settings.home)] == ["other"]
+    assert any(message.startswith(f"{SOURCE}: 1 rows of SpendLogs are not pulled") for message in messages)
+    monkeypatch.setenv(VARIABLE, f"postgresql://someone:{PASSWORD}@127.0.0.1:9/x")
+    messages.clear()
+    metadata = postgres_pulls(settings, pulls, messages.append, messages.append)
+    assert [failure.source for failure in failed_pulls(settings.home)] == sorted(pulls)
+    # Only the first source waits for the server.
+    assert sum("retrying in" in message for message in messages) == 3
+    assert PASSWORD not in f"{messages} {metadata} {failed_pulls(settings.home)}"
+    monkeypatch.setenv(VARIABLE, logs.dsn)
+    logs.run('create table other (like "SpendLogs")')
+    metadata = postgres_pulls(settings, pulls, messages.append, messages.append)
+    assert metadata[SOURCE]["unchanged rows"] == 3
+    assert failed_pulls(settings.home) == []
+
+
+def test_a_run_with_nothing_to_publish_fails_with_its_pull(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, no_waits: None
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    with pytest.raises(dg.Failure) as caught:
+        postgres_pulls(settings, {SOURCE: pull_of()}, lambda _: None, lambda _: None)
+    assert str(caught.value.description).startswith(f"{VARIABLE} is not set.")
+    assert str(caught.value.description).endswith("so there is nothing to publish.")
+
+
+def test_a_run_without_pulls_does_not_load_the_driver() -> None:
+    script = "import sys, orchestration.assets.postgres_pull; sys.exit('adbc_driver_manager' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
