@@ -36,7 +36,7 @@ from paywall_warehouse.settings import Settings
 ROWS_PER_FILE: Final = 500_000
 # Larger row groups make smaller files; these are held in memory until they are written.
 ROW_GROUP_ROWS: Final = 65_536
-ROW_GROUP_BYTES: Final = 64 << 20
+ROW_GROUP_BYTES: Final = 32 << 20
 SHOWN_CURSOR = 40
 Log = Callable[[str], None]
 
@@ -150,8 +150,8 @@ def _known(
         reason = "the database, the table or the cursor is another one"
     elif added := set(columns) - set(known.columns):
         reason = f"{', '.join(sorted(added))} is read for the first time"
-    elif not table.is_timed and end is not None and end[0] < known.position:
-        # A table that was emptied or restored counts from the start, below the rows that have landed.
+    elif not table.is_timed and end is not None and end[0] < known.position - pull.look_back.total_seconds():
+        # A table that was emptied or restored counts from the start, below everything that is read again.
         reason = f"{pull.cursor} ends at {end[1]}, before {known.through}, which has landed"
     elif known.columns == columns:
         return known
