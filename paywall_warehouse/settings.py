@@ -6,7 +6,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -595,11 +595,13 @@ def load_settings(**overrides: Any) -> Settings:
         ) from None
 
 
-def settings_warnings() -> list[str]:
+def settings_warnings(others: Collection[str] = ()) -> list[str]:
     """Return warnings about probable mistakes: unknown names in `.env`, and misspelt environment
     variables.
+
+    `others` are variables that are read although they are not settings, such as the DSN of a pull.
     """
-    known, path = [name.upper() for name in Settings.model_fields], Path(ENV_FILE)
+    known, path = [*(name.upper() for name in Settings.model_fields), *map(str.upper, others)], Path(ENV_FILE)
     return [*env_file.unknown_names(path, _stated_in(path), known), *env_file.misspelt_variables(known)]
 
 

@@ -50,6 +50,7 @@ LONGEST_FIRST = (
     "test_pipeline_against_oracle",
     "test_orchestration",
     "test_dagster_ui",
+    "test_postgres_pull",
     "test_dashboard_users",
     "test_dashboard_hostile",
     "test_dashboard_charts",

@@ -14,7 +14,7 @@ import duckdb
 
 from ingestion.lake.batches import Lake, Manifest
 from ingestion.lake.recount import apply_limits
-from ingestion.stripe_pull.failures import failed_pulls
+from ingestion.pulls.failures import failed_pulls
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import Settings
 from warehouse.build_file import (

@@ -28,8 +28,8 @@ from ingestion.lake.schemas import (
     typed,
 )
 from ingestion.landed_now import LandedNow
+from ingestion.pulls.failures import failed_pulls
 from ingestion.sources.stripe.coverage import named_currency
-from ingestion.stripe_pull.failures import failed_pulls
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.home import Home
 from paywall_warehouse.quoting import file_literal, literal

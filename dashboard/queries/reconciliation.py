@@ -191,7 +191,8 @@ def sources(snapshot: Snapshot) -> list[Row]:
         """select coalesce(rail, 'stripe') as rail, source, coalesce(account_id, 'default') as account_id,
             coalesce(records, 0) as records,
             data_until, case when reason is null then verdict else 'not pulled: ' || reason end as verdict
-        from marts.rpt_reconciliation_sources full join ops.failed_pulls using (source)
+        from marts.rpt_reconciliation_sources
+            full join (from ops.failed_pulls where source like 'stripe/%') using (source)
             order by rail, source, account_id"""
     )
 

@@ -50,7 +50,7 @@ class Source:
 
 def _stripe_source(stripe_report: StripeReport) -> Source:
     return Source(
-        f"{FOLDER}/{stripe_report.name}",
+        stripe_report.source,
         FOLDER,
         stripe_report.table,
         stripe_report.layout,

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import dagster as dg
 
+from ingestion.pulls.failures import FailedPull, forget_failure
 from ingestion.sources.stripe.reports import FOLDER, StripeReport
-from ingestion.stripe_pull.failures import FailedPull, forget_failure
 from ingestion.stripe_pull.pull import Pulled
 from orchestration.assets.stripe_pull import pull_or_go_on
 from orchestration.resources import OWNER, Warehouse
@@ -111,7 +111,7 @@ def stripe_asset(stripe_report: StripeReport) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         report_type = report_type_of(warehouse.settings, stripe_report)
         if warehouse.stripe is None or report_type is None:
-            forget_failure(warehouse.settings.home, stripe_report)
+            forget_failure(warehouse.settings.home, stripe_report.source)
         if warehouse.stripe is None:
             return nothing_pulled("STRIPE_API_KEY is not set: only files in the landing area are loaded")
         if report_type is None:

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from ingestion.pulls.failures import FailedPull, forget_failure, note_failure
 from ingestion.sources.stripe.reports import StripeReport
 from ingestion.stripe_pull.api import StripeApi, StripeRefusedError, StripeUnavailableError
-from ingestion.stripe_pull.failures import FailedPull, forget_failure, note_failure
 from ingestion.stripe_pull.pull import Pulled, ReportFailedError, pull
 from ingestion.unloaded_files import nothing_landed
 from orchestration.resources import Warehouse
@@ -30,7 +30,7 @@ def pull_or_go_on(
     try:
         pulled = _pull_until_deadline(warehouse, report_type, info, warn)
     except FAILURES as error:
-        failure = note_failure(settings.home, stripe_report, datetime.now(UTC), str(error))
+        failure = note_failure(settings.home, stripe_report.source, datetime.now(UTC), str(error))
         if settings.stripe_required:
             raise dg.Failure(
                 f"{failure.reason}. Nothing is published without Stripe: STRIPE_REQUIRED is set.",
@@ -43,7 +43,7 @@ def pull_or_go_on(
             ) from None
         warn(f"{failure.source} could not be pulled; the run goes on without it: {failure.reason}")
         return failure
-    forget_failure(settings.home, stripe_report)
+    forget_failure(settings.home, stripe_report.source)
     return pulled
 
 

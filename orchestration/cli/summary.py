@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ingestion.lake.batches import Lake, Manifest
-from ingestion.stripe_pull.failures import failed_pulls
+from ingestion.pulls.failures import failed_pulls
 from ingestion.unread_files import unread_warnings
 from orchestration import markdown
 from paywall_warehouse.duckdb_connections import open_duckdb
@@ -81,7 +81,7 @@ def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest
 
 
 def failed_pull_lines(home: Home) -> Iterator[str]:
-    """Yield a line for each source whose last pull from Stripe failed."""
+    """Yield a line for each source whose last pull failed."""
     for failure in failed_pulls(home):
         yield (
             f"  ! {failure.source} could not be pulled on {failure.failed_at:%Y-%m-%d %H:%M} UTC:"

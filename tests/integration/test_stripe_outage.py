@@ -10,9 +10,9 @@ import dagster as dg
 import duckdb
 import pytest
 
+from ingestion.pulls.failures import failed_pulls
 from ingestion.stripe_pull import api as api_module
 from ingestion.stripe_pull.api import Pace, StripeApi, StripeUnavailableError
-from ingestion.stripe_pull.failures import failed_pulls
 from ingestion.stripe_pull.pull import pull
 from orchestration.assets import stripe_pull
 from orchestration.cli.status import status_lines

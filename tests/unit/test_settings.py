@@ -296,6 +296,8 @@ def test_a_name_in_an_env_file_that_is_no_setting_is_warned_about(env_file: Path
         ".env, line 4: TIMEZONE is not a setting and is ignored. Did you mean REPORTING_TIMEZONE?",
         ".env, line 5: AWS_REGION is not a setting and is ignored. docs/operations.md lists all settings.",
     ]
+    # The variable of a pull is in no list of settings.
+    assert not any("AWS_REGION" in line for line in settings_warnings(["AWS_REGION"]))
 
 
 @pytest.mark.parametrize(

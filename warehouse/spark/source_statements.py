@@ -21,7 +21,7 @@ from ingestion.lake.schemas import (
     TOUCHED_KEYS,
     shown_name,
 )
-from ingestion.stripe_pull.failures import failed_pulls
+from ingestion.pulls.failures import failed_pulls
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import Settings
 from warehouse.build_file import known_published_through

@@ -82,6 +82,11 @@ class StripeReport:
     """Whether it is a report, whose times may be in a zone that was chosen. Other files state UTC."""
 
     @property
+    def source(self) -> str:
+        """Return the name in `ops.loaded_files`, such as `stripe/payouts.itemized`."""
+        return f"{FOLDER}/{self.name}"
+
+    @property
     def newest_folder(self) -> str:
         """Return the folder below `stripe/` of the newest version."""
         return f"{self.name}.{self.versions[-1]}" if self.versions else self.name
