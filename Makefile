@@ -15,7 +15,7 @@ SPARK := .venv-spark
 WITH_SPARK := $(if $(shell command -v java),$(SPARK)/.installed)
 # A target; all of them take 9 times as long.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := ledger_jsonl ledger_json ledger_csv ledger_parquet events_jsonl events_csv payments_csv prices_csv stripe settings
+FUZZ_TARGETS := ledger_jsonl ledger_json ledger_csv ledger_parquet events_jsonl events_csv payments_csv prices_csv sessions_json stripe settings
 
 .PHONY: run check test lint ruff sqlfluff types unit tests parity soak fuzz docs ui dashboard screenshots bench audit spark-up spark-down test-spark lock clean
 

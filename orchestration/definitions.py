@@ -6,9 +6,10 @@ from typing import Any
 
 import dagster as dg
 
+from ingestion.sources.registry import mappings_of
 from ingestion.sources.stripe.reports import STRIPE_REPORTS
 from orchestration.assets.exports import export_assets
-from orchestration.assets.landing import landing_specs, stripe_asset
+from orchestration.assets.landing import landing_specs, mapped_folders, stripe_asset
 from orchestration.assets.models import build_plan, dbt_models, final_models
 from orchestration.assets.published import published_warehouse
 from orchestration.assets.raw import RAW_TABLES, mapped_entries, price_book, raw_asset
@@ -49,6 +50,7 @@ def build_defs(
     return dg.Definitions(
         assets=[
             *landing_specs(),
+            mapped_folders,
             *(stripe_asset(stripe_report) for stripe_report in STRIPE_REPORTS),
             *(raw_asset(table) for table in RAW_TABLES),
             mapped_entries,
@@ -79,6 +81,7 @@ def defs() -> dg.Definitions:
     settings = load_settings()
     settings.home.make()
     log = logging.getLogger(__name__)
-    for warning in filter(None, [settings.home.exposure(), *settings_warnings()]):
+    variables = [one.pull.dsn_variable for one in mappings_of(settings.home).values() if one.pull]
+    for warning in filter(None, [settings.home.exposure(), *settings_warnings(variables)]):
         log.warning("%s", warning)
     return build_defs(settings)

@@ -102,8 +102,12 @@ def sources(home: Home | None) -> dict[str, Source]:
 
 def mapped_sources(home: Home | None) -> dict[str, Source]:
     """Return the sources that mappings define, by name. Raises `MappingError`."""
-    taken = frozenset(source.folder for source in BUILT_IN.values())
-    return {name: _mapped_source(mapping) for name, mapping in mappings(home, taken).items()}
+    return {name: _mapped_source(mapping) for name, mapping in mappings_of(home).items()}
+
+
+def mappings_of(home: Home | None) -> Mapping[str, MappingFile]:
+    """Return every mapping by name, also those of a home. Raises `MappingError`."""
+    return mappings(home, frozenset(source.folder for source in BUILT_IN.values()))
 
 
 def landed_files(landing: Landing, known: Mapping[str, Source]) -> Iterator[LandingFile]:

@@ -117,7 +117,7 @@ end;
 -- The times of Stripe's reports: without an offset, in a zone that the file's facts or the column's name
 -- state, or in Unix seconds.
 create or replace temp macro stripe_time(t, zone) as case
-    when regexp_full_match(t, '[0-9]{9,10}') then epoch_time(t, 's')
+    when regexp_full_match(t, '[0-9]{9,10}') then make_timestamptz(cast(t as bigint) * 1000000)
     else zoned_time(t, zone)
 end;
 

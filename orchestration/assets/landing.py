@@ -5,9 +5,12 @@ from typing import Any, Final
 
 import dagster as dg
 
+from ingestion.postgres_pull.server import dsn_text
 from ingestion.pulls.failures import FailedPull, forget_failure
+from ingestion.sources.registry import mappings_of
 from ingestion.sources.stripe.reports import FOLDER, StripeReport
 from ingestion.stripe_pull.pull import Pulled
+from orchestration.assets.postgres_pull import NO_COUNTS as NO_PULLED_ROWS, postgres_pulls
 from orchestration.assets.stripe_pull import pull_or_go_on
 from orchestration.resources import OWNER, Warehouse
 from orchestration.retries import dagster_retries
@@ -81,15 +84,44 @@ def landing_specs() -> list[dg.AssetSpec]:
             owners=[OWNER],
         )
         for folder in LANDING_FOLDERS
-    ] + [
-        dg.AssetSpec(
-            MAPPED_FOLDERS,
-            description="Exports of other systems as received, in a folder of the mapping's name each.",
-            group_name="landing",
-            kinds={"csv", "json", "parquet"},
-            owners=[OWNER],
-        )
     ]
+
+
+@dg.asset(
+    key=MAPPED_FOLDERS,
+    description=(
+        "Exports of other systems, each in the folder of its mapping: files that people put there, and rows"
+        " that a run pulls from Postgres if the mapping says so and its connection string is set."
+    ),
+    group_name="landing",
+    kinds={"csv", "json", "parquet", "postgres"},
+    owners=[OWNER],
+    pool=WRITER_POOL,
+)
+def mapped_folders(
+    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+) -> dg.MaterializeResult[None]:
+    """Pull what is new from the databases of the mappings."""
+    settings = warehouse.settings
+    pulls = {}
+    for name, mapping in mappings_of(settings.home).items():
+        if mapping.pull is None or (mapping.is_shipped and dsn_text(mapping.pull.dsn_variable) is None):
+            forget_failure(settings.home, name)
+        else:
+            pulls[name] = mapping.pull
+    if not pulls:
+        return dg.MaterializeResult(metadata={"pull": "no mapping pulls from a database"})
+    with dagster_retries(context):
+        pulled = postgres_pulls(settings, pulls, context.log.info, context.log.warning)
+    counts = {name: sum(one[name] for one in pulled.values()) for name in NO_PULLED_ROWS}
+    details = {
+        f"{source}: {name}": value
+        for source, one in pulled.items()
+        for name, value in one.items()
+        if name not in NO_PULLED_ROWS
+    }
+    context.log.info(f"{counts['new rows']:,} new rows pulled for {', '.join(pulls)}")
+    return dg.MaterializeResult(metadata={**counts, **details})
 
 
 def stripe_asset(stripe_report: StripeReport) -> dg.AssetsDefinition:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from paywall_warehouse.settings import Settings, load_settings, settings_warnings
+from paywall_warehouse.settings import ENV_FILE, Settings, load_settings, settings_warnings
 from warehouse.extras import missing_extra
 
 NOT_PUBLISHED, WRONG_USAGE = 1, 2
@@ -28,9 +28,18 @@ def say(message: str = "") -> None:
 def own_settings() -> Settings:
     """Return the settings, and warn about names that look like misspelt settings."""
     settings = load_settings()
-    for warning in settings_warnings():
+    for warning in settings_warnings(_variables_of_pulls(settings)):
         say(f"Warning: {warning}")
     return settings
+
+
+def _variables_of_pulls(settings: Settings) -> list[str]:
+    """Return the variables of connection strings that mappings read, if there is a `.env` to state them."""
+    if not Path(ENV_FILE).exists():
+        return []
+    from ingestion.sources.registry import mappings_of
+
+    return [mapping.pull.dsn_variable for mapping in mappings_of(settings.home).values() if mapping.pull]
 
 
 def ready_settings(*, builds: bool = False) -> Settings:

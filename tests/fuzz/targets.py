@@ -19,7 +19,7 @@ from ingestion.readers.parquet import check_parquet
 from ingestion.readers.records import LocalFile, record_texts, usual_keys
 from ingestion.readers.text import BOM, csv_records, csv_rows, json_lines, open_text
 from ingestion.sources.registry import BUILT_IN
-from ingestion.sources.stripe.reports import FOLDER, STRIPE_REPORTS
+from ingestion.sources.stripe.reports import CHECKOUT_SESSIONS, FOLDER, STRIPE_REPORTS
 from ingestion.staging.write import BEYOND_DUCKDB
 from ingestion.validation.macros import define_macros
 from paywall_warehouse.duckdb_connections import open_duckdb
@@ -233,6 +233,8 @@ def target(name: str) -> Target:
         return EnvironmentValues()
     if name == "stripe":
         return StripeFiles()
+    if name == "sessions_json":
+        return LandedFiles(f"{FOLDER}/{CHECKOUT_SESSIONS}", ".json")
     return LandedFiles(name.partition("_")[0], f".{name.partition('_')[2]}")
 
 
@@ -245,6 +247,7 @@ TARGETS = (
     "events_csv",
     "payments_csv",
     "prices_csv",
+    "sessions_json",
     "stripe",
     "settings",
 )

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from ingestion.sources.mappings.expressions import MappingError
-from ingestion.sources.mappings.mapping import MAX_BYTES, MappingFile, read_mapping
+from ingestion.sources.mappings.mapping import MAX_BYTES, SHIPPED, MappingFile, read_mapping
 from paywall_warehouse.home import Home
 
-SHIPPED: Final = "shipped"
 ENDINGS: Final = (".yml", ".yaml")
 
 

@@ -16,13 +16,14 @@ from zoneinfo import available_timezones
 
 from ingestion.validation.fields import json_path
 from paywall_warehouse.quoting import literal
+from paywall_warehouse.settings import SettingsError
 
 MAX_DEPTH: Final = 20
 STEP: Final = re.compile(r"\bs_[0-9]+\b")
 EPOCH_UNITS: Final = ("s", "ms")
 
 
-class MappingError(Exception):
+class MappingError(SettingsError):
     """A mapping that cannot be used. The message names the file, the place in it, and the remedy."""
 
 

@@ -14,10 +14,12 @@ from typing import Any, Final
 
 import yaml
 
+from ingestion.postgres_pull.pull import PostgresPull
 from ingestion.readers.inspection import Layout
 from ingestion.sources.ledger import COUNTS, MONEY, SCALARS, TIMES
 from ingestion.sources.mappings.expressions import Columns, Compiler, MappingError, Value, shown
 
+SHIPPED: Final = "shipped"
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 # Raise this if the same mapping becomes other entries, so that what it made is made again.
 VERSION: Final = 1
@@ -27,20 +29,6 @@ REQUIRED_FIELDS: Final = ("id", "timestamp", "type", "paywall")
 KEYS: Final = ("title", "about", "csv", "required", "rows", "fields", "user_of", "metadata", "drop", "pull")
 SEPARATORS: Final = (",", ";", "\t", "|")
 SPANS: Final = {"minutes": 1 / 1440, "hours": 1 / 24, "days": 1.0}
-
-
-@dataclass(frozen=True)
-class PullBlock:
-    """The block `pull` of a mapping: the table of a Postgres database that a run reads."""
-
-    dsn_variable: str
-    """The environment variable that holds the connection string."""
-    table: str
-    cursor: str
-    """A column that grows: rows above its last value are new."""
-    key: tuple[str, ...]
-    look_back: timedelta
-    """How far before the last cursor value rows are read again, because they came late or have changed."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +53,14 @@ class MappingFile:
     metadata: Dict[str, Value]
     dropped: frozenset[str]
     """The columns that are known and deliberately not kept."""
-    pull: PullBlock | None
+    pull: PostgresPull | None
     digest: str
     """Identifies what the mapping makes of a file; comments and descriptions do not change it."""
+
+    @property
+    def is_shipped(self) -> bool:
+        """Return whether the mapping is in the package, not in the home."""
+        return self.origin == SHIPPED
 
     @property
     def states_cost_only(self) -> bool:
@@ -173,7 +166,7 @@ def _read(name: str, text: str, origin: str) -> MappingFile:
         user_of=user_of,
         metadata=metadata,
         dropped=dropped,
-        pull=_pull(content["pull"]) if "pull" in content else None,
+        pull=_pull(content["pull"], layout.columns) if "pull" in content else None,
         digest=hashlib.sha256(json.dumps([VERSION, name, meaning], sort_keys=True).encode()).hexdigest()[:16],
     )
 
@@ -269,7 +262,7 @@ def _number_columns(fields: Dict[str, Value]) -> tuple[str, ...]:
     )
 
 
-def _pull(node: object) -> PullBlock:
+def _pull(node: object, columns: tuple[str, ...]) -> PostgresPull:
     if not isinstance(node, dict):
         raise MappingError("pull: has the keys postgres, table, cursor, key and look_back")
     _refuse_unknown(node, ("postgres", "table", "cursor", "key", "look_back"), "key", "pull: ")
@@ -285,7 +278,7 @@ def _pull(node: object) -> PullBlock:
     keys = node["key"] if isinstance(node["key"], list) else [node["key"]]
     table, cursor = _names([node["table"], node["cursor"]], "pull")
     look_back = _span(node.get("look_back", "1 days"))
-    return PullBlock(variable, table, cursor, tuple(_names(keys, "pull.key")), look_back)
+    return PostgresPull(variable, table, cursor, tuple(_names(keys, "pull.key")), look_back, columns)
 
 
 def _span(text: object) -> timedelta:
