@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from orchestration.cli import map_commands
 from orchestration.cli.common import NOT_PUBLISHED, WRONG_USAGE, WrongUsageError, say
 from orchestration.cli.export_commands import export, pull
 from orchestration.cli.pipeline_commands import check, dbt, discard, erase, run, sample, status
@@ -21,6 +22,7 @@ app = typer.Typer(
 # In the order of `--help`.
 for command in (run, status, check, sample, export, pull, ui, dashboard, receive, discard, erase):
     app.command()(command)
+app.add_typer(map_commands.app, name="map")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(dbt)
 
 

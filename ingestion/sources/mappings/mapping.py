@@ -15,7 +15,7 @@ from typing import Any, Final
 import yaml
 
 from ingestion.postgres_pull.pull import PostgresPull
-from ingestion.readers.inspection import Layout
+from ingestion.readers.inspection import SEPARATORS, Layout
 from ingestion.sources.ledger import COUNTS, MONEY, SCALARS, TIMES
 from ingestion.sources.mappings.expressions import Columns, Compiler, MappingError, Value, shown
 
@@ -27,7 +27,6 @@ MAX_BYTES: Final = 1 << 20
 FIELDS: Final = SCALARS
 REQUIRED_FIELDS: Final = ("id", "timestamp", "type", "paywall")
 KEYS: Final = ("title", "about", "csv", "required", "rows", "fields", "user_of", "metadata", "drop", "pull")
-SEPARATORS: Final = (",", ";", "\t", "|")
 SPANS: Final = {"minutes": 1 / 1440, "hours": 1 / 24, "days": 1.0}
 
 
