@@ -36,6 +36,7 @@ NEVER_NULL = {
     "events": ("event_id", "event_type", "paywall_id", "occurred_at", "body"),
     "payments": ("rail", "payment_id", "paid_at", "amount", "currency", "status"),
     "prices": ("model", "effective_from"),
+    "markups": ("source", "model", "multiplier", "per_request"),
 } | {
     f"{FOLDER}/{stripe_report.name}": tuple(
         column.name for column in stripe_report.columns if column.required
