@@ -2,8 +2,9 @@
 
 import gzip
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from ingestion.lake.batches import Lake
+from ingestion.lake.recount import apply_limits
 from ingestion.load import LoadResult, load
 from ingestion.sources.mappings import catalog
 from paywall_warehouse.settings import Settings, load_settings
-from tests.support.builders import land
+from tests.support.builders import Raw, land
 from tests.support.mapped_exports import (
     MARK,
     SOURCES,
@@ -202,3 +205,229 @@ def test_every_row_and_number_of_every_format(tmp_path: Path, source: str) -> No
     assert_no_secret(tmp_path)
     again = loaded(tmp_path, source)
     assert again[0].batch_seq is None
+
+
+# ---- where secrets hide
+
+
+def hidden(made: Exporter, source: str) -> list[Row]:
+    """Rows with objects where texts belong, and secrets in them."""
+    rows = []
+    for column in rows_of(made, source, 4)[0]:
+        if column in NO_PLACE_FOR_OBJECTS:
+            continue
+        for value in ({"id": "x", "email": made.secret()}, [made.secret()], {"input": {"text": made.secret()}}):
+            row = rows_of(made, source, 4)[0]
+            rows.append(row | {column: value} | ({"type": "GENERATION"} if source.startswith("lang") else {}))
+    return rows
+
+
+NO_PLACE_FOR_OBJECTS = ("type",)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_no_object_in_the_place_of_a_text_reaches_the_lake(tmp_path: Path, source: str) -> None:
+    made = Exporter(7)
+    rows = hidden(made, source)
+    loaded(tmp_path, files=[text_file(source, "a.jsonl", rows), text_file(source, "b.csv", rows)])
+    for file in lake_of(tmp_path).values():
+        assert sum(file.manifest[name] for name in COUNTS[1:4]) == file.manifest["records"] == len(rows)
+        assert len(file.accepted) == file.manifest["accepted"]
+    assert_no_secret(tmp_path)
+
+
+def test_a_refused_file_leaves_nothing_of_its_content(tmp_path: Path) -> None:
+    """A header that is missing makes the first row the names of the columns."""
+    made = Exporter(8)
+    source = "litellm_spend_logs"
+    rows = [litellm_row(made) for _ in range(4)]
+    whole = text_file(source, "x.csv", rows).content
+    without = [{name: value for name, value in row.items() if name != "spend"} for row in rows]
+    files = [
+        LandedFile(source, "headless.csv", whole.split(b"\r\n", 1)[1]),
+        LandedFile(source, "cut.csv.gz", gzip.compress(whole)[:-20]),
+        LandedFile(source, "named.parquet", whole),
+        LandedFile(source, "notes.txt", whole),
+        text_file(source, "without.csv", without),
+        parquet_file(source, "without.parquet", without),
+    ]
+    [result] = loaded(tmp_path, files=files)
+    assert (result.records, result.rejected) == (6, 6)
+    assert_no_secret(tmp_path)
+
+
+# ---- Stripe's objects
+
+
+def test_expanded_objects_state_the_customer_and_nothing_else(tmp_path: Path) -> None:
+    made, source = Exporter(9), "stripe_credits"
+    one, other = grant(made, "jpy", "cus_a"), grant(made, "kwd", "cus_b")
+    rows = [
+        grant(made, customer=expanded_customer(made, "cus_c")),  # type: ignore[arg-type]
+        transaction(made, one, "credits_applied", credit_grant=one),
+        transaction(made, one, "credits_expired", credit_grant=one),
+        transaction(made, other, "credits_voided", credit_grant=other | {"customer": expanded_customer(made, "cus_b")}),
+        transaction(made, one, "credits_granted", credit_grant=one),
+    ]
+    files = [text_file(source, "a.jsonl", rows), text_file(source, "b.csv", rows)]
+    loaded(tmp_path, files=files)
+    assert_as_expected(tmp_path, source, files)
+    assert_no_secret(tmp_path)
+
+
+def test_a_grant_that_lands_later_ends_the_waiting(tmp_path: Path) -> None:
+    made, source = Exporter(10), "stripe_credits"
+    grants = [grant(made, "usd", f"cus_{number}") for number in range(4)]
+    kinds = ("credits_applied", "credits_expired", "credits_application_invoice_voided", "credits_granted")
+    moves = [transaction(made, one, kind) for one in grants for kind in kinds]
+    nobody = [grant(made, customer=None), transaction(made, grants[0], "credits_applied", credit_grant=None)]
+    bad = [transaction(made, grants[0], "credits_applied", effective_at="later")]
+    files = [
+        text_file(source, "1.jsonl", [*moves[:8], *nobody, *bad]),
+        parquet_file(source, "2.parquet", moves[8:]),
+        text_file(source, "3.csv.gz", [*grants[:2], grants[3] | {"customer": None}]),
+        parquet_file(source, "4.parquet", grants[2:]),
+    ]
+    step_by_step, at_once = tmp_path / "steps", tmp_path / "once"
+    for number, file in enumerate(files, 1):
+        loaded(step_by_step, files=[file])
+        assert_as_expected(step_by_step, source, files[:number])
+    loaded(at_once, files=files)
+    assert comparable(step_by_step) == comparable(at_once)
+    waits = [code for file in lake_of(at_once).values() for code in file.rejected.values()]
+    assert sorted(waits) == ["bad_time", "missing_field", "missing_field", "missing_field"]
+    assert loaded(step_by_step, source)[0].batch_seq is None
+
+
+@pytest.mark.parametrize("value", ["9223372036854775807", "99999999999999999999", "-9223372036854775808", "1e300"])
+def test_no_number_of_seconds_stops_a_load(tmp_path: Path, value: str) -> None:
+    made, source = Exporter(11), "stripe_credits"
+    good = grant(made)
+    files = [text_file(source, "a.jsonl", [good, grant(made, effective_at=Raw(value), created=Raw(value))])]
+    loaded(tmp_path, files=files)
+    [file] = lake_of(tmp_path).values()
+    assert (set(file.accepted), set(file.rejected)) == ({1}, {2}), file.rejected
+
+
+# ---- settings and mappings that change
+
+
+def test_a_limit_that_changes_counts_the_costs_again(tmp_path: Path) -> None:
+    files = [file for source in SOURCES[:4] for file in exports_of(Exporter(12), source)[1:4]]
+    moved, fresh = tmp_path / "moved", tmp_path / "fresh"
+    limit = {"earliest_entry": "2026-10-09", "extra_currencies": ("zzz",)}
+    loaded(moved, files=files)
+    before = comparable(moved)
+    restated(moved, **limit)
+    loaded(fresh, files=files, **limit)
+    assert comparable(moved) == comparable(fresh) != before
+    for source in SOURCES[:3]:
+        assert_as_expected(
+            moved,
+            source,
+            [file for file in files if file.folder == source],
+            earliest=datetime(2026, 10, 9, tzinfo=UTC),
+        )
+    restated(moved)
+    assert comparable(moved) == before
+
+
+def restated(home: Path, **more: Any) -> None:
+    """Count the rows by other limits, as a run does before it builds."""
+    lake = Lake(settings_of(home).home)
+    apply_limits(settings_of(home, **more), lake, lake.manifests())
+
+
+def changed_mapping(home: Path, source: str, *changes: tuple[str, str]) -> None:
+    """Write a changed copy of a shipped mapping into a home."""
+    text = (SHIPPED / f"{source}.yml").read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    file = home / "mappings" / f"{source}.yml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+
+
+CHANGES = (
+    ("paywall: {constant: litellm}", "paywall: {constant: gateway}"),
+    ("coalesce: [end_user, user, {constant: unattributed}]", "coalesce: [user, {constant: nobody}]"),
+    ("\nfields:", "\nrows: {value: call_type, is: acompletion}\n\nfields:"),
+    ("  agent_id: agent_id\n", ""),
+    ("  - cache_hit\n", "  - cache_hit\n  - shadow_prompt\n"),
+    ("spend, model]", "spend]"),
+)
+
+
+def test_a_mapping_that_changes_restates_and_doubles_nothing(tmp_path: Path) -> None:
+    made, source = Exporter(13), "litellm_spend_logs"
+    files = exports_of(made, source)
+    late = [text_file(source, "late.jsonl", rows_of(made, source, 6))]
+    nameless = [{name: value for name, value in litellm_row(made).items() if name != "model"}]
+    late += [text_file(source, "nameless.csv", nameless)]
+    home, fresh, plain = tmp_path / "home", tmp_path / "fresh", tmp_path / "plain"
+    loaded(home, files=files[:3])
+    loaded(home, files=files[3:])
+    before = comparable(home)
+    changed_mapping(home, source, *CHANGES)
+    [result] = loaded(home, files=late)
+    assert [words for words in result.warnings if "has changed" in words]
+    changed_mapping(fresh, source, *CHANGES)
+    loaded(fresh, files=[*files, *late])
+    assert comparable(home) == comparable(fresh)
+    users = {row["user_id"] for file in lake_of(home).values() for row in file.accepted.values()}
+    assert users == {"team-1", "Zoë, Inc.", "nobody"}
+    assert sum(file.manifest["filtered"] for file in lake_of(home).values()) > 0
+    assert not [words for words in loaded(home, source)[0].warnings if "has changed" in words], "said once"
+    assert_no_secret(home, allowed=[])
+    (home / "mappings" / f"{source}.yml").unlink()
+    loaded(home, source)
+    loaded(plain, files=[*files, *late])
+    assert comparable(home) == comparable(plain)
+    assert {path: one for path, one in comparable(home).items() if path in before} == before
+
+
+def test_a_file_that_has_left_keeps_its_rows_when_the_mapping_changes(tmp_path: Path) -> None:
+    made, source = Exporter(14), "litellm_spend_logs"
+    files = exports_of(made, source)[1:3]
+    home = tmp_path / "home"
+    loaded(home, files=files)
+    before = comparable(home)
+    gone = home / "landing" / files[0].path
+    content = gone.read_bytes()
+    gone.unlink()
+    changed_mapping(home, source, *CHANGES)
+    [result] = loaded(home, source)
+    restated(home)
+    assert [words for words in result.warnings if files[0].path in words and "landing" in words]
+    fresh = tmp_path / "fresh"
+    changed_mapping(fresh, source, *CHANGES)
+    loaded(fresh, files=files)
+    wanted = comparable(fresh)
+    assert comparable(home) == {files[0].path: before[files[0].path], files[1].path: wanted[files[1].path]}
+    gone.with_name("again.csv.gz").write_bytes(content)
+    loaded(home, source)
+    restated(home)
+    assert comparable(home) == wanted
+
+
+def test_a_mapping_that_changes_while_transactions_wait(tmp_path: Path) -> None:
+    made, source = Exporter(15), "stripe_credits"
+    grants = [grant(made, "usd", f"CUS_{number}") for number in range(3)]
+    moves = [transaction(made, one, "credits_applied") for one in grants]
+    files = [
+        text_file(source, "1.jsonl", moves),
+        text_file(source, "2.jsonl", grants[:1]),
+        text_file(source, "3.jsonl", grants[1:2]),
+    ]
+    change = ("user: {coalesce: [customer,", "user: {coalesce: [{lower: customer},")
+    home, fresh = tmp_path / "home", tmp_path / "fresh"
+    for file in files[:2]:
+        loaded(home, files=[file])
+    changed_mapping(home, source, change)
+    loaded(home, files=files[2:])
+    changed_mapping(fresh, source, change)
+    loaded(fresh, files=files)
+    assert comparable(home) == comparable(fresh)
+    users = {row["user_id"] for file in lake_of(home).values() for row in file.accepted.values()}
+    assert users == {"cus_0", "cus_1"}
