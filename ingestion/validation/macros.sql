@@ -69,11 +69,20 @@ create or replace temp macro exact_money(t) as case
         then cast(case when starts_with(t, '-') then '-' else '' end || written_out(t) as decimal(38, 12))
 end;
 
-create or replace temp macro is_time(t) as regexp_full_match(
+create or replace temp macro is_rfc_time(t) as regexp_full_match(
     t, '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])'
 );
-create or replace temp macro exact_time(t) as
-    case when is_time(t) then coalesce(try_cast(t as timestamptz), try_cast(upper(t) as timestamptz)) end;
+-- As Postgres and programs around it write an instant: +00, +0000, UTC, perhaps with a space before it.
+create or replace temp macro is_database_time(t) as regexp_full_match(
+    t, '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]+)? ?([Zz]|(?i:utc)|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)'
+);
+create or replace temp macro is_time(t) as is_rfc_time(t) or is_database_time(t);
+-- The cases keep the second pattern, and the replacement, for the texts that are not of the first one.
+create or replace temp macro exact_time(t) as case
+    when is_rfc_time(t) then coalesce(try_cast(t as timestamptz), try_cast(upper(t) as timestamptz))
+    when is_database_time(t)
+        then try_cast(regexp_replace(replace(upper(t), 'UTC', 'Z'), ' ?(Z|[+-][0-9:]+)$', '\1') as timestamptz)
+end;
 create or replace temp macro is_plausible(instant) as
     instant >= timestamptz '{EARLIEST}' and instant < timestamptz '{LATEST}';
 create or replace temp macro time_problem(t) as case
@@ -84,17 +93,32 @@ create or replace temp macro time_problem(t) as case
     else 'bad_time'
 end;
 
+-- A time without an offset, or a date, which is its midnight.
+create or replace temp macro local_time(t) as case
+    when regexp_full_match(t, '[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ]([01][0-9]|2[0-3]):[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?')
+        then try_cast(upper(t) as timestamp)
+end;
+-- An instant that is written with its offset, or as a local time of a zone. Returns NULL for a local time
+-- whose zone is NULL.
+create or replace temp macro zoned_time(t, zone) as case
+    when is_time(t) then exact_time(t)
+    else timezone(zone, local_time(t))
+end;
+-- Seconds or milliseconds since 1970, with any number of decimals, of which six or three are kept.
+create or replace temp macro epoch_time(t, unit) as case
+    when not regexp_full_match(t, '[0-9]{1,15}(\.[0-9]*)?') then null
+    when unit = 's' and regexp_full_match(t, '[0-9]{1,12}(\..*)?') then make_timestamptz(cast(
+        split_part(t, '.', 1) || rpad(left(split_part(t, '.', 2), 6), 6, '0') as bigint
+    ))
+    when unit = 'ms' then make_timestamptz(cast(
+        split_part(t, '.', 1) || rpad(left(split_part(t, '.', 2), 3), 3, '0') as bigint
+    ))
+end;
 -- The times of Stripe's reports: without an offset, in a zone that the file's facts or the column's name
 -- state, or in Unix seconds.
-create or replace temp macro local_time(t) as case
-    when regexp_full_match(t, '[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?')
-        then try_cast(t as timestamp)
-end;
--- Returns NULL for a local time whose zone is NULL.
 create or replace temp macro stripe_time(t, zone) as case
-    when is_time(t) then exact_time(t)
-    when local_time(t) is not null then timezone(zone, local_time(t))
-    when regexp_full_match(t, '[0-9]{9,10}') then make_timestamptz(cast(t as bigint) * 1000000)
+    when regexp_full_match(t, '[0-9]{9,10}') then epoch_time(t, 's')
+    else zoned_time(t, zone)
 end;
 
 create or replace temp macro count_problem(t) as case
@@ -184,8 +208,3 @@ create or replace temp macro minor_unit_places(currency) as case
     when lower(currency) in ('bhd', 'jod', 'kwd', 'omr', 'tnd') then 3
     else 2
 end;
-create or replace temp macro zoned_time(t, zone) as case
-    when is_time(t) then exact_time(t)
-    when local_time(t) is not null then timezone(zone, local_time(t))
-end;
-create or replace temp macro epoch_time(t, unit) as make_timestamptz(try_cast(t as bigint) * (case unit when 's' then 1000000 when 'ms' then 1000 else 1 end));

@@ -38,8 +38,13 @@ TEXT_PROBLEMS = {
     "record_too_long": (
         "the record has more than 1 MiB; only the beginning is kept here. Split it or shorten its metadata"
     ),
-    "invalid_json": "the line is not valid JSON; one object per line is expected",
-    "not_an_object": "the line is valid JSON, but not an object; one object per line is expected",
+    "invalid_json": (
+        "the record is not valid JSON; one object per line is expected, or an array of them in a .json file"
+    ),
+    "not_an_object": (
+        "the record is valid JSON, but not an object; one object per line is expected, or an array of them in"
+        " a .json file"
+    ),
     "duplicate_field": "the object has a field more than once; state it once",
     "bad_quoting": "the quotes do not match; quote fields as RFC 4180 defines it, with inner quotes doubled",
     "too_many_fields": "the row has more fields than the header; quote fields that contain the separator",

@@ -51,12 +51,10 @@ def records_sql(mapping: MappingFile, texts: str) -> str:
         for column, name in columns.scalars.items()
         if column in columns.objects
     )
-    steps = "".join(f", {sql} as s_{number}" for number, sql in enumerate(columns.steps))
-    mapped = f"""select *, {", ".join(parts)} from (
-        select *{steps} from (
-            select *{f" replace ({either})" if either else ""}{texts} from ({stated})
-        )
-    )"""
+    with_steps = f"select *{f' replace ({either})' if either else ''}{texts} from ({stated})"
+    for layer in columns.layers():
+        with_steps = f"select *, {', '.join(layer)} from ({with_steps})"
+    mapped = f"select *, {', '.join(parts)} from ({with_steps})"
     return entries_sql(
         mapped,
         rules=_rules(mapping),

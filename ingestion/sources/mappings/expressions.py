@@ -18,7 +18,8 @@ from ingestion.validation.fields import json_path
 from paywall_warehouse.quoting import literal
 
 MAX_DEPTH: Final = 20
-EPOCH_UNITS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}
+STEP: Final = re.compile(r"\bs_[0-9]+\b")
+EPOCH_UNITS: Final = ("s", "ms")
 
 
 class MappingError(Exception):
@@ -52,13 +53,24 @@ class Columns:
     parts: dict[tuple[str, str], str] = field(default_factory=dict)
     """SQL for each part of a JSON column that becomes part of an entry."""
 
-    steps: list[str] = field(default_factory=list)
-    """SQL for values that are needed more than once, which are computed first."""
+    steps: dict[str, str] = field(default_factory=dict)
+    """SQL for values that are computed once and used by name, with their names. Without them a nested mapping
+    would become a query that takes seconds to plan.
+    """
 
     def step(self, sql: str) -> str:
         """Return the name of a value that is computed once."""
-        self.steps.append(sql)
-        return f"s_{len(self.steps) - 1}"
+        return self.steps.setdefault(sql, f"s_{len(self.steps)}")
+
+    def layers(self) -> list[list[str]]:
+        """Return the steps in layers: those of one use only the columns and the layers before."""
+        depth: dict[str, int] = {}
+        for sql, name in self.steps.items():
+            depth[name] = 1 + max((depth.get(used, -1) for used in STEP.findall(sql)), default=-1)
+        layers: list[list[str]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
+        for sql, name in self.steps.items():
+            layers[depth[name]].append(f"{sql} as {name}")
+        return layers
 
     def text(self, column: str) -> str:
         """Return SQL for the text of a column."""
@@ -202,7 +214,7 @@ class Compiler:
             if not isinstance(path, str) or not path:
                 raise self.fault(f"{shown(path)} is not a path such as input or amount.value")
             whole = "$" + "".join(json_path(step)[1:] for step in path.split("."))
-            sql = f"json_part({self.columns.object_text(name)}, {literal(whole)})"
+            sql = self.columns.step(f"json_part({self.columns.object_text(name)}, {literal(whole)})")
             if not self._compares:
                 self.columns.parts[name, path] = sql
         else:
@@ -292,11 +304,11 @@ class Compiler:
         fine, coarse = (
             " + ".join(f"{kind}(coalesce({text}, '0'))" for text in texts) for kind in ("finest", "coarser")
         )
-        return Value(
-            f"(case when {nothing} then null when {plain} then plain_text({short}) {bad}"
-            f" when {small} then plain_text({fine}) else plain_text({coarse}) end)",
-            columns=_columns(values),
+        total = self.columns.step(
+            f"case when {nothing} then null when {plain} then plain_text({short}) {bad}"
+            f" when {small} then plain_text({fine}) else plain_text({coarse}) end"
         )
+        return Value(total, columns=_columns(values))
 
     def _float(self, node: object, more: Mapping[str, Any]) -> Value:
         value = self.value(node)
@@ -331,7 +343,7 @@ class Compiler:
         value = self.value(node)
         if value.typed is not None:
             raise self.fault("`float` belongs around the other functions, such as {float: {negate: cost}}")
-        return Value(sql.format(value.text), columns=value.columns)
+        return Value(self.columns.step(sql.format(value.text)), columns=value.columns)
 
     def _first_of(self, branches: Sequence[tuple[str, Value]], other: Value | None) -> Value:
         """Return the value of the first branch whose condition holds."""
@@ -353,7 +365,8 @@ class Compiler:
             if any(value.is_rounded != "false" for value in values)
             else "false"
         )
-        return Value(chosen(lambda value: value.text, "null"), typed, rounded, _columns(values))
+        text = self.columns.step(chosen(lambda value: value.text, "null"))
+        return Value(text, typed, rounded, _columns(values))
 
     def _each(self, nodes: Sequence[object], read: Callable[[object], Any]) -> Iterator[Any]:
         for number, node in enumerate(nodes):
