@@ -42,12 +42,12 @@ def apply_mapping(settings: Settings, lake: Lake, source: Source) -> list[str]:
     """
     if source.mapping is None:
         return []
-    stale = [
-        manifest for manifest in lake.manifests() if any(_is_stale(file, source) for file in manifest.files)
-    ]
+    manifests = lake.manifests()
+    stale = [manifest for manifest in manifests if any(_is_stale(file, source) for file in manifest.files)]
     if not stale:
         return []
-    now, landing = LandedNow(settings, lake.manifests()), Landing.of(settings)
+    # The same records: it compares them by identity.
+    now, landing = LandedNow(settings, manifests), Landing.of(settings)
     read: list[str] = []
     gone: list[str] = []
     for manifest in stale:

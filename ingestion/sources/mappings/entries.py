@@ -96,14 +96,17 @@ def _kept(mapping: MappingFile) -> str:
 
 def _rules(mapping: MappingFile) -> list[Rule]:
     """Return the rules of a ledger entry, with messages that name the columns of the file."""
-    optional = {"amount"} if mapping.states_cost_only else set()
-    if mapping.user_of is not None:
-        optional.add("user")
     rules = [
         _of_zoned_time(rule, mapping)
         for rule in RULES
-        if not any(_is_missing(rule, field) for field in optional)
+        if not (mapping.states_cost_only and _is_missing(rule, "amount"))
     ]
+    if mapping.user_of is not None:
+        # Only a record that names another entry can wait for the user of that one.
+        rules = [
+            replace(rule, when=f"{rule.when} and user_of is null") if _is_missing(rule, "user") else rule
+            for rule in rules
+        ]
     broken_json = [
         Rule(
             f"j_{name} is not null and not is_json(j_{name})",
