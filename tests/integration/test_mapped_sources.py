@@ -86,7 +86,9 @@ def lake_of(home: Path, *, earliest: str = "2015-01-01") -> dict[str, Brought]:
             found[path].rejected[line] = code
     entries = list((home / "lake" / "ledger_entries").rglob("*.parquet"))
     if entries:
-        for batch, file_no, line, *values in rows_in(entries, f"batch_seq, file_no, line, {', '.join(COLUMNS)}"):
+        for batch, file_no, line, *values in rows_in(
+            entries, f"batch_seq, file_no, line, {', '.join(COLUMNS)}"
+        ):
             file = found[paths[batch, file_no]]
             row = as_expected(dict(zip(COLUMNS, values, strict=True)))
             if line in file.rejected:
@@ -102,7 +104,8 @@ def rows_in(files: Sequence[Path], columns: str) -> list[tuple[Any, ...]]:
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         return connection.execute(
-            f"select {columns} from read_parquet($1, hive_partitioning = false)", [[str(file) for file in files]]
+            f"select {columns} from read_parquet($1, hive_partitioning = false)",
+            [[str(file) for file in files]],
         ).fetchall()
 
 
@@ -216,7 +219,11 @@ def hidden(made: Exporter, source: str) -> list[Row]:
     for column in rows_of(made, source, 4)[0]:
         if column in NO_PLACE_FOR_OBJECTS:
             continue
-        for value in ({"id": "x", "email": made.secret()}, [made.secret()], {"input": {"text": made.secret()}}):
+        for value in (
+            {"id": "x", "email": made.secret()},
+            [made.secret()],
+            {"input": {"text": made.secret()}},
+        ):
             row = rows_of(made, source, 4)[0]
             rows.append(row | {column: value} | ({"type": "GENERATION"} if source.startswith("lang") else {}))
     return rows
@@ -266,7 +273,9 @@ def test_expanded_objects_state_the_customer_and_nothing_else(tmp_path: Path) ->
         grant(made, customer=expanded_customer(made, "cus_c")),  # type: ignore[arg-type]
         transaction(made, one, "credits_applied", credit_grant=one),
         transaction(made, one, "credits_expired", credit_grant=one),
-        transaction(made, other, "credits_voided", credit_grant=other | {"customer": expanded_customer(made, "cus_b")}),
+        transaction(
+            made, other, "credits_voided", credit_grant=other | {"customer": expanded_customer(made, "cus_b")}
+        ),
         transaction(made, one, "credits_granted", credit_grant=one),
     ]
     files = [text_file(source, "a.jsonl", rows), text_file(source, "b.csv", rows)]
@@ -299,7 +308,9 @@ def test_a_grant_that_lands_later_ends_the_waiting(tmp_path: Path) -> None:
     assert loaded(step_by_step, source)[0].batch_seq is None
 
 
-@pytest.mark.parametrize("value", ["9223372036854775807", "99999999999999999999", "-9223372036854775808", "1e300"])
+@pytest.mark.parametrize(
+    "value", ["9223372036854775807", "99999999999999999999", "-9223372036854775808", "1e300"]
+)
 def test_no_number_of_seconds_stops_a_load(tmp_path: Path, value: str) -> None:
     made, source = Exporter(11), "stripe_credits"
     good = grant(made)

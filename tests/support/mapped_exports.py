@@ -47,9 +47,9 @@ class Exporter:
 
     def prompt(self) -> str:
         """Return a prompt as people write them: with line feeds, separators and quotes."""
-        return self.random.choice(("{}", 'Say "{}", please;\nthen\r\nnothing, ever', "{}\t'x' \\ \u2028 ü {{}}")).replace(
-            "{}", self.secret(), 1
-        )
+        return self.random.choice(
+            ("{}", 'Say "{}", please;\nthen\r\nnothing, ever', "{}\t'x' \\ \u2028 ü {{}}")
+        ).replace("{}", self.secret(), 1)
 
     def chance(self, part: float) -> bool:
         return self.random.random() < part
@@ -228,7 +228,9 @@ def lago_row(made: Exporter) -> Row:
         "source": "manual",
         "transaction_status": status,
         "transaction_type": way,
-        "amount": choose(("12.5", "100.0", "0.000000000001", "3.140000000000000", "0", "999999999999999999.5")),
+        "amount": choose(
+            ("12.5", "100.0", "0.000000000001", "3.140000000000000", "0", "999999999999999999.5")
+        ),
         "credit_amount": "777.0",
         "settled_at": created + timedelta(hours=1) if settled else None,
         "failed_at": None,
@@ -465,7 +467,9 @@ def json_text(value: Any) -> Any:
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def text_file(folder: str, name: str, rows: Sequence[Any], columns: Sequence[str] | None = None) -> LandedFile:
+def text_file(
+    folder: str, name: str, rows: Sequence[Any], columns: Sequence[str] | None = None
+) -> LandedFile:
     """A file of CSV or JSON; what is no dict is a line of it."""
     lines = [cells(row, at) if isinstance(row, dict) else row for at, row in enumerate(rows)]
     content = jsonl(lines) if ".jsonl" in name else csv_text(lines, columns)
@@ -518,7 +522,9 @@ def parquet_file(folder: str, name: str, rows: Sequence[Row], **types: pa.DataTy
         elif kind is not None and pa.types.is_decimal(kind):
             values = [None if value is None else Decimal(repr(value)) for value in values]
         elif kind is not None and pa.types.is_timestamp(kind) and kind.unit == "ms":
-            values = [value and value.replace(microsecond=value.microsecond // 1000 * 1000) for value in values]
+            values = [
+                value and value.replace(microsecond=value.microsecond // 1000 * 1000) for value in values
+            ]
         if kind == pa.timestamp("ns"):
             # Digits beyond the microsecond.
             whole = pa.array(values, pa.timestamp("us")).cast(pa.int64()).to_pylist()

@@ -563,5 +563,3 @@ def expected_file(
             if result.cost_stated is not None:
                 result.cost_stated += row["provider_cost"] or 0
     return result
-
-
