@@ -165,8 +165,8 @@ def test_spark_publishes_the_sample_as_duckdb_does(tmp_path: Path) -> None:
 @on_spark
 @pytest.mark.parametrize("books", [berlin, new_york, story_of_payments])
 def test_spark_publishes_what_duckdb_does(tmp_path: Path, books: Callable[[Path], dict[str, Any]]) -> None:
-    """`make test` runs the first of these where Java is there, without dbt's data tests: every row that they
-    would look at is compared with DuckDB's, where they hold.
+    """`make parity` runs the first of these, without dbt's data tests: every row that they would look at is
+    compared with DuckDB's, where they hold.
     """
     duck, spark = tmp_path / "duck", tmp_path / "spark"
     settings = books(duck)
