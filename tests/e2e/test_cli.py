@@ -136,7 +136,7 @@ def test_a_second_sample_is_refused_with_a_reason(
 
 def test_an_empty_landing_area_gives_an_empty_warehouse_and_says_where_files_go(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    done = run_pipeline(home)
+    done = run_pipeline(home, by_dbt=True)
     assert done.exit_code == 0, done
     assert f"put ledger files into {home}/landing/ledger" in done.output
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
@@ -196,7 +196,7 @@ def test_an_interrupted_run_publishes_nothing_and_the_next_one_does(tmp_path: Pa
     assert "Traceback" not in rest
     assert "Not published." in rest
     assert not (home / "published" / "warehouse.duckdb").exists()
-    then = run_pipeline(home)
+    then = run_pipeline(home, by_dbt=True)
     assert (then.exit_code, "1,000 new records" in then.output) == (0, True), then
 
 
@@ -349,6 +349,6 @@ def test_dbt_by_hand_works_on_a_copy_and_the_next_run_rebuilds(published: Path, 
     assert built.returncode == 0, built.stderr
     assert built.stdout == "1 models built, 0 tests passed\n"
     assert file.read_bytes() == before
-    again = run_pipeline(home, as_of=AS_OF)
+    again = run_pipeline(home, by_dbt=True, as_of=AS_OF)
     assert again.exit_code == 0, again
     assert "full refresh: there is no finished build yet" in again.output

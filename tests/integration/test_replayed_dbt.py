@@ -1,16 +1,22 @@
-"""What `publish_home` repeats is what dbt builds: `tests/support/replayed_dbt.py`."""
+"""What the harness repeats is what dbt builds: `tests/support/replayed_dbt.py`."""
 
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+from paywall_warehouse.duckdb_connections import open_duckdb
+from paywall_warehouse.settings import load_settings
 from tests.support import replayed_dbt
-from tests.support.builders import land
-from tests.support.harness import publish_home
+from tests.support.builders import charge, deposit, land, ledger_file
+from tests.support.harness import publish_home, run_pipeline
 from tests.support.strategies import build_scenario
 from warehouse.dbt_runner import Dbt
+
+TIMES = re.compile(r"[\d.]+ s\b")
 
 
 def contents(home: Path) -> dict[str, list[Any]]:
@@ -52,6 +58,7 @@ def test_repeated_statements_build_what_dbt_builds(tmp_path: Path, monkeypatch: 
         "reporting_timezone": "Europe/Berlin",
         "max_reject_ratio": "1",
     }
+    # Rates that land later would ask for a build of everything.
     files = sorted(
         (file for batch in scenario.batches for file in batch), key=lambda file: file.folder != "prices"
     )
@@ -70,3 +77,35 @@ def test_repeated_statements_build_what_dbt_builds(tmp_path: Path, monkeypatch: 
         repeated = contents(tmp_path / "repeated")
         assert repeated.keys() == by_dbt.keys()
         assert {name: rows for name, rows in repeated.items() if rows != by_dbt[name]} == {}
+
+
+def test_a_run_that_repeats_statements_says_what_dbt_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replayed_dbt, "_noted", {})
+    entries = [deposit("d1", "2026-10-01T08:00:00Z", "20"), charge("c1", "2026-10-01T09:00:00Z", "1.25")]
+
+    def ran() -> tuple[list[str], dict[str, list[Any]]]:
+        home = tmp_path / "home"
+        land(home, [ledger_file("a.jsonl", entries)])
+        result = run_pipeline(home, as_of="2026-10-05T12:00:00Z")
+        assert result.exit_code == 0, result
+        found = contents(home)
+        shutil.rmtree(home)
+        return [TIMES.sub("", line) for line in result.output.splitlines()], found
+
+    by_dbt = ran()
+    monkeypatch.setattr(Dbt, "build", refuse)
+    assert ran() == by_dbt
+
+
+@pytest.mark.parametrize(
+    "last",
+    ["select count(*) as failures, count(*) != 0 as should_warn from made", "create table made (x int)"],
+)
+def test_where_a_repeated_statement_or_data_test_fails_nothing_was_built(tmp_path: Path, last: str) -> None:
+    settings = load_settings(_env_file=None, warehouse_home=tmp_path)
+    noted = replayed_dbt.Noted(["create table made as select 1 as x", last])
+    assert not replayed_dbt._repeat(settings, noted)
+    with open_duckdb(settings.home.build_file) as connection:
+        assert connection.execute("select * from duckdb_tables()").fetchall() == []

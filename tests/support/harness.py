@@ -1,9 +1,9 @@
 """A whole run, as `paywall-warehouse run` does it, in this process: what it imports and parses is paid once
 for all tests.
 
-The command as a process of its own takes 7 s more a run; `test_cli.py` shows that it does the same. Tests of
-numbers do without Dagster, dbt's data tests and, from the second build of a process, dbt's templates, four
-fifths of what is left: `publish_home` calls the functions that the assets call.
+The command as a process of its own takes 7 s more a run; `test_cli.py` shows that it does the same. From the
+second build of its kind in a process, dbt's statements are repeated without dbt (`replayed_dbt`). Tests of
+numbers also do without Dagster and dbt's data tests: `publish_home` calls the functions that the assets call.
 """
 
 import io
@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_st
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import dagster as dg
 from dagster._core.events.log import EventLogEntry
@@ -25,11 +25,11 @@ from orchestration.assets.failures import check_failure, dbt_failure
 from orchestration.assets.raw import RAW_TABLES
 from orchestration.cli.run import run_once
 from paywall_warehouse.settings import Settings, SettingsError, load_settings
-from tests.support import replayed_dbt
+from tests.support.replayed_dbt import replayed_builds
 from warehouse.build import Build, finish_build, prepare_build
 from warehouse.build_file import copy_ahead, drop_build_file
 from warehouse.checks.invariants import INVARIANTS
-from warehouse.dbt_runner import Dbt, DbtBuild, code_version
+from warehouse.dbt_runner import Dbt, code_version
 from warehouse.engines import engine_of
 from warehouse.price_book import resolve_price_book
 from warehouse.publish import check_and_publish
@@ -75,6 +75,7 @@ def run_pipeline(
     *,
     full_refresh: bool = False,
     exports: bool = False,
+    by_dbt: bool = False,
     instance: dg.DagsterInstance | None = None,
     overrides: dict[str, Any] | None = None,
     **settings: Any,
@@ -83,7 +84,8 @@ def run_pipeline(
     `reporting_timezone="Europe/Berlin"`.
 
     Without `exports`, which only their own tests need, a run ends with the published file. Dagster keeps no
-    history of the run unless an `instance` is given; `overrides` go to `build_defs`.
+    history of the run unless an `instance` is given; `overrides` go to `build_defs`. `by_dbt` is for tests of
+    the run itself: dbt builds, whatever was built before.
     """
     output = io.StringIO()
     with redirect_stdout(output), redirect_stderr(output):
@@ -91,7 +93,10 @@ def run_pipeline(
             checked = load_settings(_env_file=None, warehouse_home=home, **settings)
         except SettingsError as error:
             return RunResult(2, str(error))
-        with nullcontext(instance) if instance else _unread_history() as used:
+        with (
+            nullcontext(instance) if instance else _unread_history() as used,
+            nullcontext() if by_dbt else replayed_builds(),
+        ):
             exit_code = run_once(
                 checked, used, full_refresh=full_refresh, exports=exports, **(overrides or {})
             )
@@ -99,15 +104,14 @@ def run_pipeline(
 
 
 def publish_home(home: Path, *, full_refresh: bool = False, **settings: Any) -> None:
-    """Load, build, check and publish as `run_pipeline` does, without Dagster, dbt's data tests and exports;
-    dbt itself builds the first of each kind of build (`replayed_dbt`).
+    """Load, build, check and publish as `run_pipeline` does, without Dagster, dbt's data tests and exports.
 
     Raises Dagster's `Failure`, as the assets do, if a model or a check fails. Settings by their lower-case
     names.
     """
     checked = _settings_at_one_instant(home, settings)
     started_at = datetime.now(UTC)
-    plan = _load_and_build(checked, replayed_dbt.build, full_refresh=full_refresh)
+    plan = _load_and_build(checked, full_refresh=full_refresh, replayed=True)
     if plan is None:
         return
     finish_build(checked, plan)
@@ -120,7 +124,7 @@ def publish_home(home: Path, *, full_refresh: bool = False, **settings: Any) -> 
 def build_unchecked(home: Path, **settings: Any) -> None:
     """Build everything anew with dbt and end before the checks, which leaves the build file."""
     checked = _settings_at_one_instant(home, settings)
-    plan = _load_and_build(checked, _dbt_build, full_refresh=True)
+    plan = _load_and_build(checked, full_refresh=True, replayed=False)
     assert plan is not None
     finish_build(checked, plan)
 
@@ -130,16 +134,7 @@ def _settings_at_one_instant(home: Path, settings: dict[str, Any]) -> Settings:
     return checked.model_copy(update={"as_of": checked.as_of or datetime.now(UTC)})
 
 
-class _Builder(Protocol):
-    def __call__(self, settings: Settings, plan: Build, selection: Sequence[str]) -> DbtBuild: ...
-
-
-def _dbt_build(settings: Settings, plan: Build, selection: Sequence[str]) -> DbtBuild:
-    manifest = Dbt(settings).prepare_manifest()
-    return engine_of(settings).build(plan, "test", manifest, selection, lambda _: None)
-
-
-def _load_and_build(settings: Settings, build: _Builder, *, full_refresh: bool) -> Build | None:
+def _load_and_build(settings: Settings, *, full_refresh: bool, replayed: bool) -> Build | None:
     """Return the plan of the build, None if nothing had to be built."""
     for table in RAW_TABLES:
         load(settings, table.source, drop_build=drop_build_file, on_new=copy_ahead)
@@ -147,7 +142,10 @@ def _load_and_build(settings: Settings, build: _Builder, *, full_refresh: bool) 
     plan = prepare_build(settings, code_version(), full_refresh=full_refresh)
     if not plan.needed:
         return None
-    done = build(settings, plan, WITHOUT_DATA_TESTS)
+    # What is replayed asks for the manifest only where dbt has to build.
+    manifest = {} if replayed else Dbt(settings).prepare_manifest()
+    with replayed_builds() if replayed else nullcontext():
+        done = engine_of(settings).build(plan, "test", manifest, WITHOUT_DATA_TESTS, lambda _: None)
     if done.failures:
         raise dbt_failure(done)
     return plan
