@@ -1,4 +1,4 @@
-# make run | check | test | soak | docs | ui | dashboard | screenshots | bench | audit | spark-up | spark-down | test-spark | clean
+# make run | check | test | soak | parity | docs | ui | dashboard | screenshots | bench | audit | spark-up | spark-down | test-spark | clean
 # Each target sets up what it needs first, which takes no time when nothing has changed.
 
 # The first interpreter of a version that the project supports; override with PYTHON=/path/to/python.
@@ -41,10 +41,10 @@ run: $(if $(filter spark,$(WAREHOUSE_TARGET)),$(SPARK)/.installed,$(INSTALLED))
 check: $(INSTALLED)
 	$(MAKE) --jobs 2 --keep-going --output-sync lint types unit
 
-# Everything. The targets that leave a core idle run side by side: types for most of a minute, Spark for a third of its time.
+# Everything that a change has to pass. Builds on Spark, which take minutes each: `make parity`, `make test-spark`.
 test: $(INSTALLED)
 	$(MAKE) --jobs 2 lint types
-	$(MAKE) --jobs 2 parity tests
+	$(MAKE) tests
 
 lint: ruff sqlfluff
 
@@ -68,7 +68,7 @@ unit: $(INSTALLED)
 tests: $(INSTALLED)
 	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
-# A ledger of the oracle's, built on Spark, beside DuckDB's: two minutes. For tables this small, generating code and compiling it does not pay: Spark and Java do
+# A ledger of the oracle's, built on Spark, beside DuckDB's: two minutes alone on the machine. For tables this small, generating code and compiling it does not pay: Spark and Java do
 # without here, and the catalog does not wait for the disk. All that is tested on Spark, as companies run it: `make test-spark`.
 parity: export PYSPARK_SUBMIT_ARGS = --conf spark.sql.codegen.wholeStage=false --conf spark.sql.codegen.factoryMode=NO_CODEGEN pyspark-shell
 parity: export JAVA_TOOL_OPTIONS = -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dderby.system.durability=test
@@ -85,6 +85,7 @@ soak: $(INSTALLED)
 	ORACLE_EXAMPLES=8 $(BIN)/pytest -m "soak or not soak" -k "oracle_computes or three_batches"
 	ORDER_EXAMPLES=5 $(BIN)/pytest -m "soak or not soak" tests/e2e/test_order.py
 	INGESTION_ROUNDS=50 $(BIN)/pytest -m "soak or not soak" tests/integration/test_parallel_load.py
+	$(MAKE) parity
 	$(MAKE) fuzz
 
 # What is found new goes to $(FUZZ)/, an input that breaks a promise to the current folder; tests/fuzz/corpus/ is only read.

@@ -40,6 +40,7 @@ LONGEST_FIRST = (
     "test_erasure",
     "test_hostile_input",
     "test_dbt_project",
+    "test_replayed_dbt",
     "test_parallel_load",
     "test_reconciliation",
     "test_publish",

@@ -136,7 +136,7 @@ def test_a_second_sample_is_refused_with_a_reason(
 
 def test_an_empty_landing_area_gives_an_empty_warehouse_and_says_where_files_go(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    done = run_pipeline(home)
+    done = run_pipeline(home, by_dbt=True)
     assert done.exit_code == 0, done
     assert f"put ledger files into {home}/landing/ledger" in done.output
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
@@ -149,7 +149,8 @@ def test_an_empty_landing_area_gives_an_empty_warehouse_and_says_where_files_go(
 def test_a_setting_that_is_not_allowed_stops_everything_before_it_starts(tmp_path: Path) -> None:
     home = tmp_path / "home"
     for name in ("run", "ui", "sample", "status"):
-        done = command(home, name, REPORTING_TIMEZONE="Berlin", MAX_REJECT_RATIO="2")
+        call = command if name == "run" else command_here
+        done = call(home, name, REPORTING_TIMEZONE="Berlin", MAX_REJECT_RATIO="2")
         assert done.returncode == 2
         assert "REPORTING_TIMEZONE 'Berlin' is not allowed: allowed: an IANA time zone name" in done.stderr
         assert "MAX_REJECT_RATIO '2' is not allowed" in done.stderr
@@ -159,7 +160,7 @@ def test_a_setting_that_is_not_allowed_stops_everything_before_it_starts(tmp_pat
 
 def test_wrong_usage_is_exit_code_2(tmp_path: Path) -> None:
     assert command(tmp_path / "home", "run", "--no-such-option").returncode == 2
-    assert command(tmp_path / "home", "publish").returncode == 2
+    assert command_here(tmp_path / "home", "publish").returncode == 2
 
 
 def test_a_home_that_cannot_be_used_is_reported(tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ def test_an_interrupted_run_publishes_nothing_and_the_next_one_does(tmp_path: Pa
     assert "Traceback" not in rest
     assert "Not published." in rest
     assert not (home / "published" / "warehouse.duckdb").exists()
-    then = run_pipeline(home)
+    then = run_pipeline(home, by_dbt=True)
     assert (then.exit_code, "1,000 new records" in then.output) == (0, True), then
 
 
@@ -244,20 +245,20 @@ def test_a_home_that_others_may_look_into_is_warned_about(tmp_path: Path) -> Non
         f" {home}\n"
     )
     assert warning in command(home, "sample").stderr
-    assert warning in command(home, "status").stdout
+    assert warning in command_here(home, "status").stdout
     home.chmod(0o701)  # as the docs say, for readers of what is published
-    assert "Warning" not in command(home, "status").stdout
+    assert "Warning" not in command_here(home, "status").stdout
     (home / "lake").chmod(0o755)
-    assert f"(mode 701). To close it: chmod go= {home}/lake\n" in command(home, "status").stdout
+    assert f"(mode 701). To close it: chmod go= {home}/lake\n" in command_here(home, "status").stdout
     home.chmod(0o700)
-    assert "Warning" not in command(home, "status").stdout
+    assert "Warning" not in command_here(home, "status").stdout
 
 
 def test_status_on_a_home_that_can_only_be_read_says_what_it_can(
     first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     home = Path(shutil.copytree(first_run[0], tmp_path / "home"))
-    writable = command(home, "status")
+    writable = command_here(home, "status")
     with read_only(home):
         done = command(home, "status")
         assert (done.returncode, done.stderr) == (0, "")
@@ -349,6 +350,6 @@ def test_dbt_by_hand_works_on_a_copy_and_the_next_run_rebuilds(published: Path, 
     assert built.returncode == 0, built.stderr
     assert built.stdout == "1 models built, 0 tests passed\n"
     assert file.read_bytes() == before
-    again = run_pipeline(home, as_of=AS_OF)
+    again = run_pipeline(home, by_dbt=True, as_of=AS_OF)
     assert again.exit_code == 0, again
     assert "full refresh: there is no finished build yet" in again.output

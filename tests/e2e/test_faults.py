@@ -58,7 +58,7 @@ MORE = ledger_file(
 def run(home: Path) -> RunResult:
     """With Dagster's history in the home, as the command has it."""
     with open_instance(Home(home)) as instance:
-        return run_pipeline(home, exports=True, instance=instance, as_of=AS_OF)
+        return run_pipeline(home, by_dbt=True, exports=True, instance=instance, as_of=AS_OF)
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def test_where_no_file_can_grow_the_run_reports_it_and_readers_keep_what_they_ha
     before = (home / "published" / "warehouse.duckdb").read_bytes()
     land(home, [MORE])
     monkeypatch.setattr(raw_assets, "load", during(raw_assets, "load", no_file_grows))
-    result = run_pipeline(home, exports=True, as_of=AS_OF)
+    result = run_pipeline(home, by_dbt=True, exports=True, as_of=AS_OF)
     assert result.exit_code == 1, result
     assert "File too large" in result.output
     assert "The disk is full, or a quota is used up" in result.output
@@ -188,7 +188,8 @@ def test_a_full_disk_fails_the_run_with_a_reason_and_the_next_run_completes_it(
     with pytest.raises(SystemExit, match="Free some space"), open_instance(home) as instance:
         raise SystemExit(
             "Free some space"
-            if run_pipeline(home.root, exports=True, instance=instance, as_of=AS_OF).exit_code == 1
+            if run_pipeline(home.root, by_dbt=True, exports=True, instance=instance, as_of=AS_OF).exit_code
+            == 1
             else "ended"
         )
     (small_disk / "filler").unlink()
@@ -247,7 +248,7 @@ def test_a_clock_that_jumps_back_loses_nothing_and_changes_no_order(
     for module in (write_module, publish, warehouse, settings_module):
         monkeypatch.setattr(module, "datetime", Behind)
     monkeypatch.setattr(catalog, "READERS_GRACE_SECONDS", 0)
-    result = run_pipeline(home.root, exports=True)
+    result = run_pipeline(home.root, by_dbt=True, exports=True)
     assert result.exit_code == 0, result
     assert "3,001 new records, 0 of them rejected." in result.output
     with duckdb.connect(str(home.published_file), read_only=True) as connection:

@@ -60,7 +60,7 @@ def settings_of(home: Path, **settings: Any) -> Settings:
 def published_home(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> Path:
     home = tmp_path_factory.mktemp("home")
     land(home, [GOOD])
-    result = run_pipeline(home, instance=instance, as_of=AS_OF)
+    result = run_pipeline(home, by_dbt=True, instance=instance, as_of=AS_OF)
     assert result.exit_code == 0, result
     return home
 
@@ -285,12 +285,12 @@ def test_a_build_that_did_not_end_is_not_published_later_on_its_own(
 ) -> None:
     before = published_bytes(home)
     land(home, [MORE])
-    run_pipeline(home, overrides={"project": doubting_project}, as_of=AS_OF)
+    run_pipeline(home, by_dbt=True, overrides={"project": doubting_project}, as_of=AS_OF)
     job = build_defs(settings_of(home)).resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(asset_selection=[PUBLISHED], raise_on_error=False)
     assert not result.success
     assert published_bytes(home) == before
-    assert run_pipeline(home, as_of=AS_OF).exit_code == 0
+    assert run_pipeline(home, by_dbt=True, as_of=AS_OF).exit_code == 0
     assert published_bytes(home) != before
 
 
@@ -301,7 +301,7 @@ def test_a_model_that_cannot_be_built_publishes_nothing(home: Path, tmp_path: Pa
     model.write_text(model.read_text(encoding="utf-8") + "\nwhere no_such_column", encoding="utf-8")
     before = published_bytes(home)
     land(home, [MORE])
-    result = run_pipeline(home, overrides={"project": project}, as_of=AS_OF)
+    result = run_pipeline(home, by_dbt=True, overrides={"project": project}, as_of=AS_OF)
     assert result.exit_code == 1
     assert "model dim_paywalls" in result.output
     assert "no_such_column" in result.output
@@ -312,7 +312,7 @@ def test_an_invariant_that_does_not_hold_publishes_nothing(home: Path) -> None:
     before = published_bytes(home)
     land(home, [ledger_file("b|d.jsonl", [charge("c3", "2026-10-02T09:00:00Z"), Raw("{broken")])])
     with dg.DagsterInstance.ephemeral() as instance:
-        result = run_pipeline(home, exports=True, instance=instance, as_of=AS_OF)
+        result = run_pipeline(home, by_dbt=True, exports=True, instance=instance, as_of=AS_OF)
         assert result.exit_code == 1
         description, metadata = failure(instance)
         assert description.startswith(
@@ -347,7 +347,7 @@ def test_a_run_with_nothing_new_builds_and_publishes_nothing_and_reports_that(
 ) -> None:
     before = published_bytes(home)
     with dg.DagsterInstance.ephemeral() as instance:
-        result = run_pipeline(home, instance=instance, as_of=AS_OF)
+        result = run_pipeline(home, by_dbt=True, instance=instance, as_of=AS_OF)
         assert (result.exit_code, "Nothing new" in result.output) == (0, True)
         # Dagster warns about the blocking checks of the steps that it skips.
         assert "Blocking asset check" not in caplog.text + result.output
@@ -406,7 +406,7 @@ def flaky_run(home: Path, failures: int, monkeypatch: pytest.MonkeyPatch) -> Any
     fsspec.register_implementation("flaky", FlakyFileSystem, clobber=True)
     monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0)
     FlakyFileSystem.failures = failures
-    return run_pipeline(home, landing_uri=f"flaky://{home}/landing", as_of=AS_OF)
+    return run_pipeline(home, by_dbt=True, landing_uri=f"flaky://{home}/landing", as_of=AS_OF)
 
 
 @pytest.mark.parametrize(("files", "words"), [([], "Nothing new"), *in_soak(([MORE], "1 new records"))])

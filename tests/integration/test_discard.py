@@ -5,6 +5,7 @@ publishes.
 import json
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ BAD = [
 RIGHT = [*BAD[:3], charge("b4", "2026-10-02T12:00:00Z", "12.50", user="bob")]
 
 
+@cache
 def settings_of(home: Path, **more: Any) -> Settings:
     return load_settings(_env_file=None, warehouse_home=home, as_of=AS_OF, **more)
 

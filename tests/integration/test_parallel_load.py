@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ def settings(tmp_path: Path) -> Settings:
     return settings_of(tmp_path)
 
 
+@cache
 def settings_of(home: Path) -> Settings:
     return load_settings(_env_file=None, warehouse_home=home)
 

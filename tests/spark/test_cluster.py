@@ -128,7 +128,7 @@ def beside_each_other(
 
 
 def on_duckdb(duck: Path, settings: dict[str, Any]) -> None:
-    result = run_pipeline(duck, **settings)
+    result = run_pipeline(duck, by_dbt=True, **settings)
     assert result.exit_code == 0, result.output
 
 
@@ -165,8 +165,8 @@ def test_spark_publishes_the_sample_as_duckdb_does(tmp_path: Path) -> None:
 @on_spark
 @pytest.mark.parametrize("books", [berlin, new_york, story_of_payments])
 def test_spark_publishes_what_duckdb_does(tmp_path: Path, books: Callable[[Path], dict[str, Any]]) -> None:
-    """`make test` runs the first of these where Java is there, without dbt's data tests: every row that they
-    would look at is compared with DuckDB's, where they hold.
+    """`make parity` runs the first of these, without dbt's data tests: every row that they would look at is
+    compared with DuckDB's, where they hold.
     """
     duck, spark = tmp_path / "duck", tmp_path / "spark"
     settings = books(duck)
@@ -240,7 +240,7 @@ def test_a_mart_that_stays_on_the_cluster_is_exported_as_duckdb_exports_it(
     for files in scenario.batches[:2]:
         for home in ("duck", "spark"):
             land(tmp_path / home, list(files))
-        result = run_pipeline(tmp_path / "duck", exports=True, **settings)
+        result = run_pipeline(tmp_path / "duck", by_dbt=True, exports=True, **settings)
         assert result.exit_code == 0, result.output
         done = cluster_run(
             tmp_path / "spark",
@@ -541,7 +541,7 @@ def test_duckdb_adds_to_no_file_whose_rows_are_on_a_cluster(
             tmp_path / "slice.csv",
         )
     land(tmp_path, [ledger_file("more.jsonl", [deposit("later", "2026-10-03T10:00:00Z", "1")])])
-    assert run_pipeline(tmp_path, as_of=AS_OF).exit_code == 0
+    assert run_pipeline(tmp_path, by_dbt=True, as_of=AS_OF).exit_code == 0
     assert differences(before, file)["fct_ledger_entries"].startswith(
         "rows of the first only [], of the second only [('later'"
     )

@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,7 @@ FILES = [
 ]
 
 
+@cache
 def settings_of(home: Path) -> Any:
     return load_settings(_env_file=None, warehouse_home=home, as_of=AS_OF, max_reject_ratio="1")
 

@@ -1,9 +1,9 @@
 """A whole run, as `paywall-warehouse run` does it, in this process: what it imports and parses is paid once
 for all tests.
 
-The command as a process of its own takes 7 s more a run; `test_cli.py` shows that it does the same. Tests of
-numbers do without Dagster and dbt's data tests, a third of what is left: `publish_home` calls the functions
-that the assets call.
+The command as a process of its own takes 7 s more a run; `test_cli.py` shows that it does the same. From the
+second build of its kind in a process, dbt's statements are repeated without dbt (`replayed_dbt`). Tests of
+numbers also do without Dagster and dbt's data tests: `publish_home` calls the functions that the assets call.
 """
 
 import io
@@ -25,6 +25,7 @@ from orchestration.assets.failures import check_failure, dbt_failure
 from orchestration.assets.raw import RAW_TABLES
 from orchestration.cli.run import run_once
 from paywall_warehouse.settings import Settings, SettingsError, load_settings
+from tests.support.replayed_dbt import replayed_builds
 from warehouse.build import Build, finish_build, prepare_build
 from warehouse.build_file import copy_ahead, drop_build_file
 from warehouse.checks.invariants import INVARIANTS
@@ -74,6 +75,7 @@ def run_pipeline(
     *,
     full_refresh: bool = False,
     exports: bool = False,
+    by_dbt: bool = False,
     instance: dg.DagsterInstance | None = None,
     overrides: dict[str, Any] | None = None,
     **settings: Any,
@@ -82,7 +84,8 @@ def run_pipeline(
     `reporting_timezone="Europe/Berlin"`.
 
     Without `exports`, which only their own tests need, a run ends with the published file. Dagster keeps no
-    history of the run unless an `instance` is given; `overrides` go to `build_defs`.
+    history of the run unless an `instance` is given; `overrides` go to `build_defs`. `by_dbt` is for tests of
+    the run itself: dbt builds, whatever was built before.
     """
     output = io.StringIO()
     with redirect_stdout(output), redirect_stderr(output):
@@ -90,7 +93,10 @@ def run_pipeline(
             checked = load_settings(_env_file=None, warehouse_home=home, **settings)
         except SettingsError as error:
             return RunResult(2, str(error))
-        with nullcontext(instance) if instance else _unread_history() as used:
+        with (
+            nullcontext(instance) if instance else _unread_history() as used,
+            nullcontext() if by_dbt else replayed_builds(),
+        ):
             exit_code = run_once(
                 checked, used, full_refresh=full_refresh, exports=exports, **(overrides or {})
             )
@@ -105,7 +111,7 @@ def publish_home(home: Path, *, full_refresh: bool = False, **settings: Any) -> 
     """
     checked = _settings_at_one_instant(home, settings)
     started_at = datetime.now(UTC)
-    plan = _load_and_build(checked, full_refresh=full_refresh)
+    plan = _load_and_build(checked, full_refresh=full_refresh, replayed=True)
     if plan is None:
         return
     finish_build(checked, plan)
@@ -116,9 +122,9 @@ def publish_home(home: Path, *, full_refresh: bool = False, **settings: Any) -> 
 
 
 def build_unchecked(home: Path, **settings: Any) -> None:
-    """Build everything anew and end before the checks, which leaves the build file."""
+    """Build everything anew with dbt and end before the checks, which leaves the build file."""
     checked = _settings_at_one_instant(home, settings)
-    plan = _load_and_build(checked, full_refresh=True)
+    plan = _load_and_build(checked, full_refresh=True, replayed=False)
     assert plan is not None
     finish_build(checked, plan)
 
@@ -128,7 +134,7 @@ def _settings_at_one_instant(home: Path, settings: dict[str, Any]) -> Settings:
     return checked.model_copy(update={"as_of": checked.as_of or datetime.now(UTC)})
 
 
-def _load_and_build(settings: Settings, *, full_refresh: bool) -> Build | None:
+def _load_and_build(settings: Settings, *, full_refresh: bool, replayed: bool) -> Build | None:
     """Return the plan of the build, None if nothing had to be built."""
     for table in RAW_TABLES:
         load(settings, table.source, drop_build=drop_build_file, on_new=copy_ahead)
@@ -136,8 +142,10 @@ def _load_and_build(settings: Settings, *, full_refresh: bool) -> Build | None:
     plan = prepare_build(settings, code_version(), full_refresh=full_refresh)
     if not plan.needed:
         return None
-    manifest = Dbt(settings).prepare_manifest()
-    done = engine_of(settings).build(plan, "test", manifest, WITHOUT_DATA_TESTS, lambda _: None)
+    # What is replayed asks for the manifest only where dbt has to build.
+    manifest = {} if replayed else Dbt(settings).prepare_manifest()
+    with replayed_builds() if replayed else nullcontext():
+        done = engine_of(settings).build(plan, "test", manifest, WITHOUT_DATA_TESTS, lambda _: None)
     if done.failures:
         raise dbt_failure(done)
     return plan

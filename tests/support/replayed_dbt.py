@@ -1,0 +1,155 @@
+"""Builds with dbt's own statements, without dbt: the first of its kind in this process runs dbt and notes the
+statements, all others repeat them.
+
+The models read every setting and every row from tables, so dbt sends the same statements whatever the ledger
+is: they depend on the project, on the options, and on which relations the build file has. dbt takes three
+seconds to make them from its templates, DuckDB one to run them. `test_replayed_dbt.py` compares the tables of
+both ways.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+import pytest
+from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
+from dbt.adapters.duckdb.environments.local import DuckDBCursorWrapper
+
+from paywall_warehouse.duckdb_connections import open_duckdb
+from paywall_warehouse.settings import Settings
+from warehouse import dbt_runner
+from warehouse.build import Build
+from warehouse.dbt_runner import PROJECT, Dbt, DbtBuild, build_command
+from warehouse.duckdb_engine import DuckdbEngine
+
+# What is not repeated: the bounds of dbt's transactions, and questions.
+BOUNDS = re.compile(r"(begin|commit)\b", re.IGNORECASE)
+QUESTION = re.compile(r"(select|with|from|describe)\b", re.IGNORECASE)
+# The questions that have the same answer for every ledger: DuckDB's version, which relations there are, and
+# which columns.
+ABOUT_RELATIONS = re.compile(
+    r"describe\b|select version\(\)$"
+    r"|.*\bfrom\s+(\(describe\b|(system\.information_schema\.\w+|duckdb_\w+\(\))\s*(where|$))",
+    re.IGNORECASE | re.DOTALL,
+)
+# A data test: this is repeated, and only where nothing fails.
+DATA_TEST = re.compile(r"select\s+count\(\*\) as failures,", re.IGNORECASE)
+COMMENT = re.compile(r"\s*/\*.*?\*/\s*", re.DOTALL)
+
+Key = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
+
+
+@dataclass
+class Noted:
+    """A build: what dbt sent, and what it said."""
+
+    statements: list[str] = field(default_factory=list)
+    results: list[DbtCoreCliEventMessage] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)
+    """The unique ids of the models whose rows are counted."""
+
+
+_noted: dict[Key, Noted] = {}
+
+
+@contextmanager
+def replayed_builds() -> Iterator[None]:
+    """Builds of this project on DuckDB repeat what was noted. Where a statement or a data test fails, dbt
+    builds, and says what failed.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DuckdbEngine, "build", _build)
+        yield
+
+
+def _build(
+    engine: DuckdbEngine,
+    plan: Build,
+    _: str,
+    manifest: Mapping[str, Any],
+    selection: Sequence[str],
+    progress: Callable[[str], None],
+) -> DbtBuild:
+    dbt, settings = engine._dbt, engine._settings
+    command = [*build_command(full_refresh=plan.full_refresh), *selection]
+    if dbt.project != PROJECT:
+        return dbt.build(manifest, command, progress)
+    key = (tuple(command), _relations(settings))
+    noted = _noted.get(key)
+    if noted and _repeat(settings, noted):
+        return _done(dbt, noted, manifest, progress)
+    with _noting(settings) as statements:
+        done = dbt.build(manifest or dbt.prepare_manifest(), [*command, "--threads", "1"], progress)
+    # What a data test found belongs to this ledger.
+    if not (noted or done.failures or any(map(_has_found, done.results))):
+        _noted[key] = Noted(statements, done.results, list(done.row_counts))
+    return done
+
+
+def _has_found(result: DbtCoreCliEventMessage) -> bool:
+    return result.raw_event["info"]["name"] == "LogTestResult" and bool(
+        result.raw_event["data"]["num_failures"]
+    )
+
+
+def _done(dbt: Dbt, noted: Noted, manifest: Mapping[str, Any], progress: Callable[[str], None]) -> DbtBuild:
+    for result in noted.results:
+        if line := dbt_runner._progress(result.raw_event):
+            progress(line)
+    nodes = [manifest["nodes"][table] for table in noted.tables] if manifest else []
+    return DbtBuild(list(noted.results), [], dbt._row_counts(nodes))
+
+
+def _relations(settings: Settings) -> tuple[tuple[str, ...], ...]:
+    """All that dbt could find in the build file before it begins."""
+    with open_duckdb(settings.home.build_file, read_only=True) as connection:
+        return tuple(
+            connection.execute(
+                """select table_schema, table_name, table_type from information_schema.tables
+                union all select schema_name, '', '' from information_schema.schemata
+                order by all"""
+            ).fetchall()
+        )
+
+
+@contextmanager
+def _noting(settings: Settings) -> Iterator[list[str]]:
+    """The statements that dbt sends, in their order."""
+    sent: list[str] = []
+    execute: Callable[..., Any] = DuckDBCursorWrapper.execute
+
+    def noted(self: DuckDBCursorWrapper, sql: str, bindings: Any = None) -> Any:
+        statement = COMMENT.sub("", sql, count=1)
+        assert bindings is None
+        if DATA_TEST.match(statement) or not (QUESTION.match(statement) or BOUNDS.match(statement)):
+            assert str(settings.home.root) not in statement, f"a statement for one home only: {sql}"
+            sent.append(statement)
+        elif QUESTION.match(statement):
+            assert ABOUT_RELATIONS.match(statement), f"its answer may differ from ledger to ledger: {sql}"
+        return execute(self, sql, bindings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DuckDBCursorWrapper, "execute", noted)
+        yield sent
+
+
+def _repeat(settings: Settings, noted: Noted) -> bool:
+    """Run all statements or none; return whether they were run, and no data test failed."""
+    with open_duckdb(settings.home.build_file, config=settings.duckdb_config()) as connection:
+        connection.begin()
+        try:
+            for statement in noted.statements:
+                answer = connection.execute(statement)
+                if DATA_TEST.match(statement):
+                    [(failures, *_)] = answer.fetchall()
+                    if failures:
+                        connection.rollback()
+                        return False
+        except duckdb.Error:
+            connection.rollback()
+            return False
+        connection.commit()
+    return True
