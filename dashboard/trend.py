@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import altair as alt
-
 from dashboard import charts
 from dashboard.chart_links import ledger_links
 from dashboard.context import Context
@@ -38,7 +36,7 @@ def days_before(filters: Filters, grain: Grain) -> int | None:
 
 def trend(
     context: Context, rows: Sequence[Row], measures: Mapping[str, str], grain: Grain
-) -> tuple[alt.LayerChart, list[charts.Point]]:
+) -> tuple[charts.Chart, list[charts.Point]]:
     """Return the chart of `measures` (column: name of the series) and its points.
 
     `rows` are those of `usage_over_time`. The first measure is compared with the period before, if one is
