@@ -405,6 +405,8 @@ def test_columns_are_those_of_the_marts(ledger: PublishedLedger) -> None:
         ({"by_user": True, "by_model": True}, True, True),
         ({"models": ["acme/alpha-1", "unknown"]}, False, True),
         ({"user_statuses": ["connected", "unknown"]}, True, False),
+        ({"by_user": False, "user_statuses": ["connected", "unknown"]}, False, False),
+        ({"by_user": False, "by_model": True, "user_statuses": ["connected", "unknown"]}, False, True),
         ({"entry_types": ["charge"]}, False, False),
     ],
 )
