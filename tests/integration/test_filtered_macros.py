@@ -469,6 +469,12 @@ def test_only_the_narrowest_tables_are_read(
     assert scanned == read
 
 
+def test_the_days_of_users_are_in_order_so_that_a_period_skips_the_others(ledger: PublishedLedger) -> None:
+    days = [day for (day,) in ledger.rows("select date_day from marts.fct_user_days order by rowid")]
+    assert days == sorted(days)
+    assert len(set(days)) > 1
+
+
 @pytest.fixture(scope="module")
 def without_ledger(
     ledger: PublishedLedger, tmp_path_factory: pytest.TempPathFactory
