@@ -12,6 +12,7 @@ STAGES = (INGEST, DBT, CHECKS, PUBLISH, CHECKS_AND_PUBLISH, EXPORTS, OTHER, STAR
 PREFIXES = {
     "stripe__": INGEST,
     "raw__": INGEST,
+    "landing__": INGEST,
     "build__": INGEST,
     "dbt_": DBT,
     "published__": CHECKS_AND_PUBLISH,

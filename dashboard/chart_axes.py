@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Literal
 
-import altair as alt
-
+from dashboard.chart_style import Spec
 from dashboard.queries.usage import Grain
 
 Unit = Literal["number", "share"]
@@ -26,10 +25,10 @@ SHORT_NUMBER = (
 SHORT_SHARE = "format(datum.value * 100, '.4~r') + ' %'"
 
 
-def amount_axis(title: str, unit: Unit = "number", most: int | None = None) -> alt.Axis:
+def amount_axis(title: str, unit: Unit = "number", most: int | None = None) -> Spec:
     """Return an axis with short numbers, or with shares in per cent, and about `most` of them."""
-    count = alt.Undefined if most is None else most
-    return alt.Axis(title=title, labelExpr=axis_text(unit), labelFlush=False, tickCount=count)
+    count = {} if most is None else {"tickCount": most}
+    return {"title": title, "labelExpr": axis_text(unit), "labelFlush": False, **count}
 
 
 def axis_text(unit: Unit) -> str:
@@ -37,7 +36,7 @@ def axis_text(unit: Unit) -> str:
     return SHORT_SHARE if unit == "share" else SHORT_NUMBER
 
 
-def time_axis(days: Sequence[date], grain: Grain) -> alt.Axis:
+def time_axis(days: Sequence[date], grain: Grain) -> Spec:
     """Return an axis of time with labels such as `1 Oct`, `5 Jan 2026` or `Oct 2026`, never a time of day."""
     expression = (
         "utcFormat(datum.value, '%b %Y')"
@@ -45,18 +44,18 @@ def time_axis(days: Sequence[date], grain: Grain) -> alt.Axis:
         else "utcFormat(datum.value, utcmonth(datum.value) == 0 && utcdate(datum.value) < 8"
         " ? '%-d %b %Y' : '%-d %b')"
     )
-    return alt.Axis(
-        title=None,
-        values=[
-            alt.DateTime(year=day.year, month=day.month, date=day.day, utc=True)
+    return {
+        "title": None,
+        "values": [
+            {"year": day.year, "month": day.month, "date": day.day, "utc": True}
             for day in labelled_days(days, grain)
         ],
-        labelExpr=expression,
-        labelOverlap="greedy",
-        labelSeparation=6,
-        labelFlush=False,
-        grid=False,
-    )
+        "labelExpr": expression,
+        "labelOverlap": "greedy",
+        "labelSeparation": 6,
+        "labelFlush": False,
+        "grid": False,
+    }
 
 
 def labelled_days(days: Sequence[date], grain: Grain) -> list[date]:

@@ -1,6 +1,6 @@
 """Addresses that a click on a chart opens."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 
 from dashboard.context import address, address_with, kept_parameters
@@ -21,6 +21,15 @@ def period_parameters(since: date, until: date) -> dict[str, str | list[str]]:
 def ledger_of(since: date, until: date, **filters: str | list[str]) -> str:
     """Return the address of the ledger for a range of days, with the other filters of this page."""
     return address("ledger", **period_parameters(since, until), **filters)
+
+
+def ledger_of_days(days: Iterable[date], **filters: str | list[str]) -> dict[date, str]:
+    """Return `ledger_of` for each of some days."""
+    kept = kept_parameters()
+    return {
+        day: address_with(kept, "ledger", **period_parameters(day, day + timedelta(days=1)), **filters)
+        for day in days
+    }
 
 
 def ledger_links(steps: Sequence[Step], **filters: str | list[str]) -> dict[date, str]:

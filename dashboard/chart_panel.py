@@ -8,10 +8,9 @@ from datetime import date
 from decimal import Decimal
 from html import escape
 
-import altair
 import streamlit as st
 
-from dashboard.charts import Bar, Point
+from dashboard.charts import Bar, Chart, Point
 from exports.encoding import FORMULA_START
 
 Value = str | int | float | Decimal | date | None
@@ -46,9 +45,7 @@ window.pictures ||= document.addEventListener('click', (event) => {
 </script>"""
 
 
-def chart_panel(
-    chart: altair.TopLevelMixin, rows: Sequence[Point | Bar | Mapping[str, Value]], name: str, alt: str
-) -> None:
+def chart_panel(chart: Chart, rows: Sequence[Point | Bar | Mapping[str, Value]], name: str, alt: str) -> None:
     """Draw a chart and its downloads.
 
     `rows` are the rows of the CSV. `name` names its file, and is unique on the page, as is `alt`, which
@@ -57,7 +54,7 @@ def chart_panel(
     if not rows:
         st.caption("No data in this period.")
         return
-    st.altair_chart(chart, alt=alt)
+    st.vega_lite_chart(spec=chart.complete, alt=alt)
     exact = [_exact(row) for row in rows]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(

@@ -1,12 +1,20 @@
-"""The colours, dashes, shapes and sizes of charts."""
+"""What all charts share: how they are written, and their colours, dashes, shapes and sizes."""
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import altair as alt
 import pyarrow as pa
 
 from dashboard.snapshot import Row
+
+Spec = dict[str, Any]
+"""A part of a chart, as Vega-Lite specifies it.
+
+Altair would write the same, in ten times the time: it copies every part and compares it with Vega-Lite's
+schema. Tests do the latter.
+"""
 
 # Okabe and Ito, "Color Universal Design" (2008), without yellow, which is hardly visible on white, and
 # without grey, which is for the period before.
@@ -46,21 +54,44 @@ def field_titles(names: Sequence[str]) -> list[str]:
     return [field_title(title) for title in titles]
 
 
-class Layers(alt.LayerChart):  # type: ignore[misc]
-    """Charts on top of each other, without a comparison with Vega-Lite's schema, which takes as long as all
-    the rest. A test compares them.
-    """
+@dataclass(frozen=True)
+class Dataset:
+    """The rows of a chart, as Arrow. A list in the specification would be larger, and slower to write."""
 
-    def to_dict(self, validate: bool = False, **options: Any) -> dict[str, Any]:
-        """See Altair. Streamlit does not say whether to validate."""
-        chart: dict[str, Any] = super().to_dict(validate=validate, **options)
-        return chart
+    rows: bytes
+
+    @classmethod
+    def of(cls, values: Sequence[Row]) -> "Dataset":
+        """Return the dataset of some rows, which all have the same fields."""
+        table, sink = pa.Table.from_pylist(list(values)), pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        return cls(sink.getvalue().to_pybytes())
+
+    @property
+    def name(self) -> str:
+        """The name in the specification. Other rows have another name, so that the browser draws them."""
+        return hashlib.sha256(self.rows).hexdigest()[:32]
 
 
-def arrow(values: Sequence[Row]) -> alt.Chart:
-    """Return a chart without marks of rows.
+@dataclass(frozen=True)
+class Chart:
+    """A chart, and the rows to which it refers by name."""
 
-    They are an Arrow table: Altair would validate every value of a list against its schema, which takes
-    longer than the query.
-    """
-    return alt.Chart(pa.Table.from_pylist(list(values)))
+    spec: Spec
+    datasets: tuple[Dataset, ...]
+
+    @property
+    def complete(self) -> Spec:
+        """The specification with the rows, as Streamlit takes it."""
+        return self.spec | {"datasets": {dataset.name: dataset.rows for dataset in self.datasets}}
+
+
+def nominal(field: str, **more: Any) -> Spec:
+    """Return a channel that shows a text."""
+    return {"field": field, "type": "nominal", **more}
+
+
+def quantitative(field: str, **more: Any) -> Spec:
+    """Return a channel that shows a number."""
+    return {"field": field, "type": "quantitative", **more}

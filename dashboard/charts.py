@@ -7,17 +7,27 @@ lies behind it.
 
 from collections.abc import Sequence
 
-import altair as alt
-
 from dashboard.chart_axes import amount_axis
 from dashboard.chart_points import Bar, Point, day_label, money_points, moved, point
-from dashboard.chart_style import BAR, BAR_STEP, BELOW_BARS, COLOURS, NOT_OVER, Layers, arrow, field_title
+from dashboard.chart_style import (
+    BAR,
+    BAR_STEP,
+    BELOW_BARS,
+    COLOURS,
+    NOT_OVER,
+    Chart,
+    Dataset,
+    field_title,
+    nominal,
+    quantitative,
+)
 from dashboard.line_chart import by_number, lines
 from dashboard.snapshot import Row
 
 __all__ = [
     "NOT_OVER",
     "Bar",
+    "Chart",
     "Point",
     "bars",
     "by_number",
@@ -38,32 +48,32 @@ TICKS = 6
 FITS = "bandwidth('x') < 38 ? 0 : 1"
 
 
-def bars(bars: Sequence[Bar], title: str) -> alt.Chart:
+def bars(bars: Sequence[Bar], title: str) -> Chart:
     """Return a chart with one bar for each row, in order. Long names are cut, except in tooltips."""
-    values = [
-        {"name": one.name, "value": float(one.amount), "text": one.text, "link": one.link} for one in bars
-    ]
-    chart: alt.Chart = (
-        arrow(values)
-        .mark_bar(color=COLOURS[0], size=BAR)
-        .encode(
-            x=alt.X("value:Q", axis=amount_axis(title, most=TICKS)),
-            y=alt.Y(
-                "name:N",
+    rows = Dataset.of(
+        [{"name": one.name, "value": float(one.amount), "text": one.text, "link": one.link} for one in bars]
+    )
+    spec = {
+        "data": {"name": rows.name},
+        "mark": {"type": "bar", "color": COLOURS[0], "size": BAR},
+        "encoding": {
+            "x": quantitative("value", axis=amount_axis(title, most=TICKS)),
+            "y": nominal(
+                "name",
                 title=None,
                 sort=[one.name for one in bars],
-                axis=alt.Axis(labelLimit=180, labelOverlap=False),
+                axis={"labelLimit": 180, "labelOverlap": False},
             ),
-            tooltip=[alt.Tooltip("name:N", title="title"), alt.Tooltip("text:N", title=field_title(title))],
-            href="link:N",
-        )
+            "tooltip": [nominal("name", title="title"), nominal("text", title=field_title(title))],
+            "href": nominal("link"),
+        },
         # The height includes the axis.
-        .properties(height=BAR_STEP * max(1, len(values)) + BELOW_BARS)
-    )
-    return chart
+        "height": BAR_STEP * max(1, len(bars)) + BELOW_BARS,
+    }
+    return Chart(spec, (rows,))
 
 
-def heat_map(cells: Sequence[Row], title: str) -> alt.LayerChart:
+def heat_map(cells: Sequence[Row], title: str) -> Chart:
     """Return a heat map of cells.
 
     Each has a `row`, `column`, `value` and `link`, and the texts `text`, `short`, `said`, `note` and `opens`.
@@ -72,30 +82,41 @@ def heat_map(cells: Sequence[Row], title: str) -> alt.LayerChart:
     highest = max((cell["value"] for cell in values if cell["value"] is not None), default=0)
     lowest = min((cell["value"] for cell in values if cell["value"] is not None), default=0)
     highest = max(highest, lowest + 1e-12) if highest <= 0 else highest
-    base = arrow(values).encode(
-        x=alt.X("column:O", title="Months since the first payment", axis=alt.Axis(labelAngle=0)),
-        y=alt.Y("row:O", title="First paid in", sort="ascending"),
-        tooltip=[
-            alt.Tooltip("said:N", title="title"),
-            alt.Tooltip("text:N", title=field_title(title)),
-            alt.Tooltip("note:N", title="Of"),
-            alt.Tooltip("opens:N", title="A click opens"),
+    shared = {
+        "x": {
+            "field": "column",
+            "type": "ordinal",
+            "title": "Months since the first payment",
+            "axis": {"labelAngle": 0},
+        },
+        "y": {"field": "row", "type": "ordinal", "title": "First paid in", "sort": "ascending"},
+        "tooltip": [
+            nominal("said", title="title"),
+            nominal("text", title=field_title(title)),
+            nominal("note", title="Of"),
+            nominal("opens", title="A click opens"),
         ],
-        href="link:N",
-    )
+        "href": nominal("link"),
+    }
     # One hue from pale to dark is readable with any colour vision and in either theme.
-    rectangles = base.mark_rect(stroke="#888", strokeWidth=0.5).encode(
-        color=alt.Color(
-            "value:Q",
-            legend=None,
-            scale=alt.Scale(range=["#e8f1fa", "#08306b"], domain=[min(0, lowest), highest]),
-        ),
-    )
-    labels = base.mark_text(fontSize=11, opacity=alt.ExprRef(FITS)).encode(
-        text="short:N",
-        color=alt.condition(
-            alt.datum.value > highest * DARK_FROM, alt.value("#ffffff"), alt.value("#111111")
-        ),
-    )
-    rows = len({cell["row"] for cell in cells})
-    return Layers(layer=[rectangles, labels]).properties(height=max(120, 30 * rows + 60))
+    scale = {"range": ["#e8f1fa", "#08306b"], "domain": [min(0, lowest), highest]}
+    rectangles = {
+        "mark": {"type": "rect", "stroke": "#888", "strokeWidth": 0.5},
+        "encoding": {**shared, "color": quantitative("value", legend=None, scale=scale)},
+    }
+    is_dark = f"datum.value > {highest * DARK_FROM!r}"
+    labels = {
+        "mark": {"type": "text", "fontSize": 11, "opacity": {"expr": FITS}},
+        "encoding": {
+            **shared,
+            "text": nominal("short"),
+            "color": {"condition": {"test": is_dark, "value": "#ffffff"}, "value": "#111111"},
+        },
+    }
+    rows = Dataset.of(values)
+    spec = {
+        "data": {"name": rows.name},
+        "layer": [rectangles, labels],
+        "height": max(120, 30 * len({cell["row"] for cell in cells}) + 60),
+    }
+    return Chart(spec, (rows,))

@@ -71,7 +71,9 @@ def address(page: str, **parameters: str | list[str]) -> str:
 
 def kept_parameters() -> dict[str, list[str]]:
     """Return the parameters of this page that its links keep. For many links they are read once."""
-    return {name: st.query_params.get_all(name) for name in KEPT if name in st.query_params}
+    # Streamlit looks for a newer request of the browser whenever a parameter is read.
+    present = set(st.query_params)
+    return {name: st.query_params.get_all(name) for name in KEPT if name in present}
 
 
 def address_with(kept: Mapping[str, list[str]], page: str, **parameters: str | list[str]) -> str:

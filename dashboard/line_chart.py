@@ -9,8 +9,6 @@ from datetime import date, timedelta
 from itertools import groupby, pairwise
 from typing import Any, Literal
 
-import altair as alt
-
 from dashboard import formats
 from dashboard.chart_axes import Unit, amount_axis, milliseconds, time_axis
 from dashboard.chart_points import Point, day_label
@@ -23,9 +21,12 @@ from dashboard.chart_style import (
     MOST_POINTS,
     NOT_OVER,
     SHAPES,
-    Layers,
-    arrow,
+    Chart,
+    Dataset,
+    Spec,
     field_titles,
+    nominal,
+    quantitative,
 )
 from dashboard.queries.usage import Grain
 from dashboard.snapshot import Row
@@ -34,6 +35,10 @@ Interpolation = Literal["linear", "step-after"]
 
 # As many as fit, at most four.
 COLUMNS = "clamp(floor(width / 210), 1, 4)"
+HOVER: Spec = {
+    "name": "hover",
+    "select": {"type": "point", "on": "pointerover", "clear": "pointerout", "fields": ["step"]},
+}
 
 
 def _capital(text: str) -> str:
@@ -51,7 +56,7 @@ def lines(
     grey: Collection[str] = (),
     partial: Collection[date] = (),
     links: Mapping[date, str] | None = None,
-) -> alt.LayerChart:
+) -> Chart:
     """Return a chart with one line for each series over time. `title` names the unit.
 
     `area` names a series that is filled, `grey` those of the period before. Steps in `partial` are not over
@@ -59,27 +64,27 @@ def lines(
     """
     days = sorted({one.at for one in points if isinstance(one.at, date)})
     axis = time_axis(_every_day(days) if grain == "day" else days, grain)
-    x = alt.X("at:T", axis=axis, scale=alt.Scale(type="utc", nice=False))
+    x = {"field": "at", "type": "temporal", "axis": axis, "scale": {"type": "utc", "nice": False}}
     labels = {
         day: _capital(day_label(day, grain)) + (f", {NOT_OVER}" if day in partial else "") for day in days
     }
     places = {day: float(milliseconds(day)) for day in days}
     # Balances hold until they change. Other values belong to their step, on both sides of its mark.
     steps = _steps(labels, places, links or {}, holds=interpolate == "step-after")
-    return _lines(points, steps, x, "T", amount_axis(title, unit), interpolate, area, grey, partial)
+    return _lines(points, steps, x, amount_axis(title, unit), interpolate, area, grey, partial)
 
 
-def by_number(points: Sequence[Point], across: str, title: str) -> alt.LayerChart:
+def by_number(points: Sequence[Point], across: str, title: str) -> Chart:
     """Return a chart with one line for each series over whole numbers. `across` and `title` name the axes."""
     numbers = sorted({one.at for one in points if isinstance(one.at, int)})
-    x = alt.X(
-        "at:Q",
-        axis=alt.Axis(title=across, tickMinStep=1, format="d", grid=False),
-        scale=alt.Scale(nice=False),
+    x = quantitative(
+        "at",
+        axis={"title": across, "tickMinStep": 1, "format": "d", "grid": False},
+        scale={"nice": False},
     )
     labels = {number: f"{across}: {number}" for number in numbers}
     steps = _steps(labels, {number: float(number) for number in numbers}, {}, holds=False)
-    return _lines(points, steps, x, "Q", amount_axis(title), "linear", None, (), ())
+    return _lines(points, steps, x, amount_axis(title), "linear", None, (), ())
 
 
 def _every_day(days: Sequence[date]) -> list[date]:
@@ -116,14 +121,13 @@ def _steps(
 def _lines(
     points: Sequence[Point],
     steps: Sequence[Row],
-    x: alt.X,
-    kind: Literal["T", "Q"],
-    axis: alt.Axis,
+    x: Spec,
+    axis: Spec,
     interpolate: Interpolation,
     area: str | None,
     grey: Collection[str],
     partial: Collection[date],
-) -> alt.LayerChart:
+) -> Chart:
     series = list(dict.fromkeys(one.series for one in points))
     texts = _texts(points, series, [step["key"] for step in steps], holds=interpolate == "step-after")
     bands = [
@@ -133,49 +137,49 @@ def _lines(
     with_points = len(steps) <= MOST_POINTS
 
     coloured = _coloured(series, grey, with_points=with_points)
-    hover = alt.selection_point(
-        name="hover", on="pointerover", clear="pointerout", fields=["step"], empty=False
-    )
-    found: dict[str, Any] = {
+    found: Spec = {
         "tooltip": [
-            alt.Tooltip("said:N", title="title"),
-            *(alt.Tooltip(f"s{number}:N", title=title) for number, title in enumerate(field_titles(series))),
+            nominal("said", title="title"),
+            *(nominal(f"s{number}", title=title) for number, title in enumerate(field_titles(series))),
         ]
     }
     if any(row["link"] for row in (*bands, *values)):
-        found["href"] = "link:N"
-    marks, ruled = arrow(values), arrow(bands)
-    base = marks.encode(x=x, y=alt.Y("value:Q", axis=axis, scale=alt.Scale(zero=True)), **coloured)
-    layers: list[alt.Chart] = []
+        found["href"] = nominal("link")
+    marks, ruled = Dataset.of(values), Dataset.of(bands)
+    base = {"x": x, "y": quantitative("value", axis=axis, scale={"zero": True}), **coloured}
+    line = {"type": "line", "interpolate": interpolate}
+    layers: list[Spec] = []
     if area in series:
-        layers.append(
-            marks.transform_filter(alt.datum.series == area)
-            .mark_area(opacity=0.25, interpolate=interpolate, line=False)
-            .encode(x=x, y=alt.Y("value:Q", axis=axis, stack=None), color=coloured["color"])
-        )
+        filled = {"x": x, "y": quantitative("value", axis=axis, stack=None), "color": coloured["color"]}
+        mark = {"type": "area", "opacity": 0.25, "interpolate": interpolate, "line": False}
+        layers.append(_layer(marks, mark, filled, {"field": "series", "equal": area}))
+    shown = {"condition": {"param": HOVER["name"], "empty": False, "value": 1}, "value": 0}
     layers += [
-        ruled.mark_rule(strokeDash=[4, 4], color=GREY).encode(
-            x=x, opacity=alt.condition(hover, alt.value(1), alt.value(0))
-        ),
-        base.transform_filter("!datum.partial").mark_line(interpolate=interpolate),
+        _layer(ruled, {"type": "rule", "strokeDash": [4, 4], "color": GREY}, {"x": x, "opacity": shown}),
+        _layer(marks, line, base, "!datum.partial"),
     ]
     # A layer without rows would have no extent.
     if any(row["tail"] for row in values):
-        tail = base.transform_filter("datum.tail").mark_line(interpolate=interpolate)
-        layers.append(tail.encode(strokeDash=alt.value(DOTTED)))
-    layers.append(
-        ruled.mark_rect(opacity=0).encode(x=alt.X(f"from:{kind}"), x2="to", **found).add_params(hover)
-    )
-    dots = base.encode(**found, strokeDash=alt.value([1, 0]))
+        layers.append(_layer(marks, line, base | {"strokeDash": {"value": DOTTED}}, "datum.tail"))
+    band = {"x": {"field": "from", "type": x["type"]}, "x2": {"field": "to"}, **found}
+    layers.append(_layer(ruled, {"type": "rect", "opacity": 0}, band) | {"params": [HOVER]})
+    dots = base | found | {"strokeDash": {"value": [1, 0]}}
     if with_points:
-        dots = dots.encode(shape=_shapes(series))
+        dots["shape"] = _shapes(series)
+    dot = {"type": "point", "opacity": 1}
     if any(row["dot"] and not row["partial"] for row in values):
-        whole = dots.transform_filter("datum.dot && !datum.partial")
-        layers.append(whole.mark_point(filled=True, size=36, opacity=1))
+        whole = dot | {"filled": True, "size": 36}
+        layers.append(_layer(marks, whole, dots, "datum.dot && !datum.partial"))
     if any(row["dot"] and row["partial"] for row in values):
-        hollow = dots.transform_filter("datum.dot && datum.partial")
-        layers.append(hollow.mark_point(filled=False, size=48, opacity=1, strokeWidth=1.5))
-    return Layers(layer=layers).properties(height=HEIGHT)
+        hollow = dot | {"filled": False, "size": 48, "strokeWidth": 1.5}
+        layers.append(_layer(marks, hollow, dots, "datum.dot && datum.partial"))
+    return Chart({"layer": layers, "height": HEIGHT}, (marks, ruled))
+
+
+def _layer(rows: Dataset, mark: Spec, encoding: Spec, condition: str | Spec | None = None) -> Spec:
+    """Return a layer of the rows that meet a condition."""
+    transform = {} if condition is None else {"transform": [{"filter": condition}]}
+    return {"data": {"name": rows.name}, "mark": mark, "encoding": encoding, **transform}
 
 
 def _texts(
@@ -232,46 +236,42 @@ def _marks(
     return sorted(rows, key=lambda row: order[row["series"]])
 
 
-def _coloured(series: Sequence[str], grey: Collection[str], *, with_points: bool) -> dict[str, Any]:
+def _coloured(series: Sequence[str], grey: Collection[str], *, with_points: bool) -> Spec:
     """Return the encodings of the series by colour and dash."""
     bright = [name for name in series if name not in grey]
     colours = [GREY if name in grey else COLOURS[bright.index(name) % len(COLOURS)] for name in series]
     dashes = [DASHES[0] if name in grey else DASHES[bright.index(name) % len(DASHES)] for name in series]
-    legend = _legend(with_points=with_points) if len(series) > 1 else None
     return {
-        "color": alt.Color(
-            "series:N",
-            title=None,
-            sort=list(series),
-            scale=alt.Scale(domain=list(series), range=colours),
-            legend=legend,
-        ),
-        "strokeDash": alt.StrokeDash(
-            "series:N",
-            title=None,
-            sort=list(series),
-            scale=alt.Scale(domain=list(series), range=dashes),
-            legend=legend,
-        ),
+        "color": _by_series(series, colours, with_points=with_points),
+        "strokeDash": _by_series(series, dashes, with_points=with_points),
     }
 
 
-def _shapes(series: Sequence[str]) -> alt.Shape:
+def _shapes(series: Sequence[str]) -> Spec:
     shapes = [SHAPES[number % len(SHAPES)] for number in range(len(series))]
-    return alt.Shape(
-        "series:N",
+    return _by_series(series, shapes, with_points=True)
+
+
+def _by_series(series: Sequence[str], looks: Sequence[Any], *, with_points: bool) -> Spec:
+    return nominal(
+        "series",
         title=None,
         sort=list(series),
-        scale=alt.Scale(domain=list(series), range=shapes),
-        legend=_legend(with_points=True) if len(series) > 1 else None,
+        scale={"domain": list(series), "range": list(looks)},
+        legend=_legend(with_points=with_points) if len(series) > 1 else None,
     )
 
 
-def _legend(*, with_points: bool) -> alt.Legend:
+def _legend(*, with_points: bool) -> Spec:
     # Points have no edge: dashed like the lines, it would look ragged.
-    symbol: dict[str, Any] = (
+    symbol: Spec = (
         {"symbolStrokeWidth": 0} if with_points else {"symbolType": "stroke", "symbolStrokeWidth": 2}
     )
-    return alt.Legend(
-        orient="top", symbolLimit=0, labelLimit=180, columns=alt.ExprRef(COLUMNS), symbolOpacity=1, **symbol
-    )
+    return {
+        "orient": "top",
+        "symbolLimit": 0,
+        "labelLimit": 180,
+        "columns": {"expr": COLUMNS},
+        "symbolOpacity": 1,
+        **symbol,
+    }

@@ -59,8 +59,8 @@ def application(settings: Settings, host: str, script: Path = SCRIPT) -> ASGIApp
     redact = RedactingFilter(settings.secrets)
     for name in ("streamlit.error_util", "streamlit"):
         logging.getLogger(name).addFilter(redact)
-    # Altair imports pandas for its first chart. Drawing one here saves the first visitor the wait.
-    bars([Bar("", 0, "")], "").to_dict()
+    # Arrow imports pandas for its first list. Drawing a chart here saves the first visitor the wait.
+    bars([Bar("", 0, "")], "")
     # Streamlit collects garbage after every run of the script, which stops everything else. That takes a
     # quarter of a second for the objects that stay for ever, and next to nothing once they are frozen.
     gc.collect()

@@ -62,8 +62,10 @@ def _nearest(folder: str, files: Iterable[LandingFile], known: Sequence[str]) ->
     """
     words = folder.lower().split("/") if folder else [_first_word(file) for file in files]
     exact = (word for word in words if word in known)
+    # `stripe_reports` means `stripe`, although it looks more like `stripe_credits`.
+    begun = (first for word in words if (first := re.split("[^a-z]", word)[0]) in known)
     close = (match for word in words for match in get_close_matches(word, known, 1))
-    return next(exact, None) or next(close, None)
+    return next(exact, None) or next(begun, None) or next(close, None)
 
 
 def _first_word(file: LandingFile) -> str:

@@ -1,5 +1,6 @@
 """Revenue, cost and profit by period, step, model and user; balances owed; cohorts."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -26,7 +27,17 @@ ADDITIVE = (
     "profit",
     "net_profit",
 )
-# What lists of the highest rows show. With filters on users, every further sum is read from millions of rows.
+# With filters on users, sums are computed from millions of rows: of those for charts and lists of the highest
+# rows, only the ones that are shown.
+OVER_TIME = (
+    "charges",
+    "total_tokens",
+    "revenue",
+    "refunds",
+    "provider_cost",
+    "platform_fees",
+    "profit",
+)
 FEW = (
     "charges",
     "counted_charges",
@@ -79,11 +90,14 @@ def _usage(filters: Filters, *, by_user: bool = False, by_model: bool = False) -
     return source, [filters.since, filters.until, filters.cut, *filters.lists.values(), filters.currency]
 
 
-def usage_over_time(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]:
+def usage_over_time(
+    snapshot: Snapshot, filters: Filters, grain: Grain, columns: Sequence[str] = OVER_TIME
+) -> list[Row]:
     """Return usage by day, week (from Monday) or month of the period. Steps without usage have zeros."""
     source, values = _usage(filters)
+    sums = ", ".join(f"coalesce(sum({name}), 0) as {name}" for name in columns)
     return snapshot.rows(
-        f"""select cast(date_trunc('{grain}', dates.date_day) as date) as starts_on, {ZERO_SUMS}
+        f"""select cast(date_trunc('{grain}', dates.date_day) as date) as starts_on, {sums}
         from marts.dim_dates as dates left join {source} on dates.date_day = usage.date_day
         where dates.date_day >= ? and dates.date_day < ? group by all order by starts_on""",
         [*values, filters.since, filters.until],
@@ -93,35 +107,29 @@ def usage_over_time(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[
 def models(snapshot: Snapshot, filters: Filters, grain: Grain) -> list[Row]:
     """Return usage by model: of the whole period (`starts_on` is NULL), and by day, week or month.
 
-    Models with the most revenue come first. `revenue_share` is the share of the revenue of all models, also
-    of those that the filters exclude; steps have none. Steps without usage are left out. One query returns
-    both, because with user filters it has to read the entries.
+    The first row is that of all models within the filters: its `model_id` is NULL, as are its sums if there
+    is no usage. Models with the most revenue come first. `revenue_share` is the share of the revenue of all
+    models, also of those that the filters exclude; steps have none. Steps without usage are left out. One
+    query returns all, because with user filters it has to read the entries.
     """
     source, values = _usage(filters, by_model=True)
     # Without a filter on models, these are all of them.
     all_models, all_values = (
-        _usage(replace(filters, models=())) if filters.models else ("summed where starts_on is null", [])
+        _usage(replace(filters, models=())) if filters.models else ("summed where model_id is null", [])
     )
     return snapshot.rows(
         f"""with steps as (select *, cast(date_trunc('{grain}', date_day) as date) as starts_on
             from {source}),
         summed as (
             select starts_on, model_id, {SUMS}
-            from steps group by grouping sets ((model_id), (starts_on, model_id))
+            from steps group by grouping sets ((), (model_id), (starts_on, model_id))
         ), all_models as (select sum(revenue) as revenue_of_all from {all_models})
         select summed.*, {RATIOS},
             case when starts_on is null then marts.ratio(revenue, revenue_of_all) end as revenue_share
-        from summed cross join all_models order by starts_on nulls first, revenue desc, model_id""",
+        from summed cross join all_models
+        order by starts_on nulls first, model_id is not null, revenue desc, model_id""",
         [*values, *all_values],
     )
-
-
-def total(snapshot: Snapshot, filters: Filters) -> Row:
-    """Return the usage of the whole period, of all models within the filters."""
-    source, values = _usage(filters)
-    return snapshot.rows(
-        f"with summed as (select {ZERO_SUMS} from {source}) select *, {RATIOS} from summed", values
-    )[0]
 
 
 def model_totals(snapshot: Snapshot, filters: Filters, limit: int) -> list[Row]:

@@ -54,6 +54,8 @@ NO_USAGE: Row = dict.fromkeys(("revenue", "provider_cost", "profit"), Decimal(0)
 
 def show(context: Context) -> None:
     """Draw the page."""
+    if (before := context.filters.period_before()) is not None:
+        context.snapshot.ahead(lambda snapshot: usage_queries.revenue_by_model(snapshot, before))
     by_model, over_time = st.container(), st.container()
     with over_time:
         st.subheader("Over time", anchor=False)
@@ -68,10 +70,10 @@ def show(context: Context) -> None:
             )
         with right:
             grain = controls.grain(context.filters)
-    usage = usage_queries.models(context.snapshot, context.filters, grain)
+    whole, *usage = usage_queries.models(context.snapshot, context.filters, grain)
     totals = [row for row in usage if row["starts_on"] is None]
     with by_model:
-        _by_model(context, totals)
+        _by_model(context, whole, totals)
     with over_time:
         _over_time(
             context,
@@ -82,7 +84,7 @@ def show(context: Context) -> None:
         )
 
 
-def _by_model(context: Context, totals: Sequence[Row]) -> None:
+def _by_model(context: Context, whole: Row, totals: Sequence[Row]) -> None:
     st.subheader("By model", anchor=False)
     if not totals:
         st.info(
@@ -109,7 +111,6 @@ def _by_model(context: Context, totals: Sequence[Row]) -> None:
             ),
         ]
     table(totals, columns, alt="Usage by model")
-    whole = usage_queries.total(context.snapshot, context.filters)
     revenue = formats.with_currency(whole["revenue"], currency)
     cost, profit = coverage.cost(whole, currency), coverage.profit(whole, currency)
     st.markdown(

@@ -22,7 +22,7 @@ from dashboard.tables import (
     table,
     text_column,
 )
-from dashboard.trend import compared, days_before, trend
+from dashboard.trend import days_before, revenue_before, trend
 
 TOP_SPENDERS = "Top spenders of the period"
 # Profit as a sum, with the sign of each part.
@@ -86,9 +86,7 @@ def _ask_ahead(context: Context) -> None:
     ask(lambda snapshot: usage_queries.model_totals(snapshot, filters, QUESTION_ROWS))
     ask(lambda snapshot: usage_queries.usage_over_time(snapshot, filters, grain))
     if earlier:
-        ask(
-            lambda snapshot: usage_queries.usage_over_time(snapshot, compared(filters, earlier, grain), grain)
-        )
+        ask(lambda snapshot: revenue_before(snapshot, filters, earlier, grain))
     ask(lambda snapshot: usage_queries.owed(snapshot, filters, context.about.today))
 
 

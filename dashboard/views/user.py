@@ -1,12 +1,11 @@
 """The page of a user: status, balances, ledger and errors, and the links that support sends."""
 
-from datetime import timedelta
 from urllib.parse import quote
 
 import streamlit as st
 
 from dashboard import charts, controls, coverage, formats
-from dashboard.chart_links import ledger_of, period_parameters
+from dashboard.chart_links import ledger_of_days, period_parameters
 from dashboard.chart_panel import chart_panel
 from dashboard.context import Context, address, link_to
 from dashboard.copying import copyable
@@ -42,6 +41,7 @@ def show(context: Context) -> None:
     controls.not_applied(context.filters, *controls.USER_LISTS)
     # The page is about this user, also if the filters about users leave the user out.
     context = context.without_user_filters()
+    _ask_ahead(context, user_id)
     wallets = users_queries.wallets(context.snapshot, user_id)
     _facts(context, row)
     left, right = st.columns([3, 2])
@@ -61,6 +61,16 @@ def show(context: Context) -> None:
         download_panel(context, "usage_errors", "All errors of the user in the period.", user=user_id)
     st.subheader("Ledger", anchor=False)
     ledger_view(context, user_id)
+
+
+def _ask_ahead(context: Context, user_id: str) -> None:
+    """Begin the queries of the page that take longest."""
+    filters, grain = context.filters, controls.readable_grain(context.filters)
+    ask = context.snapshot.ahead
+    ask(lambda snapshot: users_queries.user_reports(snapshot, user_id))
+    ask(lambda snapshot: users_queries.usage_by_model(snapshot, user_id, filters))
+    ask(lambda snapshot: users_queries.error_rates(snapshot, user_id, filters, grain))
+    ask(lambda snapshot: users_queries.user_errors(snapshot, user_id, filters, ERRORS))
 
 
 def _facts(context: Context, row: Row) -> None:
@@ -228,10 +238,8 @@ def _balance(context: Context, user_id: str, wallets: list[Row]) -> None:
         )
         for row in balances
     ]
-    links = {
-        day: ledger_of(day, day + timedelta(days=1), user=user_id, currency=shown.upper())
-        for day in {row["date_day"] for row in balances}
-    }
+    days = {row["date_day"] for row in balances}
+    links = ledger_of_days(days, user=user_id, currency=shown.upper())
     chart_panel(
         charts.lines(points, shown.upper(), interpolate="step-after", links=links),
         points,

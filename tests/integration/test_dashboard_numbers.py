@@ -111,7 +111,10 @@ def test_days_without_usage_are_there_with_zeros(snapshot: Snapshot) -> None:
 
 
 def test_models_with_their_ratios(snapshot: Snapshot) -> None:
-    model, first, fourth = usage_queries.models(snapshot, OCTOBER, "day")
+    whole, model, first, fourth = usage_queries.models(snapshot, OCTOBER, "day")
+    assert (whole["starts_on"], whole["model_id"], whole["revenue"], whole["revenue_share"]) == (
+        None, None, Decimal("1.25"), 1.0,
+    )  # fmt: skip
     assert (
         model["starts_on"],
         model["model_id"],
@@ -131,7 +134,7 @@ def test_models_with_their_ratios(snapshot: Snapshot) -> None:
         (1, Decimal("1.25"), 0), (4, 0, Decimal("0.25")),
     ]  # fmt: skip
     # Nothing is known of what bob's charge cost.
-    unknown = usage_queries.models(snapshot, replace(OCTOBER, currency="eur"), "week")[0]
+    unknown = usage_queries.models(snapshot, replace(OCTOBER, currency="eur"), "week")[1]
     assert (
         unknown["model_id"],
         unknown["cost_coverage"],

@@ -405,6 +405,8 @@ def test_columns_are_those_of_the_marts(ledger: PublishedLedger) -> None:
         ({"by_user": True, "by_model": True}, True, True),
         ({"models": ["acme/alpha-1", "unknown"]}, False, True),
         ({"user_statuses": ["connected", "unknown"]}, True, False),
+        ({"by_user": False, "user_statuses": ["connected", "unknown"]}, False, False),
+        ({"by_user": False, "by_model": True, "user_statuses": ["connected", "unknown"]}, False, True),
         ({"entry_types": ["charge"]}, False, False),
     ],
 )
@@ -465,6 +467,12 @@ def test_only_the_narrowest_tables_are_read(
     )
     scanned = {name for name in MARTS if f".{name}" in plan} - {"fct_period_kpis"}
     assert scanned == read
+
+
+def test_the_days_of_users_are_in_order_so_that_a_period_skips_the_others(ledger: PublishedLedger) -> None:
+    days = [day for (day,) in ledger.rows("select date_day from marts.fct_user_days order by rowid")]
+    assert days == sorted(days)
+    assert len(set(days)) > 1
 
 
 @pytest.fixture(scope="module")

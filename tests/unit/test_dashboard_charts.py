@@ -4,6 +4,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+import altair
+import pyarrow as pa
 import pytest
 
 from dashboard import charts, coverage
@@ -23,9 +25,19 @@ def days(first: date, count: int) -> list[date]:
     return [first + timedelta(days=number) for number in range(count)]
 
 
-def rows_of(chart: Any) -> list[list[dict[str, Any]]]:
+def rows_of(chart: charts.Chart) -> list[list[dict[str, Any]]]:
     """The rows of each layer."""
-    return [layer.data.to_pylist() for layer in chart.layer]
+    rows = {one.name: pa.ipc.open_stream(one.rows).read_all().to_pylist() for one in chart.datasets}
+    return [rows[layer["data"]["name"]] for layer in chart.spec["layer"]]
+
+
+def valid(chart: charts.Chart) -> dict[str, Any]:
+    """The specification, compared with the schema of Vega-Lite, and complete."""
+    altair.TopLevelSpec.validate(chart.spec)
+    parts = [chart.spec, *chart.spec.get("layer", ())]
+    used = {part["data"]["name"] for part in parts if "data" in part}
+    assert used == {one.name for one in chart.datasets} == set(chart.complete["datasets"])
+    return chart.spec
 
 
 # ---- steps
@@ -114,6 +126,9 @@ def test_a_step_has_the_texts_of_all_series() -> None:
     )
     points += charts.moved(earlier, {day(25, 10): day(1), day(26, 10): day(2)})
     chart = charts.lines(points, "USD", area="Profit", grey=["Before"], partial={day(2)})
+    assert [layer["mark"]["type"] for layer in valid(chart)["layer"]] == [
+        "area", "rule", "line", "line", "rect", "point", "point",
+    ]  # fmt: skip
     [bands, *_] = [rows for rows in rows_of(chart) if "from" in rows[0]]
     assert [(row["said"], row["s0"], row["s1"], row["s2"]) for row in bands] == [
         ("1 Nov 2026", "12.30 USD", "−0.000000000001 USD", "25 Oct 2026: 7.00 USD"),
@@ -156,7 +171,7 @@ def test_a_balance_holds_until_it_changes() -> None:
 
 @pytest.mark.parametrize("name", ["title", "image", "<b>x</b>", "a.b[0]", "x" * 60])
 def test_a_series_may_have_any_name(name: str) -> None:
-    spec = charts.lines([charts.point(name, day(1), 1, "1")], "").to_dict(validate=True)
+    spec = valid(charts.lines([charts.point(name, day(1), 1, "1")], ""))
     titles = [field["title"] for field in spec["layer"][-1]["encoding"]["tooltip"]]
     # The tooltip would draw a field `title` as a heading, and `image` as a picture.
     assert titles == ["title", f"{name} (series)" if name in ("title", "image") else name]
@@ -165,7 +180,7 @@ def test_a_series_may_have_any_name(name: str) -> None:
 def test_long_names_keep_their_ends_in_the_tooltip_and_differ() -> None:
     names = [f"{'x' * 100}{end}" for end in ("-mini", "-large")]
     names.append("x" * 50 + "y" * 50 + "x" * 15 + "-mini")
-    spec = charts.lines([charts.point(name, day(1), 1, "1") for name in names], "").to_dict(validate=True)
+    spec = valid(charts.lines([charts.point(name, day(1), 1, "1") for name in names], ""))
     titles = [field["title"] for field in spec["layer"][-1]["encoding"]["tooltip"]]
     assert titles[1:] == [
         "x" * 36 + "…" + "x" * 15 + "-mini",
@@ -268,11 +283,18 @@ def test_the_csv_has_exact_values_and_no_formulas() -> None:
     ]
 
 
+def test_bars_and_lines_over_numbers_are_charts_of_vega_lite() -> None:
+    spec = valid(charts.bars([charts.Bar("m", Decimal("1.5"), "1.50 USD", "ledger")], "Revenue"))
+    assert spec["encoding"]["y"]["sort"] == ["m"]
+    spec = valid(charts.by_number([charts.Point("a", number, 0.5, "x") for number in range(3)], "Months", ""))
+    assert spec["layer"][0]["encoding"]["x"]["type"] == "quantitative"
+
+
 def test_a_heat_map_takes_negative_and_absent_values() -> None:
     cell = {"row": "2026-10", "text": "", "short": "", "said": "", "note": "", "opens": "", "link": "ledger"}
     for values in ([None], [Decimal(-5)], [Decimal(0)], [Decimal(-5), None, Decimal(3)]):
         cells = [cell | {"column": number, "value": value} for number, value in enumerate(values)]
-        spec = charts.heat_map(cells, "Revenue").to_dict(validate=True)
+        spec = valid(charts.heat_map(cells, "Revenue"))
         low, high = spec["layer"][0]["encoding"]["color"]["scale"]["domain"]
         assert low < high
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from ingestion.landing.area import Landing
 from ingestion.unloaded_files import nothing_landed
 from ingestion.unread_files import unread_folders, unread_warnings
 from paywall_warehouse.settings import Settings, load_settings
@@ -93,12 +92,12 @@ def test_a_linked_folder_is_reported_and_a_linked_landing_area_is_read(
     assert [warning.partition(":")[0] for warning in unread_warnings(linked)] == ["nothing reads ledgers"]
 
 
-def test_a_store_is_looked_at_too() -> None:
+def test_a_store_is_looked_at_too(tmp_path: Path) -> None:
     store = fsspec.filesystem("memory")
     for path in ("ledger/a.jsonl", "ledgers/b.jsonl", "c.jsonl"):
         store.pipe_file(f"/unread_files/{path}", CONTENT)
-    landing = Landing("memory://unread_files", Path("/nowhere"))
-    assert [(folder.name, [file.path for file in folder.files]) for folder in unread_folders(landing)] == [
+    elsewhere = load_settings(_env_file=None, warehouse_home=tmp_path, landing_uri="memory://unread_files")
+    assert [(folder.name, [file.path for file in folder.files]) for folder in unread_folders(elsewhere)] == [
         ("", ["c.jsonl"]),
         ("ledgers", ["ledgers/b.jsonl"]),
     ]

@@ -33,14 +33,8 @@ currencies as (select distinct currency from marts.fct_period_kpis),
 
 {{ classified_entries('(' ~ by_entry ~ ' or until is not null)', [is_within_windows('entry_date'), '(' ~ by_entry ~ ' or ' ~ is_cut('entry_date') ~ ')', is_before_until()]) }},
 
-user_days as (
+entry_days as (
 
-    {{ of_listed_users(
-        '*',
-        'marts.fct_user_days',
-        ['not ' ~ by_entry, is_within_windows('date_day'), 'not ' ~ is_cut('date_day'), is_listed('paywall_id', 'paywalls')],
-    ) }}
-    union all by name
     select
         entry_date as date_day,
         user_id,
@@ -54,12 +48,39 @@ user_days as (
 
 ),
 
+-- Read twice. Keeping all columns of millions of rows would take longer, and more memory.
+user_days as not materialized (
+
+    {{ of_listed_users(
+        '*',
+        'marts.fct_user_days',
+        ['not ' ~ by_entry, is_within_windows('date_day'), 'not ' ~ is_cut('date_day'), is_listed('paywall_id', 'paywalls')],
+    ) }}
+    union all by name
+    select * from entry_days
+
+),
+
+day_sums as (
+
+    select
+        date_day,
+        currency,
+        {% for name in ['charges', 'counted_charges', 'charges_without_cost', 'total_tokens', 'revenue', 'refunds', 'provider_cost', 'platform_fees', 'deposits', 'promo_deposits'] -%}
+        sum({{ name }}) as {{ name }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from user_days
+    where {{ is_limited }} or {{ is_cut('date_day') }}
+    group by date_day, currency
+
+),
+
 daily_revenue as (
 
     select * from marts.fct_daily_revenue
     where not {{ by_user_day }} and {{ is_within_windows('date_day') }} and not {{ is_cut('date_day') }} and {{ is_listed('paywall_id', 'paywalls') }} and {{ is_listed('model_id', 'models') }}
     union all by name
-    select * from user_days
+    select * from day_sums
     where {{ by_user_day }} or {{ is_cut('date_day') }}
 
 ),
@@ -79,7 +100,7 @@ rollforward as (
         currency,
         deposits,
         promo_deposits
-    from user_days
+    from day_sums
     where {{ is_limited }} or {{ is_cut('date_day') }}
 
 ),

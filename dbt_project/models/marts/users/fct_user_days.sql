@@ -152,4 +152,6 @@ from {{ this }} as known
 semi join moved on known.date_day = moved.date_day and known.user_id = moved.user_id
 anti join touched on known.date_day = touched.entry_date and known.user_id = touched.user_id
 left join first_payments on known.user_id = first_payments.user_id and known.date_day = first_payments.date_day
+{%- else %}
+{{ by_day('summed.date_day') }}
 {%- endif %}
