@@ -144,8 +144,9 @@ create or replace temp macro json_text(t) as
     nullif(case when starts_with(t, '"') then json_extract_string(t, '$') else t end, '');
 create or replace temp macro is_json(t) as json_valid(t) and not is_lax(t);
 -- A part of it, with all digits of its numbers.
+-- A part that is an object or a list is none: it may hold anything.
 create or replace temp macro json_part(t, path) as nullif(case
-    when t is null or not is_json(t) then null
+    when t is null or not is_json(t) or json_type(t, path) in ('OBJECT', 'ARRAY') then null
     when has_long_number(t) then unmark(json_extract_string(mark_numbers(t), path))
     else json_extract_string(t, path)
 end, '');

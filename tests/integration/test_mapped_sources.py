@@ -229,7 +229,7 @@ NO_PLACE_FOR_OBJECTS = ("type",)
 def test_no_object_in_the_place_of_a_text_reaches_the_lake(tmp_path: Path, source: str) -> None:
     made = Exporter(7)
     rows = hidden(made, source)
-    loaded(tmp_path, files=[text_file(source, "a.jsonl", rows), text_file(source, "b.csv", rows)])
+    loaded(tmp_path, files=[text_file(source, "a.jsonl", rows), text_file(source, "b.jsonl.gz", rows[::-1])])
     for file in lake_of(tmp_path).values():
         assert sum(file.manifest[name] for name in COUNTS[1:4]) == file.manifest["records"] == len(rows)
         assert len(file.accepted) == file.manifest["accepted"]
