@@ -4,7 +4,8 @@ Files, rejected records and manifest then state what the present limits keep out
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from decimal import Decimal
 
 import duckdb
 
@@ -36,8 +37,22 @@ def apply_limits(settings: Settings, lake: Lake, manifests: Sequence[Manifest]) 
     return [counted.get(manifest.batch_seq, manifest) for manifest in manifests]
 
 
-# By batch and file: accepted records, accepted records that state a ledger entry, and records outside.
-_Counts = dict[tuple[int, int], tuple[int, int, int]]
+@dataclass(frozen=True)
+class _FileCounts:
+    """What is accepted of one file, and how many of its rows are outside."""
+
+    accepted: int = 0
+    entries: int = 0
+    """Accepted, and stating a ledger entry."""
+    outside: int = 0
+    rounded: int = 0
+    """Accepted, with an amount that was rounded."""
+    cost: Decimal | None = None
+    """The sum of the costs that accepted rows state."""
+
+
+# By batch and file.
+_Counts = dict[tuple[int, int], _FileCounts]
 
 
 def _counts(
@@ -50,20 +65,24 @@ def _counts(
     if not (rows := _rows(lake, table, manifests)):
         return {}
     broken = limits.broken(table)
+    columns = {name for name, *_ in connection.execute(f"describe from {rows}").fetchall()}
+    # Only mapped sources round amounts.
+    rounded = "has_rounded_amount" if "has_rounded_amount" in columns else "false"
+    cost = "provider_cost" if "provider_cost" in columns else "null"
     found = connection.execute(f"""select batch_seq, file_no, count(*) filter (where not ({broken})),
             count(*) filter (where not ({broken}) and {limits.states_entry(table)}),
-                count(*) filter (where {broken})
+                count(*) filter (where {broken}),
+            count(*) filter (where not ({broken}) and {rounded}), sum({cost}) filter (where not ({broken}))
         from {rows} group by all""").fetchall()
-    return {(batch, file): (accepted, entries, outside) for batch, file, accepted, entries, outside in found}
+    return {(batch, file): _FileCounts(*counts) for batch, file, *counts in found}
 
 
 def _counted(
     connection: duckdb.DuckDBPyConnection, lake: Lake, limits: RowLimits, manifest: Manifest, counts: _Counts
 ) -> Manifest:
-    files = [
-        _file(file, *counts.get((manifest.batch_seq, file.file_no), (0, 0, 0))[:2]) for file in manifest.files
-    ]
-    outside = sum(counts.get((manifest.batch_seq, file.file_no), (0, 0, 0))[2] for file in manifest.files)
+    own = [counts.get((manifest.batch_seq, file.file_no), _FileCounts()) for file in manifest.files]
+    files = [_file(file, now) for file, now in zip(manifest.files, own, strict=True)]
+    outside = sum(now.outside for now in own)
     counted = replace(manifest, files=files, limits=limits.digest, outside=outside)
     parquet = lake.batch_folder("rejects", manifest) / OUTSIDE
     if outside:
@@ -77,11 +96,16 @@ def _counted(
     return counted
 
 
-def _file(file: FileRecord, accepted: int, entries: int) -> FileRecord:
+def _file(file: FileRecord, now: _FileCounts) -> FileRecord:
     if file.status != LOADED:
         return file
     return replace(
-        file, accepted=accepted, rejected=file.rejected + file.accepted - accepted, entry_records=entries
+        file,
+        accepted=now.accepted,
+        rejected=file.rejected + file.accepted - now.accepted,
+        entry_records=now.entries,
+        rounded_amounts=now.rounded,
+        cost_stated=None if file.cost_stated is None else f"{now.cost or Decimal(0):f}",
     )
 
 

@@ -265,9 +265,11 @@ def check_columns(found: Sequence[str], layout: Layout) -> None:
     if missing:
         # The message names all of them, so that the file has to be corrected only once.
         subject = f"column {missing[0]} is" if len(missing) == 1 else f"columns {', '.join(missing)} are"
+        # Without a header, the names are the values of the first row, of which a mapped source keeps few.
+        shown = found if layout.keeps_unknown else [name for name in found if name in layout.columns]
         raise UnreadableFileError(
             reject_codes.MISSING_COLUMN,
-            f"{subject} missing (found: {', '.join(found)[:500]}). Rename the"
+            f"{subject} missing (found: {', '.join(shown)[:500] or 'no column that is known'}). Rename the"
             f" column{'s' * (len(missing) > 1)} or see docs/inputs.md",
         )
     refuse_repeated(found)

@@ -89,23 +89,25 @@ def take_users(settings: Settings, lake: Lake, source: Source) -> None:
         for manifest in lake.manifests()
         if any(file.source == source.name for file in manifest.files)
     ]
-    waiting = [manifest for manifest in own if manifest.has_rows_outside(manifest.limits)]
+    limits = RowLimits.of(settings).digest
+    waiting = [manifest for manifest in own if manifest.has_rows_outside(limits)]
     if not waiting:
         return
-    known = lake.parquet_files(source.table, own)
-    for manifest in waiting:
-        files = lake.parquet_files(source.table, [manifest])
-        with open_duckdb(config=settings.duckdb_config()) as connection, lake.staging() as staging:
-            broken = RowLimits.of(settings).settings_broken(source.table)
-            if not _fill_users(connection, known, files, broken, staging / source.table):
-                continue
-            for parquet in lake.parquet_files("rejects", [manifest]):
-                (staging / "rejects").mkdir(exist_ok=True)
-                write_rows(
-                    settings.duckdb_config(), parquet, "select *", "true", staging / "rejects" / parquet.name
-                )
-            # Empty limits have the rows counted again, which also removes their rejects.
-            lake.replace(replace(manifest, limits="", restated=manifest.restated + 1), staging)
+    with open_duckdb(config=settings.duckdb_config()) as connection:
+        # Once, because the files of a batch that is replaced are gone.
+        _find_users(connection, lake.parquet_files(source.table, own))
+        broken = RowLimits.of(settings).settings_broken(source.table)
+        for manifest in waiting:
+            files = lake.parquet_files(source.table, [manifest])
+            with lake.staging() as staging:
+                if not files or not _fill_users(connection, files, broken, staging / source.table):
+                    continue
+                for parquet in lake.parquet_files("rejects", [manifest]):
+                    (staging / "rejects").mkdir(exist_ok=True)
+                    copied = staging / "rejects" / parquet.name
+                    write_rows(settings.duckdb_config(), parquet, "select *", "true", copied)
+                # Empty limits have the rows counted again, which also removes their rejects.
+                lake.replace(replace(manifest, limits="", restated=manifest.restated + 1), staging)
     apply_limits(settings, lake, lake.manifests())
 
 
@@ -191,21 +193,22 @@ def _models(config: Mapping[str, object], folder: Path) -> list[str]:
     return sorted(models)
 
 
-def _fill_users(
-    connection: duckdb.DuckDBPyConnection,
-    known: Iterable[Path],
-    files: Sequence[Path],
-    broken: str,
-    folder: Path,
-) -> bool:
-    """Write the rows of some files with the users that are known by now; return whether any was missing
-    before. `broken` is SQL for whether a row is outside of the limits.
-    """
+def _find_users(connection: duckdb.DuckDBPyConnection, known: Sequence[Path]) -> None:
+    """Create the temporary table `grants` with the last user of each entry."""
+    rows = _rows(known) if known else "(select null as entry_id, null as user_id, null as updated_at)"
     connection.execute(
         f"""create or replace temp table grants as
         select entry_id, max_by(user_id, updated_at) as user_id
-        from {_rows(known)} where user_id is not null group by entry_id"""
+        from {rows} where user_id is not null group by entry_id"""
     )
+
+
+def _fill_users(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[Path], broken: str, folder: Path
+) -> bool:
+    """Write the rows of some files with the users of the table `grants`; return whether any was missing
+    before. `broken` is SQL for whether a row is outside of the limits.
+    """
     found = connection.execute(
         f"from {_rows(files)} as rows semi join grants on rows.user_of = grants.entry_id"
         " where rows.user_id is null limit 1"

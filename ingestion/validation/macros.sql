@@ -144,8 +144,9 @@ create or replace temp macro json_text(t) as
     nullif(case when starts_with(t, '"') then json_extract_string(t, '$') else t end, '');
 create or replace temp macro is_json(t) as json_valid(t) and not is_lax(t);
 -- A part of it, with all digits of its numbers.
+-- A part that is an object or a list is none: it may hold anything.
 create or replace temp macro json_part(t, path) as nullif(case
-    when t is null or not is_json(t) then null
+    when t is null or not is_json(t) or json_type(t, path) in ('OBJECT', 'ARRAY') then null
     when has_long_number(t) then unmark(json_extract_string(mark_numbers(t), path))
     else json_extract_string(t, path)
 end, '');
@@ -184,6 +185,8 @@ end;
 -- Whether a text is a number that an amount can hold, apart from its decimals.
 create or replace temp macro is_amount(t) as is_plain_decimal(t) or is_small_float(t)
     or (is_decimal(t) and coalesce(money_problem(t), '') <> 'amount_too_large');
+-- Whether a number is none or zero, whatever its exponent.
+create or replace temp macro is_zero(t) as t is null or regexp_full_match(t, '[-+0.]+([eE].*)?');
 -- A number with the decimals of any float below 10^9, and one below 10^18 with fewer; NULL for one that is larger.
 create or replace temp macro finest(t) as try_cast(t as decimal(38, 29));
 create or replace temp macro coarser(t) as try_cast(t as decimal(38, 18));

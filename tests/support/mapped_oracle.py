@@ -47,8 +47,10 @@ UNMAPPED = {
 }
 COST_ONLY = ("litellm_spend_logs", "langfuse_observations", "openrouter_generations")
 # sources/stripe.md: ISK and UGX are sent with two decimals.
-NO_DECIMALS = set("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
-THREE_DECIMALS = set("bhd jod kwd omr tnd".split())
+NO_DECIMALS = {
+    "bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf",
+}  # fmt: skip
+THREE_DECIMALS = {"bhd", "jod", "kwd", "omr", "tnd"}
 
 
 class FilteredError(Exception):
@@ -331,7 +333,7 @@ def langfuse(record: Row) -> Row:
 
 
 def openrouter(record: Row) -> Row:
-    own_key = exact(record.get("byok_usage_inference"))
+    cost, own_key = exact(record.get("cost_total")), exact(record.get("byok_usage_inference"))
     billed_by = record.get("provider_name") if own_key and own_key > 0 else "openrouter"
     return {
         "id": record.get("generation_id"),
@@ -347,7 +349,8 @@ def openrouter(record: Row) -> Row:
         "completion_tokens": record.get("tokens_completion"),
         "cached_tokens": record.get("tokens_cached"),
         "reasoning_tokens": record.get("tokens_reasoning"),
-        "cost": total_of(exact(record.get("cost_total")), own_key),
+        # A sum without its first part is unknown; a key of one's own that was not used costs nothing.
+        "cost": None if cost is None else total_of(cost, own_key),
         "currency": "usd",
         "metadata": {
             # choice: bills name providers in lower case.
@@ -561,5 +564,5 @@ def expected_file(
             result.rounded_amounts += row.pop("rounded")
             result.accepted[line] = row
             if result.cost_stated is not None:
-                result.cost_stated += row["provider_cost"] or 0
+                result.cost_stated = total_of(result.cost_stated, row["provider_cost"])
     return result

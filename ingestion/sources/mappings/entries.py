@@ -47,7 +47,8 @@ def records_sql(mapping: MappingFile, texts: str) -> str:
     texts = "".join(f", json_text(o_{name}) as j_{name}" for name in columns.objects.values())
     # A column may hold a text or an object, such as an expanded one of Stripe's. Only a text is its text.
     either = ", ".join(
-        f"case when not starts_with(ltrim(o_{columns.objects[column]}), '{{') then f_{name} end as f_{name}"
+        f"case when left(ltrim(o_{columns.objects[column]}), 1) not in ('{{', '[')"
+        f" then f_{name} end as f_{name}"
         for column, name in columns.scalars.items()
         if column in columns.objects
     )
@@ -85,7 +86,8 @@ def _kept(mapping: MappingFile) -> str:
     columns = mapping.columns
     pairs = [
         *(
-            f"{literal(column)}, f_{name}"
+            # An object or a list in the place of a text may hold anything.
+            f"{literal(column)}, case when left(ltrim(f_{name}), 1) not in ('{{', '[') then f_{name} end"
             for column, name in columns.scalars.items()
             if column in columns.stated
         ),

@@ -302,11 +302,17 @@ class Compiler:
         plain = " and ".join(f"coalesce(is_plain_decimal({text}), true)" for text in texts)
         short = " + ".join(f"coalesce(cast({text} as decimal(38, 12)), 0)" for text in texts)
         small = " and ".join(f"abs(finest(coalesce({text}, '0'))) < 100000000" for text in texts)
+        # Only a sum has more digits than these columns of decimals: with one term, it is the text itself.
+        alone = " ".join(
+            f"when {' and '.join(f'is_zero({other})' for other in texts if other != text)} then {text}"
+            for text in dict.fromkeys(texts)
+            if set(texts) != {text}
+        )
         fine, coarse = (
             " + ".join(f"{kind}(coalesce({text}, '0'))" for text in texts) for kind in ("finest", "coarser")
         )
         total = self.columns.step(
-            f"case when {nothing} then null when {plain} then plain_text({short}) {bad}"
+            f"case when {nothing} then null when {plain} then plain_text({short}) {bad} {alone}"
             f" when {small} then plain_text({fine}) else plain_text({coarse}) end"
         )
         return Value(total, columns=_columns(values))
