@@ -196,12 +196,12 @@ create or replace temp macro plain_text(number) as regexp_replace(cast(number as
 create or replace temp macro negated(t) as case
     when starts_with(t, '-') then t[2:] when starts_with(t, '+') then '-' || t[2:] else '-' || t
 end;
-create or replace temp macro shifted(t, places) as case
-    when not is_decimal(t) then t
-    when regexp_matches(t, '[eE]')
-        then regexp_extract(t, '^[^eE]+') || 'e' || (decimal_exponent(t) + places)
-    else t || 'e' || places
+create or replace temp macro with_exponent(t, places) as case
+    when is_decimal(t) then regexp_extract(t, '^[^eE]+') || 'e' || (decimal_exponent(t) + places) else t
 end;
+-- An amount without its exponent. A text of a thousand zeros would be no amount either, so it stays as it is.
+create or replace temp macro without_exponent(t) as
+    case when money_problem(t) is null then sign_of(t) || written_out(t) else t end;
 
 -- How many decimals Stripe's minor units of a currency have. ISK and UGX have two, although their amounts end in 00
 -- (docs/sources/stripe.md).

@@ -30,6 +30,9 @@ BAD_QUOTING: Final = "bad_quoting"
 TOO_MANY_FIELDS: Final = "too_many_fields"
 TOO_FEW_FIELDS: Final = "too_few_fields"
 
+# A column of a mapped source must be JSON.
+BAD_JSON: Final = "bad_json"
+
 # A record waits for the entry that states its user.
 UNKNOWN_GRANT: Final = "unknown_grant"
 

@@ -36,10 +36,14 @@ def show_mapping(
     name: Annotated[str, typer.Argument(help="The name of a mapping.", metavar="NAME")],
 ) -> None:
     """Print a mapping as it is used. Saved in the home's `mappings/`, a changed copy replaces it."""
+    from ingestion.sources.mappings.catalog import shipped_mappings
     from ingestion.sources.registry import mappings_of
 
     settings = own_settings()
-    known = mappings_of(settings.home)
+    own = settings.home.mappings / f"{name}.yml"
+    # With `map show NAME > mappings/NAME.yml` the shell has emptied the file before this is read.
+    is_empty = own.is_file() and not own.stat().st_size
+    known = shipped_mappings() if is_empty else mappings_of(settings.home)
     if name not in known:
         raise WrongUsageError(f"There is no mapping '{name}'; there are: {', '.join(known)}.")
     say(f"From: {known[name].origin}")

@@ -64,22 +64,22 @@ def loaded(home: Path, *sources: str, files: Sequence[LandedFile] = (), **more: 
 
 
 @dataclass
-class Brought:
-    """What one landed file brought, as the lake has it."""
+class FileResult:
+    """What one landed file result, as the lake has it."""
 
     manifest: Row
     accepted: dict[int, Row] = field(default_factory=dict)
     rejected: dict[int | None, str] = field(default_factory=dict)
 
 
-def lake_of(home: Path, *, earliest: str = "2015-01-01") -> dict[str, Brought]:
+def lake_of(home: Path, *, earliest: str = "2015-01-01") -> dict[str, FileResult]:
     """The lake by landed file. Rows beyond a limit are in the lake as well, and are rejects."""
     found, paths = {}, {}
     for manifest in sorted((home / "lake" / "_manifests").glob("*.json")):
         content = json.loads(manifest.read_text(encoding="utf-8"))
         for file in content["files"]:
             paths[content["batch_seq"], file["file_no"]] = file["path"]
-            found[file["path"]] = Brought(file)
+            found[file["path"]] = FileResult(file)
     rejects = list((home / "lake" / "rejects").rglob("*.parquet"))
     if rejects:
         for path, line, code in rows_in(rejects, "path, line, reason_code"):
@@ -127,7 +127,7 @@ def assert_as_expected(home: Path, source: str, files: Sequence[LandedFile], **m
         assert_file(path, found[path], wanted)
 
 
-def assert_file(path: str, file: Brought, wanted: ExpectedFile) -> None:
+def assert_file(path: str, file: FileResult, wanted: ExpectedFile) -> None:
     manifest = file.manifest
     assert set(file.rejected) == wanted.rejected, f"{path}: {file.rejected}"
     assert {line for line, code in file.rejected.items() if code == "unknown_grant"} == wanted.waiting, path

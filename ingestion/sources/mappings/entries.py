@@ -5,6 +5,7 @@ from typing import Final
 
 from ingestion.sources.ledger import FIELDS, RULES, SCALARS, TIMES, entries_sql
 from ingestion.sources.mappings.mapping import MappingFile
+from ingestion.validation import reject_codes
 from ingestion.validation.fields import json_path, stated_fields
 from ingestion.validation.rules import Rule
 from paywall_warehouse.quoting import literal
@@ -112,7 +113,7 @@ def _rules(mapping: MappingFile) -> list[Rule]:
     broken_json = [
         Rule(
             f"j_{name} is not null and not is_json(j_{name})",
-            "'bad_json'",
+            literal(reject_codes.BAD_JSON),
             literal(f'column "{column}" is not JSON; export it again, or correct the text'),
         )
         for column, name in mapping.columns.objects.items()

@@ -10,11 +10,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final
 from zoneinfo import available_timezones
 
+import duckdb
+
 from ingestion.validation.fields import json_path
+from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.quoting import literal
 from paywall_warehouse.settings import SettingsError
 
@@ -232,11 +235,11 @@ class Compiler:
         return self._first_of([(f"{value.text} is not null", value) for value in values], None)
 
     def _concat(self, nodes: object, more: Mapping[str, Any]) -> Value:
-        values = list(self._each(self._list(nodes), self.value))
+        values = list(self._each(self._list(nodes), self._plain))
         return Value(f"({' || '.join(value.text for value in values)})", columns=_columns(values))
 
     def _lower(self, node: object, more: Mapping[str, Any]) -> Value:
-        value = self.value(node)
+        value = self._plain(node)
         return Value(f"lower({value.text})", columns=value.columns)
 
     def _case(self, branches: object, more: Mapping[str, Any]) -> Value:
@@ -253,7 +256,7 @@ class Compiler:
             return self._first_of(chosen, self.value(more["else"]) if "else" in more else None)
 
     def _translate(self, node: object, more: Mapping[str, Any]) -> Value:
-        value = self.value(node)
+        value = self._plain(node)
         words = more.get("words")
         if not isinstance(words, dict) or not words:
             raise self.fault("translate needs `words`, such as {Paid: settled}")
@@ -262,15 +265,15 @@ class Compiler:
         )
         # A word that is not listed stays as it is, so that the rules of the ledger reject it by its name.
         with self.at("else"):
-            other = self.value(more["else"]) if "else" in more else value
+            other = self._plain(more["else"]) if "else" in more else value
         return Value(
             f"(case {value.text} {branches} else {other.text} end)", columns=value.columns | other.columns
         )
 
     def _time(self, node: object, more: Mapping[str, Any]) -> Value:
-        value = self.value(node)
+        value = self._plain(node)
         zone = more.get("zone", "UTC")
-        if zone not in available_timezones():
+        if not isinstance(zone, str) or zone not in available_timezones():
             near = difflib.get_close_matches(str(zone), available_timezones(), 1)
             raise self.fault(
                 f"{shown(zone)} is not a time zone" + (f"; did you mean {near[0]}?" if near else "")
@@ -278,23 +281,23 @@ class Compiler:
         if "format" not in more:
             return Value(value.text, f"zoned_time({value.text}, {literal(zone)})", columns=value.columns)
         pattern = self._word(more["format"])
-        try:
-            datetime.now(UTC).strftime(pattern)
-        except ValueError as error:
-            raise self.fault(f"format {shown(pattern)}: {error}") from None
+        if not _is_time_format(pattern):
+            raise self.fault(
+                f"format {shown(pattern)} is none that DuckDB's strptime reads, such as %d.%m.%Y %H:%M"
+            )
         parsed = f"try_strptime({value.text}, {literal(pattern)})"
         typed = f"({parsed})::timestamptz" if "%z" in pattern else f"timezone({literal(zone)}, {parsed})"
         return Value(value.text, typed, columns=value.columns)
 
     def _epoch(self, node: object, more: Mapping[str, Any]) -> Value:
-        value = self.value(node)
+        value = self._plain(node)
         unit = more.get("unit", "s")
-        if unit not in EPOCH_UNITS:
+        if not isinstance(unit, str) or unit not in EPOCH_UNITS:
             raise self.fault(f"unit {shown(unit)} is none of {', '.join(EPOCH_UNITS)}")
         return Value(value.text, f"epoch_time({value.text}, {literal(unit)})", columns=value.columns)
 
     def _sum(self, nodes: object, more: Mapping[str, Any]) -> Value:
-        values = list(self._each(self._list(nodes), self.value))
+        values = list(self._each(self._list(nodes), self._plain))
         texts = [value.text for value in values]
         # A term that is no number is the result, so that the rule of the field names it.
         bad = " ".join(f"when {text} is not null and not is_amount({text}) then {text}" for text in texts)
@@ -318,7 +321,7 @@ class Compiler:
         return Value(total, columns=_columns(values))
 
     def _float(self, node: object, more: Mapping[str, Any]) -> Value:
-        value = self.value(node)
+        value = self._plain(node)
         plain = self.columns.step(f"float_text({value.text})")
         return Value(
             value.text, f"float_money({plain})", f"coalesce(is_rounded({plain}), false)", value.columns
@@ -334,7 +337,7 @@ class Compiler:
         places = more.get("places")
         if isinstance(places, bool) or not isinstance(places, int) or not -18 <= places <= 18:
             raise self.fault("shift needs `places`, a whole number from -18 to 18; -2 makes 12.34 of 1234")
-        return self._changed(node, f"shifted({{}}, {places})")
+        return self._shifted(node, str(places))
 
     def _minor_units(self, node: object, more: Mapping[str, Any]) -> Value:
         if "currency" not in more:
@@ -342,15 +345,27 @@ class Compiler:
                 "minor_units needs `currency`, an expression such as currency or {constant: usd}"
             )
         with self.at("currency"):
-            currency = self.value(more["currency"])
-        return self._changed(node, f"shifted({{}}, -minor_unit_places({currency.text}))")
+            currency = self._plain(more["currency"])
+        return self._shifted(node, self.columns.step(f"-minor_unit_places({currency.text})"))
+
+    def _shifted(self, node: object, places: str) -> Value:
+        value = self._plain(node)
+        moved = self.columns.step(f"with_exponent({value.text}, {places})")
+        return Value(self.columns.step(f"without_exponent({moved})"), columns=value.columns)
 
     def _changed(self, node: object, sql: str) -> Value:
-        """Return a function of the text of an amount, which keeps a rounding of the amount."""
+        """Return a function of the text of an amount."""
+        value = self._plain(node)
+        return Value(self.columns.step(sql.format(value.text)), columns=value.columns)
+
+    def _plain(self, node: object) -> Value:
+        """Return the value of an expression whose text says all, for a function of that text."""
         value = self.value(node)
         if value.typed is not None:
-            raise self.fault("`float` belongs around the other functions, such as {float: {negate: cost}}")
-        return Value(self.columns.step(sql.format(value.text)), columns=value.columns)
+            raise self.fault(
+                "`time`, `epoch` and `float` belong around other functions, such as {float: {negate: cost}}"
+            )
+        return value
 
     def _first_of(self, branches: Sequence[tuple[str, Value]], other: Value | None) -> Value:
         """Return the value of the first branch whose condition holds."""
@@ -415,6 +430,19 @@ _TESTS: Final = ("is", "in", "contains", "starts_with", "empty", "above", "below
 
 def _columns(values: Sequence[Value]) -> frozenset[str]:
     return frozenset().union(*(value.columns for value in values))
+
+
+@cache
+def _is_time_format(pattern: str) -> bool:
+    """Check whether DuckDB can read times of this format."""
+    if "%" not in pattern.replace("%%", ""):
+        return False
+    try:
+        with open_duckdb() as connection:
+            connection.execute("select try_strptime('', ?)", [pattern])
+    except duckdb.Error:
+        return False
+    return True
 
 
 def _is_decimal(text: str) -> bool:

@@ -139,7 +139,7 @@ def _read(name: str, text: str, origin: str) -> MappingFile:
             user_of = compiler.value(content["user_of"]).text
     columns = compiler.columns
     csv = _csv(content.get("csv", {}))
-    dropped = frozenset(_names(content.get("drop", []), "drop"))
+    dropped = frozenset(_names(content["drop"], "drop") if "drop" in content else ())
     if both := sorted(dropped & set(columns.all)):
         raise MappingError(f"drop: {shown(both[0])} is also read; remove it from one of them")
     layout = Layout(
@@ -233,9 +233,9 @@ def _required(node: object, fields: Dict[str, Value], columns: Columns) -> tuple
         )
     if not isinstance(node, list):
         raise MappingError(f"required: {shown(node)} is not a list of columns")
-    needed = [tuple(_names(one, "required")) if isinstance(one, list) else one for one in node]
+    needed = [tuple(_names(one if isinstance(one, list) else [one], "required")) for one in node]
     for one in needed:
-        for name in (one,) if isinstance(one, str) else one:
+        for name in one:
             if name not in columns.all:
                 raise MappingError(f"required: nothing in the mapping reads the column {shown(name)}")
     return tuple(needed)
@@ -290,7 +290,7 @@ def _span(text: object) -> timedelta:
 
 
 def _names(node: object, place: str) -> list[str]:
-    if not isinstance(node, list) or not all(isinstance(one, str) and one for one in node):
+    if not isinstance(node, list) or not node or not all(isinstance(one, str) and one for one in node):
         raise MappingError(f"{place}: {shown(node)} is not a list of names")
     return list(node)
 
