@@ -204,8 +204,9 @@ create or replace temp macro without_exponent(t) as
     case when money_problem(t) is null then sign_of(t) || written_out(t) else t end;
 
 -- How many decimals Stripe's minor units of a currency have. ISK and UGX have two, although their amounts end in 00
--- (docs/sources/stripe.md).
+-- (docs/sources/stripe.md). Without a currency the amount is unknown.
 create or replace temp macro minor_unit_places(currency) as case
+    when currency is null then null
     when lower(currency) in ('bif', 'clp', 'djf', 'gnf', 'jpy', 'kmf', 'krw', 'mga', 'pyg', 'rwf', 'vnd', 'vuv', 'xaf', 'xof', 'xpf')
         then 0
     when lower(currency) in ('bhd', 'jod', 'kwd', 'omr', 'tnd') then 3

@@ -365,8 +365,9 @@ def lago(record: Row) -> Row:
     amount, funding, reason = record.get("amount"), None, None
     if status == "voided":
         kind, reason = "adjustment", "voided"
-        money = as_money(amount, "amount", required=True)
-        amount = -money if money else money
+        # choice: whatever its sign, what was voided is gone.
+        money = as_money(amount, "amount", required=True, signed=True)
+        amount = -abs(money) if money else money
     elif way == "inbound" and status in ("purchased", "granted"):
         kind, funding = "deposit", "paid" if status == "purchased" else "promo"
     elif way == "outbound" and status == "invoiced":
@@ -398,7 +399,7 @@ def lago(record: Row) -> Row:
 def minor_units(amount: Any) -> tuple[Decimal, str]:
     monetary = part(part(amount).get("monetary"))
     currency, value = str(monetary.get("currency") or "").lower(), monetary.get("value")
-    if value is None or not re.fullmatch(r"-?\d+", str(value)):
+    if not currency or value is None or not re.fullmatch(r"-?\d+", str(value)):
         raise RejectedError("bad amount")
     digits = 0 if currency in NO_DECIMALS else 3 if currency in THREE_DECIMALS else 2
     return Decimal(int(value)).scaleb(-digits, WIDE), currency
