@@ -21,8 +21,8 @@ from dagster._core.storage.event_log.base import AssetRecord
 from dagster._serdes import serialize_value
 
 from ingestion.load import load
+from ingestion.sources.registry import sources
 from orchestration.assets.failures import check_failure, dbt_failure
-from orchestration.assets.raw import RAW_TABLES
 from orchestration.cli.run import run_once
 from paywall_warehouse.settings import Settings, SettingsError, load_settings
 from tests.support.replayed_dbt import replayed_builds
@@ -136,8 +136,8 @@ def _settings_at_one_instant(home: Path, settings: dict[str, Any]) -> Settings:
 
 def _load_and_build(settings: Settings, *, full_refresh: bool, replayed: bool) -> Build | None:
     """Return the plan of the build, None if nothing had to be built."""
-    for table in RAW_TABLES:
-        load(settings, table.source, drop_build=drop_build_file, on_new=copy_ahead)
+    for source in sources(settings.home):
+        load(settings, source, drop_build=drop_build_file, on_new=copy_ahead)
     resolve_price_book(settings)
     plan = prepare_build(settings, code_version(), full_refresh=full_refresh)
     if not plan.needed:
