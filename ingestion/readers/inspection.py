@@ -192,7 +192,7 @@ def _check_text(file: LandingFile, path: Path, layout: Layout) -> None:
             _check_separator(header.fields, layout)
             check_columns(header.fields, layout)
         if file.format == ".json":
-            _check_json(file, path, stream)
+            _check_json(file, path, stream, layout)
             return
         some = b""
         expanded = lines = 0
@@ -209,7 +209,7 @@ def _check_text(file: LandingFile, path: Path, layout: Layout) -> None:
             raise _without_records()
 
 
-def _check_json(file: LandingFile, path: Path, stream: BinaryIO) -> None:
+def _check_json(file: LandingFile, path: Path, stream: BinaryIO, layout: Layout) -> None:
     """Raise `UnreadableFileError` if a `.json` file cannot be split into records up to its end."""
     stored = path.stat().st_size
     expanded = count = 0
@@ -226,8 +226,10 @@ def _check_json(file: LandingFile, path: Path, stream: BinaryIO) -> None:
             if file.compression:
                 check_expansion(expanded, count, stored)
     except JsonDamageError as error:
+        # What follows the place and the fault is content, of which a mapped source keeps little.
+        problem = str(error) if layout.keeps_unknown else ":".join(str(error).split(":")[:2])
         raise UnreadableFileError(
-            reject_codes.UNREADABLE_FILE, f"{error}. Land it again, whole, or as .jsonl"
+            reject_codes.UNREADABLE_FILE, f"{problem}. Land it again, whole, or as .jsonl"
         ) from None
     if not count:
         raise _without_records()
@@ -239,11 +241,13 @@ def _check_separator(header: Sequence[str], layout: Layout) -> None:
         return
     for separator in SEPARATORS:
         if separator != layout.separator and separator in header[0]:
+            # Without a header, it is a row.
+            found = f" (found: {header[0][:500]})" if layout.keeps_unknown else ""
             shown = "a tab" if separator == "\t" else f"'{separator}'"
             raise UnreadableFileError(
                 reject_codes.MISSING_COLUMN,
-                f"the file is separated by {shown}, not by {SEPARATORS[layout.separator]} (found:"
-                f" {header[0][:500]}); write it again with {SEPARATORS[layout.separator]} between the fields",
+                f"the file is separated by {shown}, not by {SEPARATORS[layout.separator]}{found}; write it"
+                f" again with {SEPARATORS[layout.separator]} between the fields",
             )
 
 

@@ -303,6 +303,9 @@ def test_a_refused_file_leaves_nothing_of_its_content(tmp_path: Path) -> None:
     without = [{name: value for name, value in row.items() if name != "spend"} for row in rows]
     files = [
         LandedFile(source, "headless.csv", whole.split(b"\r\n", 1)[1]),
+        LandedFile(source, "semicolons.csv", f"a;{made.secret()};{made.secret()}\n".encode()),
+        LandedFile(source, "text.json", made.secret().encode()),
+        LandedFile(source, "cut.json", f'[{{"id": "{made.secret()}"'.encode()),
         LandedFile(source, "cut.csv.gz", gzip.compress(whole)[:-20]),
         LandedFile(source, "named.parquet", whole),
         LandedFile(source, "notes.txt", whole),
@@ -310,7 +313,7 @@ def test_a_refused_file_leaves_nothing_of_its_content(tmp_path: Path) -> None:
         parquet_file(source, "without.parquet", without),
     ]
     [result] = loaded(tmp_path, files=files)
-    assert (result.records, result.rejected) == (6, 6)
+    assert (result.records, result.rejected) == (9, 9)
     assert_no_secret(tmp_path)
 
 

@@ -12,14 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
-from zoneinfo import available_timezones
 
 import duckdb
 
 from ingestion.validation.fields import json_path
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.quoting import literal
-from paywall_warehouse.settings import SettingsError
+from paywall_warehouse.settings import SettingsError, known_timezones
 
 MAX_DEPTH: Final = 20
 STEP: Final = re.compile(r"\bs_[0-9]+\b")
@@ -273,8 +272,8 @@ class Compiler:
     def _time(self, node: object, more: Mapping[str, Any]) -> Value:
         value = self._plain(node)
         zone = more.get("zone", "UTC")
-        if not isinstance(zone, str) or zone not in available_timezones():
-            near = difflib.get_close_matches(str(zone), available_timezones(), 1)
+        if not isinstance(zone, str) or zone not in known_timezones():
+            near = difflib.get_close_matches(str(zone), known_timezones(), 1)
             raise self.fault(
                 f"{shown(zone)} is not a time zone" + (f"; did you mean {near[0]}?" if near else "")
             )

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import TypeAdapter
 
@@ -21,6 +21,7 @@ from ingestion.sources.stripe.reports import BALANCE_SUMMARY, StripeReport, owne
 from ingestion.sources.stripe.windows import Span
 from ingestion.validation import reject_codes
 from paywall_warehouse.currencies import iso_4217
+from paywall_warehouse.settings import known_timezones
 
 DEFAULT_ACCOUNT: Final = "default"
 SIDECAR: Final = ".run.json"
@@ -187,7 +188,7 @@ def _known_zone(stated: str) -> str | None:
     America-Argentina-Buenos_Aires and Etc-GMT-1.
     """
     spellings = (stated.replace("-", "/"), stated.replace("-", "/", 1), stated)
-    return next((name for name in spellings if name in available_timezones()), None)
+    return next((name for name in spellings if name in known_timezones()), None)
 
 
 def _named_span(path: str, timezone: str | None) -> Span | None:
