@@ -7,8 +7,8 @@ from typing import Any
 import dagster as dg
 
 from ingestion.lake.batches import LOADED, Lake
-from ingestion.load import LoadResult, load
-from ingestion.sources.registry import BUILT_IN, mapped_sources
+from ingestion.load import LoadResult, load, mapped_sources_in_use
+from ingestion.sources.registry import BUILT_IN
 from ingestion.sources.stripe.reports import FOLDER, STRIPE_REPORTS
 from orchestration.assets.landing import MAPPED_FOLDERS, folder_key, stripe_key
 from orchestration.resources import OWNER, Warehouse
@@ -121,7 +121,7 @@ def mapped_entries(
 ) -> dg.MaterializeResult[None]:
     """Every accepted record of the mapped sources as ledger entries, such as LiteLLM's spend logs."""
     results = []
-    for name in mapped_sources(warehouse.settings.home):
+    for name in mapped_sources_in_use(warehouse.settings):
         with dagster_retries(context):
             loaded = load(warehouse.settings, name, drop_build=drop_build_file, on_new=copy_ahead)
         for warning in loaded.warnings:
