@@ -11,6 +11,7 @@ from random import Random
 
 from sample_data import formats
 from sample_data.breaks import move_money
+from sample_data.litellm import FOLDER, MARKUPS, gateway_log
 from sample_data.payment_files import payment_files
 from sample_data.pricing import OWN_MODEL, OWN_RATES, text
 from sample_data.requests import real_requests
@@ -19,9 +20,9 @@ from sample_data.stripe_account import open_account
 from sample_data.world import CHAT, CODE, Calendar, make_world
 
 SEED = 20231116
-BAD_RECORDS = 8
+BAD_RECORDS = 9
 """One each of: a cut line, an unknown type, a time without offset, a comma in an amount, too many fields, no
-user, an event without an id, a JSON array.
+user, an event without an id, a JSON array, a time as a spreadsheet writes it (in the log of the gateway).
 """
 
 LEDGER_FORMATS = ("parquet", "csv.gz", "jsonl.zst", "jsonl.gz", "csv", "jsonl")
@@ -43,12 +44,20 @@ class SampleSummary:
     last_day: date
     files: tuple[Path, ...]
     records: int
-    """Ledger entry versions, webhook deliveries, rows about payments and price rows, including bad ones."""
+    """Ledger entry versions, webhook deliveries, rows about payments, rows of the gateway's log, and rows of
+    prices and markups, including bad ones.
+    """
     bad_records: int
     requests: int
+    """Real requests, each of which is a charge of a paywall."""
+    repeated: int
+    """Real requests whose token counts are repeated in the gateway's log, as postpaid charges."""
     users: int
+    """Users of the paywalls, and customers of the gateway."""
     kinds: dict[str, int]
-    """Statements by ledger type and status or by event type, without bad ones."""
+    """Statements by ledger type and status or by event type, without bad ones. Those of the gateway's log
+    are `postpaid charge`.
+    """
     payments: int
     """Payments in Stripe's reports and the bank transfers, including failed ones."""
     planted: dict[str, tuple[str, ...]]
@@ -69,11 +78,12 @@ def describe(summary: SampleSummary) -> str:
         f" prompt and completion tokens of each of the {summary.requests:,} requests and their relative"
         " times, recorded at two Azure LLM services on 16 November 2023 (Azure Public Dataset, CC-BY 4.0;"
         " Patel et al., Splitwise: Efficient generative LLM inference using phase splitting, ISCA 2024),"
-        " stretched from an hour to a day. Real too: the models' list prices, from genai-prices.\nMade:"
+        f" stretched from an hour to a day. For {summary.repeated} of them, their token counts are repeated"
+        " in an invented LiteLLM log. Real too: the models' list prices, from genai-prices.\nMade:"
         " everything else. Users, dates, which model answered, markups, deposits, refunds, failures, cached"
-        " and reasoning tokens, the rates of euro and pound, Stripe's reports, bank transfers and all ids"
-        f" are invented; {summary.bad_records} records are bad on purpose. Between the ledger and its"
-        f" {summary.payments} payments, {sum(summary.breaks.values())} breaks are planted: {breaks}."
+        " and reasoning tokens, the rates of euro and pound, Stripe's reports, bank transfers, the LiteLLM"
+        f" log and all ids are invented; {summary.bad_records} records are bad on purpose. Between the ledger"
+        f" and its {summary.payments} payments, {sum(summary.breaks.values())} breaks are planted: {breaks}."
     )
 
 
@@ -93,7 +103,10 @@ def land_sample(landing: Path, as_of: date, zone: tzinfo = UTC) -> SampleSummary
     paid, paid_records = payment_files(account, money.payments)
     ledger, ledger_records = ledger_files(statements)
     events, event_records = event_files(statements)
+    # Its own generator, so that the rest of the sample does not depend on it.
+    gateway = gateway_log(traces, calendar, Random(SEED))  # noqa: S311
     files = ledger | events | paid | {f"prices/sample-own-rates-{as_of}.csv": own_rates(calendar)}
+    files |= gateway.files
     refuse_another_sample(landing, files)
     for name, content in files.items():
         put(landing / name, content)
@@ -102,14 +115,16 @@ def land_sample(landing: Path, as_of: date, zone: tzinfo = UTC) -> SampleSummary
         for entry in [*statements.ledger, *statements.euro_ledger, *statements.late_ledger]
     )
     kinds.update(event["type"].removeprefix("paywall.") for event in statements.events)
+    kinds.update(f"postpaid charge {status}" for status in gateway.statuses)
     return SampleSummary(
         first_day=calendar.first_day,
         last_day=as_of,
         files=tuple(landing / name for name in files),
-        records=ledger_records + event_records + paid_records + 1,
+        records=ledger_records + event_records + paid_records + gateway.records + 1,
         bad_records=BAD_RECORDS,
         requests=sum(map(len, traces.values())),
-        users=len({wallet.user for wallet in wallets}),
+        repeated=gateway.statuses.count("settled"),
+        users=len({wallet.user for wallet in wallets}.union(gateway.customers)),
         kinds=dict(sorted(kinds.items())),
         payments=sum(payment.paid_at < account.until for payment in money.payments),
         planted=money.planted,
@@ -120,11 +135,13 @@ def refuse_another_sample(landing: Path, files: dict[str, bytes]) -> None:
     """Raise `FileExistsError` if a landed sample file differs from `files`, or is not one of them."""
     landed = [
         path
-        for folder in ("ledger", "events", "payments", "prices")
+        for folder in ("ledger", "events", "payments", "prices", FOLDER)
         for path in sorted((landing / folder).glob("sample-*"))
     ]
-    # The names of Stripe's files do not show that they are part of the sample: only equal names are compared.
-    landed += [path for name in files if name.startswith("stripe/") and (path := landing / name).exists()]
+    # The names of Stripe's files and of the markups do not show that they are part of the sample: only equal
+    # names are compared.
+    nameless = [name for name in files if name.startswith("stripe/") or name == MARKUPS]
+    landed += [path for name in nameless if (path := landing / name).exists()]
     for path in landed:
         if files.get(path.relative_to(landing).as_posix()) != path.read_bytes():
             raise FileExistsError(

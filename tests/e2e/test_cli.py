@@ -1,11 +1,13 @@
 """The command as people start it: a process of its own, its exit code, what it prints."""
 
+import csv
 import importlib.util
 import re
 import shutil
 import signal
 import subprocess
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -37,7 +39,10 @@ def test_run_lands_the_sample_where_nothing_landed_and_publishes(
     for step in (
         "✓ ledger",
         "✓ events",
+        "✓ markups",
         "✓ prices",
+        "✓ mapped sources",
+        "litellm_spend_logs: 1 new files, 300 records accepted, 1 rejected",
         "✓ price book",
         "✓ plan",
         "✓ build",
@@ -46,7 +51,7 @@ def test_run_lands_the_sample_where_nothing_landed_and_publishes(
     ):
         assert step in done.stderr
     assert "marts.fct_ledger_entries (" in done.stderr
-    assert "8 of them rejected" in done.stdout
+    assert "9 of them rejected" in done.stdout
     assert "events/sample-2026-11-01-shape-b-paywall.jsonl:" in done.stdout
     for kpi in ("Revenue", "Provider cost", "Profit", "Active payers", "ARPU"):
         assert f"usd           {kpi} " in done.stdout
@@ -85,6 +90,41 @@ def test_the_samples_breaks_are_those_that_were_planted_and_its_balances_close(
     assert "3 ×  processor_only" in done.stdout
 
 
+def test_the_samples_gateway_charges_postpaid_customers_by_its_markups(
+    first_run: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    """The log and the markups, calculated by hand: 1.3, from 19 October 1.35; claude-sonnet-4-5 always 1.3,
+    and 0.002 for each request.
+    """
+    home, _ = first_run
+    expected = {}
+    with (home / "landing" / "litellm_spend_logs" / "sample-2026-11-01.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            spend, start = Decimal(row["spend"]), row["startTime"]
+            dear = "1.35" if start >= "2026-10-19" else "1.3"
+            sonnet = row["model"].endswith("claude-sonnet-4-5")
+            price = spend * Decimal("1.3") + Decimal("0.002") if sonnet else spend * Decimal(dear)
+            if row["status"] == "success" and start.startswith("2026-"):
+                expected[f"litellm:{row['request_id']}"] = (row["end_user"], spend, price)
+    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
+        charged = connection.execute(
+            """select entry_id, user_id, provider_cost, revenue from marts.fct_ledger_entries
+            where source = 'litellm_spend_logs' and status = 'settled'"""
+        ).fetchall()
+        moved = connection.execute(
+            "select count(*) from marts.fct_wallet_days where user_id like 'cust!_%' escape '!'"
+        ).fetchone()
+        file_row = connection.execute(
+            """select records, accepted, filtered, rejected, rounded_amounts, cost_stated
+            from ops.loaded_files where source = 'litellm_spend_logs'"""
+        ).fetchone()
+        unmapped = connection.execute("select count(*) from ops.unmapped_columns").fetchone()
+    assert {entry_id: (user, cost, revenue) for entry_id, user, cost, revenue in charged} == expected
+    assert len(expected) == 291
+    assert moved == unmapped == (0,)
+    assert file_row == (301, 300, 0, 1, 0, sum(cost for _, cost, _ in expected.values()))
+
+
 @pytest.mark.soak
 def test_a_second_run_finds_nothing_new_and_leaves_the_file(
     first_run: tuple[Path, subprocess.CompletedProcess[str]],
@@ -111,7 +151,7 @@ def test_status_shows_the_last_run_sources_checks_and_rejects(
         "events",
         "prices",
         "Failed checks: none",
-        "Rejected records: 8",
+        "Rejected records: 9",
     ):
         assert words in done.stdout
 

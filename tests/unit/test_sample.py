@@ -64,7 +64,7 @@ class Sample:
     def __init__(self, landing: Path, summary: SampleSummary) -> None:
         self.landing, self.summary = landing, summary
         self.bad: list[str] = []
-        self.records = 1  # the one row of prices/
+        self.records = 4  # the row of rates and the three markups of prices/
         self.versions = list(self._ledger())
         self.bodies = list(self._events())
         self.events = {body.get("event", body)["id"]: body.get("event", body) for body in self.bodies}
@@ -79,6 +79,7 @@ class Sample:
         (sessions,) = [text for _, text in self.texts("stripe/checkout_sessions")]
         self.sessions = {session["id"]: session for session in self._json_lines(sessions)}
         (self.transfers,) = self.table("payments").values()
+        self.gateway = list(self._gateway())
 
     def table(self, folder: str) -> dict[str, list[dict[str, str]]]:
         """The rows of every CSV file in a folder, by its name."""
@@ -160,6 +161,14 @@ class Sample:
                     yield body
                 else:
                     self.bad.append(str(body))
+
+    def _gateway(self) -> Iterator[dict[str, str]]:
+        (rows,) = self.table("litellm_spend_logs").values()
+        for row in rows:
+            if re.match(r"\d{4}-\d\d-\d\d ", row["startTime"]):
+                yield row
+            else:
+                self.bad.append(str(row))
 
     def of_kind(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.events.values() if event["type"].removeprefix("paywall.") == kind]
@@ -392,6 +401,17 @@ def test_a_report_of_the_same_name_that_says_something_else_is_refused(
     assert list(contents(tmp_path)) == [name]
 
 
+@pytest.mark.parametrize(
+    "name", ["prices/markups.csv", "litellm_spend_logs/sample-2026-09-30.csv", "litellm_spend_logs/sample-x"]
+)
+def test_other_markups_and_another_samples_log_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text("source,multiplier\n*,2\n")
+    with pytest.raises(FileExistsError, match="another sample"):
+        land_sample(tmp_path, AS_OF)
+    assert list(contents(tmp_path)) == [name]
+
+
 def test_only_finished_files_are_left(sample: Sample) -> None:
     assert sorted(sample.landing / name for name in contents(sample.landing)) == sorted(sample.summary.files)
 
@@ -511,6 +531,105 @@ def test_the_users_come_and_go(sample: Sample) -> None:
     assert first - last
 
 
+# ---- the gateway
+
+
+# Of LiteLLM_SpendLogs in litellm's schema.prisma.
+SPEND_LOG = (
+    *("request_id", "call_type", "api_key", "spend", "total_tokens", "prompt_tokens", "completion_tokens"),
+    *("startTime", "endTime", "request_duration_ms", "completionStartTime", "model", "model_id"),
+    *("model_group", "custom_llm_provider", "api_base", "user", "metadata", "cache_hit", "cache_key"),
+    *("request_tags", "team_id", "organization_id", "end_user", "requester_ip_address", "messages"),
+    *("response", "session_id", "status", "mcp_namespaced_tool_name", "agent_id", "proxy_server_request"),
+)
+
+
+def succeeded(sample: Sample) -> list[dict[str, str]]:
+    return [row for row in sample.gateway if row["status"] == "success"]
+
+
+def test_the_log_is_one_of_the_table_as_postgres_exports_it(sample: Sample) -> None:
+    assert len(sample.gateway) == 300
+    assert {tuple(row) for row in sample.gateway} == {SPEND_LOG}
+    assert len({row["request_id"] for row in sample.gateway}) == 300
+    for row in sample.gateway:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{0,2}[1-9])?", row["startTime"])
+        assert re.fullmatch("[0-9a-f]{64}", row["api_key"])
+        waited = utc(row["endTime"]) - utc(row["startTime"])
+        assert waited == timedelta(milliseconds=int(row["request_duration_ms"]))
+        assert utc(row["startTime"]) < utc(row["completionStartTime"]) <= utc(row["endTime"])
+        for name in ("metadata", "messages", "response", "request_tags", "proxy_server_request"):
+            json.loads(row[name])
+    assert {row["end_user"][:5] for row in sample.gateway} == {"cust_"}
+
+
+def test_the_log_covers_the_last_30_days(sample: Sample) -> None:
+    starts = [row["startTime"] for row in sample.gateway]
+    assert starts == sorted(starts)
+    assert "2026-09-02" <= starts[0] < "2026-09-05"
+    assert starts[-1] >= "2026-10-01"
+    assert max(row["endTime"] for row in sample.gateway) < "2026-10-01 06"
+
+
+def test_the_logs_token_counts_repeat_those_of_real_requests(sample: Sample) -> None:
+    table = pq.read_table(REQUESTS_FILE)
+    real = Counter(
+        zip(table["context_tokens"].to_pylist(), table["generated_tokens"].to_pylist(), strict=True)
+    )
+    logged = Counter((int(row["prompt_tokens"]), int(row["completion_tokens"])) for row in succeeded(sample))
+    assert logged <= real
+    assert all(
+        int(row["total_tokens"]) == int(row["prompt_tokens"]) + int(row["completion_tokens"])
+        for row in sample.gateway
+    )
+    assert sample.summary.repeated == logged.total() == 291
+    assert "For 291 of them, their token counts are repeated in an invented LiteLLM log." in describe(
+        sample.summary
+    )
+    words = "their token counts are repeated in an invented LiteLLM log"
+    assert words in REQUESTS_FILE.with_name("ATTRIBUTION.md").read_text()
+
+
+def test_failed_requests_of_the_log_cost_nothing(sample: Sample) -> None:
+    failed = [row for row in sample.gateway if row["status"] != "success"]
+    assert {(row["status"], row["spend"], row["total_tokens"]) for row in failed} == {("failure", "0", "0")}
+    assert len(failed) == sample.summary.kinds["postpaid charge failed"] == 9
+    assert sample.summary.kinds["postpaid charge settled"] == 291
+
+
+def test_the_log_states_the_list_price_as_a_double(sample: Sample) -> None:
+    for row in succeeded(sample):
+        tokens = int(row["prompt_tokens"]), int(row["completion_tokens"])
+        assert row["spend"] == repr(float(list_price(row["model"], utc(row["startTime"]), *tokens, 0)))
+        # No digit was lost on the way.
+        assert Decimal(row["spend"]) == list_price(row["model"], utc(row["startTime"]), *tokens, 0)
+    assert {("/" in row["model"], row["custom_llm_provider"] == "") for row in sample.gateway} == {
+        (True, False),
+        (False, False),
+        (False, True),
+    }
+
+
+def test_the_markups_change_within_the_log_and_charge_a_fee_for_one_model(sample: Sample) -> None:
+    assert (sample.landing / "prices" / "markups.csv").read_text() == (
+        "source,model,effective_from,effective_to,multiplier,per_request\n"
+        "litellm_spend_logs,,,2026-09-18,1.3,\n"
+        "litellm_spend_logs,,2026-09-18,,1.35,\n"
+        "litellm_spend_logs,anthropic/claude-sonnet-4-5,,,1.3,0.002\n"
+    )
+    starts = [row["startTime"] for row in succeeded(sample)]
+    assert min(starts) < "2026-09-17" < "2026-09-19" < max(starts)
+
+
+def test_postpaid_customers_have_no_wallet(sample: Sample) -> None:
+    customers = {row["end_user"] for row in sample.gateway}
+    assert len(customers) == 5
+    assert not customers & {version.get("user") for version in sample.versions}
+    assert not any(
+        customer in json.dumps(body, default=str) for body in sample.bodies for customer in customers
+    )
+
+
 # ---- what it must contain
 
 
@@ -519,7 +638,7 @@ def test_all_records_are_counted(sample: Sample) -> None:
     assert 31_000 < sample.records < 33_500
 
 
-def test_eight_records_are_bad_each_in_its_own_way(sample: Sample) -> None:
+def test_nine_records_are_bad_each_in_its_own_way(sample: Sample) -> None:
     assert len(sample.bad) == sample.summary.bad_records == BAD_RECORDS
     assert len(sample.bad) < sample.records / 1000
 
