@@ -9,7 +9,7 @@ from ingestion.sources.mappings.catalog import shipped_mappings
 from orchestration.cli.main import app
 
 VENDOR = """Vorgang;Zeitpunkt;Kunde;Modell;Input tokens;Preis;Kosten;Prompt
-V-1;10.11.2026 01:15;c-1;gpt-4o;1.200;0,25;0,0102;tell me
+V-1;10.11.2026 01:15;c-1;gpt-4o;1.200;0,25;0,0102;write
 V-2;10.11.2026 01:16;c-2;gpt-4o;900;1.000,50;0,00102;"secret; ""x"" y"
 """
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from orchestration import retries
 from orchestration.assets.postgres_pull import postgres_pulls
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import deposit, land, ledger_file
+from tests.support.harness import run_pipeline
 from tests.support.postgres import postgres
 
 VARIABLE = "LITELLM_DATABASE_URL"
@@ -445,7 +447,7 @@ def test_memory_stays_small(database: Database, settings: Settings) -> None:
     database.run("""create table calls as select g as id, repeat(md5(g::text), 32) as txt
         from generate_series(1, 300000) g""")
     script = f"""
-import resource
+from pathlib import Path
 from datetime import timedelta
 from ingestion.postgres_pull.pull import PostgresPull, pull_postgres
 from ingestion.pulls.failures import failed_pulls
@@ -455,7 +457,9 @@ from paywall_warehouse.settings import load_settings
 settings = load_settings(_env_file=None, warehouse_home={str(settings.warehouse_home)!r})
 block = PostgresPull({VARIABLE!r}, "calls", "id", ("id",), timedelta(seconds=10), ("id", "txt"))
 pull_postgres(settings, {SOURCE!r}, block, rows_per_file=40_000)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# Of this program alone: the kernel's maximum begins with that of the process that started it.
+status = Path("/proc/self/status").read_text()
+print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 """
     done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -670,3 +674,30 @@ def test_a_run_with_nothing_to_publish_fails_with_its_pull(
 def test_a_run_without_pulls_does_not_load_the_driver() -> None:
     script = "import sys, orchestration.assets.postgres_pull; sys.exit('adbc_driver_manager' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_a_run_pulls_the_spend_logs_of_litellm(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LITELLM_DATABASE_URL", database.dsn)
+    database.run("""create table "LiteLLM_SpendLogs" (
+            request_id text primary key, "startTime" timestamp, "endTime" timestamp, model text, spend float8,
+            end_user text, messages jsonb, api_key text);
+        insert into "LiteLLM_SpendLogs" values ('r1', '2026-11-10 09:00', '2026-11-10 09:00:01', 'gpt-4o',
+            0.1::float8 + 0.2::float8, 'acme', '[{"content": "SECRET PROMPT"}]', 'sk-SECRET')""")
+    for run in (1, 2):
+        result = run_pipeline(tmp_path, as_of="2026-11-12T12:00:00Z", exports=False)
+        assert result.exit_code == 0, result.output
+        if run == 1:
+            database.run("""insert into "LiteLLM_SpendLogs"
+                values ('r2', '2026-11-11 09:00', '2026-11-11 09:01', 'gpt-4o', 1e-05, 'acme', '[]', 'k')""")
+    with duckdb.connect(str(tmp_path / "published" / "warehouse.duckdb"), read_only=True) as connection:
+        # 0.1 + 0.2 is 0.30000000000000004 as a float. Without a markup, the amount is the cost.
+        assert connection.execute(
+            "select entry_id, user_id, provider_cost, amount from marts.fct_ledger_entries order by entry_id"
+        ).fetchall() == [
+            ("litellm:r1", "acme", Decimal("0.3"), Decimal("0.3")),
+            ("litellm:r2", "acme", Decimal("0.00001"), Decimal("0.00001")),
+        ]
+    texts = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
+    assert not any(b"SECRET" in text for text in texts)
