@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -61,6 +62,8 @@ class FileValidation:
     """The most frequent one first."""
     unread: tuple[str, ...]
     """Columns that nothing reads, by name."""
+    missing: tuple[str, ...]
+    """Columns that a mapping reads and the file does not have, with the name that was probably meant."""
     keeps_unread: bool
     """Whether their values are kept in `metadata.extra`; otherwise they are dropped."""
     first: tuple[dict[str, str], ...]
@@ -82,7 +85,9 @@ def validate_file(settings: Settings, path: Path, source_name: str | None = None
     names = column_names(file, path, source.layout.separator if source else ",")
     is_guessed = source is None
     if source is None:
-        source = _source_of_columns(path, names, known)
+        own_names = {one.name: _names_by_separator(file, path, one, names) for one in known.values()}
+        source = _source_of_columns(path, names, own_names, known)
+        names = list(own_names[source.name])
     with TemporaryDirectory(prefix="paywall-warehouse-check-") as folder:
         own = settings.model_copy(update={"warehouse_home": Path(folder), "landing_uri": None})
         if settings.home.mappings.is_dir():
@@ -115,6 +120,7 @@ def validate_file(settings: Settings, path: Path, source_name: str | None = None
         filtered=record.filtered,
         reasons=reasons,
         unread=tuple(record.unmapped if source.mapping else _unread(names, source)),
+        missing=tuple(_missing(names, source)) if source.mapping else (),
         # Of a webhook, unknown fields are kept only if they are in `data`, which has no columns here.
         keeps_unread=source.name == "ledger",
         first=first,
@@ -132,11 +138,18 @@ def _source_of_folder(path: Path, known: Mapping[str, Source]) -> tuple[Source |
     return None, None
 
 
-def _source_of_columns(path: Path, names: Sequence[str], known: Mapping[str, Source]) -> Source:
-    """Return the source that knows most of the columns, of those whose required columns are there."""
-    fitting = [source for source in known.values() if not missing_columns(names, source.layout)]
+def _source_of_columns(
+    path: Path, names: Sequence[str], own_names: Mapping[str, Sequence[str]], known: Mapping[str, Source]
+) -> Source:
+    """Return the source that knows most of the columns, of those whose required columns are there.
+
+    `own_names` are the columns as each source reads them.
+    """
+    fitting = [
+        source for source in known.values() if not missing_columns(own_names[source.name], source.layout)
+    ]
     if fitting:
-        return max(fitting, key=lambda source: len(set(source.layout.columns) & set(names)))
+        return max(fitting, key=lambda source: len(set(source.layout.columns) & set(own_names[source.name])))
     if message := explain_dashboard_export(names):
         raise FileValidationError(f"{path}: {message}")
     if not names:
@@ -148,6 +161,22 @@ def _source_of_columns(path: Path, names: Sequence[str], known: Mapping[str, Sou
         f" {nearest.name}, which also needs {lacking}. Rename the columns as docs/inputs.md says, or name the"
         " source with --as"
     )
+
+
+def _missing(names: Sequence[str], source: Source) -> Iterator[str]:
+    for column in source.layout.columns:
+        if names and column not in names:
+            near = get_close_matches(column.lower(), [name.lower() for name in names], 1)
+            meant = next((name for name in names if near and name.lower() == near[0]), None)
+            is_known = meant is None or meant in source.layout.columns
+            yield column if is_known else f"{column} (did you mean {meant}?)"
+
+
+def _names_by_separator(file: LandingFile, path: Path, source: Source, names: Sequence[str]) -> Sequence[str]:
+    """Return the columns of a file as a source would read them."""
+    if file.format != ".csv" or source.layout.separator == ",":
+        return names
+    return column_names(file, path, source.layout.separator)
 
 
 def _unread(names: Sequence[str], source: Source) -> Iterator[str]:

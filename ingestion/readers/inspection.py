@@ -246,8 +246,9 @@ def _check_separator(header: Sequence[str], layout: Layout) -> None:
             shown = "a tab" if separator == "\t" else f"'{separator}'"
             raise UnreadableFileError(
                 reject_codes.MISSING_COLUMN,
-                f"the file is separated by {shown}, not by {SEPARATORS[layout.separator]}{found}; write it"
-                f" again with {SEPARATORS[layout.separator]} between the fields",
+                f"the file is separated by {shown}, not by {SEPARATORS[layout.separator]}{found}; "
+                + ("" if layout.keeps_unknown else "state the separator under `csv` in the mapping, or ")
+                + f"write it again with {SEPARATORS[layout.separator]} between the fields",
             )
 
 
@@ -273,8 +274,12 @@ def check_columns(found: Sequence[str], layout: Layout) -> None:
         shown = found if layout.keeps_unknown else [name for name in found if name in layout.columns]
         raise UnreadableFileError(
             reject_codes.MISSING_COLUMN,
-            f"{subject} missing (found: {', '.join(shown)[:500] or 'no column that is known'}). Rename the"
-            f" column{'s' * (len(missing) > 1)} or see docs/inputs.md",
+            f"{subject} missing (found: {', '.join(shown)[:500] or 'no column that is known'})."
+            + (
+                f" Rename the column{'s' * (len(missing) > 1)} or see docs/inputs.md"
+                if layout.keeps_unknown
+                else " Correct the mapping (docs/mappings.md) or the file"
+            ),
         )
     refuse_repeated(found)
 

@@ -129,6 +129,10 @@ def mapped_entries(
         if loaded.files:
             context.log.info(f"{name}: {describe_load(loaded)}")
         results.append(loaded)
+    # The last line is what the command shows of the step.
+    with_files = [loaded for loaded in results if loaded.files]
+    if len(with_files) > 1:
+        context.log.info("; ".join(f"{one.source}: {describe_load(one)}" for one in with_files))
     return dg.MaterializeResult(metadata=mapped_metadata(results, Lake(warehouse.settings.home)))
 
 

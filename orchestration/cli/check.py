@@ -28,6 +28,8 @@ def validation_lines(validation: FileValidation) -> Iterator[str]:
         )
         kept = "kept in metadata.extra" if validation.keeps_unread else "dropped"
         yield f"  Nothing reads: {shown}{more} ({kept})"
+    if validation.missing:
+        yield f"  The file does not have: {', '.join(validation.missing)}"
     for number, record in enumerate(validation.first, 1):
         values = ", ".join(f"{name} = {value}" for name, value in record.items())
         yield f"  Accepted record {number}: {values}"

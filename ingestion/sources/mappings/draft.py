@@ -89,7 +89,7 @@ STATUSES: Final[Mapping[str, str]] = {
 # What no number needs and nobody should keep: listed as dropped without being looked at.
 PRIVATE: Final = re.compile(
     r"prompt(?!.?tokens)|message|completion(?!.?tokens)|response|content|body|e.?mail|phone|address|secret"
-    r"|token$|(api|access|private).?key|password|^ip|ip.?addr|name$",
+    r"|token$|(api|access|private).?key|password|^ip|ip.?addr|name$|question|answer|^(input|output|result|text)$",
     re.IGNORECASE,
 )
 TIME_FORMATS: Final = (
@@ -100,6 +100,9 @@ TIME_FORMATS: Final = (
         "%d-%m-%Y %H:%M",
         "%Y%m%dT%H%M%S",
         "%Y%m%d%H%M%S",
+        "%b %d, %Y %I:%M:%S %p",
+        "%b %d, %Y %I:%M %p",
+        "%b %d, %Y %H:%M:%S",
         "%b %d, %Y %H:%M",
         "%d %b %Y %H:%M",
     ),
@@ -108,6 +111,7 @@ TIME_FORMATS: Final = (
 PLAIN_TIME: Final = re.compile(
     r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(Z|UTC|[+-]\d\d(:?\d\d)?))?)?"
 )
+EPOCH: Final = re.compile(r"1[0-9]{9}(\.[0-9]+)?|1[0-9]{12}(\.[0-9]+)?")
 WITH_OFFSET: Final = re.compile(r".*\d( ?(Z|UTC|[+-]\d\d(:?\d\d)?))")
 DECIMAL_COMMA: Final = re.compile(r"[+-]?\d{1,3}(\.\d{3})*,\d+|[+-]?\d+,\d+")
 NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -201,11 +205,12 @@ def _lines(path: Path, sample: _Sample) -> Iterator[str]:
     if sample.separator != "," or comma:
         yield f"csv: {{separator: {json.dumps(sample.separator)}, decimal_comma: {str(comma).lower()}}}"
         yield ""
+    yield "# TODO: if some rows are no usage, say which ones are: rows: {value: kind, in: [chat, embedding]}"
     yield "fields:"
     yield from (f"  {line}" for line in _fields(sample, chosen))
-    used = set(chosen.values())
-    kept = [column for column in sample.columns if column not in used and not PRIVATE.search(column)]
-    private = [column for column in sample.columns if column not in used and PRIVATE.search(column)]
+    others = [column for column in sample.columns if column not in chosen.values()]
+    private = [column for column in others if _is_private(column, sample.values(column))]
+    kept = [column for column in others if column not in private]
     if kept:
         yield ""
         yield "# TODO: keep what helps to find a request again, and move the rest to `drop`."
@@ -245,7 +250,8 @@ def _by_values(sample: _Sample) -> dict[str, str]:
         values = sample.values(column)
         if not values or PRIVATE.search(column):
             continue
-        if all(PLAIN_TIME.fullmatch(value) for value in values) or _formats(values):
+        is_epoch = all(EPOCH.fullmatch(value) for value in values)
+        if is_epoch or all(PLAIN_TIME.fullmatch(value) for value in values) or _formats(values):
             found.setdefault("timestamp", column)
         elif len(set(values)) == len(sample.rows) and not all(map(_is_amount, values)):
             found.setdefault("id", column)
@@ -255,6 +261,13 @@ def _by_values(sample: _Sample) -> dict[str, str]:
 def _formats(values: Sequence[str]) -> list[str]:
     """Return the formats that fit all of these times."""
     return [one for one in TIME_FORMATS if all(_parses(value, one) for value in values)]
+
+
+def _is_private(column: str, values: Sequence[str]) -> bool:
+    """Check whether a column looks like prompts, answers, keys or personal data, by name or words."""
+    return PRIVATE.search(column) is not None or any(
+        len(value) > 60 or value.count(" ") > 2 or "@" in value for value in values
+    )
 
 
 def _is_amount(text: str) -> bool:
@@ -268,7 +281,9 @@ def _fields(sample: _Sample, chosen: Mapping[str, str]) -> Iterator[str]:
     if "updated_at" in chosen:
         yield _time("updated_at", sample, chosen["updated_at"])
     if "status" in chosen:
-        yield _words("status", sample.values(chosen["status"]), chosen["status"], STATUSES, "settled")
+        yield _words("status", sample.values(chosen["status"]), chosen["status"], STATUSES)
+    else:
+        yield "# TODO: without a line for status, every row is settled"
     if "user" in chosen:
         yield f"user: {{coalesce: [{_quoted(chosen['user'])}, {{constant: unattributed}}]}}"
     else:
@@ -299,19 +314,23 @@ def _id(chosen: Mapping[str, str]) -> str:
 def _type(sample: _Sample, chosen: Mapping[str, str]) -> Iterator[str]:
     words = sample.values(chosen["type"]) if "type" in chosen else []
     if words and any(_guess(word, TYPES) for word in words):
-        yield _words("type", words, chosen["type"], TYPES, "charge")
+        yield _words("type", words, chosen["type"], TYPES)
         return
     yield "type: {constant: charge}"
     yield "billing: {constant: postpaid}  # without deposits; remove the line if users prepay"
 
 
-def _words(field: str, values: Sequence[str], column: str, known: Mapping[str, str], default: str) -> str:
+def _words(field: str, values: Sequence[str], column: str, known: Mapping[str, str]) -> str:
     """Return a field whose words are translated, one pair for each word that the sample has."""
     words = list(dict.fromkeys(values))[:20]
-    pairs = ", ".join(f"{_quoted(word)}: {_guess(word, known) or default}" for word in words)
-    if all(word.lower() in known for word in words) or not words:
+    guesses = {word: found for word in words if (found := _guess(word, known))}
+    if all(word.lower() in known for word in words) or not guesses:
         return f"{field}: {_quoted(column)}"
-    return f"{field}: {{translate: {_quoted(column)}, words: {{{pairs}}}}}  # TODO: check each word"
+    pairs = ", ".join(f"{_quoted(word)}: {found}" for word, found in guesses.items())
+    # A word that is left out is rejected by its name, which is safer than a guess.
+    missing = ", ".join(word for word in words if word not in guesses)
+    more = f"; add {missing}" if missing else ""
+    return f"{field}: {{translate: {_quoted(column)}, words: {{{pairs}}}}}  # TODO: check each word{more}"
 
 
 def _guess(word: str, known: Mapping[str, str]) -> str | None:
