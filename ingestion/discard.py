@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 from ingestion.lake.batches import DiscardedFile, FileRecord, Lake, Manifest
@@ -21,8 +20,7 @@ from ingestion.landed_now import LandedNow
 from ingestion.landing.area import Landing, LandingFile
 from ingestion.receiver.segments import FOLDER as RECEIVED
 from ingestion.sources.registry import sources
-from ingestion.staging.write import distinct_models
-from paywall_warehouse.duckdb_connections import open_duckdb
+from ingestion.staging.write import models_in
 from paywall_warehouse.home import Home
 from paywall_warehouse.quoting import literal, printable
 from paywall_warehouse.settings import Settings
@@ -236,21 +234,12 @@ def _rewrite(
         changed = replace(
             manifest,
             files=[file for file in manifest.files if not any(file is one for one in gone)],
-            models=_models(config, staging / manifest.table) if manifest.models else [],
+            models=models_in(config, staging / manifest.table) if manifest.models else [],
             # The next build counts again which of the remaining rows the settings keep out.
             limits="",
             discarded=[*manifest.discarded, *(entry for one in dropped for entry in _entries(one))],
         )
         lake.replace(changed, staging)
-
-
-def _models(config: Mapping[str, Any], folder: Path) -> list[str]:
-    """Return the distinct model texts of the remaining rows."""
-    models: set[str] = set()
-    with open_duckdb(config=config) as connection:
-        for parquet in sorted(folder.glob("*.parquet")):
-            models |= distinct_models(connection, parquet)
-    return sorted(models)
 
 
 def _entries(dropped: DroppedFile) -> Iterator[DiscardedFile]:

@@ -11,7 +11,13 @@ from typing import Any
 from ingestion.lake.batches import LOADED, UNREADABLE, FileRecord
 from ingestion.lake.commit import comparable_facts
 from ingestion.landing.area import Landing, LandingFile
-from ingestion.readers.inspection import UnreadableFileError, check_openable, check_readable, csv_header
+from ingestion.readers.inspection import (
+    Layout,
+    UnreadableFileError,
+    check_openable,
+    check_readable,
+    csv_header,
+)
 from ingestion.readers.parquet import check_parquet
 from ingestion.readers.records import LocalFile
 from ingestion.sources.registry import Source
@@ -84,10 +90,7 @@ def find_new_files(
                 continue
             if source.stripe_report is not None:
                 check_report_type(file.path)
-            check_readable(file, path, source.layout)
-            if file.format == ".parquet":
-                with open_duckdb(config=config) as connection:
-                    check_parquet(connection, path, source.layout)
+            check_content(config, file, path, source.layout)
         except UnreadableFileError as error:
             problem = _explained(error, file, path)
         except OSError as error:
@@ -114,6 +117,14 @@ def _explained(problem: UnreadableFileError, file: LandingFile, path: Path) -> U
     if problem.code in UNKNOWN_KIND and (message := explain_dashboard_export(csv_header(file, path))):
         return UnreadableFileError(reject_codes.NOT_A_REPORT, message)
     return problem
+
+
+def check_content(config: Mapping[str, Any], file: LandingFile, path: Path, layout: Layout) -> None:
+    """Raise `UnreadableFileError` if the file has no records that can be validated one by one."""
+    check_readable(file, path, layout)
+    if file.format == ".parquet":
+        with open_duckdb(config=config) as connection:
+            check_parquet(connection, path, layout)
 
 
 def facts_as_json(facts: FileFacts | None) -> dict[str, object] | None:

@@ -21,12 +21,11 @@ from ingestion.lake.rejects import OUTSIDE
 from ingestion.lake.row_limits import RowLimits
 from ingestion.landed_now import LandedNow
 from ingestion.landing.area import Landing, LandingFile
-from ingestion.readers.inspection import UnreadableFileError, check_readable
-from ingestion.readers.parquet import check_parquet
+from ingestion.readers.inspection import UnreadableFileError
 from ingestion.readers.records import LocalFile
 from ingestion.sources.registry import Source
-from ingestion.staging.new_files import NewFiles
-from ingestion.staging.write import distinct_models, write_batch
+from ingestion.staging.new_files import NewFiles, check_content
+from ingestion.staging.write import models_in, write_batch
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.quoting import file_literal, literal
 from paywall_warehouse.settings import Settings
@@ -145,7 +144,7 @@ def _read_again(
         changed = replace(
             manifest,
             files=sorted([*kept, *files], key=lambda file: file.file_no),
-            models=_models(config, staging / source.table),
+            models=models_in(config, staging / source.table),
             # The limits are applied again, because kept rows may have been counted under other ones.
             limits="" if kept else made.limits,
             outside=made.outside,
@@ -161,10 +160,7 @@ def _take(
 ) -> None:
     """Add a file to those that are read, or to those that the mapping cannot read."""
     try:
-        check_readable(local.file, local.path, source.layout)
-        if local.file.format == ".parquet":
-            with open_duckdb(config=config) as connection:
-                check_parquet(connection, local.path, source.layout)
+        check_content(config, local.file, local.path, source.layout)
     except UnreadableFileError as error:
         found.refuse(local.file, digest, error)
     else:
@@ -183,14 +179,6 @@ def _keep(
                 continue  # written anew when the limits are applied
             (staging / table).mkdir(exist_ok=True)
             write_rows(config, parquet, "select *", condition, staging / table / f"kept-{number:05d}.parquet")
-
-
-def _models(config: Mapping[str, object], folder: Path) -> list[str]:
-    models: set[str] = set()
-    with open_duckdb(config=config) as connection:
-        for parquet in sorted(folder.glob("*.parquet")):
-            models |= distinct_models(connection, parquet)
-    return sorted(models)
 
 
 def _find_users(connection: duckdb.DuckDBPyConnection, known: Sequence[Path]) -> None:

@@ -145,6 +145,13 @@ def distinct_models(connection: duckdb.DuckDBPyConnection, parquet: Path) -> set
     return {model for (model,) in connection.execute(query).fetchall()}
 
 
+def models_in(config: Mapping[str, Any], folder: Path) -> list[str]:
+    """Return the distinct model texts of a batch's folder, in order."""
+    with open_duckdb(config=config) as connection:
+        found = [distinct_models(connection, parquet) for parquet in sorted(folder.glob("*.parquet"))]
+    return sorted(set().union(*found))
+
+
 def _write_records(
     connection: duckdb.DuckDBPyConnection,
     source: Source,
