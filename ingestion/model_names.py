@@ -1,5 +1,8 @@
 """Which provider and model a model text means, by the names that the price book `genai-prices` knows."""
 
+import re
+from functools import cache
+
 from genai_prices import types as book
 from genai_prices.data_snapshot import get_snapshot
 
@@ -17,6 +20,22 @@ def model_identity(text: str) -> tuple[str, str | None, str]:
     if found is None:
         return text, None, text
     return f"{found[0].id}/{text.lower()}", found[0].id, text.lower()
+
+
+@cache
+def book_model(provider: str, name: str) -> str | None:
+    """Return the model of the price book that a provider's name for a model means; None for an unknown one.
+
+    `name` is an id, a dated id or the display name, such as `claude-opus-4-6` or `Claude Opus 4.6`. The
+    result is `provider/model`, and the same for all names of one model.
+    """
+    known = next((one for one in get_snapshot().providers if one.id == provider), None)
+    if known is None:
+        return None
+    wanted = name.strip().lower()
+    displayed = [model for model in known.models if (model.name or "").lower() == wanted]
+    model = displayed[0] if len(displayed) == 1 else known.find_model(re.sub(r"\s+", "-", wanted))
+    return f"{provider}/{model.id}" if model else None
 
 
 def priced_alike(one: str, other: str) -> bool:

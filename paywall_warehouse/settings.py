@@ -152,6 +152,14 @@ class Settings(BaseSettings):
     as_of: AwareDatetime | None = None
     max_reject_ratio: float = Field(default=0.01, ge=0, le=1, allow_inf_nan=False)
     recon_grace_days: int = Field(default=3, ge=0)
+    # The products with sums of costs have to fit DECIMAL(38,12) (dbt_project/macros/costs/).
+    cost_tolerance_abs: Decimal = Field(
+        default=Decimal("0.01"), ge=0, le=10**9, allow_inf_nan=False, decimal_places=12
+    )
+    cost_tolerance_rel: Decimal = Field(
+        default=Decimal("0.005"), ge=0, le=1, allow_inf_nan=False, decimal_places=8
+    )
+    cost_grace_days: int = Field(default=2, ge=0, le=366)
     manual_charge_settles_on: Literal["created", "completed"] = "created"
     promo_reasons: Words = PROMO_REASONS
     low_balance: Decimal = Field(
@@ -625,6 +633,9 @@ HINTS = {
         " 2026-11-01T06:00:00Z"
     ),
     "RECON_GRACE_DAYS": "; allowed: a whole number of days, such as 3",
+    "COST_GRACE_DAYS": "; allowed: a whole number of days from 0 to 366, such as 2",
+    "COST_TOLERANCE_ABS": "; allowed: an amount of money from 0 with at most 12 decimals, such as 0.01",
+    "COST_TOLERANCE_REL": "; allowed: a share from 0 to 1 with at most 8 decimals, such as 0.005",
     "STRIPE_REQUIRED": "; allowed: true or false",
     "LOW_BALANCE": "; allowed: a decimal of 0 or more, such as 1 or 0.50",
 }

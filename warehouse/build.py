@@ -227,6 +227,9 @@ def _plan(
         # normalize: 1 and 1.00 are the same threshold.
         str(settings.low_balance.normalize()),
         settings.recon_grace_days,
+        str(settings.cost_tolerance_abs.normalize()),
+        str(settings.cost_tolerance_rel.normalize()),
+        settings.cost_grace_days,
         code_version,
         settings.warehouse_target,
         # The published file lists the sources whose pull failed, so it changes when a pull fails or recovers.

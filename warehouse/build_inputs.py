@@ -6,7 +6,7 @@ The models read both as dbt sources.
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
@@ -47,8 +47,15 @@ create table if not exists ops.build_state (
 );
 insert into ops.build_state select -1, null, null, null, null where not exists (from ops.build_state);
 create table if not exists build.published_breaks ({defined(BREAKS)});
+create table if not exists build.published_cost_breaks ({defined(BREAKS)});
 create table if not exists build.touched_keys ({defined(TOUCHED_KEYS)});
 """
+
+# The histories of breaks: the tables of schema `raw`, and the marts of the published file.
+BREAK_HISTORIES: Final = {
+    "published_breaks": "fct_reconciliation_history",
+    "published_cost_breaks": "fct_cost_reconciliation_history",
+}
 
 # The facts about a Stripe file that its manifest records.
 FACTS = ("report_type", "account_id", "livemode", "covered_from", "covered_until")
@@ -72,7 +79,9 @@ def write_build_inputs(
     connection.execute(SCHEMAS)
     connection.execute(f"create or replace table build.published as select {published_through} as through")
     if is_published_copy:
-        connection.execute("insert into build.published_breaks by name from marts.fct_reconciliation_history")
+        for table, mart in BREAK_HISTORIES.items():
+            if has_mart(connection, "current_database()", mart):
+                connection.execute(f"insert into build.{table} by name from marts.{mart}")
     _create_lake_views(connection, lake, manifests, RowLimits.of(settings))
     _create_loaded_files(connection, loaded_files(settings, manifests, published_through))
     _create_unmapped_columns(connection, manifests)
@@ -195,6 +204,9 @@ def settings_row(settings: Settings, today: date) -> dict[str, Any]:
         "manual_charge_settles_on": settings.manual_charge_settles_on,
         "promo_reasons": list(settings.promo_reasons),
         "recon_grace_days": settings.recon_grace_days,
+        "cost_tolerance_abs": f"{settings.cost_tolerance_abs:f}",
+        "cost_tolerance_rel": f"{settings.cost_tolerance_rel:f}",
+        "cost_grace_days": settings.cost_grace_days,
     }
 
 
@@ -228,30 +240,33 @@ def _create_failed_pulls(connection: duckdb.DuckDBPyConnection, home: Home) -> N
 
 
 def _create_published_breaks(connection: duckdb.DuckDBPyConnection, home: Home) -> None:
-    """Copy the history of breaks from the published file.
+    """Copy the histories of breaks from the published file.
 
-    That history is what readers have seen. Publication replaces it together with the cases that it describes.
+    They are what readers have seen. Publication replaces them together with the cases that they describe.
     """
-    connection.execute(f"create or replace table raw.published_breaks ({defined(BREAKS)})")
-    columns = "case_id, break_type, priority, opened_at, closed_at"
+    for table in BREAK_HISTORIES:
+        connection.execute(f"create or replace table raw.{table} ({defined(BREAKS)})")
     try:
         connection.execute(f"attach {literal(str(home.published_file))} as published (read_only)")
     except duckdb.IOException:
-        # The file is gone, or a process has it open for writing. `build.published_breaks` has the history as
-        # of the time when the build file was copied.
-        connection.execute(
-            f"insert into raw.published_breaks by name select {columns} from build.published_breaks"
-        )
+        # The file is gone, or a process has it open for writing. The schema `build` has the histories as of
+        # the time when the build file was copied.
+        for table in BREAK_HISTORIES:
+            connection.execute(f"insert into raw.{table} by name from build.{table}")
         return
     try:
-        has_history = connection.execute(
-            """select 1 from duckdb_tables()
-            where database_name = 'published' and table_name = 'fct_reconciliation_history'"""
-        ).fetchone()
-        if has_history:
-            connection.execute(
-                f"""insert into raw.published_breaks by name
-                select {columns} from published.marts.fct_reconciliation_history"""
-            )
+        for table, mart in BREAK_HISTORIES.items():
+            if has_mart(connection, "'published'", mart):
+                connection.execute(
+                    f"insert into raw.{table} by name select {', '.join(BREAKS)} from published.marts.{mart}"
+                )
     finally:
         connection.execute("detach published")
+
+
+def has_mart(connection: duckdb.DuckDBPyConnection, database: str, mart: str) -> bool:
+    """Check whether a database (SQL for its name) has a mart. Earlier versions did not have all."""
+    found = connection.execute(
+        f"select 1 from duckdb_tables() where database_name = {database} and table_name = ?", [mart]
+    ).fetchone()
+    return found is not None

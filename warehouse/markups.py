@@ -9,10 +9,10 @@ from decimal import Decimal
 
 import pyarrow as pa
 
-from ingestion.lake.batches import LOADED, Lake
+from ingestion.lake.batches import Lake
 from ingestion.model_names import model_identity
 from ingestion.sources.markups import ANY
-from paywall_warehouse.duckdb_connections import open_duckdb
+from warehouse.last_file import rows_of_last_file
 
 MARKUPS_SCHEMA = pa.schema(
     [
@@ -42,29 +42,11 @@ class Markup:
 
 
 def landed_markups(lake: Lake) -> list[Markup]:
-    """Return the accepted rows of the last landed file that could be read, in their order.
-
-    Older files have no effect, even if rows of the last one were rejected.
-    """
-    files = [
-        (manifest, file)
-        for manifest in lake.manifests()
-        for file in manifest.files
-        if file.source == "markups" and file.status == LOADED
-    ]
-    if not files:
-        return []
-    manifest, last = max(files, key=lambda one: (one[0].batch_seq, one[1].file_no))
-    query = """select source, model, effective_from, effective_to, multiplier, per_request
-        from read_parquet($files, hive_partitioning = false) where file_no = $file order by line"""
-    with open_duckdb() as connection:
-        rows = connection.execute(
-            query,
-            {"files": [str(one) for one in lake.parquet_files("markups", [manifest])], "file": last.file_no},
-        ).fetchall()
+    """Return the accepted rows of the last landed file that could be read, in their order."""
+    columns = ("source", "model", "effective_from", "effective_to", "multiplier", "per_request")
     return [
         Markup(source, model if model == ANY else model_identity(model)[0].lower(), *rest)
-        for source, model, *rest in rows
+        for source, model, *rest in rows_of_last_file(lake, "markups", "markups", columns)
     ]
 
 

@@ -1,7 +1,7 @@
 """The price book: the provider and the rates of each model, from `genai-prices` and the operator's own rates.
 
-The operator's rates override the built-in ones. The result is a snapshot of three tables: `models` and
-`model_rates` for every model text in the lake, and `markups`.
+The operator's rates override the built-in ones. The result is a snapshot: `models` and `model_rates` for
+every model text in the lake, `markups`, and the names in provider bills (`warehouse/bill_names.py`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,19 +19,38 @@ from genai_prices import types as genai
 
 from ingestion.lake.batches import Lake, Manifest
 from ingestion.lake.row_limits import RowLimits
-from ingestion.model_names import look_up, model_identity
+from ingestion.model_names import book_model, look_up, model_identity
+from ingestion.sources.bills.providers import provider_aliases
 from ingestion.sources.prices import MAX_RATE_DECIMALS
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.quoting import file_literal
 from paywall_warehouse.settings import Settings
+from warehouse.bill_names import (
+    BILL_PROVIDERS_SCHEMA,
+    BILL_SCOPES_SCHEMA,
+    BILLED_MODELS_SCHEMA,
+    BilledModel,
+    BillProvider,
+    BillScope,
+    bill_providers,
+    bill_scopes,
+    billed_models,
+)
 from warehouse.markups import MARKUPS_SCHEMA, Markup, landed_markups, resolve_markups
 
 MILLION_PLACES = 6
 RATE_QUANTUM = Decimal(1).scaleb(-(MAX_RATE_DECIMALS + MILLION_PLACES))
 FEE_QUANTUM = Decimal(1).scaleb(-12)
 # The tables of the snapshot.
-PRICE_BOOK_TABLES = ("models", "model_rates", "markups")
+PRICE_BOOK_TABLES = (
+    "models",
+    "model_rates",
+    "markups",
+    "bill_providers",
+    "bill_scopes",
+    "billed_models",
+)
 # Prices of some models depend on the hour. The price book has one rate a day: that of the hour in which
 # providers' day rates apply.
 PRICED_AT = time(12, tzinfo=UTC)
@@ -44,6 +63,7 @@ MODELS_SCHEMA = pa.schema(
         ("provider", pa.string()),
         ("model_name", pa.string()),
         ("in_price_book", pa.bool_()),
+        ("book_model", pa.string()),
     ]
 )
 RATES_SCHEMA = pa.schema(
@@ -72,6 +92,8 @@ class Model:
     provider: str | None
     model_name: str
     in_price_book: bool
+    book_model: str | None
+    """The model of the built-in price book, by which names of one model are known as such."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +142,13 @@ def resolve_price_book(settings: Settings) -> PriceBook:
             Markup,
             MARKUPS_SCHEMA,
         )
+        providers = bill_providers(lake)
+        for table, rows, kind, schema in (
+            ("bill_providers", providers, BillProvider, BILL_PROVIDERS_SCHEMA),
+            ("bill_scopes", bill_scopes(lake, providers), BillScope, BILL_SCOPES_SCHEMA),
+            ("billed_models", billed_models(lake, providers), BilledModel, BILLED_MODELS_SCHEMA),
+        ):
+            _write(lake.price_book / f"{table}.parquet", rows, kind, schema)
     return PriceBook(models=len(models), priced=sum(model.in_price_book for model in models))
 
 
@@ -142,13 +171,14 @@ def resolve(texts: Iterable[str], overrides: list[Rate]) -> tuple[list[Model], l
 
     Rates of one model and currency do not overlap.
     """
-    models, rates = [], {}
+    models, rates, aliases = [], {}, provider_aliases()
     for text in texts:
         model_id, provider, name = model_identity(text)
         if model_id not in rates:
             own = [override for override in overrides if override.model_id.lower() == model_id.lower()]
             rates[model_id] = _merge_by_currency(model_id, own, list(_built_in_rates(model_id, text)))
-        models.append(Model(text, model_id, provider, name, bool(rates[model_id])))
+        book = book_model(aliases.get(provider, provider), name) if provider else None
+        models.append(Model(text, model_id, provider, name, bool(rates[model_id]), book))
     return models, [rate for model_id in sorted(rates) for rate in rates[model_id]]
 
 

@@ -183,6 +183,62 @@ RAIL_PAYMENTS: Final = {
     "user_id": "varchar",
 }
 
+# A row is a line of a provider's bill, or an empty bucket, which states that nothing was billed.
+BILL_LINES: Final = {
+    **ORIGIN,
+    "position": "bigint",
+    "bucket_no": "bigint",
+    "format": "varchar",
+    "account": "varchar",
+    "provider_as_billed": "varchar",
+    "period_start": "timestamptz",
+    "period_end": "timestamptz",
+    "billing_period_start": "date",
+    "is_correction": "boolean",
+    "charge_category": "varchar",
+    "model_as_billed": "varchar",
+    "token_kind": "varchar",
+    "quantity": MONEY,
+    "unit": "varchar",
+    "billed_amount": MONEY,
+    "currency": "varchar",
+    "project": "varchar",
+    "key": "varchar",
+    "invoice_id": "varchar",
+    "is_rounded": "boolean",
+    "covers_buckets": "boolean",
+}
+
+BILL_INVOICES: Final = {
+    **ORIGIN,
+    "account": "varchar",
+    "provider_as_billed": "varchar",
+    "invoice_id": "varchar",
+    "invoice_detail_id": "varchar",
+    "period_start": "date",
+    "period_end": "date",
+    "currency": "varchar",
+    "amount": MONEY,
+    "status": "varchar",
+}
+
+BILL_SCOPES: Final = {
+    **ORIGIN,
+    "provider": "varchar",
+    "project": "varchar",
+    "key": "varchar",
+    "scope": "varchar",
+}
+
+BILL_MODELS: Final = {
+    **ORIGIN,
+    "provider": "varchar",
+    "model_as_billed": "varchar",
+    "model_id": "varchar",
+}
+
+BILL_PROVIDERS: Final = {**ORIGIN, "name": "varchar", "provider": "varchar"}
+
 REJECTED_RECORDS: Final = {
     "batch_seq": "bigint",
     "source": "varchar",
@@ -237,6 +293,9 @@ SETTINGS: Final = {
     "manual_charge_settles_on": "varchar",
     "promo_reasons": "varchar[]",
     "recon_grace_days": "integer",
+    "cost_tolerance_abs": MONEY,
+    "cost_tolerance_rel": MONEY,
+    "cost_grace_days": "integer",
 }
 
 FAILED_PULLS: Final = {"source": "varchar", "failed_at": "timestamptz", "reason": "varchar"}
@@ -268,6 +327,11 @@ LAKE_TABLES: Final = {
     "stripe_balance_summaries": STRIPE_BALANCE_SUMMARIES,
     "stripe_checkout_sessions": STRIPE_CHECKOUT_SESSIONS,
     "rail_payments": RAIL_PAYMENTS,
+    "bill_lines": BILL_LINES,
+    "bill_invoices": BILL_INVOICES,
+    "bill_scopes": BILL_SCOPES,
+    "bill_models": BILL_MODELS,
+    "bill_providers": BILL_PROVIDERS,
     "rejects": REJECTED_RECORDS,
 }
 
@@ -283,8 +347,14 @@ def missing_columns(table: str, version: int) -> dict[str, str]:
     return {name: kind for name, kind in LAKE_TABLES[table].items() if added.get(name, 0) > version}
 
 
-# `raw.markups` has the rows of the last file only, as the price book resolved them.
-SHOWN_NAMES: Final = {"rejects": "rejected_records", "markups": "landed_markups"}
+# The price book has tables with the rows of the last file only, under the names of these tables.
+SHOWN_NAMES: Final = {
+    "rejects": "rejected_records",
+    "markups": "landed_markups",
+    "bill_scopes": "landed_bill_scopes",
+    "bill_models": "landed_bill_models",
+    "bill_providers": "landed_bill_providers",
+}
 
 
 def shown_name(table: str) -> str:

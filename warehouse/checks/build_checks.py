@@ -20,6 +20,7 @@ CHECK_MODELS: Final = (
     "chk_stripe_rows",
     "chk_stripe_balances",
     "chk_reconciliation",
+    "chk_costs",
 )
 COLUMNS: Final = "name, scope, expected, actual, severity, query"
 

@@ -12,6 +12,8 @@ READ_KEYS: Final = [
     key for name in ("payment_intent_id", "charge_id", "checkout_session_id") for key in METADATA_KEYS[name]
 ]
 
+PRIORITY_1_COST_BREAKS: Final = "priority_1_cost_breaks"
+
 INVARIANTS: Final = {
     "records_are_accounted_for": (
         "Accepted records that state an entry = entries + versions that a later version superseded."
@@ -88,6 +90,27 @@ INVARIANTS: Final = {
         "There are at most MAX_PRIORITY_1_BREAKS open breaks of priority 1, such as a payment without a"
         " credit or a credit without a payment."
     ),
+    "bills_are_in_cases": (
+        "Billed costs in the cost reconciliation add up to the compared bill lines of covered days, per"
+        " currency."
+    ),
+    "charges_are_in_one_cost_case": (
+        "Every settled, failed or reversed charge is in exactly one case of the cost reconciliation. Without"
+        " bills there are no cases."
+    ),
+    "cost_differences_split": "volume_difference + rate_difference = difference in every case.",
+    "bill_statements_agree": (
+        "Overlapping downloads of a bill state the same total, within the tolerance. One of them counts: see"
+        " docs/costs.md for which. The other one may be of a day that was not over yet."
+    ),
+    "billed_models_are_known": (
+        "Every model name on a bill means a model of the ledger. Lines of other names count under the model"
+        " unknown. State what the name means in bills/models.csv."
+    ),
+    PRIORITY_1_COST_BREAKS: (
+        "There are no open cost breaks of priority 1: usage that was billed and not metered, or metered and"
+        " not billed."
+    ),
 }
 
 # Their failures are only reported. The check models (`severity`) decide this, too.
@@ -96,6 +119,9 @@ WARNING_ONLY: Final = {
     "requests_are_logged_by_one_source",
     "stripe_returns_have_a_payment",
     "deposit_keys_are_read",
+    "bill_statements_agree",
+    "billed_models_are_known",
+    PRIORITY_1_COST_BREAKS,
 }
 PRIORITY_1_BREAKS: Final = "priority_1_breaks"
 

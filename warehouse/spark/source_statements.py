@@ -25,7 +25,13 @@ from ingestion.pulls.failures import failed_pulls
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import Settings
 from warehouse.build_file import known_published_through
-from warehouse.build_inputs import loaded_files, reporting_today, settings_row
+from warehouse.build_inputs import (
+    BREAK_HISTORIES,
+    has_mart,
+    loaded_files,
+    reporting_today,
+    settings_row,
+)
 from warehouse.price_book import PRICE_BOOK_TABLES, resolved_batches
 
 SPARK_TYPES: Final = {"varchar": "string", "varchar[]": "array<string>", "timestamptz": "timestamp"}
@@ -71,7 +77,11 @@ def cluster_statements(
             FAILED_PULLS,
             [asdict(failure) for failure in failed_pulls(settings.home)],
         ),
-        *small_table(f"{prefix}raw.published_breaks", BREAKS, _published_breaks(settings)),
+        *(
+            statement
+            for table, mart in BREAK_HISTORIES.items()
+            for statement in small_table(f"{prefix}raw.{table}", BREAKS, _published_breaks(settings, mart))
+        ),
         *small_table(f"{prefix}build.touched_keys", TOUCHED_KEYS, []),
         *small_table(f"{prefix}build.published", {"through": "bigint"}, [{"through": published_through}]),
         *state_statements(prefix, built_through, full_refresh=built_through < 0),
@@ -191,16 +201,16 @@ def _limits_clause(table: str, manifests: Iterable[Manifest], limits: RowLimits)
     )
 
 
-def _published_breaks(settings: Settings) -> list[dict[str, Any]]:
-    """Return the history of breaks in the published file; empty if there is no file."""
+def _published_breaks(settings: Settings, mart: str) -> list[dict[str, Any]]:
+    """Return a history of breaks in the published file; empty if there is none."""
     if not settings.home.published_file.exists():
         return []
     with open_duckdb(
         str(settings.home.published_file), config=settings.duckdb_config(), read_only=True
     ) as connection:
-        rows = connection.execute(
-            f"select {', '.join(BREAKS)} from marts.fct_reconciliation_history"
-        ).fetchall()
+        if not has_mart(connection, "current_database()", mart):
+            return []
+        rows = connection.execute(f"select {', '.join(BREAKS)} from marts.{mart}").fetchall()
     return [dict(zip(BREAKS, row, strict=True)) for row in rows]
 
 

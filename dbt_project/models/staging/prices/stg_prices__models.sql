@@ -3,5 +3,6 @@ select
     model_id,
     provider,
     model_name,
-    in_price_book
+    in_price_book,
+    book_model
 from {{ source('price_book', 'models') }}

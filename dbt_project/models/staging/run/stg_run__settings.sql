@@ -6,5 +6,8 @@ select
     low_balance,
     manual_charge_settles_on,
     promo_reasons,
-    recon_grace_days
+    recon_grace_days,
+    cost_tolerance_abs,
+    cost_tolerance_rel,
+    cost_grace_days
 from {{ source('run', 'settings') }}

@@ -1,0 +1,4 @@
+select
+    name,
+    provider
+from {{ source('price_book', 'bill_providers') }}

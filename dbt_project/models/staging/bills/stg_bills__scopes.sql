@@ -1,0 +1,7 @@
+select
+    provider,
+    project,
+    key,
+    scope,
+    place
+from {{ source('price_book', 'bill_scopes') }}

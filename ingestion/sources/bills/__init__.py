@@ -1,0 +1,1 @@
+"""Provider bills: their formats, rules and names."""
