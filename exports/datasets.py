@@ -1,4 +1,4 @@
-"""The datasets that can be exported. Each one is a mart, partitioned by reporting day or as one snapshot."""
+"""The datasets that can be exported. Each one is a mart, partitioned by day or as one snapshot."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,9 @@ class Dataset:
     grain: tuple[str, ...]
     """The columns that identify a row. Rows are ordered by them."""
     day: str | None = None
-    """The column with the reporting day by which the dataset is partitioned; None for a snapshot."""
+    """The column with the day by which the dataset is partitioned; None for a snapshot. It is the
+    reporting day, and the UTC day of bills.
+    """
     currency: tuple[str, ...] = ("currency",)
     """The columns with the currency of the amounts. The first one that has a value counts.
 
@@ -40,6 +42,8 @@ class Dataset:
         return self.currency_of.get(amount, self.currency)
 
 
+# Quantities are decimals too, and have no totals.
+NO_MONEY: tuple[str, ...] = ()
 RECONCILIATION_CURRENCIES = {
     "paid_amount": ("paid_currency",),
     "refunded_amount": ("paid_currency",),
@@ -73,6 +77,20 @@ DATASETS: Mapping[str, Dataset] = {
         ),
         Dataset("balance_rollforward", "fct_balance_rollforward", ("date_day", "currency"), day="date_day"),
         Dataset("usage_errors", "fct_usage_errors", ("event_id",), day="error_date", currency=()),
+        Dataset(
+            "bill_lines",
+            "fct_bill_lines",
+            ("bill_line_id",),
+            day="usage_date",
+            currency_of={"quantity": NO_MONEY},
+        ),
+        Dataset(
+            "cost_reconciliation",
+            "fct_cost_reconciliation",
+            ("provider", "usage_date", "model_id", "currency"),
+            day="usage_date",
+            currency_of={"billed_tokens": NO_MONEY},
+        ),
         Dataset("users", "rpt_users", ("user_id", "currency")),
         Dataset("models", "rpt_models", ("model_id", "currency", "period")),
         Dataset("cohorts", "fct_cohorts", ("cohort_month", "currency", "months_since")),

@@ -10,8 +10,11 @@ from typing import Any
 from orchestration.plot import publication_svg
 from paywall_warehouse.quoting import printable
 from warehouse.published_summary import DailyUsage, RejectReason
+from warehouse.cost_summary import CostReconciliation
 from warehouse.reconciliation_summary import Break, Reconciliation
 
+# Months without bills: one line each.
+GAPS_SHOWN = 5
 PLOTTED_DAYS = 90
 SIGNIFICANT_DIGITS = 4
 # The columns of Dagster's page are narrow: an amount would be torn from its unit.
@@ -111,6 +114,41 @@ def reconciliation_lines(state: Reconciliation) -> list[str]:
         for group in state.breaks
     ]
     return [*lines, *(columns(rows, right=(0, 4)) if rows else [])]
+
+
+def cost_lines(state: CostReconciliation) -> list[str]:
+    """Return the headline, the months without bills, and the open cost breaks by type.
+
+    Returns no lines if no bill has landed.
+    """
+    if not state.is_needed:
+        return []
+    gaps = [f"  ! {gap.describe()}" for gap in state.gaps[:GAPS_SHOWN]]
+    if len(state.gaps) > GAPS_SHOWN:
+        gaps.append(f"  ! and {len(state.gaps) - GAPS_SHOWN} more: marts.rpt_cost_reconciliation_months")
+    rows = [
+        (
+            f"  {group.cases:,} ×",
+            group.break_type,
+            f"priority {group.priority}",
+            group.provider,
+            money(group.amount),
+            group.currency,
+            f"oldest {group.oldest_day}",
+        )
+        for group in state.breaks
+    ]
+    return [state.headline, *gaps, *(columns(rows, right=(0, 4)) if rows else [])]
+
+
+def cost_breaks_by_type(state: CostReconciliation) -> str:
+    """Return the open cost breaks by type as a Markdown table."""
+    header = "| priority | break | provider | cases | difference | oldest |\n|---:|---|---|---:|---:|---|\n"
+    return header + "\n".join(
+        f"| {group.priority} | {group.break_type} | {escaped(group.provider)} | {group.cases:,} |"
+        f" {money(group.amount)}{NO_BREAK}{group.currency} | {group.oldest_day} |"
+        for group in state.breaks
+    )
 
 
 def age(group: Any) -> str:

@@ -79,9 +79,7 @@ def bill_providers(lake: Lake) -> list[BillProvider]:
 def bill_scopes(lake: Lake, providers: Iterable[BillProvider]) -> list[BillScope]:
     """Return the rows of `bills/scope.csv`, in their order."""
     names = _by_name(providers)
-    stated = rows_of_last_file(
-        lake, "bills/scope", "bill_scopes", ("provider", "project", "key", "scope")
-    )
+    stated = rows_of_last_file(lake, "bills/scope", "bill_scopes", ("provider", "project", "key", "scope"))
     return [
         BillScope(_provider(names, provider) if provider else None, project, key, scope, place)
         for place, (provider, project, key, scope) in enumerate(stated)

@@ -7,9 +7,7 @@ from ingestion.lake.batches import LOADED, Lake
 from paywall_warehouse.duckdb_connections import open_duckdb
 
 
-def rows_of_last_file(
-    lake: Lake, source: str, table: str, columns: Sequence[str]
-) -> list[tuple[Any, ...]]:
+def rows_of_last_file(lake: Lake, source: str, table: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:
     """Return the accepted rows of a source's last landed file that could be read, in their order.
 
     Older files have no effect, even if rows of the last one were rejected.

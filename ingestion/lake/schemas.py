@@ -43,6 +43,7 @@ LEDGER_ENTRIES: Final = {
     "reason": "varchar",
     "source": "varchar",
     "billing": "varchar",
+    "provider_cost_currency": "varchar",
 }
 
 WEBHOOK_EVENTS: Final = {
@@ -337,8 +338,8 @@ LAKE_TABLES: Final = {
 
 # The version of these tables that a load writes, which the manifest of a batch states. Raise it when a table
 # gets a column, and list the column in `ADDED`: batches of earlier versions lack it.
-SCHEMA_VERSION: Final = 1
-ADDED: Final = {"ledger_entries": {"source": 1, "billing": 1}}
+SCHEMA_VERSION: Final = 2
+ADDED: Final = {"ledger_entries": {"source": 1, "billing": 1, "provider_cost_currency": 2}}
 
 
 def missing_columns(table: str, version: int) -> dict[str, str]:
@@ -347,7 +348,13 @@ def missing_columns(table: str, version: int) -> dict[str, str]:
     return {name: kind for name, kind in LAKE_TABLES[table].items() if added.get(name, 0) > version}
 
 
-# The price book has tables with the rows of the last file only, under the names of these tables.
+def missing_as_null(table: str, version: int) -> str:
+    """Return SQL that adds the columns of `missing_columns` to a select list, as NULL; empty if there are none."""
+    missing = missing_columns(table, version)
+    return "".join(f", cast(null as {kind}) as {name}" for name, kind in missing.items())
+
+
+# `raw.markups` has the rows of the last file only, as the price book resolved them.
 SHOWN_NAMES: Final = {
     "rejects": "rejected_records",
     "markups": "landed_markups",

@@ -15,6 +15,7 @@ from paywall_warehouse.settings import Settings
 from warehouse.checks.invariants import INVARIANTS, warning_only
 from warehouse.engines import engine_of
 from warehouse.publish import Publication, check_and_publish
+from warehouse.cost_summary import cost_reconciliation
 from warehouse.published_summary import daily_usage, period_kpis, published_reject_reasons
 from warehouse.reconciliation_summary import open_breaks, reconciliation
 
@@ -98,10 +99,19 @@ def publication_metadata(publication: Publication) -> dict[str, Any]:
         metadata["first breaks"] = dg.MetadataValue.md(
             markdown.break_table(open_breaks(publication.path, BREAKS_LISTED))
         )
+    costs = cost_reconciliation(publication.path)
+    if costs.is_needed:
+        metadata["costs against bills"] = dg.MetadataValue.md(
+            "\n".join([costs.headline, "", *(f"- {gap.describe()}" for gap in costs.gaps)])
+        )
+    if costs.breaks:
+        metadata["open cost breaks"] = dg.MetadataValue.md(markdown.cost_breaks_by_type(costs))
     return {
         **metadata,
         "breaks": sum(group.cases for group in state.breaks),
         "breaks of priority 1": sum(group.cases for group in state.breaks if group.priority == 1),
+        "cost breaks": sum(group.cases for group in costs.breaks),
+        "cost breaks of priority 1": sum(group.cases for group in costs.breaks if group.priority == 1),
         "new records": publication.new_records,
         "rejected": publication.rejected_records,
         "check seconds": publication.check_seconds,

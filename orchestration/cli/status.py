@@ -22,6 +22,7 @@ from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
 from warehouse.checks.invariant import WARN, exact_text
 from warehouse.checks.reject_ratio import refusal
+from warehouse.cost_summary import cost_reconciliation
 from warehouse.reconciliation_summary import reconciliation
 from warehouse.runs import last_published, read_runs
 
@@ -103,7 +104,10 @@ def _reconciliation(home: Home) -> Iterator[str]:
     if not home.published_file.exists():
         return
     try:
-        lines = markdown.reconciliation_lines(reconciliation(home.published_file))
+        lines = [
+            *markdown.reconciliation_lines(reconciliation(home.published_file)),
+            *markdown.cost_lines(cost_reconciliation(home.published_file)),
+        ]
     except duckdb.CatalogException:
         lines = ["Reconciliation: the published file has none yet; the next run adds it"]
     yield from lines

@@ -10,6 +10,7 @@ from orchestration import markdown
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
+from warehouse.cost_summary import cost_reconciliation
 from warehouse.published_summary import RejectReason, period_kpis, reject_reasons
 from warehouse.reconciliation_summary import reconciliation, warnings_of
 from warehouse.runs import last_published
@@ -74,6 +75,8 @@ def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest
         yield "`paywall-warehouse sample` lands sample data."
     if payments := markdown.reconciliation_lines(reconciliation(path)):
         yield from ("", *payments)
+    if costs := markdown.cost_lines(cost_reconciliation(path)):
+        yield from ("", *costs)
     yield from warning_lines(warnings_of(path)[:REASONS_SHOWN])
     yield ""
     yield f"Published: {path}"

@@ -1,0 +1,123 @@
+"""A summary of the cost reconciliation in a published warehouse: matches, open breaks, missing bills."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from paywall_warehouse.duckdb_connections import open_duckdb
+
+COMPLETE = "complete"
+Fetch = Callable[[str], list[tuple[Any, ...]]]
+"""Returns the rows of a query."""
+# What is at stake in a case (SQL): the difference, or the bill if the cost is unknown.
+COST_AT_STAKE = "abs(coalesce(difference, billed_cost, 0))"
+
+
+@dataclass(frozen=True)
+class CostBreaks:
+    """All open cost breaks of one type, provider and currency."""
+
+    priority: int
+    break_type: str
+    provider: str
+    currency: str
+    cases: int
+    amount: Decimal
+    """The sum of the differences, each without its sign. A case without a known cost counts with its bill."""
+    oldest_day: date
+
+
+@dataclass(frozen=True)
+class BilledMonth:
+    """A past month of a provider that its bills do not cover completely."""
+
+    provider: str
+    month_start: date
+    days_compared: int
+    verdict: str
+    """`partial`, or `missing` if no bill has landed for the month."""
+
+    def describe(self) -> str:
+        """Return the state in a sentence."""
+        month = f"{self.month_start:%Y-%m}"
+        if self.verdict == "missing":
+            return f"no bill of {self.provider} has landed for {month}"
+        return f"the bills of {self.provider} for {month} are partial: {self.days_compared} days compared"
+
+
+@dataclass(frozen=True)
+class CostReconciliation:
+    """The state of all cases. While bills are missing, matched cases do not prove that all costs match."""
+
+    cases: int
+    matched: int
+    pending: int
+    breaks: list[CostBreaks]
+    gaps: list[BilledMonth]
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether any bill has landed."""
+        return bool(self.cases)
+
+    @property
+    def headline(self) -> str:
+        """The verdict and the counts as text."""
+        broken = sum(group.cases for group in self.breaks)
+        verdict = "incomplete" if self.gaps else COMPLETE
+        return (
+            f"Costs against bills: {verdict}. {self.cases:,} cases: {self.matched:,} matched, {broken:,}"
+            f" breaks, {self.pending:,} pending."
+        )
+
+
+def cost_reconciliation(path: Path) -> CostReconciliation:
+    """Return the cost reconciliation of a published warehouse, without cases for one of an earlier version."""
+    with open_duckdb(path, read_only=True) as connection:
+        return summarize_costs(lambda query: connection.execute(query).fetchall())
+
+
+def summarize_costs(fetch: Fetch) -> CostReconciliation:
+    """Return the cost reconciliation of the published warehouse whose rows `fetch` returns."""
+    try:
+        cases, matched, pending = fetch(
+            """select
+                count(*) as cases,
+                count(*) filter (where status = 'matched') as matched,
+                count(*) filter (where status = 'pending') as pending
+            from marts.fct_cost_reconciliation"""
+        )[0]
+    except duckdb.CatalogException:
+        return CostReconciliation(0, 0, 0, [], [])
+    breaks = fetch(
+        f"""select
+            priority,
+            break_type,
+            provider,
+            currency,
+            count(*) as cases,
+            sum({COST_AT_STAKE}) as amount,
+            min(usage_date) as oldest_day
+        from marts.fct_cost_reconciliation
+        where status = 'break'
+        group by all
+        order by priority, amount desc, break_type, provider, currency"""
+    )
+    # A month of which no day is over yet for its bill is no gap.
+    gaps = fetch(
+        """select distinct provider, month_start, days_compared, verdict
+        from marts.rpt_cost_reconciliation_months, ops.settings
+        where
+            verdict <> 'complete'
+            and timezone('UTC', cast(month_start + interval 1 month as timestamp))
+            + to_days(cost_grace_days) <= as_of
+        order by month_start desc, provider"""
+    )
+    return CostReconciliation(
+        cases, matched, pending, [CostBreaks(*row) for row in breaks], [BilledMonth(*row) for row in gaps]
+    )
