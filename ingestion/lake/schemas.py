@@ -43,6 +43,7 @@ LEDGER_ENTRIES: Final = {
     "reason": "varchar",
     "source": "varchar",
     "billing": "varchar",
+    "provider_cost_currency": "varchar",
 }
 
 WEBHOOK_EVENTS: Final = {
@@ -273,14 +274,20 @@ LAKE_TABLES: Final = {
 
 # The version of these tables that a load writes, which the manifest of a batch states. Raise it when a table
 # gets a column, and list the column in `ADDED`: batches of earlier versions lack it.
-SCHEMA_VERSION: Final = 1
-ADDED: Final = {"ledger_entries": {"source": 1, "billing": 1}}
+SCHEMA_VERSION: Final = 2
+ADDED: Final = {"ledger_entries": {"source": 1, "billing": 1, "provider_cost_currency": 2}}
 
 
 def missing_columns(table: str, version: int) -> dict[str, str]:
     """Return the columns of a table that a batch of some version of the lake's schema lacks."""
     added = ADDED.get(table, {})
     return {name: kind for name, kind in LAKE_TABLES[table].items() if added.get(name, 0) > version}
+
+
+def missing_as_null(table: str, version: int) -> str:
+    """Return SQL that adds the columns of `missing_columns` to a select list, as NULL; may be empty."""
+    missing = missing_columns(table, version)
+    return "".join(f", cast(null as {kind}) as {name}" for name, kind in missing.items())
 
 
 # `raw.markups` has the rows of the last file only, as the price book resolved them.

@@ -21,7 +21,7 @@ from paywall_warehouse.quoting import literal
 
 TEXTS = (
     *("id", "type", "status", "user", "paywall", "currency", "request_id", "model", "related_id"),
-    "billing",
+    *("billing", "provider_cost_currency"),
 )
 TIMES = ("timestamp", "updated_at")
 MONEY = ("amount", "provider_cost", "platform_fees")
@@ -131,6 +131,7 @@ RULES = (
     *money("platform_fees"),
     *(whole_number(field) for field in COUNTS),
     currency("currency"),
+    currency("provider_cost_currency"),
     *METADATA_RULES,
 )
 
@@ -201,7 +202,7 @@ def entries_sql(
         v_provider_cost as provider_cost, v_platform_fees as platform_fees, f_related_id as related_entry_id,
         case when broken is null then {with_extra("o_metadata", "extra")} end as metadata,
         {metadata},
-        {source} as source, billing,
+        {source} as source, billing, lower(f_provider_cost_currency) as provider_cost_currency,
         {further}{of_broken_rule(rules, "code")} as reject_code,
         {of_broken_rule(rules, "message")} as reject_words,
         {raw} as raw
