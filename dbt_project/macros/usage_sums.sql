@@ -5,7 +5,7 @@
         cast(count(*) filter (where is_failed_charge) as bigint) as failed_charges,
         {{ money('sum(revenue)') }} as revenue,
         {{ money('sum(refunds)') }} as refunds,
-        {{ money('sum(provider_cost) filter (where is_counted_charge)') }} as provider_cost,
+        {{ money('sum(counted_cost)') }} as provider_cost,
         {{ money('sum(platform_fees) filter (where is_settled_charge)') }} as platform_fees,
-        cast(count(*) filter (where is_counted_charge and provider_cost is null) as bigint) as charges_without_cost
+        cast(count(*) filter (where is_counted_charge and counted_cost is null) as bigint) as charges_without_cost
 {%- endmacro %}

@@ -152,6 +152,7 @@ entries as (
         coalesce(activities.currency, settings.default_currency) as currency,
         activities.amount,
         cast(null as decimal(38, 12)) as provider_cost,
+        cast(null as {{ text_type() }}) as provider_cost_currency,
         cast(null as decimal(38, 12)) as platform_fees,
 
         ---------- tokens

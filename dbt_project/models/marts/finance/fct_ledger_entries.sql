@@ -94,6 +94,7 @@ resolved as (
                 and coalesce(entries.cached_tokens, 0) <= coalesce(entries.prompt_tokens, 0)
                 then models.model_id
         end as estimate_with,
+        case when coalesce(entries.provider_cost_currency, entries.currency) = entries.currency then entries.provider_cost end as priced_cost,
         coalesce(entries.prompt_tokens, 0) as known_prompt_tokens,
         coalesce(entries.cached_tokens, 0) as known_cached_tokens,
         coalesce(entries.completion_tokens, 0) as known_completion_tokens,
@@ -121,10 +122,10 @@ priced as (
                     as decimal(38, 12)
                 )
         end as estimated_cost,
-        -- A charge whose source states only its cost. Without a cost, its amount is 0.
+        -- A charge whose source states only its cost. Without a cost in its currency, its amount is 0.
         coalesce(
             resolved.amount,
-            {{ priced_amount('resolved.provider_cost', multiplier, per_request) }},
+            {{ priced_amount('resolved.priced_cost', multiplier, per_request) }},
             cast(0 as decimal(38, 12))
         ) as entry_amount
     from resolved
@@ -188,6 +189,15 @@ select
         when has_stripe_key then 'stripe'
         else 'unknown'
     end as rail,
+    case
+        when entry_type = 'charge'
+            then coalesce(
+                -- Few metadata have the key, and parsing them takes long.
+                case when contains(metadata, 'billed_by') then nullif(lower(trim({{ json_text('metadata', 'billed_by') }})), '') end,
+                case when contains(model_id, '/') then nullif(lower(trim(split_part(model_id, '/', 1))), '') end,
+                'unknown'
+            )
+    end as billed_by,
     metadata,
 
     ---------- money
@@ -203,6 +213,10 @@ select
     cast(case when is_settled_charge then entry_amount else 0 end as decimal(38, 12)) as revenue,
     cast(case when is_usage_refund then entry_amount else 0 end as decimal(38, 12)) as refunds,
     coalesce(provider_cost, estimated_cost) as provider_cost,
+    case
+        when provider_cost is null and estimated_cost is not null then currency
+        when provider_cost is not null or entry_type = 'charge' then coalesce(provider_cost_currency, currency)
+    end as provider_cost_currency,
     case
         when provider_cost is not null then 'reported'
         when estimated_cost is not null then 'estimated'

@@ -37,6 +37,7 @@ entry_versions as (
         coalesce(entries.currency, settings.default_currency) as currency,
         entries.amount,
         entries.provider_cost,
+        entries.provider_cost_currency,
         entries.platform_fees,
 
         ---------- tokens
