@@ -7,6 +7,7 @@ from dashboard.context import Context, address, link_to, user_address
 from dashboard.download_panel import download_panel
 from dashboard.queries import ledger as ledger_queries
 from dashboard.queries.ledger import LedgerSearch
+from dashboard.snapshot import Row
 from dashboard.tables import Column, count_column, instant_column, money_column, paged_table, text_column
 
 STATUSES = ("settled", "pending", "failed", "reversed")
@@ -29,12 +30,19 @@ def ledger_columns(context: Context) -> list[Column]:
         money_column("amount", "Amount", of),
         text_column("currency", "Currency"),
         money_column("balance_effect", "Effect on balance", of),
-        money_column("provider_cost", "Provider cost", of),
+        Column("provider_cost", "Provider cost", _cost, right=True),
         text_column("provider_cost_basis", "Cost basis"),
         money_column("platform_fees", "Fees", of),
         count_column("total_tokens", "Tokens"),
         text_column("request_id", "Request"),
     ]
+
+
+def _cost(row: Row) -> str:
+    """Return the provider cost of an entry, with its currency if that is not the entry's."""
+    currency = row["provider_cost_currency"]
+    shown = formats.money if currency == row["currency"] else formats.with_currency
+    return shown(row["provider_cost"], currency)
 
 
 def ledger_view(context: Context, user_id: str | None = None, any_id: str = "") -> None:

@@ -59,7 +59,13 @@ RECONCILIATION_CURRENCIES = {
 DATASETS: Mapping[str, Dataset] = {
     dataset.name: dataset
     for dataset in (
-        Dataset("ledger", "fct_ledger_entries", ("entry_id",), day="entry_date"),
+        Dataset(
+            "ledger",
+            "fct_ledger_entries",
+            ("entry_id",),
+            day="entry_date",
+            currency_of={"provider_cost": ("provider_cost_currency",)},
+        ),
         Dataset(
             "daily_revenue",
             "fct_daily_revenue",

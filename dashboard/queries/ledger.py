@@ -20,6 +20,7 @@ LEDGER_COLUMNS = (
     "amount",
     "balance_effect",
     "provider_cost",
+    "provider_cost_currency",
     "provider_cost_basis",
     "platform_fees",
     "total_tokens",

@@ -12,7 +12,7 @@ from dashboard.snapshot import Row
 from dashboard.subject import subject
 from dashboard.tables import fields, table, text_column
 
-MONEY = ("amount", "balance_effect", "revenue", "refunds", "provider_cost", "platform_fees")
+MONEY = ("amount", "balance_effect", "revenue", "refunds", "platform_fees")
 TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
 INSTANTS = ("occurred_at", "updated_at")
 
@@ -50,6 +50,8 @@ def show(context: Context) -> None:
 
 def _text_of(context: Context, row: Row, name: str) -> str:
     value = row[name]
+    if name == "provider_cost":
+        return formats.with_currency(value, row["provider_cost_currency"])
     if name in MONEY:
         return formats.with_currency(value, row["currency"])
     if name in TOKENS:

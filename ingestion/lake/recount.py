@@ -12,7 +12,7 @@ import duckdb
 from ingestion.lake.batches import LOADED, FileRecord, Lake, Manifest
 from ingestion.lake.rejects import OUTSIDE, create_rejects, write_rejects
 from ingestion.lake.row_limits import RowLimits
-from ingestion.lake.schemas import missing_columns
+from ingestion.lake.schemas import missing_as_null
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.quoting import file_literal
@@ -111,10 +111,10 @@ def _file(file: FileRecord, now: _FileCounts) -> FileRecord:
 
 def _rows(lake: Lake, table: str, manifests: Sequence[Manifest]) -> str:
     """Return SQL for the rows of some batches; an empty text if they have none."""
-    files = ", ".join(file_literal(str(file)) for file in lake.parquet_files(table, manifests))
-    if not files:
+    files = [(manifest.schema_version, lake.parquet_files(table, [manifest])) for manifest in manifests]
+    listed = ", ".join(file_literal(str(file)) for _, own in files for file in own)
+    if not listed:
         return ""
     # `union_by_name` adds the columns that only some files lack.
-    missing = missing_columns(table, max(manifest.schema_version for manifest in manifests))
-    nulls = "".join(f", cast(null as {kind}) as {name}" for name, kind in missing.items())
-    return f"(select *{nulls} from read_parquet([{files}], union_by_name = true, hive_partitioning = false))"
+    nulls = missing_as_null(table, max(version for version, own in files if own))
+    return f"(select *{nulls} from read_parquet([{listed}], union_by_name = true, hive_partitioning = false))"

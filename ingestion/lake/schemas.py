@@ -349,7 +349,7 @@ def missing_columns(table: str, version: int) -> dict[str, str]:
 
 
 def missing_as_null(table: str, version: int) -> str:
-    """Return SQL that adds the columns of `missing_columns` to a select list, as NULL; empty if there are none."""
+    """Return SQL that adds the columns of `missing_columns` to a select list, as NULL; may be empty."""
     missing = missing_columns(table, version)
     return "".join(f", cast(null as {kind}) as {name}" for name, kind in missing.items())
 

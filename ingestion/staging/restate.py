@@ -19,6 +19,7 @@ from ingestion.lake.erasures import read_registry
 from ingestion.lake.recount import apply_limits
 from ingestion.lake.rejects import OUTSIDE
 from ingestion.lake.row_limits import RowLimits
+from ingestion.lake.schemas import SCHEMA_VERSION, missing_as_null
 from ingestion.landed_now import LandedNow
 from ingestion.landing.area import Landing, LandingFile
 from ingestion.readers.inspection import UnreadableFileError
@@ -99,14 +100,18 @@ def take_users(settings: Settings, lake: Lake, source: Source) -> None:
         for manifest in waiting:
             files = lake.parquet_files(source.table, [manifest])
             with lake.staging() as staging:
-                if not files or not _fill_users(connection, files, broken, staging / source.table):
+                nulls = missing_as_null(source.table, manifest.schema_version)
+                if not files or not _fill_users(connection, files, broken, nulls, staging / source.table):
                     continue
                 for parquet in lake.parquet_files("rejects", [manifest]):
                     (staging / "rejects").mkdir(exist_ok=True)
                     copied = staging / "rejects" / parquet.name
                     write_rows(settings.duckdb_config(), parquet, "select *", "true", copied)
                 # Empty limits have the rows counted again, which also removes their rejects.
-                lake.replace(replace(manifest, limits="", restated=manifest.restated + 1), staging)
+                filled = replace(
+                    manifest, limits="", schema_version=SCHEMA_VERSION, restated=manifest.restated + 1
+                )
+                lake.replace(filled, staging)
     apply_limits(settings, lake, lake.manifests())
 
 
@@ -170,7 +175,7 @@ def _take(
 def _keep(
     lake: Lake, config: Mapping[str, object], manifest: Manifest, kept: Sequence[FileRecord], staging: Path
 ) -> None:
-    """Copy the rows and rejects of the files that are not read again."""
+    """Copy the rows and rejects of the files that are not read again, with all present columns."""
     numbers = ", ".join(str(file.file_no) for file in kept) or "null"
     paths = ", ".join(literal(file.path) for file in kept) or "null"
     for table, condition in ((manifest.table, f"file_no in ({numbers})"), ("rejects", f"path in ({paths})")):
@@ -178,7 +183,8 @@ def _keep(
             if table == "rejects" and parquet.name == OUTSIDE:
                 continue  # written anew when the limits are applied
             (staging / table).mkdir(exist_ok=True)
-            write_rows(config, parquet, "select *", condition, staging / table / f"kept-{number:05d}.parquet")
+            columns = f"select *{missing_as_null(table, manifest.schema_version)}"
+            write_rows(config, parquet, columns, condition, staging / table / f"kept-{number:05d}.parquet")
 
 
 def _find_users(connection: duckdb.DuckDBPyConnection, known: Sequence[Path]) -> None:
@@ -192,10 +198,11 @@ def _find_users(connection: duckdb.DuckDBPyConnection, known: Sequence[Path]) ->
 
 
 def _fill_users(
-    connection: duckdb.DuckDBPyConnection, files: Sequence[Path], broken: str, folder: Path
+    connection: duckdb.DuckDBPyConnection, files: Sequence[Path], broken: str, nulls: str, folder: Path
 ) -> bool:
     """Write the rows of some files with the users of the table `grants`; return whether any was missing
-    before. `broken` is SQL for whether a row is outside of the limits.
+    before. `broken` is SQL for whether a row is outside of the limits, `nulls` for the columns that the files
+    lack.
     """
     found = connection.execute(
         f"from {_rows(files)} as rows semi join grants on rows.user_of = grants.entry_id"
@@ -208,7 +215,7 @@ def _fill_users(
         connection.execute(
             f"""copy (
                 select * replace ({broken} as is_outside) from (
-                    select rows.* replace (coalesce(rows.user_id, grants.user_id) as user_id)
+                    select rows.* replace (coalesce(rows.user_id, grants.user_id) as user_id){nulls}
                     from {_rows([parquet])} as rows left join grants on rows.user_of = grants.entry_id
                 ) order by file_no, line
             ) to {literal(str(folder / parquet.name))} (format parquet, compression zstd)"""

@@ -2,8 +2,6 @@
 entries in incremental builds.
 """
 
-import json
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,14 +13,12 @@ from ingestion.lake.batches import Lake
 from ingestion.lake.recount import apply_limits
 from ingestion.lake.row_limits import RowLimits
 from ingestion.lake.schemas import ADDED, LAKE_TABLES, SCHEMA_VERSION, missing_columns
-from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.quoting import literal
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import Record, adjustment, charge, deposit, jsonl, refund, withdrawal
 from tests.support.harness import publish_home
 from tests.support.ingestion import load
-from warehouse.build_inputs import write_build_inputs
-from warehouse.price_book import resolve_price_book
+from tests.support.older_lake import make_older, raw_entries
 
 NOON = "2026-10-01T12:00:00Z"
 
@@ -36,39 +32,6 @@ def load_ledger(home: Path, name: str, records: list[Record]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(jsonl(records))
     load(settings_of(home), "ledger")
-
-
-def raw_entries(home: Path, columns: str, **more: Any) -> list[tuple[Any, ...]]:
-    """Return columns of the view `raw.ledger_entries` that a build would read."""
-    settings = settings_of(home, **more)
-    resolve_price_book(settings)
-    lake = Lake(settings.home)
-    with open_duckdb() as connection:
-        write_build_inputs(
-            connection,
-            settings,
-            lake,
-            lake.manifests(),
-            settings.now().date(),
-            -1,
-            is_published_copy=False,
-        )
-        return connection.execute(f"select {columns} from raw.ledger_entries order by entry_id").fetchall()
-
-
-def make_older(home: Path, batch: int) -> None:
-    """Make a batch what an earlier version wrote: without the columns that were added since."""
-    lake = Lake(settings_of(home).home)
-    manifest = lake.manifests(batch)[0]
-    for file in lake.parquet_files("ledger_entries", [manifest]):
-        rows = duckdb.read_parquet(str(file), hive_partitioning=False)
-        rows.select(duckdb.StarExpression(exclude=list(ADDED["ledger_entries"]))).write_parquet(f"{file}.old")
-        Path(f"{file}.old").replace(file)
-    lake.restate(replace(manifest, schema_version=0))
-    file = home / "lake" / "_manifests" / f"{batch:08d}.json"
-    stated = json.loads(file.read_text())
-    del stated["schema_version"]
-    file.write_text(json.dumps(stated))
 
 
 def test_billing_is_prepaid_unless_it_is_stated(tmp_path: Path) -> None:

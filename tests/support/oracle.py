@@ -384,6 +384,7 @@ LEDGER_FIELDS = {
     "model",
     *TOKENS,
     "provider_cost",
+    "provider_cost_currency",
     "platform_fees",
     "related_id",
     "billing",
@@ -425,6 +426,7 @@ def ledger_version(record: Row) -> Row:
         "model": as_text(record.get("model"), "model"),
         **tokens,
         "provider_cost": as_money(record.get("provider_cost"), "provider_cost"),
+        "provider_cost_currency": as_currency(record.get("provider_cost_currency")),
         "platform_fees": as_money(record.get("platform_fees"), "platform_fees"),
         "related_entry_id": as_text(record.get("related_id"), "related_id"),
         "metadata": json_value(metadata | ({"extra": extra} if extra else {})) or None,
@@ -586,6 +588,7 @@ def webhook_entries(events: list[Row], owners: dict[str, str], settings: OracleS
             "user_id": owner_of(merged, owners),
             "total_tokens": sum(tokens) if tokens else None,
             "provider_cost": None,
+            "provider_cost_currency": None,
             "platform_fees": None,
             "related_entry_id": None,
             "is_trial": bool(merged["is_trial"]),
@@ -678,6 +681,13 @@ def is_postpaid(entry: Row) -> bool:
     return bool(entry["stated_billing"] == "postpaid")
 
 
+def billed_by(entry: Row) -> str:
+    """Who bills the operator for a charge: what its metadata say, else the provider of its model."""
+    stated = (entry["metadata"] or {}).get("billed_by")
+    provider = entry["model_id"].partition("/")[0] if "/" in entry["model_id"] else ""
+    return str(stated or "").strip().lower() or provider.strip().lower() or "unknown"
+
+
 def finish_entries(
     raw: dict[str, Row], rates: dict[str, list[Row]], settings: OracleSettings
 ) -> dict[str, Row]:
@@ -704,12 +714,18 @@ def finish_entries(
         entry["billing"] = "postpaid" if postpaid else "prepaid"
         moves = settled and entry["user_id"] is not None and not postpaid
         entry["balance_effect"] = (amount if adds else -amount) if moves else ZERO
+        entry["billed_by"] = billed_by(entry) if kind == "charge" else None
+        cost_currency = entry["provider_cost_currency"] or entry["currency"]
         entry["provider_cost_basis"] = "reported"
         if entry["provider_cost"] is None:
             entry["provider_cost_basis"] = None
             if kind == "charge":
                 entry["provider_cost"] = estimated_cost(entry, rates)
                 entry["provider_cost_basis"] = "unknown" if entry["provider_cost"] is None else "estimated"
+                if entry["provider_cost"] is not None:
+                    cost_currency = entry["currency"]
+        has_cost_currency = kind == "charge" or entry["provider_cost"] is not None
+        entry["provider_cost_currency"] = cost_currency if has_cost_currency else None
         stripe_key = any(entry[name] for name in ("payment_intent_id", "charge_id", "checkout_session_id"))
         entry["funding"], entry["rail"] = None, entry["stated_rail"]
         if kind == "deposit":
@@ -746,7 +762,12 @@ def measures(entries: list[Row]) -> Row:
     row["revenue"] = total(one["amount"] for one in settled)
     row["refunds"] = total(one["refunds"] for one in entries)
     row["net_revenue"] = row["revenue"] - row["refunds"]
-    known_costs = [one["provider_cost"] for one in counted if one["provider_cost"] is not None]
+    # A cost in another currency is unknown in this one.
+    known_costs = [
+        one["provider_cost"]
+        for one in counted
+        if one["provider_cost"] is not None and one["provider_cost_currency"] == one["currency"]
+    ]
     row["provider_cost"] = total(known_costs)  # choice: 0 where no cost is known; see charges_without_cost
     row["platform_fees"] = total(one["platform_fees"] or ZERO for one in settled)
     row["profit"] = row["revenue"] - row["provider_cost"] - row["platform_fees"]
@@ -1134,7 +1155,9 @@ ENTRY_COLUMNS = (
     "revenue",
     "refunds",
     "provider_cost",
+    "provider_cost_currency",
     "provider_cost_basis",
+    "billed_by",
     "platform_fees",
     "funding",
     "rail",

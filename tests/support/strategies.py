@@ -126,6 +126,8 @@ BAD_LEDGER_RECORDS = (
     BadKind("cost_too_large", "10^18 or more", with_(provider_cost="1" + "0" * 18)),
     BadKind("cost_negative", "costs are at least 0", with_(provider_cost="-1")),
     BadKind("cost_nan", "NaN is no cost", with_(provider_cost="nan")),
+    BadKind("cost_currency_symbol", "letters only", with_(provider_cost_currency="us$")),
+    BadKind("cost_currency_unknown", "no code of ISO 4217, no token", with_(provider_cost_currency="usdd")),
     BadKind("fees_negative", "fees are at least 0", with_(platform_fees="-0.000001")),
     BadKind("fees_13_decimals", "a 13th decimal that is not 0", with_(platform_fees="0.0000000000001")),
     BadKind("metadata_list", "metadata is an object", with_(metadata=["a"])),
@@ -266,6 +268,7 @@ class World:
 
     def __init__(self, seed: int, timezone: str) -> None:
         self.random = random.Random(seed)
+        self.cost_random = random.Random(seed)
         self.zone = ZoneInfo(timezone)
         self.big_left = 6
         self.instants: set[datetime] = set()
@@ -411,7 +414,11 @@ class World:
             record["related_id"] = (
                 pick(pick(pools) or ["nobody_knows"]) if self.chance(0.9) else "nobody_knows"
             )
-        if metadata := self.metadata(kind):
+        metadata = self.metadata(kind)
+        if kind == "charge" and self.cost_random.random() < 0.2:
+            stated = self.cost_random.choice(("openrouter", "Azure", " vertex_ai ", "", None))
+            metadata = {**(metadata or {}), "billed_by": stated}
+        if metadata:
             record["metadata"] = metadata
         if self.chance(0.08):
             record["tier"] = 'gold, "plus"'
@@ -431,6 +438,8 @@ class World:
                 record["total_tokens"] = prompt + completion + self.random.randrange(3)
         if self.chance(0.5):
             record["provider_cost"] = self.number(f"0.{self.random.randrange(10**9):09d}")
+        if self.cost_random.random() < 0.3:
+            record["provider_cost_currency"] = self.cost_random.choice(("usd", "EUR", "Jpy", ""))
         if self.chance(0.5):
             record["request_id"] = f"req_{self.random.randrange(10**6)}"
 

@@ -238,6 +238,54 @@ def test_provider_cost_is_stated_or_estimated_or_unknown(
     assert day["charges_without_cost"] == (cost is None)
 
 
+@pytest.mark.parametrize(
+    ("record", "currency", "cost", "charges_without_cost"),
+    [
+        (charge("c", NOON, provider_cost="0.7"), "usd", "0.7", 0),
+        (charge("c", NOON, provider_cost="0.7", provider_cost_currency="USD"), "usd", "0.7", 0),
+        (charge("c", NOON, provider_cost="0.7", provider_cost_currency="EUR"), "eur", "0", 1),
+        (charge("c", NOON, provider_cost_currency="eur"), "eur", "0", 1),
+        # 1 million tokens at 2 usd per million
+        (charge("c", NOON, model="a/b", prompt_tokens=10**6, provider_cost_currency="eur"), "usd", "2", 0),
+    ],
+)
+def test_a_cost_in_another_currency_is_unknown_in_sums(
+    record: dict[str, Any], currency: str, cost: str, charges_without_cost: int
+) -> None:
+    got = of_records(record, prices=[("a/b", "", "", "2", "", "", "", "usd")])
+    assert got.entries[("c",)]["provider_cost_currency"] == currency
+    (day,) = got.daily_revenue.values()
+    assert some(day, "provider_cost", "charges_without_cost") == (D(cost), charges_without_cost)
+
+
+def test_a_cost_of_something_else_than_a_charge_has_a_currency_and_no_other_entry_has() -> None:
+    got = of_records(
+        refund("r1", NOON, "1", "c", provider_cost="0.1"),
+        refund("r2", NOON, "1", "c"),
+        deposit("d", NOON, "1"),
+    )
+    assert {key: row["provider_cost_currency"] for (key,), row in got.entries.items()} == {
+        "r1": "usd",
+        "r2": None,
+        "d": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("record", "expected_name"),
+    [
+        (charge("c", NOON, model="OpenAI/gpt", metadata={"billed_by": " OpenRouter "}), "openrouter"),
+        (charge("c", NOON, model="OpenAI/gpt", metadata={"billed_by": ""}), "openai"),
+        (charge("c", NOON, model="OpenAI/gpt/mini"), "openai"),
+        (charge("c", NOON, model="gpt"), "unknown"),
+        (charge("c", NOON), "unknown"),
+        (refund("c", NOON, "1", "x", metadata={"billed_by": "openrouter"}), None),
+    ],
+)
+def test_a_charge_is_billed_by_someone(record: dict[str, Any], expected_name: str | None) -> None:
+    assert of_records(record).entries[("c",)]["billed_by"] == expected_name
+
+
 def test_a_charge_without_tokens_has_no_estimate_and_its_sum_may_be_unknown() -> None:
     got = of_records(charge("c", NOON, model="acme/a"), prices=RATES)
     assert got.entries[("c",)]["provider_cost_basis"] == "unknown"
@@ -611,6 +659,11 @@ def test_scenarios_are_full_of_what_they_promise(seed: int) -> None:
     assert {row["provider_cost_basis"] for row in rows} == {"reported", "estimated", "unknown", None}
     assert {row["currency"] for row in rows} == {"usd", "eur", "jpy", "usdc"}
     assert {row["source"] for row in rows} == {"ledger", "webhook"}
+    own = {
+        row["provider_cost_currency"] == row["currency"] for row in rows if row["provider_cost"] is not None
+    }
+    assert own == {True, False}
+    assert {row["billed_by"] for row in rows} >= {"openrouter", "azure", "vertex_ai", "unknown", None}
     assert len(scenario.spoiled) >= 20
     assert max(row["amount"] for row in rows) > 10**16
     assert any(row["deposit_refunds"] for row in got.wallet_days.values())
