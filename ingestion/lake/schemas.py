@@ -183,6 +183,64 @@ RAIL_PAYMENTS: Final = {
     "user_id": "varchar",
 }
 
+BILL_LINES: Final = {
+    **ORIGIN,
+    # The number of the line within its record, such as a result within an API's bucket. CSV rows have 1.
+    "position": "bigint",
+    # The number of the API's bucket in its file; 0 for formats without bucket objects.
+    "bucket_no": "bigint",
+    "format": "varchar",
+    "account": "varchar",
+    "provider_as_billed": "varchar",
+    "period_start": "timestamptz",
+    "period_end": "timestamptz",
+    "billing_period_start": "date",
+    "is_correction": "boolean",
+    "charge_category": "varchar",
+    "model_as_billed": "varchar",
+    "token_kind": "varchar",
+    "quantity": MONEY,
+    "unit": "varchar",
+    # NULL for a day on which nothing was billed.
+    "billed_amount": MONEY,
+    "currency": "varchar",
+    "project": "varchar",
+    "key": "varchar",
+    "invoice_id": "varchar",
+    "is_rounded": "boolean",
+    "covers_buckets": "boolean",
+}
+
+BILL_INVOICES: Final = {
+    **ORIGIN,
+    "account": "varchar",
+    "provider_as_billed": "varchar",
+    "invoice_id": "varchar",
+    "invoice_detail_id": "varchar",
+    "period_start": "date",
+    "period_end": "date",
+    "currency": "varchar",
+    "amount": MONEY,
+    "status": "varchar",
+}
+
+BILL_SCOPES: Final = {
+    **ORIGIN,
+    "provider": "varchar",
+    "project": "varchar",
+    "key": "varchar",
+    "scope": "varchar",
+}
+
+BILL_MODELS: Final = {
+    **ORIGIN,
+    "provider": "varchar",
+    "model_as_billed": "varchar",
+    "model_id": "varchar",
+}
+
+BILL_PROVIDERS: Final = {**ORIGIN, "name": "varchar", "provider": "varchar"}
+
 REJECTED_RECORDS: Final = {
     "batch_seq": "bigint",
     "source": "varchar",
@@ -268,6 +326,11 @@ LAKE_TABLES: Final = {
     "stripe_balance_summaries": STRIPE_BALANCE_SUMMARIES,
     "stripe_checkout_sessions": STRIPE_CHECKOUT_SESSIONS,
     "rail_payments": RAIL_PAYMENTS,
+    "bill_lines": BILL_LINES,
+    "bill_invoices": BILL_INVOICES,
+    "bill_scopes": BILL_SCOPES,
+    "bill_models": BILL_MODELS,
+    "bill_providers": BILL_PROVIDERS,
     "rejects": REJECTED_RECORDS,
 }
 
@@ -290,6 +353,11 @@ SHOWN_NAMES: Final = {"rejects": "rejected_records", "markups": "landed_markups"
 def shown_name(table: str) -> str:
     """Return the name that a table of the lake has in schema `raw`."""
     return SHOWN_NAMES.get(table, table)
+
+
+def cost_column(table: str) -> str | None:
+    """Return the column with the stated costs of a table; None if it has none."""
+    return next((name for name in ("provider_cost", "billed_amount") if name in LAKE_TABLES[table]), None)
 
 
 def defined(columns: dict[str, str]) -> str:
