@@ -1,6 +1,6 @@
 """Loading one source: what is new in its landing folder becomes one batch of the lake."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ingestion.erasure.erase import finish_erasures
@@ -8,7 +8,7 @@ from ingestion.lake.batches import Lake, Manifest
 from ingestion.lake.commit import commit
 from ingestion.landing.area import Landing
 from ingestion.receiver.segments import seal_local
-from ingestion.sources.registry import Source, mapped_sources, sources
+from ingestion.sources.registry import Source, sources
 from ingestion.staging.batch import stage_batch
 from ingestion.staging.restate import apply_mapping, take_users
 from paywall_warehouse.home import Home
@@ -82,11 +82,10 @@ def load(
                     return load_result(source, _as_counted(lake, committed), warnings + staged.warnings)
 
 
-def mapped_sources_in_use(settings: Settings) -> list[str]:
-    """Return the mapped sources of which a file has landed or was loaded. The others cost a run nothing."""
+def sources_in_use(settings: Settings, known: Mapping[str, Source]) -> list[str]:
+    """Return the sources of which a file has landed or was loaded. The others cost a run nothing."""
     loaded = {file.source for manifest in Lake(settings.home).manifests() for file in manifest.files}
     landing = Landing.of(settings)
-    known = mapped_sources(settings.home)
     return [name for name, source in known.items() if name in loaded or source.files(landing)]
 
 

@@ -82,10 +82,10 @@ def validate_file(settings: Settings, path: Path, source_name: str | None = None
     known = sources(settings.home)
     source, place = (known[source_name], None) if source_name else _source_of_folder(path, known)
     file = LandingFile("", path.name, str(path), path.stat().st_size, 0, "")
-    names = column_names(file, path, source.layout.separator if source else ",")
+    names = column_names(file, path, source.layout if source else None)
     is_guessed = source is None
     if source is None:
-        own_names = {one.name: _names_by_separator(file, path, one, names) for one in known.values()}
+        own_names = {one.name: _names_as_read(file, path, one, names) for one in known.values()}
         source = _source_of_columns(path, names, own_names, known)
         names = list(own_names[source.name])
     with TemporaryDirectory(prefix="paywall-warehouse-check-") as folder:
@@ -96,7 +96,7 @@ def validate_file(settings: Settings, path: Path, source_name: str | None = None
         if not source.reads(place):
             raise FileValidationError(
                 f"{path} would not be read as {source.name}: its name is that of other files. Markups have"
-                " a name such as markups.csv, rates any other"
+                " a name such as markups.csv, rates any other; see docs/inputs.md"
             )
         landed = own.home.landing / place
         landed.parent.mkdir(parents=True)
@@ -149,18 +149,23 @@ def _source_of_columns(
         source for source in known.values() if not missing_columns(own_names[source.name], source.layout)
     ]
     if fitting:
-        return max(fitting, key=lambda source: len(set(source.layout.columns) & set(own_names[source.name])))
+        return max(fitting, key=lambda source: _known(own_names[source.name], source))
     if message := explain_dashboard_export(names):
         raise FileValidationError(f"{path}: {message}")
     if not names:
         raise FileValidationError(f"{path} has no columns that can be read; name its source with --as")
-    nearest = max(known.values(), key=lambda source: len(set(source.layout.columns) & set(names)))
+    nearest = max(known.values(), key=lambda source: _known(names, source))
     lacking = ", ".join(" or ".join(one) for one in missing_columns(names, nearest.layout))
     raise FileValidationError(
         f"{path} has the columns of no source (found: {', '.join(names)[:500]}). The nearest is"
         f" {nearest.name}, which also needs {lacking}. Rename the columns as docs/inputs.md says, or name the"
         " source with --as"
     )
+
+
+def _known(names: Sequence[str], source: Source) -> int:
+    """Return how many of the columns a source knows."""
+    return len(set(source.layout.columns) & set(map(source.layout.known_as, names)))
 
 
 def _missing(names: Sequence[str], source: Source) -> Iterator[str]:
@@ -172,21 +177,20 @@ def _missing(names: Sequence[str], source: Source) -> Iterator[str]:
             yield column if is_known else f"{column} (did you mean {meant}?)"
 
 
-def _names_by_separator(file: LandingFile, path: Path, source: Source, names: Sequence[str]) -> Sequence[str]:
+def _names_as_read(file: LandingFile, path: Path, source: Source, names: Sequence[str]) -> Sequence[str]:
     """Return the columns of a file as a source would read them."""
-    if file.format != ".csv" or source.layout.separator == ",":
-        return names
-    return column_names(file, path, source.layout.separator)
+    layout = source.layout
+    differs = layout.separator != "," if file.format == ".csv" else layout.flatten is not None
+    return column_names(file, path, layout) if differs else names
 
 
 def _unread(names: Sequence[str], source: Source) -> Iterator[str]:
-    return (name for name in names if name not in source.layout.columns)
+    return (name for name in names if source.layout.known_as(name) not in source.layout.columns)
 
 
 def _folder_of(source: Source) -> str:
     """Return the folder of a source; for a report of Stripe's, of its newest version."""
-    report = source.stripe_report
-    return source.folder if report is None else f"{source.folder}/{report.newest_folder}"
+    return f"{source.folder}/{source.subfolder}".rstrip("/")
 
 
 def _link(path: Path, landed: Path) -> None:

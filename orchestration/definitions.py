@@ -12,7 +12,7 @@ from orchestration.assets.exports import export_assets
 from orchestration.assets.landing import landing_specs, mapped_folders, stripe_asset
 from orchestration.assets.models import build_plan, dbt_models, final_models
 from orchestration.assets.published import published_warehouse
-from orchestration.assets.raw import RAW_TABLES, mapped_entries, price_book, raw_asset
+from orchestration.assets.raw import RAW_TABLES, mapped_entries, price_book, provider_bills, raw_asset
 from orchestration.automation import (
     daily,
     export_job,
@@ -54,6 +54,7 @@ def build_defs(
             *(stripe_asset(stripe_report) for stripe_report in STRIPE_REPORTS),
             *(raw_asset(table) for table in RAW_TABLES),
             mapped_entries,
+            provider_bills,
             price_book,
             build_plan,
             models,

@@ -47,9 +47,9 @@ class FileRecord:
     entry_records: int
     """The number of accepted records that state a ledger entry."""
     facts: dict[str, Any] | None = None
-    """The fields of `FileFacts` for a Stripe file; instants are ISO 8601 text."""
+    """The fields of `FileFacts` for a Stripe file, of `BillFacts` for a bill; instants are ISO 8601 text."""
     filtered: int = 0
-    """Records that the mapping of the source leaves out on purpose."""
+    """Records that the source leaves out on purpose."""
     rounded_amounts: int = 0
     """Records with an amount that was rounded to 12 decimals."""
     cost_stated: str | None = None

@@ -12,7 +12,7 @@ import duckdb
 from ingestion.lake.batches import LOADED, FileRecord, Lake, Manifest
 from ingestion.lake.rejects import OUTSIDE, create_rejects, write_rejects
 from ingestion.lake.row_limits import RowLimits
-from ingestion.lake.schemas import missing_as_null
+from ingestion.lake.schemas import cost_column, missing_as_null
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.quoting import file_literal
@@ -66,9 +66,10 @@ def _counts(
         return {}
     broken = limits.broken(table)
     columns = {name for name, *_ in connection.execute(f"describe from {rows}").fetchall()}
-    # Only mapped sources round amounts.
+    # Only mapped sources and bills round amounts.
     rounded = "has_rounded_amount" if "has_rounded_amount" in columns else "false"
-    cost = "provider_cost" if "provider_cost" in columns else "null"
+    stated = cost_column(table)
+    cost = stated if stated in columns else "null"
     found = connection.execute(f"""select batch_seq, file_no, count(*) filter (where not ({broken})),
             count(*) filter (where not ({broken}) and {limits.states_entry(table)}),
                 count(*) filter (where {broken}),

@@ -59,6 +59,8 @@ LIMITED: Final[Mapping[str, _Limited]] = {
     "webhook_events": _Limited({"occurred_at": "createdAt"}, where=COUNTS, states_entry=ENTRY),
     "rail_payments": _Limited({"paid_at": "paid_at"}, keeps_text=False),
     "provider_rates": _Limited(),
+    "bill_lines": _Limited(keeps_text=False),
+    "bill_invoices": _Limited(keeps_text=False),
 }
 
 

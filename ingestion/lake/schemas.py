@@ -184,10 +184,11 @@ RAIL_PAYMENTS: Final = {
     "user_id": "varchar",
 }
 
-# A row is a line of a provider's bill, or an empty bucket, which states that nothing was billed.
 BILL_LINES: Final = {
     **ORIGIN,
+    # The number of the line within its record, such as a result within an API's bucket. CSV rows have 1.
     "position": "bigint",
+    # The number of the API's bucket in its file; 0 for formats without bucket objects.
     "bucket_no": "bigint",
     "format": "varchar",
     "account": "varchar",
@@ -201,6 +202,7 @@ BILL_LINES: Final = {
     "token_kind": "varchar",
     "quantity": MONEY,
     "unit": "varchar",
+    # NULL for a day on which nothing was billed.
     "billed_amount": MONEY,
     "currency": "varchar",
     "project": "varchar",
@@ -367,6 +369,11 @@ SHOWN_NAMES: Final = {
 def shown_name(table: str) -> str:
     """Return the name that a table of the lake has in schema `raw`."""
     return SHOWN_NAMES.get(table, table)
+
+
+def cost_column(table: str) -> str | None:
+    """Return the column with the stated costs of a table; None if it has none."""
+    return next((name for name in ("provider_cost", "billed_amount") if name in LAKE_TABLES[table]), None)
 
 
 def defined(columns: dict[str, str]) -> str:

@@ -3,10 +3,11 @@
 import os
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import duckdb
 import zstandard
@@ -27,6 +28,8 @@ HARMLESS_BYTES = 256 << 20
 # A record costs more than its text: billions of lines of one character would be billions of rejects.
 BYTES_A_RECORD = 100
 MAX_COLUMNS = 2_000
+# A page of an API with 100,000 results. Parsing it takes 500 MB.
+MAX_NESTED_BYTES = 32 << 20
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 
 
@@ -38,6 +41,25 @@ class UnreadableFileError(Exception):
         self.message = printable(message)
         super().__init__(self.message)
         self.code = code
+
+
+def folded(name: str) -> str:
+    """Return a column's name as it is compared without regard to case: `Prompt Tokens` is `prompt_tokens`."""
+    return name.strip().casefold().replace(" ", "_")
+
+
+class FlatRecord(NamedTuple):
+    """A record that was made of a part of a JSON text."""
+
+    line: int
+    text: str
+    """A flat JSON object; empty if there is a `problem`."""
+    problem: str | None = None
+    """The reject code of a part that is no record."""
+
+
+Flatten = Callable[[Iterable[tuple[int, bytes]]], Iterator[FlatRecord]]
+"""Makes flat records of the JSON texts of one file, which come with their lines."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +79,20 @@ class Layout:
     """Whether the texts of records have the other columns, too. Mapped sources never read them."""
     comma_decimals: tuple[str, ...] = ()
     """The columns whose numbers have a decimal comma in CSV files."""
+    is_mapped: bool = False
+    """Whether a mapping defines the layout, so that correcting the mapping is a way to read a file."""
+    any_case: bool = False
+    """Whether names of columns are compared as `folded`."""
+    flatten: Flatten | None = None
+    """Set for a source whose JSON is nested, such as an API's buckets of results."""
+
+    def known_as(self, name: str) -> str:
+        """Return the column that a name in a file stands for; the name itself if that is no column."""
+        return self._by_folded_name.get(folded(name), name) if self.any_case else name
+
+    @cached_property
+    def _by_folded_name(self) -> dict[str, str]:
+        return {folded(column): column for column in self.columns}
 
 
 def check_openable(file: LandingFile, path: Path) -> None:
@@ -213,11 +249,13 @@ def _check_json(file: LandingFile, path: Path, stream: BinaryIO, layout: Layout)
     """Raise `UnreadableFileError` if a `.json` file cannot be split into records up to its end."""
     stored = path.stat().st_size
     expanded = count = 0
+    is_blank = True
 
     def counted() -> Iterator[bytes]:
-        nonlocal expanded
+        nonlocal expanded, is_blank
         for chunk in chunks_of(stream):
             expanded += len(chunk)
+            is_blank = is_blank and not chunk.strip()
             yield chunk
 
     try:
@@ -231,7 +269,8 @@ def _check_json(file: LandingFile, path: Path, stream: BinaryIO, layout: Layout)
         raise UnreadableFileError(
             reject_codes.UNREADABLE_FILE, f"{problem}. Land it again, whole, or as .jsonl"
         ) from None
-    if not count:
+    # The page of an API without results says that there were none.
+    if not count and (is_blank or layout.flatten is None):
         raise _without_records()
 
 
@@ -247,7 +286,7 @@ def _check_separator(header: Sequence[str], layout: Layout) -> None:
             raise UnreadableFileError(
                 reject_codes.MISSING_COLUMN,
                 f"the file is separated by {shown}, not by {SEPARATORS[layout.separator]}{found}; "
-                + ("" if layout.keeps_unknown else "state the separator under `csv` in the mapping, or ")
+                + ("state the separator under `csv` in the mapping, or " if layout.is_mapped else "")
                 + f"write it again with {SEPARATORS[layout.separator]} between the fields",
             )
 
@@ -261,6 +300,7 @@ def _without_records() -> UnreadableFileError:
 
 def check_columns(found: Sequence[str], layout: Layout) -> None:
     """Raise `UnreadableFileError` if a file with these columns cannot hold records."""
+    found = [layout.known_as(name) for name in found]
     if len(found) > MAX_COLUMNS:
         raise UnreadableFileError(
             reject_codes.TOO_MANY_COLUMNS,
@@ -276,16 +316,18 @@ def check_columns(found: Sequence[str], layout: Layout) -> None:
             reject_codes.MISSING_COLUMN,
             f"{subject} missing (found: {', '.join(shown)[:500] or 'no column that is known'})."
             + (
-                f" Rename the column{'s' * (len(missing) > 1)} or see docs/inputs.md"
-                if layout.keeps_unknown
-                else " Correct the mapping (docs/mappings.md) or the file"
+                " Correct the mapping (docs/mappings.md) or the file"
+                if layout.is_mapped
+                else f" Rename the column{'s' * (len(missing) > 1)} or see docs/inputs.md"
             ),
         )
-    refuse_repeated(found)
+    # Columns that nobody reads may repeat, and their names may hold anything.
+    refuse_repeated(found if not layout.any_case else [name for name in found if name in layout.columns])
 
 
 def missing_columns(found: Sequence[str], layout: Layout) -> list[tuple[str, ...]]:
     """Return the required columns that are not among the found ones, each with its other names."""
+    found = [layout.known_as(name) for name in found]
     alternatives = [(needed,) if isinstance(needed, str) else needed for needed in layout.required]
     return [names for names in alternatives if not set(names) & set(found)]
 

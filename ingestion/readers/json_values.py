@@ -58,7 +58,8 @@ class JsonRecord:
 class _Part:
     """A text that is collected while it passes by, up to a little more than a record may have."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self.text = b""
         self.start: int | None = None
         self.line = 0
@@ -72,7 +73,7 @@ class _Part:
             self.start, self.line = chunk.offset + place, chunk.line_of(place)
         else:
             piece = chunk.text[begin:end]
-        room = MAX_RECORD_BYTES + 1 - len(self.text)
+        room = self._limit + 1 - len(self.text)
         if room > 0:
             self.text += piece[:room]
 
@@ -177,9 +178,10 @@ class _Texts:
 
 
 class _Scanner:
-    """The state between the chunks of a file."""
+    """The state between the chunks of a file. A longer text than `limit` bytes is cut after one more."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._texts = _Texts()
         self._depth = 0
         self._offset, self._line = 0, 1
@@ -238,9 +240,9 @@ class _Scanner:
             return token, begin, False
         self._value_line = chunk.line_of(begin)
         if chunk.kinds[token] == LIST:
-            self._element, self._elements = _Part(), 0
+            self._element, self._elements = _Part(self._limit), 0
             return token + 1, begin + 1, True
-        self._object, self._is_page = _Part(), False
+        self._object, self._is_page = _Part(self._limit), False
         self._object.extend(chunk, begin, begin + 1)
         return token + 1, begin + 1, True
 
@@ -260,7 +262,7 @@ class _Scanner:
             token, place = last + 1, int(chunk.places[last]) + 1
             ends.append(place)
         for begin, end, line in zip(begins, ends, chunk.lines_of(begins), strict=True):
-            text = chunk.text[begin : min(end, begin + MAX_RECORD_BYTES + 1)]
+            text = chunk.text[begin : min(end, begin + self._limit + 1)]
             records.append(JsonRecord(text, self._numbered(line), chunk.offset + begin, chunk.offset + end))
         return token, place
 
@@ -279,7 +281,7 @@ class _Scanner:
             self._end_object(chunk, end, int(chunk.kinds[found]), records)
         elif NAMES_DATA.search(self._object.text[-NAME_BYTES:-1]):
             self._is_page = True
-            self._element, self._elements = _Part(), 0
+            self._element, self._elements = _Part(self._limit), 0
         return found + 1, end, True
 
     def _end_object(self, chunk: _Chunk, end: int, kind: int, records: list[JsonRecord]) -> None:
@@ -290,7 +292,7 @@ class _Scanner:
             raise JsonDamageError(f"line {part.line:,}: what begins here with {{ ends with ]")
         if not self._is_page:
             records.append(JsonRecord(part.text, self._numbered(part.line), part.start, chunk.offset + end))
-        elif len(part.text) <= MAX_RECORD_BYTES:
+        elif len(part.text) <= self._limit:
             _check_page(part)
 
     def _take_elements(
@@ -325,7 +327,7 @@ class _Scanner:
         self, chunk: _Chunk, begin: int, end: int, records: list[JsonRecord], *, is_last: bool
     ) -> None:
         """End the element that an earlier chunk, or the beginning of the list, has opened."""
-        part, self._element = self._element, _Part()
+        part, self._element = self._element, _Part(self._limit)
         assert part is not None
         part.extend(chunk, begin, end)
         if part.start is None:
@@ -333,7 +335,7 @@ class _Scanner:
                 return
             raise _missing(chunk.line_of(end))
         # Only a text of which nothing was cut off can end with white space.
-        text = part.text.rstrip(WHITE) if len(part.text) <= MAX_RECORD_BYTES else part.text
+        text = part.text.rstrip(WHITE) if len(part.text) <= self._limit else part.text
         records.append(JsonRecord(text, self._numbered(part.line), part.start, chunk.offset + end))
         self._elements += 1
 
@@ -345,7 +347,7 @@ class _Scanner:
             if not piece:
                 raise _missing(chunk.line_of(end))
             begins.append(end - len(piece))
-            texts.append(piece.rstrip(WHITE)[: MAX_RECORD_BYTES + 1])
+            texts.append(piece.rstrip(WHITE)[: self._limit + 1])
         for text, begin, line, end in zip(texts, begins, chunk.lines_of(begins), ends[1:], strict=True):
             records.append(JsonRecord(text, self._numbered(line), chunk.offset + begin, chunk.offset + end))
         self._elements += len(texts)
@@ -379,14 +381,14 @@ def chunks_of(stream: BinaryIO) -> Iterator[bytes]:
         first = False
 
 
-def json_records(chunks: Iterable[bytes]) -> Iterator[list[JsonRecord]]:
+def json_records(chunks: Iterable[bytes], limit: int = MAX_RECORD_BYTES) -> Iterator[list[JsonRecord]]:
     """Yield the records that end in each chunk of a `.json` file.
 
     A file has any number of values, one after the other. Each is an array, whose elements are records, an
     object with a list under `data` (an API's page), whose elements are records, or any other object, which is
-    a record. Raises `JsonDamageError`.
+    a record. A record of more than `limit` bytes is cut after one more. Raises `JsonDamageError`.
     """
-    scanner = _Scanner()
+    scanner = _Scanner(limit)
     for chunk in chunks:
         yield scanner.scan(chunk)
     scanner.end()

@@ -62,10 +62,11 @@ def parquet_texts(file_no: int, path: Path, layout: Layout) -> str:
     """Return SQL for the relation of `records.record_texts` for one Parquet file."""
     with pq.ParquetFile(path) as parquet:
         schema = parquet.schema_arrow
+    named = {layout.known_as(field.name): field for field in schema}
     stated = {
-        field.name: _as_text(field)
-        for field in schema
-        if layout.keeps_unknown or field.name in layout.columns
+        name: _as_text(field)
+        for name, field in named.items()
+        if layout.keeps_unknown or name in layout.columns
     }
     beginnings = ", ".join(
         f"{literal(name)}, left({sql}, {SHOWN_CHARACTERS})"
@@ -170,18 +171,18 @@ def _check_schema(schema: pa.Schema, layout: Layout) -> None:
 
 def _wanted_type(field: pa.Field, layout: Layout) -> str:
     """Return the type that a column must have instead of its own; '' if it can be read."""
-    kind = field.type
+    kind, name = field.type, layout.known_as(field.name)
     wanted = ""
-    if field.name in layout.money and not (
+    if name in layout.money and not (
         _is_text(kind) or pa.types.is_integer(kind) or _is_exact_decimal(kind) or pa.types.is_null(kind)
     ):
         wanted = "text, a decimal of at most 38 digits or an integer: a float cannot state money exactly"
-    elif field.name in layout.times and not (
+    elif name in layout.times and not (
         _is_text(kind) or (pa.types.is_timestamp(kind) and kind.tz is not None) or pa.types.is_null(kind)
     ):
         wanted = "text (RFC 3339) or a timestamp with a time zone: a time without one is not an instant"
-    elif field.name in layout.columns and (
-        pa.types.is_binary(kind) or (pa.types.is_nested(kind) and field.name not in layout.json)
+    elif name in layout.columns and (
+        pa.types.is_binary(kind) or (pa.types.is_nested(kind) and name not in layout.json)
     ):
         wanted = "text or a number"
     return wanted

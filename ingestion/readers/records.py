@@ -13,10 +13,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestion.landing.area import LandingFile
-from ingestion.readers.inspection import DAMAGE, Layout, UnreadableFileError, csv_header
-from ingestion.readers.json_values import JsonDamageError, json_batches, json_records
+from ingestion.readers.inspection import (
+    DAMAGE,
+    MAX_NESTED_BYTES,
+    Flatten,
+    Layout,
+    UnreadableFileError,
+    csv_header,
+)
+from ingestion.readers.json_values import JsonDamageError, chunks_of, json_batches, json_records
 from ingestion.readers.parquet import has_odd_json, json_object, parquet_texts
-from ingestion.readers.text import BOM, LINES, csv_rows, csv_schema, json_lines, open_text
+from ingestion.readers.text import (
+    BOM,
+    CSV_ROWS_A_BATCH,
+    LINES,
+    csv_rows,
+    csv_schema,
+    json_lines,
+    numbered_lines,
+    open_text,
+)
 from paywall_warehouse.quoting import quoted, texts_list
 
 JSON_FORMATS = (".jsonl", ".json")
@@ -46,11 +62,12 @@ def record_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFil
     branches = []
     lines = [file for file in files if file.file.format in JSON_FORMATS]
     if lines:
-        batches = itertools.chain.from_iterable(map(_json_batches, lines))
+        batches = itertools.chain.from_iterable(_json_batches(file, layout) for file in lines)
         connection.register("landed_lines", pa.RecordBatchReader.from_batches(LINES, batches))
         branches.append(
             "select file_no, line, raw, problem, may_be_odd, case when problem is null then raw end as text"
-            " from landed_lines where strlen(raw) > 2 or ltrim(raw, e' \\t\\r\\n') <> ''"
+            " from landed_lines where problem is not null or strlen(raw) > 2"
+            " or ltrim(raw, e' \\t\\r\\n') <> ''"
         )
     rows = [file for file in files if file.file.format == ".csv"]
     if rows:
@@ -78,24 +95,27 @@ def usual_keys(files: Sequence[LocalFile], layout: Layout) -> str:
     exactly these keys needs no search for unknown or repeated fields, which costs more than reading the
     record.
     """
-    lines = [file for file in files if file.file.format in JSON_FORMATS]
+    lines = [file for file in files if file.file.format in JSON_FORMATS and layout.flatten is None]
     found = Counter(keys for file in lines for keys in _first_keys(file) if _are_usual(keys, layout))
     return (
         f"cast([{', '.join(texts_list(keys) for keys, _ in found.most_common(USUAL_KEYS))}] as varchar[][])"
     )
 
 
-def column_names(file: LandingFile, path: Path, separator: str = ",") -> list[str]:
+def column_names(file: LandingFile, path: Path, layout: Layout | None = None) -> list[str]:
     """Return the names of the columns of a file: its header, or the keys of its first records.
 
-    They are empty if the file cannot be read; a load says why.
+    With a `layout` the file is read as its source reads it. The names are empty if the file cannot be read; a
+    load says why.
     """
     try:
         if file.format == ".parquet":
             return list(pq.read_schema(path).names)
         if file.format == ".csv":
-            return csv_header(file, path, separator)
+            return csv_header(file, path, layout.separator if layout else ",")
         texts = first_texts(path, file, NAMES_BYTES)
+        if layout is not None and layout.flatten is not None:
+            texts = [record.text.encode() for record in layout.flatten(enumerate(texts, 1))]
         return list(dict.fromkeys(key for text in texts for key in _keys(text)))
     except (*DAMAGE, ValueError, pa.ArrowException, UnreadableFileError):
         return []
@@ -135,16 +155,52 @@ def _are_usual(keys: Sequence[str], layout: Layout) -> bool:
     return len(set(keys)) == len(keys) and (not layout.keeps_unknown or set(keys) <= set(layout.columns))
 
 
-def _json_batches(file: LocalFile) -> Iterator[pa.RecordBatch]:
+def _json_batches(file: LocalFile, layout: Layout) -> Iterator[pa.RecordBatch]:
+    if layout.flatten is not None:
+        yield from _flat_batches(file, layout.flatten)
+        return
     read = json_lines if file.file.format == ".jsonl" else json_batches
     with open_text(file.path, file.file.compression) as stream:
         yield from read(stream, file.file_no)
 
 
+def _flat_batches(file: LocalFile, flatten: Flatten) -> Iterator[pa.RecordBatch]:
+    """Yield batches of `LINES`, one row per flat record of a file of nested JSON."""
+    with open_text(file.path, file.file.compression) as stream:
+        texts = (
+            numbered_lines(stream, MAX_NESTED_BYTES)
+            if file.file.format == ".jsonl"
+            else (
+                (record.line, record.text)
+                for records in json_records(chunks_of(stream), MAX_NESTED_BYTES)
+                for record in records
+            )
+        )
+        flat = flatten(texts)
+        while block := list(itertools.islice(flat, CSV_ROWS_A_BATCH)):
+            columns = [
+                [file.file_no] * len(block),
+                [record.line for record in block],
+                [record.text for record in block],
+                [record.problem for record in block],
+                # Its numbers are texts.
+                [False] * len(block),
+            ]
+            yield pa.record_batch(
+                [pa.array(values, field.type) for values, field in zip(columns, LINES, strict=True)],
+                schema=LINES,
+            )
+
+
 def _csv_batches(file: LocalFile, layout: Layout) -> Iterator[pa.RecordBatch]:
     with open_text(file.path, file.file.compression) as stream:
         yield from csv_rows(
-            stream, file.file_no, layout.columns, layout.separator, keeps_unknown=layout.keeps_unknown
+            stream,
+            file.file_no,
+            layout.columns,
+            layout.separator,
+            keeps_unknown=layout.keeps_unknown,
+            known_as=layout.known_as,
         )
 
 

@@ -8,7 +8,7 @@ import gzip
 import itertools
 import json
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,18 +56,18 @@ def open_text(path: Path, compression: str) -> Iterator[BinaryIO]:
             yield file
 
 
-def _chunks_of_lines(stream: BinaryIO) -> Iterator[bytes]:
+def _chunks_of_lines(stream: BinaryIO, limit: int = MAX_RECORD_BYTES) -> Iterator[bytes]:
     """Yield the stream in chunks that end with a line feed, which the last one gets, without a byte order
-    mark.
+    mark. A line of more than `limit` bytes may be cut after one more.
     """
     rest = b""
     first = True
     while block := stream.read(CHUNK_BYTES):
         if first:
             block, first = block.removeprefix(BOM), False
-        if len(rest) > MAX_RECORD_BYTES:
+        if len(rest) > limit:
             # The record is too long already: only its beginning is kept.
-            rest = rest[: MAX_RECORD_BYTES + 1]
+            rest = rest[: limit + 1]
             block = block[max(block.find(b"\n"), 0) :] if b"\n" in block else b""
         cut = block.rfind(b"\n") + 1
         if cut:
@@ -77,6 +77,16 @@ def _chunks_of_lines(stream: BinaryIO) -> Iterator[bytes]:
             rest += block
     if rest:
         yield rest + b"\n"
+
+
+def numbered_lines(stream: BinaryIO, limit: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a stream that are not blank, with their numbers. A line of more than `limit` bytes
+    is cut after one more.
+    """
+    lines = (line for chunk in _chunks_of_lines(stream, limit) for line in chunk.split(b"\n")[:-1])
+    for number, line in enumerate(lines, 1):
+        if text := line.strip(b" \t\r"):
+            yield number, text[: limit + 1]
 
 
 def json_lines(stream: BinaryIO, file_no: int) -> Iterator[pa.RecordBatch]:
@@ -287,16 +297,19 @@ def csv_rows(
     separator: str = ",",
     *,
     keeps_unknown: bool = True,
+    known_as: Callable[[str], str] = str,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows after the header as batches of `csv_schema(columns)`; `extra` is NULL unless
     `keeps_unknown`.
+
+    `known_as` returns the column that a name in the header stands for.
 
     An empty field is NULL, and so is a column that the file lacks. A row with more or fewer fields than the
     header has a `problem` and no fields.
     """
     schema = csv_schema(columns)
     records = csv_records(stream, separator)
-    header = next(records).fields
+    header = [known_as(name) for name in next(records).fields]
     places = [header.index(name) if name in header else None for name in columns]
     unknown = [(place, name) for place, name in enumerate(header) if keeps_unknown and name not in columns]
     while block := _next_rows(records):

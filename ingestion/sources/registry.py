@@ -9,14 +9,30 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ingestion.landing.area import Landing, LandingFile
-from ingestion.readers.inspection import Layout
+from ingestion.readers.inspection import Layout, UnreadableFileError
 from ingestion.sources import ledger, markups, payments, prices, webhooks
+from ingestion.sources.bills import files as bill_files
+from ingestion.sources.bills.bill_format import BillFormat
+from ingestion.sources.bills.files import BillFacts
+from ingestion.sources.bills.formats import BILL_FORMATS, NOT_A_BILL
 from ingestion.sources.mappings import entries
 from ingestion.sources.mappings.catalog import mappings
 from ingestion.sources.mappings.mapping import MappingFile
 from ingestion.sources.stripe import records as stripe_records
+from ingestion.sources.stripe.coverage import FileFacts, facts_of, unknown_time_zone
 from ingestion.sources.stripe.reports import FOLDER, STRIPE_REPORTS, StripeReport, owner_of
+from ingestion.validation import reject_codes
 from paywall_warehouse.home import Home
+from paywall_warehouse.quoting import literal
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A fault that is seen in the records of a file, and for which the whole file is refused."""
+
+    when: str
+    """SQL: an aggregate over the staged records of one file."""
+    error: UnreadableFileError
 
 
 @dataclass(frozen=True)
@@ -34,6 +50,15 @@ class Source:
     """Whether the table has a column `model`, whose texts the price book needs."""
     stripe_report: StripeReport | None = None
     """Set for the sources in Stripe's folder, which they share: each reads the files of one report."""
+    subfolder: str = ""
+    """Where in `folder` a new file of this source goes; '' for the folder itself."""
+    made: tuple[str, ...] = ()
+    """Columns of staged records that the lake's table does not have. Some sources filter records
+    (`is_filtered`) or round amounts (`has_rounded_amount`).
+    """
+    refusal: Refusal | None = None
+    facts: Callable[[Landing, LandingFile], FileFacts | BillFacts] | None = None
+    """Returns the facts of a file that its records do not state. Raises `UnreadableFileError`."""
     reads: Callable[[str], bool] = lambda path: True
     """Whether a landed path in `folder` is a file of this source, for sources that share a folder."""
     mapping: MappingFile | None = None
@@ -56,7 +81,34 @@ def _stripe_source(stripe_report: StripeReport) -> Source:
         stripe_report.layout,
         partial(stripe_records.records_sql, stripe_report),
         stripe_report=stripe_report,
+        subfolder=stripe_report.newest_folder,
+        refusal=_unknown_zone(stripe_report),
+        facts=facts_of,
         reads=lambda path: owner_of(path) is stripe_report,
+    )
+
+
+def _unknown_zone(stripe_report: StripeReport) -> Refusal | None:
+    """Return the refusal of files whose deciding times are local times of an unknown zone."""
+    if not any(column.decides for column in stripe_report.columns):
+        return None
+    return Refusal(
+        f"bool_or(reject_code = {literal(reject_codes.UNKNOWN_TIME_ZONE)})", unknown_time_zone(stripe_report)
+    )
+
+
+def _bill_source(bills: BillFormat) -> Source:
+    return Source(
+        f"{bill_files.FOLDER}/{bills.name}",
+        bill_files.FOLDER,
+        bills.table,
+        bills.layout,
+        bills.records_sql,
+        subfolder=bills.subfolder,
+        made=bills.made,
+        refusal=Refusal("bool_and(is_estimate)", NOT_A_BILL) if "is_estimate" in bills.made else None,
+        facts=bill_files.facts_of,
+        reads=partial(bill_files.is_of_format, bills.name),
     )
 
 
@@ -68,6 +120,7 @@ def _mapped_source(mapping: MappingFile) -> Source:
         mapping.layout,
         partial(entries.records_sql, mapping),
         has_models=True,
+        made=entries.MADE,
         mapping=mapping,
     )
 
@@ -88,6 +141,7 @@ BUILT_IN = {
         Source("markups", "prices", "markups", markups.LAYOUT, markups.records_sql, reads=markups.is_markups),
         Source("payments", "payments", "rail_payments", payments.LAYOUT, payments.records_sql),
         *map(_stripe_source, STRIPE_REPORTS),
+        *map(_bill_source, BILL_FORMATS),
     )
 }
 

@@ -20,14 +20,16 @@ from ingestion.readers.inspection import (
 )
 from ingestion.readers.parquet import check_parquet
 from ingestion.readers.records import LocalFile
+from ingestion.sources.bills.files import BillFacts
 from ingestion.sources.registry import Source
-from ingestion.sources.stripe.coverage import FileFacts, facts_of
+from ingestion.sources.stripe.coverage import FileFacts
 from ingestion.sources.stripe.dashboard_exports import explain_dashboard_export
 from ingestion.sources.stripe.reports import check_report_type
 from ingestion.validation import reject_codes
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.files import sha256
 
+Facts = FileFacts | BillFacts
 # How a file of another kind than its folder's is refused.
 UNKNOWN_KIND = (reject_codes.UNKNOWN_REPORT_TYPE, reject_codes.MISSING_COLUMN)
 
@@ -40,8 +42,8 @@ class NewFiles:
     """Each with the SHA-256 of its content."""
     unreadable: list[tuple[LandingFile, str | None, UnreadableFileError]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    facts: dict[int, FileFacts] = field(default_factory=dict)
-    """The facts of Stripe's files, by file number."""
+    facts: dict[int, Facts] = field(default_factory=dict)
+    """The facts of Stripe's files and of bills, by file number."""
     refused_before: set[tuple[str, str | None]] = field(default_factory=set)
     """Path and digest of the files that earlier loads refused. Such a file is tried again, but reported only
     once.
@@ -83,7 +85,7 @@ def find_new_files(
         try:
             digest = hashed.result()
             # The reports of two idle months have the same bytes: what they cover is part of their content.
-            facts = None if source.stripe_report is None else facts_of(landing, file)
+            facts = None if source.facts is None else source.facts(landing, file)
             # A path that gets back a content which it had before states that content again.
             is_back = digest in contents.get(file.path, []) and contents[file.path][-1] != digest
             if (digest, comparable_facts(facts_as_json(facts))) in loaded and not is_back:
@@ -127,8 +129,8 @@ def check_content(config: Mapping[str, Any], file: LandingFile, path: Path, layo
             check_parquet(connection, path, layout)
 
 
-def facts_as_json(facts: FileFacts | None) -> dict[str, object] | None:
-    """Return the facts of a Stripe file in the form that manifests hold."""
+def facts_as_json(facts: Facts | None) -> dict[str, object] | None:
+    """Return the facts of a file in the form that manifests hold."""
     if facts is None:
         return None
     return {

@@ -14,17 +14,14 @@ import duckdb
 from ingestion.lake.batches import LOADED, UNREADABLE, FileRecord, Manifest
 from ingestion.lake.rejects import OUTSIDE, REJECTS, create_rejects, write_rejects
 from ingestion.lake.row_limits import RowLimits
-from ingestion.lake.schemas import LAKE_TABLES, SCHEMA_VERSION, typed
+from ingestion.lake.schemas import LAKE_TABLES, SCHEMA_VERSION, cost_column, typed
 from ingestion.landing.area import LandingFile
 from ingestion.readers.inspection import damaged
 from ingestion.readers.records import LocalFile, column_names, record_texts, usual_keys
-from ingestion.sources.mappings.entries import MADE
 from ingestion.sources.mappings.mapping import MappingFile
-from ingestion.sources.registry import Source
-from ingestion.sources.stripe.coverage import FileFacts, unknown_time_zone
-from ingestion.staging.new_files import NewFiles, facts_as_json
+from ingestion.sources.registry import Refusal, Source
+from ingestion.staging.new_files import Facts, NewFiles, facts_as_json
 from ingestion.staging.portions import in_portions
-from ingestion.validation import reject_codes
 from ingestion.validation.macros import define_macros
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.quoting import file_literal, literal
@@ -35,6 +32,8 @@ PORTION_BYTES = 1 << 30
 # DuckDB's default row group has about 120,000 records, which is 8 GB if each has 64 KiB of metadata. One
 # thread with row groups of this size needs less than 1 GB.
 SMALL_GROUPS = ", row_group_size 2048"
+# Columns of staged records that some sources have.
+FILTERED, ROUNDED = "is_filtered", "has_rounded_amount"
 # Unknown columns are listed by name. A file may have any number of them, of any length.
 UNMAPPED_LISTED, UNMAPPED_CHARACTERS = 1_000, 255
 # What DuckDB raises because of the data that it reads. The faults of a disk are not among them: they are not
@@ -80,14 +79,12 @@ def write_batch(
             try:
                 _write_records(connection, source, limits, files, batch_seq, parquet, groups)
                 portion_counts = _count_records(connection, parquet, source)
-                if source.stripe_report is not None and (unknown := _in_unknown_zone(connection, parquet)):
+                if source.refusal and (refused := _refused_files(connection, source.refusal, parquet)):
                     parquet.unlink()
-                    for local in (local for local in files if local.file_no in unknown):
-                        found.refuse(
-                            local.file, dict(found.readable)[local], unknown_time_zone(source.stripe_report)
-                        )
-                    if known := [local for local in files if local.file_no not in unknown]:
-                        portions.appendleft(known)
+                    for local in (local for local in files if local.file_no in refused):
+                        found.refuse(local.file, dict(found.readable)[local], source.refusal.error)
+                    if others := [local for local in files if local.file_no not in refused]:
+                        portions.appendleft(others)
                     continue
                 if source.mapping is not None:
                     unmapped |= _unmapped_columns(connection, source.mapping, files, parquet)
@@ -166,9 +163,8 @@ def _write_records(
     The columns are those of the lake and the reason why a record is rejected. A record that only a setting
     keeps out (`is_outside`) is typed like an accepted one, because the setting may change.
     """
-    mapped, counts = "", "reject_code is null"
-    if source.mapping:
-        mapped, counts = "".join(f"{name}, " for name in MADE), "reject_code is null and not is_filtered"
+    made = "".join(f"{name}, " for name in source.made)
+    counts = "reject_code is null" + (" and not is_filtered" if FILTERED in source.made else "")
     connection.execute(f"set variable usual_keys = {usual_keys(files, source.layout)}")
     validated = source.records_sql(record_texts(connection, files, source.layout))
     keeps_raw = (
@@ -178,7 +174,7 @@ def _write_records(
     )
     _write(
         connection,
-        f"""select {typed(LAKE_TABLES[source.table])}, {mapped}reject_code, reject_words, is_outside,
+        f"""select {typed(LAKE_TABLES[source.table])}, {made}reject_code, reject_words, is_outside,
             case when {keeps_raw} then without_line_end(raw) end as reject_raw
         from (
             select *, {batch_seq}::bigint as batch_seq,
@@ -198,7 +194,7 @@ def _move_rejects(connection: duckdb.DuckDBPyConnection, source: Source, parquet
         f"insert into rejects select file_no, line, reject_code, reject_words, reject_raw from {rejected}"
     )
     accepted = parquet.with_name(f"{parquet.name}.accepted")
-    kept = "reject_code is null" + (" and not is_filtered" if source.mapping else "")
+    kept = "reject_code is null" + (" and not is_filtered" if FILTERED in source.made else "")
     _write(connection, f"from {_rows(parquet)} where {kept}", accepted, groups)
     accepted.replace(parquet)
 
@@ -213,15 +209,16 @@ def _write(connection: duckdb.DuckDBPyConnection, query: str, parquet: Path, gro
     )
 
 
-def _create_facts(connection: duckdb.DuckDBPyConnection, facts: Mapping[int, FileFacts]) -> None:
-    """Create the table `file_facts`, which rows of Stripe's files are joined with."""
+def _create_facts(connection: duckdb.DuckDBPyConnection, facts: Mapping[int, Facts]) -> None:
+    """Create the table `file_facts`, which the rows of Stripe's files and of bills are joined with."""
+    names = ("account_id", "livemode", "timezone", "account")
     connection.execute(
         "create temp table file_facts (file_no bigint, account_id varchar, livemode boolean, timezone"
-        " varchar)"
+        " varchar, account varchar)"
     )
     if facts:
-        rows = [[file_no, one.account_id, one.livemode, one.timezone] for file_no, one in facts.items()]
-        connection.executemany("insert into file_facts values (?, ?, ?, ?)", rows)
+        rows = [[file_no, *(getattr(one, name, None) for name in names)] for file_no, one in facts.items()]
+        connection.executemany("insert into file_facts values (?, ?, ?, ?, ?)", rows)
 
 
 @dataclass(frozen=True)
@@ -247,9 +244,9 @@ def _count_records(
     connection: duckdb.DuckDBPyConnection, parquet: Path, source: Source
 ) -> dict[int, _Counts]:
     """Return the counts of each file, by file number."""
-    filtered, rounded = (MADE[:2]) if source.mapping else ("false", "false")
+    filtered, rounded = (name if name in source.made else "false" for name in (FILTERED, ROUNDED))
     accepted = f"reject_code is null and not is_outside and not {filtered}"
-    cost = "provider_cost" if "provider_cost" in LAKE_TABLES[source.table] else "null"
+    cost = cost_column(source.table) or "null"
     rows = connection.execute(
         f"""select file_no, count(*), count(reject_code), count(*) filter (where is_outside),
             count(*) filter (where {accepted} and {RowLimits.states_entry(source.table)}),
@@ -260,14 +257,10 @@ def _count_records(
     return {file_no: _Counts(*counts) for file_no, *counts in rows}
 
 
-def _in_unknown_zone(connection: duckdb.DuckDBPyConnection, parquet: Path) -> set[int]:
-    """Return the numbers of the files whose deciding times are local times of an unknown zone.
-
-    Such a file is refused as a whole, not row by row.
-    """
+def _refused_files(connection: duckdb.DuckDBPyConnection, refusal: Refusal, parquet: Path) -> set[int]:
+    """Return the numbers of the files that are refused as a whole because of their records."""
     rows = connection.execute(
-        f"select distinct file_no from {_rows(parquet)} where reject_code ="
-        f" {literal(reject_codes.UNKNOWN_TIME_ZONE)}"
+        f"select file_no from {_rows(parquet)} group by file_no having {refusal.when}"
     ).fetchall()
     return {file_no for (file_no,) in rows}
 
@@ -276,7 +269,7 @@ def _unmapped_columns(
     connection: duckdb.DuckDBPyConnection, mapping: MappingFile, files: Sequence[LocalFile], parquet: Path
 ) -> dict[int, list[str]]:
     """Return the columns of each file that the mapping does not know, by file number."""
-    seen = {local.file_no: column_names(local.file, local.path, mapping.layout.separator) for local in files}
+    seen = {local.file_no: column_names(local.file, local.path, mapping.layout) for local in files}
     # The keys of the first JSON lines are among them; later lines may have others.
     rows = connection.execute(
         f"""select distinct * from (
@@ -298,7 +291,7 @@ def _loaded_file(
     local: LocalFile,
     digest: str,
     counts: Mapping[int, _Counts],
-    facts: FileFacts | None,
+    facts: Facts | None,
     unmapped: Mapping[int, list[str]],
 ) -> FileRecord:
     own = counts.get(local.file_no, _Counts())
@@ -326,7 +319,8 @@ def _loaded_file(
 
 def _cost_stated(source: Source, counts: _Counts) -> str | None:
     """Return the sum of the stated costs; None for a source that states none."""
-    if "provider_cost" not in (source.mapping.fields if source.mapping else LAKE_TABLES[source.table]):
+    cost = cost_column(source.table)
+    if cost is None or (source.mapping and cost not in source.mapping.fields):
         return None
     return f"{counts.cost or Decimal(0):f}"
 

@@ -212,3 +212,12 @@ create or replace temp macro minor_unit_places(currency) as case
     when lower(currency) in ('bhd', 'jod', 'kwd', 'omr', 'tnd') then 3
     else 2
 end;
+
+-- Bills (ingestion/sources/bills/): a text without e-mail addresses and secret keys. The `@` in claude-opus-4@20250514
+-- is none of an address.
+create or replace temp macro masked(t) as case
+    when contains(t, '@') or contains(t, 'sk-') then regexp_replace(
+        regexp_replace(t, '[^\s@<>",;:()|=]+@([\p{L}\p{N}-]+\.)+\p{L}{2,}', '[e-mail]', 'g'), '\bsk-[A-Za-z0-9_-]{16,}', '[key]', 'g'
+    )
+    else t
+end;

@@ -22,6 +22,7 @@ UNKNOWN_REPORT_TYPE: Final = "unknown_report_type"
 UNKNOWN_REPORT_VERSION: Final = "unknown_report_version"
 NOT_A_REPORT: Final = "not_a_report"
 UNKNOWN_TIME_ZONE: Final = "unknown_time_zone"
+NOT_A_BILL: Final = "not_a_bill"
 
 # The text of a record is refused.
 INVALID_UTF8: Final = "invalid_utf8"
@@ -29,6 +30,11 @@ RECORD_TOO_LONG: Final = "record_too_long"
 BAD_QUOTING: Final = "bad_quoting"
 TOO_MANY_FIELDS: Final = "too_many_fields"
 TOO_FEW_FIELDS: Final = "too_few_fields"
+INVALID_JSON: Final = "invalid_json"
+NOT_AN_OBJECT: Final = "not_an_object"
+DUPLICATE_FIELD: Final = "duplicate_field"
+PAGE_TOO_LONG: Final = "page_too_long"
+WITHOUT_RESULTS: Final = "without_results"
 
 # A column of a mapped source must be JSON.
 BAD_JSON: Final = "bad_json"

@@ -49,6 +49,11 @@ TEXT_PROBLEMS = {
     "bad_quoting": "the quotes do not match; quote fields as RFC 4180 defines it, with inner quotes doubled",
     "too_many_fields": "the row has more fields than the header; quote fields that contain the separator",
     "too_few_fields": "the row has fewer fields than the header; write every separator",
+    "page_too_long": "the page has more than 32 MiB; land smaller pages, or a bucket on each line",
+    "without_results": (
+        'the bucket has no list "results", so that it is unknown what was billed; land the answer of the API'
+        " as it is"
+    ),
 }
 RULES_OF_FORM = (
     Rule(

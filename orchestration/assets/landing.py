@@ -53,6 +53,11 @@ LANDING_FOLDERS = (
         "Payments on rails other than Stripe as received, one row per payment.",
         frozenset({"csv"}),
     ),
+    LandingFolder(
+        "bills",
+        "Bills and invoices of model providers as downloaded, and the operator's files about them.",
+        frozenset({"csv", "json", "parquet"}),
+    ),
 )
 
 

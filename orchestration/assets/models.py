@@ -10,7 +10,7 @@ from dagster_dbt.asset_utils import get_subset_selection_for_context
 
 from ingestion.unread_files import unread_warnings
 from orchestration.assets.failures import dbt_failure
-from orchestration.assets.raw import PRICE_BOOK, RAW_TABLES
+from orchestration.assets.raw import BILL_TABLES, PRICE_BOOK, PROVIDER_BILLS, RAW_TABLES
 from orchestration.resources import OWNER, Warehouse
 from orchestration.run_lock import WRITER_POOL
 from paywall_warehouse.settings import Settings
@@ -75,6 +75,7 @@ SOURCE_KEYS = {
         for table in RAW_TABLES
         if table.source not in ("prices", "markups")
     },
+    **dict.fromkeys(BILL_TABLES, PROVIDER_BILLS),
     "models": PRICE_BOOK,
     "model_rates": PRICE_BOOK,
     "markups": PRICE_BOOK,

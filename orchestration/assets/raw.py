@@ -7,8 +7,9 @@ from typing import Any
 import dagster as dg
 
 from ingestion.lake.batches import LOADED, Lake
-from ingestion.load import LoadResult, load, mapped_sources_in_use
-from ingestion.sources.registry import BUILT_IN
+from ingestion.load import LoadResult, load, sources_in_use
+from ingestion.sources.bills.files import FOLDER as BILLS_FOLDER
+from ingestion.sources.registry import BUILT_IN, mapped_sources
 from ingestion.sources.stripe.reports import FOLDER, STRIPE_REPORTS
 from orchestration.assets.landing import MAPPED_FOLDERS, folder_key, stripe_key
 from orchestration.resources import OWNER, Warehouse
@@ -19,6 +20,7 @@ from warehouse.price_book import resolve_price_book
 
 PRICE_BOOK = dg.AssetKey(["raw", "price_book"])
 MAPPED_ENTRIES = dg.AssetKey(["raw", "mapped_entries"])
+PROVIDER_BILLS = dg.AssetKey(["raw", "provider_bills"])
 FILES_LISTED = 20
 OUTCOMES = ("records", "accepted", "filtered", "rejected")
 
@@ -79,7 +81,11 @@ RAW_TABLES = (
 )
 
 
-if missing := BUILT_IN.keys() - {table.source for table in RAW_TABLES}:
+BILL_SOURCES = tuple(name for name, source in BUILT_IN.items() if source.folder == BILLS_FOLDER)
+BILL_TABLES = tuple(dict.fromkeys(BUILT_IN[name].table for name in BILL_SOURCES))
+
+
+if missing := BUILT_IN.keys() - {table.source for table in RAW_TABLES} - set(BILL_SOURCES):
     raise LookupError(f"no run loads {', '.join(sorted(missing))}: add a RawTable for each to {__name__}")
 
 
@@ -120,8 +126,32 @@ def mapped_entries(
     context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
 ) -> dg.MaterializeResult[None]:
     """Every accepted record of the mapped sources as ledger entries, such as LiteLLM's spend logs."""
+    names = sources_in_use(warehouse.settings, mapped_sources(warehouse.settings.home))
+    return load_all(context, warehouse, names)
+
+
+@dg.asset(
+    key=PROVIDER_BILLS,
+    deps=[folder_key(BILLS_FOLDER)],
+    group_name="raw",
+    kinds={"parquet", "duckdb"},
+    owners=[OWNER],
+    pool=WRITER_POOL,
+)
+def provider_bills(
+    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+) -> dg.MaterializeResult[None]:
+    """Every accepted line of providers' bills, their invoices, and the operator's files about them."""
+    names = sources_in_use(warehouse.settings, {name: BUILT_IN[name] for name in BILL_SOURCES})
+    return load_all(context, warehouse, names)
+
+
+def load_all(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, names: Sequence[str]
+) -> dg.MaterializeResult[None]:
+    """Load the new files of several sources, one after the other."""
     results = []
-    for name in mapped_sources_in_use(warehouse.settings):
+    for name in names:
         with dagster_retries(context):
             loaded = load(warehouse.settings, name, drop_build=drop_build_file, on_new=copy_ahead)
         for warning in loaded.warnings:
@@ -133,11 +163,11 @@ def mapped_entries(
     with_files = [loaded for loaded in results if loaded.files]
     if len(with_files) > 1:
         context.log.info("; ".join(f"{one.source}: {describe_load(one)}" for one in with_files))
-    return dg.MaterializeResult(metadata=mapped_metadata(results, Lake(warehouse.settings.home)))
+    return dg.MaterializeResult(metadata=combined_metadata(results, Lake(warehouse.settings.home)))
 
 
-def mapped_metadata(results: Sequence[LoadResult], lake: Lake) -> dict[str, Any]:
-    """Return the counts of one load of all mapped sources, and a table of the sources that have files."""
+def combined_metadata(results: Sequence[LoadResult], lake: Lake) -> dict[str, Any]:
+    """Return the counts of one load of several sources, and a table of the sources that have files."""
     files = [file for manifest in lake.manifests() for file in manifest.files if file.status == LOADED]
     names = [loaded.source for loaded in results]
     metadata: dict[str, Any] = {
@@ -162,6 +192,8 @@ def mapped_metadata(results: Sequence[LoadResult], lake: Lake) -> dict[str, Any]
 
 def raw_key(source: str) -> dg.AssetKey:
     """Return the key of the asset that loads a source."""
+    if source in BILL_SOURCES:
+        return PROVIDER_BILLS
     return dg.AssetKey(["raw", BUILT_IN[source].table]) if source in BUILT_IN else MAPPED_ENTRIES
 
 
@@ -207,7 +239,7 @@ def load_metadata(loaded: LoadResult, lake: Lake) -> dict[str, Any]:
 
 @dg.asset(
     key=PRICE_BOOK,
-    deps=[*(dg.AssetKey(["raw", table.name]) for table in RAW_TABLES), MAPPED_ENTRIES],
+    deps=[*(dg.AssetKey(["raw", table.name]) for table in RAW_TABLES), MAPPED_ENTRIES, PROVIDER_BILLS],
     group_name="raw",
     kinds={"parquet"},
     owners=[OWNER],

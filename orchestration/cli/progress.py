@@ -29,6 +29,7 @@ TITLES = {
     "raw__stripe_checkout_sessions": "load sessions",
     "landing__mapped_sources": "pull from Postgres",
     "raw__mapped_entries": "mapped sources",
+    "raw__provider_bills": "bills",
     "raw__price_book": "price book",
     "build__plan": "plan",
     "dbt_models": "build",

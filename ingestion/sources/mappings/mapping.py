@@ -150,6 +150,7 @@ def _read(name: str, text: str, origin: str) -> MappingFile:
         separator=csv["separator"],
         comma_decimals=_number_columns(fields) if csv["decimal_comma"] else (),
         keeps_unknown=False,
+        is_mapped=True,
     )
     meaning = {key: value for key, value in content.items() if key not in ("title", "about", "pull")}
     return MappingFile(
