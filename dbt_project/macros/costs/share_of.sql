@@ -8,7 +8,7 @@
 {% macro share_of(amount, part, whole) -%}
     {%- set units = 'cast(1000000000000 as ' ~ whole_type() ~ ')' -%}
     {%- set counted = '(cast(floor(abs(' ~ amount ~ ')) as ' ~ whole_type() ~ ') * ' ~ units
-        ~ ' + cast(cast(abs(' ~ amount ~ ') % 1 as decimal(13, 12)) * cast(1000000000000 as decimal(13, 0)) as ' ~ whole_type() ~ '))' -%}
+        ~ ' + cast(cast(abs(' ~ amount ~ ') % 1 as decimal(25, 12)) * cast(1000000000000 as decimal(13, 0)) as ' ~ whole_type() ~ '))' -%}
     {%- set numerator, denominator = millionths(part), millionths(whole) -%}
     {%- set rest = '(' ~ counted ~ ' % ' ~ denominator ~ ') * ' ~ numerator -%}
     {%- set quotient = '(' ~ whole_quotient(counted, denominator) ~ ' * ' ~ numerator ~ ' + ' ~ whole_quotient('(' ~ rest ~ ')', denominator) ~ ')' -%}
