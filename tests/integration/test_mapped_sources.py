@@ -11,7 +11,6 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from ingestion.lake.batches import Lake
@@ -21,7 +20,6 @@ from ingestion.sources.mappings import catalog
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import Raw, land
 from tests.support.mapped_exports import (
-    MARK,
     SOURCES,
     Exporter,
     Row,
@@ -38,6 +36,7 @@ from tests.support.mapped_exports import (
 )
 from tests.support.mapped_oracle import COST_ONLY, ExpectedFile, expected_files
 from tests.support.oracle import LandedFile
+from tests.support.secret_texts import assert_no_secret
 
 COLUMNS = (
     "entry_id", "occurred_at", "updated_at", "entry_type", "status", "user_id", "paywall_id", "currency",
@@ -155,19 +154,6 @@ def comparable(home: Path) -> Any:
         path: ({name: file.manifest[name] for name in kept}, file.accepted, file.rejected)
         for path, file in sorted(lake_of(home).items())
     }
-
-
-def assert_no_secret(home: Path) -> None:
-    """Look for secrets in every byte of a home but its landing area, and in what is packed there."""
-    for file in home.rglob("*"):
-        if not file.is_file() or (home / "landing") in file.parents:
-            continue
-        content = file.read_bytes()
-        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-        if file.suffix == ".parquet":
-            content += repr(pq.ParquetFile(file).read().to_pydict()).encode()
-        at = content.find(MARK.encode())
-        assert at < 0, f"{file.relative_to(home)}: {content[max(0, at - 300) : at + 40]!r}"
 
 
 # ---- everything at once

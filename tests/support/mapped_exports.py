@@ -17,9 +17,9 @@ import pyarrow as pa
 
 from tests.support.builders import Raw, compressed, csv_text, jsonl, parquet_table
 from tests.support.oracle import LandedFile
+from tests.support.secret_texts import MARK
 
 Row = dict[str, Any]
-MARK = "zqSECRET"
 # As systems write it: without an offset.
 NOON = datetime(2026, 10, 1, 12)  # noqa: DTZ001
 # Decimals of floats that a wrong conversion changes, ties at the 13th decimal, and plain ones.
