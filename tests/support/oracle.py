@@ -685,7 +685,7 @@ def billed_by(entry: Row) -> str:
     """Who bills the operator for a charge: what its metadata say, else the provider of its model."""
     stated = (entry["metadata"] or {}).get("billed_by")
     provider = entry["model_id"].partition("/")[0] if "/" in entry["model_id"] else ""
-    return str(stated or "").strip().lower() or provider.strip().lower() or "unknown"
+    return str(stated or "").strip().lower() or provider.lower() or "unknown"
 
 
 def finish_entries(

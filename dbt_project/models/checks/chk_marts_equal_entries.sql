@@ -71,14 +71,14 @@ entry_totals as (
         ) as refunds,
         sum(entries.provider_cost) filter (
             where
-                entries.entry_type = 'charge' and entries.status in ('settled', 'failed', 'reversed')
-                and entries.provider_cost_currency = entries.currency
+            entries.entry_type = 'charge' and entries.status in ('settled', 'failed', 'reversed')
+            and entries.provider_cost_currency = entries.currency
         ) as provider_cost,
         sum(entries.platform_fees) filter (where entries.entry_type = 'charge' and entries.status = 'settled') as platform_fees,
         count(*) filter (
             where
-                entries.entry_type = 'charge' and entries.status in ('settled', 'failed', 'reversed')
-                and (entries.provider_cost is null or entries.provider_cost_currency <> entries.currency)
+            entries.entry_type = 'charge' and entries.status in ('settled', 'failed', 'reversed')
+            and (entries.provider_cost is null or entries.provider_cost_currency <> entries.currency)
         ) as charges_without_cost,
         sum(entries.amount) filter (
             where entries.entry_type = 'deposit' and entries.status = 'settled' and entries.funding = 'paid'
