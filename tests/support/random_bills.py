@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from tests.support.builders import (
     prices_file,
 )
 from tests.support.cost_oracle import CostSettings
-from tests.support.oracle import LandedFile, Row
+from tests.support.oracle import LAST_UNIT, LandedFile, Row
 from tests.support.secret_texts import MARK
 
 D = Decimal
@@ -61,6 +61,10 @@ PROJECTS = {
 }
 INTERNAL = "proj_internal"
 ESTIMATED = "openai/gpt-test-est"
+FAULTS = {
+    "none": 44, "missing": 7, "tokens": 7, "token edge": 5, "rate": 7, "tiny": 4, "edge": 5, "over": 5,
+    "digits": 5, "currency": 3, "relative": 4, "relative over": 4, "doubled": 5,
+}  # fmt: skip
 OPENAI_COLUMNS = (
     "start_time", "end_time", "start_time_iso", "end_time_iso", "amount_value", "amount_currency",
     "quantity", "quantity_unit", "line_item", "user_id", "api_key_id", "project_id", "organization_id",
@@ -91,6 +95,8 @@ class Model:
 MODELS = (
     Model("openai/gpt-test-1", "openai", "gpt-test-1", D("0.00002"), D("0.00008")),
     Model("OpenAI/GPT-Test-2", "openai", "gpt-test-2", D("0.00001"), D("0.00003")),
+    # The name after the provider is that of another model.
+    Model("azure/gpt-test-1", "openai", "azure/gpt-test-1", D("0.00004"), D("0.00008"), billed_by="openai"),
     Model("openai/gpt-4o-mini", "openai", "gpt-4o-mini-2024-07-18", D("0.000015"), D("0.00006"), priced=True),
     Model(ESTIMATED, "openai", "gpt-test-est", D("0.00005"), D("0.0001")),
     Model("gpt-bare-1", "openai", "gpt-bare-1", D("0.00003"), D("0.00009"), billed_by="OpenAI"),
@@ -175,6 +181,7 @@ class Generator:
         self.seed, self.random = seed, random.Random(seed)
         self.secrets: list[str] = []
         self.number = 0
+        self.with_ids = self.chance(0.5)
         self.records: list[Record] = []
         self.later: list[Record] = []
         self.true: list[Billed] = []
@@ -208,9 +215,11 @@ class Generator:
     # ---- ledger and true costs
 
     def charge(self) -> None:
-        model = self.random.choices(MODELS, [12, 9, 9, 8, 5, 12, 8, 10, 6, 9, 6, 8, 3, 2])[0]
+        model = self.random.choices(MODELS, [11, 9, 9, 8, 5, 5, 12, 8, 9, 6, 9, 6, 8, 3, 2])[0]
         moment, user = self.moment(), self.random.choice(USERS)
         prompt, completion = self.random.randrange(1, 40) * 500, self.random.randrange(0, 30) * 250
+        if self.chance(0.15):  # enough for the relative tolerance
+            prompt, completion = prompt * 200, completion * 200
         cached = prompt // 2 if self.chance(0.2) else None
         half = model.prompt / 2 * (cached or 0)
         lines = [
@@ -335,10 +344,8 @@ class Generator:
     def with_fault(self, lines: list[Billed]) -> list[Billed]:
         first, rest = lines[0], lines[1:]
         billed = sum((line.amount for line in lines), D(0))
-        fault = self.random.choices(
-            ("none", "missing", "tokens", "rate", "tiny", "edge", "over", "digits", "currency", "relative"),
-            (50, 7, 7, 7, 5, 5, 5, 6, 3, 5),
-        )[0]
+        tokens = sum(line.quantity or 0 for line in lines)
+        fault = self.random.choices(list(FAULTS), list(FAULTS.values()))[0]
         # The tolerance is 0.01 as long as 0.005 of what is billed is less.
         added = {"tiny": "0.004", "edge": "0.01", "over": "0.010000000001", "digits": "0.0000000000005"}
         if fault == "missing":
@@ -348,18 +355,25 @@ class Generator:
                 replace(line, quantity=(line.quantity or 0) * 5 // 4, amount=line.amount * D("1.25"))
                 for line in lines
             ]
+        if fault == "token edge":  # no more than 0.005 of the billed tokens, but of the ledger's
+            more = tokens * 1000 // 995 - tokens
+            return [
+                replace(first, quantity=(first.quantity or 0) + more, amount=first.amount + billed),
+                *rest,
+            ]
+        if fault == "doubled":  # half of an amount that ends in 1: a tie of the volume
+            twice = [replace(line, quantity=(line.quantity or 0) * 2) for line in rest]
+            amount = first.amount + LAST_UNIT
+            return [replace(first, quantity=(first.quantity or 0) * 2, amount=amount), *twice]
         if fault == "rate":
             return [replace(line, amount=line.amount * D("1.3") + D("0.02")) for line in lines]
         if fault == "currency":
             other = "eur" if first.currency == "usd" else "usd"
             return [replace(line, currency=other) for line in lines]
-        if (
-            fault == "relative"
-        ):  # billed = ledger ÷ 0.995: exactly the relative tolerance, where that is finite
-            return [
-                replace(first, amount=first.amount + (billed / D("0.995") - billed).quantize(D("1e-12"))),
-                *rest,
-            ]
+        if fault.startswith("relative"):  # the most that 0.005 of the billed allows, and one unit more
+            most = (billed / D("0.995")).quantize(LAST_UNIT, ROUND_DOWN)
+            more = most - billed + (LAST_UNIT if fault == "relative over" else 0)
+            return [replace(first, amount=first.amount + more), *rest]
         return [replace(first, amount=first.amount + D(added.get(fault, "0"))), *rest]
 
     # ---- files
@@ -429,8 +443,7 @@ class Generator:
         self.provider_files("acme", None, self.focus_file)
         self.focus_extras()
         self.invoices()
-        if self.seed % 2:
-            self.estimate_export()
+        self.estimate_export()
 
     def lines_of(self, provider: str, account: str | None, start: date, end: date) -> list[Billed]:
         return [
@@ -460,28 +473,34 @@ class Generator:
                 ]
                 write(account, start, end, early)
             write(account, start, end, lines)
-            if self.chance(0.35):  # once more, in another shape or grouping, and not quite the same
+            if self.chance(0.55):  # once more, in another shape or grouping, and not quite the same
                 middle = start + (end - start) // 2
                 again = [replace(line, amount=line.amount + CENT) for line in lines if line.day >= middle]
                 write(account, middle, end, again)
-            if self.chance(0.2) and provider in ("openai", "anthropic"):
-                self.focus_file(account, start, end, [replace(one, amount=one.amount * 2) for one in lines])
+            if self.chance(0.4) and provider in ("openai", "anthropic", "openrouter"):
+                other = [replace(one, amount=one.amount + CENT / 2) for one in lines]
+                self.focus_file(account, start, end, other)
             start = end + timedelta(days=self.random.choices((0, 1), (80, 20))[0])
 
     # ---- OpenAI
 
     def openai_file(self, account: str | None, start: date, end: date, lines: list[Billed]) -> None:
-        grouped_by = self.random.choice(
-            (
-                ("line_item",),
-                ("line_item", "project_id"),
-                ("line_item", "project_id", "api_key_id"),
-                ("project_id",),
-            )
+        groupings = (
+            (("line_item",), ()),  # the second one, later and without any grouping, must not count
+            (("line_item",),),
+            (("line_item", "project_id"),),
+            (("line_item", "project_id", "api_key_id"),),
+            (("project_id",),),
         )
         if self.chance(0.3):
             self.openai_csv(account, start, end, lines)
             return
+        for grouped_by in self.random.choice(groupings):
+            self.openai_pages(account, start, end, lines, grouped_by)
+
+    def openai_pages(
+        self, account: str | None, start: date, end: date, lines: list[Billed], grouped_by: Sequence[str]
+    ) -> None:
         buckets = [
             {
                 "object": "bucket",
@@ -563,7 +582,7 @@ class Generator:
     # ---- Anthropic
 
     def anthropic_file(self, account: str | None, start: date, end: date, lines: list[Billed]) -> None:
-        if self.chance(0.4):
+        if self.chance(0.55):
             self.console_csv(account, lines)
             return
         kinds = {
@@ -599,13 +618,13 @@ class Generator:
     def console_csv(self, account: str | None, lines: list[Billed]) -> None:
         """Write the console's CSV, in dollars only, rounded to cents a row; without lines there is none."""
         kinds = {"input": "input_no_cache", "cached_input": "input_cache_read", "output": "output"}
-        with_ids = self.chance(0.5)
+        self.with_ids = not self.with_ids
         rows = [
             {
                 "usage_date_utc": str(line.day),
                 "model": line.name(display=True),
                 "workspace": line.project,
-                "api_key": self.secret() if with_ids else line.key,
+                "api_key": self.secret() if self.with_ids else line.key,
                 "usage_type": "message",
                 "context_window": "≤ 200k",
                 "token_type": kinds.get(line.kind, ""),
@@ -621,7 +640,7 @@ class Generator:
             if line.currency == "usd"
         ]
         if rows:
-            names = [*CONSOLE_COLUMNS, *(("api_key_id", "api_key_status") if with_ids else ())]
+            names = [*CONSOLE_COLUMNS, *(("api_key_id", "api_key_status") if self.with_ids else ())]
             self.add("anthropic_costs", account, "csv", csv_text(rows, names, bom=self.chance(0.5)))
 
     # ---- OpenRouter
@@ -680,7 +699,13 @@ class Generator:
 
     def focus_row(self, line: Billed, **more: Any) -> Row:
         start = datetime(line.day.year, line.day.month, line.day.day, tzinfo=UTC)
-        names = {"acme": "Acme AI, Inc.", "google": "Vertex_AI", "openai": "OpenAI", "anthropic": "Anthropic"}
+        names = {
+            "acme": "Acme AI, Inc.",
+            "google": "Vertex_AI",
+            "openai": "OpenAI",
+            "anthropic": "Anthropic",
+            "openrouter": "OpenRouter",
+        }
         row: Row = {
             "BilledCost": line.amount,
             "BillingCurrency": line.currency.upper(),
@@ -772,9 +797,11 @@ class Generator:
 
     def estimate_export(self) -> None:
         """Write a gateway's own estimate, which is no bill."""
-        line = Billed("openai", None, date(2026, 10, 9), MODELS[0], D("99"), quantity=7)
-        same = {"Provider": "openai", "PublisherName": "openai", "InvoiceIssuerName": "openai"}
-        rows = [self.focus_row(line, ConsumedUnit="Requests", **same)]
+        lines = [line for line in self.true if line.provider == "google"][:2]
+        same = {"Provider": "google", "PublisherName": "google", "InvoiceIssuerName": "google"}
+        rows = [
+            self.focus_row(replace(line, amount=D("99")), ConsumedUnit="Requests", **same) for line in lines
+        ]
         for row in rows:
             row["ProviderName"], row["SkuMeter"] = row.pop("Provider"), row.pop("Model")
         as_text = [{n: str(v) if isinstance(v, datetime) else v for n, v in row.items()} for row in rows]
