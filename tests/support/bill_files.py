@@ -15,8 +15,8 @@ from typing import Any
 from tests.support.oracle import LAST_UNIT, LandedFile, Row, csv_records, decompress, parquet_records
 
 BILLS = "bills/"
-# choice: bills that lie in the format's own folder have no account.
-NO_ACCOUNT = None
+# Bills that lie in the format's own folder are of this account (docs/inputs.md).
+DEFAULT_ACCOUNT = "default"
 ONE_DAY = timedelta(days=1)
 WIDE = Context(prec=200)
 OPENAI_KINDS = {
@@ -68,7 +68,7 @@ class Line:
 class BillFile:
     """What one landed file states."""
 
-    account: str | None
+    account: str
     exact: bool
     own_format: bool
     lines: list[Line] = field(default_factory=list)
@@ -80,7 +80,7 @@ class BillFile:
 @dataclass(frozen=True)
 class Invoice:
     provider: str
-    account: str | None
+    account: str
     invoice_id: str
     month: date
     currency: str
@@ -311,9 +311,9 @@ READERS = {
 }
 
 
-def format_and_account(file: LandedFile) -> tuple[str, str | None]:
+def format_and_account(file: LandedFile) -> tuple[str, str]:
     bill_format, _, account = file.folder.removeprefix(BILLS).partition("/")
-    return bill_format, account or NO_ACCOUNT
+    return bill_format, account or DEFAULT_ACCOUNT
 
 
 def read_bill(file: LandedFile, provider_of: Callable[[str], str]) -> BillFile:

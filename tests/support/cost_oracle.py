@@ -87,7 +87,7 @@ class CountedLine:
     """A line of the statement that counts, with what was looked up for it."""
 
     line: Line
-    account: str | None
+    account: str
     exact: bool
     model_id: str
     scope: str
@@ -243,7 +243,7 @@ class Reconciliation:
 
     def covered_days(self) -> dict[str, set[date]]:
         """Return the days of each provider that each of its accounts covers from its first one on."""
-        by_account: dict[str, dict[str | None, set[date]]] = defaultdict(lambda: defaultdict(set))
+        by_account: dict[str, dict[str, set[date]]] = defaultdict(lambda: defaultdict(set))
         for file in self.bills:
             for provider, days in file.covered.items():
                 by_account[provider][file.account] |= days
