@@ -370,15 +370,15 @@ def test_lines_of_focus_state_period_category_and_class(settings: Settings) -> N
         "focus/a.csv",
         csv_of(
             FOCUS_CSV,
-            f"1.5,USD,2026-10-01T00:00:00Z,{DAY},Usage,,OpenAI ,OpenAI,OpenAI,gpt-5,,,,1000,Tokens,sub,in_1,,x",
+            f"1.5,USD,2026-10-01T00:00:00Z,{DAY},Usage,,OpenAI ,OpenAI,x,gpt-5,,,,9,Tokens,sub,in_1,,x",
             f"-0.25,eur,2026-09-01 00:00:00,{DAY},credit,Correction,Anthropic PBC,,,,,,,,,,,,",
             "7,usd,,2026-10-01,2026-11-01T00:00Z,Tax,,OpenAI,,,,,,,,,,,,",
         ),
     )
     loaded(settings, "focus")
     assert lines(
-        settings, "provider_as_billed", "period_end", "cast(billing_period_start as varchar)", "charge_category",
-        "is_correction", "billed_amount", "currency", "project", "invoice_id",
+        settings, "provider_as_billed", "period_end", "cast(billing_period_start as varchar)",
+        "charge_category", "is_correction", "billed_amount", "currency", "project", "invoice_id",
     ) == [
         ("openai", SECOND, "2026-10-01", "usage", False, Decimal("1.5"), "usd", "sub", "in_1"),
         ("anthropic pbc", SECOND, "2026-09-01", "credit", True, Decimal("-0.25"), "eur", None, None),
@@ -665,7 +665,7 @@ def test_no_address_and_no_secret_is_kept_outside_of_the_landed_files(settings: 
         "openai_costs/a.csv",
         csv_of(
             OPENAI_CSV,
-            f'{first},{second},,,1,usd,1,tokens,"gpt-5, input",user,{SECRET},proj,org,{PERSON},{PERSON},{PERSON},x',
+            f'{first},{second},,,1,usd,1,tokens,"gpt-5, input",u,{SECRET},p,o,{PERSON},{PERSON},{PERSON},x',
             # A row whose values have moved by a column.
             f"{first},{second},,,{PERSON},usd,{SECRET},tokens,x,,,,,,,,",
             f"{first},{second},,,1,usd,{PERSON}",
