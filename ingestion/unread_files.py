@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from ingestion.landing.area import Landing, LandingFile
-from ingestion.sources.registry import sources
+from ingestion.sources.bills.files import FOLDER as BILLS
+from ingestion.sources.bills.formats import BILL_FORMATS
+from ingestion.sources.registry import BUILT_IN, sources
 from paywall_warehouse.settings import Settings
 
 SHOWN = 5
@@ -41,9 +43,13 @@ def unread_warnings(settings: Settings) -> list[str]:
 
 def unread_folders(settings: Settings) -> list[UnreadFolder]:
     """Return the folders with files that nothing reads."""
-    known = read_folders(settings)
+    known, landing = read_folders(settings), Landing.of(settings)
     by_folder: dict[str, list[LandingFile]] = {}
-    for file in Landing.of(settings).files_outside(known):
+    bills = [source for source in BUILT_IN.values() if source.folder == BILLS]
+    unread_bills = (
+        file for file in landing.files(BILLS) if not any(source.reads(file.path) for source in bills)
+    )
+    for file in (*landing.files_outside(known), *unread_bills):
         by_folder.setdefault(posixpath.dirname(file.path), []).append(file)
     return [
         UnreadFolder(name, files, _nearest(name, files, known)) for name, files in sorted(by_folder.items())
@@ -58,14 +64,25 @@ def read_folders(settings: Settings) -> list[str]:
 def _nearest(folder: str, files: Iterable[LandingFile], known: Sequence[str]) -> str | None:
     """Return the source folder whose name equals, or nearly equals, one of the folders of the path.
 
-    For files in no folder, the names of the files are compared.
+    For files in no folder, the names of the files are compared. Bills have a folder for each format.
     """
     words = folder.lower().split("/") if folder else [_first_word(file) for file in files]
+    inside = words[1:] or [_first_word(file) for file in files] if words[0] == BILLS else words
+    if format_name := _nearest_format(inside):
+        return f"{BILLS}/{format_name}"
     exact = (word for word in words if word in known)
     # `stripe_reports` means `stripe`, although it looks more like `stripe_credits`.
     begun = (first for word in words if (first := re.split("[^a-z]", word)[0]) in known)
     close = (match for word in words for match in get_close_matches(word, known, 1))
     return next(exact, None) or next(begun, None) or next(close, None)
+
+
+def _nearest_format(words: Sequence[str]) -> str | None:
+    """Return the format of bills whose name equals, nearly equals or begins with a word; None without one."""
+    formats = [one.subfolder for one in BILL_FORMATS if one.subfolder]
+    close = (match for word in words for match in get_close_matches(word, formats, 1))
+    begun = (name for word in words for name in formats if word and name.split("_")[0] == word)
+    return next(close, None) or next(begun, None)
 
 
 def _first_word(file: LandingFile) -> str:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ingestion.lake.batches import Lake
 from ingestion.model_names import book_model
-from ingestion.sources.bills.providers import provider_aliases
+from ingestion.sources.bills.names import provider_aliases
 from paywall_warehouse.duckdb_connections import open_duckdb
 from warehouse.last_file import rows_of_last_file
 

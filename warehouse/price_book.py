@@ -20,7 +20,7 @@ from genai_prices import types as genai
 from ingestion.lake.batches import Lake, Manifest
 from ingestion.lake.row_limits import RowLimits
 from ingestion.model_names import book_model, look_up, model_identity
-from ingestion.sources.bills.providers import provider_aliases
+from ingestion.sources.bills.names import provider_aliases
 from ingestion.sources.prices import MAX_RATE_DECIMALS
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.files import replace_file

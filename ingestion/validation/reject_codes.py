@@ -36,6 +36,12 @@ DUPLICATE_FIELD: Final = "duplicate_field"
 PAGE_TOO_LONG: Final = "page_too_long"
 WITHOUT_RESULTS: Final = "without_results"
 
+# What a bill states is not possible.
+BAD_PERIOD: Final = "bad_period"
+PERIOD_TOO_LONG: Final = "period_too_long"
+UNKNOWN_CATEGORY: Final = "unknown_category"
+UNKNOWN_SCOPE: Final = "unknown_scope"
+
 # A column of a mapped source must be JSON.
 BAD_JSON: Final = "bad_json"
 

@@ -253,7 +253,7 @@ EVENT_PATHS = {
     },
     "metadata_reason": ("metadata", "reason"),
 }
-# Tables without JSON: ids of processors, and words of formats.
+# Tables without JSON: ids of processors, names of providers, projects and keys, and words of formats.
 KEYS_OF_OTHERS = {
     "provider_rates": {"currency"},
     "markups": {"source"},
@@ -262,7 +262,7 @@ KEYS_OF_OTHERS = {
     **{
         table: {name for name, kind in columns.items() if kind == "varchar"} - {*parquet_files.ID_COLUMNS}
         for table, columns in LAKE_TABLES.items()
-        if table.startswith("stripe_")
+        if table.startswith(("stripe_", "bill_"))
     },
 }
 ALL_TEXTS = {*parquet_files.ID_COLUMNS, *parquet_files.JSON_COLUMNS, *parquet_files.EXTRACTED}

@@ -8,6 +8,7 @@ from ingestion.readers.inspection import Layout
 from ingestion.sources.bills.bill_format import BillFormat
 from ingestion.sources.bills.flatten import MADE as FLAT, flatten
 from ingestion.sources.bills.records import choice_rule, rules_of_texts, stated, stated_rule, validated
+from ingestion.validation import reject_codes
 from ingestion.validation.rules import Rule
 
 SCOPES = ("sold", "outside")
@@ -52,7 +53,7 @@ SCOPE = BillFormat(
     _records_sql(
         SCOPE_LAYOUT,
         ("provider", "scope"),
-        [choice_rule("lower(trim(f_scope))", "scope", SCOPES, "unknown_scope")],
+        [choice_rule("lower(trim(f_scope))", "scope", SCOPES, reject_codes.UNKNOWN_SCOPE)],
     ),
     is_configuration=True,
 )

@@ -71,7 +71,7 @@ def flatten(
     return flat_records
 
 
-def _parts(text: bytes) -> Iterator[Row | str]:
+def _parts(text: bytes, lists: int = MAX_LISTS) -> Iterator[Row | str]:
     """Yield the objects of a text without the pages and arrays around them, or the fault of a part."""
     if len(text) > MAX_NESTED_BYTES:
         yield reject_codes.PAGE_TOO_LONG
@@ -85,26 +85,26 @@ def _parts(text: bytes) -> Iterator[Row | str]:
             object_pairs_hook=_object,
         )
     except UnicodeDecodeError:
-        yield from _parts_beside(text, reject_codes.INVALID_UTF8)
+        yield from _parts_beside(text, reject_codes.INVALID_UTF8, lists)
     except _DuplicateFieldError:
-        yield from _parts_beside(text, reject_codes.DUPLICATE_FIELD)
+        yield from _parts_beside(text, reject_codes.DUPLICATE_FIELD, lists)
     except (ValueError, RecursionError):
-        yield from _parts_beside(text, reject_codes.INVALID_JSON)
+        yield from _parts_beside(text, reject_codes.INVALID_JSON, lists)
     else:
-        yield from _opened(value, MAX_LISTS)
+        yield from _opened(value, lists)
 
 
-def _parts_beside(text: bytes, fault: str) -> Iterator[Row | str]:
+def _parts_beside(text: bytes, fault: str, lists: int) -> Iterator[Row | str]:
     """Yield the parts of a page or an array with a fault, each by itself; the fault for any other text."""
     try:
         elements = [record.text for records in json_records([text], len(text)) for record in records]
     except JsonDamageError:
         elements = []
-    if not elements or elements == [text]:
+    if not lists or not elements or elements == [text]:
         yield fault
         return
     for element in elements:
-        yield from _parts(element)
+        yield from _parts(element, lists - 1)
 
 
 def _opened(value: Any, lists: int) -> Iterator[Row | str]:

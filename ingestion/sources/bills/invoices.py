@@ -57,7 +57,7 @@ def records_sql(texts: str) -> str:
         *time_rules("s_period_start", "v_start", shown["period_start"]),
         *time_rules("s_period_end", "v_end", shown["period_end"]),
         *period_rules("v_start", "v_end", (shown["period_start"], shown["period_end"])),
-        amount_rule("s_amount", shown["amount"]),
+        amount_rule("s_amount", "p_amount", shown["amount"]),
         currency_rule("s_currency", shown["currency"]),
     ]
     columns = {

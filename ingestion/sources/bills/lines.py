@@ -18,6 +18,7 @@ from ingestion.sources.bills.records import (
     utc_day,
     validated,
 )
+from ingestion.validation import reject_codes
 from ingestion.validation.rules import Rule
 from paywall_warehouse.quoting import literal
 
@@ -184,11 +185,11 @@ def _rules(line: LineSql, kept: Sequence[str]) -> list[Rule]:
         rules += time_rules("s_billing_start", "v_billing_start", line.billing_start.column)
     rules += [
         stated_rule(f"s_amount is null and {billed}", line.amount.column),
-        amount_rule("s_amount", line.amount.column),
-        amount_rule("s_quantity", line.quantity.column),
+        amount_rule("s_amount", "p_amount", line.amount.column),
+        amount_rule("s_quantity", "p_quantity", line.quantity.column),
         stated_rule(f"currency_code is null and {billed}", line.currency.column),
         currency_rule("currency_code", line.currency.column),
         stated_rule("category is null", line.category.column),
-        choice_rule("category", line.category.column, CATEGORIES, "unknown_category"),
+        choice_rule("category", line.category.column, CATEGORIES, reject_codes.UNKNOWN_CATEGORY),
     ]
     return [form, *(Rule(f"not is_filtered and ({one.when})", one.code, one.message) for one in rules)]

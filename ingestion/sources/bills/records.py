@@ -7,6 +7,7 @@ made of the columns that a format reads, and of nothing else of the record.
 from collections.abc import Mapping, Sequence
 
 from ingestion.readers.inspection import Layout
+from ingestion.validation import reject_codes
 from ingestion.validation.fields import json_path, stated_fields
 from ingestion.validation.rules import (
     RULES_OF_FORM,
@@ -84,10 +85,13 @@ def stated_rule(when: str, column: str) -> Rule:
     )
 
 
-def amount_rule(text: str, column: str) -> Rule:
-    """Return the rule that a text (SQL) is a decimal below 10^18, with any sign and number of decimals."""
+def amount_rule(text: str, plain: str, column: str) -> Rule:
+    """Return the rule that a text (SQL) is a decimal below 10^18, with any sign and number of decimals.
+
+    `plain` is the column with its `float_text`.
+    """
     return Rule(
-        f"{text} is not null and float_text({text}) is null",
+        f"{text} is not null and {plain} is null",
         f"coalesce(money_problem({text}), 'bad_amount')",
         f"""'field "{column}" ' || case when money_problem({text}) = 'amount_too_large'
             then 'is 10^18 or more' else 'is not a decimal number' end || ': ' || shown({text})""",
@@ -134,12 +138,12 @@ def period_rules(start: str, end: str, columns: tuple[str, str]) -> list[Rule]:
     return [
         Rule(
             f"{end} <= {start}",
-            "'bad_period'",
+            literal(reject_codes.BAD_PERIOD),
             literal(f'field "{last}" (exclusive) is not after "{first}"'),
         ),
         Rule(
             f"{end} > {start} + interval 8784 hour",
-            "'period_too_long'",
+            literal(reject_codes.PERIOD_TOO_LONG),
             literal(f'the period from "{first}" to "{last}" has more than 366 days; correct it'),
         ),
     ]
