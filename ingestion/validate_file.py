@@ -23,6 +23,7 @@ from ingestion.readers.inspection import missing_columns
 from ingestion.readers.records import column_names
 from ingestion.sources.registry import Source, sources
 from ingestion.sources.stripe.dashboard_exports import explain_dashboard_export
+from ingestion.sources.stripe.reports import UNIFIED_PAYMENTS
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import Settings
 
@@ -150,7 +151,8 @@ def _source_of_columns(
     ]
     if fitting:
         return max(fitting, key=lambda source: len(set(source.layout.columns) & set(own_names[source.name])))
-    if message := explain_dashboard_export(names):
+    # An export of payments is here only if it lacks columns, which are named below.
+    if message := explain_dashboard_export(names, UNIFIED_PAYMENTS):
         raise FileValidationError(f"{path}: {message}")
     if not names:
         raise FileValidationError(f"{path} has no columns that can be read; name its source with --as")

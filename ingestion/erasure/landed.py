@@ -23,7 +23,7 @@ from ingestion.landing.area import FORMATS, Landing, LandingFile
 from ingestion.readers.inspection import DAMAGE
 from ingestion.readers.json_values import JsonRecord, chunks_of, json_records
 from ingestion.readers.parquet import UNDECODABLE
-from ingestion.readers.text import BOM, csv_records, open_text
+from ingestion.readers.text import BOM, csv_records, open_text, separator_of
 from ingestion.sources.stripe.coverage import sidecar_name
 from paywall_warehouse.files import sha256
 
@@ -206,14 +206,15 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _csv_lines(stream: BinaryIO, person: Person, separator: str) -> Iterator[tuple[bytes, bytes]]:
+def _csv_lines(stream: BinaryIO, person: Person, separators: str) -> Iterator[tuple[bytes, bytes]]:
     """Yield each record before and after the replacement. Other records stay byte for byte."""
     header: list[str] = []
-    for record in csv_records(stream, separator):
+    separator = ","
+    for record in csv_records(stream, separators):
         before = f"{record.raw}\n"
         after = before
         if not header:
-            header = record.fields
+            header, separator = record.fields, separator_of(record.raw.encode(), separators)
         elif not person.may_be_in(before):
             pass
         elif record.problem is not None or len(record.fields) != len(header):

@@ -50,7 +50,7 @@ class LandingFile:
     hindrance: tuple[str, str] | None = None
     """Why the file must not be opened: a reject code and a message."""
     separator: str = ","
-    """What separates the fields if it is a CSV file, which its source states."""
+    """What separates the fields if it is a CSV file, as in the layout of its source."""
 
     @property
     def compression(self) -> str:

@@ -52,11 +52,13 @@ class Layout:
     json: tuple[str, ...] = ()
     """The columns whose text is a JSON object."""
     separator: str = ","
-    """What separates the fields of a CSV file: one of `SEPARATORS`."""
+    """What separates the fields of a CSV file: one of `SEPARATORS`, or several. The header shows which."""
     keeps_unknown: bool = True
     """Whether the texts of records have the other columns, too. Mapped sources never read them."""
     comma_decimals: tuple[str, ...] = ()
     """The columns whose numbers have a decimal comma in CSV files."""
+    remedy: str = ""
+    """What to do if columns are missing, if that is not to rename them."""
 
 
 def check_openable(file: LandingFile, path: Path) -> None:
@@ -240,15 +242,20 @@ def _check_separator(header: Sequence[str], layout: Layout) -> None:
     if len(header) > 1 or not missing_columns(header, layout):
         return
     for separator in SEPARATORS:
-        if separator != layout.separator and separator in header[0]:
+        if separator not in layout.separator and separator in header[0]:
             # Without a header, it is a row.
             found = f" (found: {header[0][:500]})" if layout.keeps_unknown else ""
             shown = "a tab" if separator == "\t" else f"'{separator}'"
+            expected = " or ".join(SEPARATORS[one] for one in layout.separator)
             raise UnreadableFileError(
                 reject_codes.MISSING_COLUMN,
-                f"the file is separated by {shown}, not by {SEPARATORS[layout.separator]}{found}; "
-                + ("" if layout.keeps_unknown else "state the separator under `csv` in the mapping, or ")
-                + f"write it again with {SEPARATORS[layout.separator]} between the fields",
+                f"the file is separated by {shown}, not by {expected}{found}; "
+                + (
+                    ""
+                    if layout.keeps_unknown or layout.remedy
+                    else "state the separator under `csv` in the mapping, or "
+                )
+                + f"write it again with {expected} between the fields",
             )
 
 
@@ -275,13 +282,16 @@ def check_columns(found: Sequence[str], layout: Layout) -> None:
         raise UnreadableFileError(
             reject_codes.MISSING_COLUMN,
             f"{subject} missing (found: {', '.join(shown)[:500] or 'no column that is known'})."
-            + (
-                f" Rename the column{'s' * (len(missing) > 1)} or see docs/inputs.md"
-                if layout.keeps_unknown
-                else " Correct the mapping (docs/mappings.md) or the file"
-            ),
+            + (f" {layout.remedy}; see docs/inputs.md" if layout.remedy else _renaming(layout, len(missing))),
         )
     refuse_repeated(found)
+
+
+def _renaming(layout: Layout, missing: int) -> str:
+    """Return what to do about a number of missing columns."""
+    if not layout.keeps_unknown:
+        return " Correct the mapping (docs/mappings.md) or the file"
+    return f" Rename the column{'s' * (missing > 1)} or see docs/inputs.md"
 
 
 def missing_columns(found: Sequence[str], layout: Layout) -> list[tuple[str, ...]]:

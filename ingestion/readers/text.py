@@ -224,6 +224,12 @@ class _Lines:
         self._size = 0
         self._quotes = 0
 
+    def peek(self) -> bytes:
+        """Return the next line without taking it; empty at the end."""
+        if not self._again and (line := next(self._fresh, None)):
+            self._again.append(line)
+        return self._again[0][1] if self._again else b""
+
     def begin_record(self) -> None:
         self.taken, self._size, self._quotes = [], 0, 0
 
@@ -250,14 +256,16 @@ class _Lines:
         return line.decode(errors="replace") + "\n"
 
 
-def csv_records(stream: BinaryIO, separator: str = ",") -> Iterator[CsvRecord]:
+def csv_records(stream: BinaryIO, separators: str = ",") -> Iterator[CsvRecord]:
     """Yield the records of a CSV file (RFC 4180, or with another separator), the header first, without blank
     lines.
 
-    A quote that is never closed costs only its own line: reading continues with the next line.
+    Of several separators, the one counts that is in the header most often. A quote that is never closed costs
+    only its own line: reading continues with the next line.
     """
     csv.field_size_limit(MAX_RECORD_BYTES)
     lines = _Lines(stream)
+    separator = separator_of(lines.peek(), separators)
     reader = csv.reader(lines, delimiter=separator, strict=True)
     while True:
         lines.begin_record()
@@ -275,6 +283,11 @@ def csv_records(stream: BinaryIO, separator: str = ",") -> Iterator[CsvRecord]:
             yield CsvRecord(lines.taken[0][0], raw.removesuffix("\r"), fields, text_problem or problem)
 
 
+def separator_of(header: bytes, separators: str) -> str:
+    """Return the one of several separators that is in a header most often; the first one of equals."""
+    return max(separators, key=lambda one: header.count(one.encode()))
+
+
 def csv_schema(columns: Sequence[str]) -> pa.Schema:
     """Return `LINES` with a text column for each known column, and `extra`: the unknown ones as JSON."""
     return pa.schema([*LINES, *((name, pa.string()) for name in columns), ("extra", pa.string())])
@@ -284,7 +297,7 @@ def csv_rows(
     stream: BinaryIO,
     file_no: int,
     columns: Sequence[str],
-    separator: str = ",",
+    separators: str = ",",
     *,
     keeps_unknown: bool = True,
 ) -> Iterator[pa.RecordBatch]:
@@ -295,7 +308,7 @@ def csv_rows(
     header has a `problem` and no fields.
     """
     schema = csv_schema(columns)
-    records = csv_records(stream, separator)
+    records = csv_records(stream, separators)
     header = next(records).fields
     places = [header.index(name) if name in header else None for name in columns]
     unknown = [(place, name) for place, name in enumerate(header) if keeps_unknown and name not in columns]
