@@ -10,13 +10,16 @@ from typing import Any
 import duckdb
 import pytest
 
+from ingestion.erasure.erase import files_naming, rewrite_landed
 from ingestion.lake.batches import Lake
 from ingestion.lake.schemas import LAKE_TABLES
+from ingestion.landing.area import Landing
+from ingestion.sources.registry import BUILT_IN
 from ingestion.sources.stripe.dashboard_exports import explain_dashboard_export
 from ingestion.validate_file import FileValidationError, validate_file
 from paywall_warehouse.quoting import literal
 from paywall_warehouse.settings import Settings, load_settings
-from tests.support.ingestion import load
+from tests.support.ingestion import erase, load
 
 SESSION = {
     "id": "cs_live_1",
@@ -233,6 +236,22 @@ def test_every_status_of_a_payment_is_read(settings: Settings) -> None:
     assert load(settings, "stripe/unified_payments").rejected == 0
     found = rows(settings, "stripe_unified_payments", "payment_id, payment_status")
     assert [status for _, status in found] == list(stated.values())
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_an_erased_person_is_in_no_export_of_payments(settings: Settings, separator: str) -> None:
+    head, good = (line.replace(",", separator) for line in PAYMENTS.splitlines())
+    mine, other = good[:-1] + "alice_1", good.replace("ch_1", "ch_2")
+    land(settings, "stripe/unified_payments/u.csv", "\n".join([head, mine, other, ""]).encode())
+    load(settings, "stripe/unified_payments")
+    done = erase(settings, "alice_1")
+    found = files_naming(
+        settings, BUILT_IN["stripe/unified_payments"].files(Landing.of(settings)), "alice_1", done.pseudonym
+    )
+    rewrite_landed(settings, found, "alice_1", done.pseudonym)
+    assert rows(settings, "stripe_unified_payments", "user_id") == [(done.pseudonym,), ("u",)]
+    landed = (settings.home.landing / "stripe/unified_payments/u.csv").read_text()
+    assert landed.splitlines() == [head, mine.replace("alice_1", done.pseudonym), other]
 
 
 def test_other_exports_do_not_pass_as_payments(settings: Settings) -> None:

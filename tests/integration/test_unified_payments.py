@@ -1,5 +1,5 @@
-"""Deposits are reconciled with an export of the page "Payments" of Stripe's Dashboard, with numbers worked out by
-hand.
+"""Deposits are reconciled with an export of the page "Payments" of Stripe's Dashboard, with numbers worked out
+by hand.
 """
 
 from datetime import UTC, datetime
@@ -260,7 +260,7 @@ def test_a_report_of_one_balance_says_nothing_about_another(tmp_path: Path) -> N
 
 
 def test_test_payments_do_not_count_beside_live_ones(tmp_path: Path) -> None:
-    test = payment_row("ch_t", "2026-10-05T10:00:00Z", "99.00", intent="pi_t", **{"Mode": "Test"})
+    test = payment_row("ch_t", "2026-10-05T10:00:00Z", "99.00", intent="pi_t", Mode="Test")
     files = [unified_file("live.csv", [USD_10]), unified_file("test.csv", [test], mode="test")]
     land(tmp_path, [ledger_file("l.jsonl", DEPOSITS[:1]), *files])
     publish_home(tmp_path, as_of=AS_OF)
