@@ -1,5 +1,6 @@
-"""Deposits are reconciled with an export of the page "Payments" of Stripe's Dashboard, with numbers worked out
-by hand.
+"""Deposits are reconciled with an export of the page "Payments" of Stripe's Dashboard.
+
+The expected numbers are worked out by hand.
 """
 
 from datetime import UTC, datetime
