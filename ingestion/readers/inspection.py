@@ -12,8 +12,9 @@ import duckdb
 import zstandard
 
 from ingestion.landing.area import COMPRESSIONS, FORMATS, LandingFile
+from ingestion.readers.csv_text import csv_records
 from ingestion.readers.json_values import JsonDamageError, chunks_of, json_records
-from ingestion.readers.text import csv_records, open_text
+from ingestion.readers.text import open_text
 from ingestion.validation import reject_codes
 from paywall_warehouse.quoting import printable
 

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 import pyarrow as pa
 
+from ingestion.readers.arrow_arrays import flags, numbers, repeated, texts
 from ingestion.readers.text import BOM, LINES, MAX_RECORD_BYTES, check_text, is_utf8, looks_odd
 
 # Hostile text may have a token or an element per byte or two, which take about 50 bytes of memory each.
@@ -402,17 +403,23 @@ def json_batches(stream: BinaryIO, file_no: int) -> Iterator[pa.RecordBatch]:
 def _batch(records: list[JsonRecord], file_no: int) -> pa.RecordBatch:
     count = len(records)
     lengths = [len(record.text) for record in records]
-    numbers = pa.array([record.line for record in records], pa.int64())
     # Line ends separate the records, so that `looks_odd` sees no number that two of them form.
     joined = b"\n".join([*(record.text for record in records), b""])
     offsets = np.zeros(count + 1, dtype=np.int32)
     offsets[1:] = np.cumsum(lengths) + np.arange(1, count + 1)
     raw = pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(joined))
     if max(lengths) > MAX_RECORD_BYTES or not is_utf8(raw):
-        texts, problems = zip(*(check_text(record.text) for record in records), strict=True)
-        raw, faults, odd = pa.array(texts, pa.string()), pa.array(problems, pa.string()), True
+        checked, problems = zip(*(check_text(record.text) for record in records), strict=True)
+        raw, faults, odd = texts(checked), texts(problems), True
     else:
         faults, odd = pa.nulls(count, pa.string()), looks_odd(joined)
     return pa.record_batch(
-        [pa.repeat(file_no, count), numbers, raw, faults, pa.repeat(odd, count)], schema=LINES
+        [
+            repeated(file_no, count),
+            numbers([record.line for record in records]),
+            raw,
+            faults,
+            flags(odd, count),
+        ],
+        schema=LINES,
     )

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestion.landing.area import LandingFile
+from ingestion.readers.csv_text import csv_rows, csv_schema
 from ingestion.readers.inspection import DAMAGE, Layout, UnreadableFileError, csv_header
 from ingestion.readers.json_values import JsonDamageError, json_batches, json_records
 from ingestion.readers.parquet import has_odd_json, json_object, parquet_texts
-from ingestion.readers.text import BOM, LINES, csv_rows, csv_schema, json_lines, open_text
+from ingestion.readers.text import BOM, LINES, json_lines, open_text
 from paywall_warehouse.quoting import quoted, texts_list
 
 JSON_FORMATS = (".jsonl", ".json")

@@ -12,9 +12,10 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 
 from ingestion.landing.area import LandingFile
+from ingestion.readers.csv_text import csv_records
 from ingestion.readers.inspection import SEPARATORS
 from ingestion.readers.records import NAMES_BYTES, first_texts
-from ingestion.readers.text import csv_records, open_text
+from ingestion.readers.text import open_text
 from ingestion.sources.ledger import COUNTS
 from ingestion.sources.mappings.expressions import MappingError
 from ingestion.sources.mappings.mapping import NAME
