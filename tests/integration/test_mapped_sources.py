@@ -361,6 +361,22 @@ def test_a_grant_that_lands_later_ends_the_waiting(tmp_path: Path) -> None:
     assert sorted(waits) == ["bad_time", "missing_field", "missing_field", "missing_field"]
 
 
+def test_a_waiting_record_names_its_grant_and_a_grant_its_category(tmp_path: Path) -> None:
+    made, source = Exporter(12), "stripe_credits"
+    unknown, landed_later = grant(made, category="trial"), grant(made)
+    moves = [transaction(made, landed_later, kind) for kind in ("credits_applied", "credits_expired")]
+    loaded(tmp_path, files=[text_file(source, "a.jsonl", [unknown, *moves])])
+    rejects = sorted((tmp_path / "lake" / "rejects").rglob("*.parquet"))
+    reasons = [reason for line, reason in sorted(rows_in(rejects, "line, reason"))]
+    assert len(reasons) == 3
+    assert reasons[0].startswith(
+        'field "type" (from column "category" and "credit" and "debit" and "object") is a credit grant of'
+        " the category trial; allowed: "
+    )
+    waits = f"the entry that it belongs to (stripe:{landed_later['id']}) has not landed yet"
+    assert all(waits in reason for reason in reasons[1:])
+
+
 def test_no_number_of_seconds_stops_a_load(tmp_path: Path) -> None:
     made, source = Exporter(11), "stripe_credits"
     huge = ("9223372036854775807", "99999999999999999999", "-9223372036854775808", "1e300", "99999999999999")

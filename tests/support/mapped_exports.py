@@ -382,6 +382,7 @@ FAULTS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("amount", {"type": "monetary", "monetary": {"currency": "zzz", "value": 5}}),
         ("amount", {"type": "monetary", "monetary": {"currency": "usd", "value": Raw("-5")}}),
         ("amount", {"type": "monetary", "monetary": {"currency": "usd", "value": None}}),
+        ("category", "trial"), ("category", "PAID"),
         ("amount", {"type": "monetary", "monetary": {"currency": None, "value": 5}}), ("amount", None),
         ("amount", {"type": "monetary", "monetary": {"currency": "usd", "value": Raw("9" * 20)}}),
     ),

@@ -428,6 +428,8 @@ def stripe(record: Row) -> Row:
     at = stated(record, "effective_at", "created")
     if stated(record, "category"):
         amount, currency = minor_units(record.get("amount"))
+        if record["category"] not in ("paid", "promotional"):
+            raise RejectedError("no known category")
         funding = "paid" if record["category"] == "paid" else "promo"
         return common | {
             "type": "deposit",
