@@ -20,6 +20,7 @@ from ingestion.lake.schemas import LAKE_TABLES, ORIGIN
 from ingestion.landing.area import LandingFile
 from ingestion.load import load
 from ingestion.readers.inspection import missing_columns
+from ingestion.readers.json_values import PAGE_LISTS
 from ingestion.readers.records import column_names
 from ingestion.sources.registry import Source, sources
 from ingestion.sources.stripe.dashboard_exports import explain_dashboard_export
@@ -82,10 +83,10 @@ def validate_file(settings: Settings, path: Path, source_name: str | None = None
     known = sources(settings.home)
     source, place = (known[source_name], None) if source_name else _source_of_folder(path, known)
     file = LandingFile("", path.name, str(path), path.stat().st_size, 0, "")
-    names = column_names(file, path, source.layout.separator if source else ",")
+    names = column_names(file, path, source.layout if source else None)
     is_guessed = source is None
     if source is None:
-        own_names = {one.name: _names_by_separator(file, path, one, names) for one in known.values()}
+        own_names = {one.name: _names_for(file, path, one, names) for one in known.values()}
         source = _source_of_columns(path, names, own_names, known)
         names = list(own_names[source.name])
     with TemporaryDirectory(prefix="paywall-warehouse-check-") as folder:
@@ -172,11 +173,15 @@ def _missing(names: Sequence[str], source: Source) -> Iterator[str]:
             yield column if is_known else f"{column} (did you mean {meant}?)"
 
 
-def _names_by_separator(file: LandingFile, path: Path, source: Source, names: Sequence[str]) -> Sequence[str]:
+def _names_for(file: LandingFile, path: Path, source: Source, names: Sequence[str]) -> Sequence[str]:
     """Return the columns of a file as a source would read them."""
-    if file.format != ".csv" or source.layout.separator == ",":
-        return names
-    return column_names(file, path, source.layout.separator)
+    layout = source.layout
+    own = (
+        layout.separator != ","
+        if file.format == ".csv"
+        else layout.envelope or layout.page_lists != PAGE_LISTS
+    )
+    return column_names(file, path, layout) if own else names
 
 
 def _unread(names: Sequence[str], source: Source) -> Iterator[str]:

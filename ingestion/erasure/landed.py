@@ -147,7 +147,7 @@ def _text(file: LandingFile, path: Path, person: Person, target: Path | None) ->
         sink = opened.enter_context(_writing(target, file.compression)) if target else None
         if file.format == ".json":
             again = opened.enter_context(open_text(path, file.compression))
-            pieces = _json_values(again, json_records(chunks_of(stream)), person)
+            pieces = _json_values(again, json_records(chunks_of(stream), file.page_lists), person)
         else:
             pieces = (
                 _csv_lines(stream, person, file.separator)

@@ -13,7 +13,7 @@ import zstandard
 
 from ingestion.landing.area import COMPRESSIONS, FORMATS, LandingFile
 from ingestion.readers.csv_text import csv_records
-from ingestion.readers.json_values import JsonDamageError, chunks_of, json_records
+from ingestion.readers.json_values import PAGE_LISTS, JsonDamageError, chunks_of, json_records
 from ingestion.readers.text import open_text
 from ingestion.validation import reject_codes
 from paywall_warehouse.quoting import printable
@@ -58,6 +58,10 @@ class Layout:
     """Whether the texts of records have the other columns, too. Mapped sources never read them."""
     comma_decimals: tuple[str, ...] = ()
     """The columns whose numbers have a decimal comma in CSV files."""
+    page_lists: tuple[str, ...] = PAGE_LISTS
+    """The names under which an object in a `.json` file has a list of records."""
+    envelope: str | None = None
+    """The name under which a JSON object may have the record."""
 
 
 def check_openable(file: LandingFile, path: Path) -> None:
@@ -222,7 +226,7 @@ def _check_json(file: LandingFile, path: Path, stream: BinaryIO, layout: Layout)
             yield chunk
 
     try:
-        for records in json_records(counted()):
+        for records in json_records(counted(), layout.page_lists):
             count += len(records)
             if file.compression:
                 check_expansion(expanded, count, stored)

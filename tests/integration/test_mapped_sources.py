@@ -30,6 +30,7 @@ from tests.support.mapped_exports import (
     expanded_customer,
     faulty_rows,
     grant,
+    json_file,
     litellm_row,
     parquet_file,
     rows_of,
@@ -183,12 +184,16 @@ def exports_of(made: Exporter, source: str) -> list[LandedFile]:
     mixed = [*more, *repeated, *faulty_rows(made, source), *broken]
     made.random.shuffle(mixed)
     typed = rows_of(made, source, 16)
+    # An element that is not JSON at all is a fault of the whole file.
+    odd = [*faulty_rows(made, source), Raw("5"), Raw('"text"'), Raw("[1, 2]"), *rows_of(made, source, 8)[:2]]
     return [
         text_file(source, "a.csv", [*plain, *broken_csv(made, source, columns)], columns),
         text_file(source, "b.csv.gz", faulty, columns[::-1]),
         text_file(source, "c.jsonl", mixed),
         text_file(source, "d.jsonl.zst", rows_of(made, source, 8)),
         parquet_file(source, "e.parquet", typed),
+        json_file(source, "f.json", [*odd, *rows_of(made, source, 12)]),
+        json_file(source, "g.json.gz", rows_of(made, source, 8)),
     ]
 
 
