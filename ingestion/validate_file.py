@@ -5,6 +5,7 @@ home nor a run is needed, and nothing stays.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -157,10 +158,12 @@ def _source_of_columns(
         raise FileValidationError(f"{path} has no columns that can be read; name its source with --as")
     nearest = max(known.values(), key=lambda source: len(set(source.layout.columns) & set(names)))
     lacking = ", ".join(" or ".join(one) for one in missing_columns(names, nearest.layout))
+    shown = re.split(r"[;\t|]", names[0]) if len(names) == 1 else names
     raise FileValidationError(
-        f"{path} has the columns of no source (found: {', '.join(names)[:500]}). The nearest is"
-        f" {nearest.name}, which also needs {lacking}. Rename the columns as docs/inputs.md says, or name the"
-        " source with --as"
+        f"{path} has the columns of no source (found: {', '.join(shown)[:500]}). The nearest is"
+        f" {nearest.name}, which also needs {lacking}. Rename the columns as docs/inputs.md says, name the"
+        " source with --as, or, for an export of another system, draft a mapping: paywall-warehouse map init"
+        f" {path}"
     )
 
 
