@@ -99,7 +99,7 @@ def plain_rows(block: bytes, separator: str) -> PlainRows | None:
         _first_fields=first_fields[is_row],
         _fields=_pieces(block, starts, ends),
         _is_stated=ends > starts,
-        _has_doubled_quotes=len(quotes) > 2 * np.count_nonzero(is_quoted),
+        _has_doubled_quotes=len(quotes) > 2 * int(np.count_nonzero(is_quoted)),
     )
 
 
