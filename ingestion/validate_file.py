@@ -5,6 +5,7 @@ home nor a run is needed, and nothing stays.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from ingestion.lake.schemas import LAKE_TABLES, ORIGIN
 from ingestion.landing.area import LandingFile
 from ingestion.load import load
 from ingestion.readers.inspection import missing_columns
+from ingestion.readers.json_values import PAGE_LISTS
 from ingestion.readers.records import column_names
 from ingestion.sources.registry import Source, sources
 from ingestion.sources.stripe.dashboard_exports import explain_dashboard_export
@@ -83,10 +85,10 @@ def validate_file(settings: Settings, path: Path, source_name: str | None = None
     known = sources(settings.home)
     source, place = (known[source_name], None) if source_name else _source_of_folder(path, known)
     file = LandingFile("", path.name, str(path), path.stat().st_size, 0, "")
-    names = column_names(file, path, source.layout.separator if source else ",")
+    names = column_names(file, path, source.layout if source else None)
     is_guessed = source is None
     if source is None:
-        own_names = {one.name: _names_by_separator(file, path, one, names) for one in known.values()}
+        own_names = {one.name: _names_for(file, path, one, names) for one in known.values()}
         source = _source_of_columns(path, names, own_names, known)
         names = list(own_names[source.name])
     with TemporaryDirectory(prefix="paywall-warehouse-check-") as folder:
@@ -158,10 +160,12 @@ def _source_of_columns(
         raise FileValidationError(f"{path} has no columns that can be read; name its source with --as")
     nearest = max(known.values(), key=lambda source: len(set(source.layout.columns) & set(names)))
     lacking = ", ".join(" or ".join(one) for one in missing_columns(names, nearest.layout))
+    shown = re.split(r"[;\t|]", names[0]) if len(names) == 1 else names
     raise FileValidationError(
-        f"{path} has the columns of no source (found: {', '.join(names)[:500]}). The nearest is"
-        f" {nearest.name}, which also needs {lacking}. Rename the columns as docs/inputs.md says, or name the"
-        " source with --as"
+        f"{path} has the columns of no source (found: {', '.join(shown)[:500]}). The nearest is"
+        f" {nearest.name}, which also needs {lacking}. Rename the columns as docs/inputs.md says, name the"
+        " source with --as, or, for an export of another system, draft a mapping: paywall-warehouse map init"
+        f" {path}"
     )
 
 
@@ -174,11 +178,15 @@ def _missing(names: Sequence[str], source: Source) -> Iterator[str]:
             yield column if is_known else f"{column} (did you mean {meant}?)"
 
 
-def _names_by_separator(file: LandingFile, path: Path, source: Source, names: Sequence[str]) -> Sequence[str]:
+def _names_for(file: LandingFile, path: Path, source: Source, names: Sequence[str]) -> Sequence[str]:
     """Return the columns of a file as a source would read them."""
-    if file.format != ".csv" or source.layout.separator == ",":
-        return names
-    return column_names(file, path, source.layout.separator)
+    layout = source.layout
+    own = (
+        layout.separator != ","
+        if file.format == ".csv"
+        else layout.envelope or layout.page_lists != PAGE_LISTS
+    )
+    return column_names(file, path, layout) if own else names
 
 
 def _unread(names: Sequence[str], source: Source) -> Iterator[str]:

@@ -6,14 +6,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+from difflib import get_close_matches
+from typing import Any
 
 import pyarrow as pa
 
 from ingestion.lake.batches import LOADED, Lake
 from ingestion.model_names import model_identity
 from ingestion.sources.markups import ANY
+from ingestion.sources.registry import mapped_sources
 from paywall_warehouse.duckdb_connections import open_duckdb
+from paywall_warehouse.home import Home
+from paywall_warehouse.quoting import printable
 
+WARNINGS_SHOWN = 5
 MARKUPS_SCHEMA = pa.schema(
     [
         ("source", pa.string()),
@@ -46,6 +52,37 @@ def landed_markups(lake: Lake) -> list[Markup]:
 
     Older files have no effect, even if rows of the last one were rejected.
     """
+    _, rows = _last_rows(lake, "source, model, effective_from, effective_to, multiplier, per_request")
+    return [
+        Markup(source, model if model == ANY else model_identity(model)[0].lower(), *rest)
+        for source, model, *rest in rows
+    ]
+
+
+def markup_warnings(home: Home) -> list[str]:
+    """Return a sentence for each landed markup whose source no mapping has, with the name that was probably
+    meant.
+    """
+    path, rows = _last_rows(Lake(home), "line, source")
+    known = list(mapped_sources(home)) if rows else []
+    unknown = [(line, source) for line, source in rows if source != ANY and source not in known]
+    more = f"{len(unknown) - WARNINGS_SHOWN:,} more markups of {path} are for sources that no mapping has"
+    return [
+        *(_warning(f"{path}:{line}", source, known) for line, source in unknown[:WARNINGS_SHOWN]),
+        *([more] if len(unknown) > WARNINGS_SHOWN else []),
+    ]
+
+
+def _warning(place: str, source: str, known: list[str]) -> str:
+    word = source.lower()
+    # `litellm` means `litellm_spend_logs`, although the names are not alike.
+    near = [name for name in known if name.startswith(word)] or get_close_matches(word, known, 1)
+    meant = f"did you mean {near[0]}?" if near else f"mappings are {', '.join(known)}"
+    return printable(f"{place} is a markup of the source {source}, which no mapping has: {meant}")
+
+
+def _last_rows(lake: Lake, columns: str) -> tuple[str, list[tuple[Any, ...]]]:
+    """Return the path of the last landed file that could be read, and some columns of its accepted rows."""
     files = [
         (manifest, file)
         for manifest in lake.manifests()
@@ -53,19 +90,16 @@ def landed_markups(lake: Lake) -> list[Markup]:
         if file.source == "markups" and file.status == LOADED
     ]
     if not files:
-        return []
+        return "", []
     manifest, last = max(files, key=lambda one: (one[0].batch_seq, one[1].file_no))
-    query = """select source, model, effective_from, effective_to, multiplier, per_request
-        from read_parquet($files, hive_partitioning = false) where file_no = $file order by line"""
+    query = f"""select {columns} from read_parquet($files, hive_partitioning = false)
+        where file_no = $file order by line"""
     with open_duckdb() as connection:
         rows = connection.execute(
             query,
             {"files": [str(one) for one in lake.parquet_files("markups", [manifest])], "file": last.file_no},
         ).fetchall()
-    return [
-        Markup(source, model if model == ANY else model_identity(model)[0].lower(), *rest)
-        for source, model, *rest in rows
-    ]
+    return last.path, rows
 
 
 def resolve_markups(stated: Iterable[Markup]) -> list[Markup]:

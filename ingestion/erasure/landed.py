@@ -20,10 +20,11 @@ import zstandard
 from ingestion.erasure.texts import NAMES_A_USER, Person
 from ingestion.lake.batches import Lake
 from ingestion.landing.area import FORMATS, Landing, LandingFile
+from ingestion.readers.csv_text import csv_records, separator_of
 from ingestion.readers.inspection import DAMAGE
 from ingestion.readers.json_values import JsonRecord, chunks_of, json_records
 from ingestion.readers.parquet import UNDECODABLE
-from ingestion.readers.text import BOM, csv_records, open_text, separator_of
+from ingestion.readers.text import BOM, open_text
 from ingestion.sources.stripe.coverage import sidecar_name
 from paywall_warehouse.files import sha256
 
@@ -146,7 +147,7 @@ def _text(file: LandingFile, path: Path, person: Person, target: Path | None) ->
         sink = opened.enter_context(_writing(target, file.compression)) if target else None
         if file.format == ".json":
             again = opened.enter_context(open_text(path, file.compression))
-            pieces = _json_values(again, json_records(chunks_of(stream)), person)
+            pieces = _json_values(again, json_records(chunks_of(stream), file.page_lists), person)
         else:
             pieces = (
                 _csv_lines(stream, person, file.separator)

@@ -12,8 +12,9 @@ import duckdb
 import zstandard
 
 from ingestion.landing.area import COMPRESSIONS, FORMATS, LandingFile
-from ingestion.readers.json_values import JsonDamageError, chunks_of, json_records
-from ingestion.readers.text import csv_records, open_text
+from ingestion.readers.csv_text import csv_records
+from ingestion.readers.json_values import PAGE_LISTS, JsonDamageError, chunks_of, json_records
+from ingestion.readers.text import open_text
 from ingestion.validation import reject_codes
 from paywall_warehouse.quoting import printable
 
@@ -59,6 +60,10 @@ class Layout:
     """The columns whose numbers have a decimal comma in CSV files."""
     remedy: str = ""
     """What to do if columns are missing, if that is not to rename them."""
+    page_lists: tuple[str, ...] = PAGE_LISTS
+    """The names under which an object in a `.json` file has a list of records."""
+    envelope: str | None = None
+    """The name under which a JSON object may have the record."""
 
 
 def check_openable(file: LandingFile, path: Path) -> None:
@@ -223,7 +228,7 @@ def _check_json(file: LandingFile, path: Path, stream: BinaryIO, layout: Layout)
             yield chunk
 
     try:
-        for records in json_records(counted()):
+        for records in json_records(counted(), layout.page_lists):
             count += len(records)
             if file.compression:
                 check_expansion(expanded, count, stored)

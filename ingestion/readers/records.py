@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestion.landing.area import LandingFile
+from ingestion.readers.csv_text import csv_rows, csv_schema
 from ingestion.readers.inspection import DAMAGE, Layout, UnreadableFileError, csv_header
-from ingestion.readers.json_values import JsonDamageError, json_batches, json_records
+from ingestion.readers.json_values import PAGE_LISTS, JsonDamageError, json_batches, json_records
 from ingestion.readers.parquet import has_odd_json, json_object, parquet_texts
-from ingestion.readers.text import BOM, LINES, csv_rows, csv_schema, json_lines, open_text
+from ingestion.readers.text import BOM, LINES, json_lines, open_text
 from paywall_warehouse.quoting import quoted, texts_list
 
 JSON_FORMATS = (".jsonl", ".json")
@@ -46,7 +47,7 @@ def record_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[LocalFil
     branches = []
     lines = [file for file in files if file.file.format in JSON_FORMATS]
     if lines:
-        batches = itertools.chain.from_iterable(map(_json_batches, lines))
+        batches = itertools.chain.from_iterable(_json_batches(file, layout) for file in lines)
         connection.register("landed_lines", pa.RecordBatchReader.from_batches(LINES, batches))
         branches.append(
             "select file_no, line, raw, problem, may_be_odd, case when problem is null then raw end as text"
@@ -79,14 +80,15 @@ def usual_keys(files: Sequence[LocalFile], layout: Layout) -> str:
     record.
     """
     lines = [file for file in files if file.file.format in JSON_FORMATS]
-    found = Counter(keys for file in lines for keys in _first_keys(file) if _are_usual(keys, layout))
+    found = Counter(keys for file in lines for keys in _first_keys(file, layout) if _are_usual(keys, layout))
     return (
         f"cast([{', '.join(texts_list(keys) for keys, _ in found.most_common(USUAL_KEYS))}] as varchar[][])"
     )
 
 
-def column_names(file: LandingFile, path: Path, separator: str = ",") -> list[str]:
-    """Return the names of the columns of a file: its header, or the keys of its first records.
+def column_names(file: LandingFile, path: Path, layout: Layout | None = None) -> list[str]:
+    """Return the names of the columns of a file as a source would read it: its header, or the keys of its
+    first records.
 
     They are empty if the file cannot be read; a load says why.
     """
@@ -94,23 +96,26 @@ def column_names(file: LandingFile, path: Path, separator: str = ",") -> list[st
         if file.format == ".parquet":
             return list(pq.read_schema(path).names)
         if file.format == ".csv":
-            return csv_header(file, path, separator)
-        texts = first_texts(path, file, NAMES_BYTES)
-        return list(dict.fromkeys(key for text in texts for key in _keys(text)))
+            return csv_header(file, path, layout.separator if layout else ",")
+        texts = first_texts(path, file, NAMES_BYTES, layout.page_lists if layout else PAGE_LISTS)
+        envelope = layout.envelope if layout else None
+        return list(dict.fromkeys(key for text in texts for key in _keys(text, envelope)))
     except (*DAMAGE, ValueError, pa.ArrowException, UnreadableFileError):
         return []
 
 
-def _keys(text: bytes) -> Sequence[str]:
+def _keys(text: bytes, envelope: str | None) -> Sequence[str]:
     try:
         record = json.loads(text)
     except (ValueError, RecursionError):
         return ()
+    if isinstance(record, dict) and isinstance(record.get(envelope), dict):
+        record = record[envelope]
     return list(record) if isinstance(record, dict) else ()
 
 
-def _first_keys(file: LocalFile) -> Iterator[tuple[str, ...]]:
-    for text in first_texts(file.path, file.file, SAMPLE_BYTES):
+def _first_keys(file: LocalFile, layout: Layout) -> Iterator[tuple[str, ...]]:
+    for text in first_texts(file.path, file.file, SAMPLE_BYTES, layout.page_lists):
         # The query that reads all records reports the fault of an invalid one.
         with suppress(ValueError, RecursionError):
             pairs = json.loads(text, object_pairs_hook=tuple)
@@ -118,7 +123,9 @@ def _first_keys(file: LocalFile) -> Iterator[tuple[str, ...]]:
                 yield tuple(key for key, _ in pairs)
 
 
-def first_texts(path: Path, file: LandingFile, length: int) -> list[bytes]:
+def first_texts(
+    path: Path, file: LandingFile, length: int, page_lists: Sequence[str] = PAGE_LISTS
+) -> list[bytes]:
     """Return the texts of the records in the first bytes of a file of JSON."""
     with open_text(path, file.compression) as stream:
         begin = stream.read(length)
@@ -126,7 +133,7 @@ def first_texts(path: Path, file: LandingFile, length: int) -> list[bytes]:
         return begin.split(b"\n")[:-1]
     texts: list[bytes] = []
     with suppress(JsonDamageError):  # the end is cut off
-        for records in json_records([begin.removeprefix(BOM)]):
+        for records in json_records([begin.removeprefix(BOM)], page_lists):
             texts += [record.text for record in records]
     return texts
 
@@ -135,10 +142,12 @@ def _are_usual(keys: Sequence[str], layout: Layout) -> bool:
     return len(set(keys)) == len(keys) and (not layout.keeps_unknown or set(keys) <= set(layout.columns))
 
 
-def _json_batches(file: LocalFile) -> Iterator[pa.RecordBatch]:
-    read = json_lines if file.file.format == ".jsonl" else json_batches
+def _json_batches(file: LocalFile, layout: Layout) -> Iterator[pa.RecordBatch]:
     with open_text(file.path, file.file.compression) as stream:
-        yield from read(stream, file.file_no)
+        if file.file.format == ".jsonl":
+            yield from json_lines(stream, file.file_no)
+        else:
+            yield from json_batches(stream, file.file_no, layout.page_lists)
 
 
 def _csv_batches(file: LocalFile, layout: Layout) -> Iterator[pa.RecordBatch]:

@@ -276,7 +276,7 @@ def _unmapped_columns(
     connection: duckdb.DuckDBPyConnection, mapping: MappingFile, files: Sequence[LocalFile], parquet: Path
 ) -> dict[int, list[str]]:
     """Return the columns of each file that the mapping does not know, by file number."""
-    seen = {local.file_no: column_names(local.file, local.path, mapping.layout.separator) for local in files}
+    seen = {local.file_no: column_names(local.file, local.path, mapping.layout) for local in files}
     # The keys of the first JSON lines are among them; later lines may have others.
     rows = connection.execute(
         f"""select distinct * from (

@@ -10,6 +10,7 @@ from ingestion.pulls.failures import FailedPull, forget_failure
 from ingestion.sources.registry import mappings_of
 from ingestion.sources.stripe.reports import FOLDER, UNIFIED_PAYMENTS, StripeReport
 from ingestion.stripe_pull.pull import Pulled
+from orchestration import markdown
 from orchestration.assets.postgres_pull import NO_COUNTS as NO_PULLED_ROWS, postgres_pulls
 from orchestration.assets.stripe_pull import pull_or_go_on
 from orchestration.resources import OWNER, Warehouse
@@ -202,7 +203,7 @@ def describe_pull(pulled: Pulled) -> str:
         else ""
     )
     return (
-        f"{len(pulled.files)} new files of {pulled.report_type}{until}"
+        f"{markdown.count(len(pulled.files), 'new file')} of {pulled.report_type}{until}"
         if pulled.files
         else f"nothing new at Stripe{until}"
     )
