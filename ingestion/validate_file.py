@@ -5,6 +5,7 @@ home nor a run is needed, and nothing stays.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,11 @@ from ingestion.lake.schemas import LAKE_TABLES, ORIGIN
 from ingestion.landing.area import LandingFile
 from ingestion.load import load
 from ingestion.readers.inspection import missing_columns
+from ingestion.readers.json_values import PAGE_LISTS
 from ingestion.readers.records import column_names
 from ingestion.sources.registry import Source, sources
 from ingestion.sources.stripe.dashboard_exports import explain_dashboard_export
+from ingestion.sources.stripe.reports import UNIFIED_PAYMENTS
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import Settings
 
@@ -150,16 +153,19 @@ def _source_of_columns(
     ]
     if fitting:
         return max(fitting, key=lambda source: _known(own_names[source.name], source))
-    if message := explain_dashboard_export(names):
+    # An export of payments is here only if it lacks columns, which are named below.
+    if message := explain_dashboard_export(names, UNIFIED_PAYMENTS):
         raise FileValidationError(f"{path}: {message}")
     if not names:
         raise FileValidationError(f"{path} has no columns that can be read; name its source with --as")
     nearest = max(known.values(), key=lambda source: _known(names, source))
     lacking = ", ".join(" or ".join(one) for one in missing_columns(names, nearest.layout))
+    shown = re.split(r"[;\t|]", names[0]) if len(names) == 1 else names
     raise FileValidationError(
-        f"{path} has the columns of no source (found: {', '.join(names)[:500]}). The nearest is"
-        f" {nearest.name}, which also needs {lacking}. Rename the columns as docs/inputs.md says, or name the"
-        " source with --as"
+        f"{path} has the columns of no source (found: {', '.join(shown)[:500]}). The nearest is"
+        f" {nearest.name}, which also needs {lacking}. Rename the columns as docs/inputs.md says, name the"
+        " source with --as, or, for an export of another system, draft a mapping: paywall-warehouse map init"
+        f" {path}"
     )
 
 
@@ -180,7 +186,11 @@ def _missing(names: Sequence[str], source: Source) -> Iterator[str]:
 def _names_as_read(file: LandingFile, path: Path, source: Source, names: Sequence[str]) -> Sequence[str]:
     """Return the columns of a file as a source would read them."""
     layout = source.layout
-    differs = layout.separator != "," if file.format == ".csv" else layout.flatten is not None
+    differs = (
+        layout.separator != ","
+        if file.format == ".csv"
+        else layout.flatten is not None or layout.envelope or layout.page_lists != PAGE_LISTS
+    )
     return column_names(file, path, layout) if differs else names
 
 

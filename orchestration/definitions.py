@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from ingestion.sources.registry import mappings_of
-from ingestion.sources.stripe.reports import STRIPE_REPORTS
+from ingestion.sources.stripe.reports import PULLED_REPORTS
 from orchestration.assets.exports import export_assets
 from orchestration.assets.landing import landing_specs, mapped_folders, stripe_asset
 from orchestration.assets.models import build_plan, dbt_models, final_models
@@ -51,7 +51,7 @@ def build_defs(
         assets=[
             *landing_specs(),
             mapped_folders,
-            *(stripe_asset(stripe_report) for stripe_report in STRIPE_REPORTS),
+            *(stripe_asset(stripe_report) for stripe_report in PULLED_REPORTS),
             *(raw_asset(table) for table in RAW_TABLES),
             mapped_entries,
             provider_bills,

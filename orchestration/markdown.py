@@ -9,8 +9,8 @@ from typing import Any
 
 from orchestration.plot import publication_svg
 from paywall_warehouse.quoting import printable
-from warehouse.published_summary import DailyUsage, RejectReason
 from warehouse.cost_summary import CostReconciliation
+from warehouse.published_summary import DailyUsage, RejectReason
 from warehouse.reconciliation_summary import Break, Reconciliation
 
 # Months without bills: one line each.

@@ -77,7 +77,7 @@ class CostReconciliation:
 
 
 def cost_reconciliation(path: Path) -> CostReconciliation:
-    """Return the cost reconciliation of a published warehouse, without cases for one of an earlier version."""
+    """Return the cost reconciliation of a published warehouse. One of an earlier version has no cases."""
     with open_duckdb(path, read_only=True) as connection:
         return summarize_costs(lambda query: connection.execute(query).fetchall())
 

@@ -6,14 +6,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+from difflib import get_close_matches
 
 import pyarrow as pa
 
 from ingestion.lake.batches import Lake
 from ingestion.model_names import model_identity
 from ingestion.sources.markups import ANY
-from warehouse.last_file import rows_of_last_file
+from ingestion.sources.registry import mapped_sources
+from paywall_warehouse.home import Home
+from paywall_warehouse.quoting import printable
+from warehouse.last_file import last_file, rows_of_last_file
 
+WARNINGS_SHOWN = 5
 MARKUPS_SCHEMA = pa.schema(
     [
         ("source", pa.string()),
@@ -48,6 +53,32 @@ def landed_markups(lake: Lake) -> list[Markup]:
         Markup(source, model if model == ANY else model_identity(model)[0].lower(), *rest)
         for source, model, *rest in rows_of_last_file(lake, "markups", "markups", columns)
     ]
+
+
+def markup_warnings(home: Home) -> list[str]:
+    """Return a sentence for each landed markup whose source no mapping has, with the name that was probably
+    meant.
+    """
+    lake = Lake(home)
+    landed = last_file(lake, "markups")
+    if landed is None:
+        return []
+    path, rows = landed[1].path, rows_of_last_file(lake, "markups", "markups", ("line", "source"))
+    known = list(mapped_sources(home)) if rows else []
+    unknown = [(line, source) for line, source in rows if source != ANY and source not in known]
+    more = f"{len(unknown) - WARNINGS_SHOWN:,} more markups of {path} are for sources that no mapping has"
+    return [
+        *(_warning(f"{path}:{line}", source, known) for line, source in unknown[:WARNINGS_SHOWN]),
+        *([more] if len(unknown) > WARNINGS_SHOWN else []),
+    ]
+
+
+def _warning(place: str, source: str, known: list[str]) -> str:
+    word = source.lower()
+    # `litellm` means `litellm_spend_logs`, although the names are not alike.
+    near = [name for name in known if name.startswith(word)] or get_close_matches(word, known, 1)
+    meant = f"did you mean {near[0]}?" if near else f"mappings are {', '.join(known)}"
+    return printable(f"{place} is a markup of the source {source}, which no mapping has: {meant}")
 
 
 def resolve_markups(stated: Iterable[Markup]) -> list[Markup]:

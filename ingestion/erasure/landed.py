@@ -20,10 +20,11 @@ import zstandard
 from ingestion.erasure.texts import NAMES_A_USER, Person
 from ingestion.lake.batches import Lake
 from ingestion.landing.area import FORMATS, Landing, LandingFile
+from ingestion.readers.csv_text import csv_records, separator_of
 from ingestion.readers.inspection import DAMAGE
 from ingestion.readers.json_values import JsonRecord, chunks_of, json_records
 from ingestion.readers.parquet import UNDECODABLE
-from ingestion.readers.text import BOM, csv_records, open_text
+from ingestion.readers.text import BOM, open_text
 from ingestion.sources.stripe.coverage import sidecar_name
 from paywall_warehouse.files import sha256
 
@@ -146,7 +147,7 @@ def _text(file: LandingFile, path: Path, person: Person, target: Path | None) ->
         sink = opened.enter_context(_writing(target, file.compression)) if target else None
         if file.format == ".json":
             again = opened.enter_context(open_text(path, file.compression))
-            pieces = _json_values(again, json_records(chunks_of(stream)), person)
+            pieces = _json_values(again, json_records(chunks_of(stream), file.page_lists), person)
         else:
             pieces = (
                 _csv_lines(stream, person, file.separator)
@@ -206,14 +207,15 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _csv_lines(stream: BinaryIO, person: Person, separator: str) -> Iterator[tuple[bytes, bytes]]:
+def _csv_lines(stream: BinaryIO, person: Person, separators: str) -> Iterator[tuple[bytes, bytes]]:
     """Yield each record before and after the replacement. Other records stay byte for byte."""
     header: list[str] = []
-    for record in csv_records(stream, separator):
+    separator = ","
+    for record in csv_records(stream, separators):
         before = f"{record.raw}\n"
         after = before
         if not header:
-            header = record.fields
+            header, separator = record.fields, separator_of(record.raw.encode(), separators)
         elif not person.may_be_in(before):
             pass
         elif record.problem is not None or len(record.fields) != len(header):

@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 
-from ingestion.model_names import priced_alike
 from ingestion.sources.ledger import ENTRY_TYPES, FIELDS, METADATA_KEYS, STATUSES
 from ingestion.sources.payments import FIELDS as PAYMENT_FIELDS, STATUSES as PAYMENT_STATUSES
 from ingestion.sources.prices import FIELDS as PRICE_FIELDS
@@ -150,6 +149,9 @@ class Person:
         """Return the text with the pseudonym, or the old text if the new one would change how an entry is
         counted or what it costs.
         """
+        # The price book takes long to import, and loads import this module.
+        from ingestion.model_names import priced_alike  # noqa: PLC0415
+
         changes = before != after and (
             (name == "model" and not priced_alike(before, after))
             or (name == "reason" and before in self._promo_reasons)

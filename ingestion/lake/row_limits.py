@@ -138,6 +138,8 @@ class RowLimits:
         connection.execute(
             f"create or replace temp table outside_rows as from {rows} where {_any_of(limits)}"
         )
+        # Only rows of mapped sources have it.
+        connection.execute("alter table outside_rows add column if not exists user_of varchar")
         connection.execute("create or replace temp table nearest_currencies (code varchar, nearest varchar)")
         limited = LIMITED.get(table, NO_LIMITS)
         if limited.currencies:
@@ -179,7 +181,7 @@ class RowLimits:
                 WAITS,
                 literal(reject_codes.UNKNOWN_GRANT),
                 "'the record states no user, and the entry that it belongs to'"
-                " || coalesce(' (' || related_entry_id || ')', '') || ' has not landed yet; land that entry,'"
+                " || coalesce(' (' || user_of || ')', '') || ' has not landed yet; land that entry,'"
                 " || ' and this record is accepted'",
             )
         earliest = f"cast('{self.earliest:%Y-%m-%d %H:%M:%S.%f}+00:00' as {instant})"

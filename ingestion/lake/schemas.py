@@ -171,6 +171,28 @@ STRIPE_CHECKOUT_SESSIONS: Final = {
     "created_at": "timestamptz",
 }
 
+STRIPE_UNIFIED_PAYMENTS: Final = {
+    **ORIGIN,
+    **ACCOUNT,
+    "payment_id": "varchar",
+    "created_at": "timestamptz",
+    "currency": "varchar",
+    "amount": MONEY,
+    "refunded_amount": MONEY,
+    "payment_intent_id": "varchar",
+    "payment_status": "varchar",
+    "captured": "varchar",
+    "converted_currency": "varchar",
+    "converted_amount": MONEY,
+    "fee": MONEY,
+    "taxes_on_fee": MONEY,
+    "refunded_at": "timestamptz",
+    "disputed_amount": MONEY,
+    "dispute_status": "varchar",
+    "disputed_at": "timestamptz",
+    "user_id": "varchar",
+}
+
 RAIL_PAYMENTS: Final = {
     **ORIGIN,
     "rail": "varchar",
@@ -329,6 +351,7 @@ LAKE_TABLES: Final = {
     "stripe_payout_items": STRIPE_PAYOUT_ITEMS,
     "stripe_balance_summaries": STRIPE_BALANCE_SUMMARIES,
     "stripe_checkout_sessions": STRIPE_CHECKOUT_SESSIONS,
+    "stripe_unified_payments": STRIPE_UNIFIED_PAYMENTS,
     "rail_payments": RAIL_PAYMENTS,
     "bill_lines": BILL_LINES,
     "bill_invoices": BILL_INVOICES,

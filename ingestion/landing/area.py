@@ -50,7 +50,9 @@ class LandingFile:
     hindrance: tuple[str, str] | None = None
     """Why the file must not be opened: a reject code and a message."""
     separator: str = ","
-    """What separates the fields if it is a CSV file, which its source states."""
+    """What separates the fields if it is a CSV file, as in the layout of its source."""
+    page_lists: tuple[str, ...] = ("data",)
+    """The names under which an object in it has a list of records if it is a `.json` file."""
 
     @property
     def compression(self) -> str:

@@ -13,8 +13,9 @@ import duckdb
 import zstandard
 
 from ingestion.landing.area import COMPRESSIONS, FORMATS, LandingFile
-from ingestion.readers.json_values import JsonDamageError, chunks_of, json_records
-from ingestion.readers.text import csv_records, open_text
+from ingestion.readers.csv_text import csv_records
+from ingestion.readers.json_values import PAGE_LISTS, JsonDamageError, chunks_of, json_records
+from ingestion.readers.text import open_text
 from ingestion.validation import reject_codes
 from paywall_warehouse.quoting import printable
 
@@ -74,11 +75,17 @@ class Layout:
     json: tuple[str, ...] = ()
     """The columns whose text is a JSON object."""
     separator: str = ","
-    """What separates the fields of a CSV file: one of `SEPARATORS`."""
+    """What separates the fields of a CSV file: one of `SEPARATORS`, or several. The header shows which."""
     keeps_unknown: bool = True
     """Whether the texts of records have the other columns, too. Mapped sources never read them."""
     comma_decimals: tuple[str, ...] = ()
     """The columns whose numbers have a decimal comma in CSV files."""
+    remedy: str = ""
+    """What to do if columns are missing, if that is not to rename them."""
+    page_lists: tuple[str, ...] = PAGE_LISTS
+    """The names under which an object in a `.json` file has a list of records."""
+    envelope: str | None = None
+    """The name under which a JSON object may have the record."""
     is_mapped: bool = False
     """Whether a mapping defines the layout, so that correcting the mapping is a way to read a file."""
     any_case: bool = False
@@ -259,7 +266,7 @@ def _check_json(file: LandingFile, path: Path, stream: BinaryIO, layout: Layout)
             yield chunk
 
     try:
-        for records in json_records(counted()):
+        for records in json_records(counted(), layout.page_lists):
             count += len(records)
             if file.compression:
                 check_expansion(expanded, count, stored)
@@ -279,15 +286,16 @@ def _check_separator(header: Sequence[str], layout: Layout) -> None:
     if len(header) > 1 or not missing_columns(header, layout):
         return
     for separator in SEPARATORS:
-        if separator != layout.separator and separator in header[0]:
+        if separator not in layout.separator and separator in header[0]:
             # Without a header, it is a row.
             found = f" (found: {header[0][:500]})" if layout.keeps_unknown else ""
             shown = "a tab" if separator == "\t" else f"'{separator}'"
+            expected = " or ".join(SEPARATORS[one] for one in layout.separator)
             raise UnreadableFileError(
                 reject_codes.MISSING_COLUMN,
-                f"the file is separated by {shown}, not by {SEPARATORS[layout.separator]}{found}; "
+                f"the file is separated by {shown}, not by {expected}{found}; "
                 + ("state the separator under `csv` in the mapping, or " if layout.is_mapped else "")
-                + f"write it again with {SEPARATORS[layout.separator]} between the fields",
+                + f"write it again with {expected} between the fields",
             )
 
 
@@ -315,14 +323,17 @@ def check_columns(found: Sequence[str], layout: Layout) -> None:
         raise UnreadableFileError(
             reject_codes.MISSING_COLUMN,
             f"{subject} missing (found: {', '.join(shown)[:500] or 'no column that is known'})."
-            + (
-                " Correct the mapping (docs/mappings.md) or the file"
-                if layout.is_mapped
-                else f" Rename the column{'s' * (len(missing) > 1)} or see docs/inputs.md"
-            ),
+            + (f" {layout.remedy}; see docs/inputs.md" if layout.remedy else _renaming(layout, len(missing))),
         )
     # Columns that nobody reads may repeat, and their names may hold anything.
     refuse_repeated(found if not layout.any_case else [name for name in found if name in layout.columns])
+
+
+def _renaming(layout: Layout, missing: int) -> str:
+    """Return what to do about a number of missing columns."""
+    if layout.is_mapped:
+        return " Correct the mapping (docs/mappings.md) or the file"
+    return f" Rename the column{'s' * (missing > 1)} or see docs/inputs.md"
 
 
 def missing_columns(found: Sequence[str], layout: Layout) -> list[tuple[str, ...]]:

@@ -8,13 +8,14 @@ import itertools
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 import numpy as np
 import pyarrow as pa
 
+from ingestion.readers.arrow_arrays import flags, numbers, repeated, texts
 from ingestion.readers.text import BOM, LINES, MAX_RECORD_BYTES, check_text, is_utf8, looks_odd
 
 # Hostile text may have a token or an element per byte or two, which take about 50 bytes of memory each.
@@ -27,8 +28,8 @@ STEPS: Final = np.zeros(256, dtype=np.int8)
 STEPS[[LIST, OBJECT]], STEPS[[LIST_END, OBJECT_END]] = 1, -1
 IS_TOKEN: Final = STEPS != 0
 IS_TOKEN[[QUOTE, COMMA]] = True
-# The name before the list of an API's page. A quote after a backslash would be the end of a longer name.
-NAMES_DATA: Final = re.compile(rb'(?<!\\)"data"[ \t\r\n]*:[ \t\r\n]*\Z')
+# The names under which the page of an API has its list, unless a mapping adds one.
+PAGE_LISTS: Final = ("data",)
 # The name, the colon and the white space between them have less.
 NAME_BYTES: Final = 256
 SHOWN_BYTES: Final = 40
@@ -81,8 +82,17 @@ class _Part:
 class _Chunk:
     """A piece of the file with its structural tokens: the brackets and commas outside of texts."""
 
-    def __init__(self, text: bytes, offset: int, first_line: int, depth: int, state: "_Texts") -> None:
+    def __init__(
+        self,
+        text: bytes,
+        offset: int,
+        first_line: int,
+        depth: int,
+        state: "_Texts",
+        names_list: re.Pattern[bytes],
+    ) -> None:
         self.text, self.offset = text, offset
+        self._names_list = names_list
         self._first_line = first_line
         codes = np.frombuffer(text, dtype=np.uint8)
         self._newlines = np.flatnonzero(codes == NEWLINE)
@@ -117,10 +127,10 @@ class _Chunk:
             self._stops = np.flatnonzero(is_list | (self.depths == 0)).tolist()
         return _first_from(self._stops, token)
 
-    def names_data(self, token: int, begin: int) -> bool:
-        """Check whether the name of a list, in an object that begins at a place, is `data`."""
+    def is_page_list(self, token: int, begin: int) -> bool:
+        """Check whether the name of a list, in an object that begins at a place, is that of a page's list."""
         at = int(self.places[token])
-        return NAMES_DATA.search(self.text[max(begin, at - NAME_BYTES) : at]) is not None
+        return self._names_list.search(self.text[max(begin, at - NAME_BYTES) : at]) is not None
 
     def commas(self, token: int, end: int, depth: int) -> list[int]:
         """Return the places of the commas at a depth, among the tokens of a range."""
@@ -180,8 +190,12 @@ class _Texts:
 class _Scanner:
     """The state between the chunks of a file. A longer text than `limit` bytes is cut after one more."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, page_lists: Sequence[str], limit: int) -> None:
         self._limit = limit
+        self._page_lists = page_lists
+        names = "|".join(map(re.escape, page_lists))
+        # The name before a list. A quote after a backslash would be the end of a longer name.
+        self._names_list = re.compile(rf'(?<!\\)"({names})"[ \t\r\n]*:[ \t\r\n]*\Z'.encode())
         self._texts = _Texts()
         self._depth = 0
         self._offset, self._line = 0, 1
@@ -197,7 +211,7 @@ class _Scanner:
 
     def scan(self, text: bytes) -> list[JsonRecord]:
         """Return the records that end in the next piece of the file."""
-        chunk = _Chunk(text, self._offset, self._line, self._depth, self._texts)
+        chunk = _Chunk(text, self._offset, self._line, self._depth, self._texts, self._names_list)
         records: list[JsonRecord] = []
         token, place = 0, 0
         while True:
@@ -225,7 +239,7 @@ class _Scanner:
     def _take_value(
         self, chunk: _Chunk, token: int, place: int, records: list[JsonRecord]
     ) -> tuple[int, int, bool]:
-        """Begin the next value of the top level that is not a whole object without a list under `data`."""
+        """Begin the next value of the top level that is not a whole object without the list of a page."""
         token, place = self._take_objects(chunk, token, place, records)
         is_more = token < len(chunk.places)
         begin = int(chunk.places[token]) if is_more else len(chunk.text)
@@ -254,7 +268,7 @@ class _Scanner:
         while token < len(chunk.places) and chunk.kinds[token] == OBJECT:
             begin = int(chunk.places[token])
             last = chunk.list_or_end(token)
-            while last is not None and chunk.depths[last] and not chunk.names_data(last, begin):
+            while last is not None and chunk.depths[last] and not chunk.is_page_list(last, begin):
                 last = chunk.list_or_end(last + 1)
             if last is None or chunk.kinds[last] != OBJECT_END or chunk.text[place:begin].strip(WHITE):
                 break
@@ -279,7 +293,7 @@ class _Scanner:
         self._object.extend(chunk, place, end)
         if chunk.depths[found] == 0:
             self._end_object(chunk, end, int(chunk.kinds[found]), records)
-        elif NAMES_DATA.search(self._object.text[-NAME_BYTES:-1]):
+        elif self._names_list.search(self._object.text[-NAME_BYTES:-1]):
             self._is_page = True
             self._element, self._elements = _Part(self._limit), 0
         return found + 1, end, True
@@ -293,7 +307,7 @@ class _Scanner:
         if not self._is_page:
             records.append(JsonRecord(part.text, self._numbered(part.line), part.start, chunk.offset + end))
         elif len(part.text) <= self._limit:
-            _check_page(part)
+            _check_page(part, self._page_lists)
 
     def _take_elements(
         self, chunk: _Chunk, token: int, place: int, records: list[JsonRecord]
@@ -362,15 +376,17 @@ def _missing(line: int) -> JsonDamageError:
     return JsonDamageError(f"line {line:,}: an element is missing beside a comma")
 
 
-def _check_page(part: _Part) -> None:
+def _check_page(part: _Part, page_lists: Sequence[str]) -> None:
     """Raise `JsonDamageError` if what is around the list of a page is not valid JSON."""
     try:
         pairs = json.loads(part.text, object_pairs_hook=tuple, parse_int=str, parse_float=str)
     except (ValueError, RecursionError):
         message = f"line {part.line:,}: the object that begins here is not valid JSON outside of its list"
         raise JsonDamageError(message) from None
-    if sum(name == "data" for name, _ in pairs) > 1:
-        raise JsonDamageError(f'line {part.line:,}: the object that begins here has "data" more than once')
+    lists = [name for name, _ in pairs if name in page_lists]
+    if len(lists) > 1:
+        both = f'"{lists[1]}" more than once' if lists[0] == lists[1] else f'"{lists[0]}" and "{lists[1]}"'
+        raise JsonDamageError(f"line {part.line:,}: the object that begins here has {both}")
 
 
 def chunks_of(stream: BinaryIO) -> Iterator[bytes]:
@@ -381,22 +397,27 @@ def chunks_of(stream: BinaryIO) -> Iterator[bytes]:
         first = False
 
 
-def json_records(chunks: Iterable[bytes], limit: int = MAX_RECORD_BYTES) -> Iterator[list[JsonRecord]]:
+def json_records(
+    chunks: Iterable[bytes], page_lists: Sequence[str] = PAGE_LISTS, limit: int = MAX_RECORD_BYTES
+) -> Iterator[list[JsonRecord]]:
     """Yield the records that end in each chunk of a `.json` file.
 
     A file has any number of values, one after the other. Each is an array, whose elements are records, an
-    object with a list under `data` (an API's page), whose elements are records, or any other object, which is
-    a record. A record of more than `limit` bytes is cut after one more. Raises `JsonDamageError`.
+    object with a list under one of `page_lists` (an API's page), whose elements are records, or any other
+    object, which is a record. A record of more than `limit` bytes is cut after one more. Raises
+    `JsonDamageError`.
     """
-    scanner = _Scanner(limit)
+    scanner = _Scanner(page_lists, limit)
     for chunk in chunks:
         yield scanner.scan(chunk)
     scanner.end()
 
 
-def json_batches(stream: BinaryIO, file_no: int) -> Iterator[pa.RecordBatch]:
+def json_batches(
+    stream: BinaryIO, file_no: int, page_lists: Sequence[str] = PAGE_LISTS
+) -> Iterator[pa.RecordBatch]:
     """Yield batches of `LINES`, one row per record of a `.json` file, each like that of a JSON line."""
-    for records in json_records(chunks_of(stream)):
+    for records in json_records(chunks_of(stream), page_lists):
         if records:
             yield _batch(records, file_no)
 
@@ -404,17 +425,23 @@ def json_batches(stream: BinaryIO, file_no: int) -> Iterator[pa.RecordBatch]:
 def _batch(records: list[JsonRecord], file_no: int) -> pa.RecordBatch:
     count = len(records)
     lengths = [len(record.text) for record in records]
-    numbers = pa.array([record.line for record in records], pa.int64())
     # Line ends separate the records, so that `looks_odd` sees no number that two of them form.
     joined = b"\n".join([*(record.text for record in records), b""])
     offsets = np.zeros(count + 1, dtype=np.int32)
     offsets[1:] = np.cumsum(lengths) + np.arange(1, count + 1)
     raw = pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(joined))
     if max(lengths) > MAX_RECORD_BYTES or not is_utf8(raw):
-        texts, problems = zip(*(check_text(record.text) for record in records), strict=True)
-        raw, faults, odd = pa.array(texts, pa.string()), pa.array(problems, pa.string()), True
+        checked, problems = zip(*(check_text(record.text) for record in records), strict=True)
+        raw, faults, odd = texts(checked), texts(problems), True
     else:
         faults, odd = pa.nulls(count, pa.string()), looks_odd(joined)
     return pa.record_batch(
-        [pa.repeat(file_no, count), numbers, raw, faults, pa.repeat(odd, count)], schema=LINES
+        [
+            repeated(file_no, count),
+            numbers([record.line for record in records]),
+            raw,
+            faults,
+            flags(odd, count),
+        ],
+        schema=LINES,
     )

@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestion.landing.area import LandingFile
+from ingestion.readers.arrow_arrays import flags, numbers, repeated, texts
+from ingestion.readers.csv_text import ROWS_A_BATCH, csv_rows, csv_schema
 from ingestion.readers.inspection import (
     DAMAGE,
     MAX_NESTED_BYTES,
@@ -21,18 +23,15 @@ from ingestion.readers.inspection import (
     UnreadableFileError,
     csv_header,
 )
-from ingestion.readers.json_values import JsonDamageError, chunks_of, json_batches, json_records
-from ingestion.readers.parquet import has_odd_json, json_object, parquet_texts
-from ingestion.readers.text import (
-    BOM,
-    CSV_ROWS_A_BATCH,
-    LINES,
-    csv_rows,
-    csv_schema,
-    json_lines,
-    numbered_lines,
-    open_text,
+from ingestion.readers.json_values import (
+    PAGE_LISTS,
+    JsonDamageError,
+    chunks_of,
+    json_batches,
+    json_records,
 )
+from ingestion.readers.parquet import has_odd_json, json_object, parquet_texts
+from ingestion.readers.text import BOM, LINES, json_lines, numbered_lines, open_text
 from paywall_warehouse.quoting import quoted, texts_list
 
 JSON_FORMATS = (".jsonl", ".json")
@@ -96,7 +95,7 @@ def usual_keys(files: Sequence[LocalFile], layout: Layout) -> str:
     record.
     """
     lines = [file for file in files if file.file.format in JSON_FORMATS and layout.flatten is None]
-    found = Counter(keys for file in lines for keys in _first_keys(file) if _are_usual(keys, layout))
+    found = Counter(keys for file in lines for keys in _first_keys(file, layout) if _are_usual(keys, layout))
     return (
         f"cast([{', '.join(texts_list(keys) for keys, _ in found.most_common(USUAL_KEYS))}] as varchar[][])"
     )
@@ -113,24 +112,27 @@ def column_names(file: LandingFile, path: Path, layout: Layout | None = None) ->
             return list(pq.read_schema(path).names)
         if file.format == ".csv":
             return csv_header(file, path, layout.separator if layout else ",")
-        texts = first_texts(path, file, NAMES_BYTES)
+        texts = first_texts(path, file, NAMES_BYTES, layout.page_lists if layout else PAGE_LISTS)
         if layout is not None and layout.flatten is not None:
             texts = [record.text.encode() for record in layout.flatten(enumerate(texts, 1))]
-        return list(dict.fromkeys(key for text in texts for key in _keys(text)))
+        envelope = layout.envelope if layout else None
+        return list(dict.fromkeys(key for text in texts for key in _keys(text, envelope)))
     except (*DAMAGE, ValueError, pa.ArrowException, UnreadableFileError):
         return []
 
 
-def _keys(text: bytes) -> Sequence[str]:
+def _keys(text: bytes, envelope: str | None) -> Sequence[str]:
     try:
         record = json.loads(text)
     except (ValueError, RecursionError):
         return ()
+    if isinstance(record, dict) and isinstance(record.get(envelope), dict):
+        record = record[envelope]
     return list(record) if isinstance(record, dict) else ()
 
 
-def _first_keys(file: LocalFile) -> Iterator[tuple[str, ...]]:
-    for text in first_texts(file.path, file.file, SAMPLE_BYTES):
+def _first_keys(file: LocalFile, layout: Layout) -> Iterator[tuple[str, ...]]:
+    for text in first_texts(file.path, file.file, SAMPLE_BYTES, layout.page_lists):
         # The query that reads all records reports the fault of an invalid one.
         with suppress(ValueError, RecursionError):
             pairs = json.loads(text, object_pairs_hook=tuple)
@@ -138,7 +140,9 @@ def _first_keys(file: LocalFile) -> Iterator[tuple[str, ...]]:
                 yield tuple(key for key, _ in pairs)
 
 
-def first_texts(path: Path, file: LandingFile, length: int) -> list[bytes]:
+def first_texts(
+    path: Path, file: LandingFile, length: int, page_lists: Sequence[str] = PAGE_LISTS
+) -> list[bytes]:
     """Return the texts of the records in the first bytes of a file of JSON."""
     with open_text(path, file.compression) as stream:
         begin = stream.read(length)
@@ -146,7 +150,7 @@ def first_texts(path: Path, file: LandingFile, length: int) -> list[bytes]:
         return begin.split(b"\n")[:-1]
     texts: list[bytes] = []
     with suppress(JsonDamageError):  # the end is cut off
-        for records in json_records([begin.removeprefix(BOM)]):
+        for records in json_records([begin.removeprefix(BOM)], page_lists):
             texts += [record.text for record in records]
     return texts
 
@@ -159,37 +163,36 @@ def _json_batches(file: LocalFile, layout: Layout) -> Iterator[pa.RecordBatch]:
     if layout.flatten is not None:
         yield from _flat_batches(file, layout.flatten)
         return
-    read = json_lines if file.file.format == ".jsonl" else json_batches
     with open_text(file.path, file.file.compression) as stream:
-        yield from read(stream, file.file_no)
+        if file.file.format == ".jsonl":
+            yield from json_lines(stream, file.file_no)
+        else:
+            yield from json_batches(stream, file.file_no, layout.page_lists)
 
 
 def _flat_batches(file: LocalFile, flatten: Flatten) -> Iterator[pa.RecordBatch]:
     """Yield batches of `LINES`, one row per flat record of a file of nested JSON."""
     with open_text(file.path, file.file.compression) as stream:
-        texts = (
+        nested = (
             numbered_lines(stream, MAX_NESTED_BYTES)
             if file.file.format == ".jsonl"
             else (
                 (record.line, record.text)
-                for records in json_records(chunks_of(stream), MAX_NESTED_BYTES)
+                for records in json_records(chunks_of(stream), limit=MAX_NESTED_BYTES)
                 for record in records
             )
         )
-        flat = flatten(texts)
-        while block := list(itertools.islice(flat, CSV_ROWS_A_BATCH)):
+        flat = flatten(nested)
+        while block := list(itertools.islice(flat, ROWS_A_BATCH)):
             columns = [
-                [file.file_no] * len(block),
-                [record.line for record in block],
-                [record.text for record in block],
-                [record.problem for record in block],
+                repeated(file.file_no, len(block)),
+                numbers([record.line for record in block]),
+                texts([record.text for record in block]),
+                texts([record.problem for record in block]),
                 # Its numbers are texts.
-                [False] * len(block),
+                flags(False, len(block)),
             ]
-            yield pa.record_batch(
-                [pa.array(values, field.type) for values, field in zip(columns, LINES, strict=True)],
-                schema=LINES,
-            )
+            yield pa.record_batch(columns, schema=LINES)
 
 
 def _csv_batches(file: LocalFile, layout: Layout) -> Iterator[pa.RecordBatch]:

@@ -1,16 +1,11 @@
-"""Landed text files as Arrow batches, one row per record with its line number.
+"""Landed files of text, and JSON lines as Arrow batches, one row per record with its line number.
 
 Only the form of the text is checked here, not what it states.
 """
 
-import csv
 import gzip
-import itertools
-import json
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -18,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import zstandard
 
+from ingestion.readers.arrow_arrays import flags, numbers, repeated, texts
 from ingestion.validation import reject_codes
 
 # 16 MiB of text at a time keeps both cores busy with some ten thousand records a batch; 4 MiB was a tenth
@@ -25,7 +21,6 @@ from ingestion.validation import reject_codes
 CHUNK_BYTES = 16 << 20
 # Metadata may have 64 KiB and ids 255 characters: more than 1 MiB is a broken file, not a record.
 MAX_RECORD_BYTES = 1 << 20
-CSV_ROWS_A_BATCH = 20_000
 BOM = b"\xef\xbb\xbf"
 
 LINES = pa.schema(
@@ -56,13 +51,13 @@ def open_text(path: Path, compression: str) -> Iterator[BinaryIO]:
             yield file
 
 
-def _chunks_of_lines(stream: BinaryIO, limit: int = MAX_RECORD_BYTES) -> Iterator[bytes]:
-    """Yield the stream in chunks that end with a line feed, which the last one gets, without a byte order
-    mark. A line of more than `limit` bytes may be cut after one more.
+def chunks_of_lines(stream: BinaryIO, size: int, limit: int = MAX_RECORD_BYTES) -> Iterator[bytes]:
+    """Yield the stream in chunks of about `size` bytes, without a byte order mark. Each ends with a line
+    feed, which the last one gets. A line of more than `limit` bytes may be cut after one more.
     """
     rest = b""
     first = True
-    while block := stream.read(CHUNK_BYTES):
+    while block := stream.read(size):
         if first:
             block, first = block.removeprefix(BOM), False
         if len(rest) > limit:
@@ -83,7 +78,9 @@ def numbered_lines(stream: BinaryIO, limit: int) -> Iterator[tuple[int, bytes]]:
     """Yield the lines of a stream that are not blank, with their numbers. A line of more than `limit` bytes
     is cut after one more.
     """
-    lines = (line for chunk in _chunks_of_lines(stream, limit) for line in chunk.split(b"\n")[:-1])
+    lines = (
+        line for chunk in chunks_of_lines(stream, CHUNK_BYTES, limit) for line in chunk.split(b"\n")[:-1]
+    )
     for number, line in enumerate(lines, 1):
         if text := line.strip(b" \t\r"):
             yield number, text[: limit + 1]
@@ -96,19 +93,19 @@ def json_lines(stream: BinaryIO, file_no: int) -> Iterator[pa.RecordBatch]:
     closer look.
     """
     line = 1
-    for chunk in _chunks_of_lines(stream):
+    for chunk in chunks_of_lines(stream, CHUNK_BYTES):
         text = np.frombuffer(chunk, dtype=np.uint8)
         ends = np.flatnonzero(text == ord("\n")).astype(np.int32) + 1
         offsets = np.concatenate([np.zeros(1, dtype=np.int32), ends])
         count = len(ends)
         raw = pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(chunk))
-        numbers = pa.array(np.arange(line, line + count))
+        places = numbers(np.arange(line, line + count))
         if int(np.diff(offsets).max()) > MAX_RECORD_BYTES or not is_utf8(raw):
             yield _lines_one_by_one(chunk, file_no, line)
         else:
-            odd = pa.repeat(looks_odd(chunk), count)
+            odd = flags(looks_odd(chunk), count)
             yield pa.record_batch(
-                [pa.repeat(file_no, count), numbers, raw, pa.nulls(count, pa.string()), odd], schema=LINES
+                [repeated(file_no, count), places, raw, pa.nulls(count, pa.string()), odd], schema=LINES
             )
         line += count
 
@@ -186,14 +183,14 @@ def is_utf8(text: pa.StringArray) -> bool:
 
 def _lines_one_by_one(chunk: bytes, file_no: int, first_line: int) -> pa.RecordBatch:
     rows = [(number, *check_text(line)) for number, line in enumerate(chunk.split(b"\n")[:-1], first_line)]
-    numbers, texts, problems = zip(*rows, strict=True)
+    places, raw, problems = zip(*rows, strict=True)
     return pa.record_batch(
         [
-            pa.repeat(file_no, len(rows)),
-            pa.array(numbers),
-            pa.array(texts, pa.string()),
-            pa.array(problems, pa.string()),
-            pa.repeat(True, len(rows)),
+            repeated(file_no, len(rows)),
+            numbers(places),
+            texts(raw),
+            texts(problems),
+            flags(True, len(rows)),
         ],
         schema=LINES,
     )
@@ -207,153 +204,3 @@ def check_text(line: bytes) -> tuple[str, str | None]:
         return line.decode(), None
     except UnicodeDecodeError:
         return line.decode(errors="replace"), reject_codes.INVALID_UTF8
-
-
-@dataclass(frozen=True)
-class CsvRecord:
-    """One record of a CSV file: its first line, its text, and its fields or its problem."""
-
-    line: int
-    raw: str
-    fields: list[str]
-    problem: str | None = None
-
-
-class _Lines:
-    """The lines of a CSV file for `csv.reader`, which takes several if quoted fields contain line feeds.
-
-    It keeps the lines of the current record, so that a malformed record can give back all but the first.
-    """
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._fresh = enumerate(
-            (line for chunk in _chunks_of_lines(stream) for line in chunk.split(b"\n")[:-1]), 1
-        )
-        self._again: deque[tuple[int, bytes]] = deque()
-        self.taken: list[tuple[int, bytes]] = []
-        self._size = 0
-        self._quotes = 0
-
-    def begin_record(self) -> None:
-        self.taken, self._size, self._quotes = [], 0, 0
-
-    def give_back(self) -> None:
-        """Return all lines but the first of the current record to the input."""
-        self._again.extendleft(reversed(self.taken[1:]))
-        self.taken = self.taken[:1]
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        if self._size > MAX_RECORD_BYTES:
-            raise csv.Error("a record of more than MAX_RECORD_BYTES")
-        if self.taken and self._quotes % 2 == 0:
-            # A quote is open after an odd number of quotes. `csv` treats a quote inside an unquoted field as
-            # a
-            # letter: with `a","b` on every line it would read 1 MiB ahead for each record.
-            raise csv.Error("a quote inside an unquoted field")
-        number, line = self._again.popleft() if self._again else next(self._fresh)
-        self.taken.append((number, line))
-        self._size += len(line) + 1
-        self._quotes += line.count(b'"')
-        return line.decode(errors="replace") + "\n"
-
-
-def csv_records(stream: BinaryIO, separator: str = ",") -> Iterator[CsvRecord]:
-    """Yield the records of a CSV file (RFC 4180, or with another separator), the header first, without blank
-    lines.
-
-    A quote that is never closed costs only its own line: reading continues with the next line.
-    """
-    csv.field_size_limit(MAX_RECORD_BYTES)
-    lines = _Lines(stream)
-    reader = csv.reader(lines, delimiter=separator, strict=True)
-    while True:
-        lines.begin_record()
-        problem = None
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            lines.give_back()
-            reader = csv.reader(lines, delimiter=separator, strict=True)
-            fields, problem = [], reject_codes.BAD_QUOTING
-        raw, text_problem = check_text(b"\n".join(line for _, line in lines.taken))
-        if fields or problem:
-            yield CsvRecord(lines.taken[0][0], raw.removesuffix("\r"), fields, text_problem or problem)
-
-
-def csv_schema(columns: Sequence[str]) -> pa.Schema:
-    """Return `LINES` with a text column for each known column, and `extra`: the unknown ones as JSON."""
-    return pa.schema([*LINES, *((name, pa.string()) for name in columns), ("extra", pa.string())])
-
-
-def csv_rows(
-    stream: BinaryIO,
-    file_no: int,
-    columns: Sequence[str],
-    separator: str = ",",
-    *,
-    keeps_unknown: bool = True,
-    known_as: Callable[[str], str] = str,
-) -> Iterator[pa.RecordBatch]:
-    """Yield the rows after the header as batches of `csv_schema(columns)`; `extra` is NULL unless
-    `keeps_unknown`.
-
-    `known_as` returns the column that a name in the header stands for.
-
-    An empty field is NULL, and so is a column that the file lacks. A row with more or fewer fields than the
-    header has a `problem` and no fields.
-    """
-    schema = csv_schema(columns)
-    records = csv_records(stream, separator)
-    header = [known_as(name) for name in next(records).fields]
-    places = [header.index(name) if name in header else None for name in columns]
-    unknown = [(place, name) for place, name in enumerate(header) if keeps_unknown and name not in columns]
-    while block := _next_rows(records):
-        good = [_check_width(record, len(header)) for record in block]
-        rows = [record.fields for record in good]
-        texts = [
-            [row[place] or None if row else None for row in rows] if place is not None else [None] * len(rows)
-            for place in places
-        ]
-        arrays = [
-            pa.repeat(file_no, len(good)),
-            pa.array([record.line for record in good], pa.int64()),
-            pa.array([record.raw for record in good], pa.string()),
-            pa.array([record.problem for record in good], pa.string()),
-            pa.repeat(True, len(good)),
-            *(pa.array(values, pa.string()) for values in texts),
-            (
-                pa.array([_extra(row, unknown) for row in rows], pa.string())
-                if unknown
-                else pa.nulls(len(rows), pa.string())
-            ),
-        ]
-        yield pa.record_batch(arrays, schema=schema)
-
-
-def _next_rows(records: Iterator[CsvRecord]) -> list[CsvRecord]:
-    """Return the next rows for a batch; fewer if they are long, because 20,000 rows may have 20 GB."""
-    block: list[CsvRecord] = []
-    size = 0
-    for record in itertools.islice(records, CSV_ROWS_A_BATCH):
-        block.append(record)
-        size += len(record.raw)
-        if size > CHUNK_BYTES:
-            break
-    return block
-
-
-def _check_width(record: CsvRecord, width: int) -> CsvRecord:
-    if record.problem is not None or len(record.fields) == width:
-        return record if record.problem is None else replace(record, fields=[])
-    problem = reject_codes.TOO_MANY_FIELDS if len(record.fields) > width else reject_codes.TOO_FEW_FIELDS
-    return replace(record, fields=[], problem=problem)
-
-
-def _extra(row: list[str], unknown: list[tuple[int, str]]) -> str | None:
-    stated = {name: row[place] for place, name in unknown if row and row[place]}
-    return json.dumps(stated, ensure_ascii=False) if stated else None

@@ -70,7 +70,7 @@ METADATA_KEYS = {
 }
 
 
-def canonical(text: str, vocabulary: dict[str, tuple[str, ...]]) -> str:
+def canonical(text: str, vocabulary: Mapping[str, tuple[str, ...]]) -> str:
     """Return SQL for the contract's word for a stated one, ignoring case; NULL for an unknown word."""
     cases = " ".join(
         f"when {literal(word)} then {literal(name)}" for name, words in vocabulary.items() for word in words
@@ -93,7 +93,7 @@ def metadata_value(name: str, values: str = "from_metadata") -> str:
     return f"coalesce({stated})"
 
 
-def allowed(vocabulary: dict[str, tuple[str, ...]]) -> str:
+def allowed(vocabulary: Mapping[str, tuple[str, ...]]) -> str:
     """Return every word of a vocabulary, for messages."""
     return ", ".join(word for words in vocabulary.values() for word in words)
 

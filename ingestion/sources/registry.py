@@ -67,7 +67,12 @@ class Source:
     def files(self, landing: Landing) -> list[LandingFile]:
         """Return the finished files of this source, in the order in which they landed."""
         return [
-            replace(file, source=self.name, separator=self.layout.separator)
+            replace(
+                file,
+                source=self.name,
+                separator=self.layout.separator,
+                page_lists=self.layout.page_lists,
+            )
             for file in landing.files(self.folder)
             if self.reads(file.path)
         ]

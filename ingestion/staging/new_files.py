@@ -12,6 +12,7 @@ from ingestion.lake.batches import LOADED, UNREADABLE, FileRecord
 from ingestion.lake.commit import comparable_facts
 from ingestion.landing.area import Landing, LandingFile
 from ingestion.readers.inspection import (
+    SEPARATORS,
     Layout,
     UnreadableFileError,
     check_openable,
@@ -94,7 +95,7 @@ def find_new_files(
                 check_report_type(file.path)
             check_content(config, file, path, source.layout)
         except UnreadableFileError as error:
-            problem = _explained(error, file, path)
+            problem = _explained(error, file, path, source)
         except OSError as error:
             problem = UnreadableFileError(
                 reject_codes.UNREADABLE_FILE,
@@ -114,11 +115,15 @@ def find_new_files(
     return found
 
 
-def _explained(problem: UnreadableFileError, file: LandingFile, path: Path) -> UnreadableFileError:
-    """Return the error that says what to land instead, if the file is a known one that nothing reads."""
-    if problem.code in UNKNOWN_KIND and (message := explain_dashboard_export(csv_header(file, path))):
-        return UnreadableFileError(reject_codes.NOT_A_REPORT, message)
-    return problem
+def _explained(
+    problem: UnreadableFileError, file: LandingFile, path: Path, source: Source
+) -> UnreadableFileError:
+    """Return the error that says what to land instead, or where, if the file is of a known other kind."""
+    if problem.code not in UNKNOWN_KIND:
+        return problem
+    names = csv_header(file, path, "".join(SEPARATORS))
+    message = explain_dashboard_export(names, source.stripe_report)
+    return UnreadableFileError(reject_codes.NOT_A_REPORT, message) if message else problem
 
 
 def check_content(config: Mapping[str, Any], file: LandingFile, path: Path, layout: Layout) -> None:

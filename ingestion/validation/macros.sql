@@ -154,6 +154,11 @@ create or replace temp macro with_decimal_point(t) as case
     when regexp_full_match(t, '[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]*)(,[0-9]+)?') then replace(replace(t, '.', ''), ',', '.')
     else t
 end;
+-- Whether the last digits of a number stand behind a comma, or behind a point that cannot separate thousands.
+create or replace temp macro has_decimal_comma(t) as coalesce(regexp_full_match(t, '[+-]?[0-9.]*,[0-9]+'), false);
+create or replace temp macro has_decimal_point(t) as coalesce(
+    regexp_full_match(t, '[+-]?[0-9,]*\.[0-9]+') and not regexp_full_match(t, '[+-]?[1-9][0-9]{0,2}\.[0-9]{3}'), false
+);
 -- A float has at most 17 digits and is often written with an exponent: its text without one. NULL for a text that is
 -- no number, or that no amount can hold.
 create or replace temp macro is_small_float(t) as

@@ -8,8 +8,9 @@ import dagster as dg
 from ingestion.postgres_pull.server import dsn_text
 from ingestion.pulls.failures import FailedPull, forget_failure
 from ingestion.sources.registry import mappings_of
-from ingestion.sources.stripe.reports import FOLDER, StripeReport
+from ingestion.sources.stripe.reports import FOLDER, UNIFIED_PAYMENTS, StripeReport
 from ingestion.stripe_pull.pull import Pulled
+from orchestration import markdown
 from orchestration.assets.postgres_pull import NO_COUNTS as NO_PULLED_ROWS, postgres_pulls
 from orchestration.assets.stripe_pull import pull_or_go_on
 from orchestration.resources import OWNER, Warehouse
@@ -79,16 +80,28 @@ def stripe_key(stripe_report: StripeReport) -> dg.AssetKey:
 
 
 def landing_specs() -> list[dg.AssetSpec]:
-    """Return the landing folders as external assets, which other systems write."""
+    """Return the landing folders as external assets, which other systems or people write."""
     return [
         dg.AssetSpec(
-            folder.key,
-            description=folder.description,
+            stripe_key(UNIFIED_PAYMENTS),
+            description=(
+                f'Exports of the page "Payments" of Stripe\'s Dashboard in landing/{FOLDER}/'
+                f"{UNIFIED_PAYMENTS.newest_folder}/: for those who cannot run reports."
+            ),
             group_name="landing",
-            kinds=set(folder.kinds),
+            kinds={"csv", "stripe"},
             owners=[OWNER],
-        )
-        for folder in LANDING_FOLDERS
+        ),
+        *(
+            dg.AssetSpec(
+                folder.key,
+                description=folder.description,
+                group_name="landing",
+                kinds=set(folder.kinds),
+                owners=[OWNER],
+            )
+            for folder in LANDING_FOLDERS
+        ),
     ]
 
 
@@ -195,7 +208,7 @@ def describe_pull(pulled: Pulled) -> str:
         else ""
     )
     return (
-        f"{len(pulled.files)} new files of {pulled.report_type}{until}"
+        f"{markdown.count(len(pulled.files), 'new file')} of {pulled.report_type}{until}"
         if pulled.files
         else f"nothing new at Stripe{until}"
     )

@@ -18,6 +18,7 @@ from warehouse.build import Build, finish_build, prepare_build
 from warehouse.dbt_runner import PROJECT, Dbt
 from warehouse.engine import EngineError
 from warehouse.engines import engine_of
+from warehouse.markups import markup_warnings
 
 PLAN = dg.AssetKey(["build", "plan"])
 
@@ -49,7 +50,8 @@ def build_plan(
     If the published warehouse is up to date, there is no plan and Dagster skips the steps downstream.
     """
     unread = unread_warnings(warehouse.settings)
-    for warning in unread:
+    markups = markup_warnings(warehouse.settings.home)
+    for warning in (*unread, *markups):
         context.log.warning(warning)
     build = plan_build(warehouse)
     if not build.needed:
@@ -61,10 +63,9 @@ def build_plan(
         "full refresh": build.full_refresh,
         "through batch": build.through_batch,
     }
-    if unread:
-        metadata["files that nothing reads"] = dg.MetadataValue.md(
-            "\n".join(f"- {warning}" for warning in unread)
-        )
+    for name, warnings in (("files that nothing reads", unread), ("markups without a source", markups)):
+        if warnings:
+            metadata[name] = dg.MetadataValue.md("\n".join(f"- {warning}" for warning in warnings))
     yield dg.MaterializeResult(metadata=metadata)
 
 

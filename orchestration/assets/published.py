@@ -13,9 +13,9 @@ from orchestration.resources import OWNER, Warehouse
 from orchestration.run_lock import WRITER_POOL
 from paywall_warehouse.settings import Settings
 from warehouse.checks.invariants import INVARIANTS, warning_only
+from warehouse.cost_summary import cost_reconciliation
 from warehouse.engines import engine_of
 from warehouse.publish import Publication, check_and_publish
-from warehouse.cost_summary import cost_reconciliation
 from warehouse.published_summary import daily_usage, period_kpis, published_reject_reasons
 from warehouse.reconciliation_summary import open_breaks, reconciliation
 

@@ -11,6 +11,7 @@ from ingestion.load import LoadResult, load, sources_in_use
 from ingestion.sources.bills.files import FOLDER as BILLS_FOLDER
 from ingestion.sources.registry import BUILT_IN, mapped_sources
 from ingestion.sources.stripe.reports import FOLDER, STRIPE_REPORTS
+from orchestration import markdown
 from orchestration.assets.landing import MAPPED_FOLDERS, folder_key, stripe_key
 from orchestration.resources import OWNER, Warehouse
 from orchestration.retries import dagster_retries
@@ -200,10 +201,16 @@ def raw_key(source: str) -> dg.AssetKey:
 def describe_load(loaded: LoadResult) -> str:
     """Return a sentence about what was loaded."""
     if not loaded.files:
-        return f"nothing new in landing/{loaded.source}"
+        return f"nothing new in landing/{_place(loaded.source)}"
     filtered = f", {loaded.filtered:,} filtered" if loaded.filtered else ""
-    accepted = f"{loaded.accepted:,} records accepted, {loaded.rejected:,} rejected"
-    return f"{loaded.files} new files, {accepted}{filtered}"
+    accepted = f"{markdown.count(loaded.accepted, 'record')} accepted, {loaded.rejected:,} rejected"
+    return f"{markdown.count(loaded.files, 'new file')}, {accepted}{filtered}"
+
+
+def _place(source: str) -> str:
+    """Return where the files of a source land: its folder, or the part of it that has its name."""
+    folder = BUILT_IN[source].folder if source in BUILT_IN else source
+    return source if source.startswith(folder) else folder
 
 
 def load_metadata(loaded: LoadResult, lake: Lake) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from typing import Any
 import duckdb
 
 from exports.export_records import is_exported
-from ingestion.lake.batches import Lake
+from ingestion.lake.batches import FileRecord, Lake, Manifest
+from ingestion.landed_now import LandedNow
 from ingestion.landing.area import Landing
 from ingestion.sources.registry import sources
 from ingestion.unloaded_files import unloaded_files
 from orchestration import markdown
-from orchestration.cli.summary import failed_pull_lines, reject_lines, reject_reasons_of, unread_lines
+from orchestration.cli.summary import failed_pull_lines, landing_lines, reject_lines
 from paywall_warehouse.ages import ago
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.errors import first_line
@@ -23,6 +24,7 @@ from paywall_warehouse.settings import Settings
 from warehouse.checks.invariant import WARN, exact_text
 from warehouse.checks.reject_ratio import refusal
 from warehouse.cost_summary import cost_reconciliation
+from warehouse.published_summary import RejectReason, reject_reasons
 from warehouse.reconciliation_summary import reconciliation
 from warehouse.runs import last_published, read_runs
 
@@ -40,11 +42,11 @@ def status_lines(settings: Settings) -> Iterator[str]:
     yield from _readable("Runs", _runs(settings))
     yield ""
     yield from _readable("Sources", _sources(settings))
-    yield from unread_lines(settings)
+    yield from landing_lines(settings)
     yield ""
     yield from _readable("Reconciliation", _reconciliation(home))
     yield from _readable("Failed checks", _failed_checks(settings))
-    yield from _readable("Rejected records", _rejects(home))
+    yield from _readable("Rejected records", _rejects(settings))
 
 
 def _readable(section: str, lines: Iterator[str]) -> Iterator[str]:
@@ -115,11 +117,36 @@ def _reconciliation(home: Home) -> Iterator[str]:
         yield ""
 
 
-def _rejects(home: Home) -> Iterator[str]:
-    manifests = Lake(home).manifests()
-    rejected = sum(manifest.rejected for manifest in manifests)
+def _rejects(settings: Settings) -> Iterator[str]:
+    """Yield the rejects of the files that are in the landing area as they were landed, by reason, and the
+    number of those of other files, which were corrected or removed.
+    """
+    manifests = Lake(settings.home).manifests()
+    now = LandedNow(settings, manifests)
+    files = [(manifest, file) for manifest in manifests for file in manifest.files if file.rejected]
+    standing = [(manifest, file) for manifest, file in files if next(now.places(file), None)]
+    rejected = sum(file.rejected for _, file in standing)
     yield f"Rejected records: {rejected:,}" if rejected else "Rejected records: none"
-    yield from reject_lines(reject_reasons_of(home, manifests))
+    yield from reject_lines(_reasons(settings.home, standing))
+    if former := sum(file.rejected for _, file in files) - rejected:
+        yield f"  {former:,} more of files that were corrected or removed since"
+
+
+def _reasons(home: Home, files: list[tuple[Manifest, FileRecord]]) -> list[RejectReason]:
+    """Return why records of these files were rejected, the most frequent reason first."""
+    if not files:
+        return []
+    batches = {manifest.batch_seq: manifest for manifest, _ in files}
+    parquet = Lake(home).parquet_files("rejects", list(batches.values()))
+    places = [{"batch_seq": manifest.batch_seq, "path": file.path} for manifest, file in files]
+    with open_duckdb() as connection:
+        rejects = """(
+            from read_parquet($rejects) as rejects
+            semi join (select unnest($places, recursive := true)) as places using (batch_seq, path)
+        )"""
+        return reject_reasons(
+            connection, rejects, {"rejects": [str(file) for file in parquet], "places": places}
+        )
 
 
 def _failed_checks(settings: Settings) -> Iterator[str]:

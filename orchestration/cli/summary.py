@@ -11,6 +11,7 @@ from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
 from warehouse.cost_summary import cost_reconciliation
+from warehouse.markups import markup_warnings
 from warehouse.published_summary import RejectReason, period_kpis, reject_reasons
 from warehouse.reconciliation_summary import reconciliation, warnings_of
 from warehouse.runs import last_published
@@ -36,7 +37,7 @@ def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest
     """Yield new and rejected records, the main KPIs with the previous period, and the path of the file."""
     path = settings.home.published_file
     if outcome.job == REFRESH:
-        yield from unread_lines(settings)
+        yield from landing_lines(settings)
     if not outcome.success:
         yield from outcome.errors
         yield ""
@@ -97,13 +98,13 @@ def warning_lines(warnings: Iterable[str]) -> Iterator[str]:
     yield from (f"  warning: {warning}" for warning in warnings)
 
 
-def unread_lines(settings: Settings) -> Iterator[str]:
-    """Yield warnings about landed files that no source reads.
+def landing_lines(settings: Settings) -> Iterator[str]:
+    """Yield warnings about landed files that no source reads, and about markups of no source.
 
     Yields nothing if the landing area cannot be listed: a load reports that with a better message.
     """
     try:
-        warnings = unread_warnings(settings)
+        warnings = [*unread_warnings(settings), *markup_warnings(settings.home)]
     except Exception:  # each store raises its own errors
         return
     yield from warning_lines(warnings)

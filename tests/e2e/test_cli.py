@@ -42,7 +42,7 @@ def test_run_lands_the_sample_where_nothing_landed_and_publishes(
         "✓ markups",
         "✓ prices",
         "✓ mapped sources",
-        "litellm_spend_logs: 1 new files, 300 records accepted, 1 rejected",
+        "litellm_spend_logs: 1 new file, 300 records accepted, 1 rejected",
         "✓ price book",
         "✓ plan",
         "✓ build",

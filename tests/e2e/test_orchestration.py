@@ -17,7 +17,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from exports.datasets import DATASETS
 from exports.export_checks import CATALOG_CHECKS, EXPORT_CHECKS
-from ingestion.sources.stripe.reports import STRIPE_REPORTS
+from ingestion.sources.stripe.reports import PULLED_REPORTS
 from ingestion.staging.batch import LandingFileChangedError
 from orchestration import retries
 from orchestration.assets.landing import stripe_key
@@ -238,7 +238,7 @@ def test_every_source_states_its_counts_also_if_nothing_landed(
     assert {table: counts(instance, table) for table in SOURCES_OF_FILES} == {
         table: [2, 1, 2, 0, 0] if table == "ledger_entries" else [0] * 5 for table in SOURCES_OF_FILES
     }
-    for stripe_report in STRIPE_REPORTS:
+    for stripe_report in PULLED_REPORTS:
         shown = materialization(instance, *stripe_key(stripe_report).path).metadata
         assert [shown[name].value for name in ("new files", "runs created")] == [0, 0]
 

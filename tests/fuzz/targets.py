@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestion.landing.area import LandingFile
+from ingestion.readers.csv_text import csv_records, csv_rows
 from ingestion.readers.inspection import UnreadableFileError, check_readable, damaged
 from ingestion.readers.json_values import json_batches, json_records
 from ingestion.readers.parquet import check_parquet
 from ingestion.readers.records import LocalFile, record_texts, usual_keys
-from ingestion.readers.text import BOM, csv_records, csv_rows, json_lines, open_text
+from ingestion.readers.text import BOM, json_lines, open_text
 from ingestion.sources.registry import BUILT_IN
 from ingestion.sources.stripe.reports import CHECKOUT_SESSIONS, FOLDER, STRIPE_REPORTS
 from ingestion.staging.write import BEYOND_DUCKDB

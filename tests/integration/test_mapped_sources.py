@@ -1,7 +1,9 @@
 """Exports of other systems, as they are, against an oracle that reads nothing but the contract."""
 
 import gzip
+import itertools
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +21,7 @@ from ingestion.load import LoadResult, load
 from ingestion.sources.mappings import catalog
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import Raw, land
+from tests.support.killed_loads import is_killed
 from tests.support.mapped_exports import (
     SOURCES,
     Exporter,
@@ -28,6 +31,7 @@ from tests.support.mapped_exports import (
     expanded_customer,
     faulty_rows,
     grant,
+    json_file,
     litellm_row,
     parquet_file,
     rows_of,
@@ -169,12 +173,16 @@ def exports_of(made: Exporter, source: str) -> list[LandedFile]:
     mixed = [*more, *repeated, *faulty_rows(made, source), *broken]
     made.random.shuffle(mixed)
     typed = rows_of(made, source, 16)
+    # An element that is not JSON at all is a fault of the whole file.
+    odd = [*faulty_rows(made, source), Raw("5"), Raw('"text"'), Raw("[1, 2]"), *rows_of(made, source, 8)[:2]]
     return [
         text_file(source, "a.csv", [*plain, *broken_csv(made, source, columns)], columns),
         text_file(source, "b.csv.gz", faulty, columns[::-1]),
         text_file(source, "c.jsonl", mixed),
         text_file(source, "d.jsonl.zst", rows_of(made, source, 8)),
         parquet_file(source, "e.parquet", typed),
+        json_file(source, "f.json", [*odd, *rows_of(made, source, 12)]),
+        json_file(source, "g.json.gz", rows_of(made, source, 8)),
     ]
 
 
@@ -347,6 +355,22 @@ def test_a_grant_that_lands_later_ends_the_waiting(tmp_path: Path) -> None:
     assert sorted(waits) == ["bad_time", "missing_field", "missing_field", "missing_field"]
 
 
+def test_a_waiting_record_names_its_grant_and_a_grant_its_category(tmp_path: Path) -> None:
+    made, source = Exporter(12), "stripe_credits"
+    unknown, landed_later = grant(made, category="trial"), grant(made)
+    moves = [transaction(made, landed_later, kind) for kind in ("credits_applied", "credits_expired")]
+    loaded(tmp_path, files=[text_file(source, "a.jsonl", [unknown, *moves])])
+    rejects = sorted((tmp_path / "lake" / "rejects").rglob("*.parquet"))
+    reasons = [reason for line, reason in sorted(rows_in(rejects, "line, reason"))]
+    assert len(reasons) == 3
+    assert reasons[0].startswith(
+        'field "type" (from column "category" and "credit" and "debit" and "object") is a credit grant of'
+        " the category trial; allowed: "
+    )
+    waits = f"the entry that it belongs to (stripe:{landed_later['id']}) has not landed yet"
+    assert all(waits in reason for reason in reasons[1:])
+
+
 def test_no_number_of_seconds_stops_a_load(tmp_path: Path) -> None:
     made, source = Exporter(11), "stripe_credits"
     huge = ("9223372036854775807", "99999999999999999999", "-9223372036854775808", "1e300", "99999999999999")
@@ -427,6 +451,38 @@ def test_a_mapping_that_changes_restates_and_doubles_nothing(tmp_path: Path) -> 
     (home / "mappings" / f"{source}.yml").unlink()
     loaded(home, source)
     assert {path: one for path, one in comparable(home).items() if path in before} == before
+
+
+@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.soak)])
+def test_a_restatement_that_is_killed_goes_on_to_what_a_rebuild_gives(tmp_path: Path, step: int) -> None:
+    """It is killed before every change of a file, or before every ninth one."""
+    made, source = Exporter(15), "litellm_spend_logs"
+    files = [
+        text_file(source, "a.csv", [*rows_of(made, source, 4), *faulty_rows(made, source)[:3]]),
+        text_file(source, "b.jsonl", rows_of(made, source, 4)),
+        text_file(source, "c.json", rows_of(made, source, 4)),
+    ]
+    before, rebuilt = tmp_path / "before", tmp_path / "rebuilt"
+    loaded(before, files=files[:2])
+    loaded(before, files=files[2:])
+    for home in (before, rebuilt):
+        changed_mapping(home, source, *CHANGES)
+    loaded(rebuilt, files=files)
+    wanted, kills = comparable(rebuilt), 0
+    for change in itertools.count(step, step):
+        home = tmp_path / f"killed-{change}"
+        shutil.copytree(before, home, copy_function=shutil.copy2)
+        if not is_killed(home, source, change):
+            break
+        kills += 1
+        assert not is_killed(home, source, 0)
+        assert comparable(home) == wanted, f"killed before change {change}"
+        # Nothing is left of what the killed load wrote: each batch of a table has one folder.
+        folders = [path.relative_to(home / "lake").as_posix() for path in home.glob("lake/*/batch=*")]
+        assert len({folder.partition("-")[0] for folder in folders}) == len(folders)
+        shutil.rmtree(home)
+    assert comparable(home) == wanted
+    assert kills >= 20 // step, kills
 
 
 def test_a_file_that_has_left_keeps_its_rows_when_the_mapping_changes(tmp_path: Path) -> None:

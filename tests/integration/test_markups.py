@@ -10,12 +10,13 @@ import pytest
 
 from ingestion.lake.batches import Lake
 from ingestion.unread_files import unread_warnings
+from orchestration.cli.status import status_lines
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import Record, charge, csv_text, jsonl, parquet
 from tests.support.harness import publish_home
 from tests.support.ingestion import load
 from warehouse.build import prepare_build
-from warehouse.markups import landed_markups
+from warehouse.markups import landed_markups, markup_warnings
 from warehouse.price_book import resolve_price_book
 
 NOON = "2026-10-01T12:00:00Z"
@@ -182,6 +183,33 @@ def test_empty_columns_have_defaults_and_bad_ones_are_rejects(tmp_path: Path) ->
         (8, "too_many_decimals"),
         (9, "negative_amount"),
         (10, "bad_amount"),
+    ]
+
+
+def test_a_markup_of_a_source_that_no_mapping_has_is_warned_about(tmp_path: Path) -> None:
+    home = settings_of(tmp_path).home
+    assert markup_warnings(home) == []
+    mapping = tmp_path / "mappings" / "acme_gateway.yml"
+    mapping.parent.mkdir()
+    mapping.write_text(
+        "fields: {id: id, type: {constant: charge}, timestamp: {time: at}, paywall: {constant: a}, amount: a}"
+    )
+    rows = [[source, "*", "", "", "2", ""] for source in ("*", "litellm", "acme_gateway", "9\x1b[0m")]
+    land(tmp_path, "prices/markups.csv", markups(*rows))
+    load(settings_of(tmp_path), "markups")
+    near, far = markup_warnings(home)
+    assert near == (
+        "prices/markups.csv:3 is a markup of the source litellm, which no mapping has: did you mean"
+        " litellm_spend_logs?"
+    )
+    assert "prices/markups.csv:5" in far
+    assert "\x1b" not in far
+    assert "mappings are acme_gateway, lago_wallet_transactions, " in far
+    assert any(near in line for line in status_lines(settings_of(tmp_path)))
+    land(tmp_path, "prices/markups.csv", markups(*[[f"no{n}", "*", "", "", "2", ""] for n in range(7)]))
+    load(settings_of(tmp_path), "markups")
+    assert markup_warnings(home)[5:] == [
+        "2 more markups of prices/markups.csv are for sources that no mapping has"
     ]
 
 

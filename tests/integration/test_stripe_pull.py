@@ -16,7 +16,7 @@ import duckdb
 import pytest
 
 from ingestion.landing.area import Landing
-from ingestion.sources.stripe.reports import ACTIVITY as ACTIVITY_FAMILY, STRIPE_REPORTS
+from ingestion.sources.stripe.reports import ACTIVITY as ACTIVITY_FAMILY, PULLED_REPORTS
 from ingestion.sources.stripe.windows import by_months, gaps, windows_to_pull
 from ingestion.stripe_pull import pull as pull_module
 from ingestion.stripe_pull.api import Pace, StripeApi, StripeRefusedError, StripeUnavailableError
@@ -242,7 +242,7 @@ def test_what_stripe_knows_no_more_is_asked_for_again(settings: Settings, server
 
 
 def test_the_pinned_versions_are_those_that_can_be_loaded(tmp_path: Path) -> None:
-    for stripe_report in STRIPE_REPORTS:
+    for stripe_report in PULLED_REPORTS:
         others = () if stripe_report is ACTIVITY_FAMILY else (ACTIVITY,)
         for version in stripe_report.versions:
             load_settings(
@@ -508,7 +508,7 @@ def test_a_stripe_that_wants_a_second_between_span_and_data_gets_it(
 
 def test_a_report_that_is_not_pinned_is_not_pulled(settings: Settings) -> None:
     fewer = settings.model_copy(update={"stripe_report_types": (ACTIVITY,)})
-    pinned = {stripe_report.name: report_type_of(fewer, stripe_report) for stripe_report in STRIPE_REPORTS}
+    pinned = {stripe_report.name: report_type_of(fewer, stripe_report) for stripe_report in PULLED_REPORTS}
     assert [name for name, report_type in pinned.items() if report_type] == [
         "balance_change_from_activity.itemized",
         "checkout_sessions",

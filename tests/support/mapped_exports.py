@@ -382,6 +382,7 @@ FAULTS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("amount", {"type": "monetary", "monetary": {"currency": "zzz", "value": 5}}),
         ("amount", {"type": "monetary", "monetary": {"currency": "usd", "value": Raw("-5")}}),
         ("amount", {"type": "monetary", "monetary": {"currency": "usd", "value": None}}),
+        ("category", "trial"), ("category", "PAID"),
         ("amount", {"type": "monetary", "monetary": {"currency": None, "value": 5}}), ("amount", None),
         ("amount", {"type": "monetary", "monetary": {"currency": "usd", "value": Raw("9" * 20)}}),
     ),
@@ -481,6 +482,28 @@ def text_file(
     lines = [cells(row, at) if isinstance(row, dict) else row for at, row in enumerate(rows)]
     content = jsonl(lines) if ".jsonl" in name else csv_text(lines, columns)
     return LandedFile(folder, name, compressed(name, content))
+
+
+# The list of a page, and what has a single object, where the systems' APIs have them.
+API_LISTS = {"lago_wallet_transactions": "wallet_transactions"}
+API_OBJECTS = {"lago_wallet_transactions": "wallet_transaction"}
+
+
+def json_file(folder: str, name: str, rows: Sequence[Any]) -> LandedFile:
+    """A file of an array, pages of an API and single objects, one after the other; what is no dict is an
+    element.
+    """
+    lines = [cells(row, at) if isinstance(row, dict) else row for at, row in enumerate(rows)]
+    texts = jsonl(lines).decode().split("\n")[:-1]
+    third = len(texts) // 3
+    listed = API_LISTS.get(folder, "data")
+    array = "[\n" + ",\n".join(texts[:third]) + "\n]"
+    page = (
+        f'{{"object": "list", "{listed}": [' + " , ".join(texts[third:-2]) + '],\n"meta": {"data": {"a": 1}}}'
+    )
+    several = f'\n{{"{listed}": []}}\n{{\n  "data" :\n[\r\n\t{texts[-2]}]}}[]'
+    one = texts[-1] if folder not in API_OBJECTS else f'{{"{API_OBJECTS[folder]}": {texts[-1]}}}'
+    return LandedFile(folder, name, compressed(name, "".join([array, page, several, one]).encode()))
 
 
 TEXT_LIST = pa.list_(pa.string())

@@ -162,7 +162,81 @@ def parquet_records(content: bytes) -> Iterator[tuple[int, Any]]:
     yield from enumerate(table.to_pylist(), 1)
 
 
-READERS = {"jsonl": jsonl_records, "csv": csv_records, "parquet": parquet_records}
+# The names under which pages have their list, and the one under which Lago has a single transaction.
+PAGE_LISTS = ("data", "wallet_transactions")
+ENVELOPE = "wallet_transaction"
+DECODER = json.JSONDecoder()
+BLANK = re.compile(r"[ \t\r\n]*")
+
+
+def json_records(content: bytes) -> Iterator[tuple[int, Any]]:
+    """The elements of arrays and of the lists of pages, and other objects, each with the line on which it
+    begins, or the line after that of the one before it.
+    """
+    text, last = content.decode(), 0
+    for start, end in json_spans(text):
+        last = max(last + 1, 1 + text.count("\n", 0, start))
+        try:
+            json.loads(text[start:end], object_pairs_hook=without_repeats)
+            record = parse_json(text[start:end])
+        except ValueError as error:
+            yield last, RejectedError(str(error))
+            continue
+        if isinstance(record, dict):
+            yield last, record[ENVELOPE] if isinstance(record.get(ENVELOPE), dict) else record
+        else:
+            yield last, RejectedError("not a JSON object")
+
+
+def json_spans(text: str) -> Iterator[tuple[int, int]]:
+    at = after_blanks(text, 0)
+    while at < len(text):
+        if text[at] == "[":
+            spans, at = elements(text, at)
+        else:
+            spans, at = page_or_object(text, at)
+        yield from spans
+        at = after_blanks(text, at)
+
+
+def elements(text: str, at: int) -> tuple[list[tuple[int, int]], int]:
+    """Where the elements of the list at a place are, and its end."""
+    spans, at = [], after_blanks(text, at + 1)
+    while text[at] != "]":
+        _, end = DECODER.raw_decode(text, at)
+        spans.append((at, end))
+        at = after_blanks(text, end)
+        at = after_blanks(text, at + 1) if text[at] == "," else at
+    return spans, at + 1
+
+
+def page_or_object(text: str, at: int) -> tuple[list[tuple[int, int]], int]:
+    begin, at = at, after_blanks(text, at + 1)
+    found = None
+    while text[at] != "}":
+        name, at = DECODER.raw_decode(text, at)
+        at = after_blanks(text, after_blanks(text, at) + 1)
+        if name in PAGE_LISTS and text[at] == "[":
+            found, at = elements(text, at)
+        else:
+            _, at = DECODER.raw_decode(text, at)
+        at = after_blanks(text, at)
+        at = after_blanks(text, at + 1) if text[at] == "," else at
+    return [(begin, at + 1)] if found is None else found, at + 1
+
+
+def after_blanks(text: str, at: int) -> int:
+    match = BLANK.match(text, at)
+    assert match is not None
+    return match.end()
+
+
+READERS = {
+    "jsonl": jsonl_records,
+    "csv": csv_records,
+    "json": json_records,
+    "parquet": parquet_records,
+}
 
 
 # ---- values
@@ -428,6 +502,8 @@ def stripe(record: Row) -> Row:
     at = stated(record, "effective_at", "created")
     if stated(record, "category"):
         amount, currency = minor_units(record.get("amount"))
+        if record["category"] not in ("paid", "promotional"):
+            raise RejectedError("no known category")
         funding = "paid" if record["category"] == "paid" else "promo"
         return common | {
             "type": "deposit",

@@ -24,6 +24,7 @@ PAYOUTS = "payouts.itemized.5"
 PAYOUT_ITEMS = "payout_reconciliation.itemized.7"
 SUMMARY = "balance.summary.1"
 SESSIONS = "checkout_sessions"
+UNIFIED = "unified_payments"
 NO_DECIMALS = frozenset({"jpy", "krw", "vnd"})
 AMOUNTS = ("gross", "fee", "net", "customer_facing_amount", "net_amount")
 PLAIN_NAMES = {
@@ -144,6 +145,56 @@ def fee_row(transaction: str, created: str, amount: str, **more: Any) -> Record:
 def topup_row(transaction: str, created: str, amount: str, **more: Any) -> Record:
     """The operator's own money for the account's balance: no customer's deposit."""
     return activity_row(transaction, created, "topup", amount, **more)
+
+
+# ---- exports of the page "Payments" of Stripe's Dashboard
+
+
+def payment_row(
+    payment: str,
+    created: str,
+    amount: str,
+    status: str = "Paid",
+    *,
+    intent: str | None = None,
+    refunded: str = "0.00",
+    currency: str = "usd",
+    converted: str | None = None,
+    converted_currency: str = "usd",
+    fee: str = "0.00",
+    user: str | None = None,
+    **more: Any,
+) -> Record:
+    """A row with the private columns that nothing reads; `more` are columns by their names."""
+    return {
+        "id": payment,
+        "Created date (UTC)": stripe_time(created),
+        "Amount": amount,
+        "Amount Refunded": refunded,
+        "Currency": currency,
+        "Captured": str(status != "Failed").lower(),
+        "Converted Amount": amount if converted is None else converted,
+        "Converted Amount Refunded": "0.00",
+        "Converted Currency": converted_currency,
+        "Description": "Top-up of Jenny Rosen",
+        "Fee": fee,
+        "Refunded date (UTC)": None,
+        "Status": status,
+        "Taxes On Fee": "0.00",
+        "Card Name": "Jenny Rosen",
+        "Customer Email": "jenny@example.com",
+        "Disputed Amount": None,
+        "Dispute Status": None,
+        "Dispute Date (UTC)": None,
+        "PaymentIntent ID": intent,
+        "email (metadata)": "jenny@example.com",
+        "user_id (metadata)": user,
+    } | more
+
+
+def disputed(amount: str, status: str, at: str) -> Record:
+    """Columns of a payment that was disputed."""
+    return {"Disputed Amount": amount, "Dispute Status": status, "Dispute Date (UTC)": stripe_time(at)}
 
 
 # ---- payouts
@@ -368,6 +419,7 @@ HEADERS = {
     PAYOUT_ITEMS: ["automatic_payout_id", "automatic_payout_effective_at_utc", *ITEM_COLUMNS],
     SUMMARY: ["category", "description", "net_amount", "currency"],
     SESSIONS: list(session_row("cs", "pi")),
+    UNIFIED: list(payment_row("ch", "2026-01-01", "1")),
 }
 
 
@@ -389,6 +441,10 @@ def summary_file(name: str, rows: Sequence[Record], **how: Any) -> LandedFile:
 
 def sessions_file(name: str, rows: Sequence[Record], **how: Any) -> LandedFile:
     return report_file(SESSIONS, name, rows, **how)
+
+
+def unified_file(name: str, rows: Sequence[Record], **how: Any) -> LandedFile:
+    return report_file(UNIFIED, name, rows, **how)
 
 
 def payments_file(name: str, rows: Sequence[Record], **how: Any) -> LandedFile:

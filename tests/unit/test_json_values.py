@@ -157,6 +157,16 @@ def test_chunks_change_nothing(pieces: list[bytes], size: int) -> None:
     assert outcome(size) == outcome(1 << 20)
 
 
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_a_page_may_have_its_list_under_another_name(size: int) -> None:
+    content = b'{"calls": [{"id": 1}, {"id": 2}], "meta": {"data": []}}{"data": [{"id": 3}]}{"call": [4]}'
+    chunks = cut(content, size)
+    texts = [record.text for some in json_records(chunks, ("data", "calls")) for record in some]
+    assert texts == [b'{"id": 1}', b'{"id": 2}', b'{"id": 3}', b'{"call": [4]}']
+    with pytest.raises(JsonDamageError, match='line 1: the object that begins here has "data" and "calls"'):
+        list(json_records(cut(b'{"data": [], "calls": []}', size), ("data", "calls")))
+
+
 def test_a_long_element_is_one_reject_and_costs_no_other() -> None:
     long = b'{"id": "' + b"x" * (9 << 20) + b'"}'
     content = b'[{"id": 1},\n' + long + b',\n{"id": "\xc3\xa4"}, "\xff"]'

@@ -33,6 +33,22 @@ def test_a_word_of_unknown_meaning_is_left_out_and_named(tmp_path: Path) -> None
     assert "  status: {translate: state, words: {ok: settled}}  # TODO: check each word; add lost" in lines
 
 
+def test_an_export_in_another_language_leaves_nothing_undecided_silently(tmp_path: Path) -> None:
+    header = "Nr;Zeitpunkt;Kundenname;Eingabe-Token;api_token;cost_cents;Währung;Status\n"
+    row = "V-1;02.11.2026 08:15:30;Anna Muster;1.250;sk-1;0,4125;EUR;{}\n"
+    lines = drafted(
+        tmp_path, header + row.format("erfolgreich") + row.format("storniert").replace("1;", "2;", 1)
+    )
+    assert 'csv: {separator: ";", decimal_comma: true}' in lines
+    assert "  provider_cost: {shift: cost_cents, places: -2}  # TODO: are these cents?" in lines
+    [status] = [line for line in lines if line.startswith("  status: Status  # TODO: {translate: Status, ")]
+    assert status.endswith("means erfolgreich, storniert")
+    assert "  # TODO: prompt_tokens and completion_tokens: the columns that count tokens" in lines
+    assert "  eingabe_token: Eingabe-Token" in lines
+    assert '  wahrung: "Währung"' in lines
+    assert lines[lines.index("drop:") + 1 :] == ["  - Kundenname", "  - api_token"]
+
+
 @pytest.mark.parametrize(
     "text",
     ["id,ts,user,cost\n1,2,3,4\n", '{"id": "x", "created_at": "2026-01-01T00:00:00Z", "spend": 1e-7}\n'],

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from decimal import ROUND_UP, Decimal
 from typing import Final
 
+from ingestion.sources.registry import BUILT_IN
 from paywall_warehouse.quoting import printable
 from paywall_warehouse.settings import Settings
 from warehouse.checks.invariant import Invariant, exact_text
@@ -113,6 +114,8 @@ def _lines(one: ReasonCount) -> str:
 
 def _remedies(files: Sequence[RejectedFile], ratio: Decimal) -> Iterator[str]:
     """Yield the remedies. Each of them is sufficient."""
+    built_in = {source.folder for source in BUILT_IN.values()}
+    mapped = any(file.path.partition("/")[0] not in built_in for file in files)
     yield (
         "There are three remedies. The first two are per file, and take effect with the next"
         " `paywall-warehouse run`."
@@ -121,6 +124,7 @@ def _remedies(files: Sequence[RejectedFile], ratio: Decimal) -> Iterator[str]:
         "  1. Correct the file and land it under the same name. Its new content is loaded, and its old"
         " rejects no longer count. A corrected copy under another name is not enough: the bad file must"
         " be removed."
+        + (" Or correct the mapping of the source: the next run reads its files again." if mapped else "")
     )
     own = [file for file in files if not file.path.startswith(ACKNOWLEDGED)]
     if own:

@@ -16,6 +16,14 @@ charges as (
     from {{ ref('int_stripe__transactions') }}
     where movement = 'payment' and charge_id is not null
 
+    union all
+
+    select
+        payment_key,
+        charge_id
+    from {{ ref('int_stripe__unified_payments') }}
+    where charge_id is not null
+
 ),
 
 -- The rank is the order of docs/contract.md#56-how-a-deposit-finds-its-payment.

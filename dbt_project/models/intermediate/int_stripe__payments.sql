@@ -2,7 +2,7 @@ with
 
 transactions as (select * from {{ ref('int_stripe__transactions') }}),
 
-paid as (
+charged as (
 
     select
         payment_key,
@@ -22,6 +22,51 @@ paid as (
     from transactions
     where movement = 'payment'
     group by payment_key
+
+),
+
+-- The export of payments states what it knows of returns. The activity has them as rows of their own.
+paid as (
+
+    select
+        payment_key,
+        payment_intent_id,
+        charge_id,
+        user_id,
+        paid_currency,
+        paid_amount,
+        settlement_currency,
+        settled_gross,
+        settled_fee,
+        settled_net,
+        paid_at,
+        last_event_at,
+        cast(0 as decimal(38, 12)) as stated_refund,
+        cast(0 as decimal(38, 12)) as stated_dispute,
+        cast(null as {{ instant_type() }}) as stated_refund_at,
+        cast(null as {{ instant_type() }}) as stated_dispute_at
+    from charged
+
+    union all
+
+    select
+        payment_key,
+        payment_intent_id,
+        charge_id,
+        user_id,
+        paid_currency,
+        paid_amount,
+        settlement_currency,
+        settled_gross,
+        settled_fee,
+        settled_net,
+        paid_at,
+        last_event_at,
+        refunded_amount as stated_refund,
+        disputed_amount as stated_dispute,
+        refunded_at as stated_refund_at,
+        disputed_at as stated_dispute_at
+    from {{ ref('int_stripe__unified_payments') }}
 
 ),
 
@@ -110,8 +155,16 @@ select
     ---------- money, as the customer sees it
     paid.paid_currency,
     paid.paid_amount,
-    case when returned.refunded_at is null or returned.refunded_amount < 0 then 0 else returned.refunded_amount end as refunded_amount,
-    case when returned.disputed_at is null or returned.disputed_amount < 0 then 0 else returned.disputed_amount end as disputed_amount,
+    case
+        when returned.refunded_at is null then paid.stated_refund
+        when returned.refunded_amount < 0 then 0
+        else returned.refunded_amount
+    end as refunded_amount,
+    case
+        when returned.disputed_at is null then paid.stated_dispute
+        when returned.disputed_amount < 0 then 0
+        else returned.disputed_amount
+    end as disputed_amount,
     coalesce(returned.has_unknown_refund, false) as has_unknown_refund,
     coalesce(returned.has_unknown_dispute, false) as has_unknown_dispute,
 
@@ -124,7 +177,7 @@ select
     ---------- time
     paid.paid_at,
     coalesce(greatest(paid.last_event_at, returned.last_event_at), paid.last_event_at) as last_event_at,
-    returned.refunded_at,
-    returned.disputed_at
+    coalesce(returned.refunded_at, paid.stated_refund_at) as refunded_at,
+    coalesce(returned.disputed_at, paid.stated_dispute_at) as disputed_at
 from paid
 left join returned on paid.payment_key = returned.payment_key

@@ -2,9 +2,29 @@ with
 
 accounts as (select * from {{ ref('int_stripe__accounts') }}),
 
-coverage as (select * from {{ ref('int_stripe__coverage') }} where source = 'stripe/balance_change_from_activity.itemized'),
-
 mode as (select * from {{ ref('stg_stripe__mode') }}),
+
+coverage as (
+
+    select *
+    from {{ ref('int_stripe__coverage') }}
+    where source in ('stripe/balance_change_from_activity.itemized', 'stripe/unified_payments')
+
+),
+
+files as (
+
+    select
+        files.batch_seq,
+        files.file_no,
+        files.source,
+        accounts.account_id
+    from {{ source('run', 'loaded_files') }} as files
+    inner join mode on files.livemode = mode.livemode
+    inner join accounts on files.account_id = accounts.stated_account_id
+    where files.status = 'loaded' and files.covered_until is null
+
+),
 
 transactions as (
 
@@ -24,18 +44,7 @@ deposit_currencies as (select distinct currency from {{ ref('int_deposits') }} w
 named_accounts as (select distinct account_id from accounts),
 
 -- If files do not state their span, the last row decides.
-spanless as (
-
-    select distinct accounts.account_id
-    from {{ source('run', 'loaded_files') }} as files
-    inner join mode on files.livemode = mode.livemode
-    inner join accounts on files.account_id = accounts.stated_account_id
-    where
-        files.status = 'loaded'
-        and files.source = 'stripe/balance_change_from_activity.itemized'
-        and files.covered_until is null
-
-),
+spanless as (select distinct account_id from files where source = 'stripe/balance_change_from_activity.itemized'),
 
 last_rows as (
 
@@ -45,6 +54,20 @@ last_rows as (
     from transactions
     inner join spanless on transactions.account_id = spanless.account_id
     group by transactions.account_id
+
+),
+
+-- An export of payments that does not state its span has what was paid from its first to its last payment.
+exports as (
+
+    select
+        files.account_id,
+        min(payments.created_at) as covered_from,
+        max(payments.created_at) as covered_until
+    from {{ ref('stg_stripe__unified_payments') }} as payments
+    inner join files on payments.batch_seq = files.batch_seq and payments.file_no = files.file_no
+    where payments.is_paid
+    group by files.account_id, payments.batch_seq, payments.file_no
 
 ),
 
@@ -58,6 +81,15 @@ spans as (
         coverage.covered_until
     from coverage
     inner join accounts on coverage.account_id = accounts.stated_account_id
+
+    union all
+
+    select
+        account_id,
+        cast(null as {{ text_type() }}) as currency,
+        covered_from,
+        covered_until
+    from exports
 
 ),
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,9 +13,10 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 
 from ingestion.landing.area import LandingFile
+from ingestion.readers.csv_text import csv_records
 from ingestion.readers.inspection import SEPARATORS
 from ingestion.readers.records import NAMES_BYTES, first_texts
-from ingestion.readers.text import csv_records, open_text
+from ingestion.readers.text import open_text
 from ingestion.sources.ledger import COUNTS
 from ingestion.sources.mappings.expressions import MappingError
 from ingestion.sources.mappings.mapping import NAME
@@ -92,6 +94,9 @@ PRIVATE: Final = re.compile(
     r"|token$|(api|access|private).?key|password|^ip|ip.?addr|name$|question|answer|^(input|output|result|text)$",
     re.IGNORECASE,
 )
+# Of such a column, numbers are a count, in any language, and no secret.
+COUNTS_TOKENS: Final = re.compile(r"tokens?$", re.IGNORECASE)
+IN_CENTS: Final = re.compile(r"(?<![a-z])cents?(?![a-z])", re.IGNORECASE)
 TIME_FORMATS: Final = (
     *("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d"),
     *("%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y"),
@@ -225,7 +230,10 @@ def _lines(path: Path, sample: _Sample) -> Iterator[str]:
 
 def _chosen(sample: _Sample) -> dict[str, str]:
     """Return a column for each field that one of the columns is probably meant for."""
-    plain = {re.sub(r"[^a-z0-9]", "", column.lower()): column for column in reversed(sample.columns)}
+    plain = {
+        re.sub(r"[^a-z0-9]", "", IN_CENTS.sub("", column.lower().replace("_", " "))): column
+        for column in reversed(sample.columns)
+    }
     chosen: dict[str, str] = {}
     for field, names in SYNONYMS.items():
         for name in names:
@@ -265,6 +273,8 @@ def _formats(values: Sequence[str]) -> list[str]:
 
 def _is_private(column: str, values: Sequence[str]) -> bool:
     """Check whether a column looks like prompts, answers, keys or personal data, by name or words."""
+    if COUNTS_TOKENS.search(column) and values and all(NUMBER.fullmatch(value) for value in values):
+        return False
     return PRIVATE.search(column) is not None or any(
         len(value) > 60 or value.count(" ") > 2 or "@" in value for value in values
     )
@@ -293,7 +303,10 @@ def _fields(sample: _Sample, chosen: Mapping[str, str]) -> Iterator[str]:
         if field in chosen:
             yield f"{field}: {_money(sample.values(chosen[field]), chosen[field])}"
     if "amount" not in chosen and "provider_cost" not in chosen:
-        yield "amount: TODO_amount  # TODO: the column with the price, or provider_cost for the cost"
+        yield (
+            "amount: TODO_amount  # TODO: the column with the price, or provider_cost for the cost; of cents,"
+            " {shift: column, places: -2}"
+        )
     if "currency" in chosen:
         yield f"currency: {_quoted(chosen['currency'])}"
     else:
@@ -301,6 +314,10 @@ def _fields(sample: _Sample, chosen: Mapping[str, str]) -> Iterator[str]:
     yield from (
         f"{name}: {_quoted(chosen[name])}" for name in ("model", "request_id", *COUNTS) if name in chosen
     )
+    if "model" not in chosen:
+        yield "# TODO: model: the column with the model"
+    if not set(COUNTS) & set(chosen):
+        yield "# TODO: prompt_tokens and completion_tokens: the columns that count tokens"
 
 
 def _id(chosen: Mapping[str, str]) -> str:
@@ -324,8 +341,13 @@ def _words(field: str, values: Sequence[str], column: str, known: Mapping[str, s
     """Return a field whose words are translated, one pair for each word that the sample has."""
     words = list(dict.fromkeys(values))[:20]
     guesses = {word: found for word in words if (found := _guess(word, known))}
-    if all(word.lower() in known for word in words) or not guesses:
+    if all(word.lower() in known for word in words):
         return f"{field}: {_quoted(column)}"
+    if not guesses:
+        # Words of another language, for example.
+        listed = ", ".join(" ".join(word.split()) for word in words)
+        meant = f"words: {{…}}}}: say which of {', '.join(known)} means {listed}"
+        return f"{field}: {_quoted(column)}  # TODO: {{translate: {_quoted(column)}, {meant}"
     pairs = ", ".join(f"{_quoted(word)}: {found}" for word, found in guesses.items())
     # A word that is left out is rejected by its name, which is safer than a guess.
     missing = ", ".join(word for word in words if word not in guesses)
@@ -366,6 +388,8 @@ def _parses(text: str, pattern: str) -> bool:
 
 def _money(values: Sequence[str], column: str) -> str:
     name = _quoted(column)
+    if IN_CENTS.search(column.replace("_", " ")):
+        return f"{{shift: {name}, places: -2}}  # TODO: are these cents?"
     # A number with an exponent, or of more digits than money has, is a float.
     if any("e" in value.lower() or len(value.partition(".")[2]) > 8 for value in values):
         return f"{{float: {name}}}"
@@ -375,7 +399,9 @@ def _money(values: Sequence[str], column: str) -> str:
 
 
 def _key(column: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_") or "column"
+    # Without accents: `Währung` becomes `wahrung`.
+    letters = unicodedata.normalize("NFKD", column.lower()).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "_", letters).strip("_") or "column"
 
 
 def _quoted(text: str) -> str:

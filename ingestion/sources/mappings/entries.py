@@ -32,6 +32,7 @@ def records_sql(mapping: MappingFile, texts: str) -> str:
         objects={name: json_path(column) for column, name in columns.objects.items()},
         known=mapping.layout.columns,
         names={name: column for column, name in columns.scalars.items()},
+        unwrap=_without_envelope(mapping.layout.envelope),
         keeps_unknown=False,
     )
     typed = {name: f"t_{name}" for name, value in mapping.fields.items() if value.typed is not None}
@@ -64,6 +65,17 @@ def records_sql(mapping: MappingFile, texts: str) -> str:
         source=literal(mapping.name),
         more=MADE,
         raw=f"case when broken is not null then {_kept(mapping)} end",
+    )
+
+
+def _without_envelope(envelope: str | None) -> str:
+    """Return SQL, with placeholders for the text of a record, for the record in its envelope."""
+    if envelope is None:
+        return "{0}"
+    path = literal(json_path(envelope))
+    return (
+        f"case when json_type({{0}}, {path}) = 'OBJECT'"
+        f" then cast(json_extract({{0}}, {path}) as varchar) else {{0}} end"
     )
 
 

@@ -16,17 +16,32 @@ import yaml
 
 from ingestion.postgres_pull.pull import PostgresPull
 from ingestion.readers.inspection import SEPARATORS, Layout
+from ingestion.readers.json_values import PAGE_LISTS
 from ingestion.sources.ledger import COUNTS, MONEY, SCALARS, TIMES
 from ingestion.sources.mappings.expressions import Columns, Compiler, MappingError, Value, shown
 
 SHIPPED: Final = "shipped"
+# Names of an API, without characters that JSON may escape.
+JSON_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 # Raise this if the same mapping becomes other entries, so that what it made is made again.
 VERSION: Final = 1
 MAX_BYTES: Final = 1 << 20
 FIELDS: Final = SCALARS
 REQUIRED_FIELDS: Final = ("id", "timestamp", "type", "paywall")
-KEYS: Final = ("title", "about", "csv", "required", "rows", "fields", "user_of", "metadata", "drop", "pull")
+KEYS: Final = (
+    "title",
+    "about",
+    "csv",
+    "json",
+    "required",
+    "rows",
+    "fields",
+    "user_of",
+    "metadata",
+    "drop",
+    "pull",
+)
 SPANS: Final = {"minutes": 1 / 1440, "hours": 1 / 24, "days": 1.0}
 
 
@@ -139,6 +154,7 @@ def _read(name: str, text: str, origin: str) -> MappingFile:
             user_of = compiler.value(content["user_of"]).text
     columns = compiler.columns
     csv = _csv(content.get("csv", {}))
+    names = _json(content.get("json", {}))
     dropped = frozenset(_names(content["drop"], "drop") if "drop" in content else ())
     if both := sorted(dropped & set(columns.all)):
         raise MappingError(f"drop: {shown(both[0])} is also read; remove it from one of them")
@@ -151,6 +167,8 @@ def _read(name: str, text: str, origin: str) -> MappingFile:
         comma_decimals=_number_columns(fields) if csv["decimal_comma"] else (),
         keeps_unknown=False,
         is_mapped=True,
+        page_lists=(*PAGE_LISTS, *([names["list"]] if "list" in names else [])),
+        envelope=names.get("object"),
     )
     meaning = {key: value for key, value in content.items() if key not in ("title", "about", "pull")}
     return MappingFile(
@@ -220,6 +238,16 @@ def _csv(node: object) -> dict[str, Any]:
     if not isinstance(comma, bool):
         raise MappingError(f"csv.decimal_comma: {shown(comma)} is neither true nor false")
     return {"separator": separator, "decimal_comma": comma}
+
+
+def _json(node: object) -> dict[str, str]:
+    if not isinstance(node, dict):
+        raise MappingError("json: has the keys list and object")
+    _refuse_unknown(node, ("list", "object"), "key", "json: ")
+    for key, name in node.items():
+        if not isinstance(name, str) or not JSON_NAME.fullmatch(name):
+            raise MappingError(f"json.{key}: {shown(name)} is not a name of letters, digits and _")
+    return node
 
 
 def _required(node: object, fields: Dict[str, Value], columns: Columns) -> tuple[str | tuple[str, ...], ...]:

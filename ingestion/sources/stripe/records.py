@@ -2,7 +2,8 @@
 reports.
 """
 
-from ingestion.sources.stripe.reports import Column, StripeReport
+from ingestion.sources.ledger import allowed, canonical
+from ingestion.sources.stripe.reports import UNIFIED_PAYMENTS, Column, StripeReport
 from ingestion.validation import reject_codes
 from ingestion.validation.fields import json_path, stated_fields
 from ingestion.validation.rules import (
@@ -18,6 +19,21 @@ from ingestion.validation.rules import (
 from paywall_warehouse.quoting import literal
 
 ACCOUNT_COLUMNS = ("account_id", "livemode")
+RULES_OF_PAYMENTS = (
+    Rule(
+        "v_refunded_amount > v_amount",
+        "'amount_too_large'",
+        """'field "Amount Refunded" is larger than the amount: ' || shown(f_refunded_amount)""",
+    ),
+    # Both the rows and the folder of an export may say that it is test data.
+    Rule(
+        "v_mode <> case when livemode then 'live' else 'test' end",
+        "'wrong_mode'",
+        """'field "Mode" is ' || shown(f_mode) || ', and the file is '
+            || case when livemode then 'not in a folder called test; move it into one'
+                else 'in a folder called test; move it out of it' end""",
+    ),
+)
 VALUES = {
     "money": "exact_money(f_{0})",
     "time": "stripe_time(f_{0}, {1})",
@@ -33,6 +49,7 @@ def rules_of(stripe_report: StripeReport) -> tuple[Rule, ...]:
         *(required(column.name) for column in stripe_report.columns if column.required),
         *(at_most(column.name, 255) for column in stripe_report.columns if column.kind in ("text", "word")),
         *(rule for column in stripe_report.columns for rule in _rules_of_kind(column)),
+        *(RULES_OF_PAYMENTS if stripe_report is UNIFIED_PAYMENTS else ()),
     )
 
 
@@ -52,9 +69,18 @@ def _is_in_unknown_zone(column: Column) -> str:
 
 def _rules_of_kind(column: Column) -> list[Rule]:
     if column.kind == "money":
-        return money(column.name, signed="true")
+        return money(column.name, signed=str(column.is_signed).lower())
     if column.kind == "currency":
         return [currency(column.name)]
+    if column.words:
+        return [
+            Rule(
+                f"f_{column.name} is not null and v_{column.name} is null",
+                "'unknown_status'",
+                f"""'field "{column.stated_as[0]}" is ' || shown(f_{column.name})
+                    || {literal(f"; known are {allowed(column.words)}")}""",
+            )
+        ]
     if column.kind in ("time", "day"):
         fault = f"v_{column.name} is null"
         if column.kind == "time":
@@ -107,9 +133,7 @@ def records_sql(stripe_report: StripeReport, texts: str) -> str:
         f"{_first_stated(column)} as f_{column.name}" for column in stripe_report.columns
     )
     values = ",\n        ".join(
-        f"{VALUES[column.kind].format(column.name, _zone(column))} as v_{column.name}"
-        for column in stripe_report.columns
-        if column.kind in VALUES
+        f"{typed} as v_{column.name}" for column in stripe_report.columns if (typed := _typed(column))
     )
     shown = ", ".join(f"{literal(column.name)}, f_{column.name}" for column in stripe_report.columns)
     return f"""
@@ -124,11 +148,16 @@ def records_sql(stripe_report: StripeReport, texts: str) -> str:
         select *, {first_broken(rules)} as broken
         from (
             select *, {values}
-            from (
+            from ({
+        _with_decimal_points(
+            stripe_report,
+            f'''
                 select file_no, line, problem, wrong_type, {chosen}, {_stated_as_utc(stripe_report)},
                     {", ".join(ACCOUNT_COLUMNS)}, timezone
                 from ({stated}) left join file_facts using (file_no)
-            )
+            ''',
+        )
+    })
         )
     )"""
 
@@ -167,7 +196,38 @@ def _zone(column: Column) -> str:
     return f"case when is_utc_{column.name} then 'UTC' else timezone end" if column.utc_names else "timezone"
 
 
+def _typed(column: Column) -> str | None:
+    """Return SQL for the value of a column; None for a text that is kept as it is stated."""
+    if column.words:
+        return canonical(f"replace(f_{column.name}, ' ', '_')", column.words)
+    return VALUES[column.kind].format(column.name, _zone(column)) if column.kind in VALUES else None
+
+
+def _with_decimal_points(stripe_report: StripeReport, texts: str) -> str:
+    """Return SQL for the same rows, in which the amounts of a file with decimal commas have points.
+
+    A file is written in one way. If some amounts have a comma and others a point, a comma may separate
+    thousands: the amounts with one are left as they are, and are rejected.
+    """
+    if not stripe_report.has_local_numbers:
+        return texts
+    amounts = [f"f_{column.name}" for column in stripe_report.columns if column.kind == "money"]
+    with_comma = " or ".join(f"has_decimal_comma({amount})" for amount in amounts)
+    with_point = " or ".join(f"has_decimal_point({amount})" for amount in amounts)
+    converted = ", ".join(
+        f"case when has_commas then with_decimal_point({amount}) else {amount} end as {amount}"
+        for amount in amounts
+    )
+    return f"""
+        select * exclude (has_commas) replace ({converted})
+        from (
+            select *, coalesce(bool_or({with_comma}) over (partition by file_no), false)
+                and not coalesce(bool_or({with_point}) over (partition by file_no), false) as has_commas
+            from ({texts})
+        )"""
+
+
 def _value(column: Column) -> str:
-    if column.kind in VALUES:
+    if column.kind in VALUES or column.words:
         return f"v_{column.name}"
     return f"lower(f_{column.name})" if column.kind in ("word", "currency") else f"f_{column.name}"

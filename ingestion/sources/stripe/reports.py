@@ -6,7 +6,8 @@ read into the lake, because reports may hold customers' names, e-mail addresses 
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from ingestion.readers.inspection import Layout, UnreadableFileError
@@ -19,6 +20,7 @@ zone, or in Unix seconds; `day` is a date.
 
 FOLDER: Final = "stripe"
 CHECKOUT_SESSIONS: Final = "checkout_sessions"
+PAYMENTS_EXPORT: Final = "unified_payments"
 VERSIONED: Final = re.compile(
     r"(?P<report>[a-z_]+\.(?:itemized|summary)|balance\.summary)\.(?P<version>[0-9]+)"
 )
@@ -43,6 +45,12 @@ class Column:
     """Whether the API may state the object itself instead of its id."""
     decides: bool = False
     """Whether days, spans or ages depend on this time, so that it is useless in an unknown zone."""
+    is_signed: bool = True
+    """Whether an amount may be below zero."""
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    """The only words that may be stated, by the word that the lake keeps; empty for a column of any text.
+    Case does not matter, and a space is like an underscore.
+    """
 
     @property
     def utc_names(self) -> tuple[str, ...]:
@@ -64,7 +72,7 @@ def _column(name: str, kind: Kind, *stated_as: str, **more: Any) -> Column:
 
 @dataclass(frozen=True)
 class StripeReport:
-    """A report in all its versions, or the list of Checkout Sessions."""
+    """A report in all its versions, the list of Checkout Sessions, or the export of the page "Payments"."""
 
     name: str
     table: str
@@ -80,6 +88,14 @@ class StripeReport:
     """Whether the rows of a past span may change: they become available, payouts arrive or fail."""
     is_report: bool = True
     """Whether it is a report, whose times may be in a zone that was chosen. Other files state UTC."""
+    is_pulled: bool = True
+    """Whether a run pulls it. No API has the exports of the Dashboard's pages."""
+    separator: str = ","
+    """What separates the fields of a CSV file. Of several characters, the header shows which."""
+    has_local_numbers: bool = False
+    """Whether amounts may have a decimal comma, as the Dashboard writes them in some languages."""
+    remedy: str = ""
+    """What to do about a file without the columns, if there is more to say than to rename them."""
 
     @property
     def source(self) -> str:
@@ -115,6 +131,10 @@ class StripeReport:
             money=tuple(
                 name for column in self.columns if column.kind == "money" for name in column.stated_as
             ),
+            separator=self.separator,
+            # Where a report has its header, another file may have a row with an e-mail address.
+            keeps_unknown=self.is_pulled,
+            remedy=self.remedy,
         )
 
 
@@ -240,7 +260,73 @@ SESSIONS: Final = StripeReport(
     ),
     is_report=False,
 )
-STRIPE_REPORTS: Final = (ACTIVITY, PAYOUTS, PAYOUT_RECONCILIATION, BALANCE_SUMMARY, SESSIONS)
+PAYMENT_STATUSES: Final = {
+    "paid": ("paid", "succeeded", "dispute_won"),
+    "refunded": ("refunded",),
+    "partially_refunded": ("partially_refunded", "partial_refund"),
+    "disputed": (
+        *("disputed", "dispute_lost", "dispute_needs_response", "dispute_under_review"),
+        *("needs_response", "under_review"),
+    ),
+    "uncaptured": ("uncaptured", "requires_capture"),
+    "pending": ("pending", "processing"),
+    "incomplete": ("incomplete", "requires_payment_method", "requires_confirmation", "requires_action"),
+    "failed": ("failed", "blocked", "expired"),
+    "canceled": ("canceled", "cancelled"),
+}
+"""Of these, the first four mean that the customer paid."""
+DISPUTE_STATUSES: Final = {
+    "open": ("needs_response", "under_review"),
+    "lost": ("lost",),
+    "won": ("won",),
+    # No money was taken: an inquiry, or a dispute that a refund or Stripe has settled.
+    "none": (
+        *("warning_needs_response", "warning_under_review", "warning_closed"),
+        *("charge_refunded", "prevented"),
+    ),
+}
+MODES: Final = {"live": ("live",), "test": ("test",)}
+UNIFIED_PAYMENTS: Final = StripeReport(
+    PAYMENTS_EXPORT,
+    "stripe_unified_payments",
+    range(0),
+    (
+        # A payment without a charge yet has the id of its payment intent.
+        _column("payment_id", "text", "id", required=True),
+        _column("created_at", "time", "Created date (UTC)", required=True),
+        _column("currency", "currency", "Currency", required=True),
+        _column("amount", "money", "Amount", required=True, is_signed=False),
+        # Without them refunds would not be seen, and deposits that name a payment intent not be matched.
+        _column("refunded_amount", "money", "Amount Refunded", in_header=True, is_signed=False),
+        _column("payment_intent_id", "text", "PaymentIntent ID", in_header=True),
+        _column("payment_status", "word", "Status", required=True, words=PAYMENT_STATUSES),
+        _column("captured", "word", "Captured"),
+        _column("converted_currency", "currency", "Converted Currency"),
+        _column("converted_amount", "money", "Converted Amount", is_signed=False),
+        _column("fee", "money", "Fee"),
+        _column("taxes_on_fee", "money", "Taxes On Fee"),
+        _column("refunded_at", "time", "Refunded date (UTC)"),
+        _column("disputed_amount", "money", "Disputed Amount", is_signed=False),
+        _column("dispute_status", "word", "Dispute Status", words=DISPUTE_STATUSES),
+        _column("disputed_at", "time", "Dispute Date (UTC)"),
+        _column("mode", "word", "Mode", words=MODES),
+        _column("user_id", "text", *(f"{key} (metadata)" for key in USER_KEYS)),
+    ),
+    is_report=False,
+    is_pulled=False,
+    separator=",;",
+    has_local_numbers=True,
+    remedy='Export the page "Payments" of Stripe\'s Dashboard again, with all columns and times in UTC',
+)
+STRIPE_REPORTS: Final = (
+    ACTIVITY,
+    PAYOUTS,
+    PAYOUT_RECONCILIATION,
+    BALANCE_SUMMARY,
+    SESSIONS,
+    UNIFIED_PAYMENTS,
+)
+PULLED_REPORTS: Final = tuple(stripe_report for stripe_report in STRIPE_REPORTS if stripe_report.is_pulled)
 
 
 def report_folder(path: str) -> str:

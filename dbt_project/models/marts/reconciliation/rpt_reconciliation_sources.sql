@@ -44,6 +44,8 @@ stripe_sources as (
     select 'stripe/balance.summary' as source
     union all
     select 'stripe/checkout_sessions' as source
+    union all
+    select 'stripe/unified_payments' as source
 
 ),
 
@@ -81,6 +83,20 @@ reached as (
 
 ),
 
+-- Without reports, the export of payments stands for the activity. It has nothing to compare payouts and
+-- balances with, so that their reports are not missing.
+exports_only as (
+
+    select
+        account_id,
+        max(case when source = 'stripe/balance_change_from_activity.itemized' then 1 else 0 end) = 0 as has_no_activity,
+        max(case when source not in ('stripe/unified_payments', 'stripe/checkout_sessions') then 1 else 0 end) = 0 as has_no_report
+    from reached
+    group by account_id
+    having max(case when source = 'stripe/unified_payments' then 1 else 0 end) = 1
+
+),
+
 -- Deposits without a payment that are older than the grace.
 overdue_deposits as (
 
@@ -111,6 +127,20 @@ unheard_sessions as (
 
 ),
 
+-- Accounts whose exports of payments end before such a deposit.
+unreached_accounts as (
+
+    select stripe_reach.account_id
+    from stripe_reach
+    cross join overdue_deposits
+    where
+        stripe_reach.paid_currency is null
+        and overdue_deposits.rail in ('stripe', 'unknown')
+        and coalesce(overdue_deposits.occurred_at > stripe_reach.data_until, true)
+    group by stripe_reach.account_id
+
+),
+
 overdue_currencies as (select distinct currency from overdue_deposits where rail in ('stripe', 'unknown')),
 
 -- Currencies of overdue deposits whose payment no file of the account could contain.
@@ -137,6 +167,7 @@ stripe_rows as (
         coalesce(reached.records, 0) as records,
         case
             when stripe_sources.source = 'stripe/balance_change_from_activity.itemized' then stripe_reach.data_until
+            when stripe_sources.source = 'stripe/unified_payments' and exports_only.has_no_activity then stripe_reach.data_until
             else reached.data_until
         end as data_until,
         case
@@ -147,6 +178,16 @@ stripe_rows as (
             when stripe_sources.source = 'stripe/checkout_sessions' and reached.source is null then 'missing'
             when stripe_sources.source = 'stripe/checkout_sessions' and unheard_sessions.unreached > 0 then 'stale'
             when stripe_sources.source = 'stripe/checkout_sessions' then 'complete'
+            when stripe_sources.source = 'stripe/unified_payments' and not exports_only.has_no_activity then 'complete'
+            when stripe_sources.source = 'stripe/unified_payments' and stripe_reach.has_gaps then 'gaps'
+            when
+                stripe_sources.source = 'stripe/unified_payments'
+                and (
+                    {{ later_by_days('reached.looked_at', 'greatest(settings.recon_grace_days, ' ~ freshest_days ~ ')') }} < settings.as_of
+                    or unreached_accounts.account_id is not null
+                )
+                then 'stale'
+            when stripe_sources.source = 'stripe/unified_payments' then 'complete'
             -- A landed report without rows shows that nothing happened.
             when reached.source is null then 'missing'
             when stripe_sources.source = 'stripe/balance_change_from_activity.itemized' and stripe_reach.has_gaps then 'gaps'
@@ -172,6 +213,15 @@ stripe_rows as (
     left join stripe_reach on stripe_accounts.account_id = stripe_reach.account_id and stripe_reach.paid_currency is null
     left join unheard_sessions on stripe_accounts.account_id = unheard_sessions.account_id
     left join uncovered_currencies on stripe_accounts.account_id = uncovered_currencies.account_id
+    left join exports_only on stripe_accounts.account_id = exports_only.account_id
+    left join unreached_accounts on stripe_accounts.account_id = unreached_accounts.account_id
+    where
+        case
+            when stripe_sources.source = 'stripe/unified_payments' then reached.source is not null
+            when stripe_sources.source = 'stripe/balance_change_from_activity.itemized' then not coalesce(exports_only.has_no_activity, false)
+            when stripe_sources.source = 'stripe/checkout_sessions' then true
+            else not coalesce(exports_only.has_no_report, false)
+        end
 
 ),
 
