@@ -97,7 +97,7 @@ def _parts(text: bytes, lists: int = MAX_LISTS) -> Iterator[Row | str]:
 def _parts_beside(text: bytes, fault: str, lists: int) -> Iterator[Row | str]:
     """Yield the parts of a page or an array with a fault, each by itself; the fault for any other text."""
     try:
-        elements = [record.text for records in json_records([text], len(text)) for record in records]
+        elements = [record.text for records in json_records([text], limit=len(text)) for record in records]
     except JsonDamageError:
         elements = []
     if not lists or not elements or elements == [text]:
