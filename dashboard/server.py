@@ -16,6 +16,7 @@ from streamlit.web import bootstrap
 from dashboard.access import access_of
 from dashboard.charts import Bar, bars
 from dashboard.downloads import Downloads
+from dashboard.static_files import StaticFiles
 from paywall_warehouse.quoting import printable_lines
 from paywall_warehouse.settings import Settings
 from paywall_warehouse.web.guard import Guard
@@ -66,7 +67,8 @@ def application(settings: Settings, host: str, script: Path = SCRIPT) -> ASGIApp
     gc.collect()
     gc.freeze()
     downloads = Route("/download/{name}", Downloads(settings))
-    return Guard(App(script, routes=[downloads], on_script_error=_show_error), access_of(settings, host))
+    app = App(script, routes=[downloads], on_script_error=_show_error)
+    return Guard(StaticFiles(app), access_of(settings, host))
 
 
 class RedactingFilter(logging.Filter):
