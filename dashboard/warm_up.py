@@ -32,11 +32,12 @@ def look(published: Publications, seen: Identity | None) -> Identity | None:
 
     A file that cannot be read is not opened again. The pages show the reason.
     """
-    identity = published.identity()
-    if identity not in (None, seen):
-        with suppress(UnreadableError, duckdb.Error):
+    # The folder may be closed to this user, too.
+    with suppress(OSError, UnreadableError, duckdb.Error):
+        previous, seen = seen, published.identity()
+        if seen not in (None, previous):
             warm_up(published)
-    return identity
+    return seen
 
 
 def warm_up(published: Publications) -> None:
