@@ -148,7 +148,7 @@ def main() -> None:
     with body.container():
         st.caption(
             f"{controls.described(filters, about)} · times in {formats.plain(context.timezone)} · published "
-            f"{formats.instant(about.published_at, context.timezone)}"
+            f"{formats.marked_instant(about.published_at, context.timezone)}"
         )
         for problem in problems:
             st.warning(formats.plain(problem), icon=":material/link_off:")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import streamlit as st
@@ -74,56 +75,31 @@ def filters_from_sidebar(snapshot: Snapshot, about: About) -> tuple[Filters, lis
             map(str.upper, about.currencies),
             f"{about.currencies[0].upper()} is shown",
         )
-        is_limited = any(st.query_params.get(name) for name, *_ in (*OF_ENTRIES, *OF_USERS))
-        # Expanders have keys: without one, a change of a filter may collapse it again.
-        with st.expander("More filters", expanded=is_limited, key="more_filters"):
-            paywalls = _several(check, "Paywall", publication_queries.known_paywalls(snapshot), "paywall")
-            models = _several(check, "Model", publication_queries.known_models(snapshot), "model")
-            entry_types = _several(
-                check, "Event type", ENTRY_TYPES, "type", help="The type of the ledger entry."
-            )
-            st.caption("Users")
-            statuses = _several(
-                check,
-                "Status",
-                USER_STATUSES,
-                "status",
-                help="The status of the user's authorization, by its last event.",
-            )
-            bands = _several(
-                check, "Balance", BALANCE_BANDS, "band", help="Low means below the setting LOW_BALANCE."
-            )
-            payers = _several(
-                check,
-                "New or returning",
-                PAYER_TYPES,
-                "payer",
-                help=(
-                    "New: first payment within the last 30 days. Returning: paid within the last 30 days, and"
-                    " before. None: no payment within the last 30 days."
-                ),
-            )
+        lists = _lists(check, snapshot)
         if any(name in KEPT for name in st.query_params):
             link_without_filters()
+    return _filters(about, (since, until, before), currency, compare, lists), check.problems
+
+
+def default_filters(about: About, period: Row) -> Filters:
+    """Return the filters of an address with nothing but a named period."""
+    return _filters(about, _named(period), about.currencies[0], True, {})
+
+
+def _filters(
+    about: About,
+    days: tuple[date, date, tuple[date, date] | None],
+    currency: str,
+    compare: bool,
+    lists: dict[str, Any],
+) -> Filters:
+    since, until, before = days
     if not compare or (before is not None and before[0] < about.first_day):
         # A period that begins before the data would make every change look like growth.
         before = None
-    filters = Filters(
-        since,
-        until,
-        currency,
-        before,
-        about.same_time_on(before[1] - timedelta(days=1))
-        if before and about.partial_day == until - timedelta(days=1)
-        else None,
-        paywalls=paywalls,
-        models=models,
-        entry_types=entry_types,
-        user_statuses=statuses,
-        balance_bands=bands,
-        payer_types=payers,
-    )
-    return filters, check.problems
+    is_cut = before is not None and about.partial_day == until - timedelta(days=1)
+    cut = about.same_time_on(before[1] - timedelta(days=1)) if before and is_cut else None
+    return Filters(since, until, currency, before, cut, **lists)
 
 
 def described(filters: Filters, about: About) -> str:
@@ -172,6 +148,50 @@ def not_applied(filters: Filters, *names: str) -> None:
 
 
 USER_LISTS = ("user_statuses", "balance_bands", "payer_types")
+
+
+def _lists(check: AddressCheck, snapshot: Snapshot) -> dict[str, Any]:
+    """Draw the filters with several values, only while they are open or limit something."""
+    is_limited = any(st.query_params.get(name) for name, *_ in (*OF_ENTRIES, *OF_USERS))
+    # Expanders have keys: without one, a change of a filter may collapse it again.
+    with st.expander("More filters", is_limited, key="more_filters", on_change="rerun") as part:
+        if not part.open and not is_limited:
+            # A browser needs longer for these six lists than for a chart.
+            return {}
+        return {
+            "paywalls": _several(check, "Paywall", publication_queries.known_paywalls(snapshot), "paywall"),
+            "models": _several(check, "Model", publication_queries.known_models(snapshot), "model"),
+            "entry_types": _several(
+                check, "Event type", ENTRY_TYPES, "type", help="The type of the ledger entry."
+            ),
+            **_lists_of_users(check),
+        }
+
+
+def _lists_of_users(check: AddressCheck) -> dict[str, Any]:
+    st.caption("Users")
+    return {
+        "user_statuses": _several(
+            check,
+            "Status",
+            USER_STATUSES,
+            "status",
+            help="The status of the user's authorization, by its last event.",
+        ),
+        "balance_bands": _several(
+            check, "Balance", BALANCE_BANDS, "band", help="Low means below the setting LOW_BALANCE."
+        ),
+        "payer_types": _several(
+            check,
+            "New or returning",
+            PAYER_TYPES,
+            "payer",
+            help=(
+                "New: first payment within the last 30 days. Returning: paid within the last 30 days, and"
+                " before. None: no payment within the last 30 days."
+            ),
+        ),
+    }
 
 
 def _several(

@@ -17,15 +17,21 @@ FORMATS = {
 }
 
 
+@st.fragment
 def download_panel(context: Context, dataset: str, rows: str = "", **more: str | list[str]) -> None:
-    """Draw the panel for one of `TABLES`.
+    """Draw the panel for one of `TABLES`, its widgets only while it is open.
 
     `rows` describes the rows for the user, in Markdown. `more` are further parameters of `download_address`.
     """
     table = TABLES[dataset]
     with st.expander(
-        f"Download {dataset.replace('_', ' ')}", icon=":material/download:", key=f"download-{dataset}"
-    ):
+        f"Download {dataset.replace('_', ' ')}",
+        icon=":material/download:",
+        key=f"download-{dataset}",
+        on_change="rerun",
+    ) as panel:
+        if not panel.open:
+            return
         st.markdown(rows or table.rows)
         controls.not_applied(
             context.filters,

@@ -12,7 +12,7 @@ from dashboard import formats
 from dashboard.context import Context, address
 from dashboard.home import logged_runs
 from dashboard.queries import reconciliation as reconciliation_queries, runs as runs_queries
-from dashboard.snapshot import Row
+from dashboard.snapshot import Question, Row
 from paywall_warehouse.ages import ago
 from warehouse.runs import PUBLISHED, Run
 
@@ -51,6 +51,17 @@ def health_line(context: Context) -> None:
     """Draw the health line."""
     items = "".join(map(_html, _items(context)))
     st.html(f'<ul class="health" aria-label="Health of the numbers">{items}</ul>')
+
+
+def questions() -> list[Question]:
+    """Return the queries of the health line."""
+    return [
+        runs_queries.last_entry_at,
+        reconciliation_queries.at_risk,
+        reconciliation_queries.state,
+        runs_queries.invariants,
+        lambda snapshot: runs_queries.count_rejects(snapshot, ()),
+    ]
 
 
 def _html(item: Item) -> str:

@@ -13,12 +13,18 @@ NAME = "view_name"
 FAULT = "view_fault"
 
 
+@st.fragment
 def saved_views_panel(home: Home, page: str) -> None:
-    """Draw the panel. `page` is the address of the current page without parameters."""
-    views = saved_views(home)
-    # The page is opened by its address, so that the panel knows what to save only now.
-    address = f"{page or './'}?{urlencode(_parameters(), doseq=True, errors='replace')}"
-    with st.expander("Saved views", key="saved_views"):
+    """Draw the panel, its widgets only while it is open.
+
+    `page` is the address of the current page without parameters.
+    """
+    with st.expander("Saved views", key="saved_views", on_change="rerun") as panel:
+        if not panel.open:
+            return
+        views = saved_views(home)
+        # The page is opened by its address, so that the panel knows what to save only now.
+        address = f"{page or './'}?{urlencode(_parameters(), doseq=True, errors='replace')}"
         for view in views:
             link_to_view(view.address, view.name)
         if not views:

@@ -16,6 +16,8 @@ from streamlit.web import bootstrap
 from dashboard.access import access_of
 from dashboard.charts import Bar, bars
 from dashboard.downloads import Downloads
+from dashboard.static_files import StaticFiles
+from dashboard.warm_up import keep_warm
 from paywall_warehouse.quoting import printable_lines
 from paywall_warehouse.settings import Settings
 from paywall_warehouse.web.guard import Guard
@@ -65,8 +67,10 @@ def application(settings: Settings, host: str, script: Path = SCRIPT) -> ASGIApp
     # quarter of a second for the objects that stay for ever, and next to nothing once they are frozen.
     gc.collect()
     gc.freeze()
+    keep_warm()
     downloads = Route("/download/{name}", Downloads(settings))
-    return Guard(App(script, routes=[downloads], on_script_error=_show_error), access_of(settings, host))
+    app = App(script, routes=[downloads], on_script_error=_show_error)
+    return Guard(StaticFiles(app), access_of(settings, host))
 
 
 class RedactingFilter(logging.Filter):

@@ -1,10 +1,10 @@
 """The published file as a page reads it. A page keeps its file, even if another one is published."""
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from paywall_warehouse.quoting import literal
 from warehouse.build_file import ON_CLUSTER
 
 Row = dict[str, Any]
+Fetched = tuple[list[str], list[tuple[Any, ...]]]
 
 # More than any page needs: sorting a million users takes 150 MB. The process must stay below 1 GB.
 MEMORY_LIMIT = "400MB"
-# A result has at most some hundred rows, so that all of these take some MB.
-CACHED_RESULTS = 200
+# The results that are kept. A value takes at most some hundred bytes, so that all of them take some 50 MB.
+CACHED_RESULTS, CACHED_VALUES = 1000, 500_000
 # The file may be replaced while it is being opened.
 ATTEMPTS = 5
 # Small queries are mostly planned, on one core, while the script waits.
@@ -64,10 +65,7 @@ class Snapshot:
             database.execute(f"attach {literal(str(file))} as published (read_only)")
         except duckdb.Error as error:
             raise UnreadableError(f"{file} cannot be opened: {error}") from error
-        # Not a method, because it would refer to this object, which only the garbage collector would then
-        # close.
-        self._result = lru_cache(CACHED_RESULTS)(partial(_Result, database))
-        self._lock = threading.Lock()
+        self._results = _Results(database)
         on_cluster = self.rows(
             "select string_agg(table_name, ', ') as names from duckdb_tables() where schema_name = ?",
             [ON_CLUSTER],
@@ -88,17 +86,47 @@ class Snapshot:
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
         """Return the rows of a query. Money is `Decimal`, instants are UTC. Recent results are cached."""
         hashable = tuple(tuple(value) if isinstance(value, list) else value for value in values)
-        with self._lock:
-            result = self._result(query, hashable)
-        names, rows = result.fetched()
+        names, rows = self._results.fetched(query, hashable)
         return [dict(zip(names, row, strict=True)) for row in rows]
 
-    def ahead(self, question: Callable[["Snapshot"], object]) -> None:
-        """Begin to answer a question, which calls `rows`, beside the caller.
+    def ahead(self, question: "Question") -> None:
+        """Begin to answer a question beside the caller.
 
         Whoever asks the same later waits only for what is left. An error is raised then, not here.
         """
         _AHEAD.submit(question, self)
+
+
+Question = Callable[[Snapshot], object]
+"""A query of a page. It calls `rows`, which keeps the result."""
+
+
+class _Results:
+    """The results that were used last. Their number and that of their values are limited."""
+
+    def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, tuple[Any, ...]], _Result] = OrderedDict()
+
+    def fetched(self, query: str, values: tuple[Any, ...]) -> Fetched:
+        """Return the names of the columns, and the rows."""
+        key = query, values
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = _Result(self._database, query, values)
+            self._kept.move_to_end(key)
+            result = self._kept[key]
+        fetched = result.fetched()
+        with self._lock:
+            while len(self._kept) > CACHED_RESULTS or self.values > CACHED_VALUES:
+                self._kept.popitem(last=False)
+        return fetched
+
+    @property
+    def values(self) -> int:
+        """The number of values in all results."""
+        return sum(result.size for result in self._kept.values())
 
 
 class _Result:
@@ -107,9 +135,11 @@ class _Result:
     def __init__(self, database: duckdb.DuckDBPyConnection, query: str, values: tuple[Any, ...]) -> None:
         self._database, self._query, self._values = database, query, values
         self._lock = threading.Lock()
-        self._fetched: tuple[list[str], list[tuple[Any, ...]]] | None = None
+        self._fetched: Fetched | None = None
+        self.size = 0
+        """The number of values, 0 until they are fetched."""
 
-    def fetched(self) -> tuple[list[str], list[tuple[Any, ...]]]:
+    def fetched(self) -> Fetched:
         """Return the names of the columns, and the rows."""
         with self._lock:
             if self._fetched is None:
@@ -120,6 +150,7 @@ class _Result:
                     cursor.execute(self._query, values)
                     names = [name for name, *_ in cursor.description or ()]
                     self._fetched = names, cursor.fetchall()
+                    self.size = len(names) * len(self._fetched[1])
             return self._fetched
 
 

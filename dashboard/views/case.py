@@ -117,8 +117,8 @@ def _sides(row: Row) -> None:
 def _verdict(context: Context, row: Row) -> None:
     zone = context.timezone
     span = (
-        f"first event {formats.instant(row['first_event_at'], zone)}, last"
-        f" {formats.instant(row['last_event_at'], zone)}"
+        f"first event {formats.marked_instant(row['first_event_at'], zone)}, last"
+        f" {formats.marked_instant(row['last_event_at'], zone)}"
     )
     found = f", matched by {formats.plain(row['match_method'])}" if row["match_method"] else ""
     if has_suggestion(row):

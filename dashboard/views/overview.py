@@ -8,10 +8,12 @@ from dashboard import controls, coverage, formats
 from dashboard.chart_panel import chart_panel
 from dashboard.context import Context, address, link_to, user_address
 from dashboard.download_panel import download_panel
+from dashboard.filters import Filters
 from dashboard.health import health_line
 from dashboard.measures import MEASURES, Measure
 from dashboard.queries import usage as usage_queries, users as users_queries
-from dashboard.snapshot import Row
+from dashboard.queries.publication import About
+from dashboard.snapshot import Question, Row
 from dashboard.tables import (
     Column,
     average_column,
@@ -53,7 +55,8 @@ QUESTION_ROWS = 5
 
 def show(context: Context) -> None:
     """Draw the page."""
-    _ask_ahead(context)
+    for question in questions(context.filters, context.about):
+        context.snapshot.ahead(question)
     health_line(context)
     now = usage_queries.kpis(context.snapshot, context.filters)
     if now is None:
@@ -74,20 +77,25 @@ def show(context: Context) -> None:
     _all_currencies(context)
 
 
-def _ask_ahead(context: Context) -> None:
-    """Begin the queries of the page, the slowest first."""
-    filters, earlier = context.filters, context.filters.period_before()
-    grain = controls.readable_grain(filters)
-    ask = context.snapshot.ahead
-    ask(lambda snapshot: usage_queries.top_spenders(snapshot, filters, QUESTION_ROWS))
-    ask(lambda snapshot: usage_queries.kpis(snapshot, filters))
+def questions(filters: Filters, about: About) -> list[Question]:
+    """Return the queries of the page, the slowest first."""
+    earlier, grain = filters.period_before(), controls.readable_grain(filters)
+    asked: list[Question] = [
+        lambda snapshot: usage_queries.top_spenders(snapshot, filters, QUESTION_ROWS),
+        lambda snapshot: usage_queries.kpis(snapshot, filters),
+    ]
     if earlier:
-        ask(lambda snapshot: usage_queries.kpis(snapshot, earlier))
-    ask(lambda snapshot: usage_queries.model_totals(snapshot, filters, QUESTION_ROWS))
-    ask(lambda snapshot: usage_queries.usage_over_time(snapshot, filters, grain))
+        asked.append(lambda snapshot: usage_queries.kpis(snapshot, earlier))
+    asked += [
+        lambda snapshot: usage_queries.model_totals(snapshot, filters, QUESTION_ROWS),
+        lambda snapshot: usage_queries.usage_over_time(snapshot, filters, grain),
+    ]
     if earlier:
-        ask(lambda snapshot: revenue_before(snapshot, filters, earlier, grain))
-    ask(lambda snapshot: usage_queries.owed(snapshot, filters, context.about.today))
+        asked.append(lambda snapshot: revenue_before(snapshot, filters, earlier, grain))
+    asked.append(lambda snapshot: usage_queries.owed(snapshot, filters, about.today))
+    if len(about.ledger_currencies) > 1:
+        asked.append(lambda snapshot: users_queries.people(snapshot, filters))
+    return asked
 
 
 def _tiles(context: Context, now: Row, before: Row | None, steps: Sequence[Row]) -> None:

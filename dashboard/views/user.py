@@ -77,10 +77,10 @@ def _facts(context: Context, row: Row) -> None:
     zone = context.timezone
     st.markdown(
         f"Status **{formats.plain(row['status'])}** · first seen"
-        f" {formats.instant(row['first_seen_at'], zone)} · last activity"
-        f" {formats.instant(row['last_activity_at'], zone)} · first deposit"
-        f" {formats.instant(row['first_deposit_at'], zone)} · first charge"
-        f" {formats.instant(row['first_charge_at'], zone)}"
+        f" {formats.marked_instant(row['first_seen_at'], zone)} · last activity"
+        f" {formats.marked_instant(row['last_activity_at'], zone)} · first deposit"
+        f" {formats.marked_instant(row['first_deposit_at'], zone)} · first charge"
+        f" {formats.marked_instant(row['first_charge_at'], zone)}"
         + (f" · cohort {row['cohort_month']:%Y-%m}" if row["cohort_month"] else "")
     )
     for report in users_queries.user_reports(context.snapshot, row["user_id"]):

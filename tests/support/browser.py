@@ -250,6 +250,7 @@ class Screen:
         """Open what is folded."""
         self.page.locator("summary", has_text=words).click()
         self.page.wait_for_timeout(UNFOLDED_MS)
+        self.wait()
 
     def go(self, link: str | re.Pattern[str]) -> None:
         """Click on a link to another address."""

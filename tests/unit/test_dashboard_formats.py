@@ -146,3 +146,9 @@ def test_an_id_cannot_change_where_a_link_leads() -> None:
         filled("https://pay.example/{paywall_id}/top-up?user={user_id}", "a&b=c/../{paywall_id}#?", "p w")
         == "https://pay.example/p%20w/top-up?user=a%26b%3Dc%2F..%2F%7Bpaywall_id%7D%23%3F"
     )
+
+
+def test_an_instant_in_markdown_looks_the_same_and_names_no_emoji() -> None:
+    at = datetime(2026, 10, 1, 22, 30, tzinfo=UTC)
+    assert formats.marked_instant(at, "Europe/Berlin") == r"2026-10-02 00\:30\:00"
+    assert formats.marked_instant(None, "Europe/Berlin") == formats.NOTHING
