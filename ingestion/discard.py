@@ -234,7 +234,7 @@ def _rewrite(
         changed = replace(
             manifest,
             files=[file for file in manifest.files if not any(file is one for one in gone)],
-            models=models_in(config, staging / manifest.table) if manifest.models else [],
+            models=models_in(config, staging / manifest.table, manifest.table) if manifest.models else [],
             # The next build counts again which of the remaining rows the settings keep out.
             limits="",
             discarded=[*manifest.discarded, *(entry for one in dropped for entry in _entries(one))],

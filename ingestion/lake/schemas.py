@@ -399,6 +399,11 @@ def cost_column(table: str) -> str | None:
     return next((name for name in ("provider_cost", "billed_amount") if name in LAKE_TABLES[table]), None)
 
 
+def model_column(table: str) -> str:
+    """Return the column with the model texts of a table that has some."""
+    return next(name for name in ("model", "model_as_billed") if name in LAKE_TABLES[table])
+
+
 def defined(columns: dict[str, str]) -> str:
     """Return SQL for the column definitions of a table."""
     return ", ".join(f"{name} {kind}" for name, kind in columns.items())

@@ -47,7 +47,7 @@ class Source:
     records_sql: Callable[[str], str]
     """Returns SQL that types and validates the records of a relation of texts."""
     has_models: bool = False
-    """Whether the table has a column `model`, whose texts the price book needs."""
+    """Whether its records name models, whose texts the price book needs."""
     stripe_report: StripeReport | None = None
     """Set for the sources in Stripe's folder, which they share: each reads the files of one report."""
     subfolder: str = ""
@@ -109,6 +109,7 @@ def _bill_source(bills: BillFormat) -> Source:
         bills.table,
         bills.layout,
         bills.records_sql,
+        has_models=bills.table == "bill_lines",
         subfolder=bills.subfolder,
         made=bills.made,
         refusal=Refusal("bool_and(is_estimate)", NOT_A_BILL) if "is_estimate" in bills.made else None,

@@ -149,7 +149,7 @@ def _read_again(
         changed = replace(
             manifest,
             files=sorted([*kept, *files], key=lambda file: file.file_no),
-            models=models_in(config, staging / source.table),
+            models=models_in(config, staging / source.table, source.table),
             # The limits are applied again, because kept rows may have been counted under other ones.
             limits="" if kept else made.limits,
             outside=made.outside,

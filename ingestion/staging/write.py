@@ -14,7 +14,7 @@ import duckdb
 from ingestion.lake.batches import LOADED, UNREADABLE, FileRecord, Manifest
 from ingestion.lake.rejects import OUTSIDE, REJECTS, create_rejects, write_rejects
 from ingestion.lake.row_limits import RowLimits
-from ingestion.lake.schemas import LAKE_TABLES, SCHEMA_VERSION, cost_column, typed
+from ingestion.lake.schemas import LAKE_TABLES, SCHEMA_VERSION, cost_column, model_column, typed
 from ingestion.landing.area import LandingFile
 from ingestion.readers.inspection import damaged
 from ingestion.readers.records import LocalFile, column_names, record_texts, usual_keys
@@ -109,7 +109,7 @@ def write_batch(
             part += 1
             counts |= portion_counts
             if source.has_models:
-                models |= distinct_models(connection, parquet)
+                models |= distinct_models(connection, parquet, source.table)
         records = [
             _loaded_file(source, file, digest, counts, found.facts.get(file.file_no), unmapped)
             for file, digest in found.readable
@@ -136,16 +136,18 @@ def write_batch(
     return manifest
 
 
-def distinct_models(connection: duckdb.DuckDBPyConnection, parquet: Path) -> set[str]:
+def distinct_models(connection: duckdb.DuckDBPyConnection, parquet: Path, table: str) -> set[str]:
     """Return the distinct model texts of a Parquet file."""
-    query = f"select distinct model from {_rows(parquet)} where model is not null"
-    return {model for (model,) in connection.execute(query).fetchall()}
+    model = model_column(table)
+    query = f"select distinct {model} from {_rows(parquet)} where {model} is not null"
+    return {text for (text,) in connection.execute(query).fetchall()}
 
 
-def models_in(config: Mapping[str, Any], folder: Path) -> list[str]:
+def models_in(config: Mapping[str, Any], folder: Path, table: str) -> list[str]:
     """Return the distinct model texts of a batch's folder, in order."""
     with open_duckdb(config=config) as connection:
-        found = [distinct_models(connection, parquet) for parquet in sorted(folder.glob("*.parquet"))]
+        files = sorted(folder.glob("*.parquet"))
+        found = [distinct_models(connection, parquet, table) for parquet in files]
     return sorted(set().union(*found))
 
 

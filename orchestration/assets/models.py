@@ -19,6 +19,7 @@ from warehouse.dbt_runner import PROJECT, Dbt
 from warehouse.engine import EngineError
 from warehouse.engines import engine_of
 from warehouse.markups import markup_warnings
+from warehouse.price_book import PRICE_BOOK_TABLES
 
 PLAN = dg.AssetKey(["build", "plan"])
 
@@ -77,9 +78,8 @@ SOURCE_KEYS = {
         if table.source not in ("prices", "markups")
     },
     **dict.fromkeys(BILL_TABLES, PROVIDER_BILLS),
-    "models": PRICE_BOOK,
-    "model_rates": PRICE_BOOK,
-    "markups": PRICE_BOOK,
+    # The operator's files about bills are read as the price book resolved them.
+    **dict.fromkeys(PRICE_BOOK_TABLES, PRICE_BOOK),
 }
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import dagster as dg
 
+from ingestion.bill_pull.apis import APIS
 from ingestion.lake.batches import LOADED, Lake
 from ingestion.load import LoadResult, load, sources_in_use
 from ingestion.sources.bills.files import FOLDER as BILLS_FOLDER
 from ingestion.sources.registry import BUILT_IN, mapped_sources
 from ingestion.sources.stripe.reports import FOLDER, STRIPE_REPORTS
 from orchestration import markdown
-from orchestration.assets.landing import MAPPED_FOLDERS, folder_key, stripe_key
+from orchestration.assets.landing import MAPPED_FOLDERS, bill_key, folder_key, stripe_key
 from orchestration.resources import OWNER, Warehouse
 from orchestration.retries import dagster_retries
 from orchestration.run_lock import WRITER_POOL
@@ -133,7 +134,7 @@ def mapped_entries(
 
 @dg.asset(
     key=PROVIDER_BILLS,
-    deps=[folder_key(BILLS_FOLDER)],
+    deps=[folder_key(BILLS_FOLDER), *map(bill_key, APIS)],
     group_name="raw",
     kinds={"parquet", "duckdb"},
     owners=[OWNER],
