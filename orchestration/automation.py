@@ -8,8 +8,8 @@ from filelock import Timeout
 from exports.export_records import is_exported
 from ingestion.lake.batches import Lake
 from ingestion.landing.area import Landing
+from ingestion.pulls.windows import gaps
 from ingestion.sources.stripe.reports import ACTIVITY
-from ingestion.sources.stripe.windows import gaps
 from ingestion.stripe_pull.api import StripeApi, StripeRefusedError, StripeUnavailableError
 from ingestion.stripe_pull.pull import pulled_files
 from ingestion.unloaded_files import run_key, unloaded_files

@@ -20,12 +20,12 @@ import zstandard
 from ingestion.erasure.texts import NAMES_A_USER, Person
 from ingestion.lake.batches import Lake
 from ingestion.landing.area import FORMATS, Landing, LandingFile
+from ingestion.pulls.sidecars import sidecar_name
 from ingestion.readers.csv_text import csv_records, separator_of
 from ingestion.readers.inspection import DAMAGE
 from ingestion.readers.json_values import JsonRecord, chunks_of, json_records
 from ingestion.readers.parquet import UNDECODABLE
 from ingestion.readers.text import BOM, open_text
-from ingestion.sources.stripe.coverage import sidecar_name
 from paywall_warehouse.files import sha256
 
 PIECE_BYTES = 16 << 20

@@ -1,1 +1,3 @@
-"""What all pulls share, whatever they pull from: the notes of pulls that failed."""
+"""What all pulls share, whatever they pull from: spans, the timing and repetition of requests, sidecars, and
+the notes of pulls that failed.
+"""

@@ -5,14 +5,9 @@ The SDK repeats requests after 409, 5xx and lost connections, but not after 429
 are therefore switched off, and all waiting is done here.
 """
 
-import itertools
-import math
-import random
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -21,17 +16,15 @@ from urllib.parse import urlsplit
 import requests
 import stripe
 
+from ingestion.pulls import requesting
+from ingestion.pulls.requesting import BoundedSession, Fault, Requesting, asked_to_wait, sleep
 from paywall_warehouse.settings import Settings
 
 T = TypeVar("T")
 FILES_BASE: Final = "https://files.stripe.com"
 PAGE: Final = 100
 CHUNK_BYTES: Final = 1 << 20
-RATE_LIMIT_TRIES: Final = 8
-TRIES: Final = 3
 DOWNLOAD_TRIES: Final = 4
-# The timeout of a request that is necessary after the deadline, such as one that fetches a finished report.
-LEAST_TIMEOUT: Final = 5
 
 
 class StripeRefusedError(Exception):
@@ -46,34 +39,16 @@ class StripeUnavailableError(ConnectionError):
     """A failure to reach Stripe, or an unexpected answer. The next try may help."""
 
 
-class _BoundedSession(requests.Session):
-    """A session that computes the timeout of each request. The SDK's clients have a fixed one."""
-
-    def __init__(self, timeout: Callable[[], float]) -> None:
-        super().__init__()
-        self._seconds = timeout
-
-    def send(self, request: requests.PreparedRequest, **more: Any) -> requests.Response:
-        return super().send(request, **(more | {"timeout": self._seconds()}))
-
-
 class ReadBudgetSpentError(Exception):
     """The end of the read budget: the run has made all requests that it may make. The next run continues."""
 
 
 @dataclass(frozen=True)
-class Pace:
-    """The times of the pull in seconds; tests use shorter ones."""
+class Pace(requesting.Pace):
+    """The times of the pull in seconds, with the waits for a report; tests use shorter ones."""
 
-    timeout: float = 30
-    between_requests: float = 0.05
-    """20 requests per second: below Stripe's limits of 25 per second and endpoint, and 20 file reads per
-    second.
-    """
     first_poll: float = 1
     longest_poll: float = 15
-    first_backoff: float = 0.5
-    longest_backoff: float = 30
 
 
 @dataclass
@@ -83,11 +58,9 @@ class StripeApi:
     settings: Settings
     pace: Pace = field(default_factory=Pace)
     requests_made: int = 0
-    deadline: float = math.inf
-    """The time of the monotonic clock after which faults are not retried."""
-    _asked_at: float = 0
 
     def __post_init__(self) -> None:
+        self._requesting = Requesting(self.pace)
         key = self.settings.stripe_api_key
         if key is None:
             raise ValueError("STRIPE_API_KEY is not set")
@@ -98,9 +71,18 @@ class StripeApi:
             self._key,
             base_addresses={"api": base.rstrip("/"), "files": base.rstrip("/")} if base else {},
             max_network_retries=0,
-            http_client=stripe.RequestsClient(session=_BoundedSession(self._timeout)),
+            http_client=stripe.RequestsClient(session=BoundedSession(self._requesting.timeout)),
         )
         self._account: str | None = None
+
+    @property
+    def deadline(self) -> float:
+        """The time of the monotonic clock after which faults are not retried."""
+        return self._requesting.deadline
+
+    @deadline.setter
+    def deadline(self, instant: float) -> None:
+        self._requesting.deadline = instant
 
     @property
     def livemode(self) -> bool:
@@ -176,10 +158,10 @@ class StripeApi:
                 problem = f"{received} bytes of {file.size} arrived"
             if problem is None:
                 return
-            wait = self._backoff(attempt)
-            if attempt + 1 >= DOWNLOAD_TRIES or not self._has_time(wait):
+            pause = self._requesting.backoff(attempt)
+            if attempt + 1 >= DOWNLOAD_TRIES or not self._requesting.has_time(pause):
                 break
-            self._wait(wait)
+            sleep(pause)
         raise StripeUnavailableError(
             self.without_key(f"file {file.id} of Stripe could not be downloaded: {problem}")
         )
@@ -190,16 +172,18 @@ class StripeApi:
         received = 0
         try:
             with (
-                requests.get(url, auth=self._authorized, stream=True, timeout=self._timeout()) as response,
+                requests.get(
+                    url, auth=self._authorized, stream=True, timeout=self._requesting.timeout()
+                ) as response,
                 path.open("wb") as file,
             ):
                 if response.status_code in (401, 403, 404):
                     message = f"Stripe refuses {urlsplit(url).path}: HTTP {response.status_code}"
                     raise StripeRefusedError(self.without_key(message), response.status_code)
                 if response.status_code != 200:
-                    wait = self._asked_to_wait(response.headers) or 0
-                    if response.status_code == 429 and self._has_time(wait):
-                        self._wait(wait)
+                    asked = asked_to_wait(response.headers, self.pace.longest_backoff) or 0
+                    if response.status_code == 429 and self._requesting.has_time(asked):
+                        sleep(asked)
                     return 0, f"HTTP {response.status_code}"
                 for block in response.iter_content(CHUNK_BYTES):
                     received += file.write(block)
@@ -213,35 +197,29 @@ class StripeApi:
         return request
 
     def _call(self, ask: Callable[[], T]) -> T:
-        """Return the answer to a request.
+        """Return the answer to a request, which is retried if that can help, until the deadline."""
 
-        It is retried if that can help, up to a number of tries that depends on the fault, until the deadline.
-        """
-        for attempt in itertools.count():
+        def send() -> T:
             self._spend()
-            wait, tries = self._backoff(attempt), TRIES
-            fault: StripeUnavailableError | StripeRefusedError
-            try:
-                return ask()
-            except stripe.RateLimitError as error:
-                wait, tries = self._asked_to_wait(error.headers or {}) or wait, RATE_LIMIT_TRIES
-                fault = StripeUnavailableError(
-                    f"Stripe asked {attempt + 1} times for fewer requests (HTTP 429)"
-                )
-            except stripe.APIConnectionError as error:
-                fault = StripeUnavailableError(
-                    self.without_key(f"Stripe cannot be reached: {' '.join(str(error).split())}")
-                )
-            except stripe.StripeError as error:
-                fault = self._fault_of(error)
-                if not _may_pass(error):
-                    raise fault from None
-            if attempt + 1 >= tries or not self._has_time(wait):
-                raise fault
-            self._wait(wait)
-        raise AssertionError("tries are counted above")
+            return ask()
 
-    def _fault_of(self, error: stripe.StripeError) -> StripeUnavailableError | StripeRefusedError:
+        return self._requesting.call(send, stripe.StripeError, self._fault)
+
+    def _fault(self, error: stripe.StripeError, attempt: int) -> Fault:
+        if isinstance(error, stripe.RateLimitError):
+            message = f"Stripe asked {attempt} times for fewer requests (HTTP 429)"
+            return Fault(
+                StripeUnavailableError(message),
+                may_pass=True,
+                is_rate_limit=True,
+                headers=error.headers or {},
+            )
+        if isinstance(error, stripe.APIConnectionError):
+            message = f"Stripe cannot be reached: {' '.join(str(error).split())}"
+            return Fault(StripeUnavailableError(self.without_key(message)), may_pass=True)
+        return Fault(self._error_of(error), may_pass=_may_pass(error))
+
+    def _error_of(self, error: stripe.StripeError) -> StripeUnavailableError | StripeRefusedError:
         status = error.http_status or 0
         # The SDK's error has the whole text of an answer that it could not read, which may have customers'
         # data.
@@ -254,49 +232,18 @@ class StripeApi:
             return StripeRefusedError(self.without_key(f"Stripe refuses, HTTP {status}: {detail}"), status)
         return StripeUnavailableError(self.without_key(f"Stripe answers HTTP {status}: {detail}"))
 
-    def _timeout(self) -> float:
-        """Return how many seconds the next request may take."""
-        return min(self.pace.timeout, max(self.deadline - time.monotonic(), LEAST_TIMEOUT))
-
-    def _has_time(self, wait: float) -> bool:
-        """Return whether the deadline leaves time for another try after a wait."""
-        return time.monotonic() + wait < self.deadline
-
     def _spend(self) -> None:
         if self.requests_made >= self.settings.stripe_read_budget:
             raise ReadBudgetSpentError(
                 f"the read budget of {self.settings.stripe_read_budget} requests (STRIPE_READ_BUDGET) is"
                 " spent"
             )
-        self._wait(self._asked_at + self.pace.between_requests - time.monotonic())
+        self._requesting.pause()
         self.requests_made += 1
-        self._asked_at = time.monotonic()
-
-    def _backoff(self, attempt: int) -> float:
-        longest = min(self.pace.first_backoff * float(2**attempt), self.pace.longest_backoff)
-        return longest * (0.5 + random.random() / 2)  # noqa: S311  jitter between two runs
-
-    def _asked_to_wait(self, headers: Any) -> float | None:
-        """Return `Retry-After` in seconds, stated as a number or as a date; at most the longest back-off."""
-        stated: str | None = {name.lower(): value for name, value in headers.items()}.get("retry-after")
-        if stated is None:
-            return None
-        try:
-            seconds = float(stated)
-        except ValueError:
-            try:
-                seconds = (parsedate_to_datetime(stated) - datetime.now(UTC)).total_seconds()
-            except (TypeError, ValueError):
-                return None
-        return min(max(seconds, 0), self.pace.longest_backoff)
-
-    def _wait(self, seconds: float) -> None:
-        if seconds > 0:
-            time.sleep(seconds)
 
     def without_key(self, message: str) -> str:
         """Return a message without the key, so that it can be shown."""
-        return message.replace(self._key, "***")
+        return requesting.without_key(message, self._key)
 
 
 def _may_pass(error: stripe.StripeError) -> bool:

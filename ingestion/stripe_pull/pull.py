@@ -8,7 +8,6 @@ continues with the report run.
 import csv
 import hashlib
 import json
-import posixpath
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -20,12 +19,12 @@ from uuid import uuid4
 import stripe
 
 from ingestion.landing.area import Landing
+from ingestion.pulls.sidecars import described_files, land_with_sidecar
+from ingestion.pulls.windows import Span, windows_to_pull
 from ingestion.sources.stripe.coverage import (
     DEFAULT_ACCOUNT,
     Sidecar,
-    described_by,
-    read_sidecar,
-    sidecar_name,
+    read_report_sidecar,
 )
 from ingestion.sources.stripe.reports import (
     ACTIVITY,
@@ -34,7 +33,6 @@ from ingestion.sources.stripe.reports import (
     StripeReport,
     stripe_report_of,
 )
-from ingestion.sources.stripe.windows import Span, windows_to_pull
 from ingestion.stripe_pull.api import ReadBudgetSpentError, StripeApi, StripeRefusedError
 from paywall_warehouse.files import replace_text
 from paywall_warehouse.settings import Settings
@@ -126,22 +124,13 @@ def pulled_files(
 
     Only files that still exist with the size in their sidecar are included.
     """
-    folder = f"{landing.root}/{FOLDER}/{report_type}"
-    landing.filesystem.invalidate_cache(folder)
-    if not landing.filesystem.exists(folder):
-        return []
-    found = landing.filesystem.find(folder, detail=True)
-    sizes = {posixpath.basename(location): info["size"] for location, info in found.items()}
-    sidecars = (
-        (data, read_sidecar(landing, location))
-        for location in found
-        if (data := described_by(posixpath.basename(location))) is not None
-    )
+    described = described_files(landing, f"{FOLDER}/{report_type}")
+    sidecars = ((read_report_sidecar(landing, location), size) for location, size in described)
     return [
         sidecar
-        for data, sidecar in sidecars
+        for sidecar, size in sidecars
         if sidecar is not None
-        and sizes.get(data) == sidecar.bytes
+        and size == sidecar.bytes
         and (sidecar.account, sidecar.key_livemode) == (account, key_livemode)
     ]
 
@@ -331,11 +320,7 @@ def _sidecar(
 
 
 def _land(landing: Landing, name: str, staging_dir: Path, sidecar: Sidecar) -> str:
-    """Land a finished file after its sidecar, so that a load always knows what the file covers."""
-    folder = f"{FOLDER}/{sidecar.report_type}"
-    landing.put_text(f"{folder}/{sidecar_name(name)}", json.dumps(asdict(sidecar), indent=1))
-    landing.put(f"{folder}/{name}", staging_dir)
-    return f"{folder}/{name}"
+    return land_with_sidecar(landing, f"{FOLDER}/{sidecar.report_type}", name, staging_dir, sidecar)
 
 
 def _shown(span: Span) -> str:

@@ -10,6 +10,7 @@ import dagster as dg
 import duckdb
 import pytest
 
+from ingestion.pulls import requesting
 from ingestion.pulls.failures import failed_pulls
 from ingestion.stripe_pull import api as api_module
 from ingestion.stripe_pull.api import Pace, StripeApi, StripeUnavailableError
@@ -74,10 +75,10 @@ def no_such_host(*_: Any, **__: Any) -> Any:
 def test_the_deadline_ends_every_wait(
     tmp_path: Path, server: StripeServer, monkeypatch: pytest.MonkeyPatch, fault: str, message: str
 ) -> None:
-    monkeypatch.setattr(api_module, "LEAST_TIMEOUT", 0.2)
+    monkeypatch.setattr(requesting, "LEAST_TIMEOUT", 0.2)
     # Without a deadline: as often as there is patience for.
-    monkeypatch.setattr(api_module, "TRIES", 1000)
-    monkeypatch.setattr(api_module, "RATE_LIMIT_TRIES", 1000)
+    monkeypatch.setattr(requesting, "TRIES", 1000)
+    monkeypatch.setattr(requesting, "RATE_LIMIT_TRIES", 1000)
     monkeypatch.setattr(api_module, "DOWNLOAD_TRIES", 1000)
     for_ever: Any = None
     if fault == "no such host":

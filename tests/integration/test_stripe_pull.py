@@ -16,8 +16,8 @@ import duckdb
 import pytest
 
 from ingestion.landing.area import Landing
+from ingestion.pulls.windows import by_months, gaps, windows_to_pull
 from ingestion.sources.stripe.reports import ACTIVITY as ACTIVITY_FAMILY, PULLED_REPORTS
-from ingestion.sources.stripe.windows import by_months, gaps, windows_to_pull
 from ingestion.stripe_pull import pull as pull_module
 from ingestion.stripe_pull.api import Pace, StripeApi, StripeRefusedError, StripeUnavailableError
 from ingestion.stripe_pull.pull import Pulled, ReportFailedError, pull, pulled_files

@@ -13,20 +13,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from pydantic import TypeAdapter
-
 from ingestion.landing.area import Landing, LandingFile
+from ingestion.pulls.sidecars import read_sidecar, sidecar_name
+from ingestion.pulls.windows import Span
 from ingestion.readers.inspection import UnreadableFileError
 from ingestion.sources.stripe.reports import BALANCE_SUMMARY, StripeReport, owner_of, report_folder
-from ingestion.sources.stripe.windows import Span
 from ingestion.validation import reject_codes
 from paywall_warehouse.currencies import iso_4217
 from paywall_warehouse.settings import known_timezones
 
 DEFAULT_ACCOUNT: Final = "default"
-SIDECAR: Final = ".run.json"
-# A sidecar of a pull has less than 2 kB.
-MAX_SIDECAR_BYTES: Final = 64 << 10
 # The Dashboard names a download Balance_Summary_USD_2026-10-01_to_2026-10-31_America-Toronto.csv, both days
 # included. If the zone is cut off, or text is added to it, the days have no zone.
 DAYS_IN_NAME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})_to_(\d{4}-\d{2}-\d{2})(?:_([A-Za-z][A-Za-z0-9+_-]*))?")
@@ -89,24 +85,16 @@ class Sidecar:
         return start, end
 
 
-def sidecar_name(name: str) -> str:
-    """Return the name of the sidecar of a report file."""
-    return f".{name}{SIDECAR}"
-
-
-def described_by(name: str) -> str | None:
-    """Return the name of the file that a sidecar of this name describes; None for any other name."""
-    return name[1:].removesuffix(SIDECAR) if name.startswith(".") and name.endswith(SIDECAR) else None
-
-
-def read_sidecar(landing: Landing, location: str) -> Sidecar | None:
+def read_report_sidecar(landing: Landing, location: str) -> Sidecar | None:
     """Return the sidecar at a location; None if there is none, or it is not one that a pull wrote."""
+    sidecar = read_sidecar(landing, location, Sidecar)
     try:
-        sidecar = TypeAdapter(Sidecar).validate_json(
-            landing.beginning(location, MAX_SIDECAR_BYTES), strict=True
+        is_ours = (
+            sidecar is not None
+            and bool(sidecar.span)
+            and datetime.fromisoformat(sidecar.available_until).tzinfo is not None
         )
-        is_ours = bool(sidecar.span) and datetime.fromisoformat(sidecar.available_until).tzinfo is not None
-    except (OSError, ValueError, TypeError, KeyError, OverflowError):
+    except (ValueError, TypeError, KeyError, OverflowError):
         return None
     return sidecar if is_ours else None
 
@@ -124,7 +112,7 @@ def facts_of(landing: Landing, file: LandingFile) -> FileFacts:
     span: Span | None
     currency = named_currency(file.path)
     folder, name = posixpath.split(file.location)
-    if sidecar := read_sidecar(landing, f"{folder}/{sidecar_name(name)}"):
+    if sidecar := read_report_sidecar(landing, f"{folder}/{sidecar_name(name)}"):
         account, livemode, span = sidecar.account or account, sidecar.livemode, sidecar.span
         timezone = _known_zone(str(sidecar.parameters.get("timezone", "UTC")))
         currency = sidecar.parameters.get("currency")

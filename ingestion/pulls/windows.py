@@ -7,8 +7,7 @@ from typing import Final
 Span = tuple[datetime, datetime]
 
 # A longer span is cut at the ends of months: a first pull of years is then many files of bounded size, each
-# of
-# which is kept as soon as it has landed.
+# of which is kept as soon as it has landed.
 LONGEST: Final = timedelta(days=62)
 
 
@@ -35,7 +34,7 @@ def windows_to_pull(
     """Return the spans to pull: what is not covered yet, and a look back before new data. Without new data
     there is nothing to pull.
 
-    `fresh` are the covered spans that were downloaded when Stripe's data ended where they end now. An
+    `fresh` are the covered spans that were downloaded when the available data ended where they end now. An
     interrupted pull continues after them, and does not look back at what it has just downloaded.
     """
     known = list(covered)
