@@ -9,7 +9,7 @@ import dagster as dg
 from ingestion.sources.registry import mappings_of
 from ingestion.sources.stripe.reports import PULLED_REPORTS
 from orchestration.assets.exports import export_assets
-from orchestration.assets.landing import landing_specs, mapped_folders, stripe_asset
+from orchestration.assets.landing import bill_pulls, landing_specs, mapped_folders, stripe_asset
 from orchestration.assets.models import build_plan, dbt_models, final_models
 from orchestration.assets.published import published_warehouse
 from orchestration.assets.raw import RAW_TABLES, mapped_entries, price_book, raw_asset
@@ -51,6 +51,7 @@ def build_defs(
         assets=[
             *landing_specs(),
             mapped_folders,
+            bill_pulls,
             *(stripe_asset(stripe_report) for stripe_report in PULLED_REPORTS),
             *(raw_asset(table) for table in RAW_TABLES),
             mapped_entries,

@@ -95,7 +95,7 @@ def clear_up(settings: Settings) -> None:
         home.root / "state",
         home.lake,
         home.dbt_target,
-        *([Path(landing.root) / "stripe"] if landing.is_local else []),
+        *([Path(landing.root) / name for name in ("stripe", "bills")] if landing.is_local else []),
     ]
     remove_partials(folders)
     log_unlogged(home)

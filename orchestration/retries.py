@@ -93,3 +93,23 @@ def retry_in_place(do: Callable[[], Result], warn: Callable[[str], None]) -> Res
             warn(f"{first_line(error)}; retrying in {seconds_to_wait(retry)} s")
             time.sleep(seconds_to_wait(retry))
     return do()
+
+
+def retry_until(
+    do: Callable[[], Result], deadline: float, error: type[Exception], warn: Callable[[str], None]
+) -> Result:
+    """Return the result of `do`, and retry after an error of this type until a deadline of the monotonic
+    clock.
+
+    The retries happen within the step, as those of `retry_in_place`.
+    """
+    for retry in range(MAX_RETRIES):
+        try:
+            return do()
+        except error as problem:
+            wait = seconds_to_wait(retry)
+            if time.monotonic() + wait >= deadline:
+                raise
+            warn(f"{problem}; retrying in {wait} s")
+            time.sleep(wait)
+    return do()

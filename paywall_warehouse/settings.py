@@ -76,6 +76,13 @@ STRIPE_REPORT_TYPE = re.compile(
 )
 
 
+# The address of each provider of bills: the setting with its key, its host, and the path that other software
+# adds to the host.
+BILL_APIS = {
+    "openai_api_base": ("openai_admin_key", "api.openai.com", "/v1"),
+    "anthropic_api_base": ("anthropic_admin_key", "api.anthropic.com", "/v1"),
+    "openrouter_api_base": ("openrouter_management_key", "openrouter.ai", "/api/v1"),
+}
 ENV_FILE = ".env"
 
 
@@ -127,6 +134,19 @@ def _day_or_instant(value: Any) -> Any:
     return parsed
 
 
+def _day(value: Any) -> Any:
+    """Return a date. Pydantic would read 20260901 as seconds since 1970."""
+    if not isinstance(value, str):
+        return value
+    try:
+        day = date.fromisoformat(value) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) else None
+    except ValueError:
+        day = None
+    if day is None or not EARLIEST.date() <= day < LATEST.date():
+        raise ValueError("allowed: a date between 1970 and 2100, such as 2026-09-01")
+    return day
+
+
 class Settings(BaseSettings):
     """All settings (docs/contract.md#7-how-it-is-started). Field names are the lower-case names of the
     variables.
@@ -164,6 +184,16 @@ class Settings(BaseSettings):
     stripe_deadline_seconds: float = Field(default=600, ge=0, allow_inf_nan=False)
     stripe_required: bool = False
     stripe_read_budget: int = Field(default=5000, ge=1)
+    openai_admin_key: SecretStr | None = None
+    anthropic_admin_key: SecretStr | None = None
+    openrouter_management_key: SecretStr | None = None
+    # After the keys, because their validator needs them.
+    openai_api_base: str | None = None
+    anthropic_api_base: str | None = None
+    openrouter_api_base: str | None = None
+    bills_first_day: Annotated[date | None, BeforeValidator(_day)] = None
+    bills_look_back_days: int = Field(default=3, ge=0, le=60)
+    bills_deadline_seconds: float = Field(default=300, ge=0, allow_inf_nan=False)
     max_priority_1_breaks: int = Field(default=0, ge=0)
     priority_1_breaks: Literal["warn", "fail"] = "warn"
     paywalls_webhook_secret: SecretStr | None = None
@@ -254,7 +284,14 @@ class Settings(BaseSettings):
             raise ValueError("allowed: the name or address of a host, such as 127.0.0.1")
         return value
 
-    @field_validator("stripe_api_key", "paywalls_webhook_secret", "spark_token")
+    @field_validator(
+        "stripe_api_key",
+        "paywalls_webhook_secret",
+        "spark_token",
+        "openai_admin_key",
+        "anthropic_admin_key",
+        "openrouter_management_key",
+    )
     @classmethod
     def _one_word(cls, value: SecretStr | None) -> SecretStr | None:
         """Strip the line feed of a secret that comes from a file: a library would show it in its error, with
@@ -295,6 +332,26 @@ class Settings(BaseSettings):
         if value is not None and not WEB_ADDRESS.fullmatch(value):
             raise ValueError("allowed: an http or https address, such as https://api.stripe.com")
         return value
+
+    @field_validator(*BILL_APIS)
+    @classmethod
+    def _host_of_the_provider(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Check that an admin key is sent to its provider or to this machine only.
+
+        Other software reads variables of these names, too: LiteLLM's may be the address of a gateway, which
+        must not get the key. Without the key, nothing is sent, and any value is allowed.
+        """
+        key, host, path = BILL_APIS[str(info.field_name)]
+        if value is None or info.data.get(key) is None:
+            return None
+        own = rf"https://([a-z0-9-]+\.)?{re.escape(host)}"
+        here = r"https?://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?"
+        base = value.rstrip("/").removesuffix(path).rstrip("/")
+        if not re.fullmatch(f"{own}|{here}", base, re.IGNORECASE):
+            raise ValueError(
+                f"allowed: https://{host} or an address of this machine, because {key.upper()} is sent there"
+            )
+        return base
 
     @field_validator("dashboard_password")
     @classmethod
@@ -626,6 +683,8 @@ HINTS = {
     ),
     "RECON_GRACE_DAYS": "; allowed: a whole number of days, such as 3",
     "STRIPE_REQUIRED": "; allowed: true or false",
+    "BILLS_LOOK_BACK_DAYS": "; allowed: a whole number of days from 0 to 60, such as 3",
+    "BILLS_DEADLINE_SECONDS": "; allowed: a number of seconds, such as 300",
     "LOW_BALANCE": "; allowed: a decimal of 0 or more, such as 1 or 0.50",
 }
 

@@ -1,16 +1,19 @@
-"""The landing area: folders that other systems write, and the Stripe reports that a run pulls into it."""
+"""The landing area: folders that other systems write, and what a run pulls: reports, rows and bills."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import dagster as dg
 
+from ingestion.bill_pull.apis import APIS, FOLDER as FOLDER_OF_BILLS, BillApi
 from ingestion.postgres_pull.server import dsn_text
 from ingestion.pulls.failures import FailedPull, forget_failure
 from ingestion.sources.registry import mappings_of
 from ingestion.sources.stripe.reports import FOLDER, UNIFIED_PAYMENTS, StripeReport
 from ingestion.stripe_pull.pull import Pulled
 from orchestration import markdown
+from orchestration.assets.bill_pull import bill_pull
 from orchestration.assets.postgres_pull import NO_COUNTS as NO_PULLED_ROWS, postgres_pulls
 from orchestration.assets.stripe_pull import pull_or_go_on
 from orchestration.resources import OWNER, Warehouse
@@ -135,6 +138,47 @@ def mapped_folders(
     }
     context.log.info(f"{counts['new rows']:,} new rows pulled for {', '.join(pulls)}")
     return dg.MaterializeResult(metadata={**counts, **details})
+
+
+def bill_key(api: BillApi) -> dg.AssetKey:
+    """Return the key of the asset that pulls the bills of an API: `bills/<format>`."""
+    return dg.AssetKey([FOLDER_OF_BILLS, api.format])
+
+
+# One step: without keys, three would cost a run more than what they do.
+@dg.multi_asset(
+    name="bill_pulls",
+    specs=[
+        dg.AssetSpec(
+            bill_key(api),
+            description=(
+                f"Bills of {api.provider} as files in landing/{api.source}/: files that people put there, and"
+                f" pages of its admin API that a run pulls if {api.key_setting.upper()} is set."
+            ),
+            group_name="landing",
+            kinds={"json"},
+            owners=[OWNER],
+        )
+        for api in APIS
+    ],
+    pool=WRITER_POOL,
+)
+def bill_pulls(
+    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Pull what is new from the admin APIs whose keys are set."""
+    files = days = 0
+    for api in APIS:
+        # `bill_pull` retries faults of the API, but not those of the landing area's store.
+        with dagster_retries(context):
+            metadata = bill_pull(warehouse.settings, api, context.log.info, context.log.warning)
+        files, days = files + metadata["new files"], days + metadata["new or changed days"]
+        yield dg.MaterializeResult(asset_key=bill_key(api), metadata=metadata)
+    # The last line is what the command shows of the step.
+    if pulled := [api.provider for api in APIS if api.is_active(warehouse.settings)]:
+        counts = markdown.count(files, "new file"), markdown.count(days, "new or changed day")
+        what = ", ".join(counts) if files else "nothing new"
+        context.log.info(f"{what} from {', '.join(pulled)}")
 
 
 def stripe_asset(stripe_report: StripeReport) -> dg.AssetsDefinition:

@@ -1,15 +1,14 @@
 """The pulls from Postgres of one run: what is tried again, and whether the run goes on if a pull fails."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
 from ingestion.postgres_pull.pull import PostgresPull, PullResult, pull_postgres
 from ingestion.postgres_pull.server import PostgresRefusedError, PostgresUnavailableError
-from ingestion.pulls.failures import FailedPull, forget_failure, note_failure
-from ingestion.unloaded_files import nothing_landed
+from ingestion.pulls.failures import FailedPull, forget_failure
+from orchestration.assets.failed_pulls import go_on_without
 from orchestration.retries import retry_in_place
 from paywall_warehouse.settings import Settings
 
@@ -51,14 +50,7 @@ def postgres_pull_or_go_on(
     except FAILURES as error:
         if isinstance(error, PostgresUnavailableError):
             given_up.add(pull.dsn_variable)
-        failure = note_failure(settings.home, source, datetime.now(UTC), str(error))
-        if nothing_landed(settings):
-            raise dg.Failure(
-                f"{failure.reason}. Nothing else has landed, so there is nothing to publish.",
-                allow_retries=False,
-            ) from None
-        warn(f"{source} could not be pulled; the run goes on without it: {failure.reason}")
-        return failure
+        return go_on_without(settings, source, error, warn)
     forget_failure(settings.home, source)
     for warning in result.warnings:
         warn(f"{source}: {warning}")

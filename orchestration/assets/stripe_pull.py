@@ -2,17 +2,14 @@
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
-import dagster as dg
-
-from ingestion.pulls.failures import FailedPull, forget_failure, note_failure
+from ingestion.pulls.failures import FailedPull, forget_failure
 from ingestion.sources.stripe.reports import StripeReport
-from ingestion.stripe_pull.api import StripeApi, StripeRefusedError, StripeUnavailableError
+from ingestion.stripe_pull.api import StripeRefusedError, StripeUnavailableError
 from ingestion.stripe_pull.pull import Pulled, ReportFailedError, pull
-from ingestion.unloaded_files import nothing_landed
+from orchestration.assets.failed_pulls import go_on_without
 from orchestration.resources import Warehouse
-from orchestration.retries import MAX_RETRIES, seconds_to_wait
+from orchestration.retries import retry_until
 
 Progress = Callable[[str], None]
 FAILURES = (StripeUnavailableError, StripeRefusedError, ReportFailedError)
@@ -30,19 +27,14 @@ def pull_or_go_on(
     try:
         pulled = _pull_until_deadline(warehouse, report_type, info, warn)
     except FAILURES as error:
-        failure = note_failure(settings.home, stripe_report.source, datetime.now(UTC), str(error))
-        if settings.stripe_required:
-            raise dg.Failure(
-                f"{failure.reason}. Nothing is published without Stripe: STRIPE_REQUIRED is set.",
-                allow_retries=False,
-            ) from None
-        if nothing_landed(settings):
-            raise dg.Failure(
-                f"{failure.reason}. Nothing else has landed, so there is nothing to publish.",
-                allow_retries=False,
-            ) from None
-        warn(f"{failure.source} could not be pulled; the run goes on without it: {failure.reason}")
-        return failure
+        required = "Nothing is published without Stripe: STRIPE_REQUIRED is set."
+        return go_on_without(
+            settings,
+            stripe_report.source,
+            error,
+            warn,
+            is_required=required if settings.stripe_required else None,
+        )
     forget_failure(settings.home, stripe_report.source)
     return pulled
 
@@ -62,22 +54,12 @@ def _pull_until_deadline(warehouse: Warehouse, report_type: str, info: Progress,
         )
     deadline = time.monotonic() + warehouse.settings.stripe_deadline_seconds
     try:
-        return _pull_with_retries(api, warehouse, report_type, deadline, info, warn)
+        return retry_until(
+            lambda: pull(warehouse.settings, api, report_type, info, deadline=deadline),
+            deadline,
+            StripeUnavailableError,
+            warn,
+        )
     except StripeUnavailableError:
         given_up.append(report_type)
         raise
-
-
-def _pull_with_retries(
-    api: StripeApi, warehouse: Warehouse, report_type: str, deadline: float, info: Progress, warn: Progress
-) -> Pulled:
-    for retry in range(MAX_RETRIES):
-        try:
-            return pull(warehouse.settings, api, report_type, info, deadline=deadline)
-        except StripeUnavailableError as error:
-            wait = seconds_to_wait(retry)
-            if time.monotonic() + wait >= deadline:
-                raise
-            warn(f"{error}; retrying in {wait} s")
-            time.sleep(wait)
-    return pull(warehouse.settings, api, report_type, info, deadline=deadline)

@@ -28,6 +28,7 @@ TITLES = {
     "raw__stripe_balance_summaries": "load summaries",
     "raw__stripe_checkout_sessions": "load sessions",
     "raw__stripe_unified_payments": "load Stripe payments",
+    "bill_pulls": "pull bills",
     "landing__mapped_sources": "pull from Postgres",
     "raw__mapped_entries": "mapped sources",
     "raw__price_book": "price book",

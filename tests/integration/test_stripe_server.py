@@ -12,8 +12,8 @@ import pytest
 import stripe
 import urllib3
 
+from tests.support.loopback.form import decode_form
 from tests.support.stripe_server import PRIVATE, Books, Options, StripeServer, running, unix_seconds
-from tests.support.stripe_server.form import decode_form
 from tests.support.stripe_server.sample import sample_books
 
 KEY = "rk_test_x"

@@ -10,11 +10,11 @@ documentation of its reports.
 By hand: `python -m tests.support.stripe_server --port 12111`.
 """
 
+from tests.support.loopback.request_log import LoggedRequest, RequestLog
 from tests.support.stripe_server.books import PRIVATE, Books, unix_seconds
 from tests.support.stripe_server.faults import Faults
 from tests.support.stripe_server.options import Options
 from tests.support.stripe_server.report_types import REPORT_TYPES, ReportType
-from tests.support.stripe_server.request_log import LoggedRequest, RequestLog
 from tests.support.stripe_server.runs import Run, Runs
 from tests.support.stripe_server.server import StripeServer, running
 

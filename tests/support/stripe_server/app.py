@@ -2,7 +2,6 @@
 answered.
 """
 
-import asyncio
 import base64
 import binascii
 import gzip
@@ -17,12 +16,14 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
+from tests.support.loopback.answers import answered
+from tests.support.loopback.errors import ApiError, unknown_parameter
+from tests.support.loopback.faults import permission_error
+from tests.support.loopback.form import Params, decode_form
+from tests.support.loopback.request_log import LoggedRequest, RequestLog
 from tests.support.stripe_server.books import Books
-from tests.support.stripe_server.errors import ApiError, unknown_parameter
-from tests.support.stripe_server.faults import Fault, Faults, permission_error
-from tests.support.stripe_server.form import Params, decode_form
+from tests.support.stripe_server.faults import Faults
 from tests.support.stripe_server.objects import (
     FILES_HOST,
     account_object,
@@ -32,11 +33,7 @@ from tests.support.stripe_server.objects import (
 )
 from tests.support.stripe_server.options import Options
 from tests.support.stripe_server.paging import LIST_PARAMETERS, page
-from tests.support.stripe_server.request_log import LoggedRequest, RequestLog
 from tests.support.stripe_server.runs import Runs
-
-# How often a held-back request looks whether its client has gone, seconds.
-HANG_STEP = 0.05
 
 
 @dataclass(frozen=True)
@@ -165,21 +162,18 @@ class StripeApi:
         async def answer(request: Request) -> Response:
             call = await _read(request)
             fault = self._faults.take(call.method, call.path)
-            response = self._respond(request, call, handler) if fault is None or fault.executed else None
-            if fault and fault.error:
-                response = fault.error.response()
-                if fault.remembered and call.idempotency_key:
-                    self._runs.remember_error(call.idempotency_key, fault.error)
-            status = 0 if response is None or (fault and fault.kind == "hang") else response.status_code
-            kind = fault.kind if fault else None
-            self._requests.add(
-                LoggedRequest(call.method, call.path, call.params, call.idempotency_key, status, kind)
-            )
-            if fault and fault.kind == "hang":
-                await _hold_back(request, fault)
-            response = response or ApiError(503, "The server took too long.", kind="api_error").response()
+
+            def log(status: int) -> None:
+                kind = fault.kind if fault else None
+                self._requests.add(
+                    LoggedRequest(call.method, call.path, call.params, call.idempotency_key, status, kind)
+                )
+
+            response = await answered(request, fault, lambda: self._respond(request, call, handler), log)
+            if fault and fault.error and fault.remembered and call.idempotency_key:
+                self._runs.remember_error(call.idempotency_key, fault.error)
             response.headers["Request-Id"] = f"req_{next(self._numbers):06d}"
-            return _CutResponse(response, fault.keep) if fault and fault.kind == "cut" else response
+            return response
 
         return answer
 
@@ -215,21 +209,6 @@ class StripeApi:
         return FILES_HOST if self._options.real_file_urls else call.host
 
 
-class _CutResponse(Response):
-    """Promises the whole body in Content-Length and sends its beginning; uvicorn then closes the
-    connection.
-    """
-
-    def __init__(self, whole: Response, keep: int | None) -> None:
-        super().__init__(whole.body, whole.status_code)
-        self.raw_headers = whole.raw_headers
-        self._keep = len(whole.body) // 2 if keep is None else keep
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body[: self._keep], "more_body": True})
-
-
 async def _read(request: Request) -> Call:
     body = (await request.body()).decode()
     return Call(
@@ -241,13 +220,6 @@ async def _read(request: Request) -> Call:
         host=str(request.base_url).rstrip("/"),
         ids={name: unquote(value) for name, value in request.path_params.items()},
     )
-
-
-async def _hold_back(request: Request, fault: Fault) -> None:
-    loop = asyncio.get_running_loop()
-    end = loop.time() + fault.seconds
-    while loop.time() < end and not await request.is_disconnected():
-        await asyncio.sleep(HANG_STEP)
 
 
 def _key_of(authorization: str) -> str:

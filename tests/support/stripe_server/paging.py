@@ -6,8 +6,8 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
-from tests.support.stripe_server.errors import ApiError, as_integer, missing_resource, unknown_parameter
-from tests.support.stripe_server.form import Params
+from tests.support.loopback.errors import ApiError, as_integer, missing_resource, unknown_parameter
+from tests.support.loopback.form import Params
 
 LIST_PARAMETERS = ("limit", "starting_after", "ending_before", "created", "expand")
 COMPARISONS = {"gte": operator.ge, "gt": operator.gt, "lt": operator.lt, "lte": operator.le}

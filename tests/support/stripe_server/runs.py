@@ -8,16 +8,16 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import available_timezones
 
-from tests.support.stripe_server.books import Books, unix_seconds
-from tests.support.stripe_server.errors import (
+from tests.support.loopback.errors import (
     ApiError,
     as_integer,
     missing_parameter,
     missing_resource,
     unknown_parameter,
 )
+from tests.support.loopback.form import Params
+from tests.support.stripe_server.books import Books, unix_seconds
 from tests.support.stripe_server.faults import Faults
-from tests.support.stripe_server.form import Params
 from tests.support.stripe_server.options import Options
 from tests.support.stripe_server.report_types import ReportType
 from tests.support.stripe_server.reports import report_csv

@@ -1,0 +1,1 @@
+"""What the servers on loopback share: starting one in this process, and the faults that meet a request."""
