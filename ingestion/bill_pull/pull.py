@@ -226,7 +226,7 @@ def _pull_span(
         pulled.files.append(land_with_sidecar(landing, api.source, name, staging_file, sidecar))
         pulled.days += changes
         known.add(sidecar)
-    progress(f"{api.provider}: {_shown(span)} landed, {changes} days are new or have changed")
+    progress(f"{api.provider}: {_shown(span)} landed; new or changed days: {changes}")
 
 
 def _sidecar(

@@ -181,7 +181,8 @@ def bill_pulls(
         yield dg.MaterializeResult(asset_key=bill_key(api), metadata=metadata)
     # The last line is what the command shows of the step.
     if pulled := [api.provider for api in APIS if api.is_active(warehouse.settings)]:
-        what = f"{files} new files, {days} new or changed days" if files else "nothing new"
+        counts = markdown.count(files, "new file"), markdown.count(days, "new or changed day")
+        what = ", ".join(counts) if files else "nothing new"
         context.log.info(f"{what} from {', '.join(pulled)}")
 
 
