@@ -19,10 +19,11 @@ from paywall_warehouse.home import Home
 from paywall_warehouse.settings import load_settings
 from sample_data import land_sample
 from tests.support.builders import charge, land, ledger_file
-from tests.support.command import COMMAND, command, command_here, environment
+from tests.support.command import COMMAND, command, command_here, environment, real_command
 from tests.support.export_homes import AS_OF
 from tests.support.harness import run_pipeline
 from tests.support.shared import read_only
+from tests.support.warm_start import WarmCommand
 
 pytestmark = pytest.mark.slow
 # With the padding of a table, which depends on their length.
@@ -141,7 +142,7 @@ def test_status_shows_the_last_run_sources_checks_and_rejects(
     first_run: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     home, _ = first_run
-    done = command(home, "status")
+    done = real_command(home, "status")
     assert done.returncode == 0, done.stderr
     for words in (
         "Last run: published",
@@ -199,7 +200,7 @@ def test_a_setting_that_is_not_allowed_stops_everything_before_it_starts(tmp_pat
 
 
 def test_wrong_usage_is_exit_code_2(tmp_path: Path) -> None:
-    assert command(tmp_path / "home", "run", "--no-such-option").returncode == 2
+    assert real_command(tmp_path / "home", "run", "--no-such-option").returncode == 2
     assert command_here(tmp_path / "home", "publish").returncode == 2
 
 
@@ -345,8 +346,8 @@ def test_a_second_run_is_refused_at_once_or_waits_as_asked(
             '{"run_id": "r-1", "process": 4711, "host": "books", "since": "2026-11-01 12:00:00 UTC"}'
         )
         refused = command(home, "run", "--no-wait", AS_OF="2026-11-01T12:00:00Z")
-        waiting = subprocess.Popen(
-            [COMMAND, "run"],
+        waiting = WarmCommand(
+            ["run"],
             cwd=home.parent,
             env=environment(home, AS_OF="2026-11-01T12:00:00Z"),
             stderr=subprocess.PIPE,
