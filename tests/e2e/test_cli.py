@@ -22,7 +22,7 @@ from tests.support.builders import charge, land, ledger_file
 from tests.support.command import COMMAND, command, command_here, environment, real_command
 from tests.support.export_homes import AS_OF
 from tests.support.harness import run_pipeline
-from tests.support.shared import read_only
+from tests.support.shared import in_soak, read_only
 from tests.support.warm_start import WarmCommand
 
 pytestmark = pytest.mark.slow
@@ -177,7 +177,7 @@ def test_a_second_sample_is_refused_with_a_reason(
 
 def test_an_empty_landing_area_gives_an_empty_warehouse_and_says_where_files_go(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    done = run_pipeline(home, by_dbt=True)
+    done = run_pipeline(home)
     assert done.exit_code == 0, done
     assert f"put ledger files into {home}/landing/ledger" in done.output
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
@@ -252,7 +252,8 @@ def test_a_home_is_its_owners_alone_and_stays_so_inside_where_the_owner_opens_it
 
 
 @pytest.mark.parametrize(
-    "words", [["sample"], ["receive", "--host", "192.0.2.1"], ["ui", "--host", "192.0.2.1"]]
+    "words",
+    [["receive", "--host", "192.0.2.1"], ["ui", "--host", "192.0.2.1"], *in_soak((["sample"],))],
 )
 def test_whichever_command_comes_first_makes_the_home_its_owners_alone(
     tmp_path: Path, words: list[str]
@@ -285,7 +286,8 @@ def test_a_home_that_others_may_look_into_is_warned_about(tmp_path: Path) -> Non
         f"Warning: other users of this machine may look into {home} (mode 755). To close it: chmod go-rw"
         f" {home}\n"
     )
-    assert warning in command(home, "sample").stderr
+    receive = ["receive", "--host", "192.0.2.1"]
+    assert warning in command(home, *receive, PAYWALLS_WEBHOOK_SECRET="whsec_0123456789abcdef").stderr
     assert warning in command_here(home, "status").stdout
     home.chmod(0o701)  # as the docs say, for readers of what is published
     assert "Warning" not in command_here(home, "status").stdout
@@ -391,6 +393,6 @@ def test_dbt_by_hand_works_on_a_copy_and_the_next_run_rebuilds(published: Path, 
     assert built.returncode == 0, built.stderr
     assert built.stdout == "1 models built, 0 tests passed\n"
     assert file.read_bytes() == before
-    again = run_pipeline(home, by_dbt=True, as_of=AS_OF)
+    again = run_pipeline(home, as_of=AS_OF)
     assert again.exit_code == 0, again
     assert "full refresh: there is no finished build yet" in again.output
