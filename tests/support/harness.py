@@ -136,10 +136,10 @@ def publish_home(home: Path, *, full_refresh: bool = False, **settings: Any) -> 
         raise check_failure("Nothing is published", INVARIANTS, publication.failures)
 
 
-def build_unchecked(home: Path, **settings: Any) -> None:
+def build_unchecked(home: Path, *, by_dbt: bool = True, **settings: Any) -> None:
     """Build everything anew with dbt and end before the checks, which leaves the build file."""
     checked = _settings_at_one_instant(home, settings)
-    plan = _load_and_build(checked, full_refresh=True, replayed=False)
+    plan = _load_and_build(checked, full_refresh=True, replayed=not by_dbt)
     assert plan is not None
     finish_build(checked, plan)
 
