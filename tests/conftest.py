@@ -136,9 +136,9 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def context(browser: Browser) -> BrowserContext:
     """What all windows of a file know of: the scripts that have been loaded."""
-    from tests.support.browser import HEIGHT, WIDTH
+    from tests.support.browser import new_context
 
-    return browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
+    return new_context(browser)
 
 
 @pytest.fixture

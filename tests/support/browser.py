@@ -92,16 +92,19 @@ def browsing() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=executable,
-            # To draw what moves while a page loads takes as much CPU as all else in the browser.
-            args=[
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-dev-shm-usage",
-                "--force-prefers-reduced-motion",
-            ],
+            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
         )
         yield browser
         browser.close()
+
+
+def new_context(browser: Browser, width: int = WIDTH, height: int = HEIGHT, **options: Any) -> BrowserContext:
+    """A context of windows in which nothing moves: to draw that takes as much CPU as all else in the
+    browser.
+    """
+    return browser.new_context(
+        viewport={"width": width, "height": height}, reduced_motion="reduce", **options
+    )
 
 
 @contextmanager
