@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from tests.support import shared
+
 if TYPE_CHECKING:
     import subprocess
 
@@ -70,18 +72,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _folder_of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> None:
+    shared.folder = shared.folder_of_all(tmp_path_factory)
+
+
 @pytest.fixture(scope="session")
 def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """`make run` on a fresh machine, once for all workers; no other file is published there."""
-    from tests.support.command import command
-    from tests.support.shared import once
+    from tests.support.command import real_command
 
     def make(folder: Path) -> None:
         (folder / "done.pickle").write_bytes(
-            pickle.dumps(command(folder / "home", "run", "--sample", AS_OF="2026-11-01T12:00:00Z"))
+            pickle.dumps(real_command(folder / "home", "run", "--sample", AS_OF="2026-11-01T12:00:00Z"))
         )
 
-    folder = once(tmp_path_factory, "sample", make)
+    folder = shared.once(tmp_path_factory, "sample", make)
     return folder / "home", pickle.loads((folder / "done.pickle").read_bytes())
 
 
@@ -130,9 +136,9 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def context(browser: Browser) -> BrowserContext:
     """What all windows of a file know of: the scripts that have been loaded."""
-    from tests.support.browser import HEIGHT, WIDTH
+    from tests.support.browser import new_context
 
-    return browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
+    return new_context(browser)
 
 
 @pytest.fixture

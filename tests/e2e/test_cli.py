@@ -19,10 +19,11 @@ from paywall_warehouse.home import Home
 from paywall_warehouse.settings import load_settings
 from sample_data import land_sample
 from tests.support.builders import charge, land, ledger_file
-from tests.support.command import COMMAND, command, command_here, environment
+from tests.support.command import COMMAND, command, command_here, environment, real_command
 from tests.support.export_homes import AS_OF
 from tests.support.harness import run_pipeline
-from tests.support.shared import read_only
+from tests.support.shared import in_soak, read_only
+from tests.support.warm_start import WarmCommand
 
 pytestmark = pytest.mark.slow
 # With the padding of a table, which depends on their length.
@@ -141,7 +142,7 @@ def test_status_shows_the_last_run_sources_checks_and_rejects(
     first_run: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     home, _ = first_run
-    done = command(home, "status")
+    done = real_command(home, "status")
     assert done.returncode == 0, done.stderr
     for words in (
         "Last run: published",
@@ -176,7 +177,7 @@ def test_a_second_sample_is_refused_with_a_reason(
 
 def test_an_empty_landing_area_gives_an_empty_warehouse_and_says_where_files_go(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    done = run_pipeline(home, by_dbt=True)
+    done = run_pipeline(home)
     assert done.exit_code == 0, done
     assert f"put ledger files into {home}/landing/ledger" in done.output
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
@@ -199,7 +200,7 @@ def test_a_setting_that_is_not_allowed_stops_everything_before_it_starts(tmp_pat
 
 
 def test_wrong_usage_is_exit_code_2(tmp_path: Path) -> None:
-    assert command(tmp_path / "home", "run", "--no-such-option").returncode == 2
+    assert real_command(tmp_path / "home", "run", "--no-such-option").returncode == 2
     assert command_here(tmp_path / "home", "publish").returncode == 2
 
 
@@ -251,7 +252,8 @@ def test_a_home_is_its_owners_alone_and_stays_so_inside_where_the_owner_opens_it
 
 
 @pytest.mark.parametrize(
-    "words", [["sample"], ["receive", "--host", "192.0.2.1"], ["ui", "--host", "192.0.2.1"]]
+    "words",
+    [["receive", "--host", "192.0.2.1"], ["ui", "--host", "192.0.2.1"], *in_soak((["sample"],))],
 )
 def test_whichever_command_comes_first_makes_the_home_its_owners_alone(
     tmp_path: Path, words: list[str]
@@ -284,7 +286,8 @@ def test_a_home_that_others_may_look_into_is_warned_about(tmp_path: Path) -> Non
         f"Warning: other users of this machine may look into {home} (mode 755). To close it: chmod go-rw"
         f" {home}\n"
     )
-    assert warning in command(home, "sample").stderr
+    receive = ["receive", "--host", "192.0.2.1"]
+    assert warning in command(home, *receive, PAYWALLS_WEBHOOK_SECRET="whsec_0123456789abcdef").stderr
     assert warning in command_here(home, "status").stdout
     home.chmod(0o701)  # as the docs say, for readers of what is published
     assert "Warning" not in command_here(home, "status").stdout
@@ -345,8 +348,8 @@ def test_a_second_run_is_refused_at_once_or_waits_as_asked(
             '{"run_id": "r-1", "process": 4711, "host": "books", "since": "2026-11-01 12:00:00 UTC"}'
         )
         refused = command(home, "run", "--no-wait", AS_OF="2026-11-01T12:00:00Z")
-        waiting = subprocess.Popen(
-            [COMMAND, "run"],
+        waiting = WarmCommand(
+            ["run"],
             cwd=home.parent,
             env=environment(home, AS_OF="2026-11-01T12:00:00Z"),
             stderr=subprocess.PIPE,
@@ -390,6 +393,6 @@ def test_dbt_by_hand_works_on_a_copy_and_the_next_run_rebuilds(published: Path, 
     assert built.returncode == 0, built.stderr
     assert built.stdout == "1 models built, 0 tests passed\n"
     assert file.read_bytes() == before
-    again = run_pipeline(home, by_dbt=True, as_of=AS_OF)
+    again = run_pipeline(home, as_of=AS_OF)
     assert again.exit_code == 0, again
     assert "full refresh: there is no finished build yet" in again.output

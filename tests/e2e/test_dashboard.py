@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from dashboard.error_help import CODES, KINDS
-from tests.support.browser import HEIGHT, WIDTH, Screen, published_alone, serving
+from tests.support.browser import Screen, new_context, published_alone, serving
 from tests.support.command import command
 from tests.support.dashboard_words import Sql, average, column, count, money, share, short, step, text
 from tests.support.shared import in_soak
@@ -336,7 +336,7 @@ def test_choices_are_in_the_address_and_the_address_restores_them(
         f"model={quote(model, safe='')}",
     }
     assert set(screen.address.removeprefix("?").split("&")) == parameters
-    elsewhere = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
+    elsewhere = new_context(browser)
     assert Screen(elsewhere, address).open(screen.address).tiles() == tiles
     elsewhere.close()
     # The other pages keep it.

@@ -60,7 +60,7 @@ def settings_of(home: Path, **settings: Any) -> Settings:
 def published_home(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> Path:
     home = tmp_path_factory.mktemp("home")
     land(home, [GOOD])
-    result = run_pipeline(home, by_dbt=True, instance=instance, as_of=AS_OF)
+    result = run_pipeline(home, instance=instance, as_of=AS_OF)
     assert result.exit_code == 0, result
     return home
 
@@ -312,7 +312,7 @@ def test_an_invariant_that_does_not_hold_publishes_nothing(home: Path) -> None:
     before = published_bytes(home)
     land(home, [ledger_file("b|d.jsonl", [charge("c3", "2026-10-02T09:00:00Z"), Raw("{broken")])])
     with dg.DagsterInstance.ephemeral() as instance:
-        result = run_pipeline(home, by_dbt=True, exports=True, instance=instance, as_of=AS_OF)
+        result = run_pipeline(home, exports=True, instance=instance, as_of=AS_OF)
         assert result.exit_code == 1
         description, metadata = failure(instance)
         assert description.startswith(

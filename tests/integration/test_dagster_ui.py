@@ -33,7 +33,7 @@ from paywall_warehouse.home import Home
 from paywall_warehouse.settings import load_settings
 from paywall_warehouse.web.guard import SECURITY_HEADERS
 from tests.support.browser import TIMEOUT_MS
-from tests.support.command import COMMAND, environment
+from tests.support.command import COMMAND, command, environment
 
 OWN = "http://localhost:3000"
 EVIL = "http://evil.example"
@@ -491,12 +491,6 @@ def test_the_command_reports_the_end_of_the_daemon(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_is_named_before_anything_starts(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = subprocess.run(
-            [COMMAND, "ui", "--port", str(port)],
-            env=environment(tmp_path / "home"),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = command(tmp_path / "home", "ui", "--port", str(port))
     assert done.returncode == 2
     assert done.stderr.startswith(f"http://127.0.0.1:{port} cannot be listened on: Address already in use")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext
 
-from tests.support.browser import Screen, serving
+from tests.support.browser import Screen, new_context, serving
 from tests.support.builders import Record, charge, deposit, land, ledger_file
 from tests.support.dashboard_words import column
 from tests.support.harness import publish_home
@@ -73,7 +73,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module", params=[(1440, "light"), (1024, "dark"), (390, "light"), (390, "dark")])
 def window(request: pytest.FixtureRequest, browser: Browser) -> Iterator[BrowserContext]:
     width, scheme = request.param
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    context = new_context(browser, width, 900, color_scheme=scheme)
     yield context
     context.close()
 

@@ -46,7 +46,8 @@ from orchestration.cli.export import write_to
 from paywall_warehouse.settings import Settings, load_settings
 from paywall_warehouse.web.guard import COOKIE, SECURITY_HEADERS, Guard, local_address
 from paywall_warehouse.web.login import PAUSE_SECONDS, SESSION_SECONDS, WAITING, Sessions, TooManyError, Tries
-from tests.support.command import COMMAND, environment
+from tests.support.command import COMMAND, command, environment
+from tests.support.warm_start import WarmCommand
 
 PASSWORD = "correct horse battery"
 ALL_DAYS = Filters(date(2026, 10, 1), date(2026, 11, 1), "usd")
@@ -957,23 +958,17 @@ def running(arguments: list[str], home: Path, **variables: str) -> Iterator[Runn
         # As a shell starts what it puts into the background.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # noqa: PLW1509
     )
+    with ended(process) as server:
+        yield server
+
+
+@contextmanager
+def ended(process: "subprocess.Popen[str]") -> Iterator[Running]:
     try:
         yield Running(process)
     finally:
         process.kill()
         process.wait()
-
-
-def command(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """The command, which ends by itself."""
-    return subprocess.run(
-        [COMMAND, "dashboard", *arguments],
-        env=environment(home),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
 
 
 def get(port: int, path: str, **headers: str) -> tuple[int, str]:
@@ -1055,7 +1050,7 @@ def test_the_command_starts_with_nothing_published_makes_no_home_and_ends_at_ctr
         line = server.wait_for("http://127.0.0.1:")
         port = int(re.findall(r":(\d+) shows", line)[0])
         assert line == f"http://127.0.0.1:{port} shows {home}/published/warehouse.duckdb  (Ctrl-C ends it)\n"
-        taken = command(home, "--port", str(port))
+        taken = command(home, "dashboard", "--port", str(port))
         assert taken.returncode == 2
         assert taken.stderr.startswith(
             f"http://127.0.0.1:{port} cannot be listened on: Address already in use"
@@ -1084,13 +1079,18 @@ def test_the_command_starts_with_nothing_published_makes_no_home_and_ends_at_ctr
     ],
 )
 def test_who_lets_others_in_is_warned(tmp_path: Path, variables: dict[str, str], words: str) -> None:
-    with running(
-        [COMMAND, "dashboard", "--port", "0", "--host", "0.0.0.0"], tmp_path / "home", **variables
-    ) as server:
+    process = WarmCommand(
+        ["dashboard", "--port", "0", "--host", "0.0.0.0"],
+        env=environment(tmp_path / "home", **variables),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with ended(process) as server:
         server.wait_for(words)
 
 
 def test_an_address_of_another_machine_is_refused(tmp_path: Path) -> None:
-    done = command(tmp_path, "--host", "192.0.2.1")
+    done = command(tmp_path / "home", "dashboard", "--host", "192.0.2.1")
     assert done.returncode == 2
     assert done.stderr.startswith("http://192.0.2.1:8501 cannot be listened on: ")

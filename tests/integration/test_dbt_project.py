@@ -8,35 +8,41 @@ from dbt.adapters.duckdb.environments.local import LocalEnvironment
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import load_settings
 from tests.support.harness import build_unchecked
-from warehouse.dbt_runner import Dbt
+from warehouse.dbt_runner import Dbt, DbtBuild
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build of an empty landing area."""
+    home = tmp_path_factory.mktemp("home")
+    build_unchecked(home, by_dbt=False)
+    return home
 
 
 @pytest.fixture(scope="module")
 def environments() -> list[LocalEnvironment]:
-    """All that ever held the connections of the build. As garbage it might be gone sooner or later."""
+    """All that ever held dbt's connections. As garbage it might be gone sooner or later."""
     return []
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, environments: list[LocalEnvironment]) -> Path:
-    """A build of an empty landing area."""
-    home = tmp_path_factory.mktemp("home")
+def unit_tests(home: Path, environments: list[LocalEnvironment]) -> DbtBuild:
+    """What dbt found when it ran the unit tests."""
     handle = LocalEnvironment.handle
+    dbt = Dbt(load_settings(warehouse_home=home))
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(
             LocalEnvironment, "handle", lambda self: (environments.append(self), handle(self))[1]
         )
-        build_unchecked(home)
-    return home
+        return dbt.build(dbt.prepare_manifest(), ["test", "--select", "test_type:unit"], lambda _: None)
 
 
-def test_no_connection_outlives_a_build(home: Path, environments: list[LocalEnvironment]) -> None:
+def test_dbt_unit_tests_hold(unit_tests: DbtBuild) -> None:
+    assert not unit_tests.failures, "\n\n".join(failure.describe() for failure in unit_tests.failures)
+    assert unit_tests.tests > 100, "dbt found its unit tests"
+
+
+@pytest.mark.usefixtures("unit_tests")
+def test_no_connection_of_dbts_outlives_it(home: Path, environments: list[LocalEnvironment]) -> None:
     assert environments
     open_duckdb(home / "warehouse.duckdb", config={"threads": 1}).close()
-
-
-def test_dbt_unit_tests_hold(home: Path) -> None:
-    dbt = Dbt(load_settings(warehouse_home=home))
-    done = dbt.build(dbt.prepare_manifest(), ["test", "--select", "test_type:unit"], lambda _: None)
-    assert not done.failures, "\n\n".join(failure.describe() for failure in done.failures)
-    assert done.tests > 100, "dbt found its unit tests"

@@ -48,6 +48,7 @@ from tests.support.erasure_homes import (
 from tests.support.export_homes import manifest_of
 from tests.support.harness import run_pipeline
 from tests.support.ingestion import erase, load
+from tests.support.shared import in_soak
 
 DAYS = ("2026-10-01", "2026-10-02", "2026-10-03")
 
@@ -289,7 +290,9 @@ def test_every_text_column_of_the_lake_is_a_user_a_text_or_a_key() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [ALICE, f"for {ALICE}, thanks", f"{ALICE}\nand more"], ids=["whole", "sentence", "line"]
+    "said",
+    [ALICE, f"{ALICE}\nand more", *in_soak(f"for {ALICE}, thanks")],
+    ids=["whole", "line", "sentence"],
 )
 @pytest.mark.parametrize(("source", "paths"), [("ledger", LEDGER_PATHS), ("events", EVENT_PATHS)])
 def test_a_column_that_was_taken_out_of_a_record_is_treated_like_its_field(
@@ -639,8 +642,14 @@ def _of_the_record(row: str) -> str:
     return _without_time(row).partition(", ")[2]
 
 
-@pytest.mark.parametrize("again", [False, True])
-@pytest.mark.parametrize("survived", range(6))
+@pytest.mark.parametrize(
+    ("survived", "again"),
+    [
+        *((survived, False) for survived in range(6)),
+        (3, True),
+        *in_soak(*((one, True) for one in (0, 1, 2, 4, 5))),
+    ],
+)
 def test_an_erasure_that_is_interrupted_is_taken_up_by_the_next_load(
     loaded: Path,
     erased: tuple[Path, list[str]],

@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 import zlib
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -252,20 +253,23 @@ def test_a_reason_is_shown_without_terminal_control_characters(settings: Setting
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("name", "packed"),
     [
-        ("one_line.jsonl.gz", gzipped(b"x", 1024)),
-        ("line_feeds.jsonl.gz", gzipped(b"\n", 1024)),
-        ("tiny_lines.jsonl.gz", gzipped(b"1\n", 256)),
-        ("elements.json.gz", gzipped(b"{},", 128, b"[")),
-        ("deep.json.gz", gzipped(b"[", 512)),
-        ("spaces.json.gz", gzipped(b" ", 1024)),
-        ("quote.csv.gz", gzipped(b"x\n", 256, HEADER + b'"')),
-        ("one_line.jsonl.zst", zstandard_frames(b"x", 16384)),
-        ("tiny_rows.csv.zst", zstandard.compress(HEADER) + zstandard_frames(b"a\n", 1024)),
+        ("one_line.jsonl.gz", lambda: gzipped(b"x", 1024)),
+        ("line_feeds.jsonl.gz", lambda: gzipped(b"\n", 1024)),
+        ("spaces.json.gz", lambda: gzipped(b" ", 1024)),
+        ("quote.csv.gz", lambda: gzipped(b"x\n", 256, HEADER + b'"')),
+        ("one_line.jsonl.zst", lambda: zstandard_frames(b"x", 16384)),
+        ("tiny_rows.csv.zst", lambda: zstandard.compress(HEADER) + zstandard_frames(b"a\n", 1024)),
+        *in_soak(
+            ("tiny_lines.jsonl.gz", lambda: gzipped(b"1\n", 256)),
+            ("elements.json.gz", lambda: gzipped(b"{},", 128, b"[")),
+            ("deep.json.gz", lambda: gzipped(b"[", 512)),
+        ),
     ],
 )
-def test_a_bomb_is_one_reject(settings: Settings, name: str, content: bytes) -> None:
+def test_a_bomb_is_one_reject(settings: Settings, name: str, packed: Callable[[], bytes]) -> None:
+    content = packed()
     assert len(content) < 2 * MIB
     at(settings, f"ledger/{name}").write_bytes(content)
     assert_refused(settings, f"ledger/{name}", "decompression_bomb")
@@ -631,7 +635,7 @@ def test_what_the_fuzzer_found_keeps_every_promise(name: str) -> None:
     fuzzed.flush()
 
 
-@pytest.mark.parametrize("rounds", [3, *in_soak(8)])
+@pytest.mark.parametrize("rounds", [1, *in_soak(8)])
 def test_damaged_parquet_is_refused_or_read_whole(rounds: int) -> None:
     """Bytes of good and odd files are changed, most of them in the footer: the same ones in every run."""
     chance = random.Random(24)

@@ -29,6 +29,7 @@ from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import deposit, land, ledger_file
 from tests.support.harness import run_pipeline
 from tests.support.postgres import postgres
+from tests.support.shared import in_soak
 
 VARIABLE = "LITELLM_DATABASE_URL"
 SOURCE = "litellm_spend_logs"
@@ -263,9 +264,6 @@ def test_a_killed_pull_goes_on(logs: Database, settings: Settings, tmp_path: Pat
 import os, signal, sys
 from datetime import timedelta
 from ingestion.postgres_pull import pull
-from ingestion.pulls.failures import failed_pulls
-from orchestration import retries
-from orchestration.assets.postgres_pull import postgres_pulls
 from paywall_warehouse.settings import load_settings
 settings = load_settings(_env_file=None, warehouse_home={str(settings.warehouse_home)!r})
 block = pull.PostgresPull(
@@ -303,7 +301,8 @@ pull.pull_postgres(settings, {SOURCE!r}, block, rows_per_file=10)
     ] == []
 
 
-def test_random_changes_and_crashes_lose_nothing(logs: Database, settings: Settings) -> None:
+@pytest.mark.parametrize("steps", [12, *in_soak(100)])
+def test_random_changes_and_crashes_lose_nothing(logs: Database, settings: Settings, steps: int) -> None:
     """The last landed version of each row is the row in the table, whatever happened in between."""
     chance = random.Random(7)
 
@@ -311,7 +310,7 @@ def test_random_changes_and_crashes_lose_nothing(logs: Database, settings: Setti
         if chance.random() < 0.3:
             raise KeyboardInterrupt
 
-    for step in range(25):
+    for step in range(steps):
         now = step * 3600
         new = [(f"{step}-{number}", now - chance.randrange(43_000)) for number in range(chance.randrange(12))]
         logs.run(
@@ -332,7 +331,7 @@ def test_random_changes_and_crashes_lose_nothing(logs: Database, settings: Setti
     last = {row["id"]: row["status"] for row in landed(settings)}
     wanted = dict(line.split("|") for line in logs.run('select id, status from "SpendLogs"').splitlines())
     assert last == wanted
-    assert len(wanted) > 100
+    assert len(wanted) > 4 * steps
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"PAR1 no")])
@@ -450,9 +449,6 @@ def test_memory_stays_small(database: Database, settings: Settings) -> None:
 from pathlib import Path
 from datetime import timedelta
 from ingestion.postgres_pull.pull import PostgresPull, pull_postgres
-from ingestion.pulls.failures import failed_pulls
-from orchestration import retries
-from orchestration.assets.postgres_pull import postgres_pulls
 from paywall_warehouse.settings import load_settings
 settings = load_settings(_env_file=None, warehouse_home={str(settings.warehouse_home)!r})
 block = PostgresPull({VARIABLE!r}, "calls", "id", ("id",), timedelta(seconds=10), ("id", "txt"))

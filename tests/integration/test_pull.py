@@ -48,6 +48,7 @@ from tests.support.export_homes import (
     manifest_of,
     opened,
 )
+from tests.support.shared import in_soak
 
 # What most tests export and pull: one dataset by days, and a snapshot.
 TWO = ("ledger", "users")
@@ -1647,8 +1648,9 @@ def test_the_command_reports_waiting_on_standard_error(source: Path, mirror: Pat
 # ---- any sequence
 
 
+@pytest.mark.parametrize("steps", [6, *in_soak(30)])
 def test_after_any_sequence_of_exports_and_pulls_mirror_and_tables_are_what_is_published(
-    states: dict[str, State], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    states: dict[str, State], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
     monkeypatch.setattr(catalog, "DATASETS", {name: DATASETS[name] for name in TWO})
     chance = random.Random(4711)
@@ -1679,12 +1681,12 @@ def test_after_any_sequence_of_exports_and_pulls_mirror_and_tables_are_what_is_p
         lambda: f"update marts.rpt_users set balance = {chance.randint(0, 2)}",
         lambda: "select 1",
     ]
-    for step in range(15):
+    for step in range(steps):
         change(home, *(chance.choice(edits)() for _ in range(chance.randint(1, 3))), run_id=f"run-{step}")
         if chance.random() < 0.1:
             shutil.rmtree(home / "exports", ignore_errors=True)
         exported(home)
-        fate = chance.random() if step < 14 else 1
+        fate = chance.random() if step < steps - 1 else 1
         if fate < 0.2:
             continue
         if fate < 0.4:

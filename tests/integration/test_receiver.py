@@ -36,9 +36,10 @@ from paywall_warehouse.files import replace_text
 from paywall_warehouse.settings import load_settings
 from paywall_warehouse.web.server import listen
 from tests.support.builders import delivered, event
-from tests.support.command import COMMAND, environment
+from tests.support.command import command, environment, real_command
 from tests.support.harness import run_pipeline
 from tests.support.ingestion import load
+from tests.support.warm_start import WarmCommand
 
 SECRET = "whsec_0123456789abcdef"
 NOON = "2026-10-01T12:00:00Z"
@@ -720,10 +721,12 @@ def test_segments_are_private(landing: Path, port: int) -> None:
 
 
 @contextmanager
-def command(home: Path, *arguments: str, **variables: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def receiver_command(
+    home: Path, *arguments: str, **variables: str
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """`paywall-warehouse receive` as a process of its own session; gives its port too."""
-    process = subprocess.Popen(
-        [COMMAND, "receive", "--port", "0", *arguments],
+    process = WarmCommand(
+        ["receive", "--port", "0", *arguments],
         cwd=home.parent,
         env=environment(home, PAYWALLS_WEBHOOK_SECRET=SECRET, **variables),
         stderr=subprocess.PIPE,
@@ -775,7 +778,7 @@ class Senders:
 def test_a_killed_receiver_leaves_a_state_that_can_be_read(tmp_path: Path) -> None:
     home = tmp_path / "home"
     file = home / "state" / "receiver.json"
-    with command(home) as (process, port):
+    with receiver_command(home) as (process, port):
         until(file.exists)
         assert post(port, usage(1)).status == 200
         os.killpg(process.pid, signal.SIGKILL)
@@ -786,7 +789,7 @@ def test_a_killed_receiver_leaves_a_state_that_can_be_read(tmp_path: Path) -> No
     file.with_name(".receiver.json.1.partial").write_text(
         "{", encoding="utf-8"
     )  # and in the middle of a write
-    with command(home) as (process, port):
+    with receiver_command(home) as (process, port):
         assert post(port, usage(2)).status == 200
         process.terminate()
         process.wait(20)
@@ -798,7 +801,7 @@ def test_a_killed_receiver_leaves_a_state_that_can_be_read(tmp_path: Path) -> No
 def test_every_acknowledged_event_is_in_the_marts_after_the_receiver_was_killed(tmp_path: Path) -> None:
     home = tmp_path / "home"
     acknowledged: set[int] = set()
-    with command(home) as (process, port):
+    with receiver_command(home) as (process, port):
         senders = Senders(port)
         until(lambda: len(senders.acknowledged) > 300, 30)
         os.killpg(process.pid, signal.SIGKILL)
@@ -829,7 +832,7 @@ def test_no_kill_at_any_moment_loses_an_acknowledged_event(tmp_path: Path) -> No
     settings = load_settings(_env_file=None, warehouse_home=home)
     acknowledged: set[int] = set()
     for kill in range(kills):
-        with command(home) as (process, port):
+        with receiver_command(home) as (process, port):
             senders = Senders(port, first=kill * 1_000_000)
             until(lambda senders=senders: bool(senders.acknowledged), 30)  # type: ignore[misc]
             time.sleep(chance.uniform(0, 0.5))
@@ -857,7 +860,7 @@ def test_no_kill_at_any_moment_loses_an_acknowledged_event(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_a_receiver_that_is_stopped_answers_what_is_under_way_and_seals(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    with command(home) as (process, port):
+    with receiver_command(home) as (process, port):
         senders = Senders(port)
         until(lambda: len(senders.acknowledged) > 100, 30)
         process.send_signal(signal.SIGTERM)
@@ -881,25 +884,14 @@ def test_a_receiver_that_is_stopped_answers_what_is_under_way_and_seals(tmp_path
     ],
 )
 def test_a_receiver_that_cannot_work_says_why(tmp_path: Path, variables: dict[str, str], words: str) -> None:
-    settings = environment(tmp_path / "home", **({"PAYWALLS_WEBHOOK_SECRET": SECRET} | variables))
-    done = subprocess.run(
-        [COMMAND, "receive"], cwd=tmp_path, env=settings, capture_output=True, text=True, check=False
-    )
+    done = command(tmp_path / "home", "receive", **({"PAYWALLS_WEBHOOK_SECRET": SECRET} | variables))
     assert done.returncode == 2
     assert words in done.stderr
     assert SECRET not in done.stderr + done.stdout
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path, port: int) -> None:
-    settings = environment(tmp_path / "home", PAYWALLS_WEBHOOK_SECRET=SECRET)
-    done = subprocess.run(
-        [COMMAND, "receive", "--port", str(port)],
-        cwd=tmp_path,
-        env=settings,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = real_command(tmp_path / "home", "receive", "--port", str(port), PAYWALLS_WEBHOOK_SECRET=SECRET)
     assert (
         done.returncode,
         f"http://127.0.0.1:{port} cannot be listened on: Address already in use" in done.stderr,

@@ -10,7 +10,7 @@ import pytest
 
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import load_settings
-from tests.support import replayed_dbt
+from tests.support import replayed_dbt, shared
 from tests.support.builders import charge, deposit, land, ledger_file
 from tests.support.harness import publish_home, run_pipeline
 from tests.support.strategies import build_scenario
@@ -50,8 +50,9 @@ def refuse(*_: Any, **__: Any) -> None:
 
 
 def test_repeated_statements_build_what_dbt_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A build of everything, then one that adds to it."""
+    """A build of everything, then one that adds to it; another worker repeats them."""
     monkeypatch.setattr(replayed_dbt, "_noted", {})
+    monkeypatch.setattr(shared, "folder", tmp_path)
     scenario = build_scenario(7, "Europe/Berlin", "usd", "created", "2026-06-03T15:00:00+00:00")
     settings: dict[str, Any] = {
         "as_of": scenario.settings.as_of,
@@ -70,6 +71,7 @@ def test_repeated_statements_build_what_dbt_builds(tmp_path: Path, monkeypatch: 
         built.append(contents(tmp_path / "dbt"))
     assert len(replayed_dbt._noted) == 2
     assert built[0] != built[1]
+    monkeypatch.setattr(replayed_dbt, "_noted", {})  # as in another worker
     monkeypatch.setattr(Dbt, "build", refuse)
     for half, by_dbt in zip(halves, built, strict=True):
         land(tmp_path / "repeated", half)
@@ -83,6 +85,7 @@ def test_a_run_that_repeats_statements_says_what_dbt_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replayed_dbt, "_noted", {})
+    monkeypatch.setattr(shared, "folder", None)
     entries = [deposit("d1", "2026-10-01T08:00:00Z", "20"), charge("c1", "2026-10-01T09:00:00Z", "1.25")]
 
     def ran() -> tuple[list[str], dict[str, list[Any]]]:

@@ -21,7 +21,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from tests.support.command import COMMAND, environment
+from tests.support.command import environment
+from tests.support.warm_start import WarmCommand
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 # So wide that every column of every table is in view.
@@ -90,10 +91,20 @@ def browsing() -> Iterator[Browser]:
     executable = chromium()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=executable, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+            executable_path=executable,
+            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
         )
         yield browser
         browser.close()
+
+
+def new_context(browser: Browser, width: int = WIDTH, height: int = HEIGHT, **options: Any) -> BrowserContext:
+    """A context of windows in which nothing moves: to draw that takes as much CPU as all else in the
+    browser.
+    """
+    return browser.new_context(
+        viewport={"width": width, "height": height}, reduced_motion="reduce", **options
+    )
 
 
 @contextmanager
@@ -102,8 +113,8 @@ def serving(home: Path, **variables: str) -> Iterator[str]:
     home.mkdir(parents=True, exist_ok=True)
     log = home.with_name(f"{home.name}-dashboard.log")
     with log.open("w", encoding="utf-8") as said:
-        process = subprocess.Popen(
-            [COMMAND, "dashboard", "--port", "0"],
+        process = WarmCommand(
+            ["dashboard", "--port", "0"],
             cwd=home,
             env=environment(home, **variables),
             stderr=subprocess.PIPE,

@@ -1,5 +1,5 @@
-"""The command `paywall-warehouse` as a process of its own, with nothing of this one's environment but what it
-needs to start.
+"""The command `paywall-warehouse` as a process, with nothing of this one's environment but what it needs to
+start: the executable, or a fork that has imported everything (`warm_start.py`).
 """
 
 import io
@@ -8,9 +8,11 @@ import subprocess
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
-COMMAND = str(Path(sys.executable).with_name("paywall-warehouse"))
+from tests.support.warm_start import COMMAND, WarmCommand
+
 PASSED_ON = ("PATH", "HOME", "LANG", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
 
 
@@ -23,16 +25,40 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
 def command(
     home: Path, *arguments: str, cwd: Path | None = None, timeout: float = 240, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end; raises `TimeoutExpired` after `timeout` seconds."""
-    return subprocess.run(
-        [COMMAND, *arguments],
+    """Run the command to its end in a fork; raises `TimeoutExpired` after `timeout` seconds."""
+    return _to_its_end(WarmCommand, list(arguments), home, cwd, timeout, variables)
+
+
+def real_command(
+    home: Path, *arguments: str, cwd: Path | None = None, timeout: float = 240, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the executable to its end: for what starting it may do wrong, and what it may not import."""
+    return _to_its_end(subprocess.Popen, [COMMAND, *arguments], home, cwd, timeout, variables)
+
+
+def _to_its_end(
+    start: type[subprocess.Popen[Any]],
+    arguments: list[str],
+    home: Path,
+    cwd: Path | None,
+    timeout: float,
+    variables: dict[str, str],
+) -> subprocess.CompletedProcess[str]:
+    with start(
+        arguments,
         cwd=cwd or home.parent,
         env=environment(home, **variables),
-        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=timeout,
-    )
+    ) as process:
+        try:
+            out, errors = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
 
 
 def command_here(home: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -205,15 +205,11 @@ class Drill:
         self.figures.kills[seen()] += 1
         return None
 
-    def _start(self, settings: Mapping[str, str], *, warm: bool) -> "subprocess.Popen[bytes] | WarmCommand":
+    def _start(self, settings: Mapping[str, str], *, warm: bool) -> subprocess.Popen[bytes]:
         self._output.unlink(missing_ok=True)
-        self._output.touch()
-        if warm:
-            return WarmCommand(["run"], settings, self._output)
+        start, words = (WarmCommand, ["run"]) if warm else (subprocess.Popen, [COMMAND, "run"])
         with self._output.open("wb") as output:
-            return subprocess.Popen(
-                [COMMAND, "run"], env=settings, stdout=output, stderr=output, start_new_session=True
-            )
+            return start(words, env=settings, stdout=output, stderr=output, start_new_session=True)
 
     @property
     def output(self) -> str:

@@ -1,5 +1,5 @@
-"""Builds with dbt's own statements, without dbt: the first of its kind in this process runs dbt and notes the
-statements, all others repeat them.
+"""Builds with dbt's own statements, without dbt: the first of its kind runs dbt and notes the statements, all
+others repeat them, in this worker of pytest-xdist and in the others.
 
 The models read every setting and every row from tables, so dbt sends the same statements whatever the ledger
 is: they depend on the project, on the options, and on which relations the build file has. dbt takes three
@@ -7,19 +7,24 @@ seconds to make them from its templates, DuckDB one to run them. `test_replayed_
 both ways.
 """
 
+import hashlib
+import pickle
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 from dbt.adapters.duckdb.environments.local import DuckDBCursorWrapper
+from filelock import FileLock
 
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import Settings
+from tests.support import shared
 from warehouse import dbt_runner
 from warehouse.build import Build
 from warehouse.dbt_runner import PROJECT, Dbt, DbtBuild, build_command
@@ -78,14 +83,38 @@ def _build(
     if dbt.project != PROJECT:
         return dbt.build(manifest, command, progress)
     key = (tuple(command), _relations(settings))
-    noted = _noted.get(key)
-    if noted and _repeat(settings, noted):
+    with _notes_of(key) as file:
+        noted = _noted.get(key)
+        if noted is None and file is not None and file.exists():
+            noted = _noted[key] = pickle.loads(file.read_bytes())
+        if noted is None:
+            return _build_and_note(dbt, key, file, manifest, progress)
+    if _repeat(settings, noted):
         return _done(dbt, noted, manifest, progress)
-    with _noting(settings) as statements:
-        done = dbt.build(manifest or dbt.prepare_manifest(), [*command, "--threads", "1"], progress)
+    return dbt.build(manifest or dbt.prepare_manifest(), [*command, "--threads", "1"], progress)
+
+
+@contextmanager
+def _notes_of(key: Key) -> Iterator[Path | None]:
+    """The file for the notes of a build; whoever else needs it waits."""
+    if shared.folder is None or key in _noted:
+        yield None
+        return
+    file = shared.folder / f"dbt-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.pickle"
+    with FileLock(file.with_suffix(".lock")):
+        yield file
+
+
+def _build_and_note(
+    dbt: Dbt, key: Key, file: Path | None, manifest: Mapping[str, Any], progress: Callable[[str], None]
+) -> DbtBuild:
+    with _noting(dbt.settings) as statements:
+        done = dbt.build(manifest or dbt.prepare_manifest(), [*key[0], "--threads", "1"], progress)
     # What a data test found belongs to this ledger.
-    if not (noted or done.failures or any(map(_has_found, done.results))):
+    if not (done.failures or any(map(_has_found, done.results))):
         _noted[key] = Noted(statements, done.results, list(done.row_counts))
+        if file is not None:
+            file.write_bytes(pickle.dumps(_noted[key]))
     return done
 
 

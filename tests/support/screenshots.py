@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from tests.support.browser import Screen, browsing, serving
-from tests.support.command import command
+from tests.support.command import real_command
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 # The day of the README's numbers.
@@ -23,7 +23,7 @@ def main() -> None:
     """Publish the sample, open the pages, keep what is seen."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
-        done = command(home, "run", "--sample", AS_OF=AS_OF)
+        done = real_command(home, "run", "--sample", AS_OF=AS_OF)
         assert done.returncode == 0, done.stderr
         with (
             serving(home, AUTHORIZATION_LINK="https://pay.example/{paywall_id}?user={user_id}") as base,

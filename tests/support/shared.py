@@ -12,18 +12,26 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+# What `folder_of_all` returns, where no fixture can be asked for it.
+folder: Path | None = None
+
 
 def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
     """A folder that the first test to ask for it fills; it may be read by all and changed by none."""
-    own = factory.getbasetemp()
-    root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    folder, done = root / name, root / f"{name}.done"
+    root = folder_of_all(factory)
+    made, done = root / name, root / f"{name}.done"
     with FileLock(root / f"{name}.lock"):
         if not done.exists():
-            folder.mkdir()
-            make(folder)
+            made.mkdir()
+            make(made)
             done.touch()
-    return folder
+    return made
+
+
+def folder_of_all(factory: pytest.TempPathFactory) -> Path:
+    """The folder of this test run that all its workers have in common."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 def in_soak(*values: Any) -> list[Any]:

@@ -23,6 +23,7 @@ from sample_data import SampleSummary, describe, land_sample
 from sample_data.land import BAD_RECORDS
 from sample_data.pricing import OWN_RATES
 from sample_data.requests import REQUESTS_FILE
+from tests.support.shared import in_soak
 
 AS_OF = date(2026, 10, 1)
 MARKUP = {"pw_assistant": Decimal("1.2"), "pw_codepilot": Decimal("1.25"), "pw_assistant_eu": Decimal("1.2")}
@@ -402,7 +403,12 @@ def test_a_report_of_the_same_name_that_says_something_else_is_refused(
 
 
 @pytest.mark.parametrize(
-    "name", ["prices/markups.csv", "litellm_spend_logs/sample-2026-09-30.csv", "litellm_spend_logs/sample-x"]
+    "name",
+    [
+        "prices/markups.csv",
+        "litellm_spend_logs/sample-2026-09-30.csv",
+        *in_soak("litellm_spend_logs/sample-x"),
+    ],
 )
 def test_other_markups_and_another_samples_log_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(parents=True)
