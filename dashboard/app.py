@@ -17,6 +17,8 @@ from dashboard.views import (
     case,
     cohorts,
     connection,
+    cost_case,
+    costs,
     entry,
     ledger,
     models,
@@ -42,7 +44,7 @@ div:has(> [data-testid="stMetricDeltaDescription"]) { flex-wrap: wrap; }
 [data-testid="stMetricDeltaDescription"] :is(div, p) { white-space: nowrap; overflow: visible; }
 [data-testid="stHorizontalBlock"]:has([data-testid="stMetric"], .table) { flex-wrap: wrap; }
 [data-testid="stHorizontalBlock"] > [data-testid="stColumn"]:has([data-testid="stMetric"]) {
-  min-width: min(11.5rem, calc(50% - .5rem)); flex: 1 1 11.5rem;
+  min-width: min(11rem, calc(50% - .5rem)); flex: 1 1 11rem;
 }
 [data-testid="stHorizontalBlock"] > [data-testid="stColumn"]:has(.table) {
   min-width: min(18rem, 100%); flex: 1 1 18rem;
@@ -77,6 +79,7 @@ PAGES = (
     (users.show, "users", "Users", "group"),
     (ledger.show, "ledger", "Ledger", "receipt_long"),
     (reconciliation.show, "reconciliation", "Reconciliation", "rule"),
+    (costs.show, "costs", "Costs", "price_check"),
     (connection.show, "connection", "Connection", "cable"),
     (runs.show, "runs", "Runs", "history"),
 )
@@ -84,11 +87,12 @@ PAGES_OF_ONE_THING = (
     (user.show, "user", "User", "person"),
     (entry.show, "entry", "Entry", "receipt"),
     (case.show, "case", "Case", "balance"),
+    (cost_case.show, "costcase", "Cost case", "balance"),
 )
 
 
 # The pages that show something for a ledger without entries.
-WITHOUT_LEDGER = ("reconciliation", "case", "runs", "connection")
+WITHOUT_LEDGER = ("reconciliation", "case", "costs", "costcase", "runs", "connection")
 
 
 def main() -> None:

@@ -14,10 +14,12 @@ from dashboard.chart_style import (
     BAR_STEP,
     BELOW_BARS,
     COLOURS,
+    HEIGHT,
     NOT_OVER,
     Chart,
     Dataset,
     field_title,
+    field_titles,
     nominal,
     quantitative,
 )
@@ -32,6 +34,7 @@ __all__ = [
     "bars",
     "by_number",
     "day_label",
+    "grouped_bars",
     "heat_map",
     "lines",
     "money_points",
@@ -44,6 +47,8 @@ DARK_FROM = 0.45
 # The labels below bars that fit on a telephone.
 TICKS = 6
 
+# The bars of fewer steps would be as wide as tiles.
+FEW_STEPS = 5
 # The text of a cell is shown only where it fits.
 FITS = "bandwidth('x') < 38 ? 0 : 1"
 
@@ -69,6 +74,65 @@ def bars(bars: Sequence[Bar], title: str) -> Chart:
         },
         # The height includes the axis.
         "height": BAR_STEP * max(1, len(bars)) + BELOW_BARS,
+    }
+    return Chart(spec, (rows,))
+
+
+def grouped_bars(steps: Sequence[Row], series: Sequence[str], title: str) -> Chart:
+    """Return a chart with one bar for each series side by side, for each step in order.
+
+    A step has a `name`, a `said` and a `link`, the amounts and the texts of the series in `amounts` and
+    `texts`, further lines of the tooltip in `notes` (by title), and `is_whole`: otherwise its bars are pale.
+    """
+    notes = list(steps[0]["notes"]) if steps else []
+    titles = field_titles([*series, *notes])
+    rows = Dataset.of(
+        [
+            {
+                "step": step["name"],
+                "series": name,
+                "value": float(amount),
+                "said": step["said"],
+                "link": step["link"],
+                "is_whole": step["is_whole"],
+                **{
+                    f"s{number}": text
+                    for number, text in enumerate([*step["texts"], *step["notes"].values()])
+                },
+            }
+            for step in steps
+            for name, amount in zip(series, step["amounts"], strict=True)
+        ]
+    )
+    looks = list(COLOURS[: len(series)])
+    spec = {
+        "data": {"name": rows.name},
+        "mark": {"type": "bar", "cornerRadiusEnd": 2},
+        "encoding": {
+            "x": nominal(
+                "step",
+                title=None,
+                sort=[step["name"] for step in steps],
+                axis={"labelAngle": 0, "labelOverlap": "greedy", "labelSeparation": 6},
+                scale={"padding": 0.3 if len(steps) >= FEW_STEPS else 0.6},
+            ),
+            "xOffset": nominal("series", sort=list(series)),
+            "y": quantitative("value", axis=amount_axis(title)),
+            "color": nominal(
+                "series",
+                title=None,
+                sort=list(series),
+                scale={"domain": list(series), "range": looks},
+                legend={"orient": "top", "symbolType": "square"},
+            ),
+            "opacity": {"condition": {"test": "datum.is_whole", "value": 1}, "value": 0.45},
+            "tooltip": [
+                nominal("said", title="title"),
+                *(nominal(f"s{number}", title=one) for number, one in enumerate(titles)),
+            ],
+            "href": nominal("link"),
+        },
+        "height": HEIGHT,
     }
     return Chart(spec, (rows,))
 

@@ -4,7 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dashboard.break_help import BREAKS
+from dashboard.cost_break_help import BREAKS as COST_BREAKS
 from dashboard.filters import Filters, any_of, entry_conditions, id_contains, of_chosen_users, user_conditions
+from dashboard.queries import costs as cost_queries
+from dashboard.queries.costs import CostSearch
 from dashboard.queries.reconciliation import STATUSES, CaseSearch, case_conditions, payout_conditions
 from exports.datasets import DATASETS, Dataset
 from exports.filters import Filter
@@ -17,6 +20,8 @@ ALLOWED: Mapping[str, Sequence[str]] = {
     OF_PERIOD: ("true",),
     "case_status": STATUSES,
     "break_type": tuple(BREAKS),
+    "cost_status": cost_queries.STATUSES,
+    "cost_break": tuple(COST_BREAKS),
 }
 
 
@@ -93,6 +98,22 @@ def _cases(filters: Filters, parameters: Parameters) -> list[Filter]:
     return case_conditions(filters, search)
 
 
+def _cost_cases(filters: Filters, parameters: Parameters) -> list[Filter]:
+    search = CostSearch(
+        tuple(parameters.get("provider", ())),
+        tuple(parameters.get("month", ())),
+        tuple(parameters.get("cost_status", ())),
+        tuple(parameters.get("cost_break", ())),
+        in_period=OF_PERIOD in parameters,
+        all_currencies=ALL_CURRENCIES in parameters,
+    )
+    return cost_queries.case_conditions(filters, search)
+
+
+def _cost_months(_: Filters, parameters: Parameters) -> list[Filter]:
+    return [any_of("provider", parameters["provider"])] if "provider" in parameters else []
+
+
 def _payouts(filters: Filters, parameters: Parameters) -> list[Filter]:
     currency, *others = payout_conditions(filters)
     return others if ALL_CURRENCIES in parameters else [currency, *others]
@@ -118,6 +139,15 @@ STRIPE_BALANCES = Dataset(
 HISTORY = Dataset(
     "reconciliation_history",
     "fct_reconciliation_history",
+    ("case_id", "opened_at", "break_type"),
+    currency=(),
+)
+COST_MONTHS = Dataset(
+    "cost_months", "rpt_cost_reconciliation_months", ("provider", "month_start", "currency")
+)
+COST_HISTORY = Dataset(
+    "cost_reconciliation_history",
+    "fct_cost_reconciliation_history",
     ("case_id", "opened_at", "break_type"),
     currency=(),
 )
@@ -191,6 +221,28 @@ TABLES: Mapping[str, Downloadable] = {
             "The payouts that arrive in the period, and those without an arrival date.",
             _payouts,
             (ALL_CURRENCIES,),
+        ),
+        Downloadable(
+            DATASETS["cost_reconciliation"],
+            "The cases within the filters above, with both sides, in full.",
+            _cost_cases,
+            ("provider", "month", "cost_status", "cost_break", OF_PERIOD, ALL_CURRENCIES),
+            days=False,
+            filters=("models",),
+        ),
+        Downloadable(
+            COST_MONTHS,
+            "The months above, in every currency.",
+            _cost_months,
+            ("provider",),
+            days=False,
+            is_in_currency=False,
+        ),
+        _limited(
+            DATASETS["bill_lines"],
+            "The bill lines of the UTC days of the period that count, also those that are not compared.",
+            "models",
+            day="usage_date",
         ),
         _limited(STRIPE_BALANCES, "Stripe's balance summaries and the sums of the itemised rows."),
         *(

@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from dashboard.download_tables import (
     ALL_CURRENCIES,
     ALLOWED,
+    COST_HISTORY,
     HISTORY,
     OF_PERIOD,
     OPERATIONS,
@@ -28,11 +29,12 @@ from dashboard.download_tables import (
     Parameters,
 )
 from dashboard.filters import OF_ENTRIES, OF_USERS, Filters, filters_of
+from dashboard.queries.costs import charge_conditions, line_conditions, of_case
 from exports.ad_hoc import SliceRequest, write_rows
 from exports.compression import Compression
 from exports.datasets import DATASETS, Dataset
 from exports.encoding import Encoding
-from exports.filters import Filter, WrongSliceError
+from exports.filters import Filter, WrongSliceError, all_of
 from paywall_warehouse.quoting import printable_lines
 from paywall_warehouse.settings import Settings
 from warehouse.published import NotPublishedError, published_warehouse
@@ -49,7 +51,7 @@ NAME = re.compile(rf"(?P<dataset>[a-z_]+)\.(?P<encoding>{'|'.join(ENCODINGS)})(?
 LISTS = tuple(parameter for parameter, _, _ in (*OF_ENTRIES, *OF_USERS))
 SINGLE = ("from", "to", "currency", "search", ALL_CURRENCIES, OF_PERIOD, "case")
 MAX_VALUES = 1000
-EVIDENCE = "evidence.zip"
+EVIDENCE, COST_EVIDENCE = "evidence.zip", "cost_evidence.zip"
 # As much memory as the pages have. DuckDB needs more for CSV with two threads. With one thread, it writes 10
 # M entries in 67 s; with half of the memory, that takes more than 250 s. So one download is written at a
 # time. Others wait, and those beyond UNDER_WAY are refused.
@@ -114,6 +116,11 @@ def evidence_address(case_id: str) -> str:
     return _checked(EVIDENCE, [("case", case_id)])
 
 
+def cost_evidence_address(case_id: str) -> str:
+    """Return the address of the evidence of a case of the cost reconciliation, as an archive of CSV files."""
+    return _checked(COST_EVIDENCE, [("case", case_id)])
+
+
 def _checked(name: str, parameters: Sequence[tuple[str, str]]) -> str:
     query = urlencode(parameters, errors="replace")
     download_of(name, query)
@@ -127,12 +134,14 @@ def download_of(name: str, query: str) -> Download:
     """
     if name == EVIDENCE:
         return _evidence(query)
+    if name == COST_EVIDENCE:
+        return _cost_evidence(query)
     match = NAME.fullmatch(name)
     if match is None or match["dataset"] not in TABLES or (match["encoding"] == "parquet" and match["gzip"]):
         names, encodings = ", ".join(TABLES), ", ".join(("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet"))
         raise LookupError(
-            f"There is no such download. Datasets: {names}; formats: {encodings}. {EVIDENCE} has the"
-            " evidence of a reconciliation case."
+            f"There is no such download. Datasets: {names}; formats: {encodings}. {EVIDENCE} and"
+            f" {COST_EVIDENCE} have the evidence of a reconciliation case."
         )
     table, encoding = TABLES[match["dataset"]], next(one for one in ENCODINGS if one == match["encoding"])
     parameters = _parameters(query, (*SINGLE[:3], *LISTS, "column", *table.parameters))
@@ -155,24 +164,54 @@ def download_of(name: str, query: str) -> Download:
 
 def _evidence(query: str) -> Download:
     """Return the archive of a case: the case, its ledger entries, its history, and the run that published."""
-    case_id = next(iter(_parameters(query, ("case",)).get("case", ())), "")
-    if not case_id:
-        raise WrongDownloadError("The parameter 'case' is required: the id of a reconciliation case.")
+    case_id = _case_of(query)
     of_case = Filter("case_id = ?", (case_id,))
     deposits = "(select unnest(deposit_entry_ids) from marts.fct_reconciliation where case_id = ?)"
     of_entries = Filter(f"entry_id in {deposits} or related_entry_id in {deposits}", (case_id, case_id))
-    last_run = "select run_id from ops.runs where status = ? order by rowid desc limit 1"
-    tables = (
+    return _archive(
+        f"evidence-{_safe(case_id, 80)}.zip",
         (DATASETS["reconciliation"], of_case),
         (DATASETS["ledger"], of_entries),
         (HISTORY, of_case),
-        (OPERATIONS["runs"], Filter(f"run_id = ({last_run})", (PUBLISHED,))),
     )
+
+
+def _cost_evidence(query: str) -> Download:
+    """Return the archive of a case of costs: the case, its bill lines, its charges, its history, the run."""
+    case_id = _case_of(query)
+    is_case, field = Filter("case_id = ?", (case_id,)), of_case(case_id)
+    of_lines, of_charges = (
+        _one(conditions) for conditions in (line_conditions(field), charge_conditions(field))
+    )
+    return _archive(
+        f"cost-evidence-{_safe(case_id, 80)}.zip",
+        (DATASETS["cost_reconciliation"], is_case),
+        (DATASETS["bill_lines"], of_lines),
+        (DATASETS["ledger"], of_charges),
+        (COST_HISTORY, is_case),
+    )
+
+
+def _one(conditions: Sequence[Filter]) -> Filter:
+    where, values = all_of(conditions)
+    return Filter(where, tuple(values))
+
+
+def _case_of(query: str) -> str:
+    case_id = next(iter(_parameters(query, ("case",)).get("case", ())), "")
+    if not case_id:
+        raise WrongDownloadError("The parameter 'case' is required: the id of a reconciliation case.")
+    return case_id
+
+
+def _archive(file_name: str, *tables: tuple[Dataset, Filter]) -> Download:
+    """Return an archive of tables and of the run that published. The first one needs a row."""
+    last_run = "select run_id from ops.runs where status = ? order by rowid desc limit 1"
+    of_run = (OPERATIONS["runs"], Filter(f"run_id = ({last_run})", (PUBLISHED,)))
     parts = tuple(
         Part(dataset, SliceRequest(dataset.name, filters=[condition]), is_needed=number == 0)
-        for number, (dataset, condition) in enumerate(tables)
+        for number, (dataset, condition) in enumerate((*tables, of_run))
     )
-    file_name = f"evidence-{_safe(case_id, 80)}.zip"
     return Download(parts, "csv", compress=False, file_name=file_name, is_archive=True)
 
 

@@ -62,6 +62,7 @@ create or replace table ops.unmapped_columns as
 -- The settings that decide the numbers. None of them is a secret.
 create or replace table ops.settings as select * from raw.settings;
 create or replace table ops.failed_pulls as select * from raw.failed_pulls order by source;
+create or replace table ops.provider_names as select name, provider from raw.bill_providers order by name;
 create or replace table ops.erasures as select * from raw.erasures order by erased_at, pseudonym;
 create or replace table ops.runs (
     run_id varchar,

@@ -1,6 +1,7 @@
 """The overview: health of the numbers, profit, trends, and the questions that every owner asks."""
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal, localcontext
 
 import streamlit as st
 
@@ -11,7 +12,8 @@ from dashboard.download_panel import download_panel
 from dashboard.filters import Filters
 from dashboard.health import health_line
 from dashboard.measures import MEASURES, Measure
-from dashboard.queries import usage as usage_queries, users as users_queries
+from dashboard.queries import costs as cost_queries, usage as usage_queries, users as users_queries
+from dashboard.queries.costs import BilledDifference
 from dashboard.queries.publication import About
 from dashboard.snapshot import Question, Row
 from dashboard.tables import (
@@ -51,6 +53,8 @@ BEHIND: dict[str, tuple[str, dict[str, str | list[str]]]] = {
 TRENDS = ("revenue", "provider_cost", "platform_fees", "profit")
 AFFECTED_BY_COVERAGE = ("provider_cost", "profit", "net_profit", "margin")
 QUESTION_ROWS = 5
+# The tile beside profit, where bills exist.
+AT_BILL = "profit_at_bill"
 
 
 def show(context: Context) -> None:
@@ -92,6 +96,7 @@ def questions(filters: Filters, about: About) -> list[Question]:
     ]
     if earlier:
         asked.append(lambda snapshot: revenue_before(snapshot, filters, earlier, grain))
+    asked.append(lambda snapshot: cost_queries.billed_difference(snapshot, filters))
     asked.append(lambda snapshot: usage_queries.owed(snapshot, filters, about.today))
     if len(about.ledger_currencies) > 1:
         asked.append(lambda snapshot: users_queries.people(snapshot, filters))
@@ -99,9 +104,17 @@ def questions(filters: Filters, about: About) -> list[Question]:
 
 
 def _tiles(context: Context, now: Row, before: Row | None, steps: Sequence[Row]) -> None:
-    for names in (tuple(BRIDGE), BELOW):
-        for column, name in zip(st.columns(len(names)), names, strict=True):
-            with column:
+    billed = cost_queries.billed_difference(context.snapshot, context.filters)
+    if _known(now, "profit") is None:
+        billed = None
+    first, second = st.columns(len(BRIDGE) + (billed is not None)), st.columns(len(BELOW))
+    for column, name in zip(
+        (*first, *second), (*BRIDGE, *([AT_BILL] if billed else []), *BELOW), strict=True
+    ):
+        with column:
+            if name == AT_BILL and billed:
+                _tile_at_bill(context, now, billed)
+            else:
                 _tile(context, MEASURES[name], now, before, steps)
     if coverage.is_incomplete(now):
         known = formats.share(now["cost_coverage"])
@@ -109,6 +122,49 @@ def _tiles(context: Context, now: Row, before: Row | None, steps: Sequence[Row])
             f":material/info: The provider cost of {known} of the charges is known. Charges without a known"
             " cost count with their whole revenue, so that profit and margin are too high."
         )
+    if billed:
+        st.caption(
+            f":material/info: Bills are compared on {_days_compared(billed)} with costs (UTC), and for"
+            f" {formats.share(billed.compared_share)} of the recorded cost. Elsewhere, profit at bill has the"
+            " recorded cost."
+        )
+
+
+def _tile_at_bill(context: Context, now: Row, billed: BilledDifference) -> None:
+    """Draw the profit with costs as billed, and how much it differs from the profit."""
+    currency = context.currency
+    at_bill, change = profit_at_bill(now["profit"], billed.difference)
+    exact = formats.with_currency(at_bill, currency)
+    # Streamlit derives the direction from the first character.
+    sign = "" if not change else "-" if change < 0 else "+"
+    st.metric(
+        f"[Profit at bill]({address('costs')})",
+        _mark(now, "profit") + formats.short_with_currency(at_bill, currency),
+        sign + formats.short_with_currency(change.copy_abs(), currency),
+        delta_color="normal" if change else "off",
+        delta_arrow="auto" if change else "off",
+        delta_description=f"{_days_compared(billed)} compared",
+        border=True,
+        help=formats.plain(
+            "Profit minus what providers billed beyond the recorded costs, in the cases that are compared:"
+            f" {formats.with_currency(billed.difference, currency)}. Exactly {exact}. Days of bills are UTC"
+            " days."
+        ),
+    )
+
+
+def profit_at_bill(profit: Decimal, difference: Decimal) -> tuple[Decimal, Decimal]:
+    """Return the profit with costs as billed, and how much more it is than the profit, exactly.
+
+    `difference` is what was billed beyond the recorded costs.
+    """
+    # Python's own context keeps 28 digits.
+    with localcontext(prec=60):
+        return profit - difference, -difference
+
+
+def _days_compared(billed: BilledDifference) -> str:
+    return f"{billed.days_compared} of {formats.counted(billed.days, 'day')}"
 
 
 def _tile(context: Context, measure: Measure, now: Row, before: Row | None, steps: Sequence[Row]) -> None:

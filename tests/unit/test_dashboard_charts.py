@@ -311,3 +311,41 @@ def test_a_heat_map_takes_negative_and_absent_values() -> None:
 )
 def test_every_day_has_its_counterpart(now: tuple[date, date], before: tuple[date, date], days: int) -> None:
     assert day_offset(now, before) == timedelta(days=days)
+
+
+# ---- bars side by side
+
+
+def test_bars_of_a_step_stand_side_by_side_with_exact_texts() -> None:
+    amounts = [("Oct 2026", "10.000000000001", "12", True), ("Nov 2026", "3", "-0.5", False)]
+    chart = charts.grouped_bars(
+        [
+            {
+                "name": name,
+                "said": name,
+                "amounts": [Decimal(recorded), Decimal(billed)],
+                "texts": [recorded, billed],
+                "notes": {"Difference": f"{Decimal(billed) - Decimal(recorded)}"},
+                "is_whole": is_whole,
+                "link": f"costs?month={name}",
+            }
+            for name, recorded, billed, is_whole in amounts
+        ],
+        ["Recorded", "Billed"],
+        "USD",
+    )
+    spec = valid(chart)
+    rows = pa.ipc.open_stream(chart.datasets[0].rows).read_all().to_pylist()
+    assert [(row["step"], row["series"], row["value"], row["is_whole"]) for row in rows] == [
+        ("Oct 2026", "Recorded", 10.000000000001, True),
+        ("Oct 2026", "Billed", 12.0, True),
+        ("Nov 2026", "Recorded", 3.0, False),
+        ("Nov 2026", "Billed", -0.5, False),
+    ]
+    # Every bar has the texts of the whole step.
+    assert {(row["s0"], row["s1"], row["s2"]) for row in rows if row["step"] == "Oct 2026"} == {
+        ("10.000000000001", "12", "1.999999999999")
+    }
+    titles = [channel["title"] for channel in spec["encoding"]["tooltip"]]
+    assert titles == ["title", "Recorded", "Billed", "Difference"]
+    assert spec["encoding"]["x"]["sort"] == ["Oct 2026", "Nov 2026"]
