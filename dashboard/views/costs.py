@@ -382,6 +382,7 @@ def case_columns(context: Context) -> list[Column]:
             "break_type",
             "Break",
             lambda row: words_for(row["break_type"]),
+            unbroken=True,
             link=lambda row: None if row["break_type"] is None else address("costcase", case=row["case_id"]),
         ),
         Column(
