@@ -26,7 +26,7 @@ from dashboard.tables import (
 from dashboard.views.costs import EARLIER_VERSION, case_columns
 
 # Columns of the other breaks of the day that are the same as in the case.
-SAME = ("usage_date", "provider", "status", "broken_since")
+SAME = ("provider", "status", "broken_since")
 
 FIRST = ("occurred_at", "entry_id", "provider_cost", "provider_cost_basis", "total_tokens", "billed_by")
 

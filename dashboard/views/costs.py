@@ -391,7 +391,7 @@ def case_columns(context: Context) -> list[Column]:
             lambda row: formats.with_currency(row["at_risk"], row["currency"]),
             right=True,
         ),
-        day_column("usage_date", "Day (UTC)"),
+        day_column("usage_date", "Day (UTC)", link=lambda row: address("costcase", case=row["case_id"])),
         text_column("provider", "Provider"),
         text_column("model_id", "Model"),
         count_column("charges", "Charges"),
@@ -402,9 +402,6 @@ def case_columns(context: Context) -> list[Column]:
         money_column("rate_difference", "Of it rate", _currency_of),
         text_column("status", "Status"),
         instant_column("broken_since", "Break since", context.timezone),
-        text_column(
-            "case_id", "Case", unbroken=True, link=lambda row: address("costcase", case=row["case_id"])
-        ),
     ]
 
 

@@ -272,15 +272,17 @@ def test_a_month_leads_to_its_cases_and_a_case_to_its_evidence(screen: Screen, s
     assert "The case status “odd” does not exist" in screen.text
     rows = screen.table("Months of costs")
     assert set(column(rows, "Provider")) == {"openai"}
-    [(case_id, *numbers)] = sql(
-        "select case_id, ledger_cost, billed_cost, difference, volume_difference, rate_difference"
+    [(case_id, day, model, *numbers)] = sql(
+        "select case_id, usage_date, model_id, ledger_cost, billed_cost, difference, volume_difference,"
+        " rate_difference"
         " from marts.fct_cost_reconciliation where provider = 'openai' and break_type = 'token_mismatch'"
         " and usage_date between '2026-10-01' and '2026-10-31' and currency = 'usd'"
         " order by abs(difference) desc, usage_date desc, case_id limit 1"
     )
     [first, *_] = screen.table("Cost cases")
     names = ("Recorded", "Billed", "Billed − recorded", "Of it volume", "Of it rate")
-    assert (first["Case"], [first[name] for name in names]) == (case_id, list(map(money, numbers)))
+    assert (first["Day (UTC)"], first["Model"]) == (f"{day}", model)
+    assert [first[name] for name in names] == list(map(money, numbers))
     screen.open_row("Cost cases", 0)
     assert screen.codes[0] == case_id
     assert "Other tokens, priority 2" in screen.text
