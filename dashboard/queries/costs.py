@@ -110,6 +110,13 @@ def state(snapshot: Snapshot) -> CostReconciliation:
     return summarize_costs(lambda query: [tuple(row.values()) for row in snapshot.rows(query)])
 
 
+def failed_pulls(snapshot: Snapshot) -> list[Row]:
+    """Return the pulls of bills whose last attempt failed, with the reason."""
+    return snapshot.rows(
+        "select source, failed_at, reason from ops.failed_pulls where source like 'bills/%' order by source"
+    )
+
+
 def open_breaks(snapshot: Snapshot, types: Sequence[str]) -> list[Row]:
     """Return all open breaks by priority, type (in the order of `types`) and currency.
 

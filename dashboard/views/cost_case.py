@@ -61,7 +61,7 @@ def _verdict(context: Context, row: Row, billed_names: Sequence[str]) -> None:
     what = f"{formats.plain(where)}, in {row['currency'].upper()}."
     if row["status"] == "break":
         risk = formats.with_currency(row["at_risk"], row["currency"])
-        since = f"{formats.instant(row['broken_since'], zone)} ({formats.plain(zone)})"
+        since = f"{formats.marked_instant(row['broken_since'], zone)} ({formats.plain(zone)})"
         st.error(
             f"**{formats.plain(words_for(row['break_type']))}**, priority {row['priority']},"
             f" {formats.plain(risk)} at risk, since {since}. {what}",

@@ -57,6 +57,12 @@ def show(context: Context) -> None:
         return
     state = cost_queries.state(context.snapshot)
     _headline(state)
+    for pull in cost_queries.failed_pulls(context.snapshot):
+        at = formats.marked_instant(pull["failed_at"], context.timezone)
+        st.warning(
+            f"{formats.plain(pull['source'])} could not be pulled on {at}: {formats.plain(pull['reason'])}",
+            icon=":material/cloud_off:",
+        )
     _open_breaks(context)
     providers = _months(context)
     if state.is_needed:

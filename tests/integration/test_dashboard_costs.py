@@ -353,11 +353,15 @@ def test_without_bills_the_page_says_what_to_do_and_nothing_else_changes(
     home: Path, context: BrowserContext, tmp_path: Path
 ) -> None:
     alone = published_alone(home, tmp_path / "alone")
-    changed(alone, lambda connection: [connection.execute(f"delete from marts.{name}") for name in MARTS])
+    emptied = [f"delete from marts.{name}" for name in MARTS]
+    failed = "insert into ops.failed_pulls values ('bills/openai_costs', '2026-11-12 08:00:00Z', 'key <b>')"
+    changed(alone, lambda connection: [connection.execute(one) for one in (*emptied, failed)])
     with serving(alone) as base:
         screen = Screen(context, base).open("costs")
         assert "No bill has landed yet: put the cost downloads of your providers into" in screen.text
         assert "OPENAI_ADMIN_KEY" in screen.text
+        # Los Angeles is 8 hours behind in November.
+        assert "bills/openai_costs could not be pulled on 2026-11-12 00:00:00: key <b>" in screen.text
         assert screen.page.get_by_test_id("stAlertContentSuccess").count() == 0
         assert "Profit at bill" not in screen.open("?period=Previous+month").tiles()
         changed(
