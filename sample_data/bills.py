@@ -223,7 +223,8 @@ def metered(statements: Statements, gateway: GatewayLog) -> dict[Case, Metered]:
     names = {statements.bare(model): model for paywall in PAYWALLS for model, _ in paywall.models}
     for event in statements.events:
         data = event["data"]
-        if event["type"].endswith("usage.charge.created") and data["activityId"] not in current:
+        charges = event["type"].endswith("usage.charge.created") and event["attempts"] == 1
+        if charges and data["activityId"] not in current:
             counts = data["promptTokens"], 0, data["completionTokens"]
             add(names[data["model"]], utc_day(event["at"]), "usd", counts, stated=False)
     listed = {route.model: route.listed for route in ROUTES.values()}
