@@ -21,7 +21,7 @@ from sample_data.world import DAYS, EPOCH, PAYWALLS, Calendar, key
 
 FOLDER = "bills"
 SCOPE = f"{FOLDER}/scope.csv"
-"""The only name that is read as scope (docs/contract.md#29-provider-bills)."""
+"""The only name that is read as scope (docs/costs.md#names)."""
 
 OPENAI, ANTHROPIC = "openai", "anthropic"
 DAY = timedelta(days=1)
@@ -116,6 +116,10 @@ class Line:
     quantity: int
     amount: Decimal
     is_sold: bool = True
+
+
+AccountLines = dict[tuple[str, str, date], list[Line]]
+"""Lines by provider, currency and day: the buckets of all accounts."""
 
 
 @dataclass(slots=True)
@@ -259,7 +263,7 @@ class Planting:
         """Record breaks that are there on purpose."""
         self.planted.setdefault(break_type, []).extend(case.case_id for case in cases)
 
-    def days(self, provider: str) -> list[date]:
+    def break_days(self, provider: str) -> list[date]:
         """Return the days of breaks: final for long, and of Anthropic not in the console's CSV."""
         first = next_month(self.span.first) if provider == ANTHROPIC else self.span.first
         return days(first + 2 * DAY, self.span.final - 2 * GRACE)
@@ -271,7 +275,7 @@ class Planting:
         may be fewer.
         """
         provider = model.split("/", 1)[0]
-        allowed = set(self.days(provider))
+        allowed = set(self.break_days(provider))
         fitting = [
             case
             for case in self.pile
@@ -358,7 +362,7 @@ class Planting:
         used by a key that leaked, and web searches.
         """
         shuffled = {
-            provider: sorted(self.days(provider), key=lambda day: key("bill days", provider, day))
+            provider: sorted(self.break_days(provider), key=lambda day: key("bill days", provider, day))
             for provider in (OPENAI, ANTHROPIC)
         }
         for model, prompt, completion in (
@@ -433,10 +437,6 @@ def make_bills(statements: Statements, gateway: GatewayLog, random: Random) -> B
 # ---- the files
 
 
-AccountLines = dict[tuple[str, str, date], list[Line]]
-"""Lines by provider, currency and day: the buckets of all accounts."""
-
-
 def bill_files(lines: AccountLines, span: Span) -> tuple[dict[str, bytes], int]:
     """Return the files as downloaded, and the number of records in them.
 
@@ -496,9 +496,10 @@ def bill_files(lines: AccountLines, span: Span) -> tuple[dict[str, bytes], int]:
 
 
 def page(buckets: list[dict[str, Any]], has_more: bool = False) -> str:
-    """Return a page of an API as JSON."""
+    """Return a page of an API as JSON. OpenAI names the kind of every object."""
+    kind = {"object": "page"} if "object" in buckets[0] else {}
     following = f"page_{key('page', len(buckets))}" if has_more else None
-    return as_json({"data": buckets, "has_more": has_more, "next_page": following})
+    return as_json(kind | {"data": buckets, "has_more": has_more, "next_page": following})
 
 
 def openai_bucket(day: date, currency: str, lines: list[Line]) -> dict[str, Any]:
