@@ -53,6 +53,8 @@ def as_json(value: Any) -> str:
         return str(value)
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(name)}: {as_json(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(as_json, value))}]"
     return json.dumps(value, ensure_ascii=False)
 
 

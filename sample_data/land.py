@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 
 from sample_data import formats
+from sample_data.bills import FOLDER as BILLS, SCOPE, make_bills
 from sample_data.breaks import move_money
 from sample_data.litellm import FOLDER, MARKUPS, gateway_log
 from sample_data.payment_files import payment_files
@@ -44,8 +45,8 @@ class SampleSummary:
     last_day: date
     files: tuple[Path, ...]
     records: int
-    """Ledger entry versions, webhook deliveries, rows about payments, rows of the gateway's log, and rows of
-    prices and markups, including bad ones.
+    """Ledger entry versions, webhook deliveries, rows about payments, rows of the gateway's log, rows of
+    prices and markups, lines of bills, and rows of invoices and scopes, including bad ones.
     """
     bad_records: int
     requests: int
@@ -56,22 +57,33 @@ class SampleSummary:
     """Users of the paywalls, and customers of the gateway."""
     kinds: dict[str, int]
     """Statements by ledger type and status or by event type, without bad ones. Those of the gateway's log
-    are `postpaid charge`.
+    are `postpaid charge`, lines of bills that count are `bill line`.
     """
     payments: int
     """Payments in Stripe's reports and the bank transfers, including failed ones."""
     planted: dict[str, tuple[str, ...]]
     """Planted breaks between ledger and payments: case ids by break type (docs/contract.md#53-breaks)."""
+    planted_costs: dict[str, tuple[str, ...]]
+    """Planted breaks between ledger and bills: case ids by break type (docs/costs.md)."""
 
     @property
     def breaks(self) -> dict[str, int]:
-        """Return the number of planted breaks, by type."""
+        """Return the number of planted breaks between ledger and payments, by type."""
         return {break_type: len(cases) for break_type, cases in self.planted.items()}
+
+    @property
+    def cost_breaks(self) -> dict[str, int]:
+        """Return the number of planted breaks between ledger and bills, by type."""
+        return {break_type: len(cases) for break_type, cases in self.planted_costs.items()}
 
 
 def describe(summary: SampleSummary) -> str:
     """Return what was landed, what of it is real and what is invented."""
-    breaks = ", ".join(f"{count} {break_type}" for break_type, count in summary.breaks.items())
+
+    def counted(breaks: dict[str, int]) -> str:
+        types = ", ".join(f"{count} {break_type}" for break_type, count in breaks.items())
+        return f"{sum(breaks.values())} breaks are planted: {types}."
+
     return (
         f"Sample data, {summary.first_day} to {summary.last_day}: {summary.records:,} records in"
         f" {len(summary.files)} files, {summary.requests:,} requests, {summary.users} users.\nReal: the"
@@ -82,8 +94,9 @@ def describe(summary: SampleSummary) -> str:
         " in an invented LiteLLM log. Real too: the models' list prices, from genai-prices.\nMade:"
         " everything else. Users, dates, which model answered, markups, deposits, refunds, failures, cached"
         " and reasoning tokens, the rates of euro and pound, Stripe's reports, bank transfers, the LiteLLM"
-        f" log and all ids are invented; {summary.bad_records} records are bad on purpose. Between the ledger"
-        f" and its {summary.payments} payments, {sum(summary.breaks.values())} breaks are planted: {breaks}."
+        " log, the bills of OpenAI and Anthropic and all ids are invented;"
+        f" {summary.bad_records} records are bad on purpose. Between the ledger and its {summary.payments}"
+        f" payments, {counted(summary.breaks)} Between it and the bills, {counted(summary.cost_breaks)}"
     )
 
 
@@ -103,10 +116,11 @@ def land_sample(landing: Path, as_of: date, zone: tzinfo = UTC) -> SampleSummary
     paid, paid_records = payment_files(account, money.payments)
     ledger, ledger_records = ledger_files(statements)
     events, event_records = event_files(statements)
-    # Its own generator, so that the rest of the sample does not depend on it.
+    # Generators of their own, so that the rest of the sample does not depend on them.
     gateway = gateway_log(traces, calendar, Random(SEED))  # noqa: S311
     files = ledger | events | paid | {f"prices/sample-own-rates-{as_of}.csv": own_rates(calendar)}
-    files |= gateway.files
+    bills = make_bills(statements, gateway, Random(SEED))  # noqa: S311
+    files |= gateway.files | bills.files
     refuse_another_sample(landing, files)
     for name, content in files.items():
         put(landing / name, content)
@@ -116,11 +130,12 @@ def land_sample(landing: Path, as_of: date, zone: tzinfo = UTC) -> SampleSummary
     )
     kinds.update(event["type"].removeprefix("paywall.") for event in statements.events)
     kinds.update(f"postpaid charge {status}" for status in gateway.statuses)
+    kinds.update({f"bill line of {provider}": lines for provider, lines in bills.lines.items()})
     return SampleSummary(
         first_day=calendar.first_day,
         last_day=as_of,
         files=tuple(landing / name for name in files),
-        records=ledger_records + event_records + paid_records + gateway.records + 1,
+        records=ledger_records + event_records + paid_records + gateway.records + bills.records + 1,
         bad_records=BAD_RECORDS,
         requests=sum(map(len, traces.values())),
         repeated=gateway.statuses.count("settled"),
@@ -128,6 +143,7 @@ def land_sample(landing: Path, as_of: date, zone: tzinfo = UTC) -> SampleSummary
         kinds=dict(sorted(kinds.items())),
         payments=sum(payment.paid_at < account.until for payment in money.payments),
         planted=money.planted,
+        planted_costs=bills.planted,
     )
 
 
@@ -135,12 +151,12 @@ def refuse_another_sample(landing: Path, files: dict[str, bytes]) -> None:
     """Raise `FileExistsError` if a landed sample file differs from `files`, or is not one of them."""
     landed = [
         path
-        for folder in ("ledger", "events", "payments", "prices", FOLDER)
-        for path in sorted((landing / folder).glob("sample-*"))
+        for folder in ("ledger", "events", "payments", "prices", FOLDER, BILLS)
+        for path in sorted((landing / folder).rglob("sample-*"))
     ]
-    # The names of Stripe's files and of the markups do not show that they are part of the sample: only equal
-    # names are compared.
-    nameless = [name for name in files if name.startswith("stripe/") or name == MARKUPS]
+    # The names of Stripe's files, of the markups and of the scopes do not show that they are part of the
+    # sample: only equal names are compared.
+    nameless = [name for name in files if name.startswith("stripe/") or name in (MARKUPS, SCOPE)]
     landed += [path for name in nameless if (path := landing / name).exists()]
     for path in landed:
         if files.get(path.relative_to(landing).as_posix()) != path.read_bytes():

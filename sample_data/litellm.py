@@ -92,6 +92,8 @@ class GatewayLog:
     files: dict[str, bytes]
     records: int
     """Rows of all files, including the bad one."""
+    rows: tuple[dict[str, str], ...]
+    """The good rows of the log."""
     statuses: tuple[str, ...]
     """The ledger's status of every good row."""
     customers: tuple[str, ...]
@@ -103,6 +105,7 @@ def gateway_log(traces: dict[str, list[Request]], calendar: Calendar, random: Ra
     instants = sorted(one_instant(calendar, random) for _ in requests)
     rows = [spend_log(*pair, calendar, random) for pair in zip(instants, requests, strict=True)]
     statuses = tuple("failed" if row["status"] == "failure" else "settled" for row in rows)
+    good = tuple(rows)
     customers = tuple(sorted({row["end_user"] for row in rows}))
     # Somebody opened the export in a spreadsheet, which wrote one time in its own way.
     changed = instants[len(rows) // 2]
@@ -114,7 +117,7 @@ def gateway_log(traces: dict[str, list[Request]], calendar: Calendar, random: Ra
         f"{FOLDER}/sample-{calendar.last_day}.csv": formats.table(COLUMNS, rows).encode(),
         MARKUPS: formats.table(tuple(priced[0]), priced).encode(),
     }
-    return GatewayLog(files, len(rows) + len(priced), statuses, customers)
+    return GatewayLog(files, len(rows) + len(priced), good, statuses, customers)
 
 
 def one_instant(calendar: Calendar, random: Random) -> int:

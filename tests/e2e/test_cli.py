@@ -91,6 +91,46 @@ def test_the_samples_breaks_are_those_that_were_planted_and_its_balances_close(
     assert "3 ×  processor_only" in done.stdout
 
 
+def test_the_samples_cost_breaks_are_those_that_were_planted(
+    first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    home, done = first_run
+    planted = land_sample(tmp_path, date(2026, 11, 1)).planted_costs
+    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
+        breaks = connection.execute(
+            "select break_type, case_id from marts.fct_cost_reconciliation where status = 'break'"
+        ).fetchall()
+        months = connection.execute(
+            """select provider, currency, verdict, abs(invoice_difference) < 0.005
+            from marts.rpt_cost_reconciliation_months where month_start = '2026-09-01'
+            and provider in ('openai', 'mistral') order by all"""
+        ).fetchall()
+        warnings = connection.execute(
+            """select name, count(*) from ops.invariants
+            where not passed and name in ('bill_statements_agree', 'billed_models_are_known',
+                'priority_1_cost_breaks', 'bills_are_in_cases', 'charges_are_in_one_cost_case')
+            group by name order by name"""
+        ).fetchall()
+        keys = connection.execute("select distinct key from marts.fct_bill_lines order by key").fetchall()
+    assert sorted(breaks) == sorted(
+        (break_type, case_id) for break_type, case_ids in planted.items() for case_id in case_ids
+    )
+    assert months == [
+        ("mistral", "eur", "missing", None),
+        ("mistral", "usd", "missing", None),
+        ("openai", "eur", "complete", True),
+        ("openai", "usd", "complete", True),
+    ]
+    # The bucket that grew, two models that nobody sells, and their lines with the calls that were not billed.
+    assert warnings == [
+        ("bill_statements_agree", 1),
+        ("billed_models_are_known", 2),
+        ("priority_1_cost_breaks", 1),
+    ]
+    assert keys == [("apikey_01Rk4production",), ("apikey_01Vd9lab",), (None,)]
+    assert f"{len(breaks)} breaks, " in done.stdout
+
+
 def test_the_samples_gateway_charges_postpaid_customers_by_its_markups(
     first_run: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:

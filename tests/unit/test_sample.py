@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from sample_data import SampleSummary, describe, land_sample
 from sample_data.land import BAD_RECORDS
 from sample_data.pricing import OWN_RATES
 from sample_data.requests import REQUESTS_FILE
+from tests.support.bill_files import rows as bill_rows
+from tests.support.cost_oracle import CostSettings, CostTables, reconcile_costs
+from tests.support.oracle import LandedFile
 from tests.support.shared import in_soak
 
 AS_OF = date(2026, 10, 1)
@@ -81,6 +84,14 @@ class Sample:
         self.sessions = {session["id"]: session for session in self._json_lines(sessions)}
         (self.transfers,) = self.table("payments").values()
         self.gateway = list(self._gateway())
+        self.bills = [
+            LandedFile(path.parent.relative_to(landing).as_posix(), path.name, path.read_bytes())
+            for path in summary.files
+            if path.is_relative_to(landing / "bills")
+        ]
+        for file in self.bills:
+            # A bucket without results is a record too.
+            self.records += sum(len(row.get("results", [row])) or 1 for row in bill_rows(file))
 
     def table(self, folder: str) -> dict[str, list[dict[str, str]]]:
         """The rows of every CSV file in a folder, by its name."""
@@ -358,6 +369,89 @@ def utc(text: str) -> datetime:
     return datetime.fromisoformat(f"{text}+00:00")
 
 
+DISPLAYED = {"claude-sonnet-4-5": "sonnet", "claude-haiku-4-5": "haiku", "claude-opus-4-5": "opus"}
+# What the names on the bills mean, in lower case: dated ids, and display names of Anthropic's console.
+ALIASES = {f"claude {word} 4.5": name for name, word in DISPLAYED.items()} | {
+    "gpt-4.1-2025-04-14": "gpt-4.1",
+    "gpt-4o-mini-2024-07-18": "gpt-4o-mini",
+    "gpt-5-mini-2025-08-07": "gpt-5-mini",
+    "claude-sonnet-4-5-20250929": "claude-sonnet-4-5",
+    "claude-haiku-4-5-20251001": "claude-haiku-4-5",
+    "claude-opus-4-5-20251101": "claude-opus-4-5",
+}
+
+
+def billed_models(sample: Sample) -> Iterator[dict[str, Any]]:
+    """Every charge with a model as a ledger record: of the ledger, webhooks alone, and the gateway."""
+    for entry in sample.entries.values():
+        if entry["type"] == "charge":
+            yield entry | {"status": status(entry)}
+    for event in sample.of_kind("usage.charge.created"):
+        data = event["data"]
+        if data["activityId"] not in sample.entries:
+            yield {
+                "id": data["activityId"],
+                "timestamp": event["createdAt"],
+                "type": "charge",
+                "user": data["walletUserId"],
+                "paywall": event["paywallId"],
+                "model": data["model"],
+                "amount": str(data["cost"]),
+                "currency": "usd",
+                "prompt_tokens": data["promptTokens"],
+                "completion_tokens": data["completionTokens"],
+            }
+    for row in sample.gateway:
+        yield {
+            "id": row["request_id"],
+            "timestamp": f"{row['startTime']}Z",
+            "type": "charge",
+            "status": {"success": "settled", "failure": "failed"}[row["status"]],
+            "user": row["end_user"],
+            "paywall": "litellm",
+            "model": row["model"],
+            "amount": "0",
+            "currency": "usd",
+            "provider_cost": row["spend"],
+            "prompt_tokens": row["prompt_tokens"],
+            "completion_tokens": row["completion_tokens"],
+        }
+
+
+def cost_tables(sample: Sample, as_of: datetime, zone: str = "UTC") -> CostTables:
+    """What an independent reconciliation makes of the sample, with the list prices of genai-prices."""
+    records = []
+    for record in billed_models(sample):
+        model = record["model"]
+        provider = PROVIDERS.get(model.split("-")[0])
+        records.append(record | {"model": f"{provider}/{model}" if provider else model})
+    models = {record["model"] for record in records if record["model"].split("/")[0] in PROVIDERS.values()}
+    header = "model,prompt_per_million,completion_per_million,cached_prompt_per_million,currency\n"
+    prices = [
+        f"{model},{prompt * 1000:f},{completion * 1000:f},{cached * 1000:f},usd\n"
+        for model in models
+        for prompt, completion, cached in [
+            [list_price(model, as_of, *tokens) for tokens in ((1000, 0, 0), (0, 1000, 0), (1000, 0, 1000))]
+        ]
+    ]
+    files = [*sample.bills, LandedFile("prices", "list.csv", (header + "".join(prices)).encode())]
+    return reconcile_costs(records, files, CostSettings(as_of, reporting_timezone=zone, models=ALIASES))
+
+
+def cost_breaks(tables: CostTables) -> dict[str, set[str]]:
+    """Cases by break type."""
+    found: dict[str, set[str]] = {}
+    for row in tables.cases.values():
+        if row["status"] == "break":
+            found.setdefault(row["break_type"], set()).add(row["case_id"])
+    return found
+
+
+@pytest.fixture(scope="module")
+def costs(sample: Sample) -> CostTables:
+    return cost_tables(sample, datetime(2026, 10, 1, 12, tzinfo=UTC))
+
+
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     landing = tmp_path_factory.mktemp("landing")
@@ -407,10 +501,13 @@ def test_a_report_of_the_same_name_that_says_something_else_is_refused(
     [
         "prices/markups.csv",
         "litellm_spend_logs/sample-2026-09-30.csv",
-        *in_soak("litellm_spend_logs/sample-x"),
+        "bills/openai_costs/eu/sample-2026-08-01_2026-09-27.json",
+        *in_soak("litellm_spend_logs/sample-x", "bills/scope.csv"),
     ],
 )
-def test_other_markups_and_another_samples_log_are_refused(tmp_path: Path, name: str) -> None:
+def test_other_markups_scopes_and_another_samples_log_and_bills_are_refused(
+    tmp_path: Path, name: str
+) -> None:
     (tmp_path / name).parent.mkdir(parents=True)
     (tmp_path / name).write_text("source,multiplier\n*,2\n")
     with pytest.raises(FileExistsError, match="another sample"):
@@ -429,6 +526,28 @@ def test_any_last_day_will_do(as_of: date, tmp_path: Path) -> None:
     assert len(later.charges()) == 28_185
     assert len(later.bad) == BAD_RECORDS
     assert breaks(later) == {kind: set(cases) for kind, cases in later.summary.planted.items()}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("as_of", "zone"),
+    [
+        (date(2026, 5, 31), "UTC"),
+        (date(2026, 8, 30), "Europe/Berlin"),
+        (date(2027, 1, 4), "America/Los_Angeles"),
+        (date(2028, 3, 1), "Pacific/Kiritimati"),
+    ],
+)
+def test_the_planted_cost_breaks_hold_on_any_last_day_from_its_first_to_its_last_minute(
+    as_of: date, zone: str, tmp_path: Path
+) -> None:
+    place = ZoneInfo(zone)
+    later = Sample(tmp_path, land_sample(tmp_path, as_of, place))
+    planted = {kind: set(cases) for kind, cases in later.summary.planted_costs.items()}
+    assert set(planted) == COST_BREAKS
+    for minute in (time(0, 1), time(23, 59)):
+        moment = datetime.combine(as_of, minute, place).astimezone(UTC)
+        assert cost_breaks(cost_tables(later, moment, zone)) == planted
 
 
 # ---- what is real
@@ -641,7 +760,7 @@ def test_postpaid_customers_have_no_wallet(sample: Sample) -> None:
 
 def test_all_records_are_counted(sample: Sample) -> None:
     assert sample.summary.records == sample.records
-    assert 31_000 < sample.records < 33_500
+    assert 33_000 < sample.records < 35_500
 
 
 def test_nine_records_are_bad_each_in_its_own_way(sample: Sample) -> None:
@@ -1000,3 +1119,115 @@ def test_addresses_of_customers_are_invented(sample: Sample) -> None:
         for row in rows
         if row["customer_email"]
     )
+
+
+# ---- the bills
+
+COST_BREAKS = {
+    *("currency_mismatch", "billed_not_metered", "metered_not_billed", "token_mismatch"),
+    *("estimated_off", "rate_mismatch"),
+}
+
+
+def bill(sample: Sample, folder: str, words: str) -> LandedFile:
+    (found,) = [file for file in sample.bills if file.folder == f"bills/{folder}" and words in file.name]
+    return found
+
+
+def test_every_cost_break_that_was_planted_is_there_and_no_other(sample: Sample, costs: CostTables) -> None:
+    assert cost_breaks(costs) == {kind: set(cases) for kind, cases in sample.summary.planted_costs.items()}
+    counts = {kind: len(cases) for kind, cases in cost_breaks(costs).items()}
+    assert counts == sample.summary.cost_breaks
+    natural = counts.pop("estimated_off") - 2
+    assert counts == {
+        "currency_mismatch": 2,
+        "billed_not_metered": 6,
+        "metered_not_billed": 2,
+        "token_mismatch": 3,
+        "rate_mismatch": 2,
+    }
+    # Charges in euro whose cost nobody knows.
+    assert 0 <= natural <= 8
+    for kind, count in sample.summary.cost_breaks.items():
+        assert f"{count} {kind}" in describe(sample.summary)
+
+
+def test_billed_usage_without_charges_is_urgent_but_for_web_searches(costs: CostTables) -> None:
+    priorities = Counter(
+        row["priority"] for row in costs.cases.values() if row["break_type"] == "billed_not_metered"
+    )
+    assert priorities == {1: 3, 3: 3}
+
+
+def test_exact_bills_equal_the_stated_costs_to_the_last_digit(costs: CostTables) -> None:
+    """Those of Anthropic in August are rounded to cents, and of charges in euro some costs are unknown."""
+    matched = [
+        (case, row)
+        for case, row in costs.cases.items()
+        if row["status"] == "matched" and not row["charges_without_cost"]
+    ]
+    exact = [row for case, row in matched if case[0] == "openai" or f"{case[1]}" >= "2026-09-01"]
+    assert {row["difference"] for row in exact} == {0}
+    assert len(exact) > 250
+    counted = [row for case, row in matched if case[0] == "openai"]
+    assert all(row["billed_tokens"] == row["ledger_tokens"] for row in counted)
+    # Half a cent for each of at most three lines.
+    assert 0 < max(abs(row["difference"]) for _, row in matched) <= Decimal("0.015")
+
+
+def test_one_month_is_complete_and_invoiced_to_the_cent(costs: CostTables) -> None:
+    for provider in ("openai", "anthropic"):
+        for currency in ("usd", "eur"):
+            month = costs.months[provider, date(2026, 8, 1), currency]
+            assert (month["verdict"], month["days_compared"]) == ("complete", 31)
+            # The console's rows are rounded, the invoice is not.
+            most = Decimal(2) if (provider, currency) == ("anthropic", "usd") else Decimal("0.005")
+            assert abs(month["invoice_difference"]) <= most
+    assert costs.months["openai", date(2026, 9, 1), "usd"]["verdict"] == "partial"
+    assert costs.months["mistral", date(2026, 8, 1), "usd"]["verdict"] == "missing"
+
+
+def test_bills_reach_from_a_month_ago_to_the_last_day_that_is_over(costs: CostTables) -> None:
+    days = [row["usage_date"] for row in costs.bill_lines]
+    assert (min(days), max(days)) == (date(2026, 8, 1), date(2026, 9, 30))
+    compared = [case[1] for case, row in costs.cases.items() if row["status"] != "pending"]
+    assert (min(compared), max(compared)) == (date(2026, 8, 1), date(2026, 9, 28))
+
+
+def test_two_downloads_overlap_and_the_first_one_ends_with_a_day_that_was_not_over(sample: Sample) -> None:
+    def totals(words: str) -> dict[date, Decimal]:
+        return {
+            datetime.fromtimestamp(int(bucket["start_time"]), UTC).date(): sum(
+                (one["amount"]["value"] for one in bucket["results"]), Decimal(0)
+            )
+            for bucket in bill_rows(bill(sample, "openai_costs", words))
+        }
+
+    first, second = totals("sample-2026-08-01_2026-09-05.json"), totals("sample-2026-08-31_2026-09-30.jsonl")
+    *equal, last = sorted(first.keys() & second.keys())
+    assert (len(equal), last) == (5, date(2026, 9, 5))
+    assert [first[day] for day in equal] == [second[day] for day in equal]
+    assert first[last] == second[last] * Decimal("0.4")
+    assert second[last] - first[last] > Decimal("0.01")
+
+
+def test_models_have_dated_ids_and_display_names_and_two_are_unknown(costs: CostTables) -> None:
+    named = {(row["model_as_billed"], row["model_id"]) for row in costs.bill_lines}
+    assert ("claude-sonnet-4-5-20250929", "anthropic/claude-sonnet-4-5") in named
+    assert ("Claude Sonnet 4.5", "anthropic/claude-sonnet-4-5") in named
+    assert {name for name, model in named if model == "unknown"} == {
+        None,
+        "claude-opus-4-1-20250805",
+        "ft:gpt-4.1-mini-2025-04-14:acme:triage:Bx7kQ2",
+    }
+
+
+def test_what_is_not_sold_is_outside_of_the_comparison(costs: CostTables) -> None:
+    outside = {row["project"] for row in costs.bill_lines if row["scope"] == "outside"}
+    assert outside == {"proj_Zc2lab", "wrkspc_01JwQ8lab", "Lab"}
+
+
+def test_the_console_shows_an_address_that_no_line_keeps(sample: Sample, costs: CostTables) -> None:
+    console = bill(sample, "anthropic_costs", "console")
+    assert b"mira.lindqvist@example.com" in console.content
+    assert not any("@" in str(value) for row in costs.bill_lines for value in row.values())
