@@ -13,6 +13,7 @@ PREFIXES = {
     "stripe__": INGEST,
     "raw__": INGEST,
     "landing__": INGEST,
+    "bill_pulls": INGEST,
     "build__": INGEST,
     "dbt_": DBT,
     "published__": CHECKS_AND_PUBLISH,

@@ -20,7 +20,7 @@ CACHE_CONTROL = "public, immutable, max-age=31536000"
 # The scripts of the elements that Streamlit imports when a page shows the first of them.
 ON_EVERY_PAGE = ("Selectbox", "Checkbox", "Html")
 OF_CHARTS = ("ArrowVegaLiteChart", "ButtonGroup", "DownloadButton", "Metric")
-WITH_CHARTS = ("/", "/overview", "/models", "/cohorts", "/user", "/reconciliation")
+WITH_CHARTS = ("/", "/overview", "/models", "/cohorts", "/user", "/reconciliation", "/costs")
 IMPORTED = re.compile(rb"""(?:from|import)\s*["'`]\./([\w.\-]+\.js)["'`]""")
 
 
