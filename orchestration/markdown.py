@@ -138,6 +138,8 @@ def cost_lines(state: CostReconciliation) -> list[str]:
         )
         for group in state.breaks
     ]
+    if state.not_compared:
+        gaps.append(f"  {state.not_compared}")
     return [state.headline, *gaps, *(columns(rows, right=(0, 4)) if rows else [])]
 
 

@@ -59,6 +59,9 @@ class CostReconciliation:
     pending: int
     breaks: list[CostBreaks]
     gaps: list[BilledMonth]
+    """The past months of providers with bills that their bills do not cover completely, the latest first."""
+    without_bills: list[str]
+    """The providers of charges of which no bill has ever landed, such as the operator's own models."""
 
     @property
     def is_needed(self) -> bool:
@@ -66,8 +69,13 @@ class CostReconciliation:
         return bool(self.cases)
 
     @property
+    def not_compared(self) -> str | None:
+        """A sentence about the providers without bills; None if there are none."""
+        return f"no bill of {', '.join(self.without_bills)} has ever landed" if self.without_bills else None
+
+    @property
     def headline(self) -> str:
-        """The verdict and the counts as text."""
+        """The verdict and the counts as text. Providers without bills do not make it incomplete."""
         broken = sum(group.cases for group in self.breaks)
         verdict = "incomplete" if self.gaps else COMPLETE
         return (
@@ -93,7 +101,7 @@ def summarize_costs(fetch: Fetch) -> CostReconciliation:
             from marts.fct_cost_reconciliation"""
         )[0]
     except duckdb.CatalogException:
-        return CostReconciliation(0, 0, 0, [], [])
+        return CostReconciliation(0, 0, 0, [], [], [])
     breaks = fetch(
         f"""select
             priority,
@@ -114,10 +122,21 @@ def summarize_costs(fetch: Fetch) -> CostReconciliation:
         from marts.rpt_cost_reconciliation_months, ops.settings
         where
             verdict <> 'complete'
+            and provider in (select provider from marts.fct_bill_lines)
             and timezone('UTC', cast(month_start + interval 1 month as timestamp))
             + to_days(cost_grace_days) <= as_of
         order by month_start desc, provider"""
     )
+    without_bills = fetch(
+        """select distinct provider from marts.fct_cost_reconciliation
+        where provider not in (select provider from marts.fct_bill_lines)
+        order by provider"""
+    )
     return CostReconciliation(
-        cases, matched, pending, [CostBreaks(*row) for row in breaks], [BilledMonth(*row) for row in gaps]
+        cases,
+        matched,
+        pending,
+        [CostBreaks(*row) for row in breaks],
+        [BilledMonth(*row) for row in gaps],
+        [provider for (provider,) in without_bills],
     )

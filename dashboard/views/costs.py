@@ -81,17 +81,18 @@ def _headline(state: CostReconciliation) -> None:
         st.warning(
             f"**{formats.counted(broken, 'open break')}**, {of_priority_1}.", icon=":material/warning:"
         )
-    elif state.gaps:
+    elif state.gaps or state.without_bills:
         st.warning(
-            "No open breaks among the cases that could be compared, but not every month is billed.",
+            "No open breaks among the cases that could be compared, but not every cost has a bill.",
             icon=":material/warning:",
         )
     else:
         st.success("No open breaks, and bills cover all past months.", icon=":material/check_circle:")
-    if state.gaps:
+    if state.gaps or state.without_bills:
         listed = [gap.describe() for gap in state.gaps[:LISTED_GAPS]]
         if len(state.gaps) > LISTED_GAPS:
             listed.append(f"{len(state.gaps) - LISTED_GAPS} more in the table of months")
+        listed += filter(None, [state.not_compared])
         gaps = "".join(f"<li>{escape(gap)}</li>" for gap in listed)
         st.html(f"<p><strong>Not all costs are compared.</strong> Missing:</p><ul>{gaps}</ul>")
     st.caption(

@@ -101,8 +101,9 @@ def publication_metadata(publication: Publication) -> dict[str, Any]:
         )
     costs = cost_reconciliation(publication.path)
     if costs.is_needed:
+        missing = [*(gap.describe() for gap in costs.gaps), *filter(None, [costs.not_compared])]
         metadata["costs against bills"] = dg.MetadataValue.md(
-            "\n".join([costs.headline, "", *(f"- {gap.describe()}" for gap in costs.gaps)])
+            "\n".join([costs.headline, "", *(f"- {one}" for one in missing)])
         )
     if costs.breaks:
         metadata["open cost breaks"] = dg.MetadataValue.md(markdown.cost_breaks_by_type(costs))

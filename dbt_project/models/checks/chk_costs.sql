@@ -159,9 +159,10 @@ select {{ check_columns(
     'billed_on_covered_days.billed_cost',
     'billed_in_cases.billed_cost',
     query_literal(case_sums_query),
-    scope='currencies.currency',
+    scope="coalesce(currencies.currency, 'all')",
 ) }}
-from currencies
+from one_row
+left join currencies on one_row.last_position > 0
 left join billed_in_cases on currencies.currency = billed_in_cases.currency
 left join billed_on_covered_days on currencies.currency = billed_on_covered_days.currency
 
