@@ -29,6 +29,8 @@ lines as (select * from {{ ref('fct_bill_lines') }}),
 
 landed_lines as (select * from {{ ref('stg_bills__lines') }}),
 
+bills as (select distinct 1 as present from {{ ref('stg_bills__lines') }}),
+
 statements as (select * from {{ ref('int_bills__statements') }}),
 
 covered_days as (select * from {{ ref('int_bills__coverage') }}),
@@ -74,7 +76,7 @@ counted_charges as (
 
     select sum(daily_revenue.counted_charges) as charges
     from daily_revenue
-    cross join (select 1 as present from landed_lines limit 1) as bills
+    cross join bills
 
 ),
 

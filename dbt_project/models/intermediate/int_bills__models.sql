@@ -112,6 +112,10 @@ select
     billed.model_as_billed,
     coalesce(same_name.model_id, same_name_after_provider.model_id, stated.model_id, same_in_price_book.model_id, 'unknown') as model_id
 from billed
-{%- for step in ['same_name', 'same_name_after_provider', 'stated', 'same_in_price_book'] %}
-left join {{ step }} on billed.provider = {{ step }}.provider and billed.model_as_billed = {{ step }}.model_as_billed
-{%- endfor %}
+left join same_name on billed.provider = same_name.provider and billed.model_as_billed = same_name.model_as_billed
+left join same_name_after_provider
+    on
+        billed.provider = same_name_after_provider.provider
+        and billed.model_as_billed = same_name_after_provider.model_as_billed
+left join stated on billed.provider = stated.provider and billed.model_as_billed = stated.model_as_billed
+left join same_in_price_book on billed.provider = same_in_price_book.provider and billed.model_as_billed = same_in_price_book.model_as_billed

@@ -1,7 +1,7 @@
 {#- Empty without bills, so that a ledger without them costs nothing here. -#}
 with
 
-bills as (select 1 as present from {{ ref('stg_bills__lines') }} limit 1),
+bills as (select distinct 1 as present from {{ ref('stg_bills__lines') }}),
 
 charges as (
 

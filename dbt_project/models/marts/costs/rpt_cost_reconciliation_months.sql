@@ -60,7 +60,15 @@ months_of_lines as (
 
 ),
 
-pending_days as (select distinct provider, usage_date as date_day from cases where status = 'pending'),
+pending_days as (
+
+    select distinct
+        provider,
+        usage_date as date_day
+    from cases
+    where status = 'pending'
+
+),
 
 days as (
 
@@ -77,19 +85,37 @@ days as (
 
 keys as (
 
-    select provider, month_start, currency from months_of_cases
+    select
+        provider,
+        month_start,
+        currency
+    from months_of_cases
     union
-    select provider, month_start, currency from months_of_lines
+    select
+        provider,
+        month_start,
+        currency
+    from months_of_lines
     union
-    select provider, month_start, currency from invoices
+    select
+        provider,
+        month_start,
+        currency
+    from invoices
 
 ),
 
 billed_months as (
 
-    select distinct provider, month_start from months_of_lines
+    select distinct
+        provider,
+        month_start
+    from months_of_lines
     union
-    select provider, month_start from days
+    select
+        provider,
+        month_start
+    from days
 
 )
 
