@@ -40,8 +40,9 @@ from tests.support.bill_server import (
     openai_cost,
     running,
 )
-from tests.support.builders import deposit, land as land_files, ledger_file
-from tests.support.harness import RunResult, run_pipeline
+from tests.support.builders import charge, deposit, land as land_files, ledger_file
+from tests.support.harness import RunResult, publish_home, run_pipeline
+from tests.support.published_tables import Published
 
 FAST = Pace(timeout=2, between_requests=0, first_backoff=0.02, longest_backoff=0.2)
 # In the past, because a pull never asks for days that are not over by the clock.
@@ -767,3 +768,41 @@ def test_a_pull_is_tried_again_until_the_deadline(tmp_path: Path, monkeypatch: p
     settings = settings_of(tmp_path, NOWHERE, bills_deadline_seconds=30)
     bill_pull_module.pull_bills_or_go_on(settings, OPENAI, print, print)
     assert asked == [(100, 130), (105, 130), (120, 130)]
+
+
+# ---- pulled and landed bills
+
+
+def land_by_hand(pulled: Settings, home: Path) -> None:
+    """Land what was pulled as a person may: other names and shapes, and the days in another order."""
+    for api in APIS:
+        rows = [row for file in landed(pulled, api) for page in pages(file) for row in page["data"]]
+        folder = home / "landing" / "bills" / api.format
+        folder.mkdir(parents=True)
+        half = len(rows) // 2
+        (folder / "later.json").write_text(json.dumps({"data": rows[half:]}), encoding="utf-8")
+        lines = "".join(f"{json.dumps(row)}\n" for row in reversed(rows[:half]))
+        (folder / "earlier.jsonl").write_text(lines, encoding="utf-8")
+
+
+def test_pulled_and_landed_bills_give_the_same_tables(tmp_path: Path, settings: Settings) -> None:
+    by_hand = tmp_path / "by hand"
+    for api in APIS:
+        pull_one(settings, api)
+    land_by_hand(settings, by_hand)
+    stated = {"model": "openai/gpt-5-nano", "prompt_tokens": 1000, "provider_cost": "0.00383598"}
+    charges = [charge(f"on {day}", f"{day}T12:00:00Z", **stated) for day in days(FIRST, TODAY)]
+    found = []
+    for home in (settings.home.root, by_hand):
+        land_files(home, [ledger_file("a.jsonl", charges)])
+        publish_home(home, as_of="2025-10-25T00:00:00Z")
+        published = Published(home)
+        lines = published.rows("(select * exclude (bill_line_id, path, line) from marts.fct_bill_lines)")
+        cases, months, profit = (
+            published.rows(f"marts.{mart}")
+            for mart in ("fct_cost_reconciliation", "rpt_cost_reconciliation_months", "rpt_profit_at_bill")
+        )
+        # 19 days of three providers. Of OpenAI's, the ledger says the same.
+        assert (len(lines), [row["status"] for row in cases].count("matched")) == (57, 19)
+        found.append([sorted(map(repr, rows)) for rows in (lines, cases, months, profit)])
+    assert found[0] == found[1]
