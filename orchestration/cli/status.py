@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import duckdb
@@ -92,12 +93,19 @@ def _sources(settings: Settings) -> Iterator[str]:
         if not (landing.is_local and sha256(Path(file.location)) in loaded)
     ]
     rows = [("source", "records", "last loaded", "files waiting")]
+    unused = []
     for source in sources(settings.home):
         own = [manifest for manifest in manifests if any(file.source == source for file in manifest.files)]
+        if not own and source not in waiting:
+            unused.append(source)
+            continue
         records = sum(file.accepted for manifest in own for file in manifest.files)
         last = _instant(max(manifest.loaded_at for manifest in own)) if own else "never"
         rows.append((source, f"{records:,}", last, str(waiting.count(source))))
-    yield from markdown.columns(rows, right=(1, 3))
+    if len(rows) > 1:
+        yield from markdown.columns(rows, right=(1, 3))
+    if unused:
+        yield from wrap(f"No files yet: {', '.join(unused)}", 100, subsequent_indent="  ")
     yield from failed_pull_lines(settings.home)
 
 

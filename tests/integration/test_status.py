@@ -1,4 +1,4 @@
-"""`status`: the rejects of files that were corrected or removed are counted apart."""
+"""`status`: the sources in use, and rejects. Those of corrected or removed files are counted apart."""
 
 from pathlib import Path
 
@@ -36,3 +36,18 @@ def test_rejects_of_a_corrected_file_are_counted_apart(tmp_path: Path) -> None:
         "Rejected records: none",
         "  4 more of files that were corrected or removed since",
     ]
+
+
+def test_only_sources_with_files_have_a_row(tmp_path: Path) -> None:
+    settings = load_settings(_env_file=None, warehouse_home=tmp_path)
+    assert "source" not in {line.split(" ")[0] for line in status_lines(settings)}
+    for folder, content in {"ledger": jsonl([charge("a", NOON)]), "bills/openai_costs": b"{}"}.items():
+        (settings.home.landing / folder).mkdir(parents=True)
+        (settings.home.landing / folder / "a.jsonl").write_bytes(content)
+    load(settings, "ledger")
+    shown = list(status_lines(settings))
+    begin = next(number for number, line in enumerate(shown) if line.startswith("source "))
+    ledger, bills, unused = (line.split() for line in shown[begin + 1 : begin + 4])
+    assert (ledger[:2], ledger[-1]) == (["ledger", "1"], "0")
+    assert bills == ["bills/openai_costs", "0", "never", "1"]
+    assert unused[:4] == ["No", "files", "yet:", "events,"]
