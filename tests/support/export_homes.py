@@ -20,7 +20,18 @@ from exports.datasets import DATASETS
 from exports.export import Exported, export_published
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings, load_settings
-from tests.support.builders import adjustment, charge, deposit, event, events_file, land, ledger_file, refund
+from tests.support.builders import (
+    adjustment,
+    charge,
+    csv_text,
+    deposit,
+    event,
+    events_file,
+    land,
+    landed,
+    ledger_file,
+    refund,
+)
 from tests.support.harness import run_pipeline
 from tests.support.payment_builders import (
     activity_file,
@@ -38,6 +49,12 @@ from warehouse.runs import PUBLISHED, Run, append_run
 AS_OF = "2026-10-05T12:00:00Z"
 THIRD = "2026-10-03"
 Rows = list[tuple[Any, ...]]
+IN_COMMON = {
+    "amount_currency": "usd",
+    "quantity": "10",
+    "quantity_unit": "tokens",
+    "user_email": "bob@x.example",
+}
 
 # The grain of each dataset, reporting days first, as the contract has it.
 ORDER = {
@@ -47,6 +64,8 @@ ORDER = {
     "wallet_days": "date_day, user_id, paywall_id, currency",
     "balance_rollforward": "date_day, currency",
     "usage_errors": "error_date, event_id",
+    "bill_lines": "usage_date, bill_line_id",
+    "cost_reconciliation": "usage_date, provider, model_id, currency",
     "users": "user_id, currency",
     "models": "model_id, currency, period",
     "cohorts": "cohort_month, currency, months_since",
@@ -61,6 +80,8 @@ MARTS = {
     "wallet_days": "fct_wallet_days",
     "balance_rollforward": "fct_balance_rollforward",
     "usage_errors": "fct_usage_errors",
+    "bill_lines": "fct_bill_lines",
+    "cost_reconciliation": "fct_cost_reconciliation",
     "users": "rpt_users",
     "models": "rpt_models",
     "cohorts": "fct_cohorts",
@@ -96,8 +117,14 @@ def _publish_first(home: Path) -> None:
         requestedAmount=12,
         availableBalance="3.5",
     )
+    billed = {1790812800: ("1.2", "m, input"), 1790985600: ("0.5", "n, output")}
+    bill = [
+        {"start_time": day, "end_time": day + 86_400, "amount_value": amount, "line_item": item} | IN_COMMON
+        for day, (amount, item) in billed.items()
+    ]
     files = [
         ledger_file("a.jsonl", entries),
+        landed("bills/openai_costs", "b.csv", csv_text(bill)),
         events_file("e.jsonl", [depleted]),
         activity_file(covering("2026-10-01", "2026-10-04"), [paid]),
         payouts_file(covering("2026-10-01", "2026-10-04", stem="Payouts"), [out]),
