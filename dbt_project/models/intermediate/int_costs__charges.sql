@@ -16,7 +16,7 @@ summed as (
 
     select
         charges.billed_by,
-        {{ reporting_day('charges.occurred_at', "'UTC'") }} as usage_date,
+        {{ utc_day('charges.occurred_at') }} as usage_date,
         charges.model_id,
         charges.provider_cost_currency as currency,
         count(*) as charges,
@@ -27,7 +27,7 @@ summed as (
         sum(charges.total_tokens) as ledger_tokens
     from charges
     cross join bills
-    group by charges.billed_by, {{ reporting_day('charges.occurred_at', "'UTC'") }}, charges.model_id, charges.provider_cost_currency
+    group by charges.billed_by, {{ utc_day('charges.occurred_at') }}, charges.model_id, charges.provider_cost_currency
 
 )
 

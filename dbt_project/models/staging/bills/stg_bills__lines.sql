@@ -36,7 +36,7 @@ named as (
         ---------- time
         lines.period_start,
         lines.period_end,
-        {{ reporting_day('lines.period_start', "'UTC'") }} as usage_date,
+        {{ utc_day('lines.period_start') }} as usage_date,
         lines.billing_period_start,
         lines.period_end > {{ later_by_days('lines.period_start', 1) }} as is_long,
 
@@ -58,7 +58,7 @@ select
     *,
     -- Of several statements of a bucket, one counts. Corrections and long periods are buckets of their own.
     provider || ' ' || account || ' ' || cast(usage_date as {{ text_type() }})
-    || case when is_long then ' until ' || cast({{ reporting_day('period_end', "'UTC'") }} as {{ text_type() }}) else '' end
+    || case when is_long then ' until ' || cast({{ utc_day('period_end') }} as {{ text_type() }}) else '' end
     || case when is_correction then ' correction of ' || coalesce(cast(billing_period_start as {{ text_type() }}), '') else '' end as bucket,
     not is_long and not is_correction as covers_days
 from named
