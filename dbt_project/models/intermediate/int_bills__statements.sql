@@ -11,6 +11,7 @@ statements as (
         bucket_no,
         bool_or(is_rounded) as is_rounded,
         bool_or(format = 'focus') as is_focus,
+        bool_or(model_as_billed is not null) as has_models,
         -- The grouping shows in the lines: which of model, project and key any of them states.
         max(case when model_as_billed is not null then 1 else 0 end)
         + max(case when project is not null then 1 else 0 end)
@@ -24,6 +25,7 @@ select
     *,
     row_number() over (
         partition by bucket
-        order by is_rounded asc, is_focus asc, groupings desc, batch_seq desc, file_no desc, bucket_no desc
+        -- Cases are by model: of two groupings that state as much, the one by model says more.
+        order by is_rounded asc, is_focus asc, groupings desc, has_models desc, batch_seq desc, file_no desc, bucket_no desc
     ) = 1 as is_counted
 from statements
