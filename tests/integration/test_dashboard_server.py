@@ -641,7 +641,7 @@ def test_every_table_is_downloaded_in_every_format(client: TestClient, dataset: 
         ("payouts", replace(ALL_DAYS, currency="eur"), {}, 0),
         ("payouts", replace(ALL_DAYS, currency="eur"), {"all_currencies": "true"}, 1),
         ("runs", replace(ALL_DAYS, currency="chf"), {}, 1),
-        ("loaded_files", ALL_DAYS, {}, 5),
+        ("loaded_files", ALL_DAYS, {}, 6),
         ("rejected_records", ALL_DAYS, {"reason": ["invalid_json"]}, 0),
     ],
 )
