@@ -130,10 +130,7 @@ disagreements as (
         counted.is_counted
         and not other.is_counted
         and abs(counted.billed_amount - other.billed_amount)
-        > greatest(
-            cast(settings.cost_tolerance_abs as decimal(38, 20)),
-            cast(cast(settings.cost_tolerance_rel as decimal(9, 8)) * cast(counted.billed_amount as decimal(28, 12)) as decimal(38, 20))
-        ) + cast(counted.rounded_lines + other.rounded_lines as decimal(12, 0)) * cast(0.005 as decimal(3, 3))
+        > {{ cost_tolerance('counted.billed_amount', 'counted.rounded_lines + other.rounded_lines', 'settings.') }}
 
 ),
 

@@ -105,13 +105,8 @@ measured as (
             when billed_tokens <> 0 and ledger_tokens <> 0 and billed_cost is not null and ledger_cost is not null
                 then {{ share_of('billed_cost', '(billed_tokens - ledger_tokens)', 'billed_tokens') }}
         end as volume_difference,
-        -- Narrow decimals, so that the product keeps every digit.
-        greatest(
-            cast(cost_tolerance_abs as decimal(38, 20)),
-            cast(cast(cost_tolerance_rel as decimal(9, 8)) * cast(billed_cost as decimal(28, 12)) as decimal(38, 20))
-        ) + cast(coalesce(rounded_lines, 0) as decimal(12, 0)) * cast(0.005 as decimal(3, 3)) as tolerance,
-        cast(abs(billed_tokens - ledger_tokens) as decimal(38, 12))
-        > cast(cast(cost_tolerance_rel as decimal(9, 8)) * cast(billed_tokens as decimal(28, 12)) as decimal(38, 20)) as have_other_tokens
+        {{ cost_tolerance('billed_cost', 'coalesce(rounded_lines, 0)') }} as tolerance,
+        cast(abs(billed_tokens - ledger_tokens) as decimal(38, 12)) > {{ tolerated_share('billed_tokens') }} as have_other_tokens
     from compared
 
 ),
