@@ -56,7 +56,9 @@ def _headline(context: Context, state: Reconciliation) -> None:
     urgent = sum(group.cases for group in state.breaks if group.priority == 1)
     if broken:
         of_priority_1 = f"**{urgent:,} of priority 1**" if urgent else "none of priority 1"
-        st.warning(f"**{_of(broken, 'open break')}**, {of_priority_1}.", icon=":material/warning:")
+        st.warning(
+            f"**{formats.counted(broken, 'open break')}**, {of_priority_1}.", icon=":material/warning:"
+        )
     elif state.gaps:
         st.warning(
             "No open breaks among the cases that could be compared, but not everything could be.",
@@ -71,13 +73,10 @@ def _headline(context: Context, state: Reconciliation) -> None:
         gaps = "".join(f"<li>{escape(gap.describe())}</li>" for gap in state.gaps)
         st.html(f"<p><strong>Reconciliation is incomplete.</strong> Not compared yet:</p><ul>{gaps}</ul>")
     st.caption(
-        f"{_of(state.cases, 'case')} in all currencies: {state.matched:,} matched, {broken:,} with a break,"
+        f"{formats.counted(state.cases, 'case')} in all currencies: {state.matched:,} matched, {broken:,}"
+        " with a break,"
         f" {state.pending:,} pending. The filters do not limit these numbers."
     )
-
-
-def _of(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _open_breaks(context: Context) -> None:
@@ -95,9 +94,11 @@ def _open_breaks(context: Context) -> None:
             code = row["currency_at_risk"]
             label = "At risk, unknown currency" if code is None else f"At risk in {code.upper()}"
             st.metric(label, _amount(row), border=True)
-            st.caption(f"{_of(row['cases'], 'break')}, {row['urgent_cases']:,} of priority 1")
+            st.caption(f"{formats.counted(row['cases'], 'break')}, {row['urgent_cases']:,} of priority 1")
     if len(currencies) > TILES:
-        st.caption(f"{_of(len(currencies) - TILES, 'more currency').replace('ys', 'ies')} in the table.")
+        st.caption(
+            f"{formats.counted(len(currencies) - TILES, 'more currency', 'more currencies')} in the table."
+        )
     columns = [
         count_column("priority", "Priority"),
         Column("break_type", "Break", lambda row: words_for(row["break_type"]), link=_cases_of),
@@ -224,7 +225,8 @@ def _outside(context: Context, search: CaseSearch) -> None:
     verb = "is" if count == 1 else "are"
     link = escape(_address(all_currencies="true"))
     st.html(
-        f'<p role="status"><strong>{_of(count, "break")} of priority 1 {verb} outside the filters</strong>'
+        f'<p role="status"><strong>{formats.counted(count, "break")} of priority 1 {verb} outside the'
+        " filters</strong>"
         f" ({escape(', '.join([*amounts, *more]))})."
         f' <a class="way" href="{link}" target="_self">Show all open breaks</a></p>'
     )
@@ -363,7 +365,7 @@ def _balances(context: Context) -> None:
     off = sum(bool(row["is_off"]) for row in rows)
     if off:
         st.warning(
-            f"{_of(off, 'summary').replace('ys', 'ies')} with a difference. See “When Stripe's reports"
+            f"{formats.counted(off, 'summary', 'summaries')} with a difference. See “When Stripe's reports"
             " disagree” in docs/reconciliation.md.",
             icon=":material/warning:",
         )
