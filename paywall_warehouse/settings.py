@@ -61,6 +61,7 @@ EXPORT_FORMATS = ("parquet", "csv")
 LOCAL_ZONES = {"localtime", "Factory", "posixrules"}
 # The reasons that the product's documentation uses for credits that were not paid for.
 PROMO_REASONS = ("signup_bonus", "trial", "promo", "goodwill")
+EXPIRY_REASONS = ("expired", "expiry", "breakage")
 # Pinned, because a newer version of a report may have other column names.
 STRIPE_REPORT_TYPES = (
     "balance_change_from_activity.itemized.7",
@@ -182,6 +183,8 @@ class Settings(BaseSettings):
     cost_grace_days: int = Field(default=2, ge=0, le=366)
     manual_charge_settles_on: Literal["created", "completed"] = "created"
     promo_reasons: Words = PROMO_REASONS
+    expiry_reasons: Words = EXPIRY_REASONS
+    promo_first: bool = True
     low_balance: Decimal = Field(
         default=Decimal(1), ge=0, allow_inf_nan=False, max_digits=38, decimal_places=12
     )
@@ -603,6 +606,8 @@ class Settings(BaseSettings):
             self.default_currency,
             self.manual_charge_settles_on,
             sorted(self.promo_reasons),
+            sorted(self.expiry_reasons),
+            self.promo_first,
             self.earliest_instant.isoformat(),
             self.extra_currencies,
         ]
@@ -694,6 +699,7 @@ HINTS = {
     "COST_TOLERANCE_ABS": "; allowed: an amount of money from 0 with at most 12 decimals, such as 0.01",
     "COST_TOLERANCE_REL": "; allowed: a share from 0 to 1 with at most 8 decimals, such as 0.005",
     "STRIPE_REQUIRED": "; allowed: true or false",
+    "PROMO_FIRST": "; allowed: true or false",
     "BILLS_LOOK_BACK_DAYS": "; allowed: a whole number of days from 0 to 60, such as 3",
     "BILLS_DEADLINE_SECONDS": "; allowed: a number of seconds, such as 300",
     "LOW_BALANCE": "; allowed: a decimal of 0 or more, such as 1 or 0.50",

@@ -203,6 +203,8 @@ def settings_row(settings: Settings, today: date) -> dict[str, Any]:
         "low_balance": str(settings.low_balance),
         "manual_charge_settles_on": settings.manual_charge_settles_on,
         "promo_reasons": list(settings.promo_reasons),
+        "expiry_reasons": list(settings.expiry_reasons),
+        "promo_first": settings.promo_first,
         "recon_grace_days": settings.recon_grace_days,
         "cost_tolerance_abs": f"{settings.cost_tolerance_abs:f}",
         "cost_tolerance_rel": f"{settings.cost_tolerance_rel:f}",

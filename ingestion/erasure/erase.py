@@ -151,7 +151,7 @@ def _naming_keys(settings: Settings, lake: Lake, person: Person) -> Mapping[str,
 
 
 def _person(settings: Settings, user: str, pseudonym: str) -> Person:
-    return Person(user, pseudonym, settings.promo_reasons)
+    return Person(user, pseudonym, (*settings.promo_reasons, *settings.expiry_reasons))
 
 
 def _without(manifest: Manifest, people: Iterable[Person]) -> Manifest:

@@ -62,15 +62,15 @@ WORDS_OF_THE_FORMAT = frozenset(
 class Person:
     """An erased person: the id, and the pseudonym that replaces it."""
 
-    def __init__(self, user: str, pseudonym: str, promo_reasons: Sequence[str] = ()) -> None:
+    def __init__(self, user: str, pseudonym: str, reasons: Sequence[str] = ()) -> None:
         self.user = user
         self.pseudonym = pseudonym
         self.looks_like_number = NUMBER.fullmatch(user) is not None
-        self.is_ambiguous = self.looks_like_number or user in WORDS_OF_THE_FORMAT or user in promo_reasons
+        self.is_ambiguous = self.looks_like_number or user in WORDS_OF_THE_FORMAT or user in reasons
         """Whether the id may mean something else in a field whose name does not refer to a user."""
         self.spellings = tuple(dict.fromkeys(_spellings(user)))
         """The ways to write the id in a text, with the escapes of JSON and CSV."""
-        self._promo_reasons = frozenset(promo_reasons)
+        self._reasons = frozenset(reasons)
         spelt = "|".join(map(re.escape, sorted(self.spellings, key=len, reverse=True)))
         self._alone = re.compile(f"{BEFORE}(?:{spelt}){AFTER}")
 
@@ -154,7 +154,7 @@ class Person:
 
         changes = before != after and (
             (name == "model" and not priced_alike(before, after))
-            or (name == "reason" and before in self._promo_reasons)
+            or (name == "reason" and before in self._reasons)
             or (name == "source" and before.lower().startswith(STRIPE) != after.lower().startswith(STRIPE))
         )
         return before if changes else after

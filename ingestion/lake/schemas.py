@@ -317,6 +317,8 @@ SETTINGS: Final = {
     "low_balance": MONEY,
     "manual_charge_settles_on": "varchar",
     "promo_reasons": "varchar[]",
+    "expiry_reasons": "varchar[]",
+    "promo_first": "boolean",
     "recon_grace_days": "integer",
     "cost_tolerance_abs": MONEY,
     "cost_tolerance_rel": MONEY,

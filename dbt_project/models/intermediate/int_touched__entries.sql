@@ -46,11 +46,22 @@ about_them as (
 
 ),
 
+-- What an adjustment takes depends on the entry that it is about, and on the deposit that this one is about.
+about_those as (
+
+    select related_versions.entry_id
+    from related_versions
+    semi join about_them on related_versions.related_entry_id = about_them.entry_id
+
+),
+
 touched as (
 
     select entry_id from stated
     union
     select entry_id from about_them
+    union
+    select entry_id from about_those
 
 )
 

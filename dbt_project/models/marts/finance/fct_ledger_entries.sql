@@ -183,6 +183,8 @@ select
         when not has_stripe_key and payment_id is null and has_promo_reason then 'promo'
         else 'paid'
     end as funding,
+    lower(funding) as stated_funding,
+    reason,
     case
         when rail is not null then lower(rail)
         when entry_type <> 'deposit' then null

@@ -1,0 +1,283 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='replace_touched',
+        meta={'day': 'date_day'},
+        partition_by=day_partition('date_day'),
+        touched_rows='touched_credit',
+        touched_match='present.user_id = touched.user_id and present.paywall_id = touched.paywall_id and present.currency = touched.currency'
+            ~ ' and present.date_day >= touched.first_date',
+    )
+}}
+
+with
+
+movements as (select * from {{ ref('int_credit__movements') }}),
+
+settings as (select * from {{ ref('stg_run__settings') }}),
+
+{% if is_incremental() %}
+touched_wallets as (
+
+    {{ touched_credit() }}
+
+),
+
+wallet_days as (
+
+    select
+        wallet_days.*,
+        {{ money('touched_wallets.promo_start') }} as promo_start,
+        {{ money('touched_wallets.paid_used_start') }} as paid_used_start,
+        {{ money('touched_wallets.promo_used_start') }} as promo_used_start
+    from {{ ref('fct_wallet_days') }} as wallet_days
+    inner join touched_wallets
+        on
+            wallet_days.user_id = touched_wallets.user_id
+            and wallet_days.paywall_id = touched_wallets.paywall_id
+            and wallet_days.currency = touched_wallets.currency
+            and wallet_days.date_day >= touched_wallets.first_date
+
+),
+
+{% else %}
+-- depends_on: {{ source('build', 'touched_keys') }}
+wallet_days as (
+
+    select
+        *,
+        cast(0 as decimal(38, 12)) as promo_start,
+        cast(0 as decimal(38, 12)) as paid_used_start,
+        cast(0 as decimal(38, 12)) as promo_used_start
+    from {{ ref('fct_wallet_days') }}
+
+),
+
+{% endif %}
+moved as (
+
+    select
+        user_id,
+        paywall_id,
+        currency,
+        date_day,
+        sum(amount) filter (where kind = 'added' and funding = 'paid') as paid_adjusted,
+        sum(amount) filter (where kind = 'added' and funding = 'paid' and is_clearing) as paid_adjusted_clearing,
+        sum(amount) filter (where kind = 'added' and funding = 'promo') as promo_adjusted,
+        sum(amount) filter (where kind <> 'added' and funding = 'promo') as from_promo_first,
+        sum(amount) filter (where kind <> 'added' and funding = 'paid') as from_paid_first
+    from movements
+    group by user_id, paywall_id, currency, date_day
+
+),
+
+-- Amounts whose total the balances know, whatever is paid or promo.
+inputs as (
+
+    select
+        wallet_days.user_id,
+        wallet_days.paywall_id,
+        wallet_days.currency,
+        wallet_days.date_day,
+        wallet_days.valid_to,
+        wallet_days.promo_start,
+        wallet_days.paid_used_start,
+        wallet_days.promo_used_start,
+        settings.promo_first,
+        {{ money('greatest(wallet_days.opening_balance, 0)') }} as credit_opening,
+        {{ money('greatest(-wallet_days.opening_balance, 0)') }} as overdraft_opening,
+        {{ money('wallet_days.deposits + coalesce(moved.paid_adjusted, 0)') }} as paid_added,
+        {{ money('wallet_days.deposits + coalesce(moved.paid_adjusted_clearing, 0)') }} as paid_added_clearing,
+        {{ money('wallet_days.promo_deposits + coalesce(moved.promo_adjusted, 0)') }} as promo_added,
+        {{ money('moved.from_promo_first') }} as from_promo_first,
+        {{ money('moved.from_paid_first') }} as from_paid_first,
+        {{ money('greatest(wallet_days.charged - wallet_days.refunds, 0)') }} as used,
+        {{ money('greatest(wallet_days.refunds - wallet_days.charged, 0)') }} as refunded
+    from wallet_days
+    cross join settings
+    left join moved
+        on
+            wallet_days.user_id = moved.user_id
+            and wallet_days.paywall_id = moved.paywall_id
+            and wallet_days.currency = moved.currency
+            and wallet_days.date_day = moved.date_day
+
+),
+
+settled as (
+
+    select
+        *,
+        {{ money('least(overdraft_opening, paid_added)') }} as settled_paid,
+        {{ money('least(overdraft_opening - least(overdraft_opening, paid_added), promo_added)') }} as settled_promo
+    from inputs
+
+),
+
+taken as (
+
+    select
+        *,
+        {{ money('credit_opening + paid_added + promo_added - settled_paid - settled_promo') }} as credit_added,
+        {{ money('greatest(credit_opening + paid_added + promo_added - settled_paid - settled_promo - from_promo_first - from_paid_first, 0)') }} as held,
+        {{ money('greatest(from_promo_first + from_paid_first - credit_opening - paid_added - promo_added + settled_paid + settled_promo, 0)') }} as unfunded_taken
+    from settled
+
+),
+
+days as (
+
+    select
+        *,
+        {{ money('promo_added - settled_promo - from_promo_first') }} as promo_change,
+        {{ money('least(used, held)') }} as used_credit,
+        {{ money('least(refunded, overdraft_opening - settled_paid - settled_promo + unfunded_taken)') }} as refunds_unfunded,
+        {{ money('refunded - least(refunded, overdraft_opening - settled_paid - settled_promo + unfunded_taken)') }} as given_back
+    from taken
+
+),
+
+folded as (
+
+    {{ with_credit_before('days') | indent(4) }}
+
+),
+
+split as (
+
+    select
+        folded.*,
+        {{ money(promo_held('folded', 'folded')) }} as promo_held,
+        {{ money(promo_used('folded', 'folded')) }} as revenue_promo,
+        {{ money(paid_given_back('folded', 'folded')) }} as refunds_paid,
+        {{ money('folded.promo_before + folded.promo_added - folded.settled_promo') }} as promo_available
+    from folded
+
+),
+
+-- What each taking of the few days that have one takes from promo, paid and overdraft. Takings from promo first come first.
+takings as (
+
+    select
+        movements.*,
+        split.promo_available,
+        {{ money('split.credit_added - split.promo_available') }} as paid_available,
+        split.from_promo_first,
+        {{ money('sum(movements.amount) over (
+            partition by movements.user_id, movements.paywall_id, movements.currency, movements.date_day, movements.funding
+            order by movements.taking_order
+            rows between unbounded preceding and current row
+        )') }} as taken_through
+    from movements
+    inner join split
+        on
+            movements.user_id = split.user_id
+            and movements.paywall_id = split.paywall_id
+            and movements.currency = split.currency
+            and movements.date_day = split.date_day
+    where movements.kind <> 'added'
+
+),
+
+-- What is left of both kinds when takings from paid first begin.
+reached as (
+
+    select
+        *,
+        case when funding = 'promo' then promo_available else {{ money('greatest(promo_available - from_promo_first, 0)') }} end as promo_left,
+        case
+            when funding = 'promo' then paid_available
+            else {{ money('greatest(paid_available - greatest(from_promo_first - promo_available, 0), 0)') }}
+        end as paid_left
+    from takings
+
+),
+
+sources as (
+
+    select
+        *,
+        {{ taken_from('promo_left', 'paid_left', "funding = 'promo'") }} as promo_taken,
+        {{ taken_from('paid_left', 'promo_left', "funding = 'paid'") }} as paid_taken
+    from reached
+
+),
+
+returned as (
+
+    select
+        user_id,
+        paywall_id,
+        currency,
+        date_day,
+        sum(paid_taken) filter (where kind = 'returned') as paid_returned,
+        sum(paid_taken) filter (where kind = 'returned' and is_clearing) as paid_returned_clearing,
+        sum(promo_taken) filter (where kind = 'returned') as promo_returned,
+        sum(promo_taken) filter (where kind = 'returned' and is_clearing) as promo_returned_clearing,
+        sum(amount - paid_taken - promo_taken) filter (where is_clearing) as unfunded_returned_clearing,
+        sum(paid_taken) filter (where kind = 'expired') as paid_expired,
+        sum(promo_taken) filter (where kind = 'expired') as promo_expired,
+        sum(amount - paid_taken - promo_taken) filter (where kind = 'expired') as unfunded_expired
+    from sources
+    group by user_id, paywall_id, currency, date_day
+
+)
+
+select
+    ---------- grain
+    split.user_id,
+    split.paywall_id,
+    split.currency,
+    split.date_day,
+
+    ---------- openings
+    {{ money('split.credit_opening - split.promo_before') }} as paid_opening,
+    split.promo_before as promo_opening,
+    split.overdraft_opening,
+
+    ---------- added
+    split.paid_added,
+    split.promo_added,
+    split.settled_paid as overdraft_settled_paid,
+    split.settled_promo as overdraft_settled_promo,
+
+    ---------- taken
+    {{ money('returned.paid_returned') }} as paid_returned,
+    {{ money('returned.promo_returned') }} as promo_returned,
+    split.unfunded_taken as unfunded_returned,
+    {{ money('returned.paid_expired') }} as paid_expired,
+    {{ money('returned.promo_expired') }} as promo_expired,
+
+    ---------- used
+    {{ money('split.used_credit - split.revenue_promo') }} as revenue_paid,
+    split.revenue_promo,
+    {{ money('split.used - split.used_credit') }} as revenue_unfunded,
+
+    ---------- given back
+    split.refunds_paid,
+    {{ money('split.given_back - split.refunds_paid') }} as refunds_promo,
+    split.refunds_unfunded,
+
+    ---------- used so far
+    {{ money('split.paid_used_before + split.settled_paid + split.used_credit - split.revenue_promo - split.refunds_paid') }} as paid_used_to_date,
+    {{ money('split.promo_used_before + split.settled_promo + split.revenue_promo - split.given_back + split.refunds_paid') }} as promo_used_to_date,
+
+    ---------- closings
+    {{ money('split.held - split.promo_held - split.used_credit + split.revenue_promo + split.refunds_paid') }} as paid_closing,
+    {{ money('split.promo_held - split.revenue_promo + split.given_back - split.refunds_paid') }} as promo_closing,
+    {{ money('split.overdraft_opening - split.settled_paid - split.settled_promo + split.unfunded_taken + split.used - split.used_credit'
+        ~ ' - split.refunds_unfunded') }} as overdraft_closing,
+
+    ---------- of them, by what the journal books them against
+    split.paid_added_clearing,
+    {{ money('returned.paid_returned_clearing') }} as paid_returned_clearing,
+    {{ money('returned.promo_returned_clearing') }} as promo_returned_clearing,
+    {{ money('returned.unfunded_returned_clearing') }} as unfunded_returned_clearing,
+    {{ money('returned.unfunded_expired') }} as unfunded_expired
+from split
+left join returned
+    on
+        split.user_id = returned.user_id
+        and split.paywall_id = returned.paywall_id
+        and split.currency = returned.currency
+        and split.date_day = returned.date_day
