@@ -47,7 +47,8 @@
         touched.paywall_id,
         touched.currency,
         coalesce(max(known.date_day), min(touched.first_date)) as start_date,
-        coalesce(max_by(known.opening_balance, known.date_day), 0) as opening_balance
+        coalesce(max_by(known.opening_balance, known.date_day), 0) as opening_balance,
+        coalesce(max_by(known.day_number, known.date_day) - 1, 0) as days_before
     from (
         select
             user_id,
@@ -91,6 +92,7 @@
         touched.paywall_id,
         touched.currency,
         touched.first_date,
+        count(known.date_day) as days_before,
         coalesce(max_by(known.promo_closing, known.date_day), 0) as promo_start,
         coalesce(max_by(known.paid_used_to_date, known.date_day), 0) as paid_used_start,
         coalesce(max_by(known.promo_used_to_date, known.date_day), 0) as promo_used_start

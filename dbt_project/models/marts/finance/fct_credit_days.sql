@@ -23,10 +23,11 @@ touched_wallets as (
 
 ),
 
-wallet_days as (
+wallet_days as {{ recomputed() }} (
 
     select
         wallet_days.*,
+        touched_wallets.days_before,
         {{ money('touched_wallets.promo_start') }} as promo_start,
         {{ money('touched_wallets.paid_used_start') }} as paid_used_start,
         {{ money('touched_wallets.promo_used_start') }} as promo_used_start
@@ -42,10 +43,11 @@ wallet_days as (
 
 {% else %}
 -- depends_on: {{ source('build', 'touched_keys') }}
-wallet_days as (
+wallet_days as {{ recomputed() }} (
 
     select
         *,
+        0 as days_before,
         cast(0 as decimal(38, 12)) as promo_start,
         cast(0 as decimal(38, 12)) as paid_used_start,
         cast(0 as decimal(38, 12)) as promo_used_start
@@ -54,6 +56,19 @@ wallet_days as (
 ),
 
 {% endif %}
+-- Days are numbered through all wallets, so that a number finds the next day of a wallet.
+wallets as (
+
+    select
+        user_id,
+        paywall_id,
+        currency,
+        sum(day_number) over (order by user_id, paywall_id, currency rows between unbounded preceding and current row) - day_number as days_of_others
+    from wallet_days
+    where valid_to is null
+
+),
+
 moved as (
 
     select
@@ -72,14 +87,16 @@ moved as (
 ),
 
 -- Amounts whose total the balances know, whatever is paid or promo.
-inputs as (
+inputs as {{ recomputed() }} (
 
     select
         wallet_days.user_id,
         wallet_days.paywall_id,
         wallet_days.currency,
         wallet_days.date_day,
-        wallet_days.valid_to,
+        wallets.days_of_others + wallet_days.day_number as day_key,
+        wallet_days.day_number = wallet_days.days_before + 1 as is_first,
+        wallet_days.valid_to is null as is_last,
         wallet_days.promo_start,
         wallet_days.paid_used_start,
         wallet_days.promo_used_start,
@@ -95,6 +112,11 @@ inputs as (
         {{ money('greatest(wallet_days.refunds - wallet_days.charged, 0)') }} as refunded
     from wallet_days
     cross join settings
+    inner join wallets
+        on
+            wallet_days.user_id = wallets.user_id
+            and wallet_days.paywall_id = wallets.paywall_id
+            and wallet_days.currency = wallets.currency
     left join moved
         on
             wallet_days.user_id = moved.user_id
@@ -119,13 +141,22 @@ taken as (
     select
         *,
         {{ money('credit_opening + paid_added + promo_added - settled_paid - settled_promo') }} as credit_added,
-        {{ money('greatest(credit_opening + paid_added + promo_added - settled_paid - settled_promo - from_promo_first - from_paid_first, 0)') }} as held,
-        {{ money('greatest(from_promo_first + from_paid_first - credit_opening - paid_added - promo_added + settled_paid + settled_promo, 0)') }} as unfunded_taken
+        {{ money('from_promo_first + from_paid_first') }} as all_taken
     from settled
 
 ),
 
-days as (
+left_after as (
+
+    select
+        *,
+        {{ money('greatest(credit_added - all_taken, 0)') }} as held,
+        {{ money('greatest(all_taken - credit_added, 0)') }} as unfunded_taken
+    from taken
+
+),
+
+days as {{ recomputed() }} (
 
     select
         *,
@@ -133,40 +164,46 @@ days as (
         {{ money('least(used, held)') }} as used_credit,
         {{ money('least(refunded, overdraft_opening - settled_paid - settled_promo + unfunded_taken)') }} as refunds_unfunded,
         {{ money('refunded - least(refunded, overdraft_opening - settled_paid - settled_promo + unfunded_taken)') }} as given_back
-    from taken
+    from left_after
 
 ),
 
-folded as (
+states as (
 
-    {{ with_credit_before('days') | indent(4) }}
+    {{ credit_before('days') | indent(4) }}
 
 ),
 
-split as (
+split as {{ recomputed() }} (
 
     select
-        folded.*,
-        {{ money(promo_held('folded', 'folded')) }} as promo_held,
-        {{ money(promo_used('folded', 'folded')) }} as revenue_promo,
-        {{ money(paid_given_back('folded', 'folded')) }} as refunds_paid,
-        {{ money('folded.promo_before + folded.promo_added - folded.settled_promo') }} as promo_available
-    from folded
+        days.*,
+        states.promo_before,
+        states.paid_used_before,
+        states.promo_used_before,
+        {{ money(promo_held('states', 'days')) }} as promo_held,
+        {{ money(promo_used('states', 'days')) }} as revenue_promo,
+        {{ money(paid_given_back('states', 'days')) }} as refunds_paid,
+        {{ money('states.promo_before + days.promo_added - days.settled_promo') }} as promo_available
+    from days
+    inner join states on days.day_key = states.day_key
 
 ),
 
--- What each taking of the few days that have one takes from promo, paid and overdraft. Takings from promo first come first.
+-- The few days that have takings. Those from promo first come first.
 takings as (
 
     select
-        movements.*,
+        split.day_key,
+        movements.kind,
+        movements.funding,
+        movements.is_clearing,
+        movements.amount,
         split.promo_available,
         {{ money('split.credit_added - split.promo_available') }} as paid_available,
         split.from_promo_first,
         {{ money('sum(movements.amount) over (
-            partition by movements.user_id, movements.paywall_id, movements.currency, movements.date_day, movements.funding
-            order by movements.taking_order
-            rows between unbounded preceding and current row
+            partition by split.day_key, movements.funding order by movements.taking_order rows between unbounded preceding and current row
         )') }} as taken_through
     from movements
     inner join split
@@ -175,7 +212,7 @@ takings as (
             and movements.paywall_id = split.paywall_id
             and movements.currency = split.currency
             and movements.date_day = split.date_day
-    where movements.kind <> 'added'
+    where movements.kind <> 'added' and split.all_taken > 0
 
 ),
 
@@ -206,10 +243,7 @@ sources as (
 returned as (
 
     select
-        user_id,
-        paywall_id,
-        currency,
-        date_day,
+        day_key,
         sum(paid_taken) filter (where kind = 'returned') as paid_returned,
         sum(paid_taken) filter (where kind = 'returned' and is_clearing) as paid_returned_clearing,
         sum(promo_taken) filter (where kind = 'returned') as promo_returned,
@@ -219,7 +253,7 @@ returned as (
         sum(promo_taken) filter (where kind = 'expired') as promo_expired,
         sum(amount - paid_taken - promo_taken) filter (where kind = 'expired') as unfunded_expired
     from sources
-    group by user_id, paywall_id, currency, date_day
+    group by day_key
 
 )
 
@@ -275,9 +309,4 @@ select
     {{ money('returned.unfunded_returned_clearing') }} as unfunded_returned_clearing,
     {{ money('returned.unfunded_expired') }} as unfunded_expired
 from split
-left join returned
-    on
-        split.user_id = returned.user_id
-        and split.paywall_id = returned.paywall_id
-        and split.currency = returned.currency
-        and split.date_day = returned.date_day
+left join returned on split.day_key = returned.day_key

@@ -90,7 +90,8 @@ days as (
 
     select
         now_and_before.*,
-        touched_wallets.opening_balance as balance_before
+        touched_wallets.opening_balance as balance_before,
+        touched_wallets.days_before
     from now_and_before
     inner join touched_wallets
         on
@@ -113,7 +114,8 @@ days as (
 
     select
         *,
-        0 as balance_before
+        0 as balance_before,
+        0 as days_before
     from summed
 
 ),
@@ -133,7 +135,8 @@ balances as (
     select
         *,
         {{ money('balance_before + sum(movement) over wallet') }} as closing_balance,
-        lead(date_day) over (partition by user_id, paywall_id, currency order by date_day) as valid_to
+        lead(date_day) over (partition by user_id, paywall_id, currency order by date_day) as valid_to,
+        days_before + row_number() over (partition by user_id, paywall_id, currency order by date_day) as day_number
     from movements
     window wallet as (partition by user_id, paywall_id, currency order by date_day rows between unbounded preceding and current row)
 
@@ -157,5 +160,6 @@ select
     adjustments,
     closing_balance,
 
-    valid_to
+    valid_to,
+    cast(day_number as integer) as day_number
 from balances

@@ -1,66 +1,71 @@
 {#-
-    Return a query for the rows of a CTE of wallet days, with the state of the wallet before each day: promo_before,
-    paid_used_before and promo_used_before (macros/credit/credit_step.sql). A wallet's first row has it in
-    promo_start, paid_used_start and promo_used_start. A day's state depends on that of the day before, so that no
-    window can compute it.
+    Return a query for the state of each wallet before each of its days (macros/credit/credit_step.sql): day_key,
+    promo_before, paid_used_before and promo_used_before. `days` is a CTE of wallet days: day_key counts them through
+    all wallets, is_first and is_last mark the ends of a wallet, and its first row has the state before it in
+    promo_start, paid_used_start and promo_used_start. A day's state depends
+    on that of the day before, so that no window can compute it.
 -#}
-{% macro with_credit_before(days) -%}
-    {{ return(adapter.dispatch('with_credit_before', 'paywall_warehouse')(days)) }}
+{% macro credit_before(days) -%}
+    {{ return(adapter.dispatch('credit_before', 'paywall_warehouse')(days)) }}
 {%- endmacro %}
 
-{#- All wallets advance together, a day in each iteration. -#}
-{% macro duckdb__with_credit_before(days) -%}
+{#- All wallets advance together, by a day in each iteration. -#}
+{% macro duckdb__credit_before(days) -%}
     {%- set promo, paid_used, promo_used = credit_after('before', 'day') -%}
+    {#- Materialized: otherwise each iteration could compute all days again. -#}
     with recursive
 
-    positioned as materialized (
+    steps as materialized (
 
         select
-            *,
-            row_number() over wallets as position,
-            lag(valid_to) over wallets is null as is_first
+            day_key,
+            is_first,
+            is_last,
+            promo_start,
+            paid_used_start,
+            promo_used_start,
+            promo_first,
+            promo_change,
+            held,
+            used_credit,
+            given_back,
+            settled_paid,
+            settled_promo
         from {{ days }}
-        window wallets as (order by user_id, paywall_id, currency, date_day)
 
     ),
 
     before_days as (
 
         select
-            position,
+            day_key,
             promo_start as promo_before,
             paid_used_start as paid_used_before,
             promo_used_start as promo_used_before
-        from positioned
+        from steps
         where is_first
 
         union all
 
         select
-            day.position + 1 as position,
+            day.day_key + 1 as day_key,
             {{ money(promo) }} as promo_before,
             {{ money(paid_used) }} as paid_used_before,
             {{ money(promo_used) }} as promo_used_before
         from before_days as before
-        inner join positioned as day on before.position = day.position
-        where day.valid_to is not null
+        inner join steps as day on before.day_key = day.day_key
+        where not day.is_last
 
     )
 
-    select
-        positioned.*,
-        before_days.promo_before,
-        before_days.paid_used_before,
-        before_days.promo_used_before
-    from positioned
-    inner join before_days on positioned.position = before_days.position
+    select * from before_days
 {%- endmacro %}
 
-{#- Spark has no recursion. A wallet's days are a list that one function walks through. -#}
-{% macro spark__with_credit_before(days) -%}
+{#- Spark has no recursion: a function walks through the list of a wallet's days. -#}
+{% macro spark__credit_before(days) -%}
     {%- set promo, paid_used, promo_used = credit_after('element_at(states, -1)', 'day') -%}
     select
-        day.*,
+        day.day_key,
         state.promo_before,
         state.paid_used_before,
         state.promo_used_before
