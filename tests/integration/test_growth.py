@@ -14,7 +14,8 @@ from tests.support.harness import publish_home
 # Thursday. Weeks begin on 10-26, 11-02 and 11-09, the blocks of 28 days on 10-05 and 11-02.
 AS_OF = "2026-11-12T12:00:00Z"
 GROWTH = """
-    select period_kind, period_start::varchar, currency, users_new, users_retained, users_resurrected, users_churned,
+    select period_kind, period_start::varchar, currency,
+        users_new, users_retained, users_resurrected, users_churned,
         revenue, previous_revenue, new, resurrected, expansion, contraction, churned, is_complete
     from marts.fct_growth order by all
 """

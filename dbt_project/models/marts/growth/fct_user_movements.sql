@@ -121,33 +121,55 @@ days_of_weeks as (
 
 ),
 
+first_payments as (
+
+    select
+        user_id,
+        currency,
+        min(first_payer_day) as date_day
+    from user_months
+    group by user_id, currency
+
+),
+
+-- A number in place of user and currency takes a third off the time of the sums and comparisons.
+payers as (
+
+    select
+        user_id,
+        currency,
+        date_day as first_day,
+        row_number() over (order by user_id, currency) as payer_no
+    from first_payments
+
+),
+
 week as (
 
     select
+        payers.payer_no,
         days_of_weeks.week_start as period_start,
-        user_days.user_id,
-        user_days.currency,
         {{ money('sum(user_days.revenue)') }} as revenue
     from user_days
     inner join days_of_weeks on user_days.date_day = days_of_weeks.date_day
+    inner join payers on user_days.user_id = payers.user_id and user_days.currency = payers.currency
     {% if is_incremental() %}
     cross join wanted_weeks_from
     left join wanted_weeks on days_of_weeks.week_start = wanted_weeks.week_start and user_days.user_id = wanted_weeks.user_id
     where days_of_weeks.week_start >= wanted_weeks_from.revenue_from or wanted_weeks.user_id is not null
     {% endif %}
-    group by days_of_weeks.week_start, user_days.user_id, user_days.currency
+    group by payers.payer_no, days_of_weeks.week_start
 
 ),
 
 days_28 as (
 
     select
+        payer_no,
         {{ period_start('days_28', 'period_start') }} as period_start,
-        user_id,
-        currency,
         {{ money('sum(revenue)') }} as revenue
     from week
-    group by {{ period_start('days_28', 'period_start') }}, user_id, currency
+    group by payer_no, {{ period_start('days_28', 'period_start') }}
 
 ),
 
@@ -155,11 +177,11 @@ days_28 as (
 month as (
 
     select
+        payers.payer_no,
         user_months.month_start as period_start,
-        user_months.user_id,
-        user_months.currency,
         user_months.revenue
     from user_months
+    inner join payers on user_months.user_id = payers.user_id and user_months.currency = payers.currency
     inner join settings on user_months.month_start < {{ period_start('month', 'settings.today') }}
     {% if is_incremental() %}
     inner join wanted_from on wanted_from.period_kind = 'month'
@@ -174,28 +196,40 @@ month as (
     union all
 
     select
+        payers.payer_no,
         days.month_start as period_start,
-        user_days.user_id,
-        user_days.currency,
         {{ money('sum(user_days.revenue)') }} as revenue
     from user_days
     inner join days on user_days.date_day = days.date_day
+    inner join payers on user_days.user_id = payers.user_id and user_days.currency = payers.currency
     where days.month_start = days.this_month
-    group by days.month_start, user_days.user_id, user_days.currency
+    group by payers.payer_no, days.month_start
 
 ),
 
+{% for kind in period_kinds() %}
+before_{{ kind }} as (
+
+    select
+        payer_no,
+        {{ later_period(kind, 'period_start', 1) }} as next_start,
+        revenue
+    from {{ kind }}
+
+),
+
+{% endfor %}
 revenues as (
 
     {% for kind in period_kinds() %}
     select
         '{{ kind }}' as period_kind,
-        period_start,
-        {{ later_period(kind, 'period_start', 1) }} as next_start,
-        user_id,
-        currency,
-        revenue
-    from {{ kind }}
+        coalesce(present.period_start, previous.next_start) as period_start,
+        coalesce(present.payer_no, previous.payer_no) as payer_no,
+        {{ money('present.revenue') }} as revenue,
+        {{ money('previous.revenue') }} as previous_revenue
+    from {{ kind }} as present
+    full join before_{{ kind }} as previous on present.payer_no = previous.payer_no and present.period_start = previous.next_start
     {% if not loop.last %}union all{% endif %}
     {% endfor %}
 
@@ -204,30 +238,15 @@ revenues as (
 compared as (
 
     select
-        coalesce(present.period_kind, previous.period_kind) as period_kind,
-        coalesce(present.period_start, previous.next_start) as period_start,
-        coalesce(present.currency, previous.currency) as currency,
-        coalesce(present.user_id, previous.user_id) as user_id,
-        {{ money('present.revenue') }} as revenue,
-        {{ money('previous.revenue') }} as previous_revenue
-    from revenues as present
-    full join revenues as previous
-        on
-            present.period_kind = previous.period_kind
-            and present.period_start = previous.next_start
-            and present.user_id = previous.user_id
-            and present.currency = previous.currency
-
-),
-
-first_payments as (
-
-    select
-        user_id,
-        currency,
-        min(first_payer_day) as date_day
-    from user_months
-    group by user_id, currency
+        revenues.period_kind,
+        revenues.period_start,
+        payers.currency,
+        payers.user_id,
+        payers.first_day,
+        revenues.revenue,
+        revenues.previous_revenue
+    from revenues
+    inner join payers on revenues.payer_no = payers.payer_no
 
 )
 
@@ -240,7 +259,7 @@ select
 
     case
         when compared.revenue = 0 then 'churned'
-        when compared.previous_revenue = 0 and first_payments.date_day >= compared.period_start then 'new'
+        when compared.previous_revenue = 0 and compared.first_day >= compared.period_start then 'new'
         when compared.previous_revenue = 0 then 'resurrected'
         when compared.revenue > compared.previous_revenue then 'expansion'
         when compared.revenue < compared.previous_revenue then 'contraction'
@@ -253,7 +272,6 @@ select
     {{ money('abs(compared.revenue - compared.previous_revenue)') }} as amount
 from compared
 inner join settings on compared.period_start <= settings.today
-inner join first_payments on compared.user_id = first_payments.user_id and compared.currency = first_payments.currency
 
 {%- if is_incremental() %}
 inner join open_periods on compared.period_kind = open_periods.period_kind
