@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
 
+from tests.support.books_oracle import growth_rows
 from tests.support.builders import Record, charge, deposit, land, ledger_file, refund
 from tests.support.harness import publish_home
+from tests.support.random_books import AS_OF as BOOKS_AS_OF, LANDING_ENDS, ZONE, RandomBooks
 
 # Thursday. Weeks begin on 10-26, 11-02 and 11-09, the blocks of 28 days on 10-05 and 11-02.
 AS_OF = "2026-11-12T12:00:00Z"
@@ -157,3 +160,30 @@ def test_another_today_gives_the_periods_of_a_rebuild(tmp_path: Path, as_of: str
     publish(rebuilt, "all.jsonl", ON_TIME + LATE + one_more, as_of=as_of)
     assert rows(moved, GROWTH) == rows(rebuilt, GROWTH)
     assert rows(moved, MOVEMENTS) == rows(rebuilt, MOVEMENTS)
+
+
+def test_random_books_in_three_landings_equal_a_sequential_computation(tmp_path: Path) -> None:
+    """Each landing brings late and restated entries, and today moves on by months."""
+    landings = RandomBooks(1, entries=300).landings()
+    for file, as_of in zip(landings, (*LANDING_ENDS, BOOKS_AS_OF), strict=True):
+        land(tmp_path, [file])
+        publish_home(tmp_path, as_of=as_of, reporting_timezone=ZONE)
+        movements, growth = growth_rows(
+            records(tmp_path, "select * from marts.fct_ledger_entries"),
+            as_of.astimezone(ZoneInfo(ZONE)).date(),
+        )
+        grain = "period_kind, period_start, currency"
+        assert (
+            records(tmp_path, f"select * from marts.fct_user_movements order by {grain}, user_id")
+            == movements
+        )
+        assert records(tmp_path, f"select * from marts.fct_growth order by {grain}") == growth
+        assert {one["movement"] for one in movements} >= {"new", "churned", "expansion", "contraction"}
+    assert {one["movement"] for one in movements} >= {"resurrected", "retained"}
+
+
+def records(home: Path, query: str) -> list[dict[str, Any]]:
+    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
+        found = connection.execute(query)
+        columns = [column[0] for column in found.description or ()]
+        return [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
