@@ -101,6 +101,7 @@ DATASETS: Mapping[str, Dataset] = {
         Dataset("models", "rpt_models", ("model_id", "currency", "period")),
         Dataset("cohorts", "fct_cohorts", ("cohort_month", "currency", "months_since")),
         Dataset("period_kpis", "fct_period_kpis", ("period", "currency")),
+        Dataset("growth", "fct_growth", ("period_kind", "period_start", "currency")),
         Dataset(
             "reconciliation",
             "fct_reconciliation",

@@ -140,6 +140,32 @@ def spoil(home: Path, statement: str, check: str) -> None:
             "chk_marts_equal_entries",
             "all_time_kpis_equal_entries",
         ),
+        (
+            "update marts.fct_growth set expansion = expansion + 0.000000000001 where period_kind = 'week'",
+            "chk_growth",
+            "growth_adds_up",
+        ),
+        (
+            "update marts.fct_growth set previous_revenue = previous_revenue + 1, churned = churned + 1"
+            " where period_kind = 'days_28' and period_start = '2026-10-05'",
+            "chk_growth",
+            "growth_periods_follow_each_other",
+        ),
+        (
+            "update marts.fct_user_movements set movement = 'resurrected' where user_id = 'bob'",
+            "chk_growth",
+            "user_movements_equal_growth",
+        ),
+        (
+            "delete from marts.fct_user_movements where period_kind = 'month'",
+            "chk_growth",
+            "user_movements_equal_growth",
+        ),
+        (
+            "update marts.fct_user_days set revenue = revenue + 0.000000000001 where user_id = 'bob'",
+            "chk_growth",
+            "growth_equals_user_days",
+        ),
     ],
 )
 def test_books_that_disagree_are_not_published(home: Path, statement: str, check: str, name: str) -> None:

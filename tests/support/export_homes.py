@@ -70,6 +70,7 @@ ORDER = {
     "models": "model_id, currency, period",
     "cohorts": "cohort_month, currency, months_since",
     "period_kpis": "period, currency",
+    "growth": "period_kind, period_start, currency",
     "reconciliation": "case_id",
     "payouts": "payout_id",
 }
@@ -86,6 +87,7 @@ MARTS = {
     "models": "rpt_models",
     "cohorts": "fct_cohorts",
     "period_kpis": "fct_period_kpis",
+    "growth": "fct_growth",
     "reconciliation": "fct_reconciliation",
     "payouts": "fct_payouts",
 }

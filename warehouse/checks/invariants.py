@@ -37,6 +37,20 @@ INVARIANTS: Final = {
     "all_time_kpis_equal_entries": (
         "The KPIs of all_time equal the sums of the entries through today, per currency and measure."
     ),
+    "growth_adds_up": (
+        "revenue − previous_revenue = new + resurrected + expansion − contraction − churned in every row of"
+        " fct_growth."
+    ),
+    "growth_periods_follow_each_other": (
+        "In fct_growth, previous_revenue is the revenue of the period before, and 0 in the first period."
+    ),
+    "user_movements_equal_growth": (
+        "fct_user_movements adds up to fct_growth, per period, currency and movement."
+    ),
+    "growth_equals_user_days": (
+        "The revenue of all periods adds up to that of fct_user_days through today, per currency and kind of"
+        " period."
+    ),
     "cached_tokens_are_part_of_prompt_tokens": (
         "No entry has more cached_tokens than prompt_tokens. The cost of an entry that has more is not"
         " estimated. Include cached tokens in prompt_tokens (Anthropic states them separately: prompt_tokens"
