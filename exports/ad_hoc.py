@@ -112,6 +112,23 @@ def slice_query(
     return query, values
 
 
+def requested_days(request: SliceRequest) -> dict[str, date]:
+    """Return the days of `--from` and `--to`, as far as they are stated. Raises `WrongSliceError`."""
+    days: dict[str, date] = {
+        option: typed_value(text, Column(option, "DATE", "")) for option, text in _day_texts(request).items()
+    }
+    if len(days) > 1 and days["--from"] > days["--to"]:
+        raise WrongSliceError(
+            f"--from {days['--from']} is after --to {days['--to']}; --to is the day after the last"
+        )
+    return days
+
+
+def _day_texts(request: SliceRequest) -> dict[str, str]:
+    stated = {"--from": request.since, "--to": request.until}
+    return {option: text for option, text in stated.items() if text is not None}
+
+
 def _requested_columns(names: Sequence[str] | None, columns: Mapping[str, Column]) -> list[Column]:
     if names is None:
         return list(columns.values())
@@ -126,24 +143,14 @@ def _requested_columns(names: Sequence[str] | None, columns: Mapping[str, Column
 
 def _days(dataset: Dataset, request: SliceRequest) -> list[Filter]:
     """Return the conditions on the half-open range of reporting days."""
-    texts = {
-        option: text
-        for option, text in (("--from", request.since), ("--to", request.until))
-        if text is not None
-    }
+    texts = _day_texts(request)
     if texts and dataset.day is None:
         by_day = ", ".join(name for name, one in DATASETS.items() if one.day)
         raise WrongSliceError(
             f"{next(iter(texts))}: {dataset.name} is a snapshot without days; use --where. Datasets by day:"
             f" {by_day}"
         )
-    days: dict[str, date] = {
-        option: typed_value(text, Column(option, "DATE", "")) for option, text in texts.items()
-    }
-    if len(days) > 1 and days["--from"] > days["--to"]:
-        raise WrongSliceError(
-            f"--from {days['--from']} is after --to {days['--to']}; --to is the day after the last"
-        )
+    days = requested_days(request)
     operators = {"--from": ">=", "--to": "<"}
     return [
         Filter(f"{quoted(dataset.day or '')} {operators[option]} ?", (day,)) for option, day in days.items()

@@ -97,6 +97,19 @@ DATASETS: Mapping[str, Dataset] = {
             day="usage_date",
             currency_of={"billed_tokens": NO_MONEY},
         ),
+        Dataset(
+            "credit_days",
+            "fct_credit_days",
+            ("user_id", "paywall_id", "currency", "date_day"),
+            day="date_day",
+        ),
+        Dataset(
+            "journal",
+            "fct_journal_lines",
+            # Of two lines that differ in their side only, the debit of one is 0.
+            ("journal_date", "journal", "account", "currency", "relates_to_date", "debit"),
+            day="journal_date",
+        ),
         Dataset("users", "rpt_users", ("user_id", "currency")),
         Dataset("models", "rpt_models", ("model_id", "currency", "period")),
         Dataset("cohorts", "fct_cohorts", ("cohort_month", "currency", "months_since")),
@@ -110,5 +123,6 @@ DATASETS: Mapping[str, Dataset] = {
             currency_of=RECONCILIATION_CURRENCIES,
         ),
         Dataset("payouts", "fct_payouts", ("payout_id",)),
+        Dataset("deferred_revenue", "fct_deferred_revenue", ("date_day", "currency")),
     )
 }

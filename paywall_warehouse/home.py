@@ -33,6 +33,11 @@ class Home:
         return self.root / "mappings"
 
     @property
+    def accounts(self) -> Path:
+        """The user's names and codes of the journal's accounts. It need not exist."""
+        return self.root / "accounts.csv"
+
+    @property
     def build_file(self) -> Path:
         """The DuckDB file that dbt builds in. No reader opens it. It exists while a build is not
         published.

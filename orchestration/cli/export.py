@@ -1,4 +1,4 @@
-"""The subcommand `export`: write a slice of a dataset to a file or to standard output."""
+"""The subcommand `export`: write a slice of a dataset, or the journal, to a file or to standard output."""
 
 import os
 import shutil
@@ -6,10 +6,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from exports.ad_hoc import SliceRequest, write_slice
+from exports.accounting.export import DATASET as JOURNAL, FORMATS as JOURNAL_FORMATS, write_journal
+from exports.ad_hoc import SliceRequest, known_dataset, write_slice
 from exports.compression import Compression
 from exports.encoding import Encoding
 from exports.filters import WrongSliceError
@@ -19,7 +21,12 @@ from paywall_warehouse.sizes import size
 STDOUT = "-"
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 COMPRESSIONS: tuple[Compression, ...] = get_args(Compression)
-ENDINGS: dict[str, Encoding] = {**{f".{one}": one for one in ENCODINGS}, ".ndjson": "jsonl"}
+HLEDGER_ENDINGS = (".journal", ".hledger")
+ENDINGS: dict[str, str] = {
+    **{f".{one}": one for one in ENCODINGS},
+    ".ndjson": "jsonl",
+    **dict.fromkeys(HLEDGER_ENDINGS, "journal"),
+}
 # Endings of other formats and compressions. Programs that rely on the ending would misread the file.
 FOREIGN = {
     ".arrow",
@@ -49,42 +56,44 @@ ALLOWED = (
 )
 
 
+JOURNAL_ALLOWED = (
+    "allowed: a name that ends in .journal for hledger, in .csv for xero and quickbooks, each also with .gz"
+    " or .zst, or - for standard output"
+)
+# Writes the file of this path and returns the number of rows.
+Write = Callable[[Path], int]
+
+
 def write_to(
     settings: Settings,
     request: SliceRequest,
-    encoding: str | None,
+    form: str | None,
     output: str,
     progress: Callable[[str], None],
+    *,
+    currency: str | None = None,
 ) -> None:
-    """Write a slice and report to `progress`.
+    """Write a slice, or the journal in the format of an accounting program, and report to `progress`.
 
     Raises `WrongSliceError`, `NotPublishedError`, `OSError` and DuckDB's errors. Only the slice goes to
     standard output, and only after it is complete.
     """
     if not output:
         raise WrongSliceError("--output is empty; allowed: a file, or - for standard output")
-    chosen, compression = _encoding(encoding, output), _compression(output)
-    if compression and chosen == "parquet":
-        raise WrongSliceError(
-            f"--output {output}: Parquet files are already compressed; choose a name without {compression}"
-        )
+    write = _writer(settings, request, form, output, progress, currency)
     file = Path(output)
     if output != STDOUT and not file.parent.is_dir():
         raise WrongSliceError(
             f"--output {output}: there is no folder {file.parent}; create it, or choose another one"
         )
-    if chosen == "parquet" and output == STDOUT and sys.stdout.isatty():
-        raise WrongSliceError(
-            "Parquet is not written to a terminal: name a file with --output, or pipe the output"
-        )
     begin = time.monotonic()
     progress(f"{request.dataset}: reading {settings.home.published_file}")
     if output == STDOUT or (file.exists() and not file.is_file()):
         # A pipe or a device is written to, not replaced.
-        rows, length = _stream(settings, request, chosen, output, compression, progress)
+        rows, length = _stream(settings, write, output)
     else:
         file = file.resolve()
-        rows = write_slice(settings, request, chosen, file, compression=compression, progress=progress)
+        rows = write(file)
         length = file.stat().st_size
     progress(
         f"{rows:,} rows, {size(length)}, {time.monotonic() - begin:.1f} s"
@@ -92,19 +101,59 @@ def write_to(
     )
 
 
-def _stream(
+def _writer(
     settings: Settings,
     request: SliceRequest,
-    encoding: Encoding,
+    form: str | None,
     output: str,
-    compression: Compression | None,
     progress: Callable[[str], None],
-) -> tuple[int, int]:
-    """Write a slice to a temporary file, then copy it to `output`; return its rows and bytes."""
+    currency: str | None,
+) -> Write:
+    """Return the function that writes what is asked for. Raises `WrongSliceError` for a wrong option."""
+    compression = _compression(output)
+    if form is None and _ending(output) in HLEDGER_ENDINGS:
+        form = "hledger"
+    name = next((one for one in JOURNAL_FORMATS if one == form), None)
+    if name is not None:
+        if request.dataset != JOURNAL:
+            known_dataset(request.dataset)
+            raise WrongSliceError(
+                f"--format {name} is for the dataset {JOURNAL} only; allowed for {request.dataset}:"
+                f" {', '.join(ENCODINGS)}"
+            )
+        _check_ending(output, JOURNAL_FORMATS[name].ending, JOURNAL_ALLOWED)
+        return partial(
+            write_journal,
+            settings,
+            request,
+            name,
+            currency=currency,
+            compression=compression,
+            progress=progress,
+        )
+    if currency is not None:
+        raise WrongSliceError(
+            f"--currency goes with --format {', '.join(JOURNAL_FORMATS)}; for other formats write --where"
+            f" currency={currency}"
+        )
+    encoding = _encoding(form, output)
+    if compression and encoding == "parquet":
+        raise WrongSliceError(
+            f"--output {output}: Parquet files are already compressed; choose a name without {compression}"
+        )
+    if encoding == "parquet" and output == STDOUT and sys.stdout.isatty():
+        raise WrongSliceError(
+            "Parquet is not written to a terminal: name a file with --output, or pipe the output"
+        )
+    return partial(write_slice, settings, request, encoding, compression=compression, progress=progress)
+
+
+def _stream(settings: Settings, write: Write, output: str) -> tuple[int, int]:
+    """Write to a temporary file, then copy it to `output`; return its rows and bytes."""
     scratch = settings.home.tmp
     with tempfile.TemporaryDirectory(dir=scratch if os.access(scratch, os.W_OK) else None) as folder:
         file = Path(folder) / "slice"
-        rows = write_slice(settings, request, encoding, file, compression=compression, progress=progress)
+        rows = write(file)
         length = file.stat().st_size
         if output == STDOUT:
             _copy_to_stdout(file)
@@ -123,22 +172,37 @@ def _encoding(asked: str | None, output: str) -> Encoding:
 
     Raises `WrongSliceError` if they contradict each other.
     """
-    name = output[: -len(compression)] if (compression := _compression(output)) else output
-    ending = Path(name).suffix.lower()
-    named = ENDINGS.get(ending)
     if asked is not None and asked not in ENCODINGS:
-        raise WrongSliceError(f"--format {asked!r} is not known; allowed: {', '.join(ENCODINGS)}")
-    chosen = next((one for one in ENCODINGS if one == asked), named)
-    if ending in FOREIGN or (named and chosen != named):
         raise WrongSliceError(
-            f"--output {output}: the ending means {ending.removeprefix('.')}, which is not the format that is"
-            f" written; {ALLOWED}"
+            f"--format {asked!r} is not known; allowed: {', '.join(ENCODINGS)}; for the {JOURNAL} also"
+            f" {', '.join(JOURNAL_FORMATS)}"
         )
+    ending = _ending(output)
+    named = ENDINGS.get(ending)
+    chosen = next((one for one in ENCODINGS if one == (asked or named)), None)
+    _check_ending(output, chosen, ALLOWED)
     if chosen is None and ending not in ("", ".txt"):
         raise WrongSliceError(
             f"--output {output}: the ending {ending} belongs to no known format; pass --format, or {ALLOWED}"
         )
     return chosen or "csv"
+
+
+def _ending(output: str) -> str:
+    """Return the ending of a file's name before the one of a compression."""
+    name = output[: -len(compression)] if (compression := _compression(output)) else output
+    return Path(name).suffix.lower()
+
+
+def _check_ending(output: str, written: str | None, allowed: str) -> None:
+    """Require that the ending of the file is not that of another format than the one that is written."""
+    ending = _ending(output)
+    named = ENDINGS.get(ending)
+    if ending in FOREIGN or (named and written != named):
+        raise WrongSliceError(
+            f"--output {output}: the ending means {ending.removeprefix('.')}, which is not the format that is"
+            f" written; {allowed}"
+        )
 
 
 def _copy_to_stdout(file: Path) -> None:

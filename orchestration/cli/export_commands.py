@@ -37,8 +37,17 @@ def export(
         str | None,
         typer.Option(
             "--format",
-            help="csv, parquet or jsonl. Default: by the ending of the file, else csv.",
+            help="csv, parquet or jsonl. Default: by the ending of the file, else csv. The journal also for"
+            " accounting programs: hledger, xero or quickbooks.",
             metavar="FORMAT",
+        ),
+    ] = None,
+    currency: Annotated[
+        str | None,
+        typer.Option(
+            "--currency",
+            help="With hledger, xero and quickbooks: the one currency to write, such as eur.",
+            metavar="CURRENCY",
         ),
     ] = None,
     output: Annotated[
@@ -66,7 +75,7 @@ def export(
         where or [],
     )
     try:
-        write_to(own_settings(), request, encoding, output, say)
+        write_to(own_settings(), request, encoding, output, say, currency=currency)
     except WrongSliceError as error:
         raise WrongUsageError(str(error)) from error
     except (NotPublishedError, OSError, duckdb.Error) as error:

@@ -66,6 +66,8 @@ ORDER = {
     "usage_errors": "error_date, event_id",
     "bill_lines": "usage_date, bill_line_id",
     "cost_reconciliation": "usage_date, provider, model_id, currency",
+    "credit_days": "date_day, user_id, paywall_id, currency",
+    "journal": "journal_date, journal, account, currency, relates_to_date, debit",
     "users": "user_id, currency",
     "models": "model_id, currency, period",
     "cohorts": "cohort_month, currency, months_since",
@@ -73,6 +75,7 @@ ORDER = {
     "growth": "period_kind, period_start, currency",
     "reconciliation": "case_id",
     "payouts": "payout_id",
+    "deferred_revenue": "date_day, currency",
 }
 MARTS = {
     "ledger": "fct_ledger_entries",
@@ -83,6 +86,8 @@ MARTS = {
     "usage_errors": "fct_usage_errors",
     "bill_lines": "fct_bill_lines",
     "cost_reconciliation": "fct_cost_reconciliation",
+    "credit_days": "fct_credit_days",
+    "journal": "fct_journal_lines",
     "users": "rpt_users",
     "models": "rpt_models",
     "cohorts": "fct_cohorts",
@@ -90,6 +95,7 @@ MARTS = {
     "growth": "fct_growth",
     "reconciliation": "fct_reconciliation",
     "payouts": "fct_payouts",
+    "deferred_revenue": "fct_deferred_revenue",
 }
 
 
