@@ -7,6 +7,8 @@
 {% macro create_kpis_macro() -%}
 {%- set by_entry = 'not ' ~ are_any(['models', 'entry_types']) -%}
 {%- set by_user_day = '(entry_types is not null or not ' ~ are_any_users() ~ ')' -%}
+{#- What one model or type of entry was paid from is unknown: credit is used by a wallet's day as a whole. -#}
+{%- set has_credit = '(' ~ are_any(['models', 'entry_types']) ~ ' and until is null)' -%}
 {%- set is_limited = '(paywalls is not null or models is not null or ' ~ by_user_day ~ ')' -%}
 create or replace macro marts.kpis(from_date, to_date, previous_from := null, previous_to := null, until := null, {{ filter_parameters() }}) as table
 
@@ -105,7 +107,35 @@ rollforward as (
 
 ),
 
-{{ kpi_ctes() }}
+credit as (
+
+    select
+        date_day,
+        currency,
+        revenue_paid,
+        revenue_promo,
+        revenue_unfunded
+    from marts.fct_deferred_revenue
+    where {{ has_credit }} and not {{ is_limited }}
+    union all
+    select
+        date_day,
+        currency,
+        sum(revenue_paid) as revenue_paid,
+        sum(revenue_promo) as revenue_promo,
+        sum(revenue_unfunded) as revenue_unfunded
+    from (
+        {{ of_listed_users(
+            '*',
+            'marts.fct_credit_days',
+            [has_credit, is_limited, is_within_windows('date_day'), is_listed('paywall_id', 'paywalls')],
+        ) }}
+    )
+    group by date_day, currency
+
+),
+
+{{ kpi_ctes(has_credit) }}
 
 select * exclude (period, previous_start, previous_end) from kpis order by currency
 {%- endmacro %}

@@ -1,11 +1,12 @@
 {#-
     Return the CTEs of the KPIs (docs/contract.md#43-period-kpis), with a row for every row of `periods`
     (period, period_start, period_end, previous_start, previous_end) and every row of `currencies`. Both are
-    CTEs of the query that contains this macro. So are `dates`, `daily_revenue`, `rollforward`, `user_days`
-    and `new_payer_days`, which has the same rows as `user_days`. Sums are computed from days, in the smallest
+    CTEs of the query that contains this macro. So are `dates`, `daily_revenue`, `rollforward`, `credit`,
+    `user_days` and `new_payer_days`, which has the same rows as `user_days`. Where the condition `has_credit`
+    does not hold, what usage was paid from is unknown. Sums are computed from days, in the smallest
     tables that have them. Only users are counted from user days, in one pass for all periods.
 -#}
-{% macro kpi_ctes() -%}
+{% macro kpi_ctes(has_credit='true') -%}
 numbered_windows as (
 
     select
@@ -63,6 +64,21 @@ paid_in as (
     inner join window_days on rollforward.date_day = window_days.date_day
     where window_days.part = 'this'
     group by window_days.period, rollforward.currency
+
+),
+
+paid_from as (
+
+    select
+        window_days.period,
+        credit.currency,
+        sum(credit.revenue_paid) as revenue_paid,
+        sum(credit.revenue_promo) as revenue_promo,
+        sum(credit.revenue_unfunded) as revenue_unfunded
+    from credit
+    inner join window_days on credit.date_day = window_days.date_day
+    where window_days.part = 'this'
+    group by window_days.period, credit.currency
 
 ),
 
@@ -167,6 +183,9 @@ kpis as (
         {{ money(profit('this')) }} as profit,
         {{ money(net_profit('this')) }} as net_profit,
         {{ ratio('(' ~ profit('this') ~ ')', 'this.revenue') }} as margin,
+        case when {{ has_credit }} then {{ money('paid_from.revenue_paid') }} end as revenue_paid,
+        case when {{ has_credit }} then {{ money('paid_from.revenue_promo') }} end as revenue_promo,
+        case when {{ has_credit }} then {{ money('paid_from.revenue_unfunded') }} end as revenue_unfunded,
 
         ---------- users
         {{ whole('heads.active_users') }} as active_users,
@@ -196,6 +215,7 @@ kpis as (
     left join usage as previous
         on periods.period = previous.period and currencies.currency = previous.currency and previous.part = 'previous'
     left join paid_in on periods.period = paid_in.period and currencies.currency = paid_in.currency
+    left join paid_from on periods.period = paid_from.period and currencies.currency = paid_from.currency
     left join head_counts as heads
         on periods.period = heads.period and currencies.currency = heads.currency and heads.part = 'this'
     left join head_counts as previous_heads

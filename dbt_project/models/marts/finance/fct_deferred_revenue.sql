@@ -25,6 +25,9 @@ days as (
         rollforward.currency,
         {{ money('credit.paid_added') }} as added,
         {{ money('credit.revenue_paid - credit.refunds_paid') }} as used,
+        {{ money('credit.revenue_paid') }} as revenue_paid,
+        {{ money('credit.revenue_promo') }} as revenue_promo,
+        {{ money('credit.revenue_unfunded') }} as revenue_unfunded,
         {{ money('credit.overdraft_settled_paid') }} as overdraft_settled,
         {{ money('credit.paid_returned') }} as returned,
         {{ money('credit.paid_expired') }} as expired,
@@ -74,5 +77,10 @@ select
     closing,
     promo_closing,
     overdraft_closing,
-    booked_closing
+    booked_closing,
+
+    ---------- what usage was paid from
+    revenue_paid,
+    revenue_promo,
+    revenue_unfunded
 from balances

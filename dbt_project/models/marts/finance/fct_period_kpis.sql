@@ -8,6 +8,8 @@ daily_revenue as (select * from {{ ref('fct_daily_revenue') }}),
 
 rollforward as (select * from {{ ref('fct_balance_rollforward') }}),
 
+credit as (select * from {{ ref('int_credit__totals') }}),
+
 user_days as (select * from {{ ref('fct_user_days') }}),
 
 new_payer_days as (select * from {{ ref('fct_user_days') }}),
