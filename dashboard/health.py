@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from html import escape
 from typing import Literal
 
@@ -11,8 +12,12 @@ import streamlit as st
 from dashboard import formats
 from dashboard.context import Context, address
 from dashboard.home import logged_runs
-from dashboard.queries import reconciliation as reconciliation_queries, runs as runs_queries
-from dashboard.snapshot import Question, Row
+from dashboard.queries import (
+    costs as costs_queries,
+    reconciliation as reconciliation_queries,
+    runs as runs_queries,
+)
+from dashboard.snapshot import Question, Row, Snapshot
 from paywall_warehouse.ages import ago
 from warehouse.runs import PUBLISHED, Run
 
@@ -59,6 +64,7 @@ def questions() -> list[Question]:
         runs_queries.last_entry_at,
         reconciliation_queries.at_risk,
         reconciliation_queries.state,
+        _cost_rows,
         runs_queries.invariants,
         lambda snapshot: runs_queries.count_rejects(snapshot, ()),
     ]
@@ -73,7 +79,10 @@ def _html(item: Item) -> str:
 def _items(context: Context) -> Iterator[Item]:
     yield _freshness(context)
     yield last_run(later_runs(logged_runs(), context.about.run_id), context.timezone)
-    yield _money_at_risk(context)
+    costs = cost_breaks(_cost_rows(context.snapshot))
+    yield _money_at_risk(context, of_payments=costs is not None)
+    if costs is not None:
+        yield costs
     yield _completeness(context)
     yield checks(runs_queries.invariants(context.snapshot), runs_queries.count_rejects(context.snapshot, ()))
 
@@ -116,23 +125,51 @@ def last_run(later: Sequence[Run] | None, timezone: str) -> Item:
     )
 
 
-def _money_at_risk(context: Context) -> Item:
+def _money_at_risk(context: Context, *, of_payments: bool) -> Item:
+    """Return what the breaks of payments put at risk.
+
+    `of_payments` makes the words say so, if costs have breaks as well.
+    """
+    kind = "open payment break" if of_payments else "open break"
     rows = reconciliation_queries.at_risk(context.snapshot)
     if not rows:
         if reconciliation_queries.state(context.snapshot).gaps:
             text = "None among the payments that were compared; some were not."
-            return Item("look", "No open breaks so far", text, "reconciliation")
-        return Item("ok", "No open breaks", "Every payment and every credit agree.", "reconciliation")
+            return Item("look", f"No {kind}s so far", text, "reconciliation")
+        return Item("ok", f"No {kind}s", "Every payment and every credit agree.", "reconciliation")
+    listed = _amounts([(row["amount_at_risk"], row["currency_at_risk"]) for row in rows])
+    cases, urgent = sum(row["cases"] for row in rows), sum(row["urgent_cases"] for row in rows)
+    text = f"{formats.counted(cases, kind)}, {formats.whole(urgent)} of priority 1."
+    return Item("bad" if urgent else "look", f"At risk: {listed}", text, "reconciliation")
+
+
+def _cost_rows(snapshot: Snapshot) -> list[Row]:
+    return costs_queries.at_risk(snapshot) if costs_queries.is_published(snapshot) else []
+
+
+def cost_breaks(rows: Sequence[Row]) -> Item | None:
+    """Return what the breaks between ledger and bills put at risk; None if none of them has priority 1.
+
+    `rows` has a row for each currency, those with breaks of priority 1 first.
+    """
+    urgent = [row for row in rows if row["urgent_cases"]]
+    if not urgent:
+        return None
+    listed = _amounts([(row["at_risk"], row["currency"]) for row in urgent])
+    cases, of_priority_1 = (sum(row[name] for row in rows) for name in ("cases", "urgent_cases"))
+    text = f"{formats.counted(cases, 'open cost break')}, {formats.whole(of_priority_1)} of priority 1."
+    return Item("bad", f"Costs at risk: {listed}", text, "costs")
+
+
+def _amounts(stated: Sequence[tuple[Decimal | None, str | None]]) -> str:
+    """Return the known amounts with their currencies, as many as fit into the line."""
     amounts = [
-        formats.short_with_currency(row["amount_at_risk"], row["currency_at_risk"] or "")
-        for row in rows
-        if row["amount_at_risk"] is not None
+        formats.short_with_currency(amount, currency or "")
+        for amount, currency in stated
+        if amount is not None
     ]
     more = f" and {formats.counted(len(amounts) - CURRENCIES, 'more currency', 'more currencies')}"
-    listed = ", ".join(amounts[:CURRENCIES]) + (more if len(amounts) > CURRENCIES else "")
-    cases, urgent = sum(row["cases"] for row in rows), sum(row["urgent_cases"] for row in rows)
-    text = f"{formats.counted(cases, 'open break')}, {formats.whole(urgent)} of priority 1."
-    return Item("bad" if urgent else "look", f"At risk: {listed}", text, "reconciliation")
+    return ", ".join(amounts[:CURRENCIES]) + (more if len(amounts) > CURRENCIES else "")
 
 
 def _completeness(context: Context) -> Item:

@@ -133,6 +133,8 @@ class DbtBuild:
     failures: list[NodeFailure] = field(default_factory=list)
     row_counts: dict[str, int] = field(default_factory=dict)
     """The number of rows of each built table, by the model's unique id."""
+    unused: list[str] = field(default_factory=list)
+    """The unique ids of the models that were not built, because their tables are empty and stay so."""
 
     @property
     def models(self) -> int:

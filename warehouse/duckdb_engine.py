@@ -12,6 +12,7 @@ from warehouse.checks.build_checks import CheckRows, ChecksNotBuiltError, check_
 from warehouse.dbt_runner import PROJECT, Dbt, DbtBuild, build_command, code_version
 from warehouse.engine import Progress
 from warehouse.price_book import resolve_price_book
+from warehouse.unused_models import EXCLUDE_BILLS, unused_models
 
 
 class DuckdbCandidate:
@@ -51,7 +52,13 @@ class DuckdbEngine:
     ) -> DbtBuild:
         """See `Engine`."""
         command = [*build_command(full_refresh=plan.full_refresh), *selection]
-        return self._dbt.build(manifest, command, progress)
+        # What a user selects is built, used or not.
+        unused = [] if selection else unused_models(self._settings.home.build_file, manifest)
+        if unused:
+            command += EXCLUDE_BILLS
+        done = self._dbt.build(manifest, command, progress)
+        done.unused = unused
+        return done
 
     def candidate(self) -> DuckdbCandidate:
         """See `Engine`."""

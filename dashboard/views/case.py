@@ -6,13 +6,14 @@ import streamlit as st
 
 from dashboard import formats
 from dashboard.break_help import advice, has_suggestion, words_for, words_of
+from dashboard.break_panels import history_table
 from dashboard.context import Context, address, link_to
 from dashboard.downloads import evidence_address
 from dashboard.ledger_view import ledger_columns
 from dashboard.queries import reconciliation as reconciliation_queries
 from dashboard.snapshot import Row
 from dashboard.subject import subject
-from dashboard.tables import Column, fields, instant_column, table, text_column
+from dashboard.tables import Column, fields, table, text_column
 
 LEDGER = {
     "ledger_amount": "Credited",
@@ -58,17 +59,8 @@ def show(context: Context) -> None:
         [role, *ledger_columns(context), text_column("funding", "Funding"), *payment],
         alt="Entries of the case",
     )
-    st.markdown("**History of breaks**")
-    zone = context.timezone
-    table(
-        reconciliation_queries.case_history(context.snapshot, row["case_id"]),
-        [
-            Column("break_type", "Break", lambda one: words_for(one["break_type"])),
-            instant_column("opened_at", "Opened", zone),
-            instant_column("closed_at", "Closed", zone),
-            text_column("break_type", "Code"),
-        ],
-        alt="History of the case",
+    history_table(
+        reconciliation_queries.case_history(context.snapshot, row["case_id"]), words_for, context.timezone
     )
 
 

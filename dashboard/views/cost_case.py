@@ -6,6 +6,7 @@ from html import escape
 import streamlit as st
 
 from dashboard import formats
+from dashboard.break_panels import history_table
 from dashboard.context import Context, link_to
 from dashboard.cost_break_help import cost_break_help, difference_words, words_for
 from dashboard.downloads import cost_evidence_address
@@ -17,7 +18,6 @@ from dashboard.tables import (
     Column,
     count_column,
     fields,
-    instant_column,
     money_column,
     paged_table,
     table,
@@ -207,18 +207,7 @@ def _others(context: Context, others: Sequence[Row]) -> None:
 
 
 def _history(context: Context, row: Row) -> None:
-    st.markdown("**History of breaks**")
-    zone = context.timezone
-    table(
-        cost_queries.case_history(context.snapshot, row["case_id"]),
-        [
-            Column("break_type", "Break", lambda one: words_for(one["break_type"])),
-            instant_column("opened_at", "Opened", zone),
-            instant_column("closed_at", "Closed", zone),
-            text_column("break_type", "Code"),
-        ],
-        alt="History of the case",
-    )
+    history_table(cost_queries.case_history(context.snapshot, row["case_id"]), words_for, context.timezone)
     month = f"{row['usage_date']:%Y-%m}"
     link_to(
         "costs",

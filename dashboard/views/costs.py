@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import charts, controls, formats
 from dashboard.address_check import AddressCheck
+from dashboard.break_panels import count_breaks, help_panel, tiles, verdict
 from dashboard.chart_panel import chart_panel
 from dashboard.context import Context, address
 from dashboard.copying import copyable
@@ -30,8 +31,6 @@ from dashboard.tables import (
 from warehouse.cost_summary import CostReconciliation
 
 CODES = {words: code for code, words in WORDS.items()}
-# More would not fit side by side. The table below has them all.
-TILES = 4
 LISTED_CURRENCIES = 6
 # The table of months has the rest.
 LISTED_GAPS = 8
@@ -74,20 +73,13 @@ def _headline(state: CostReconciliation) -> None:
     if not state.is_needed:
         st.info(NO_BILLS, icon=":material/info:")
         return
-    broken = sum(group.cases for group in state.breaks)
-    urgent = sum(group.cases for group in state.breaks if group.priority == 1)
-    if broken:
-        of_priority_1 = f"**{urgent:,} of priority 1**" if urgent else "none of priority 1"
-        st.warning(
-            f"**{formats.counted(broken, 'open break')}**, {of_priority_1}.", icon=":material/warning:"
-        )
-    elif state.gaps or state.without_bills:
-        st.warning(
-            "No open breaks among the cases that could be compared, but not every cost has a bill.",
-            icon=":material/warning:",
-        )
-    else:
-        st.success("No open breaks, and bills cover all past months.", icon=":material/check_circle:")
+    verdict(
+        state.breaks,
+        incomplete="No open breaks among the cases that could be compared, but not every cost has a bill."
+        if state.gaps or state.without_bills
+        else None,
+        complete="No open breaks, and bills cover all past months.",
+    )
     if state.gaps or state.without_bills:
         listed = [gap.describe() for gap in state.gaps[:LISTED_GAPS]]
         if len(state.gaps) > LISTED_GAPS:
@@ -96,9 +88,9 @@ def _headline(state: CostReconciliation) -> None:
         gaps = "".join(f"<li>{escape(gap)}</li>" for gap in listed)
         st.html(f"<p><strong>Not all costs are compared.</strong> Missing:</p><ul>{gaps}</ul>")
     st.caption(
-        f"{formats.counted(state.cases, 'case')} in all currencies: {state.matched:,} matched, {broken:,}"
-        f" with a break, {state.pending:,} pending. A case is one provider, UTC day, model and currency. The"
-        " filters do not limit these numbers."
+        f"{formats.counted(state.cases, 'case')} in all currencies: {state.matched:,} matched,"
+        f" {count_breaks(state.breaks):,} with a break, {state.pending:,} pending. A case is one"
+        " provider, UTC day, model and currency. The filters do not limit these numbers."
     )
 
 
@@ -111,20 +103,7 @@ def _open_breaks(context: Context) -> None:
         "How far the bill is from the ledger in each case, above or below; the whole bill if the ledger has"
         " no cost. All currencies and days; currencies are never added together."
     )
-    currencies = cost_queries.at_risk(context.snapshot)
-    for column, row in zip(st.columns(TILES), currencies, strict=False):
-        with column:
-            currency = row["currency"]
-            st.metric(
-                f"At risk in {currency.upper()}",
-                formats.short_money(row["at_risk"], currency),
-                border=True,
-                help=formats.plain(f"Exactly {formats.with_currency(row['at_risk'], currency)}."),
-            )
-            st.caption(f"{formats.counted(row['cases'], 'break')}, {row['urgent_cases']:,} of priority 1")
-    if len(currencies) > TILES:
-        more = formats.counted(len(currencies) - TILES, "more currency", "more currencies")
-        st.caption(f"{more} in the table.")
+    tiles(cost_queries.at_risk(context.snapshot), _metric)
     columns = [
         count_column("priority", "Priority"),
         Column(
@@ -143,13 +122,17 @@ def _open_breaks(context: Context) -> None:
         text_column("break_type", "Code"),
     ]
     table(rows, columns, alt="Open cost breaks by type")
-    with st.expander("What the breaks mean, and what to do", key="cost_break_help"):
-        for code in dict.fromkeys(row["break_type"] for row in rows):
-            known = help_for(code)
-            st.html(
-                f"<p><strong>{escape(words_for(code))}</strong> <small>{escape(code)}</small><br>"
-                f"{escape(known.meaning)} {escape(known.remedy)}</p>"
-            )
+    help_panel(rows, words_for, help_for, "cost_break_help")
+
+
+def _metric(row: Row) -> None:
+    currency = row["currency"]
+    st.metric(
+        f"At risk in {currency.upper()}",
+        formats.short_money(row["at_risk"], currency),
+        border=True,
+        help=formats.plain(f"Exactly {formats.with_currency(row['at_risk'], currency)}."),
+    )
 
 
 def _currency_of(row: Row) -> str:

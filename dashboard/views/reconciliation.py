@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard import controls, formats
 from dashboard.address_check import AddressCheck
 from dashboard.break_help import WORDS, has_suggestion, help_for, words_for, words_of
+from dashboard.break_panels import count_breaks, help_panel, tiles, verdict
 from dashboard.context import Context, address, user_address
 from dashboard.download_panel import download_panel
 from dashboard.queries import reconciliation as reconciliation_queries
@@ -27,8 +28,6 @@ from dashboard.tables import (
 from warehouse.reconciliation_summary import Reconciliation
 
 CODES = {words: code for code, words in WORDS.items()}
-# More would not fit side by side. The table below has them all.
-TILES = 4
 LISTED_CURRENCIES = 6
 
 
@@ -52,29 +51,19 @@ def _headline(context: Context, state: Reconciliation) -> None:
             icon=":material/info:",
         )
         return
-    broken = sum(group.cases for group in state.breaks)
-    urgent = sum(group.cases for group in state.breaks if group.priority == 1)
-    if broken:
-        of_priority_1 = f"**{urgent:,} of priority 1**" if urgent else "none of priority 1"
-        st.warning(
-            f"**{formats.counted(broken, 'open break')}**, {of_priority_1}.", icon=":material/warning:"
-        )
-    elif state.gaps:
-        st.warning(
-            "No open breaks among the cases that could be compared, but not everything could be.",
-            icon=":material/warning:",
-        )
-    else:
-        st.success(
-            "No open breaks, and the data of every source are there and reach far enough.",
-            icon=":material/check_circle:",
-        )
+    verdict(
+        state.breaks,
+        incomplete="No open breaks among the cases that could be compared, but not everything could be."
+        if state.gaps
+        else None,
+        complete="No open breaks, and the data of every source are there and reach far enough.",
+    )
     if state.gaps:
         gaps = "".join(f"<li>{escape(gap.describe())}</li>" for gap in state.gaps)
         st.html(f"<p><strong>Reconciliation is incomplete.</strong> Not compared yet:</p><ul>{gaps}</ul>")
     st.caption(
-        f"{formats.counted(state.cases, 'case')} in all currencies: {state.matched:,} matched, {broken:,}"
-        " with a break,"
+        f"{formats.counted(state.cases, 'case')} in all currencies: {state.matched:,} matched,"
+        f" {count_breaks(state.breaks):,} with a break,"
         f" {state.pending:,} pending. The filters do not limit these numbers."
     )
 
@@ -88,17 +77,7 @@ def _open_breaks(context: Context) -> None:
         "The amount paid in each case, or the amount credited if none was paid. All currencies and days;"
         " currencies are never added together."
     )
-    currencies = reconciliation_queries.at_risk(context.snapshot)
-    for column, row in zip(st.columns(TILES), currencies, strict=False):
-        with column:
-            code = row["currency_at_risk"]
-            label = "At risk, unknown currency" if code is None else f"At risk in {code.upper()}"
-            st.metric(label, _amount(row), border=True)
-            st.caption(f"{formats.counted(row['cases'], 'break')}, {row['urgent_cases']:,} of priority 1")
-    if len(currencies) > TILES:
-        st.caption(
-            f"{formats.counted(len(currencies) - TILES, 'more currency', 'more currencies')} in the table."
-        )
+    tiles(reconciliation_queries.at_risk(context.snapshot), _metric)
     columns = [
         count_column("priority", "Priority"),
         Column("break_type", "Break", lambda row: words_for(row["break_type"]), link=_cases_of),
@@ -112,13 +91,13 @@ def _open_breaks(context: Context) -> None:
         text_column("break_type", "Code"),
     ]
     table(rows, columns, alt="Open breaks by type")
-    with st.expander("What the breaks mean, and what to do", key="break_help"):
-        for code in dict.fromkeys(row["break_type"] for row in rows):
-            known = help_for(code)
-            st.html(
-                f"<p><strong>{escape(words_for(code))}</strong> <small>{escape(code)}</small><br>"
-                f"{escape(known.meaning)} {escape(known.remedy)}</p>"
-            )
+    help_panel(rows, words_for, help_for, "break_help")
+
+
+def _metric(row: Row) -> None:
+    code = row["currency_at_risk"]
+    label = "At risk, unknown currency" if code is None else f"At risk in {code.upper()}"
+    st.metric(label, _amount(row), border=True)
 
 
 def _currency(code: str | None) -> str:

@@ -12,7 +12,7 @@ import duckdb
 from ingestion.lake.batches import LOADED, FileRecord, Lake, Manifest
 from ingestion.lake.rejects import OUTSIDE, create_rejects, write_rejects
 from ingestion.lake.row_limits import RowLimits
-from ingestion.lake.schemas import cost_column, missing_as_null
+from ingestion.lake.schemas import missing_as_null, stated_costs
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.quoting import file_literal
@@ -49,6 +49,8 @@ class _FileCounts:
     """Accepted, with an amount that was rounded."""
     cost: Decimal | None = None
     """The sum of the costs that accepted rows state."""
+    currencies: int = 0
+    """The number of currencies of these costs."""
 
 
 # By batch and file.
@@ -68,12 +70,11 @@ def _counts(
     columns = {name for name, *_ in connection.execute(f"describe from {rows}").fetchall()}
     # Only mapped sources and bills round amounts.
     rounded = "has_rounded_amount" if "has_rounded_amount" in columns else "false"
-    stated = cost_column(table)
-    cost = stated if stated in columns else "null"
+    costs = stated_costs(table, columns, f"not ({broken})")
     found = connection.execute(f"""select batch_seq, file_no, count(*) filter (where not ({broken})),
             count(*) filter (where not ({broken}) and {limits.states_entry(table)}),
                 count(*) filter (where {broken}),
-            count(*) filter (where not ({broken}) and {rounded}), sum({cost}) filter (where not ({broken}))
+            count(*) filter (where not ({broken}) and {rounded}), {costs}
         from {rows} group by all""").fetchall()
     return {(batch, file): _FileCounts(*counts) for batch, file, *counts in found}
 
@@ -106,8 +107,15 @@ def _file(file: FileRecord, now: _FileCounts) -> FileRecord:
         rejected=file.rejected + file.accepted - now.accepted,
         entry_records=now.entries,
         rounded_amounts=now.rounded,
-        cost_stated=None if file.cost_stated is None else f"{now.cost or Decimal(0):f}",
+        cost_stated=_cost_stated(file, now),
     )
+
+
+def _cost_stated(file: FileRecord, now: _FileCounts) -> str | None:
+    """Return the sum of the stated costs; None if the source states none, or in several currencies."""
+    if now.currencies > 1 or (file.cost_stated is None and not now.currencies):
+        return None
+    return f"{now.cost or Decimal(0):f}"
 
 
 def _rows(lake: Lake, table: str, manifests: Sequence[Manifest]) -> str:

@@ -5,7 +5,7 @@ The files also have the columns with which a load validates its records, such as
 part of the tables.
 """
 
-from collections.abc import Container
+from collections.abc import Collection, Container
 from typing import Final
 
 MONEY: Final = "decimal(38, 12)"
@@ -399,6 +399,22 @@ def shown_name(table: str) -> str:
 def cost_column(table: str) -> str | None:
     """Return the column with the stated costs of a table; None if it has none."""
     return next((name for name in ("provider_cost", "billed_amount") if name in LAKE_TABLES[table]), None)
+
+
+def stated_costs(table: str, columns: Collection[str], where: str) -> str:
+    """Return SQL for two values: the sum of the costs that some rows of a table state, and the number of
+    currencies of these costs.
+
+    A currency that is not stated counts as one of its own, because it is that of a setting. `columns` are
+    those of the rows, and `where` selects the rows.
+    """
+    cost = cost_column(table)
+    if cost not in columns:
+        return "null, 0"
+    currencies = [name for name in ("provider_cost_currency", "currency") if name in columns]
+    currency = f"coalesce({', '.join(currencies)}, '')"
+    rows = f"filter (where {cost} is not null and {where})"
+    return f"sum({cost}) {rows}, count(distinct {currency}) {rows}"
 
 
 def model_column(table: str) -> str:

@@ -78,6 +78,10 @@ class Layout:
     """What separates the fields of a CSV file: one of `SEPARATORS`, or several. The header shows which."""
     keeps_unknown: bool = True
     """Whether the texts of records have the other columns, too. Mapped sources never read them."""
+    refuses_unknown: bool = False
+    """Whether a file with other columns is refused. Without a misspelled column, a row of an operator's own
+    file would mean more than it says, such as any model.
+    """
     comma_decimals: tuple[str, ...] = ()
     """The columns whose numbers have a decimal comma in CSV files."""
     remedy: str = ""
@@ -96,6 +100,11 @@ class Layout:
     def known_as(self, name: str) -> str:
         """Return the column that a name in a file stands for; the name itself if that is no column."""
         return self._by_folded_name.get(folded(name), name) if self.any_case else name
+
+    @property
+    def stated_columns(self) -> tuple[str, ...]:
+        """Return the columns that a file may state, without those that are made of its records."""
+        return tuple(name for name in self.columns if not name.startswith("_"))
 
     @cached_property
     def _by_folded_name(self) -> dict[str, str]:
@@ -325,8 +334,22 @@ def check_columns(found: Sequence[str], layout: Layout) -> None:
             f"{subject} missing (found: {', '.join(shown)[:500] or 'no column that is known'})."
             + (f" {layout.remedy}; see docs/inputs.md" if layout.remedy else _renaming(layout, len(missing))),
         )
+    if layout.refuses_unknown:
+        _refuse_unknown([name for name in found if name and name not in layout.stated_columns], layout)
     # Columns that nobody reads may repeat, and their names may hold anything.
     refuse_repeated(found if not layout.any_case else [name for name in found if name in layout.columns])
+
+
+def _refuse_unknown(unknown: Sequence[str], layout: Layout) -> None:
+    """Raise `UnreadableFileError` with all unknown columns and the allowed ones."""
+    if unknown:
+        listed = ", ".join(f'"{name}"' for name in dict.fromkeys(unknown))[:500]
+        subject = f"columns {listed} are" if len(unknown) > 1 else f"column {listed} is"
+        raise UnreadableFileError(
+            reject_codes.UNKNOWN_COLUMN,
+            f"{subject} not known; allowed: {', '.join(layout.stated_columns)}. Rename or remove"
+            f" {'them' if len(unknown) > 1 else 'it'}",
+        )
 
 
 def _renaming(layout: Layout, missing: int) -> str:

@@ -156,7 +156,9 @@ def first_texts(
 
 
 def _are_usual(keys: Sequence[str], layout: Layout) -> bool:
-    return len(set(keys)) == len(keys) and (not layout.keeps_unknown or set(keys) <= set(layout.columns))
+    return len(set(keys)) == len(keys) and (
+        not (layout.keeps_unknown or layout.refuses_unknown) or set(keys) <= set(layout.columns)
+    )
 
 
 def _json_batches(file: LocalFile, layout: Layout) -> Iterator[pa.RecordBatch]:

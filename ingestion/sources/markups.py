@@ -9,12 +9,12 @@ from pathlib import PurePosixPath
 from ingestion.readers.inspection import Layout
 from ingestion.sources.prices import DATES, dates_sql, fits_limit, is_date, is_range
 from ingestion.validation.fields import stated_fields
-from ingestion.validation.rules import RULES_OF_FORM, first_broken, money, of_broken_rule
+from ingestion.validation.rules import RULES_OF_FORM, first_broken, known_fields, money, of_broken_rule
 from paywall_warehouse.quoting import literal
 
 FACTORS = ("multiplier", "per_request")
 FIELDS = ("source", "model", *DATES, *FACTORS)
-LAYOUT = Layout(columns=FIELDS, required=(FACTORS,), money=FACTORS)
+LAYOUT = Layout(columns=FIELDS, required=(FACTORS,), money=FACTORS, refuses_unknown=True)
 
 ANY = "*"
 # Costs are below 10^18, so that the product with the largest multiplier fits DECIMAL(38,12).
@@ -28,6 +28,8 @@ def is_markups(path: str) -> bool:
 
 RULES = (
     *RULES_OF_FORM,
+    # Without its misspelled `model`, a markup would hold for every model.
+    known_fields(FIELDS, "json_keys(extra)"),
     *(is_date(field) for field in DATES),
     is_range(),
     *(rule for field in FACTORS for rule in (*money(field), fits_limit(field, LIMITS[field]))),

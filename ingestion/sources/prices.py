@@ -10,6 +10,7 @@ from ingestion.validation.rules import (
     Rule,
     currency,
     first_broken,
+    known_fields,
     money,
     of_broken_rule,
     required,
@@ -19,7 +20,7 @@ from paywall_warehouse.quoting import literal
 DATES = ("effective_from", "effective_to")
 RATES = ("prompt_per_million", "completion_per_million", "cached_prompt_per_million", "per_request")
 FIELDS = ("model", *DATES, *RATES, "currency")
-LAYOUT = Layout(columns=FIELDS, required=("model", "effective_from"), money=RATES)
+LAYOUT = Layout(columns=FIELDS, required=("model", "effective_from"), money=RATES, refuses_unknown=True)
 
 # A rate per token is the rate per million shifted by six places. DECIMAL(18,15) holds it below 1000 per
 # token,
@@ -85,6 +86,7 @@ RULES = (
         "'not_a_rate'",
         literal('field "multiplier" belongs to a markup; give the file a name such as markups.csv'),
     ),
+    known_fields(FIELDS, "json_keys(extra)"),
     required("model"),
     required("effective_from"),
     *(is_date(field) for field in DATES),

@@ -14,7 +14,14 @@ import duckdb
 from ingestion.lake.batches import LOADED, UNREADABLE, FileRecord, Manifest
 from ingestion.lake.rejects import OUTSIDE, REJECTS, create_rejects, write_rejects
 from ingestion.lake.row_limits import RowLimits
-from ingestion.lake.schemas import LAKE_TABLES, SCHEMA_VERSION, cost_column, model_column, typed
+from ingestion.lake.schemas import (
+    LAKE_TABLES,
+    SCHEMA_VERSION,
+    cost_column,
+    model_column,
+    stated_costs,
+    typed,
+)
 from ingestion.landing.area import LandingFile
 from ingestion.readers.inspection import damaged
 from ingestion.readers.records import LocalFile, column_names, record_texts, usual_keys
@@ -240,6 +247,8 @@ class _Counts:
     """Accepted, with an amount that was rounded."""
     cost: Decimal | None = None
     """The sum of the costs that accepted records state."""
+    currencies: int = 0
+    """The number of currencies of these costs."""
 
 
 def _count_records(
@@ -248,12 +257,12 @@ def _count_records(
     """Return the counts of each file, by file number."""
     filtered, rounded = (name if name in source.made else "false" for name in (FILTERED, ROUNDED))
     accepted = f"reject_code is null and not is_outside and not {filtered}"
-    cost = cost_column(source.table) or "null"
+    costs = stated_costs(source.table, LAKE_TABLES[source.table], accepted)
     rows = connection.execute(
         f"""select file_no, count(*), count(reject_code), count(*) filter (where is_outside),
             count(*) filter (where {accepted} and {RowLimits.states_entry(source.table)}),
             count(*) filter (where {filtered}), count(*) filter (where {accepted} and {rounded}),
-            sum({cost}) filter (where {accepted})
+            {costs}
         from {_rows(parquet)} group by file_no"""
     ).fetchall()
     return {file_no: _Counts(*counts) for file_no, *counts in rows}
@@ -320,9 +329,11 @@ def _loaded_file(
 
 
 def _cost_stated(source: Source, counts: _Counts) -> str | None:
-    """Return the sum of the stated costs; None for a source that states none."""
+    """Return the sum of the stated costs; None for a source that states none, or if they are in several
+    currencies.
+    """
     cost = cost_column(source.table)
-    if cost is None or (source.mapping and cost not in source.mapping.fields):
+    if cost is None or (source.mapping and cost not in source.mapping.fields) or counts.currencies > 1:
         return None
     return f"{counts.cost or Decimal(0):f}"
 

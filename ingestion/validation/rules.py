@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ingestion.validation import reject_codes
 from ingestion.validation.macros import MAX_AMOUNT_DIGITS, MAX_COUNT
 from paywall_warehouse.quoting import literal
 
@@ -69,6 +70,19 @@ RULES_OF_FORM = (
         """'field "' || wrong_type || '" is an object, a list or a boolean; state a text or a number'""",
     ),
 )
+
+
+def known_fields(allowed: Sequence[str], unknown: str) -> Rule:
+    """Return the rule that a record has only the allowed fields.
+
+    `unknown` is SQL for the list of the names of its other fields, NULL without any.
+    """
+    listed = literal('" is not known; allowed: ' + ", ".join(allowed))
+    return Rule(
+        f"len({unknown}) > 0",
+        literal(reject_codes.UNKNOWN_COLUMN),
+        f"""'field "' || left({unknown}[1], 255) || {listed}""",
+    )
 
 
 def required(field: str, *, unless: str = "false") -> Rule:

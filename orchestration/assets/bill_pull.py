@@ -10,7 +10,7 @@ from ingestion.bill_pull.apis import BillApi
 from ingestion.bill_pull.client import BillsRefusedError, BillsUnavailableError
 from ingestion.bill_pull.pull import PulledBills, pull_bills
 from ingestion.pulls.failures import FailedPull, forget_failure
-from orchestration.assets.failed_pulls import go_on_without
+from orchestration.assets.failed_pulls import files_listed, pulled_or_failed
 from orchestration.retries import retry_until
 from paywall_warehouse.settings import Settings
 
@@ -38,16 +38,13 @@ def pull_bills_or_go_on(
 ) -> PulledBills | FailedPull:
     """Pull the bills of an API as `bill_pull` does, and retry until BILLS_DEADLINE_SECONDS have passed."""
     deadline = time.monotonic() + settings.bills_deadline_seconds
-    try:
-        pulled = retry_until(
+
+    def pull() -> PulledBills:
+        return retry_until(
             lambda: pull_bills(settings, api, info, deadline=deadline), deadline, BillsUnavailableError, warn
         )
-    except FAILURES as error:
-        return go_on_without(settings, api.source, error, warn)
-    forget_failure(settings.home, api.source)
-    for warning in pulled.warnings:
-        warn(f"{api.source}: {warning}")
-    return pulled
+
+    return pulled_or_failed(settings, api.source, pull, FAILURES, warn)
 
 
 def pull_metadata(pulled: PulledBills | FailedPull) -> dict[str, Any]:
@@ -61,6 +58,4 @@ def pull_metadata(pulled: PulledBills | FailedPull) -> dict[str, Any]:
     }
     if pulled.available_until is not None:
         metadata["data until"] = dg.MetadataValue.timestamp(pulled.available_until)
-    if pulled.files:
-        metadata["files"] = dg.MetadataValue.md("\n".join(f"- {name}" for name in pulled.files))
-    return metadata
+    return metadata | files_listed(pulled.files)

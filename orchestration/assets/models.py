@@ -1,6 +1,6 @@
 """The plan of a build, and dbt's models as one step with their tests as asset checks."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +128,20 @@ def dbt_models(settings: Settings, project: Path = PROJECT) -> dg.AssetsDefiniti
         selection = subset_arguments(context, manifest, translator)
         with warehouse.building(whole=not context.is_subset):
             done = engine.build(plan, warehouse.run_id, manifest, selection, context.log.info)
+            waiting, parents = dict.fromkeys(done.unused), manifest["parent_map"]
+
+            def unused_results(names: Iterable[str]) -> Iterator[dg.MaterializeResult[None]]:
+                for name in unused_upstream(names, waiting, parents):
+                    key = translator.get_asset_key(manifest["nodes"][name])
+                    yield unused_result(key, context.selected_asset_check_keys)
+
             for result in done.results:
+                node_id = result.raw_event["data"]["node_info"]["unique_id"]
+                yield from unused_results(parents.get(node_id, []))
                 for event in result.to_default_asset_events(
                     manifest, translator, context, dbt.home.dbt_target
                 ):
-                    rows = done.row_counts.get(result.raw_event["data"]["node_info"]["unique_id"])
+                    rows = done.row_counts.get(node_id)
                     counted = isinstance(event, dg.Output) and rows is not None
                     yield (
                         event.with_metadata({**event.metadata, "dagster/row_count": rows})
@@ -141,11 +150,44 @@ def dbt_models(settings: Settings, project: Path = PROJECT) -> dg.AssetsDefiniti
                     )
             if done.failures:
                 raise dbt_failure(done)
+            yield from unused_results(done.unused)
             if not context.is_subset:
                 finish_build(warehouse.settings, plan)
         context.log.info(f"{done.models} models built, {done.tests} tests passed")
 
     return models
+
+
+def unused_upstream(
+    names: Iterable[str], waiting: dict[str, None], parents: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
+    """Yield those of some models that wait for a result, and remove them from `waiting`.
+
+    Dagster wants results in the order of the models, so the models upstream of each come first.
+    """
+    for name in names:
+        if name in waiting:
+            del waiting[name]
+            yield from unused_upstream(parents[name], waiting, parents)
+            yield name
+
+
+def unused_result(key: dg.AssetKey, checks: Iterable[dg.AssetCheckKey]) -> dg.MaterializeResult[None]:
+    """Return the result of a model that was not built.
+
+    Dagster skips the steps downstream of an asset without a result. Data tests find no row in an empty table.
+    """
+    return dg.MaterializeResult(
+        asset_key=key,
+        metadata={"dagster/row_count": 0, "not built": "no bill of a provider has ever landed"},
+        check_results=[
+            dg.AssetCheckResult(
+                asset_key=key, check_name=check.name, passed=True, description="not run on an empty table"
+            )
+            for check in checks
+            if check.asset_key == key
+        ],
+    )
 
 
 def subset_arguments(

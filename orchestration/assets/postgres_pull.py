@@ -3,12 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import dagster as dg
-
 from ingestion.postgres_pull.pull import PostgresPull, PullResult, pull_postgres
 from ingestion.postgres_pull.server import PostgresRefusedError, PostgresUnavailableError
-from ingestion.pulls.failures import FailedPull, forget_failure
-from orchestration.assets.failed_pulls import go_on_without
+from ingestion.pulls.failures import FailedPull
+from orchestration.assets.failed_pulls import files_listed, pulled_or_failed
 from orchestration.retries import retry_in_place
 from paywall_warehouse.settings import Settings
 
@@ -45,16 +43,14 @@ def postgres_pull_or_go_on(
     def pull_once() -> PullResult:
         return pull_postgres(settings, source, pull, info)
 
-    try:
-        result = pull_once() if pull.dsn_variable in given_up else retry_in_place(pull_once, warn)
-    except FAILURES as error:
-        if isinstance(error, PostgresUnavailableError):
+    def pull_patiently() -> PullResult:
+        try:
+            return pull_once() if pull.dsn_variable in given_up else retry_in_place(pull_once, warn)
+        except PostgresUnavailableError:
             given_up.add(pull.dsn_variable)
-        return go_on_without(settings, source, error, warn)
-    forget_failure(settings.home, source)
-    for warning in result.warnings:
-        warn(f"{source}: {warning}")
-    return result
+            raise
+
+    return pulled_or_failed(settings, source, pull_patiently, FAILURES, warn)
 
 
 def pull_metadata(pulled: PullResult | FailedPull) -> dict[str, Any]:
@@ -71,6 +67,4 @@ def pull_metadata(pulled: PullResult | FailedPull) -> dict[str, Any]:
         metadata["data until"] = pulled.through
     if pulled.missing_columns:
         metadata["columns that the table does not have"] = ", ".join(pulled.missing_columns)
-    if pulled.files:
-        metadata["files"] = dg.MetadataValue.md("\n".join(f"- {name}" for name in pulled.files))
-    return metadata
+    return metadata | files_listed(pulled.files)

@@ -28,7 +28,6 @@ from ingestion.pulls.requesting import Pace
 from orchestration.assets import bill_pull as bill_pull_module
 from orchestration.assets.landing import bill_key
 from orchestration.cli.status import status_lines
-from paywall_warehouse import files
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.bill_server import (
     ANTHROPIC_KEY,
@@ -44,6 +43,7 @@ from tests.support.bill_server import (
 )
 from tests.support.builders import charge, deposit, land as land_files, ledger_file
 from tests.support.harness import RunResult, publish_home, run_pipeline
+from tests.support.killed_pulls import Killed, killed_at
 from tests.support.published_tables import Published
 
 FAST = Pace(timeout=2, between_requests=0, first_backoff=0.02, longest_backoff=0.2)
@@ -344,34 +344,6 @@ def test_days_that_openrouter_no_longer_has_are_named(settings: Settings, server
 # ---- faults
 
 
-class Killed(BaseException):
-    """As good as SIGKILL for what is on the disk: nothing here catches it."""
-
-
-def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """From here on the pull dies at its `step`-th request or file replacement, before or after it; returns
-    how many there were.
-    """
-    seen = [0]
-
-    def counted(do: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*arguments: Any, **named: Any) -> Any:
-            seen[0] += 1
-            if seen[0] == step:
-                raise Killed
-            result = do(*arguments, **named)
-            seen[0] += 1
-            if seen[0] == step:
-                raise Killed
-            return result
-
-        return wrapped
-
-    monkeypatch.setattr(files.os, "replace", counted(files.os.replace))
-    monkeypatch.setattr(AdminClient, "get", counted(AdminClient.get))
-    return lambda: seen[0]
-
-
 @pytest.mark.parametrize(
     ("api", "moments"),
     # Before and after each of two pages for each of two months, or of six for the days of OpenRouter; and of
@@ -392,7 +364,7 @@ def test_killed_at_any_point_no_day_is_missing_or_doubled(
             step += 1
             settings = settings_of(tmp_path / f"home{step}", server.url, bills_first_day=first)
             with pytest.MonkeyPatch.context() as patch:
-                count = killed_at(step, patch)
+                count = killed_at(step, patch, (AdminClient, "get"))
                 try:
                     pull_one(settings, api, today)
                 except Killed:

@@ -150,6 +150,35 @@ def test_a_page_of_openai_has_a_line_for_each_result_and_each_empty_bucket(setti
 
 
 @pytest.mark.parametrize(
+    ("line_item", "model", "kind"),
+    [
+        ("gpt-4o-2024-08-06, cached input", "gpt-4o-2024-08-06", "cached_input"),
+        ("gpt-4o, web search", "gpt-4o", "other"),
+        ("web search, gpt-4o", "gpt-4o", "other"),
+        ("web search tool calls", None, "other"),
+        # A name with a blank is a model if a kind of tokens follows.
+        ("GPT-4 Turbo, input", "GPT-4 Turbo", "input"),
+        ("gpt-4o", None, "other"),
+    ],
+)
+def test_the_model_of_a_line_item(settings: Settings, line_item: str, model: str | None, kind: str) -> None:
+    page = {"data": [openai_bucket(FIRST, openai_result(0.1, line_item))]}
+    put(settings, "openai_costs/a.json", json.dumps(page))
+    loaded(settings, "openai_costs")
+    assert lines(settings, "model_as_billed", "token_kind") == [(model, kind)]
+
+
+def test_costs_in_several_currencies_have_no_sum(settings: Settings) -> None:
+    header = "ChargePeriodStart,ChargePeriodEnd,BilledCost,BillingCurrency,ChargeCategory,ProviderName"
+    days = "2026-10-01T00:00:00Z,2026-10-02T00:00:00Z"
+    usd, eur = (f"{days},1.5,{currency},Usage,OpenAI" for currency in ("USD", "EUR"))
+    put(settings, "focus/a.csv", csv_of(header, usd, eur))
+    put(settings, "focus/b.csv", csv_of(header, usd, usd))
+    loaded(settings, "focus")
+    assert [file.cost_stated for file in files_of(settings)] == [None, "3.000000000000"]
+
+
+@pytest.mark.parametrize(
     "shape", ["page", "pages", "array of pages", "buckets", "array of buckets", "two pages"]
 )
 def test_all_shapes_of_the_api_give_the_same_lines(settings: Settings, shape: str) -> None:

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -23,10 +23,10 @@ from ingestion.stripe_pull.api import Pace, StripeApi, StripeRefusedError, Strip
 from ingestion.stripe_pull.pull import Pulled, ReportFailedError, pull, pulled_files
 from orchestration.assets.landing import report_type_of
 from orchestration.automation import stripe_data_sensor
-from paywall_warehouse import files
 from paywall_warehouse.settings import Settings, SettingsError, load_settings
 from tests.support.builders import deposit, land as land_files, ledger_file
 from tests.support.harness import run_pipeline
+from tests.support.killed_pulls import Killed, killed_at
 from tests.support.stripe_account import FROM, KEY, UNTIL, books
 from tests.support.stripe_server import PRIVATE, Options, StripeServer, running
 
@@ -264,34 +264,7 @@ def test_a_restricted_key_may_not_see_the_account(settings: Settings, server: St
 # ---- faults
 
 
-class Killed(BaseException):
-    """As good as SIGKILL for what is on the disk: nothing here catches it."""
-
-
-def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """From here on the pull dies at its `step`-th request or file replacement, before or after it; returns
-    how many there were.
-    """
-    seen = [0]
-
-    def counted(do: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*arguments: Any, **named: Any) -> Any:
-            seen[0] += 1
-            if seen[0] == step:
-                raise Killed
-            result = do(*arguments, **named)
-            seen[0] += 1
-            if seen[0] == step:
-                raise Killed
-            return result
-
-        return wrapped
-
-    monkeypatch.setattr(files.os, "replace", counted(files.os.replace))
-    for name in ("create_run", "run", "download"):
-        monkeypatch.setattr(StripeApi, name, counted(getattr(StripeApi, name)))
-    monkeypatch.setattr(pull_module.Intents, "forget", counted(pull_module.Intents.forget))
-    return lambda: seen[0]
+REQUESTS = [(StripeApi, name) for name in ("create_run", "run", "download")]
 
 
 @pytest.mark.soak
@@ -303,7 +276,7 @@ def test_killed_at_any_point_no_window_is_missing_and_no_run_is_created_twice(tm
         # Stripe remembers idempotency keys for a day at least; every second time it has forgotten them.
         with running(books(), KEY, options) as server, pytest.MonkeyPatch.context() as patch:
             settings = settings_of(tmp_path / f"home{step}", server)
-            count = killed_at(step, patch)
+            count = killed_at(step, patch, *REQUESTS, (pull_module.Intents, "forget"))
             try:
                 pull_one(settings)
             except Killed:

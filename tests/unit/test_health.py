@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import pytest
 
-from dashboard.health import Item, checks, last_run, later_runs
+from dashboard.health import Item, checks, cost_breaks, last_run, later_runs
 from dashboard.queries.publication import About
 from warehouse.runs import FAILED, PUBLISHED, Run
 
@@ -48,6 +49,25 @@ def test_a_failed_run_after_the_publication_is_a_problem_with_its_reason() -> No
     assert "2026-11-30 10:00:00" in item.text
     assert "2 runs in a row failed." in item.text
     assert item.text.endswith("failed checks: reject_ratio")
+
+
+def test_cost_breaks_of_priority_1_are_a_problem() -> None:
+    rows = [
+        {"currency": "usd", "cases": 3, "at_risk": Decimal("12.5"), "urgent_cases": 2},
+        {"currency": "eur", "cases": 4, "at_risk": Decimal(7), "urgent_cases": 0},
+    ]
+    item = cost_breaks(rows)
+    assert item is not None
+    assert (item.level, item.page) == ("bad", "costs")
+    assert item.title.startswith("Costs at risk: 12.5")
+    assert "7" not in item.title
+    # 3 + 4 breaks are open.
+    assert item.text == "7 open cost breaks, 2 of priority 1."
+
+
+def test_other_cost_breaks_are_left_to_the_page_of_costs() -> None:
+    assert cost_breaks([{"currency": "eur", "cases": 4, "at_risk": Decimal(7), "urgent_cases": 0}]) is None
+    assert cost_breaks([]) is None
 
 
 def test_one_check_warns() -> None:

@@ -1,3 +1,5 @@
+{{ config(tags=['bills']) }}
+
 {%- set rows_shown = 20 -%}
 {%- set case_sums_query -%}
 select currency, sum(billed_amount) from marts.fct_bill_lines as lines

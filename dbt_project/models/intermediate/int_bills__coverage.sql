@@ -1,3 +1,5 @@
+{{ config(tags=['bills']) }}
+
 {#- A bill of several accounts shows a day only if that of each account does, from its first day on. -#}
 with
 

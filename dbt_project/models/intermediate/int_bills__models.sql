@@ -1,3 +1,5 @@
+{{ config(tags=['bills']) }}
+
 {#- The steps are those of docs/contract.md#29-provider-bills. Names are never guessed. -#}
 with
 

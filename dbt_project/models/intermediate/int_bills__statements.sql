@@ -1,3 +1,5 @@
+{{ config(tags=['bills']) }}
+
 with
 
 lines as (select * from {{ ref('stg_bills__lines') }}),

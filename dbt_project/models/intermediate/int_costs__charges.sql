@@ -1,3 +1,5 @@
+{{ config(tags=['bills']) }}
+
 {#- Empty without bills, so that a ledger without them costs nothing here. -#}
 with
 

@@ -9,7 +9,7 @@ from ingestion.sources.bills.bill_format import BillFormat
 from ingestion.sources.bills.flatten import MADE as FLAT, flatten
 from ingestion.sources.bills.records import choice_rule, rules_of_texts, stated, stated_rule, validated
 from ingestion.validation import reject_codes
-from ingestion.validation.rules import Rule
+from ingestion.validation.rules import Rule, known_fields
 
 SCOPES = ("sold", "outside")
 
@@ -19,8 +19,9 @@ def _layout(fields: Sequence[str], required: Sequence[str]) -> Layout:
         columns=(*fields, *FLAT),
         required=tuple(required),
         keeps_unknown=False,
+        refuses_unknown=True,
         any_case=True,
-        flatten=flatten(fields),
+        flatten=flatten(fields, keeps_unknown=True),
     )
 
 
@@ -31,6 +32,7 @@ def _records_sql(
     fields = [name for name in layout.columns if name not in FLAT]
     rules = [
         *rules_of_texts(fields),
+        known_fields(fields, "unknown_fields"),
         *(stated_rule(f"f_{name} is null", name) for name in layout.required if isinstance(name, str)),
         *more_rules,
     ]

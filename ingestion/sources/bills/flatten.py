@@ -34,12 +34,15 @@ def flatten(
     columns: Sequence[str],
     of_result: Callable[[Row, Row], Row] | None = None,
     json_columns: Sequence[str] = (),
+    *,
+    keeps_unknown: bool = False,
 ) -> Flatten:
     """Return the function that makes flat records with some of `columns` of the texts of a file.
 
     `of_result` makes a row of a bucket and one of its results; the result is empty for a bucket without
     results. Without it, and outside of buckets, objects are rows. A part that cannot be read becomes a record
-    with a `problem`, and the parts beside it stay. The objects of `json_columns` are kept as they are.
+    with a `problem`, and the parts beside it stay. The objects of `json_columns` are kept as they are. With
+    `keeps_unknown` the names of the other fields are kept, without their values.
     """
     named = {folded(column): column for column in columns}
 
@@ -47,7 +50,8 @@ def flatten(
         if isinstance(part, str):
             yield part
         elif of_result is None or (results := _results(part)) is None:
-            yield _known(part, named) | {SHAPE: ROW}
+            others = {key: "" for key in part if folded(key) not in named} if keeps_unknown else {}
+            yield others | _known(part, named) | {SHAPE: ROW}
         elif not results:
             yield of_result(part, {}) | {SHAPE: EMPTY, BUCKET_NO: bucket_no}
         else:

@@ -1,7 +1,9 @@
 """OpenAI's costs: the pages of `GET /v1/organization/costs`, and the dashboard's cost CSV.
 
 Costs have no column for the model. Grouped by `line_item` they have texts such as `gpt-5-nano, input_tokens`:
-the model is the text before the first comma, and there is none in a text without a comma (web search).
+the model is the text before the first comma, and there is none in a text without a comma (web search). No
+known source has the model second, as in `web search, gpt-4o`. Should one come, it is read: names of models
+have no blank, and the words after a model name a kind of tokens.
 """
 
 from functools import partial
@@ -53,6 +55,11 @@ LAYOUT = Layout(
 # A row of the CSV that has nothing but times, or a bucket without results.
 NOTHING = " and ".join(f"f_{name} is null" for name in FIELDS if "time" not in name)
 
+# Of a text with a comma.
+FIRST = "trim(split_part(f_line_item, ',', 1))"
+REST = "trim(f_line_item[strpos(f_line_item, ',') + 1:])"
+KIND = kind_of_words(REST)
+
 LINE = LineSql(
     provider=Stated("'openai'", ""),
     start=Stated("coalesce(f_start_time, f_start_time_iso)", either("start_time", "start_time_iso")),
@@ -63,9 +70,11 @@ LINE = LineSql(
     currency=Stated("f_amount_currency", either("amount.currency", "amount_currency")),
     quantity=Stated("f_quantity", "quantity"),
     unit="f_quantity_unit",
-    model="case when contains(f_line_item, ',') then nullif(trim(split_part(f_line_item, ',', 1)), '') end",
-    kind=f"""coalesce(case when contains(f_line_item, ',') then
-        {kind_of_words("f_line_item[strpos(f_line_item, ',') + 1:]")} end, 'other')""",
+    model=f"""case
+        when not contains(f_line_item, ',') then null
+        when contains({FIRST}, ' ') and not contains({REST}, ' ') and {KIND} is null then nullif({REST}, '')
+        else nullif({FIRST}, '') end""",
+    kind=f"coalesce(case when contains(f_line_item, ',') then {KIND} end, 'other')",
     project="f_project_id",
     key="f_api_key_id",
     is_empty=f"(coalesce(f_shape, '{EMPTY}') = '{EMPTY}' and {NOTHING})",

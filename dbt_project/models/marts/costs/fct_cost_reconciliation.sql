@@ -1,3 +1,5 @@
+{{ config(tags=['bills']) }}
+
 with
 
 charges as (select * from {{ ref('int_costs__charges') }}),

@@ -1,3 +1,5 @@
+{{ config(tags=['bills']) }}
+
 with
 
 cases as (select * from {{ ref('fct_cost_reconciliation') }}),

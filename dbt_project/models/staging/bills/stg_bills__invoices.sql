@@ -1,3 +1,5 @@
+{{ config(tags=['bills']) }}
+
 with
 
 invoices as (select * from {{ source('bills', 'invoices') }}),

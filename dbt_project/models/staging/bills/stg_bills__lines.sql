@@ -1,3 +1,5 @@
+{{ config(tags=['bills']) }}
+
 with
 
 lines as (select * from {{ source('bills', 'lines') }}),

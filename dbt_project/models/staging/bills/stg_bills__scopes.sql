@@ -1,3 +1,5 @@
+{{ config(tags=['bills']) }}
+
 select
     provider,
     project,
