@@ -141,6 +141,21 @@ def spoil(home: Path, statement: str, check: str) -> None:
             "all_time_kpis_equal_entries",
         ),
         (
+            "update marts.fct_credit_days set paid_closing = paid_closing + 1, paid_added = paid_added + 1",
+            "chk_credit",
+            "credit_equals_wallet_days",
+        ),
+        (
+            "update marts.fct_credit_days set paid_used_to_date = paid_used_to_date + 1",
+            "chk_credit",
+            "credit_is_carried_from_day_to_day",
+        ),
+        (
+            "update marts.fct_deferred_revenue set closing = closing + 1",
+            "chk_credit",
+            "deferred_revenue_equal_the_wallets",
+        ),
+        (
             "update marts.fct_growth set expansion = expansion + 0.000000000001 where period_kind = 'week'",
             "chk_growth",
             "growth_adds_up",

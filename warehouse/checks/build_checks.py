@@ -17,6 +17,7 @@ CHECK_MODELS: Final = (
     "chk_marts_equal_entries",
     "chk_wallets",
     "chk_rollforward",
+    "chk_credit",
     "chk_growth",
     "chk_stripe_rows",
     "chk_stripe_balances",

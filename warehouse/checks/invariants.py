@@ -37,6 +37,26 @@ INVARIANTS: Final = {
     "all_time_kpis_equal_entries": (
         "The KPIs of all_time equal the sums of the entries through today, per currency and measure."
     ),
+    "credit_equals_wallet_days": (
+        "In every row of fct_credit_days, paid + promo − overdraft is the balance of fct_wallet_days, before and"
+        " after the day, and the usage is that of fct_wallet_days. 1 means that some rows differ."
+    ),
+    "credit_is_carried_from_day_to_day": (
+        "The days of each wallet add up to the paid and promo credit, and to the credit used, of its last day."
+    ),
+    "expiries_find_credit": (
+        "Expiries take credit that is there. What they take beyond it becomes overdraft. Check the amounts of"
+        " the adjustments that expire credit, and land them again with a later updated_at."
+    ),
+    "deferred_revenue_equal_the_wallets": (
+        "The last day of fct_deferred_revenue closes at the paid credit of all wallets, per currency."
+    ),
+    "promo_credit_equal_the_wallets": (
+        "The last day of fct_deferred_revenue states the promo credit of all wallets, per currency."
+    ),
+    "overdrafts_equal_the_wallets": (
+        "The last day of fct_deferred_revenue states the overdrafts of all wallets, per currency."
+    ),
     "growth_adds_up": (
         "revenue − previous_revenue = new + resurrected + expansion − contraction − churned in every row of"
         " fct_growth."

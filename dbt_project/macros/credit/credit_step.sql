@@ -1,5 +1,5 @@
 {#-
-    One day of a wallet's credit (docs/contract.md#5b-paid-promo-unfunded), for a row of `day` and the state of
+    One day of a wallet's credit (docs/contract.md#5b1-credit), for a row of `day` and the state of
     the wallet `before` it: promo_before, paid_used_before and promo_used_before. Only how credit splits into paid
     and promo depends on the days before; its total is known from balances. Columns of `day`:
 

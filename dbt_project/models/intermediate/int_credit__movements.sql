@@ -1,4 +1,4 @@
--- The few entries that add or take credit, apart from deposits and usage (docs/contract.md#5b-paid-promo-unfunded).
+-- The few entries that add or take credit, apart from deposits and usage (docs/contract.md#5b1-credit).
 -- Reading them all in each build is cheaper than finding out which have changed.
 with
 

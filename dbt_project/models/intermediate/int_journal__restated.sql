@@ -1,4 +1,4 @@
-{#- The lines of the journal: journal, account, side, amount (docs/contract.md#5b-paid-promo-unfunded). -#}
+{#- The lines of the journal: journal, account, side, amount (docs/contract.md#5b3-journal). -#}
 {%- set from_credit = [
     ('receipts', 'clearing', 'debit', 'paid_added_clearing'),
     ('receipts', 'adjustments', 'debit', 'paid_added - paid_added_clearing'),

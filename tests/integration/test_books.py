@@ -1,0 +1,75 @@
+"""Paid and promo credit, deferred revenue and the journal of random ledgers, against a sequential computation."""
+
+from datetime import datetime
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.support.books_oracle import Books, books_of_files
+from tests.support.builders import land
+from tests.support.harness import publish_home
+from tests.support.oracle import LandedFile, OracleSettings
+from tests.support.random_books import AS_OF, ZONE, RandomBooks
+
+KEYS = {
+    "credit_days": "user_id, paywall_id, currency, date_day",
+    "deferred_revenue": "date_day, currency",
+}
+KPIS = ("period", "currency", "revenue_paid", "revenue_promo", "revenue_unfunded")
+
+
+def published(home: Path, query: str) -> list[dict[str, Any]]:
+    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
+        found = connection.execute(query)
+        columns = [column[0] for column in found.description or ()]
+        return [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
+
+
+def compare(home: Path, books: Books) -> None:
+    """Assert that the published tables have exactly the rows of the computation, in the columns of the contract."""
+    for name, key in KEYS.items():
+        expected = getattr(books, name)
+        columns = ", ".join(expected[0])
+        rows = published(home, f"select {columns} from marts.fct_{name} order by {key}")
+        ordered = sorted(expected, key=lambda row: tuple(row[column] for column in key.split(", ")))
+        for row, other in zip(rows, ordered, strict=False):
+            assert row == other, name
+        assert len(rows) == len(ordered), name
+    found = published(home, f"select {', '.join(KPIS)} from marts.fct_period_kpis order by period, currency")
+    assert found == sorted(books.period_kpis, key=lambda row: (row["period"], row["currency"]))
+
+
+def expected_books(files: list[LandedFile], as_of: datetime, **options: Any) -> Books:
+    return books_of_files(files, OracleSettings(as_of=as_of, reporting_timezone=ZONE), **options)
+
+
+def test_books_of_three_landings_equal_a_sequential_computation(tmp_path: Path) -> None:
+    """After each landing, which has late and restated entries, the tables are those of all that has landed."""
+    landings = RandomBooks(1).landings()
+    for count in range(1, len(landings) + 1):
+        land(tmp_path, landings[count - 1 : count])
+        publish_home(tmp_path, as_of=AS_OF, reporting_timezone=ZONE)
+        compare(tmp_path, expected_books(landings[:count], AS_OF))
+
+
+def test_another_order_of_credit_and_other_reasons_restate_everything(tmp_path: Path) -> None:
+    landings = RandomBooks(2).landings()
+    land(tmp_path, landings)
+    publish_home(tmp_path, as_of=AS_OF, reporting_timezone=ZONE)
+    changed: dict[str, Any] = {"promo_first": False, "expiry_reasons": ("EXPIRY",)}
+    publish_home(tmp_path, as_of=AS_OF, reporting_timezone=ZONE, **changed)
+    compare(tmp_path, expected_books(landings, AS_OF, **changed))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(3, 9))
+def test_landings_in_any_order_equal_a_sequential_computation(tmp_path: Path, seed: int) -> None:
+    landings = RandomBooks(seed).landings()
+    order = list(permutations(landings))[seed - 3]
+    for file in order:
+        land(tmp_path, [file])
+        publish_home(tmp_path, as_of=AS_OF, reporting_timezone=ZONE)
+    compare(tmp_path, expected_books(list(order), AS_OF))
