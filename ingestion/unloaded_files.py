@@ -1,13 +1,15 @@
 """The landed files that no batch has loaded, from a listing: no file is opened."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from ingestion.lake.batches import FileRecord, Lake
+from ingestion.lake.batches import LOADED, FileRecord, Lake
 from ingestion.landing.area import Landing, LandingFile
+from ingestion.readers.inspection import UnreadableFileError, check_openable
 from ingestion.receiver.segments import seal_local
 from ingestion.sources.registry import landed_files, sources
 from ingestion.unread_files import unread_folders
+from paywall_warehouse.files import sha256
 from paywall_warehouse.settings import Settings
 
 
@@ -25,6 +27,39 @@ def unloaded_files(settings: Settings) -> list[LandingFile]:
         if (file.path, file.fingerprint) not in discarded
         and not any(is_known(file, record, loaded_at) for record, loaded_at in known.get(file.path, []))
     ]
+
+
+def waiting_files(settings: Settings) -> list[LandingFile]:
+    """Return the landed files that the next load would load.
+
+    Unlike `unloaded_files`, this reads new files: content that was loaded
+    under another name does not wait.
+    """
+    unloaded = unloaded_files(settings)
+    if not unloaded:
+        return []
+    landing = Landing.of(settings)
+    records = [file for manifest in Lake(settings.home).manifests() for file in manifest.files]
+    return [file for file in unloaded if not _is_loaded(landing, file, records)]
+
+
+def _is_loaded(landing: Landing, file: LandingFile, records: Sequence[FileRecord]) -> bool:
+    try:
+        with landing.local_copy(file) as path:
+            check_openable(file, path)
+            digest = sha256(path)
+    except UnreadableFileError:
+        return False
+    except FileNotFoundError:
+        return True
+    own = [record for record in records if (record.source, record.path) == (file.source, file.path)]
+    loaded_here = [record.sha256 for record in own if record.status == LOADED]
+    if digest in loaded_here:
+        # A name that gets back content which it had before states that content again.
+        return loaded_here[-1] == digest
+    elsewhere = ((record.source, record.sha256, record.status) for record in records)
+    # A file that was refused is refused again, while its content stays.
+    return (file.source, digest, LOADED) in elsewhere or any(record.sha256 == digest for record in own)
 
 
 def is_known(file: LandingFile, record: FileRecord, loaded_at: float) -> bool:

@@ -15,6 +15,7 @@ from ingestion.stripe_pull.pull import pulled_files
 from ingestion.unloaded_files import run_key, unloaded_files
 from orchestration.assets.exports import GROUP
 from orchestration.assets.landing import report_type_of
+from orchestration.assets.models import PLAN
 from orchestration.resources import Warehouse
 from orchestration.run_lock import settle_dead_runs
 from paywall_warehouse.errors import words_of
@@ -63,6 +64,21 @@ refresh_job = dg.define_asset_job(
     selection=dg.AssetSelection.all(),
     description=(
         "Load new files, build, check, publish and export. Ends early, as a success, if nothing is new."
+    ),
+    hooks={log_failed_run},
+)
+
+
+# What a build needs from the landing area and the lake. `close` and `reopen` change neither.
+LOADED_GROUPS = ("landing", "raw")
+
+publish_job = dg.define_asset_job(
+    "publish",
+    selection=(dg.AssetSelection.all() - dg.AssetSelection.groups(*LOADED_GROUPS))
+    | dg.AssetSelection.assets(PLAN),
+    description=(
+        "Build, check, publish and export what is loaded, without loading new files: after a month was closed"
+        " or reopened."
     ),
     hooks={log_failed_run},
 )

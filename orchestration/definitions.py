@@ -17,6 +17,7 @@ from orchestration.automation import (
     daily,
     export_job,
     new_files_sensor,
+    publish_job,
     refresh_job,
     stripe_data_sensor,
     unfinished_exports_sensor,
@@ -62,7 +63,7 @@ def build_defs(
             published_warehouse(final_models(models), settings),
             *(export_assets() if exports else []),
         ],
-        jobs=[refresh_job, ingestion, *([export_job] if exports else [])],
+        jobs=[refresh_job, publish_job, ingestion, *([export_job] if exports else [])],
         schedules=[daily(settings.reporting_timezone)],
         sensors=[
             new_files_sensor(settings),

@@ -27,6 +27,11 @@ FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.Dagster
 class AnotherRunError(Exception):
     """Another run is at work on the home; the text names it."""
 
+    def __init__(self, place: Path, holder: str) -> None:
+        self.in_use = f"{place} is in use by {holder}."
+        """The message for commands that never wait."""
+        super().__init__(f"{self.in_use} Without --no-wait this one would wait for its end.")
+
 
 @contextmanager
 def exclusive(
@@ -43,11 +48,8 @@ def exclusive(
         lock.acquire(blocking=False)
     except Timeout:
         if not wait:
-            raise AnotherRunError(
-                f"{home.root} is in use by {_describe_holder(home)}. Without --no-wait this one would wait"
-                " for its end."
-            ) from None
-        log.warning("%s is in use by %s; this one waits for its end", home.root, _describe_holder(home))
+            raise AnotherRunError(home.root, describe_holder(home)) from None
+        log.warning("%s is in use by %s; this one waits for its end", home.root, describe_holder(home))
         lock.acquire()
     try:
         if instance is not None:
@@ -93,7 +95,8 @@ def _holder_file(home: Home) -> Path:
     return home.root / "state" / "running.json"
 
 
-def _describe_holder(home: Home) -> str:
+def describe_holder(home: Home) -> str:
+    """Return the run that holds the run lock, as words."""
     try:
         holder = json.loads(_holder_file(home).read_text(encoding="utf-8"))
         return (

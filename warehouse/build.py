@@ -5,7 +5,7 @@ the meaning of loaded records may have changed through settings, models or rates
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 
 from ingestion.lake.batches import Lake, Manifest
+from ingestion.lake.period_acts import Act, check_published_acts, read_acts
 from ingestion.lake.recount import apply_limits
 from ingestion.pulls.failures import failed_pulls
 from paywall_warehouse.duckdb_connections import open_duckdb
@@ -73,6 +74,7 @@ def prepare_build(
 
     `full_refresh` requests a rebuild of everything from the lake. `always` requests the build file even if
     nothing has to be built. `keep_tables` keeps the tables of earlier builds, also for a full refresh.
+    Raises `DamagedActError` if a closed month is not in the lake as it was booked.
     """
     home = settings.home
     with home.writing():
@@ -81,9 +83,19 @@ def prepare_build(
         # An unpublished build may come from the same batches under other rates, so it has to be repeated.
         has_unpublished_build = home.build_file.exists()
         published, copied, state = _find_base(settings, lake, published_state(home))
+        acts = read_acts(home)
+        check_published_acts(home, acts, _published_acts(base_file(home, published)))
         today = reporting_today(settings)
         plan = _plan(
-            settings, today, manifests, state, published, code_version, full_refresh, has_unpublished_build
+            settings,
+            today,
+            manifests,
+            state,
+            published,
+            acts,
+            code_version,
+            full_refresh,
+            has_unpublished_build,
         )
         if not (plan.needed or always):
             drop_copy_ahead(home)
@@ -92,7 +104,14 @@ def prepare_build(
         copied |= prepare_build_file(home, published)
         with open_duckdb(home.build_file, config=settings.duckdb_config()) as connection:
             write_build_inputs(
-                connection, settings, lake, manifests, today, published_through, is_published_copy=copied
+                connection,
+                settings,
+                lake,
+                manifests,
+                today,
+                published_through,
+                acts,
+                is_published_copy=copied,
             )
             if settings.warehouse_target == "duckdb":
                 # DuckDB changes the marts, so they no longer match the snapshots of the cluster.
@@ -185,6 +204,19 @@ def _read_state(file: Path | None, lake: Lake, settings: Settings) -> _BuildStat
         return _BuildState()
 
 
+def _published_acts(file: Path | None) -> list[tuple[int, str, str]]:
+    """Return number, month and digest of the acts that the file of the next build lists."""
+    if file is None:
+        return []
+    try:
+        with open_duckdb(file, read_only=True) as connection:
+            return connection.execute(
+                "select act_no, strftime(month_start, '%Y-%m'), digest from ops.period_events order by act_no"
+            ).fetchall()
+    except duckdb.CatalogException:  # an earlier version wrote the file
+        return []
+
+
 def _has_marts_on_cluster(connection: duckdb.DuckDBPyConnection) -> bool:
     found = connection.execute(
         """from information_schema.schemata
@@ -200,6 +232,7 @@ def _plan(
     manifests: list[Manifest],
     state: _BuildState,
     published: PublishedState | None,
+    acts: Sequence[Act],
     code_version: str,
     full_refresh: bool,
     has_unpublished_build: bool,
@@ -234,6 +267,7 @@ def _plan(
         settings.warehouse_target,
         # The published file lists the sources whose pull failed, so it changes when a pull fails or recovers.
         *(failure.source for failure in failed_pulls(settings.home)),
+        *((act.number, act.action, act.digest) for act in acts),
     ]
     fingerprint = hashlib.sha256(repr(published_inputs).encode()).hexdigest()
     new = sum(manifest.batch_seq > state.through_batch for manifest in manifests)

@@ -3,7 +3,7 @@
 The models read both as dbt sources.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any, Final
@@ -13,12 +13,15 @@ import pyarrow as pa
 
 from ingestion.lake.batches import FileRecord, Lake, Manifest
 from ingestion.lake.erasures import read_registry
+from ingestion.lake.period_acts import Act, booked_lines, closed_months
 from ingestion.lake.row_limits import RowLimits
 from ingestion.lake.schemas import (
+    BOOKED_LINES,
     BREAKS,
     FAILED_PULLS,
     LAKE_TABLES,
     LOADED_FILES,
+    PERIOD_ACTS,
     SETTINGS,
     TOUCHED_KEYS,
     UNMAPPED_COLUMNS,
@@ -68,13 +71,14 @@ def write_build_inputs(
     manifests: list[Manifest],
     today: date,
     published_through: int,
+    acts: Sequence[Act],
     *,
     is_published_copy: bool,
 ) -> None:
     """Write the schemas `raw` and `build`, and the table `ops.build_state` if it is missing.
 
-    `published_through` is the last published batch. `is_published_copy` marks a build file that was just
-    copied from the published one.
+    `published_through` is the last published batch. `acts` closed and reopened months. `is_published_copy`
+    marks a build file that was just copied from the published one.
     """
     connection.execute(SCHEMAS)
     connection.execute(f"create or replace table build.published as select {published_through} as through")
@@ -88,6 +92,7 @@ def write_build_inputs(
     _create_settings(connection, settings_row(settings, today))
     _create_erasures(connection, settings.home)
     _create_failed_pulls(connection, settings.home)
+    _create_periods(connection, acts)
     _create_published_breaks(connection, settings.home)
 
 
@@ -239,6 +244,43 @@ def _create_failed_pulls(connection: duckdb.DuckDBPyConnection, home: Home) -> N
             "insert into raw.failed_pulls values (?, ?, ?)",
             [failure.source, failure.failed_at, failure.reason],
         )
+
+
+def _create_periods(connection: duckdb.DuckDBPyConnection, acts: Sequence[Act]) -> None:
+    """List the acts that closed and reopened months, and the booked lines of the months that are closed."""
+    for name, columns, rows in (
+        ("period_acts", PERIOD_ACTS, period_act_rows(acts)),
+        ("booked_lines", BOOKED_LINES, booked_line_rows(acts)),
+    ):
+        connection.execute(f"create or replace table raw.{name} ({defined(columns)})")
+        if rows:
+            connection.register("period_rows", pa.Table.from_pylist(rows))
+            connection.execute(f"insert into raw.{name} select {typed(columns)} from period_rows")
+            connection.unregister("period_rows")
+
+
+def period_act_rows(acts: Sequence[Act]) -> list[dict[str, Any]]:
+    """Return the rows of `raw.period_acts`."""
+    in_force = {act.number for act in closed_months(acts)}
+    return [
+        {
+            "act_no": act.number,
+            "action": act.action,
+            "month_start": act.month,
+            "acted_at": act.acted_at,
+            "acted_by": act.acted_by,
+            "note": act.note,
+            "digest": act.digest,
+            "lines": act.line_count,
+            "is_in_force": act.number in in_force,
+        }
+        for act in acts
+    ]
+
+
+def booked_line_rows(acts: Sequence[Act]) -> list[dict[str, Any]]:
+    """Return the rows of `raw.booked_lines`."""
+    return [line for act in closed_months(acts) for line in booked_lines(act)]
 
 
 def _create_published_breaks(connection: duckdb.DuckDBPyConnection, home: Home) -> None:

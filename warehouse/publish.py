@@ -22,6 +22,7 @@ from warehouse.build_file import ON_CLUSTER, note_publication
 from warehouse.checks.build_checks import check_build
 from warehouse.checks.invariant import Invariant
 from warehouse.engine import Candidate
+from warehouse.periods import periods_query
 from warehouse.runs import FAILED, PUBLISHED, Run, append_run, read_runs
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,9 @@ create or replace table ops.settings as select * from raw.settings;
 create or replace table ops.failed_pulls as select * from raw.failed_pulls order by source;
 create or replace table ops.provider_names as select name, provider from raw.bill_providers order by name;
 create or replace table ops.erasures as select * from raw.erasures order by erased_at, pseudonym;
+create or replace table ops.period_events as
+    select act_no, month_start, action, acted_at, acted_by, note, lines, digest
+    from raw.period_acts order by act_no;
 create or replace table ops.runs (
     run_id varchar,
     started_at timestamptz,
@@ -236,6 +240,7 @@ def _trim_for_readers(build_file: Path, runs: Sequence[Run]) -> tuple[str, int]:
         # One transaction, so that the file is still a build file if the process is killed here.
         connection.begin()
         connection.execute(OPS_OF_THE_LAKE)
+        connection.execute(periods_query(connection))
         connection.executemany(
             "insert into ops.runs values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [

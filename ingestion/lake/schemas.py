@@ -336,6 +336,33 @@ BREAKS: Final = {
     "closed_at": "timestamptz",
 }
 
+# The acts that close and reopen months (`ingestion.lake.period_acts`).
+PERIOD_ACTS: Final = {
+    "act_no": "bigint",
+    "action": "varchar",
+    "month_start": "date",
+    "acted_at": "timestamptz",
+    "acted_by": "varchar",
+    "note": "varchar",
+    "digest": "varchar",
+    "lines": "bigint",
+    # Whether this is a close that no later act has taken back.
+    "is_in_force": "boolean",
+}
+
+# The booked lines of the months that are closed now.
+BOOKED_LINES: Final = {
+    "act_no": "bigint",
+    "line_no": "bigint",
+    "journal_date": "date",
+    "journal": "varchar",
+    "account": "varchar",
+    "debit": MONEY,
+    "credit": MONEY,
+    "currency": "varchar",
+    "relates_to_date": "date",
+}
+
 TOUCHED_KEYS: Final = {
     "entry_date": "date",
     "user_id": "varchar",

@@ -8,6 +8,7 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 from dagster_dbt.asset_utils import get_subset_selection_for_context
 
+from ingestion.lake.period_acts import DamagedActError
 from ingestion.unread_files import unread_warnings
 from orchestration.assets.failures import dbt_failure
 from orchestration.assets.raw import BILL_TABLES, PRICE_BOOK, PROVIDER_BILLS, RAW_TABLES
@@ -29,9 +30,12 @@ def plan_build(warehouse: Warehouse, *, always: bool = False) -> Build:
 
     Every step of a run gets the same plan: a run has one `AS_OF`, and no other process writes meanwhile.
     """
-    return prepare_build(
-        warehouse.settings, warehouse.code_version, full_refresh=warehouse.full_refresh, always=always
-    )
+    try:
+        return prepare_build(
+            warehouse.settings, warehouse.code_version, full_refresh=warehouse.full_refresh, always=always
+        )
+    except DamagedActError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
 
 
 @dg.asset(

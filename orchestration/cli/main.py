@@ -7,6 +7,7 @@ import typer
 from orchestration.cli import map_commands
 from orchestration.cli.common import NOT_PUBLISHED, WRONG_USAGE, WrongUsageError, say
 from orchestration.cli.export_commands import export, pull
+from orchestration.cli.period_commands import close, reopen
 from orchestration.cli.pipeline_commands import check, dbt, discard, erase, run, sample, status
 from orchestration.cli.server_commands import dashboard, receive, ui
 from paywall_warehouse.errors import is_from_outside, words_of
@@ -20,7 +21,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 # In the order of `--help`.
-for command in (run, status, check, sample, export, pull, ui, dashboard, receive, discard, erase):
+for command in (
+    run,
+    status,
+    check,
+    sample,
+    close,
+    reopen,
+    export,
+    pull,
+    ui,
+    dashboard,
+    receive,
+    discard,
+    erase,
+):
     app.command()(command)
 app.add_typer(map_commands.app, name="map")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(dbt)

@@ -34,9 +34,10 @@ def run_once(
     full_refresh: bool = False,
     wait: bool = True,
     exports: bool = True,
+    job: str = REFRESH,
     **overrides: Any,
 ) -> int:
-    """Run the job, print a summary, and return the exit code.
+    """Run a job (`REFRESH`, or `PUBLISH` without loading), print a summary, and return the exit code.
 
     If another run works on the home, wait for its end, or fail at once if `wait` is false.
     """
@@ -44,14 +45,14 @@ def run_once(
     published_through = before.built_through if before else last_published_batch(settings)
     try:
         outcome = execute(
-            settings, instance, REFRESH, full_refresh=full_refresh, wait=wait, exports=exports, **overrides
+            settings, instance, job, full_refresh=full_refresh, wait=wait, exports=exports, **overrides
         )
     except (OSError, OperationalError) as error:
         # Dagster could not write its event log.
         if remedy(first_line(error), settings.home.root) is None:
             raise
         outcome = Outcome(
-            REFRESH, "", False, published_state(settings.home) != before, False, [first_line(error)]
+            job, "", False, published_state(settings.home) != before, False, [first_line(error)]
         )
     if exports and outcome.success and not outcome.published and not is_complete(settings):
         # An earlier run was interrupted after it had published, or the location of exports has changed.

@@ -25,6 +25,7 @@ from paywall_warehouse.settings import Settings
 from warehouse.checks.invariant import WARN, exact_text
 from warehouse.checks.reject_ratio import refusal
 from warehouse.cost_summary import cost_reconciliation
+from warehouse.periods import period_lines
 from warehouse.published_summary import RejectReason, reject_reasons
 from warehouse.reconciliation_summary import reconciliation
 from warehouse.runs import last_published, read_runs
@@ -46,6 +47,7 @@ def status_lines(settings: Settings) -> Iterator[str]:
     yield from landing_lines(settings)
     yield ""
     yield from _readable("Reconciliation", _reconciliation(home))
+    yield from _readable("Closed months", period_lines(home.published_file))
     yield from _readable("Failed checks", _failed_checks(settings))
     yield from _readable("Rejected records", _rejects(settings))
 

@@ -12,12 +12,13 @@ from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
 from warehouse.cost_summary import cost_reconciliation
 from warehouse.markups import markup_warnings
+from warehouse.periods import period_lines
 from warehouse.published_summary import RejectReason, period_kpis, reject_reasons
 from warehouse.reconciliation_summary import reconciliation, warnings_of
 from warehouse.runs import last_published
 
 REASONS_SHOWN = 5
-REFRESH, EXPORT = "refresh", "export"
+REFRESH, PUBLISH, EXPORT = "refresh", "publish", "export"
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Outcome:
     """How a run ended."""
 
     job: str
-    """`REFRESH`, or `EXPORT` if there was nothing else to do."""
+    """`REFRESH`, `PUBLISH` after a month was closed or reopened, or `EXPORT` if nothing else was to do."""
     run_id: str
     success: bool
     published: bool
@@ -58,9 +59,11 @@ def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest
         yield from failed_pull_lines(settings.home)
         yield from _exported(settings, outcome)
         return
-    records, rejected = sum(batch.records for batch in batches), sum(batch.rejected for batch in batches)
-    yield f"{records:,} new records, {rejected:,} of them rejected."
-    yield from reject_lines(reject_reasons_of(settings.home, batches))
+    if outcome.job == REFRESH or batches:
+        records, rejected = sum(batch.records for batch in batches), sum(batch.rejected for batch in batches)
+        yield f"{records:,} new records, {rejected:,} of them rejected."
+        yield from reject_lines(reject_reasons_of(settings.home, batches))
+    yield from period_lines(path)
     kpis = period_kpis(path)
     if kpis:
         yield ""

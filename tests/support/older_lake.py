@@ -28,6 +28,7 @@ def raw_entries(home: Path, columns: str, **more: Any) -> list[tuple[Any, ...]]:
             lake.manifests(),
             settings.now().date(),
             -1,
+            [],
             is_published_copy=False,
         )
         return connection.execute(f"select {columns} from raw.ledger_entries order by entry_id").fetchall()

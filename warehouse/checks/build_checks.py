@@ -8,6 +8,7 @@ from typing import Any, Final
 import duckdb
 
 from paywall_warehouse.settings import Settings
+from warehouse.checks.booked_months import check_booked_months
 from warehouse.checks.invariant import ERROR, WARN, Invariant, invariant
 from warehouse.checks.invariants import INVARIANTS, PRIORITY_1_BREAKS
 from warehouse.checks.reject_ratio import check_rejects
@@ -23,6 +24,7 @@ CHECK_MODELS: Final = (
     "chk_stripe_balances",
     "chk_reconciliation",
     "chk_costs",
+    "chk_journal",
 )
 COLUMNS: Final = "name, scope, expected, actual, severity, query"
 
@@ -54,7 +56,11 @@ def check_build(
     `connection` is a connection to the build file, which has the rejected records. `read_check` reads a check
     model.
     """
-    found = [*_checks(read_check, settings), check_rejects(connection, settings)]
+    found = [
+        *_checks(read_check, settings),
+        check_rejects(connection, settings),
+        check_booked_months(connection, settings.home),
+    ]
     place = {name: number for number, name in enumerate(INVARIANTS)}
     return sorted(found, key=lambda one: place[one.name])
 

@@ -141,6 +141,18 @@ INVARIANTS: Final = {
         "Every model name on a bill means a model of the ledger. Lines of other names count under the model"
         " unknown. State what the name means in bills/models.csv."
     ),
+    "journal_balances": "Debits = credits in every journal, per journal_date and currency.",
+    "journal_equals_restated": (
+        "The lines of the journal that relate to a day, booked ones and adjustments, add up to the restated"
+        " journal of that day, per account and currency."
+    ),
+    "closed_months_are_as_booked": (
+        "The journal shows exactly the booked lines of every closed month, and no others."
+    ),
+    "closed_months_keep_their_digest": (
+        "The journal's lines of every closed month have the digest that they were booked with. Rebuild with"
+        " `paywall-warehouse run --full-refresh`. If this fails again, restore lake/periods/ from a backup."
+    ),
     PRIORITY_1_COST_BREAKS: (
         "There are no open cost breaks of priority 1: usage that was billed and not metered, or metered and"
         " not billed."

@@ -5,18 +5,21 @@ part of the statements. The names of a build's schemas start with its prefix.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any, Final
 
 from ingestion.lake.batches import Lake, Manifest
+from ingestion.lake.period_acts import Act, read_acts
 from ingestion.lake.row_limits import RowLimits
 from ingestion.lake.schemas import (
+    BOOKED_LINES,
     BREAKS,
     FAILED_PULLS,
     LAKE_TABLES,
     LOADED_FILES,
+    PERIOD_ACTS,
     SETTINGS,
     TOUCHED_KEYS,
     shown_name,
@@ -27,13 +30,17 @@ from paywall_warehouse.settings import Settings
 from warehouse.build_file import known_published_through
 from warehouse.build_inputs import (
     BREAK_HISTORIES,
+    booked_line_rows,
     has_mart,
     loaded_files,
+    period_act_rows,
     reporting_today,
     settings_row,
 )
 from warehouse.price_book import PRICE_BOOK_TABLES, resolved_batches
 
+# A statement with 10,000 lines has some 2 MB.
+LINES_PER_STATEMENT: Final = 10_000
 SPARK_TYPES: Final = {"varchar": "string", "varchar[]": "array<string>", "timestamptz": "timestamp"}
 
 
@@ -82,6 +89,7 @@ def cluster_statements(
             for table, mart in BREAK_HISTORIES.items()
             for statement in small_table(f"{prefix}raw.{table}", BREAKS, _published_breaks(settings, mart))
         ),
+        *_periods(prefix, read_acts(settings.home)),
         *small_table(f"{prefix}build.touched_keys", TOUCHED_KEYS, []),
         *small_table(f"{prefix}build.published", {"through": "bigint"}, [{"through": published_through}]),
         *state_statements(prefix, built_through, full_refresh=built_through < 0),
@@ -170,15 +178,32 @@ def lake_table(
 
 def small_table(name: str, columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the statements that write a table, with the rows as JSON and each value as text."""
+    return [
+        f"create table if not exists {name} ({_defined(columns)}) using parquet",
+        f"insert overwrite table {name} {_rows_query(columns, rows)}",
+    ]
+
+
+def _periods(prefix: str, acts: Sequence[Act]) -> list[str]:
+    """Return the statements that write the acts and the booked lines, a statement for each few months."""
+    lines, name = booked_line_rows(acts), f"{prefix}raw.booked_lines"
+    return [
+        *small_table(f"{prefix}raw.period_acts", PERIOD_ACTS, period_act_rows(acts)),
+        *small_table(name, BOOKED_LINES, lines[:LINES_PER_STATEMENT]),
+        *(
+            f"insert into {name} {_rows_query(BOOKED_LINES, lines[first : first + LINES_PER_STATEMENT])}"
+            for first in range(LINES_PER_STATEMENT, len(lines), LINES_PER_STATEMENT)
+        ),
+    ]
+
+
+def _rows_query(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> str:
     texts = {column: "array<string>" if kind.endswith("[]") else "string" for column, kind in columns.items()}
     values = _text(json.dumps([{column: _as_text(row[column]) for column in columns} for row in rows]))
     fields = ", ".join(f"{column}: {kind}" for column, kind in texts.items())
     source = f"inline(from_json({values}, 'array<struct<{fields}>>', map('mode', 'FAILFAST')))"
     typed = ", ".join(f"cast({column} as {_spark(kind)}) as {column}" for column, kind in columns.items())
-    return [
-        f"create table if not exists {name} ({_defined(columns)}) using parquet",
-        f"insert overwrite table {name} select {typed} from (select {source})",
-    ]
+    return f"select {typed} from (select {source})"
 
 
 def _batches(lake: Lake, table: str, manifests: Iterable[Manifest]) -> dict[int, str]:

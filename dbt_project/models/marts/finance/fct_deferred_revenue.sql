@@ -4,17 +4,17 @@ rollforward as (select * from {{ ref('fct_balance_rollforward') }}),
 
 credit as (select * from {{ ref('int_credit__totals') }}),
 
-journal_lines as (select * from {{ ref('int_journal__restated') }}),
+journal_lines as (select * from {{ ref('fct_journal_lines') }}),
 
 booked as (
 
     select
-        relates_to_date as journal_date,
+        journal_date,
         currency,
         sum(credit - debit) as moved
     from journal_lines
     where account = 'deferred_revenue'
-    group by relates_to_date, currency
+    group by journal_date, currency
 
 ),
 
