@@ -1,6 +1,6 @@
-"""Paid and promo credit, deferred revenue and the journal of random ledgers, against a sequential computation."""
+"""Credit, deferred revenue and journal of random ledgers, against a sequential computation."""
 
-from datetime import datetime
+from datetime import date, datetime
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -8,15 +8,18 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.support.books_oracle import Books, books_of_files
+from paywall_warehouse.settings import load_settings
+from tests.support.books_oracle import Books, books_of_files, lines_to_book
 from tests.support.builders import land
 from tests.support.harness import publish_home
 from tests.support.oracle import LandedFile, OracleSettings
 from tests.support.random_books import AS_OF, ZONE, RandomBooks
+from warehouse.closing import close_month
 
 KEYS = {
     "credit_days": "user_id, paywall_id, currency, date_day",
     "deferred_revenue": "date_day, currency",
+    "journal_lines": "journal_date, journal, account, currency, relates_to_date, debit",
 }
 KPIS = ("period", "currency", "revenue_paid", "revenue_promo", "revenue_unfunded")
 
@@ -29,7 +32,7 @@ def published(home: Path, query: str) -> list[dict[str, Any]]:
 
 
 def compare(home: Path, books: Books) -> None:
-    """Assert that the published tables have exactly the rows of the computation, in the columns of the contract."""
+    """Assert that the published tables have the rows of the computation, in the columns of the contract."""
     for name, key in KEYS.items():
         expected = getattr(books, name)
         columns = ", ".join(expected[0])
@@ -47,12 +50,38 @@ def expected_books(files: list[LandedFile], as_of: datetime, **options: Any) -> 
 
 
 def test_books_of_three_landings_equal_a_sequential_computation(tmp_path: Path) -> None:
-    """After each landing, which has late and restated entries, the tables are those of all that has landed."""
+    """Each landing has late and restated entries. The tables are those of all that has landed."""
     landings = RandomBooks(1).landings()
     for count in range(1, len(landings) + 1):
         land(tmp_path, landings[count - 1 : count])
         publish_home(tmp_path, as_of=AS_OF, reporting_timezone=ZONE)
         compare(tmp_path, expected_books(landings[:count], AS_OF))
+
+
+def close(home: Path, months: list[date]) -> None:
+    for month in months:
+        settings = load_settings(warehouse_home=home, as_of=AS_OF, reporting_timezone=ZONE)
+        close_month(settings, month, "Ann", None)
+        publish_home(home, as_of=AS_OF, reporting_timezone=ZONE)
+
+
+def test_journal_of_closed_months_gets_adjustments_as_a_sequential_computation(tmp_path: Path) -> None:
+    """Two months are closed after the first landing and one more after the second. Their lines stay."""
+    landings = RandomBooks(1).landings()
+    booked: list[dict[str, Any]] = []
+    first_open: date | None = None
+    closes = [[date(2026, 3, 1), date(2026, 4, 1)], [date(2026, 5, 1)], []]
+    for count, months in enumerate(closes, 1):
+        land(tmp_path, landings[count - 1 : count])
+        publish_home(tmp_path, as_of=AS_OF, reporting_timezone=ZONE)
+        books = expected_books(landings[:count], AS_OF, booked=booked, first_open_month=first_open)
+        compare(tmp_path, books)
+        if months:
+            close(tmp_path, months)
+            first_open = date(2026, months[-1].month + 1, 1)
+            booked = lines_to_book(books.journal_lines, first_open)
+    late = [line for line in books.journal_lines if line["relates_to_date"] != line["journal_date"]]
+    assert {line["journal_date"] for line in late} == {date(2026, 5, 1), date(2026, 6, 1)}
 
 
 def test_another_order_of_credit_and_other_reasons_restate_everything(tmp_path: Path) -> None:

@@ -48,6 +48,10 @@ INVARIANTS: Final = {
         "Expiries take credit that is there. What they take beyond it becomes overdraft. Check the amounts of"
         " the adjustments that expire credit, and land them again with a later updated_at."
     ),
+    "deferred_account_equals_deferred_revenue": (
+        "The balance of the account deferred_revenue by relates_to_date is closing of fct_deferred_revenue on"
+        " every day, per currency."
+    ),
     "deferred_revenue_equal_the_wallets": (
         "The last day of fct_deferred_revenue closes at the paid credit of all wallets, per currency."
     ),

@@ -17,6 +17,15 @@ select currency, sum(paid_closing) as paid, sum(promo_closing) as promo, sum(ove
 from (from marts.fct_credit_days qualify row_number() over (partition by user_id, paywall_id, currency order by date_day desc) = 1)
 group by currency
 {%- endset -%}
+{%- set account_query -%}
+select date_day, currency, closing, coalesce(sum(booked) over days, 0) as account
+from marts.fct_deferred_revenue left join (
+    select relates_to_date as date_day, currency, sum(credit - debit) as booked
+    from marts.fct_journal_lines where account = 'deferred_revenue' group by all
+) using (date_day, currency)
+window days as (partition by currency order by date_day)
+qualify closing <> account
+{%- endset -%}
 {%- set expiries_query -%}
 select * from marts.fct_credit_days where unfunded_expired > 0
 {%- endset -%}
@@ -27,6 +36,32 @@ credit_days as (select * from {{ ref('fct_credit_days') }}),
 wallet_days as (select * from {{ ref('fct_wallet_days') }}),
 
 deferred_revenue as (select * from {{ ref('fct_deferred_revenue') }}),
+
+journal_lines as (select * from {{ ref('fct_journal_lines') }}),
+
+booked as (
+
+    select
+        relates_to_date,
+        currency,
+        sum(credit - debit) as moved
+    from journal_lines
+    where account = 'deferred_revenue'
+    group by relates_to_date, currency
+
+),
+
+accounts as (
+
+    select
+        deferred_revenue.closing,
+        coalesce(sum(booked.moved) over (partition by deferred_revenue.currency order by deferred_revenue.date_day), 0) as balance
+    from deferred_revenue
+    left join booked on deferred_revenue.date_day = booked.relates_to_date and deferred_revenue.currency = booked.currency
+
+),
+
+wrong_accounts as (select count(*) as days from accounts where closing <> balance),
 
 of_credit as (
 
@@ -141,6 +176,11 @@ union all
 
 select {{ check_columns('expiries_find_credit', '0', 'unfunded_expiries', query_literal(expiries_query), severity='warn') }}
 from credit_sides
+
+union all
+
+select {{ check_columns('deferred_account_equals_deferred_revenue', '0', 'days', query_literal(account_query)) }}
+from wrong_accounts
 
 {% for kind, name in [('paid', 'deferred_revenue'), ('promo', 'promo_credit'), ('overdraft', 'overdrafts')] %}
 union all
