@@ -38,11 +38,12 @@ INVARIANTS: Final = {
         "The KPIs of all_time equal the sums of the entries through today, per currency and measure."
     ),
     "credit_equals_wallet_days": (
-        "In every row of fct_credit_days, paid + promo − overdraft is the balance of fct_wallet_days, before and"
-        " after the day, and the usage is that of fct_wallet_days. 1 means that some rows differ."
+        "In every row of fct_credit_days, paid + promo − overdraft is the balance of fct_wallet_days before"
+        " and after the day, and the usage is that of fct_wallet_days. 1 means that some rows differ."
     ),
     "credit_is_carried_from_day_to_day": (
-        "The days of each wallet add up to the paid and promo credit, and to the credit used, of its last day."
+        "The days of each wallet add up to the paid and promo credit, and to the credit used, of its last"
+        " day."
     ),
     "expiries_find_credit": (
         "Expiries take credit that is there. What they take beyond it becomes overdraft. Check the amounts of"
