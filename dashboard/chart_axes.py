@@ -5,6 +5,7 @@ from datetime import date
 from typing import Literal
 
 from dashboard.chart_style import Spec
+from dashboard.queries.growth import PeriodKind
 from dashboard.queries.usage import Grain
 
 Unit = Literal["number", "share"]
@@ -36,7 +37,7 @@ def axis_text(unit: Unit) -> str:
     return SHORT_SHARE if unit == "share" else SHORT_NUMBER
 
 
-def time_axis(days: Sequence[date], grain: Grain) -> Spec:
+def time_axis(days: Sequence[date], grain: Grain | PeriodKind) -> Spec:
     """Return an axis of time with labels such as `1 Oct`, `5 Jan 2026` or `Oct 2026`, never a time of day."""
     expression = (
         "utcFormat(datum.value, '%b %Y')"
@@ -58,12 +59,12 @@ def time_axis(days: Sequence[date], grain: Grain) -> Spec:
     }
 
 
-def labelled_days(days: Sequence[date], grain: Grain) -> list[date]:
+def labelled_days(days: Sequence[date], grain: Grain | PeriodKind) -> list[date]:
     """Return the steps that have a label: all if they are few, else weeks, halves or starts of months."""
     if len(days) <= MOST_LABELS:
         return list(days)
     if grain != "day":
-        return _every(days, {"week": 4, "month": 3}[grain])
+        return _every(days, {"week": 4, "month": 3, "days_28": 2}[grain])
     span = (days[-1] - days[0]).days
     if span > MOST_DAYS_BY_HALF_MONTH:
         return _every([day for day in days if day.day == 1], 1)

@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 
 from dashboard import formats
+from dashboard.queries.growth import PeriodKind
 from dashboard.queries.usage import Grain
 from dashboard.snapshot import Row
 
@@ -71,8 +72,11 @@ def moved(points: Sequence[Point], to: Mapping[date, date]) -> list[Point]:
     ]
 
 
-def day_label(day: date, grain: Grain = "day") -> str:
-    """Return a day, week or month as a reader names it: `3 Oct 2026`, `week from 5 Oct 2026`, `Oct 2026`."""
+def day_label(day: date, grain: Grain | PeriodKind = "day") -> str:
+    """Return a step as a reader names it.
+
+    `3 Oct 2026`, `week from 5 Oct 2026`, `Oct 2026`, `28 days from 5 Oct 2026`.
+    """
     match grain:
         case "day":
             return f"{day.day} {day:%b %Y}"
@@ -80,3 +84,5 @@ def day_label(day: date, grain: Grain = "day") -> str:
             return f"week from {day.day} {day:%b %Y}"
         case "month":
             return f"{day:%b %Y}"
+        case "days_28":
+            return f"28 days from {day.day} {day:%b %Y}"

@@ -25,12 +25,14 @@ from dashboard.chart_style import (
 )
 from dashboard.line_chart import by_number, lines
 from dashboard.snapshot import Row
+from dashboard.stacked_bars import Stack, stacked_bars
 
 __all__ = [
     "NOT_OVER",
     "Bar",
     "Chart",
     "Point",
+    "Stack",
     "bars",
     "by_number",
     "day_label",
@@ -40,6 +42,7 @@ __all__ = [
     "money_points",
     "moved",
     "point",
+    "stacked_bars",
 ]
 
 # The share of the highest value from which white text is easier to read than black.

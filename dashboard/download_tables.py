@@ -8,6 +8,7 @@ from dashboard.cost_break_help import BREAKS as COST_BREAKS
 from dashboard.filters import Filters, any_of, entry_conditions, id_contains, of_chosen_users, user_conditions
 from dashboard.queries import costs as cost_queries
 from dashboard.queries.costs import CostSearch
+from dashboard.queries.growth import MOVEMENTS, PERIOD_KINDS
 from dashboard.queries.reconciliation import STATUSES, CaseSearch, case_conditions, payout_conditions
 from exports.datasets import DATASETS, Dataset
 from exports.filters import Filter
@@ -22,6 +23,8 @@ ALLOWED: Mapping[str, Sequence[str]] = {
     "break_type": tuple(BREAKS),
     "cost_status": cost_queries.STATUSES,
     "cost_break": tuple(COST_BREAKS),
+    "period_kind": PERIOD_KINDS,
+    "movement": MOVEMENTS,
 }
 
 
@@ -114,6 +117,34 @@ def _cost_months(_: Filters, parameters: Parameters) -> list[Filter]:
     return [any_of("provider", parameters["provider"])] if "provider" in parameters else []
 
 
+def _user_movements(filters: Filters, parameters: Parameters) -> list[Filter]:
+    columns = {
+        "period_kind": "period_kind",
+        # Of any text, so that one that is no day matches nothing.
+        "period_start": "cast(period_start as varchar)",
+        "movement": "movement",
+    }
+    return [
+        Filter("currency = ?", (filters.currency,)),
+        *(
+            Filter(f"{column} in ({', '.join('?' for _ in parameters[name])})", tuple(parameters[name]))
+            for name, column in columns.items()
+            if name in parameters
+        ),
+    ]
+
+
+def _journal(filters: Filters, parameters: Parameters) -> list[Filter]:
+    currency = Filter("currency = ?", (filters.currency,))
+    if "journal_month" not in parameters:
+        return [currency]
+    marks = ", ".join("?" for _ in parameters["journal_month"])
+    return [
+        currency,
+        Filter(f"strftime(journal_date, '%Y-%m') in ({marks})", tuple(parameters["journal_month"])),
+    ]
+
+
 def _payouts(filters: Filters, parameters: Parameters) -> list[Filter]:
     currency, *others = payout_conditions(filters)
     return others if ALL_CURRENCIES in parameters else [currency, *others]
@@ -144,6 +175,9 @@ HISTORY = Dataset(
 )
 COST_MONTHS = Dataset(
     "cost_months", "rpt_cost_reconciliation_months", ("provider", "month_start", "currency")
+)
+USER_MOVEMENTS = Dataset(
+    "user_movements", "fct_user_movements", ("period_kind", "period_start", "currency", "user_id")
 )
 COST_HISTORY = Dataset(
     "cost_reconciliation_history",
@@ -208,6 +242,29 @@ TABLES: Mapping[str, Downloadable] = {
         _limited(DATASETS["models"], "One row per model and named period, such as last_30_days.", "models"),
         _limited(DATASETS["cohorts"], "Every cohort of payers, month by month since the first payment."),
         _limited(DATASETS["period_kpis"], "The figures of every named period, such as last_30_days."),
+        _limited(DATASETS["growth"], "Every week, month and block of 28 days."),
+        Downloadable(
+            USER_MOVEMENTS,
+            "The users behind the bar, with their revenue in the period and in the one before.",
+            _user_movements,
+            ("period_kind", "period_start", "movement"),
+            days=False,
+        ),
+        _limited(DATASETS["deferred_revenue"], "Every day."),
+        Downloadable(
+            DATASETS["journal"],
+            "The lines of the month chosen above.",
+            _journal,
+            ("journal_month",),
+            days=False,
+        ),
+        _limited(
+            DATASETS["credit_days"],
+            "Paid and promo credit and overdrafts of each wallet, by day of the period on which it moved.",
+            *OF_PAYWALLS,
+            day="date_day",
+            user=True,
+        ),
         Downloadable(
             DATASETS["reconciliation"],
             "The cases within the filters above, with both sides, in full.",

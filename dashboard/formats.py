@@ -105,6 +105,11 @@ def share(ratio: float | None) -> str:
     return f"{ratio * 100:,.1f} %".replace("-", MINUS)
 
 
+def quotient(ratio: float | None) -> str:
+    """Return a ratio of two amounts with two decimals; a dash if it is unknown."""
+    return NOTHING if ratio is None else f"{ratio:,.2f}".replace("-", MINUS)
+
+
 def average(ratio: float | None, currency: str) -> str:
     """Return money per user or charge, rounded to at least the decimals of its currency and four digits."""
     if ratio is None:

@@ -28,6 +28,7 @@ from dashboard.chart_style import (
     nominal,
     quantitative,
 )
+from dashboard.queries.growth import PeriodKind
 from dashboard.queries.usage import Grain
 from dashboard.snapshot import Row
 
@@ -50,7 +51,7 @@ def lines(
     title: str,
     *,
     interpolate: Interpolation = "linear",
-    grain: Grain = "day",
+    grain: Grain | PeriodKind = "day",
     unit: Unit = "number",
     area: str | None = None,
     grey: Collection[str] = (),
