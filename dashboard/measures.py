@@ -73,6 +73,27 @@ MEASURES = {
         Measure("profit", "Profit", "money", "Revenue minus provider cost and platform fees."),
         Measure("net_profit", "Net profit", "money", "Net revenue minus provider cost and platform fees."),
         Measure("margin", "Margin", "share", "Profit divided by revenue."),
+        Measure(
+            "revenue_paid",
+            "Usage from paid credit",
+            "money",
+            "Usage of wallets, net of refunds by wallet and day, that credit paid for which users had bought."
+            " A dash with filters of models or event types.",
+        ),
+        Measure(
+            "revenue_promo",
+            "Usage from promo credit",
+            "money",
+            "The part of usage that was paid from credit that was given away. Revenue and profit contain it.",
+            is_cost=True,
+        ),
+        Measure(
+            "revenue_unfunded",
+            "Unfunded usage",
+            "money",
+            "The part of usage beyond all credit: wallets below 0. Revenue and profit contain it.",
+            is_cost=True,
+        ),
         Measure("active_users", "Active users", "count", "Users with a settled or failed charge."),
         Measure(
             "active_payers",

@@ -84,8 +84,8 @@ def accounts(snapshot: Snapshot, currency: str, month: date) -> list[Row]:
     """Return debits and credits of a month by account, and the balance at its end over all months."""
     return snapshot.rows(
         f"""select account,
-            sum(debit) filter (where is_in_month) as debit,
-            sum(credit) filter (where is_in_month) as credit,
+            coalesce(sum(debit) filter (where is_in_month), 0) as debit,
+            coalesce(sum(credit) filter (where is_in_month), 0) as credit,
             coalesce(sum(debit - credit) filter (where is_in_month), 0) as movement,
             sum(debit - credit) as balance
         from (

@@ -27,6 +27,8 @@ from dashboard.tables import (
 from dashboard.tiles import Tile, tiles
 
 RECENT_MONTHS = 12
+# Keeps a sign and its word on one line.
+NBSP = "\N{NO-BREAK SPACE}"
 # More bars cannot be clicked on a telephone.
 SHOWN = 36
 CLOSINGS = {
@@ -152,24 +154,24 @@ def _rollforward(
     columns = [
         _month_column(journaled),
         money_column("opening", "Opening", currency),
-        money_column("added", "+ Added", currency, help="Paid credit added."),
+        money_column("added", f"+{NBSP}Added", currency, help="Paid credit added."),
         money_column(
             "used",
-            "− Used",
+            f"−{NBSP}Used",
             currency,
             help="Usage that was paid from paid credit, minus what was given back.",
         ),
         money_column(
             "overdraft_settled",
-            "− Overdraft settled",
+            f"−{NBSP}Overdraft settled",
             currency,
             help="Added paid credit that paid for earlier usage beyond all credit.",
         ),
         money_column(
-            "returned", "− Returned", currency, help="Refunds of deposits, withdrawals, adjustments."
+            "returned", f"−{NBSP}Returned", currency, help="Refunds of deposits, withdrawals, adjustments."
         ),
-        money_column("expired", "− Expired", currency, help="Paid credit that expired: breakage."),
-        money_column("closing", "= Closing", currency),
+        money_column("expired", f"−{NBSP}Expired", currency, help="Paid credit that expired: breakage."),
+        money_column("closing", f"={NBSP}Closing", currency),
         *(money_column(name, CLOSINGS[name], currency) for name in shown[1:]),
     ]
     if _closed(periods):
@@ -250,7 +252,7 @@ def _usage(context: Context, months: Sequence[Row], journaled: Sequence[date]) -
     columns = [
         _month_column(journaled),
         *(money_column(name, label, currency) for name, label in shown.items()),
-        money_column("usage", "= Net usage", currency),
+        money_column("usage", f"={NBSP}Net usage", currency),
         money_column("expired", "Breakage", currency, help="Paid credit that expired unused."),
     ]
     _table_of_months(months, columns, "usage", "What usage was paid from by month")
@@ -325,8 +327,8 @@ def _journal(context: Context, months: Sequence[date], periods: Sequence[Row]) -
     )
     download_panel(context, "journal", journal_month=_month(month))
     st.caption(
-        "`paywall-warehouse export journal --format hledger` (or `xero`, `quickbooks`) writes a file that an"
-        " accounting program imports."
+        f"For an accounting program: `paywall-warehouse export journal --format hledger --from {month}"
+        f" --to {months_after(month, 1)}` (or `xero`, `quickbooks`)."
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import streamlit as st
@@ -374,15 +375,15 @@ def _columns(context: Context, kind: PeriodKind) -> list[Column]:
         share_column("net_retention", "Net retention"),
         Column("quick_ratio", "Quick ratio", lambda row: formats.quotient(row["quick_ratio"]), right=True),
         count_column("users_new", "Users new"),
-        count_column("users_retained", "Retained"),
-        count_column("users_resurrected", "Resurrected"),
-        count_column("users_churned", "Churned"),
+        count_column("users_retained", "Users retained"),
+        count_column("users_resurrected", "Users resurrected"),
+        count_column("users_churned", "Users churned"),
     ]
 
 
 def _users_behind(context: Context, kind: PeriodKind, now: Row) -> None:
     currency = context.currency
-    st.subheader(f"The users behind {charts.day_label(now['starts_on'], kind)}", anchor=False)
+    st.subheader("The users behind the bar", anchor=False)
     options = (ALL, *(LABELS[name] for name in MOVEMENTS))
     check = AddressCheck({"movement": st.query_params.get_all("movement")})
     check.check("movement", "The movement", (*options, ""), "all movements are shown")
@@ -404,7 +405,7 @@ def _users_behind(context: Context, kind: PeriodKind, now: Row) -> None:
             else f"⚠ but {what} is {formats.plain(formats.with_currency(bar, currency))}"
         )
         st.caption(
-            f"{formats.counted(sums['users'], 'user')}, together"
+            f"{_heading(now, kind)}: {formats.counted(sums['users'], 'user')}, together"
             f" {formats.plain(formats.with_currency(amount, currency))}, {agreement}."
         )
     amount_label = "Amount" if movement is None else LABELS[movement]
@@ -440,7 +441,11 @@ def _users_behind(context: Context, kind: PeriodKind, now: Row) -> None:
 
 def _retention(context: Context, kind: PeriodKind, everything: Sequence[Row]) -> None:
     st.subheader("Retention", anchor=False)
-    rows = [row for row in everything if row["is_complete"] and row["previous_revenue"]][-SHOWN:]
+    rows = [
+        row
+        for before, row in pairwise(everything)
+        if _is_comparable(context, row, before) and row["previous_revenue"]
+    ][-SHOWN:]
     series = {"net_retention": "Net retention", "gross_retention": "Gross retention"}
     points = [
         charts.point(label, row["starts_on"], row[name], formats.share(row[name]))
@@ -448,7 +453,7 @@ def _retention(context: Context, kind: PeriodKind, everything: Sequence[Row]) ->
         for row in rows
     ]
     if not points:
-        st.caption("Retention needs two periods that follow each other, of which the second is over.")
+        st.caption("Retention needs two whole periods in a row, the first one with revenue.")
         return
     chart_panel(
         charts.lines(
@@ -466,6 +471,6 @@ def _retention(context: Context, kind: PeriodKind, everything: Sequence[Row]) ->
         "Gross and net retention by period; the table above has the numbers",
     )
     st.caption(
-        "Periods that are over. Above 100 % net, the users of the period before spend more than they did,"
-        " whoever left."
+        "Whole periods with a whole one before. Above 100 %, the users of the period before spent more than"
+        " they did then, in spite of those who left."
     )

@@ -36,6 +36,8 @@ BRIDGE = {
     "platform_fees": "− Fees",
     "profit": "= Profit",
 }
+# The parts of revenue that no payment stands behind, which have a tile where they are not 0.
+NOT_PAID = ("revenue_promo", "revenue_unfunded")
 BELOW = ("margin", "active_payers", "arpu", "deposits")
 SETTLED_CHARGES: dict[str, str | list[str]] = {"type": ["charge"], "entry_status": ["settled"]}
 # The page that has the rows behind a tile, and its parameters.
@@ -48,6 +50,8 @@ BEHIND: dict[str, tuple[str, dict[str, str | list[str]]]] = {
     "active_payers": ("users", {"view": TOP_SPENDERS}),
     "arpu": ("users", {"view": TOP_SPENDERS}),
     "deposits": ("ledger", {"type": ["deposit"], "entry_status": ["settled"]}),
+    "revenue_promo": ("finance", {}),
+    "revenue_unfunded": ("finance", {}),
 }
 # The measures of a tile that have a small chart.
 TRENDS = ("revenue", "provider_cost", "platform_fees", "profit")
@@ -107,10 +111,10 @@ def _tiles(context: Context, now: Row, before: Row | None, steps: Sequence[Row])
     billed = cost_queries.billed_difference(context.snapshot, context.filters)
     if _known(now, "profit") is None:
         billed = None
-    first, second = st.columns(len(BRIDGE) + (billed is not None)), st.columns(len(BELOW))
-    for column, name in zip(
-        (*first, *second), (*BRIDGE, *([AT_BILL] if billed else []), *BELOW), strict=True
-    ):
+    names = (*BRIDGE, *([AT_BILL] if billed else []))
+    below = (*(name for name in NOT_PAID if _known(now, name)), *BELOW)
+    first, second = st.columns(len(names)), st.columns(len(below))
+    for column, name in zip((*first, *second), (*names, *below), strict=True):
         with column:
             if name == AT_BILL and billed:
                 _tile_at_bill(context, now, billed)
@@ -201,7 +205,8 @@ def _mark(row: Row, name: str) -> str:
 
 def _known(row: Row, name: str) -> object:
     """Return a number of a period, None if it depends on costs of which none is known."""
-    return None if name in AFFECTED_BY_COVERAGE and coverage.is_unknown(row) else row[name]
+    # Files of earlier versions lack what usage was paid from.
+    return None if name in AFFECTED_BY_COVERAGE and coverage.is_unknown(row) else row.get(name)
 
 
 def _questions(context: Context, now: Row, before: Row | None) -> None:

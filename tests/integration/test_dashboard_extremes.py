@@ -28,7 +28,10 @@ MODELS = 100
 USERS = [f"<b>user</b>&amp;{number}:" + "y" * 180 for number in range(3)]
 # The greatest amounts that a ledger may have are below 10^18.
 LARGE = Decimal("123456789012345.12")
-PAGES = ("", "models", "cohorts", "users", "ledger", "reconciliation", "costs", "connection", "runs")
+PAGES = (
+    *("", "models", "cohorts", "growth", "users", "ledger"),
+    *("reconciliation", "costs", "finance", "connection", "runs"),
+)
 # Texts that need more room than they have, and parts of the page that are wider than the window. Tables and
 # charts may scroll in their own frame.
 CUT = """() => {

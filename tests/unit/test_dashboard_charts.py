@@ -349,3 +349,51 @@ def test_bars_of_a_step_stand_side_by_side_with_exact_texts() -> None:
     titles = [channel["title"] for channel in spec["encoding"]["tooltip"]]
     assert titles == ["title", "Recorded", "Billed", "Difference"]
     assert spec["encoding"]["x"]["sort"] == ["Oct 2026", "Nov 2026"]
+
+
+# ---- stacked bars
+
+
+def test_what_is_lost_is_stacked_below_the_axis_with_exact_texts() -> None:
+    amounts = [("Oct 2026", "10.000000000001", "-2", True), ("Nov 2026", "0", "-0.5", False)]
+    chart = charts.stacked_bars(
+        [
+            charts.Stack(
+                name,
+                f"{name}, heading",
+                {"Won": Decimal(won), "Lost": Decimal(lost)},
+                {"Won": won, "Lost": lost, "Net": f"{Decimal(won) + Decimal(lost)}"},
+                {"Lost": f"growth?month={name}"},
+                is_over,
+            )
+            for name, won, lost, is_over in amounts
+        ],
+        "USD",
+        ("#111111", "#222222"),
+    )
+    spec = valid(chart)
+    rows = pa.ipc.open_stream(chart.datasets[0].rows).read_all().to_pylist()
+    assert [(row["step"], row["series"], row["value"], row["is_over"], row["link"]) for row in rows] == [
+        ("Oct 2026", "Won", 10.000000000001, True, None),
+        ("Oct 2026", "Lost", -2.0, True, "growth?month=Oct 2026"),
+        ("Nov 2026", "Won", 0.0, False, None),
+        ("Nov 2026", "Lost", -0.5, False, "growth?month=Nov 2026"),
+    ]
+    # Every part has the texts of the whole step.
+    assert {(row["said"], row["s0"], row["s1"], row["s2"]) for row in rows[:2]} == {
+        ("Oct 2026, heading", "10.000000000001", "-2", "8.000000000001")
+    }
+    encoding = spec["encoding"]
+    assert [channel["title"] for channel in encoding["tooltip"]] == ["title", "Won", "Lost", "Net"]
+    assert encoding["y"]["stack"] == "zero"
+    assert encoding["color"]["scale"] == {"domain": ["Won", "Lost"], "range": ["#111111", "#222222"]}
+
+
+def test_blocks_of_28_days_are_named_by_their_first_day() -> None:
+    assert charts.day_label(day(2), "days_28") == "28 days from 2 Nov 2026"
+    blocks = [date(2026, 1, 26) + timedelta(days=28 * number) for number in range(16)]
+    # Every second one of more than 14.
+    assert labelled_days(blocks, "days_28") == blocks[::2]
+    points = [charts.point("a", block, 1, "1") for block in blocks]
+    [bands, *_] = [rows for rows in rows_of(charts.lines(points, "", grain="days_28")) if "from" in rows[0]]
+    assert bands[0]["said"] == "28 days from 26 Jan 2026"

@@ -85,7 +85,13 @@ def test_what_is_unknown_is_not_zero() -> None:
         formats.whole(None),
         formats.share(None),
         formats.average(None, "usd"),
-    ) == ("–",) * 4
+        formats.quotient(None),
+    ) == ("–",) * 5
+
+
+@pytest.mark.parametrize(("ratio", "words"), [(0.0, "0.00"), (1.826, "1.83"), (1234.5, "1,234.50")])
+def test_quotients_have_two_decimals(ratio: float, words: str) -> None:
+    assert formats.quotient(ratio) == words
 
 
 @pytest.mark.parametrize(
