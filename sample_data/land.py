@@ -12,6 +12,7 @@ from random import Random
 from sample_data import formats
 from sample_data.bills import FOLDER as BILLS, SCOPE, make_bills
 from sample_data.breaks import move_money
+from sample_data.credit import change_credit
 from sample_data.litellm import FOLDER, MARKUPS, gateway_log
 from sample_data.payment_files import payment_files
 from sample_data.pricing import OWN_MODEL, OWN_RATES, text
@@ -92,9 +93,9 @@ def describe(summary: SampleSummary) -> str:
         " Patel et al., Splitwise: Efficient generative LLM inference using phase splitting, ISCA 2024),"
         f" stretched from an hour to a day. For {summary.repeated} of them, their token counts are repeated"
         " in an invented LiteLLM log. Real too: the models' list prices, from genai-prices.\nMade:"
-        " everything else. Users, dates, which model answered, markups, deposits, refunds, failures, cached"
-        " and reasoning tokens, the rates of euro and pound, Stripe's reports, bank transfers, the LiteLLM"
-        " log, the bills of OpenAI and Anthropic and all ids are invented;"
+        " everything else. Users, dates, which model answered, markups, deposits, refunds, expiries,"
+        " failures, cached and reasoning tokens, the rates of euro and pound, Stripe's reports, bank"
+        " transfers, the LiteLLM log, the bills of OpenAI and Anthropic and all ids are invented;"
         f" {summary.bad_records} records are bad on purpose. Between the ledger and its {summary.payments}"
         f" payments, {counted(summary.breaks)} Between it and the bills, {counted(summary.cost_breaks)}"
     )
@@ -112,6 +113,7 @@ def land_sample(landing: Path, as_of: date, zone: tzinfo = UTC) -> SampleSummary
     wallets = make_world(traces, calendar, random)
     statements = make_statements(wallets, calendar, random)
     money = move_money(statements, wallets)
+    money.payments += change_credit(statements, wallets)
     account = open_account(money.payments, calendar)
     paid, paid_records = payment_files(account, money.payments)
     ledger, ledger_records = ledger_files(statements)

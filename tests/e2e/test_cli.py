@@ -131,6 +131,34 @@ def test_the_samples_cost_breaks_are_those_that_were_planted(
     assert f"{len(breaks)} breaks, " in done.stdout
 
 
+def test_the_samples_credit_expires_and_a_deposit_settles_an_overdraft(
+    first_run: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    home, _ = first_run
+    with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
+        days = connection.execute(
+            """select user_id, date_day::varchar, promo_expired, paid_expired, unfunded_returned,
+                overdraft_settled_paid
+            from marts.fct_credit_days where currency = 'eur'
+                and promo_expired + paid_expired + unfunded_returned + overdraft_settled_paid > 0
+            order by date_day"""
+        ).fetchall()
+        breakage = connection.execute(
+            "select sum(credit - debit) from marts.fct_journal_lines where account = 'breakage_revenue'"
+        ).fetchone()
+    # A bonus of 0.1 less four charges, 0.0289818 together: a correction of -0.3 overdraws 0.2289818.
+    overdraft = Decimal("0.2289818")
+    # Another bonus less charges of 0.0089014464. Three deposits of 1, of which 1.3517937852 were used.
+    promo, paid = Decimal("0.0910985536"), Decimal("1.6482062148")
+    assert days == [
+        ("usr_c0678ddd", "2026-08-08", 0, 0, overdraft, 0),
+        ("usr_c0678ddd", "2026-08-15", 0, 0, 0, overdraft),
+        ("usr_e13e3a1d", "2026-09-10", promo, 0, 0, 0),
+        ("usr_c97f0a5d", "2026-10-23", 0, paid, 0, 0),
+    ]
+    assert breakage == (paid,)
+
+
 def test_the_samples_gateway_charges_postpaid_customers_by_its_markups(
     first_run: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:

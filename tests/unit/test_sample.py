@@ -24,8 +24,9 @@ from sample_data.land import BAD_RECORDS
 from sample_data.pricing import OWN_RATES
 from sample_data.requests import REQUESTS_FILE
 from tests.support.bill_files import rows as bill_rows
+from tests.support.books_oracle import books_of_files
 from tests.support.cost_oracle import CostSettings, CostTables, reconcile_costs
-from tests.support.oracle import LandedFile
+from tests.support.oracle import LandedFile, OracleSettings
 from tests.support.shared import in_soak
 
 AS_OF = date(2026, 10, 1)
@@ -1119,6 +1120,77 @@ def test_addresses_of_customers_are_invented(sample: Sample) -> None:
         for row in rows
         if row["customer_email"]
     )
+
+
+# ---- paid and promo credit
+
+
+@pytest.fixture(scope="module")
+def credit(sample: Sample) -> dict[tuple[str, str], dict[str, Any]]:
+    """The credit days of the wallets in euro, computed sequentially, by user and day."""
+    (path,) = (sample.landing / "ledger").glob("*-eu.csv")
+    file = LandedFile("ledger", path.name, path.read_bytes())
+    books = books_of_files([file], OracleSettings(as_of=datetime(2026, 10, 1, 12, tzinfo=UTC)))
+    return {(row["user_id"], f"{row['date_day']}"): row for row in books.credit_days}
+
+
+def amounts(row: dict[str, Any]) -> dict[str, str]:
+    """The amounts of a credit day that are not 0, without trailing zeros."""
+    return {name: f"{one.normalize():f}" for name, one in row.items() if isinstance(one, Decimal) and one}
+
+
+def test_a_bonus_that_was_not_used_up_expires_after_30_days(
+    credit: dict[tuple[str, str], dict[str, Any]],
+) -> None:
+    # Five charges: 0.000129276 + 0.00959364 + 0.002539836 + 0.00345384 + 0.00231984 = 0.018036432.
+    assert amounts(credit["usr_c0678ddd", "2026-08-05"]) == {
+        "promo_opening": "0.081963568",
+        "promo_expired": "0.081963568",
+        "promo_used_to_date": "0.018036432",
+    }
+
+
+def test_paid_credit_expires_where_the_expiry_states_so(
+    credit: dict[tuple[str, str], dict[str, Any]], sample: Sample
+) -> None:
+    # Three deposits of 1, of which 1.3882324588 were used, after a bonus of 0.1 and goodwill of 0.1.
+    assert amounts(credit["usr_c97f0a5d", "2026-09-22"]) == {
+        "paid_opening": "1.6117675412",
+        "paid_expired": "1.6117675412",
+        "paid_used_to_date": "1.3882324588",
+        "promo_used_to_date": "0.2",
+    }
+    expiries = [one for one in sample.entries.values() if one.get("metadata", {}).get("reason") == "expired"]
+    assert [one["metadata"].get("funding") for one in expiries] == [None, "paid"]
+    # What names a deposit would count as a payment that was taken back.
+    assert not any("related_id" in one for one in expiries)
+
+
+def test_a_deposit_settles_an_overdraft(credit: dict[tuple[str, str], dict[str, Any]]) -> None:
+    # A bonus of 0.1 less charges of 0.000424602, 0.0000743742 and 0.000443232; then a correction of -0.3.
+    corrected = amounts(credit["usr_672e2c9d", "2026-08-25"])
+    assert (corrected["promo_returned"], corrected["unfunded_returned"]) == ("0.0990577918", "0.2009422082")
+    settled = amounts(credit["usr_672e2c9d", "2026-09-01"])
+    assert (settled["paid_added"], settled["overdraft_settled_paid"]) == ("1", "0.2009422082")
+    assert settled["paid_closing"] == "0.7990577918"
+    assert "overdraft_closing" not in settled
+
+
+def test_a_correction_states_that_it_is_paid(credit: dict[tuple[str, str], dict[str, Any]]) -> None:
+    moved = amounts(credit["usr_68c62192", "2026-06-14"])
+    assert (moved["paid_added"], moved["paid_closing"]) == ("0.5", "0.5")
+    # 0.1 less six charges, 0.010574064 together.
+    assert moved["promo_closing"] == "0.089425936"
+
+
+def test_usage_that_promo_credit_paid_for_is_refunded(
+    credit: dict[tuple[str, str], dict[str, Any]],
+) -> None:
+    given_back = {key: row["refunds_promo"] for key, row in credit.items() if row["refunds_promo"]}
+    assert given_back == {
+        ("usr_6cb9adbe", "2026-06-19"): Decimal("0.00178416"),
+        ("usr_c46d8fab", "2026-07-19"): Decimal("0.00130464"),
+    }
 
 
 # ---- the bills
