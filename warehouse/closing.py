@@ -43,30 +43,44 @@ def close_month(settings: Settings, month: date, acted_by: str, note: str | None
 
     `month` is its first day. Raises `PeriodRefusedError`.
     """
+    [act] = close_months(settings, [month], acted_by, note)
+    return act
+
+
+def close_months(
+    settings: Settings, months: Sequence[date], acted_by: str, note: str | None
+) -> Sequence[Act]:
+    """Book the published journal lines of months that follow each other, and return the acts.
+
+    One publication is enough for all: a month that is booked as it is published changes no line of the next.
+    Either every month is booked, or a rule forbids one and none is, or the process was killed in between.
+    """
     home = settings.home
     with home.writing():
         acts = _acts(home)
-        if already := next((act for act in closed_months(acts) if act.month == month), None):
+        if already := next((act for act in closed_months(acts) if act.month in months), None):
             raise PeriodRefusedError(_closed_already(already))
+        booked: list[Act] = []
         with _published(settings, acts) as connection:
-            _check_order(connection, acts, month)
-            _check_ended(settings, month)
-            _check_loaded(settings)
-            lines = tuple(journal_lines(connection, month))
-        return _append(
-            home,
-            Act(
-                number=len(acts),
-                action=CLOSE,
-                month=month,
-                acted_at=datetime.now(UTC),
-                acted_by=acted_by,
-                note=note,
-                digest=lines_digest(lines),
-                line_count=len(lines),
-                lines=lines,
-            ),
-        )
+            for month in months:
+                _check_order(connection, [*acts, *booked], month)
+                _check_ended(settings, month)
+                _check_loaded(settings)
+                lines = tuple(journal_lines(connection, month))
+                booked.append(
+                    Act(
+                        number=len(acts) + len(booked),
+                        action=CLOSE,
+                        month=month,
+                        acted_at=datetime.now(UTC),
+                        acted_by=acted_by,
+                        note=note,
+                        digest=lines_digest(lines),
+                        line_count=len(lines),
+                        lines=lines,
+                    )
+                )
+        return [_append(home, act) for act in booked]
 
 
 def reopen_month(settings: Settings, month: date, acted_by: str, reason: str) -> Act:

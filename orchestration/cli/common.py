@@ -87,6 +87,25 @@ def land_sample_data(settings: Settings) -> str:
         raise WrongUsageError(str(error)) from error
 
 
+def close_months_of_sample(settings: Settings) -> None:
+    """Close the first two months of the published sample, then land an entry of the second one, late."""
+    from filelock import Timeout
+
+    from ingestion.landing.area import Landing
+    from sample_data.late import late_entry
+    from warehouse.closing import PeriodRefusedError, close_months
+
+    late = late_entry(Path(Landing.of(settings).root), ZoneInfo(settings.reporting_timezone))
+    try:
+        with settings.home.run_lock.acquire(blocking=False):
+            close_months(settings, late.months, "sample data", "invented, like all people of the sample")
+    except (PeriodRefusedError, Timeout) as error:
+        say(f"The sample's first months stay open: {error}")
+        return
+    say(late.land())
+    say()
+
+
 def _check_engine(settings: Settings) -> None:
     if extra := missing_extra(settings):
         raise WrongUsageError(

@@ -1,7 +1,7 @@
 """One run of the job `refresh` in this process, and the summary at its end."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -35,18 +35,30 @@ def run_once(
     wait: bool = True,
     exports: bool = True,
     job: str = REFRESH,
+    between: Callable[[], None] | None = None,
     **overrides: Any,
 ) -> int:
     """Run a job (`REFRESH`, or `PUBLISH` without loading), print a summary, and return the exit code.
 
-    If another run works on the home, wait for its end, or fail at once if `wait` is false.
+    If another run works on the home, wait for its end, or fail at once if `wait` is false. With `between`,
+    the job runs twice: after a first publication without exports, `between` is called. The summary and the
+    exports are those of both.
     """
     before = published_state(settings.home)
     published_through = before.built_through if before else last_published_batch(settings)
     try:
         outcome = execute(
-            settings, instance, job, full_refresh=full_refresh, wait=wait, exports=exports, **overrides
+            settings,
+            instance,
+            job,
+            full_refresh=full_refresh,
+            wait=wait,
+            exports=exports and between is None,
+            **overrides,
         )
+        if between and outcome.published:
+            between()
+            outcome = execute(settings, instance, job, wait=wait, exports=exports, **overrides)
     except (OSError, OperationalError) as error:
         # Dagster could not write its event log.
         if remedy(first_line(error), settings.home.root) is None:

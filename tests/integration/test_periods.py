@@ -32,7 +32,7 @@ from tests.support.period_homes import (
     publish,
     reopen,
 )
-from warehouse.closing import PeriodRefusedError
+from warehouse.closing import PeriodRefusedError, close_months
 
 FIRST = [
     deposit("d1", "2026-09-10T08:00:00Z", "100"),
@@ -127,6 +127,21 @@ def test_late_entries_of_a_closed_month_are_adjusted_in_the_first_open_one(home:
     ) == [
         ("2026-09-01", "closed", "Ann", "as reported", act.digest),
         *((f"2026-{number}-01", "open", None, None, None) for number in (10, 11, 12)),
+    ]
+
+
+def test_months_that_follow_each_other_are_closed_from_one_publication(home: Path) -> None:
+    settings = load_settings(_env_file=None, warehouse_home=home, as_of=AS_OF)
+    with pytest.raises(PeriodRefusedError, match="Months are closed in order"):
+        close_months(settings, [month("2026-09"), month("2026-11")], "Ann", None)
+    assert read_acts(Home(home)) == []
+    acts = close_months(settings, [month("2026-09"), month("2026-10")], "Ann", None)
+    publish(home)
+    assert [act.line_count for act in acts] == [4, 2]
+    assert journal(home) == sorted([*SEPTEMBER, *OCTOBER, *NOVEMBER])
+    assert ask(home, "select month_start::varchar from ops.periods where status = 'closed' order by 1") == [
+        ("2026-09-01",),
+        ("2026-10-01",),
     ]
 
 

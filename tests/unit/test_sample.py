@@ -21,6 +21,7 @@ from genai_prices import Usage, calc_price
 
 from sample_data import SampleSummary, describe, land_sample
 from sample_data.land import BAD_RECORDS
+from sample_data.late import late_entry
 from sample_data.pricing import OWN_RATES
 from sample_data.requests import REQUESTS_FILE
 from tests.support.bill_files import rows as bill_rows
@@ -1191,6 +1192,33 @@ def test_usage_that_promo_credit_paid_for_is_refunded(
         ("usr_6cb9adbe", "2026-06-19"): Decimal("0.00178416"),
         ("usr_c46d8fab", "2026-07-19"): Decimal("0.00130464"),
     }
+
+
+# ---- the late entry
+
+
+@pytest.mark.parametrize(
+    ("as_of", "zone", "day", "noon"),
+    [
+        (AS_OF, "UTC", "2026-07-31", "2026-07-31T12:00:00.000Z"),
+        *in_soak((date(2027, 3, 1), "Europe/Berlin", "2026-12-31", "2026-12-31T11:00:00.000Z")),
+    ],
+)
+def test_the_late_entry_is_of_the_last_day_of_the_second_month(
+    tmp_path: Path, as_of: date, zone: str, day: str, noon: str
+) -> None:
+    place = ZoneInfo(zone)
+    land_sample(tmp_path, as_of, place)
+    late = late_entry(tmp_path, place)
+    assert not late.path.exists()
+    assert day in late.land()
+    (line,) = late.path.read_text().splitlines()
+    entry = json.loads(line)
+    assert (entry["timestamp"], entry["amount"], entry["metadata"]["funding"]) == (noon, "0.50", "paid")
+    second = late.day.replace(day=1)
+    assert late.months == ((second - timedelta(days=1)).replace(day=1), second)
+    # The sample may be landed again beside it.
+    land_sample(tmp_path, as_of, place)
 
 
 # ---- the bills
