@@ -170,6 +170,7 @@ WARNING_ONLY: Final = {
     "requests_are_logged_by_one_source",
     "stripe_returns_have_a_payment",
     "deposit_keys_are_read",
+    "expiries_find_credit",
     "bill_statements_agree",
     "billed_models_are_known",
     PRIORITY_1_COST_BREAKS,
