@@ -48,7 +48,8 @@
         touched.currency,
         coalesce(max(known.date_day), min(touched.first_date)) as start_date,
         coalesce(max_by(known.opening_balance, known.date_day), 0) as opening_balance,
-        coalesce(max_by(known.day_number, known.date_day) - 1, 0) as days_before
+        coalesce(max_by(known.day_number, known.date_day) - 1, 0) as days_before,
+        coalesce(max_by(known.net_usage_to_date - known.charged + known.refunds, known.date_day), 0) as net_usage_before
     from (
         select
             user_id,

@@ -23,7 +23,7 @@ touched_wallets as (
 
 ),
 
-wallet_days as {{ recomputed() }} (
+wallet_days as (
 
     select
         wallet_days.*,
@@ -56,6 +56,59 @@ wallet_days as {{ recomputed() }} (
 ),
 
 {% endif %}
+-- Wallets in which promo credit, adjustments, withdrawals or refunds beyond all usage decide what is left of paid
+-- credit. In all others all credit is paid, and balances state it. A wallet with earlier days may have either.
+mixed_wallets as (
+
+    select
+        user_id,
+        paywall_id,
+        currency
+    from wallet_days
+    where promo_deposits > 0 or days_before > 0 or net_usage_to_date < greatest(-closing_balance, 0)
+
+    union
+
+    select
+        user_id,
+        paywall_id,
+        currency
+    from movements
+
+),
+
+paid_days as {{ recomputed() }} (
+
+    select
+        wallet_days.*,
+        {{ money('greatest(wallet_days.opening_balance, 0)') }} as paid_opening,
+        {{ money('greatest(-wallet_days.opening_balance, 0)') }} as overdraft_opening,
+        {{ money('greatest(wallet_days.closing_balance, 0)') }} as paid_closing,
+        {{ money('greatest(-wallet_days.closing_balance, 0)') }} as overdraft_closing,
+        {{ money('least(greatest(-wallet_days.opening_balance, 0), wallet_days.deposits)') }} as settled,
+        {{ money('greatest(wallet_days.charged - wallet_days.refunds, 0)') }} as used,
+        {{ money('greatest(wallet_days.refunds - wallet_days.charged, 0)') }} as refunded
+    from wallet_days
+    anti join mixed_wallets
+        on
+            wallet_days.user_id = mixed_wallets.user_id
+            and wallet_days.paywall_id = mixed_wallets.paywall_id
+            and wallet_days.currency = mixed_wallets.currency
+
+),
+
+mixed_days as {{ recomputed() }} (
+
+    select wallet_days.*
+    from wallet_days
+    semi join mixed_wallets
+        on
+            wallet_days.user_id = mixed_wallets.user_id
+            and wallet_days.paywall_id = mixed_wallets.paywall_id
+            and wallet_days.currency = mixed_wallets.currency
+
+),
+
 -- Days are numbered through all wallets, so that a number finds the next day of a wallet.
 wallets as (
 
@@ -64,7 +117,7 @@ wallets as (
         paywall_id,
         currency,
         sum(day_number) over (order by user_id, paywall_id, currency rows between unbounded preceding and current row) - day_number as days_of_others
-    from wallet_days
+    from mixed_days
     where valid_to is null
 
 ),
@@ -90,39 +143,39 @@ moved as (
 inputs as {{ recomputed() }} (
 
     select
-        wallet_days.user_id,
-        wallet_days.paywall_id,
-        wallet_days.currency,
-        wallet_days.date_day,
-        wallets.days_of_others + wallet_days.day_number as day_key,
-        wallet_days.day_number = wallet_days.days_before + 1 as is_first,
-        wallet_days.valid_to is null as is_last,
-        wallet_days.promo_start,
-        wallet_days.paid_used_start,
-        wallet_days.promo_used_start,
+        mixed_days.user_id,
+        mixed_days.paywall_id,
+        mixed_days.currency,
+        mixed_days.date_day,
+        wallets.days_of_others + mixed_days.day_number as day_key,
+        mixed_days.day_number = mixed_days.days_before + 1 as is_first,
+        mixed_days.valid_to is null as is_last,
+        mixed_days.promo_start,
+        mixed_days.paid_used_start,
+        mixed_days.promo_used_start,
         settings.promo_first,
-        {{ money('greatest(wallet_days.opening_balance, 0)') }} as credit_opening,
-        {{ money('greatest(-wallet_days.opening_balance, 0)') }} as overdraft_opening,
-        {{ money('wallet_days.deposits + coalesce(moved.paid_adjusted, 0)') }} as paid_added,
-        {{ money('wallet_days.deposits + coalesce(moved.paid_adjusted_clearing, 0)') }} as paid_added_clearing,
-        {{ money('wallet_days.promo_deposits + coalesce(moved.promo_adjusted, 0)') }} as promo_added,
+        {{ money('greatest(mixed_days.opening_balance, 0)') }} as credit_opening,
+        {{ money('greatest(-mixed_days.opening_balance, 0)') }} as overdraft_opening,
+        {{ money('mixed_days.deposits + coalesce(moved.paid_adjusted, 0)') }} as paid_added,
+        {{ money('mixed_days.deposits + coalesce(moved.paid_adjusted_clearing, 0)') }} as paid_added_clearing,
+        {{ money('mixed_days.promo_deposits + coalesce(moved.promo_adjusted, 0)') }} as promo_added,
         {{ money('moved.from_promo_first') }} as from_promo_first,
         {{ money('moved.from_paid_first') }} as from_paid_first,
-        {{ money('greatest(wallet_days.charged - wallet_days.refunds, 0)') }} as used,
-        {{ money('greatest(wallet_days.refunds - wallet_days.charged, 0)') }} as refunded
-    from wallet_days
+        {{ money('greatest(mixed_days.charged - mixed_days.refunds, 0)') }} as used,
+        {{ money('greatest(mixed_days.refunds - mixed_days.charged, 0)') }} as refunded
+    from mixed_days
     cross join settings
     inner join wallets
         on
-            wallet_days.user_id = wallets.user_id
-            and wallet_days.paywall_id = wallets.paywall_id
-            and wallet_days.currency = wallets.currency
+            mixed_days.user_id = wallets.user_id
+            and mixed_days.paywall_id = wallets.paywall_id
+            and mixed_days.currency = wallets.currency
     left join moved
         on
-            wallet_days.user_id = moved.user_id
-            and wallet_days.paywall_id = moved.paywall_id
-            and wallet_days.currency = moved.currency
-            and wallet_days.date_day = moved.date_day
+            mixed_days.user_id = moved.user_id
+            and mixed_days.paywall_id = moved.paywall_id
+            and mixed_days.currency = moved.currency
+            and mixed_days.date_day = moved.date_day
 
 ),
 
@@ -310,3 +363,57 @@ select
     {{ money('returned.unfunded_expired') }} as unfunded_expired
 from split
 left join returned on split.day_key = returned.day_key
+
+union all
+
+select
+    ---------- grain
+    user_id,
+    paywall_id,
+    currency,
+    date_day,
+
+    ---------- openings
+    paid_opening,
+    {{ money('0') }} as promo_opening,
+    overdraft_opening,
+
+    ---------- added
+    deposits as paid_added,
+    {{ money('0') }} as promo_added,
+    settled as overdraft_settled_paid,
+    {{ money('0') }} as overdraft_settled_promo,
+
+    ---------- taken
+    {{ money('0') }} as paid_returned,
+    {{ money('0') }} as promo_returned,
+    {{ money('0') }} as unfunded_returned,
+    {{ money('0') }} as paid_expired,
+    {{ money('0') }} as promo_expired,
+
+    ---------- used
+    {{ money('least(used, paid_opening + deposits - settled)') }} as revenue_paid,
+    {{ money('0') }} as revenue_promo,
+    {{ money('greatest(used - paid_opening - deposits + settled, 0)') }} as revenue_unfunded,
+
+    ---------- given back
+    {{ money('greatest(refunded - overdraft_opening + settled, 0)') }} as refunds_paid,
+    {{ money('0') }} as refunds_promo,
+    {{ money('least(refunded, overdraft_opening - settled)') }} as refunds_unfunded,
+
+    ---------- used so far
+    {{ money('net_usage_to_date - overdraft_closing') }} as paid_used_to_date,
+    {{ money('0') }} as promo_used_to_date,
+
+    ---------- closings
+    paid_closing,
+    {{ money('0') }} as promo_closing,
+    overdraft_closing,
+
+    ---------- of them, by what the journal books them against
+    deposits as paid_added_clearing,
+    {{ money('0') }} as paid_returned_clearing,
+    {{ money('0') }} as promo_returned_clearing,
+    {{ money('0') }} as unfunded_returned_clearing,
+    {{ money('0') }} as unfunded_expired
+from paid_days

@@ -91,7 +91,8 @@ days as (
     select
         now_and_before.*,
         touched_wallets.opening_balance as balance_before,
-        touched_wallets.days_before
+        touched_wallets.days_before,
+        touched_wallets.net_usage_before
     from now_and_before
     inner join touched_wallets
         on
@@ -115,7 +116,8 @@ days as (
     select
         *,
         0 as balance_before,
-        0 as days_before
+        0 as days_before,
+        0 as net_usage_before
     from summed
 
 ),
@@ -135,6 +137,7 @@ balances as (
     select
         *,
         {{ money('balance_before + sum(movement) over wallet') }} as closing_balance,
+        {{ money('net_usage_before + sum(charged - refunds) over wallet') }} as net_usage_to_date,
         lead(date_day) over (partition by user_id, paywall_id, currency order by date_day) as valid_to,
         days_before + row_number() over (partition by user_id, paywall_id, currency order by date_day) as day_number
     from movements
@@ -159,6 +162,7 @@ select
     withdrawals,
     adjustments,
     closing_balance,
+    net_usage_to_date,
 
     valid_to,
     cast(day_number as integer) as day_number
