@@ -17,7 +17,7 @@ from orchestration.cli.server_commands import warn_of_exposure
 from orchestration.definitions import build_defs
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import load_settings
-from sample_data import land_sample
+from sample_data import SampleSummary, land_sample
 from tests.support.builders import charge, land, ledger_file
 from tests.support.command import COMMAND, command, command_here, environment, real_command
 from tests.support.export_homes import AS_OF
@@ -66,11 +66,17 @@ def test_run_lands_the_sample_where_nothing_landed_and_publishes(
         )
 
 
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> SampleSummary:
+    """What the sample says of itself."""
+    return land_sample(tmp_path_factory.mktemp("sample"), date(2026, 11, 1))
+
+
 def test_the_samples_breaks_are_those_that_were_planted_and_its_balances_close(
-    first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+    first_run: tuple[Path, subprocess.CompletedProcess[str]], sample: SampleSummary
 ) -> None:
     home, done = first_run
-    planted = land_sample(tmp_path, date(2026, 11, 1)).planted
+    planted = sample.planted
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
         breaks = connection.execute(
             "select break_type, case_id from marts.fct_reconciliation where status = 'break'"
@@ -92,10 +98,10 @@ def test_the_samples_breaks_are_those_that_were_planted_and_its_balances_close(
 
 
 def test_the_samples_cost_breaks_are_those_that_were_planted(
-    first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+    first_run: tuple[Path, subprocess.CompletedProcess[str]], sample: SampleSummary
 ) -> None:
     home, done = first_run
-    planted = land_sample(tmp_path, date(2026, 11, 1)).planted_costs
+    planted = sample.planted_costs
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
         breaks = connection.execute(
             "select break_type, case_id from marts.fct_cost_reconciliation where status = 'break'"

@@ -84,14 +84,15 @@ def test_repeated_statements_build_what_dbt_builds(tmp_path: Path, monkeypatch: 
 def test_a_run_that_repeats_statements_says_what_dbt_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And a build without data tests repeats all of it but the data tests."""
     monkeypatch.setattr(replayed_dbt, "_noted", {})
     monkeypatch.setattr(shared, "folder", None)
     entries = [deposit("d1", "2026-10-01T08:00:00Z", "20"), charge("c1", "2026-10-01T09:00:00Z", "1.25")]
+    home, as_of = tmp_path / "home", "2026-10-05T12:00:00Z"
 
     def ran() -> tuple[list[str], dict[str, list[Any]]]:
-        home = tmp_path / "home"
         land(home, [ledger_file("a.jsonl", entries)])
-        result = run_pipeline(home, as_of="2026-10-05T12:00:00Z")
+        result = run_pipeline(home, as_of=as_of)
         assert result.exit_code == 0, result
         found = contents(home)
         shutil.rmtree(home)
@@ -100,6 +101,13 @@ def test_a_run_that_repeats_statements_says_what_dbt_says(
     by_dbt = ran()
     monkeypatch.setattr(Dbt, "build", refuse)
     assert ran() == by_dbt
+    land(home, [ledger_file("a.jsonl", entries)])
+    publish_home(home, as_of=as_of)
+    assert contents(home) == by_dbt[1]
+    tested, untested = replayed_dbt._noted.values()
+    models = [one for one in tested.statements if not replayed_dbt.DATA_TEST.match(one)]
+    assert untested.statements == models
+    assert len(tested.statements) - len(models) > 20
 
 
 @pytest.mark.parametrize(
