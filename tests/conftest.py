@@ -6,6 +6,7 @@ They import what they need themselves: Dagster, dbt and the browser would add 3 
 from __future__ import annotations
 
 import gc
+import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 # Whole runs allocate millions of objects that live as long as the run. Python looks for garbage after every
 # 700 of them, which takes an eighth of the time of a run.
 gc.set_threshold(50_000, 20, 100)
+
+# Only a power failure shows whether something was on the disk, and to wait for it is a sixth of the time of a
+# run. Which files are flushed, tests note by a function of their own in its place.
+os.fsync = lambda _: None
 
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("no_deadline", deadline=None)
