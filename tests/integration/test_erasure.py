@@ -423,7 +423,7 @@ TEXTS_OF_ALICE = [
 def test_texts_of_the_persons_own_rows_are_published_nowhere_and_cost_what_they_cost(tmp_path: Path) -> None:
     home = tmp_path / "home"
     land(home, TEXTS_OF_ALICE)
-    run(home)
+    assert run_pipeline(home, as_of=AS_OF, max_reject_ratio="1").exit_code == 0
     before, columns = marts(home), "select error_code, model_id from marts.fct_usage_errors"
     assert published(home, columns) == [(f"quota of {ALICE}", f"own/{ALICE}")]
     assert erase_user(settings_of(home), ALICE, rewrite_landing=False, progress=lambda words: None) == 0

@@ -134,9 +134,17 @@ def _known_with_data_tests(key: Key) -> Noted | None:
     )
 
 
+def parse_once(dbt: Dbt) -> None:
+    """Parse the project in the first worker; the others wait and read its cache, in a tenth of the time."""
+    if shared.folder is not None and dbt.project == PROJECT:
+        with FileLock(shared.folder / "project.lock"):
+            dbt._manifest()
+
+
 def _build_and_note(
     dbt: Dbt, key: Key, file: Path | None, manifest: Mapping[str, Any], progress: Callable[[str], None]
 ) -> DbtBuild:
+    parse_once(dbt)
     with _noting(dbt.settings) as statements:
         done = dbt.build(manifest or dbt.prepare_manifest(), [*key[0], "--threads", "1"], progress)
     # What a data test found belongs to this ledger.
