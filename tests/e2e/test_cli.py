@@ -24,6 +24,8 @@ from tests.support.export_homes import AS_OF
 from tests.support.harness import run_pipeline
 from tests.support.shared import in_soak, read_only
 from tests.support.warm_start import WarmCommand
+from warehouse.build import prepare_build
+from warehouse.dbt_runner import code_version
 
 pytestmark = pytest.mark.slow
 # With the padding of a table, which depends on their length.
@@ -495,6 +497,5 @@ def test_dbt_by_hand_works_on_a_copy_and_the_next_run_rebuilds(published: Path, 
     assert built.returncode == 0, built.stderr
     assert built.stdout == "1 models built, 0 tests passed\n"
     assert file.read_bytes() == before
-    again = run_pipeline(home, as_of=AS_OF)
-    assert again.exit_code == 0, again
-    assert "full refresh: there is no finished build yet" in again.output
+    again = prepare_build(load_settings(_env_file=None, warehouse_home=home, as_of=AS_OF), code_version())
+    assert (again.full_refresh, again.why) == (True, "full refresh: there is no finished build yet")

@@ -609,14 +609,16 @@ def test_the_ledger_is_sorted_by_amounts_not_by_their_texts(screen: Screen, sql:
     ] == [[entry, money(amount), money(cost), text(at)] for entry, amount, cost, at in amounts]
 
 
+# A markup's charge with a request, which another entry names.
+ENTRY = """select entry_id, amount, user_id, request_id, occurred_at from marts.fct_ledger_entries
+    where entry_type = 'charge' and metadata like '%token_markup%' and request_id is not null
+        and currency = 'usd'
+        and entry_id in (select related_entry_id from marts.fct_ledger_entries)
+    order by entry_id limit 1"""
+
+
 def test_an_entry_with_all_that_it_hangs_together_with(screen: Screen, sql: Sql) -> None:
-    [(entry, amount, user, request, at)] = sql(
-        """select entry_id, amount, user_id, request_id, occurred_at from marts.fct_ledger_entries
-        where entry_type = 'charge' and metadata like '%token_markup%' and request_id is not null
-            and currency = 'usd'
-            and entry_id in (select related_entry_id from marts.fct_ledger_entries)
-        order by entry_id limit 1"""
-    )
+    [(entry, amount, user, _, at)] = sql(ENTRY)
     screen.open(f"entry?entry={entry}&period=All+time")
     fields = {row["Field"]: row["Value"] for row in screen.table("Fields of the entry")}
     assert (fields["amount"], fields["user_id"], fields["occurred_at"]) == (
@@ -632,6 +634,12 @@ def test_an_entry_with_all_that_it_hangs_together_with(screen: Screen, sql: Sql)
     assert screen.codes[0] == connected[number]["Entry"]
     screen.go(re.compile(f"^Related entry {entry}$"))
     assert screen.address == f"entry?period=All+time&entry={entry}"
+
+
+@pytest.mark.soak
+def test_an_entry_leads_to_its_request_and_its_user(screen: Screen, sql: Sql) -> None:
+    [(entry, _, user, request, _)] = sql(ENTRY)
+    screen.open(f"entry?entry={entry}&period=All+time")
     screen.go(f"Request {request}")
     assert column(screen.table("Ledger entries"), "Entry")[:1] == [entry]
     screen.back()
