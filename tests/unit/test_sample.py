@@ -28,6 +28,7 @@ from tests.support.bill_files import rows as bill_rows
 from tests.support.books_oracle import books_of_files
 from tests.support.cost_oracle import CostSettings, CostTables, reconcile_costs
 from tests.support.oracle import LandedFile, OracleSettings
+from tests.support.shared import in_soak
 
 AS_OF = date(2026, 10, 1)
 MARKUP = {"pw_assistant": Decimal("1.2"), "pw_codepilot": Decimal("1.25"), "pw_assistant_eu": Decimal("1.2")}
