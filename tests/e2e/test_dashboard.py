@@ -272,10 +272,9 @@ FILTERED = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("days", "currency", "in_days", "parameters", "where"),
-    [FILTERED[9], *in_soak(*FILTERED[:9], *FILTERED[10:])],
-)
+# In `make test`: `test_filtered_macros`, and the choices below.
+@pytest.mark.soak
+@pytest.mark.parametrize(("days", "currency", "in_days", "parameters", "where"), FILTERED)
 def test_numbers_are_those_of_the_entries_within_the_filters(
     screen: Screen, sql: Sql, days: str, currency: str, in_days: str, parameters: str, where: str
 ) -> None:
