@@ -17,13 +17,15 @@ from orchestration.cli.server_commands import warn_of_exposure
 from orchestration.definitions import build_defs
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import load_settings
-from sample_data import land_sample
+from sample_data import SampleSummary, land_sample
 from tests.support.builders import charge, land, ledger_file
 from tests.support.command import COMMAND, command, command_here, environment, real_command
 from tests.support.export_homes import AS_OF
 from tests.support.harness import run_pipeline
 from tests.support.shared import in_soak, read_only
 from tests.support.warm_start import WarmCommand
+from warehouse.build import prepare_build
+from warehouse.dbt_runner import code_version
 
 pytestmark = pytest.mark.slow
 # With the padding of a table, which depends on their length.
@@ -66,11 +68,17 @@ def test_run_lands_the_sample_where_nothing_landed_and_publishes(
         )
 
 
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> SampleSummary:
+    """What the sample says of itself."""
+    return land_sample(tmp_path_factory.mktemp("sample"), date(2026, 11, 1))
+
+
 def test_the_samples_breaks_are_those_that_were_planted_and_its_balances_close(
-    first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+    first_run: tuple[Path, subprocess.CompletedProcess[str]], sample: SampleSummary
 ) -> None:
     home, done = first_run
-    planted = land_sample(tmp_path, date(2026, 11, 1)).planted
+    planted = sample.planted
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
         breaks = connection.execute(
             "select break_type, case_id from marts.fct_reconciliation where status = 'break'"
@@ -92,10 +100,10 @@ def test_the_samples_breaks_are_those_that_were_planted_and_its_balances_close(
 
 
 def test_the_samples_cost_breaks_are_those_that_were_planted(
-    first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+    first_run: tuple[Path, subprocess.CompletedProcess[str]], sample: SampleSummary
 ) -> None:
     home, done = first_run
-    planted = land_sample(tmp_path, date(2026, 11, 1)).planted_costs
+    planted = sample.planted_costs
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
         breaks = connection.execute(
             "select break_type, case_id from marts.fct_cost_reconciliation where status = 'break'"
@@ -489,6 +497,5 @@ def test_dbt_by_hand_works_on_a_copy_and_the_next_run_rebuilds(published: Path, 
     assert built.returncode == 0, built.stderr
     assert built.stdout == "1 models built, 0 tests passed\n"
     assert file.read_bytes() == before
-    again = run_pipeline(home, as_of=AS_OF)
-    assert again.exit_code == 0, again
-    assert "full refresh: there is no finished build yet" in again.output
+    again = prepare_build(load_settings(_env_file=None, warehouse_home=home, as_of=AS_OF), code_version())
+    assert (again.full_refresh, again.why) == (True, "full refresh: there is no finished build yet")

@@ -117,6 +117,7 @@ def test_the_pointer_shows_all_series_of_a_day_and_the_own_day_of_the_period_bef
     assert f"of {entries:,}\n" in screen.text
 
 
+@pytest.mark.soak
 def test_the_day_that_is_not_over_is_named_and_compared_with_a_whole_day(screen: Screen, sql: Sql) -> None:
     screen.open("?period=Last+7+days")
     heading, fields = hovered(screen, chart(screen, OVERVIEW), 0.97, 0.3)

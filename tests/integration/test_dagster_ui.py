@@ -373,6 +373,15 @@ def page_elsewhere(target: str) -> Iterator[str]:
 
 
 @pytest.mark.slow
+def test_the_command_serves_the_assets_and_leaves_no_process(tmp_path: Path) -> None:
+    with serving_ui(tmp_path / "home", tmp_path) as ui:
+        assert "fct_ledger_entries" in json.dumps(ui.ask("{ assetNodes { assetKey { path } } }"))
+        assert ui.end(signal.SIGTERM) == (0, [])
+    assert "Traceback" not in (tmp_path / "ui.log").read_text(encoding="utf-8")
+
+
+@pytest.mark.soak
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_ui_works_in_a_browser_and_no_page_elsewhere_operates_it(
     first_run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path, browser: Browser

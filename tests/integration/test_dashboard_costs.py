@@ -363,7 +363,6 @@ def test_without_bills_the_page_says_what_to_do_and_nothing_else_changes(
         # Los Angeles is 8 hours behind in November.
         assert "bills/openai_costs could not be pulled on 2026-11-12 00:00:00: key <b>" in screen.text
         assert screen.page.get_by_test_id("stAlertContentSuccess").count() == 0
-        assert "Profit at bill" not in screen.open("?period=Previous+month").tiles()
         changed(
             alone,
             lambda connection: [
@@ -372,7 +371,6 @@ def test_without_bills_the_page_says_what_to_do_and_nothing_else_changes(
             ],
         )
         assert "was written by an earlier version" in screen.open("costs").text
-        assert "was written by an earlier version" in screen.open("costcase?case=a").text
         assert "Profit at bill" not in screen.open("?period=Previous+month").tiles()
         assert (screen.errors(), screen.complaints) == ([], [])
         screen.page.close()

@@ -611,8 +611,8 @@ def test_a_download_is_what_the_command_exports(
 def test_every_table_is_downloaded_in_every_format(client: TestClient, dataset: str) -> None:
     lists = replace(ALL_DAYS, paywalls=("pw",), models=("m",), payer_types=("new",), entry_types=("charge",))
     for encoding in ("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet"):
-        for filters in (ALL_DAYS, lists):
-            assert client.get(download_address(dataset, encoding, filters)).status_code == 200
+        filters = lists if encoding == "csv" else ALL_DAYS
+        assert client.get(download_address(dataset, encoding, filters)).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -91,20 +91,25 @@ def test_a_day_that_is_not_over_is_compared_with_the_same_hours(screen: Screen) 
     assert (revenue.value, revenue.change, revenue.before) == ("3.00 EUR", "+50.0 %", "before: 2.00 EUR")
 
 
+@pytest.mark.soak
 def test_a_period_before_the_data_is_not_compared(screen: Screen) -> None:
     screen.open("?currency=EUR&period=Last+7+days")
     assert "not compared: the data begin on 2026-10-01" in screen.text
     assert not [tile for tile in screen.tiles().values() if tile.change or tile.before]
 
 
-def test_days_in_the_wrong_order_and_days_outside_the_data(screen: Screen) -> None:
-    screen.open("?currency=EUR&period=Custom+days&days=2026-10-04&days=2026-10-02")
+def test_days_in_the_wrong_order_and_a_paywall_of_nobody(screen: Screen) -> None:
+    screen.open("?currency=EUR&period=Custom+days&days=2026-10-04&days=2026-10-02&paywall=nobody%3Cb%3E")
     assert "The days are in the wrong order; 2026-10-02 to 2026-10-04 is shown." in screen.text
     assert "2026-10-02 to 2026-10-04 (3 days)" in screen.text
     assert screen.tiles()["Revenue"].value == "9.00 EUR"
-    screen.open("?period=Custom+days&days=2025-01-01&days=2025-01-02&paywall=nobody%3Cb%3E")
-    assert "2025-01-01 is outside the data, which are from 2026-10-01 to 2026-10-05" in screen.text
     assert "The paywall “nobody<b>” does not exist; it is left out of the filter." in screen.text
+
+
+@pytest.mark.soak
+def test_days_outside_the_data(screen: Screen) -> None:
+    screen.open("?period=Custom+days&days=2025-01-01&days=2025-01-02")
+    assert "2025-01-01 is outside the data, which are from 2026-10-01 to 2026-10-05" in screen.text
 
 
 @pytest.mark.soak

@@ -17,6 +17,7 @@ from tests.support.browser import Screen, serving
 from tests.support.builders import Record, charge, deposit, event, events_file, land, ledger_file
 from tests.support.dashboard_words import column
 from tests.support.harness import publish_home
+from tests.support.shared import in_soak
 
 pytestmark = pytest.mark.slow
 
@@ -224,6 +225,10 @@ def test_unknown_cost_is_a_dash(screen: Screen) -> None:
     rows = {row["User"]: row for row in screen.table("Users")}
     assert (rows["bob"]["Provider cost (EUR)"], rows["bob"]["Profit (EUR)"]) == ("–", "–")
     assert (rows["alice"]["Provider cost (EUR)"], rows["alice"]["Profit (EUR)"]) == ("0.20", "0.30")
+
+
+@pytest.mark.soak
+def test_unknown_cost_is_a_dash_on_the_page_of_a_user(screen: Screen) -> None:
     screen.open(f"user?user=bob&{PERIOD}")
     tiles = screen.tiles()
     assert (tiles["Provider cost"].value, tiles["Profit"].value) == ("–", "–")
@@ -364,13 +369,22 @@ def test_the_connection_shows_what_the_receiver_has_written(screen: Screen, home
     assert found["Do the user's requests succeed?"] == ("OK", "No errors in the period.")
 
 
-def test_a_receiver_that_is_silent_stopped_or_unreadable(screen: Screen, home: Path) -> None:
-    write_state(home, written_at="2026-10-04T12:00:00+00:00")
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("written_at", "The receiver has not been heard from since 2026-10-04 12:00:00 UTC."),
+        *in_soak(("stopped_at", "The receiver was stopped at 2026-10-04 12:00:00 UTC.")),
+    ],
+)
+def test_a_receiver_that_is_silent_or_stopped(screen: Screen, home: Path, written: str, words: str) -> None:
+    write_state(home, **{written: "2026-10-04T12:00:00+00:00"})
     screen.open(f"connection?{PERIOD}")
-    assert "The receiver has not been heard from since 2026-10-04 12:00:00 UTC." in screen.text
-    write_state(home, stopped_at="2026-10-04T12:00:00+00:00")
-    screen.open(f"connection?{PERIOD}")
-    assert "The receiver was stopped at 2026-10-04 12:00:00 UTC." in screen.text
+    assert words in screen.text
+
+
+@pytest.mark.soak
+def test_a_receiver_whose_state_cannot_be_read(screen: Screen, home: Path) -> None:
+    write_state(home)
     (home / "state" / "receiver.json").write_text("{", encoding="utf-8")
     screen.open(f"connection?{PERIOD}")
     assert "cannot be read: it is damaged" in screen.text
@@ -391,6 +405,7 @@ def test_a_hostile_id_is_text_and_fits_on_a_phone(screen: Screen, page: str) -> 
     assert too_wide == []
 
 
+@pytest.mark.soak
 def test_an_id_of_nobody_is_said(screen: Screen) -> None:
     screen.open(f"connection?user=%20nobody%20&{PERIOD}")
     assert "No user of the ledger or of a webhook has this id." in screen.text

@@ -34,7 +34,7 @@ while not Path(stop).exists():
     with duckdb.connect(file, read_only=True) as connection:
         print(connection.execute("select sum(revenue) from marts.fct_daily_revenue").fetchone()[0],
             flush=True)
-    time.sleep(0.05)
+    time.sleep(0.2)
 """
 
 

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +51,18 @@ def refuse(*_: Any, **__: Any) -> None:
     raise AssertionError("dbt was called")
 
 
+@contextmanager
+def by_dbt() -> Iterator[None]:
+    """Builds by dbt whatever was built before; this file comes first, so that its notes serve all others."""
+    with pytest.MonkeyPatch.context() as patch:
+        for known in ("_known", "_known_with_data_tests"):
+            patch.setattr(replayed_dbt, known, lambda *_: None)
+        yield
+
+
 def test_repeated_statements_build_what_dbt_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A build of everything, then one that adds to it; another worker repeats them."""
     monkeypatch.setattr(replayed_dbt, "_noted", {})
-    monkeypatch.setattr(shared, "folder", tmp_path)
     scenario = build_scenario(7, "Europe/Berlin", "usd", "created", "2026-06-03T15:00:00+00:00")
     settings: dict[str, Any] = {
         "as_of": scenario.settings.as_of,
@@ -67,39 +77,50 @@ def test_repeated_statements_build_what_dbt_builds(tmp_path: Path, monkeypatch: 
     built = []
     for half in halves:
         land(tmp_path / "dbt", half)
-        publish_home(tmp_path / "dbt", **settings)
+        with by_dbt():
+            publish_home(tmp_path / "dbt", **settings)
         built.append(contents(tmp_path / "dbt"))
     assert len(replayed_dbt._noted) == 2
     assert built[0] != built[1]
     monkeypatch.setattr(replayed_dbt, "_noted", {})  # as in another worker
     monkeypatch.setattr(Dbt, "build", refuse)
-    for half, by_dbt in zip(halves, built, strict=True):
+    for half, expected in zip(halves, built, strict=True):
         land(tmp_path / "repeated", half)
         publish_home(tmp_path / "repeated", **settings)
         repeated = contents(tmp_path / "repeated")
-        assert repeated.keys() == by_dbt.keys()
-        assert {name: rows for name, rows in repeated.items() if rows != by_dbt[name]} == {}
+        assert repeated.keys() == expected.keys()
+        assert {name: rows for name, rows in repeated.items() if rows != expected[name]} == {}
 
 
 def test_a_run_that_repeats_statements_says_what_dbt_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And a build without data tests repeats all of it but the data tests."""
     monkeypatch.setattr(replayed_dbt, "_noted", {})
-    monkeypatch.setattr(shared, "folder", None)
     entries = [deposit("d1", "2026-10-01T08:00:00Z", "20"), charge("c1", "2026-10-01T09:00:00Z", "1.25")]
+    home, as_of = tmp_path / "home", "2026-10-05T12:00:00Z"
 
     def ran() -> tuple[list[str], dict[str, list[Any]]]:
-        home = tmp_path / "home"
         land(home, [ledger_file("a.jsonl", entries)])
-        result = run_pipeline(home, as_of="2026-10-05T12:00:00Z")
+        result = run_pipeline(home, as_of=as_of)
         assert result.exit_code == 0, result
         found = contents(home)
         shutil.rmtree(home)
         return [TIMES.sub("", line) for line in result.output.splitlines()], found
 
-    by_dbt = ran()
+    with by_dbt():
+        expected = ran()
+    # Not what others have noted without data tests.
+    monkeypatch.setattr(shared, "folder", None)
     monkeypatch.setattr(Dbt, "build", refuse)
-    assert ran() == by_dbt
+    assert ran() == expected
+    land(home, [ledger_file("a.jsonl", entries)])
+    publish_home(home, as_of=as_of)
+    assert contents(home) == expected[1]
+    tested, untested = replayed_dbt._noted.values()
+    models = [one for one in tested.statements if not replayed_dbt.DATA_TEST.match(one)]
+    assert untested.statements == models
+    assert len(tested.statements) - len(models) > 20
 
 
 @pytest.mark.parametrize(

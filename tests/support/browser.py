@@ -232,8 +232,8 @@ class Screen:
             field.click()
             with suppress(PlaywrightTimeoutError):
                 offered.first.wait_for(timeout=TIMEOUT_MS / 6)
-                field.fill("")
-                field.press_sequentially(option)
+                # At once: the list is drawn anew after every key.
+                field.fill(option)
                 self.page.get_by_role("option", name=option, exact=True).click(timeout=TIMEOUT_MS / 4)
                 break
             # A busy machine loses keys, closes lists, and reports a click late: a person would look, and

@@ -25,7 +25,7 @@ from ingestion.sources.registry import sources
 from orchestration.assets.failures import check_failure, dbt_failure
 from orchestration.cli.run import run_once
 from paywall_warehouse.settings import Settings, SettingsError, load_settings
-from tests.support.replayed_dbt import replayed_builds
+from tests.support.replayed_dbt import WITHOUT_DATA_TESTS, parse_once, replayed_builds
 from warehouse.build import Build, finish_build, prepare_build
 from warehouse.build_file import copy_ahead, drop_build_file
 from warehouse.checks.invariants import INVARIANTS
@@ -33,9 +33,6 @@ from warehouse.dbt_runner import Dbt, code_version
 from warehouse.engines import engine_of
 from warehouse.price_book import resolve_price_book
 from warehouse.publish import check_and_publish
-
-# They take a seventh of a small build. The tests that use `publish_home` compare the tables themselves.
-WITHOUT_DATA_TESTS = ("--exclude-resource-type", "test")
 
 
 @dataclass(frozen=True)
@@ -108,6 +105,7 @@ def run_pipeline(
             checked = load_settings(_env_file=None, warehouse_home=home, **settings)
         except SettingsError as error:
             return RunResult(2, str(error))
+        parse_once(Dbt(checked))
         with (
             nullcontext(instance) if instance else _unread_history() as used,
             nullcontext() if by_dbt else replayed_builds(),

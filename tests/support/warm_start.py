@@ -208,5 +208,7 @@ if __name__ == "__main__":
     assert threading.active_count() == 1, threading.enumerate()
     gc.set_threshold(50_000, 20, 100)
     gc.freeze()
+    # As in `conftest.py`.
+    os.fsync = lambda _: None
     sys.argv = serve(heard)
     _run_to_the_end(sys.modules["orchestration.cli.main"].main)

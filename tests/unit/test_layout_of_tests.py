@@ -1,6 +1,7 @@
 """Shared helpers are in `tests/support`: no test file imports another."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 TESTS = Path(__file__).parents[1]
 
 
+@cache
 def imported_modules(file: Path) -> set[str]:
     """Return the dotted names that a file imports, with the names taken from packages."""
     modules = set()

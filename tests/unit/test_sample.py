@@ -19,8 +19,8 @@ import pytest
 import zstandard
 from genai_prices import Usage, calc_price
 
-from sample_data import SampleSummary, describe, land_sample
-from sample_data.land import BAD_RECORDS
+from sample_data import SampleSummary, describe, land, land_sample
+from sample_data.land import BAD_RECORDS, refuse_another_sample
 from sample_data.late import late_entry
 from sample_data.pricing import OWN_RATES
 from sample_data.requests import REQUESTS_FILE
@@ -469,14 +469,14 @@ def contents(landing: Path) -> dict[str, bytes]:
 # ---- the same every time
 
 
-def test_the_same_day_gives_the_same_bytes(sample: Sample, tmp_path: Path) -> None:
-    land_sample(tmp_path, AS_OF)
-    assert contents(tmp_path) == contents(sample.landing)
-
-
-def test_landing_it_again_changes_nothing(sample: Sample) -> None:
+def test_landing_it_again_gives_the_same_bytes_and_changes_nothing(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = {path: path.stat().st_mtime_ns for path in sample.summary.files}
+    made: dict[str, bytes] = {}
+    monkeypatch.setattr(land, "refuse_another_sample", lambda _, files: made.update(files))
     assert land_sample(sample.landing, AS_OF) == sample.summary
+    assert made == contents(sample.landing)
     assert {path: path.stat().st_mtime_ns for path in sample.summary.files} == before
 
 
@@ -494,8 +494,7 @@ def test_a_report_of_the_same_name_that_says_something_else_is_refused(
     (tmp_path / name).parent.mkdir(parents=True)
     (tmp_path / name).write_text("category,currency,net_amount\n")
     with pytest.raises(FileExistsError, match="another sample"):
-        land_sample(tmp_path, AS_OF)
-    assert list(contents(tmp_path)) == [name]
+        refuse_another_sample(tmp_path, contents(sample.landing))
 
 
 @pytest.mark.parametrize(
@@ -504,17 +503,17 @@ def test_a_report_of_the_same_name_that_says_something_else_is_refused(
         "prices/markups.csv",
         "litellm_spend_logs/sample-2026-09-30.csv",
         "bills/openai_costs/eu/sample-2026-08-01_2026-09-27.json",
-        *in_soak("litellm_spend_logs/sample-x", "bills/scope.csv"),
+        "litellm_spend_logs/sample-x",
+        "bills/scope.csv",
     ],
 )
 def test_other_markups_scopes_and_another_samples_log_and_bills_are_refused(
-    tmp_path: Path, name: str
+    sample: Sample, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / name).parent.mkdir(parents=True)
     (tmp_path / name).write_text("source,multiplier\n*,2\n")
     with pytest.raises(FileExistsError, match="another sample"):
-        land_sample(tmp_path, AS_OF)
-    assert list(contents(tmp_path)) == [name]
+        refuse_another_sample(tmp_path, contents(sample.landing))
 
 
 def test_only_finished_files_are_left(sample: Sample) -> None:
