@@ -32,6 +32,19 @@ def invariants(snapshot: Snapshot) -> list[Row]:
     )
 
 
+def open_alerts(snapshot: Snapshot) -> list[Row]:
+    """Return the number of open alerts by rule; empty for a file of an earlier version."""
+    if not snapshot.rows(
+        """select 1 as found from duckdb_tables()
+        where database_name = current_database() and schema_name = 'ops' and table_name = 'alerts'"""
+    ):
+        return []
+    return snapshot.rows(
+        """select rule, count(*) as alerts from ops.alerts where resolved_at is null
+        group by rule order by rule"""
+    )
+
+
 def rejects_by_reason(snapshot: Snapshot) -> list[Row]:
     """Return the number of rejected records by source and reason."""
     return snapshot.rows(
