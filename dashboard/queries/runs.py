@@ -34,10 +34,10 @@ def invariants(snapshot: Snapshot) -> list[Row]:
 
 def open_alerts(snapshot: Snapshot) -> list[Row]:
     """Return the number of open alerts by rule; empty for a file of an earlier version."""
-    if not snapshot.rows(
-        """select 1 as found from duckdb_tables()
-        where database_name = current_database() and schema_name = 'ops' and table_name = 'alerts'"""
-    ):
+    found = snapshot.rows(
+        "select 1 as found from duckdb_tables() where (schema_name, table_name) = ('ops', 'alerts')"
+    )
+    if not found:
         return []
     return snapshot.rows(
         """select rule, count(*) as alerts from ops.alerts where resolved_at is null

@@ -17,8 +17,10 @@ import yaml
 from paywall_warehouse.home import Home
 from paywall_warehouse.quoting import printable
 from paywall_warehouse.strict_yaml import StrictLoader
+from warehouse.checks.invariant import EXACT
 
 MAX_BYTES: Final = 1 << 20
+TWELVE_DECIMALS: Final = Decimal("0.000000000001")
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 ADDRESS: Final = re.compile(r"[^@\s<>,]+@[^@\s<>,]+")
@@ -156,7 +158,12 @@ def _number(least: float | None = None, most: float | None = None) -> Callable[[
         except InvalidOperation:
             number = None
         is_wrong = number is None or isinstance(value, bool) or not number.is_finite()
-        if is_wrong or number is None or abs(number) >= Decimal(10) ** 18 or number != round(number, 12):
+        if (
+            is_wrong
+            or number is None
+            or abs(number) >= Decimal(10) ** 18
+            or number != number.quantize(TWELVE_DECIMALS, context=EXACT)
+        ):
             raise ValueError(f"allowed: a number{bounds} with at most 12 decimals, such as 0.2")
         if (least is not None and number < Decimal(str(least))) or (most is not None and number > most):
             raise ValueError(f"allowed: a number{bounds}")

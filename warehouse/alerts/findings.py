@@ -9,7 +9,7 @@ import duckdb
 
 from paywall_warehouse.home import Home
 from paywall_warehouse.quoting import printable
-from warehouse.checks.invariant import exact_text
+from warehouse.checks.invariant import EXACT, exact_text
 from warehouse.runs import Run
 
 SCOPE_CHARACTERS = 400
@@ -59,6 +59,11 @@ class Evaluation:
 def money(amount: Decimal | None, currency: str | None) -> str:
     """Return an amount with all its digits and its currency."""
     return "an unknown amount" if amount is None else f"{exact_text(amount)} {(currency or '?').upper()}"
+
+
+def rounded(value: Decimal, decimals: int = 12) -> Decimal:
+    """Return a value with so many decimals, rounded half-even. Python's own `round` fails beyond 28 digits."""
+    return value.quantize(Decimal(1).scaleb(-decimals), context=EXACT)
 
 
 def short(text: str) -> str:

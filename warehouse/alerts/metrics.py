@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from paywall_warehouse.quoting import quoted
 from warehouse.alerts.definitions import DAILY_METRICS, MARGIN, PERIOD_METRICS, Rule
-from warehouse.alerts.findings import Evaluation, Finding, short
-from warehouse.alerts.usual_days import TWELVE_DECIMALS, Limits, history_needed, unusual_day
+from warehouse.alerts.findings import Evaluation, Finding, rounded, short
+from warehouse.alerts.usual_days import Limits, history_needed, unusual_day
 from warehouse.checks.invariant import EXACT, exact_text
 
 # They may be negative, or are shares, so that they are not compared as factors.
@@ -172,10 +172,10 @@ def _value(metric: str, columns: tuple[Any, ...]) -> Decimal | None:
         profit, revenue = columns
         if not revenue:
             return None
-        return EXACT.divide(profit, revenue).quantize(TWELVE_DECIMALS, context=EXACT)
+        return rounded(EXACT.divide(profit, revenue))
     (value,) = columns
     if isinstance(value, float):
-        return Decimal(repr(value)).quantize(TWELVE_DECIMALS, context=EXACT)
+        return rounded(Decimal(repr(value)))
     return None if value is None else Decimal(value)
 
 
@@ -184,7 +184,7 @@ def _shown(metric: str, value: Decimal, currency: str) -> str:
         return f"{value:,.0f}"
     if metric in SHARES:
         return f"{value:.1%}"
-    return f"{exact_text(round(value, 6))} {currency.upper()}"
+    return f"{exact_text(rounded(value, 6))} {currency.upper()}"
 
 
 def _scope(currency: str, group: str | None) -> str:

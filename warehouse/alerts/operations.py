@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Final
 
 from warehouse.alerts.definitions import PAYMENTS, Rule
-from warehouse.alerts.findings import Evaluation, Finding, money, short
+from warehouse.alerts.findings import Evaluation, Finding, money, rounded, short
 from warehouse.checks.invariant import WARN, exact_text
 from warehouse.cost_summary import summarize_costs
 from warehouse.reconciliation_summary import AMOUNT_AT_RISK, CURRENCY_AT_RISK, summarize
@@ -47,7 +47,7 @@ def many_rejects(evaluation: Evaluation, rule: Rule) -> Iterator[Finding]:
     above: Decimal = rule.options["above"]
     if Decimal(last.rejected_records) <= above * last.new_records:
         return
-    share = round(Decimal(last.rejected_records) / last.new_records, 12)
+    share = rounded(Decimal(last.rejected_records) / last.new_records)
     yield Finding(
         "records",
         f"{last.rejected_records:,} of {last.new_records:,} new records were rejected"

@@ -23,7 +23,7 @@ from filelock import FileLock
 from paywall_warehouse.files import replace_text
 from paywall_warehouse.home import Home
 from warehouse.alerts.definitions import Rule
-from warehouse.alerts.findings import Finding
+from warehouse.alerts.findings import Finding, rounded
 
 log = logging.getLogger(__name__)
 
@@ -270,7 +270,7 @@ def _opened(identifier: str, occurrence: int, rule: Rule, finding: Finding, now:
 
 
 def _stored(value: Decimal | None) -> Decimal | None:
-    return None if value is None else round(value, 12)
+    return None if value is None else rounded(value)
 
 
 def _without_rule(alert: Alert, names: Collection[str], now: datetime) -> Alert:

@@ -139,9 +139,10 @@ def _spread(values: Mapping[date, Decimal], day: date, expected: Decimal, limits
             usual = median(values[one] for one in days)
             every += [_deviation(values[one], usual, limits) for one in days if not _edge(one)]
     known = [abs(one) for one in every if one is not None]
-    # The days that a median is made of are nearer to it than others.
-    correction = limits.weeks / (limits.weeks - 1)
-    return TO_DEVIATION * correction * max(_median_size(map(abs, same)), _median_size(known))
+    # A median lies nearer to the days that it is made of than to the next day. Simulated years of lognormal
+    # days with a deviation of 2 % to 15 % raised no alarm with this correction, and one without.
+    weeks = sum(one in values for one in _same_weekdays(day, limits.weeks))
+    return TO_DEVIATION * weeks / (weeks - 2) * max(_median_size(map(abs, same)), _median_size(known))
 
 
 def _median_size(sizes: Iterable[float]) -> float:
