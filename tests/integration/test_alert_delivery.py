@@ -340,7 +340,7 @@ class _Mailbox(socketserver.StreamRequestHandler):
             if is_data:
                 is_data = line != "."
                 self.wfile.write(b"" if is_data else b"250 taken\r\n")
-            elif line == "DATA":
+            elif line.upper() == "DATA":
                 is_data = True
                 self.wfile.write(b"354 go on\r\n")
             else:
@@ -387,6 +387,6 @@ def test_a_mail_server_without_starttls_gets_no_mail(tmp_path: Path) -> None:
         settings = alert_home(tmp_path, MAIL.format(port=port, security="starttls"))
         fail(settings)
         notify_failed_run(settings)
-    assert "DATA" not in lines
+    assert "data" not in [line.lower() for line in lines]
     state: Any = read_state(settings.home)
     assert state.failures["finance"].reason.startswith("the mail server does not support")

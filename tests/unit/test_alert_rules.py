@@ -271,8 +271,9 @@ def test_silence_of_files_is_found(
 def test_silence_of_entries_is_found(tables: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     tables.execute(
         """insert into marts.fct_ledger_entries
-        select 'webhook', hours from range(timestamptz '2026-08-20', timestamptz '2026-10-22', interval 1 hour)
-            as hours(hours) where extract(hour from timezone('UTC', hours)) between 7 and 19"""
+        select 'webhook', hours
+        from range(timestamptz '2026-08-20', timestamptz '2026-10-22', interval 1 hour) as hours(hours)
+        where extract(hour from timezone('UTC', hours)) between 7 and 19"""
     )
     # From 19:00 to 07:00 there are never entries, 12 hours. The last one is of 2026-10-21 19:00.
     now = datetime(2026, 10, 23, 7, tzinfo=UTC)

@@ -62,7 +62,7 @@ def money(amount: Decimal | None, currency: str | None) -> str:
 
 
 def rounded(value: Decimal, decimals: int = 12) -> Decimal:
-    """Return a value with so many decimals, rounded half-even. Python's own `round` fails beyond 28 digits."""
+    """Return a value rounded half-even. Python's own `round` fails beyond 28 digits."""
     return value.quantize(Decimal(1).scaleb(-decimals), context=EXACT)
 
 
