@@ -5,7 +5,8 @@ A fault of a route is noted and fails nothing. The next run, or the sensor, trie
 
 import logging
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -52,14 +53,16 @@ class Trial:
 def notify_publication(settings: Settings) -> None:
     """Send what the evaluation of a publication has written down."""
     if settings.home.alerts_file.exists():
-        deliver(settings)
+        with _harmless():
+            deliver(settings)
 
 
 def notify_failed_run(settings: Settings) -> None:
     """Evaluate the rules about failed runs, and send."""
     if settings.home.alerts_file.exists():
-        evaluate_clock(settings)
-        deliver(settings)
+        with _harmless():
+            evaluate_clock(settings)
+            deliver(settings)
 
 
 def notify_idle_run(settings: Settings) -> None:
@@ -69,10 +72,21 @@ def notify_idle_run(settings: Settings) -> None:
     """
     if not settings.home.alerts_file.exists():
         return
-    with settings.home.between_runs() as is_free:
-        if is_free:
-            evaluate_published(settings)
-    deliver(settings)
+    with _harmless():
+        with settings.home.between_runs() as is_free:
+            if is_free:
+                evaluate_published(settings)
+        deliver(settings)
+
+
+@contextmanager
+def _harmless() -> Iterator[None]:
+    """Turn a mistake in this program into a warning. A run never fails because of an alert."""
+    try:
+        yield
+    except Exception as error:
+        # The text might contain a URL, so only the kind is shown.
+        log.warning("Alerts were not sent, because of an error of the kind %s.", type(error).__name__)
 
 
 def deliver(settings: Settings, sender: Sender | None = None, budget: float = BUDGET_SECONDS) -> int:

@@ -8,7 +8,9 @@ import socketserver
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -201,6 +203,17 @@ def test_a_process_killed_after_sending_sends_again_with_the_same_key(
     assert len(receiver.requests) == 2
     assert len({one.key for one in receiver.requests}) == 1
     assert receiver.events == [("alert.opened", "run_failed")]
+
+
+def test_processes_that_deliver_at_the_same_time_send_once(tmp_path: Path, receiver: Receiver) -> None:
+    settings = alert_home(tmp_path, HOOK)
+    fail(settings)
+    evaluate_clock(settings)
+    receiver.before_answer = lambda: time.sleep(0.2)
+    with ThreadPoolExecutor(4) as threads:
+        sent = list(threads.map(lambda _: deliver(settings, Sender()), range(4)))
+    assert sorted(sent) == [0, 0, 0, 1]
+    assert len(receiver.requests) == 1
 
 
 def test_a_publication_that_is_killed_before_it_sends_is_sent_by_the_next(

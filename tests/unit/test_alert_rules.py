@@ -97,8 +97,31 @@ def test_revenue_that_stops_is_found_and_today_never_counts(
 ) -> None:
     add_days(tables, {TODAY: (Decimal(1), Decimal(900_000))})
     assert found(tables, tmp_path) == {}
+    add_days(tables, rhythm(TODAY - timedelta(days=200), 200, 9), "eur")
+    tables.execute("delete from marts.fct_daily_revenue where date_day = ? and currency = 'eur'", [YESTERDAY])
+    findings = found(tables, tmp_path)
+    assert list(findings) == ["revenue_falls"]
+    assert [one.scope for one in findings["revenue_falls"]] == ["eur"]
+
+
+def test_a_day_that_has_not_landed_yet_is_not_compared(
+    tables: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
     tables.execute("delete from marts.fct_daily_revenue where date_day = ?", [YESTERDAY])
+    assert found(tables, tmp_path) == {}
+    # The day before it is then the last one, also tomorrow.
+    restate(tables, YESTERDAY - timedelta(days=1), lambda revenue, cost: (revenue / 5, cost / 5))
     assert list(found(tables, tmp_path)) == ["revenue_falls"]
+
+
+def test_a_rule_may_wait_for_late_files(tables: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    restate(tables, YESTERDAY, lambda revenue, cost: (revenue / 5, cost / 5))
+    rule = "rules: [{name: r, type: change, metric: revenue, wait_days: %d}]"
+    assert found(tables, tmp_path, rule % 0)
+    assert found(tables, tmp_path, rule % 1) == {}
+    set_today(tables, TODAY + timedelta(days=1))
+    add_days(tables, {TODAY: (Decimal(1000), Decimal(500))})
+    assert found(tables, tmp_path, rule % 1)
 
 
 def test_a_change_may_look_at_several_days_and_at_single_models(

@@ -237,6 +237,7 @@ KINDS: Final[Mapping[str, Mapping[str, _Key]]] = {
         "spread": _Key(_number(1, 100), Decimal(4)),
         "weeks": _Key(_whole(4, 26), 8),
         "days": _Key(_whole(1, 31), 1),
+        "wait_days": _Key(_whole(0, 31), 0),
         "least_charges": _Key(_whole(0, 10**9), 0),
         **_OF_METRICS,
     },

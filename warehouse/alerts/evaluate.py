@@ -77,7 +77,7 @@ def evaluate_publication(
                 if alerts_file is not None
                 else read_state(home)
             )
-    except (AlertsFileError, OSError) as error:
+    except Exception as error:  # whatever is wrong with alerts, the numbers are right
         log.warning("Alerts are not evaluated: %s", first_line(error))
         state = read_state(home)
     write_table(connection, state.alerts)

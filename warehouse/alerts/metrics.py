@@ -72,11 +72,15 @@ def unusual_changes(evaluation: Evaluation, rule: Rule) -> Iterator[Finding]:
         by_more_than=float(options["by_more_than"]),
         direction=options["direction"],
     )
-    since = today - history_needed(options["weeks"]) - timedelta(days=options["days"])
-    for (currency, group), series in _daily_values(evaluation, rule, since, today).items():
-        if not _has_charges(series, today, options["least_charges"]):
+    last = _last_day(evaluation, today, options["wait_days"])
+    if last is None:
+        return
+    since = last - history_needed(options["weeks"]) - timedelta(days=options["days"])
+    until = last + timedelta(days=1)
+    for (currency, group), series in _daily_values(evaluation, rule, since, until).items():
+        if not _has_charges(series, until, options["least_charges"]):
             continue
-        days = (today - timedelta(days=number) for number in range(1, options["days"] + 1))
+        days = (last - timedelta(days=number) for number in range(options["days"]))
         found = next(filter(None, (unusual_day(series.values, day, limits) for day in days)), None)
         if found is None:
             continue
@@ -149,9 +153,20 @@ def _daily_values(
     return found
 
 
-def _has_charges(series: _Series, today: date, least: int) -> bool:
+def _last_day(evaluation: Evaluation, today: date, wait_days: int) -> date | None:
+    """Return the last day that is compared; None for an empty ledger.
+
+    A day without any usage in any currency has probably not landed yet. Rules about silence report that.
+    """
+    (newest,) = evaluation.published.execute(
+        "select max(date_day) from marts.fct_daily_revenue where date_day < ?", [today]
+    ).fetchall()[0]
+    return None if newest is None else min(newest, today - timedelta(days=1 + wait_days))
+
+
+def _has_charges(series: _Series, until: date, least: int) -> bool:
     """Check whether a usual day of the last four weeks has enough charges."""
-    last = sorted(series.charges.get(today - timedelta(days=number), 0) for number in range(1, 29))
+    last = sorted(series.charges.get(until - timedelta(days=number), 0) for number in range(1, 29))
     return last[len(last) // 2] >= least
 
 

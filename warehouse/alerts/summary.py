@@ -35,8 +35,9 @@ def alert_lines(home: Home) -> Iterator[str]:
 
 
 def alert_line(alert: Alert) -> str:
-    """Return an alert in one line."""
-    return printable(f"{alert.rule}: {alert.summary} Since {alert.opened_at:%Y-%m-%d %H:%M} UTC.")
+    """Return an alert in one line, for the operator: with the case where the summary does not name it."""
+    case = "" if alert.label == alert.scope else f" ({alert.scope})"
+    return printable(f"{alert.rule}{case}: {alert.summary} Since {alert.opened_at:%Y-%m-%d %H:%M} UTC.")
 
 
 def fault_lines(alerts_file: AlertsFile, state: State) -> Iterator[str]:
