@@ -6,12 +6,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from ingestion.erasure.erase import erase
 from orchestration.automation import alerts_sensor
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import load_settings
 from tests.support.builders import charge, deposit, land, ledger_file
 from tests.support.harness import publish_home, run_pipeline
 from tests.support.loopback.receiver_of_alerts import alert_receiver
+from warehouse.build_file import drop_build_file
 
 pytestmark = pytest.mark.slow
 
@@ -92,10 +94,12 @@ def test_runs_report_what_opens_and_resolves_once(tmp_path: Path, monkeypatch: p
         ]
         assert published_alerts(home) == complete
         assert "Nothing new" in run_pipeline(home, as_of=AS_OF).output
+        settings = load_settings(_env_file=None, warehouse_home=home, as_of=AS_OF)
+        erase(settings, "user-alice", drop_build=drop_build_file)
         publish_home(home, full_refresh=True, as_of=AS_OF)
         assert published_alerts(home) == complete
+        assert b"user-alice" not in settings.home.alerts_state_file.read_bytes()
 
-        settings = load_settings(_env_file=None, warehouse_home=home, as_of=AS_OF)
         with dg.DagsterInstance.ephemeral() as instance, dg.build_sensor_context(instance) as context:
             assert alerts_sensor(settings)(context) == dg.SkipReason("the alerts were evaluated")
         assert len(receiver.requests) == 4
