@@ -28,6 +28,7 @@ WORDS: dict[Level, str] = {"ok": "OK", "look": "Look here", "bad": "Problem"}
 OUTDATED_AFTER = timedelta(hours=36)
 # More currencies would not fit into the line.
 CURRENCIES = 4
+RULES = 4
 # For the head of the page, once. The sign and its words carry the meaning, the colour only supports it.
 HEAD = """<style>
 .health.health { display: flex; flex-wrap: wrap; gap: .5rem; list-style: none; margin: 0; padding: 0;
@@ -65,6 +66,7 @@ def questions() -> list[Question]:
         reconciliation_queries.at_risk,
         reconciliation_queries.state,
         _cost_rows,
+        runs_queries.open_alerts,
         runs_queries.invariants,
         lambda snapshot: runs_queries.count_rejects(snapshot, ()),
     ]
@@ -84,6 +86,8 @@ def _items(context: Context) -> Iterator[Item]:
     if costs is not None:
         yield costs
     yield _completeness(context)
+    if alerts := open_alerts(runs_queries.open_alerts(context.snapshot)):
+        yield alerts
     yield checks(runs_queries.invariants(context.snapshot), runs_queries.count_rejects(context.snapshot, ()))
 
 
@@ -182,6 +186,17 @@ def _completeness(context: Context) -> Item:
     return Item(
         "ok", "Reconciliation is complete", "Every source is there and reaches far enough.", "reconciliation"
     )
+
+
+def open_alerts(rows: Sequence[Row]) -> Item | None:
+    """Return which alerts were open at the publication; None if none was. `rows` has a row for each rule."""
+    if not rows:
+        return None
+    count = sum(row["alerts"] for row in rows)
+    listed = ", ".join(row["rule"] for row in rows[:RULES])
+    more = f" and {formats.counted(len(rows) - RULES, 'more rule')}" if len(rows) > RULES else ""
+    title = f"{formats.counted(count, 'alert')} open"
+    return Item("look", title, f"{listed}{more}. `paywall-warehouse alerts status` lists them.", "runs")
 
 
 def checks(rows: Sequence[Row], rejected: int) -> Item:

@@ -13,6 +13,7 @@ from ingestion.sources.stripe.reports import ACTIVITY
 from ingestion.stripe_pull.api import StripeApi, StripeRefusedError, StripeUnavailableError
 from ingestion.stripe_pull.pull import pulled_files
 from ingestion.unloaded_files import run_key, unloaded_files
+from orchestration.alert_delivery.deliver import notify_failed_run, notify_idle_run
 from orchestration.assets.exports import GROUP
 from orchestration.assets.landing import report_type_of
 from orchestration.assets.models import PLAN
@@ -29,12 +30,21 @@ LOOK_EVERY_SECONDS = 60
 # Stripe makes the data of a day available within 12 hours after the day ends.
 ASK_STRIPE_EVERY_SECONDS = 3600
 LOOK_FOR_UNFINISHED_EXPORTS_EVERY_SECONDS = 600
+EVALUATE_ALERTS_EVERY_SECONDS = 600
 
 
 @dg.failure_hook(required_resource_keys={"warehouse"})
 def log_failed_run(context: dg.HookContext) -> None:
-    """Add a run that failed before its checks to the log of runs, which is published as `ops.runs`."""
+    """Add a run that failed before its checks to the log of runs, and send the alert about it, if any.
+
+    The log is published as `ops.runs`.
+    """
     warehouse: Warehouse = context.resources.warehouse
+    _log_failed(context, warehouse)
+    notify_failed_run(warehouse.settings)
+
+
+def _log_failed(context: dg.HookContext, warehouse: Warehouse) -> None:
     settings = warehouse.settings
     if any(run.run_id == warehouse.run_id for run in read_runs(settings.home)):
         return
@@ -181,3 +191,25 @@ def unfinished_exports_sensor(settings: Settings) -> dg.SensorDefinition:
         return dg.RunRequest(run_key=f"export-{published}-{datetime.now(UTC):%Y%m%dT%H}")
 
     return unfinished_exports
+
+
+def alerts_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Return the sensor that notices silence while no run starts, and sends what was not delivered."""
+
+    @dg.sensor(
+        name="alerts",
+        job=refresh_job,
+        minimum_interval_seconds=EVALUATE_ALERTS_EVERY_SECONDS,
+        description=(
+            "If the home has an alerts.yml, evaluates its rules every ten minutes on what is published, and"
+            " sends messages that no route has taken yet. Starts no run."
+        ),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def alerts(_: dg.SensorEvaluationContext) -> dg.SkipReason:
+        if not settings.home.alerts_file.exists():
+            return dg.SkipReason("there is no alerts.yml")
+        notify_idle_run(settings)
+        return dg.SkipReason("the alerts were evaluated")
+
+    return alerts

@@ -14,6 +14,7 @@ from orchestration.assets.models import build_plan, dbt_models, final_models
 from orchestration.assets.published import published_warehouse
 from orchestration.assets.raw import RAW_TABLES, mapped_entries, price_book, provider_bills, raw_asset
 from orchestration.automation import (
+    alerts_sensor,
     daily,
     export_job,
     new_files_sensor,
@@ -26,6 +27,7 @@ from orchestration.logs import quiet_false_alarms
 from orchestration.parallel_ingestion import ingest_job, ingested_sensor
 from orchestration.resources import warehouse_resource
 from paywall_warehouse.settings import Settings, load_settings, settings_warnings
+from warehouse.alerts.definitions import variables_of
 from warehouse.dbt_runner import PROJECT
 
 
@@ -69,6 +71,7 @@ def build_defs(
             new_files_sensor(settings),
             stripe_data_sensor(settings),
             ingested_sensor(ingestion),
+            alerts_sensor(settings),
             *([unfinished_exports_sensor(settings)] if exports else []),
         ],
         resources={"warehouse": warehouse_resource(settings), **resources},
@@ -85,6 +88,7 @@ def defs() -> dg.Definitions:
     settings.home.make()
     log = logging.getLogger(__name__)
     variables = [one.pull.dsn_variable for one in mappings_of(settings.home).values() if one.pull]
+    variables += variables_of(settings.home)
     for warning in filter(None, [settings.home.exposure(), *settings_warnings(variables)]):
         log.warning("%s", warning)
     return build_defs(settings)

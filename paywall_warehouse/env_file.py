@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
+from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 ENCODING = "utf-8-sig"
@@ -48,6 +49,14 @@ def read_env_file(path: Path) -> dict[str, int]:
     if faults:
         raise EnvFileError("\n".join(faults))
     return stated
+
+
+def variable_text(name: str, path: Path) -> str | None:
+    """Return the text of a variable from the environment or a file; None if it is not set or empty."""
+    text = os.environ.get(name, "").strip()
+    if not text and path.is_file():
+        text = (dotenv_values(path, encoding=ENCODING).get(name) or "").strip()
+    return text or None
 
 
 def _text(path: Path) -> str:

@@ -38,6 +38,16 @@ class Home:
         return self.root / "accounts.csv"
 
     @property
+    def alerts_file(self) -> Path:
+        """The user's rules and routes of alerts. Without it there are no alerts."""
+        return self.root / "alerts.yml"
+
+    @property
+    def alerts_state_file(self) -> Path:
+        """The history of alerts and the messages that are still to be sent. Nothing rebuilds it."""
+        return self.lake / "alerts.json"
+
+    @property
     def build_file(self) -> Path:
         """The DuckDB file that dbt builds in. No reader opens it. It exists while a build is not
         published.

@@ -18,6 +18,7 @@ from ingestion.lake.recount import apply_limits
 from ingestion.pulls.failures import failed_pulls
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import Settings
+from warehouse.alerts.state import transitions_digest
 from warehouse.build_file import (
     IMPORTED_SNAPSHOTS,
     ON_CLUSTER,
@@ -268,6 +269,8 @@ def _plan(
         # The published file lists the sources whose pull failed, so it changes when a pull fails or recovers.
         *(failure.source for failure in failed_pulls(settings.home)),
         *((act.number, act.action, act.digest) for act in acts),
+        # `ops.alerts` lists what has opened, resolved and been sent.
+        *filter(None, [transitions_digest(settings.home)]),
     ]
     fingerprint = hashlib.sha256(repr(published_inputs).encode()).hexdigest()
     new = sum(manifest.batch_seq > state.through_batch for manifest in manifests)

@@ -18,6 +18,7 @@ from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
+from warehouse.alerts.evaluate import evaluate_publication
 from warehouse.build_file import ON_CLUSTER, note_publication
 from warehouse.checks.build_checks import check_build
 from warehouse.checks.invariant import Invariant
@@ -139,7 +140,7 @@ def check_and_publish(
         )
         if passed:
             candidate.promote()
-            _publish(home, [*read_runs(home), run])
+            _publish(settings, [*read_runs(home), run])
         append_run(home, run)
     return Publication(
         invariants=invariants,
@@ -219,10 +220,11 @@ def _new_records(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
     return row[0], row[1]
 
 
-def _publish(home: Home, runs: Sequence[Run]) -> None:
+def _publish(settings: Settings, runs: Sequence[Run]) -> None:
+    home = settings.home
     for left_over in home.published_file.parent.glob(".warehouse.duckdb.*.partial*"):
         left_over.unlink()
-    fingerprint, built_through = _trim_for_readers(home.build_file, runs)
+    fingerprint, built_through = _trim_for_readers(settings, runs)
 
     def move(partial: Path) -> None:
         shutil.move(home.build_file, partial)  # a copy if the folder is on another file system
@@ -231,8 +233,9 @@ def _publish(home: Home, runs: Sequence[Run]) -> None:
     replace_file(home.published_file, move)
 
 
-def _trim_for_readers(build_file: Path, runs: Sequence[Run]) -> tuple[str, int]:
+def _trim_for_readers(settings: Settings, runs: Sequence[Run]) -> tuple[str, int]:
     """Drop the schemas that are not published; return the build's fingerprint and its last batch."""
+    build_file = settings.home.build_file
     with open_duckdb(build_file) as connection:
         fingerprint, built_through = connection.execute(
             "select fingerprint, built_through from ops.build_state"
@@ -267,6 +270,8 @@ def _trim_for_readers(build_file: Path, runs: Sequence[Run]) -> tuple[str, int]:
             if schema not in PUBLISHED_SCHEMAS:
                 connection.execute(f'drop schema "{schema}" cascade')
         connection.commit()
+        # Alerts are about the content that readers will see.
+        evaluate_publication(connection, settings, runs)
         connection.execute("checkpoint")
     leftover_log = build_file.with_name(build_file.name + ".wal")
     if leftover_log.exists():

@@ -32,6 +32,19 @@ def invariants(snapshot: Snapshot) -> list[Row]:
     )
 
 
+def open_alerts(snapshot: Snapshot) -> list[Row]:
+    """Return the number of open alerts by rule; empty for a file of an earlier version."""
+    found = snapshot.rows(
+        "select 1 as found from duckdb_tables() where (schema_name, table_name) = ('ops', 'alerts')"
+    )
+    if not found:
+        return []
+    return snapshot.rows(
+        """select rule, count(*) as alerts from ops.alerts where resolved_at is null
+        group by rule order by rule"""
+    )
+
+
 def rejects_by_reason(snapshot: Snapshot) -> list[Row]:
     """Return the number of rejected records by source and reason."""
     return snapshot.rows(

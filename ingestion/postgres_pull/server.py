@@ -6,7 +6,6 @@ connection has none.
 """
 
 import hashlib
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
-
-from dotenv import dotenv_values
 
 from paywall_warehouse import env_file
 from paywall_warehouse.quoting import quoted
@@ -82,10 +79,7 @@ class Dsn:
 
 def dsn_text(variable: str) -> str | None:
     """Return the text of a variable from the environment or `.env`; None if it is not set or empty."""
-    text = os.environ.get(variable, "").strip()
-    if not text and Path(ENV_FILE).is_file():
-        text = (dotenv_values(ENV_FILE, encoding=env_file.ENCODING).get(variable) or "").strip()
-    return text or None
+    return env_file.variable_text(variable, Path(ENV_FILE))
 
 
 def read_dsn(variable: str) -> Dsn:

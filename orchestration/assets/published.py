@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from orchestration import markdown
+from orchestration.alert_delivery.deliver import notify_publication
 from orchestration.assets.checks import check_results, check_specs
 from orchestration.assets.failures import check_failure
 from orchestration.resources import OWNER, Warehouse
@@ -57,6 +58,7 @@ def published_warehouse(models: Sequence[dg.AssetKey], settings: Settings) -> dg
         yield from check_results(PUBLISHED, INVARIANTS, publication.invariants)
         if not publication.published:
             raise check_failure("Nothing is published", INVARIANTS, publication.failures)
+        notify_publication(settings)
         context.log.info(f"{publication.path} holds {len(publication.row_counts)} tables")
         yield dg.MaterializeResult(asset_key=PUBLISHED, metadata=_metadata_or_path(context, publication))
 

@@ -28,7 +28,7 @@ def say(message: str = "") -> None:
 def own_settings() -> Settings:
     """Return the settings, and warn about names that look like misspelt settings."""
     settings = load_settings()
-    for warning in settings_warnings(_variables_of_pulls(settings)):
+    for warning in settings_warnings([*_variables_of_pulls(settings), *_variables_of_alerts(settings)]):
         say(f"Warning: {warning}")
     return settings
 
@@ -40,6 +40,15 @@ def _variables_of_pulls(settings: Settings) -> list[str]:
     from ingestion.sources.registry import mappings_of
 
     return [mapping.pull.dsn_variable for mapping in mappings_of(settings.home).values() if mapping.pull]
+
+
+def _variables_of_alerts(settings: Settings) -> list[str]:
+    """Return the variables of the routes of alerts, if there is a `.env` to state them."""
+    if not Path(ENV_FILE).exists() or not settings.home.alerts_file.exists():
+        return []
+    from warehouse.alerts.definitions import variables_of
+
+    return variables_of(settings.home)
 
 
 def ready_settings(*, builds: bool = False) -> Settings:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from orchestration.cli import map_commands
+from orchestration.cli import alert_commands, map_commands
 from orchestration.cli.common import NOT_PUBLISHED, WRONG_USAGE, WrongUsageError, say
 from orchestration.cli.export_commands import export, pull
 from orchestration.cli.period_commands import close, reopen
@@ -38,6 +38,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(map_commands.app, name="map")
+app.add_typer(alert_commands.app, name="alerts")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(dbt)
 
 

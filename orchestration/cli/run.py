@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from exports.catalog import is_complete
 from ingestion.lake.batches import Lake
+from orchestration.alert_delivery.deliver import notify_idle_run
 from orchestration.assets.exports import CATALOG
 from orchestration.assets.published import PUBLISHED
 from orchestration.cli.progress import terminal_logger
@@ -69,6 +70,8 @@ def run_once(
     if exports and outcome.success and not outcome.published and not is_complete(settings):
         # An earlier run was interrupted after it had published, or the location of exports has changed.
         outcome = execute(settings, instance, EXPORT, wait=wait, exports=exports, **overrides)
+    if outcome.success and not outcome.published:
+        notify_idle_run(settings)
     # Batches that an earlier run loaded but did not publish are new to readers too.
     batches = [
         manifest for manifest in Lake(settings.home).manifests() if manifest.batch_seq > published_through

@@ -22,6 +22,7 @@ from paywall_warehouse.errors import first_line
 from paywall_warehouse.files import sha256
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
+from warehouse.alerts.summary import alert_lines
 from warehouse.checks.invariant import WARN, exact_text
 from warehouse.checks.reject_ratio import refusal
 from warehouse.cost_summary import cost_reconciliation
@@ -47,6 +48,7 @@ def status_lines(settings: Settings) -> Iterator[str]:
     yield from landing_lines(settings)
     yield ""
     yield from _readable("Reconciliation", _reconciliation(home))
+    yield from _readable("Alerts", alert_lines(home))
     yield from _readable("Closed months", period_lines(home.published_file))
     yield from _readable("Failed checks", _failed_checks(settings))
     yield from _readable("Rejected records", _rejects(settings))

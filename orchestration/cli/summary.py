@@ -10,6 +10,7 @@ from orchestration import markdown
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
+from warehouse.alerts.summary import alert_lines
 from warehouse.cost_summary import cost_reconciliation
 from warehouse.markups import markup_warnings
 from warehouse.periods import period_lines
@@ -36,6 +37,11 @@ class Outcome:
 
 def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest]) -> Iterator[str]:
     """Yield new and rejected records, the main KPIs with the previous period, and the path of the file."""
+    yield from _summary(settings, outcome, batches)
+    yield from alert_lines(settings.home)
+
+
+def _summary(settings: Settings, outcome: Outcome, batches: list[Manifest]) -> Iterator[str]:
     path = settings.home.published_file
     if outcome.job == REFRESH:
         yield from landing_lines(settings)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from dashboard.health import Item, checks, cost_breaks, last_run, later_runs
+from dashboard.health import Item, checks, cost_breaks, last_run, later_runs, open_alerts
 from dashboard.queries.publication import About
 from warehouse.runs import FAILED, PUBLISHED, Run
 
@@ -96,3 +96,13 @@ def test_the_same_time_of_another_day_is_by_the_clock_of_the_reporting_zone() ->
     # 10:00 in Berlin is 09:00 UTC in winter, and 08:00 UTC in summer.
     assert ABOUT.same_time_on(date(2026, 11, 29)) == datetime(2026, 11, 29, 9, tzinfo=UTC)
     assert ABOUT.same_time_on(date(2026, 10, 24)) == datetime(2026, 10, 24, 8, tzinfo=UTC)
+
+
+def test_open_alerts_are_counted_by_rule() -> None:
+    assert open_alerts([]) is None
+    rows = [{"rule": f"rule_{number}", "alerts": number} for number in range(1, 7)]
+    item = open_alerts(rows)
+    assert item is not None
+    # 1 + 2 + 3 + 4 + 5 + 6
+    assert (item.level, item.title) == ("look", "21 alerts open")
+    assert item.text.startswith("rule_1, rule_2, rule_3, rule_4 and 2 more rules.")

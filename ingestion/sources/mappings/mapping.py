@@ -7,7 +7,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping as Dict, Sequence
+from collections.abc import Mapping as Dict, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -19,6 +19,7 @@ from ingestion.readers.inspection import SEPARATORS, Layout
 from ingestion.readers.json_values import PAGE_LISTS
 from ingestion.sources.ledger import COUNTS, MONEY, SCALARS, TIMES
 from ingestion.sources.mappings.expressions import Columns, Compiler, MappingError, Value, shown
+from paywall_warehouse.strict_yaml import StrictLoader
 
 SHIPPED: Final = "shipped"
 # Names of an API, without characters that JSON may escape.
@@ -87,34 +88,6 @@ class MappingFile:
         return self.dropped | frozenset(self.layout.columns)
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """A loader that refuses repeated keys, of which YAML would silently keep the last one, and aliases, with
-    which a small file can become a huge mapping.
-    """
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.composer.ComposerError(
-                None, None, "aliases (*) are not supported; write the part out", self.get_mark()
-            )
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Collection) and not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a key is not a text", key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{shown(key)} is there more than once", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def read_mapping(name: str, text: str, origin: str) -> MappingFile:
     """Return the mapping of a YAML text. Raises `MappingError`, which names `origin` and the place in it."""
     try:
@@ -137,7 +110,7 @@ def _read(name: str, text: str, origin: str) -> MappingFile:
         )
     if len(text.encode()) > MAX_BYTES:
         raise MappingError("it has more than 1 MiB")
-    content = yaml.load(text, _StrictLoader)  # noqa: S506  a safe loader
+    content = yaml.load(text, StrictLoader)  # noqa: S506  a safe loader
     if not isinstance(content, dict):
         raise MappingError("it has no keys; docs/mappings.md has an example")
     _refuse_unknown(content, KEYS, "key")
