@@ -175,6 +175,7 @@ def test_a_check_is_blocking_if_its_failure_stops_a_publication(
         "deposit_keys_are_read",
         "priority_1_breaks",
         "stripe_returns_have_a_payment",
+        "expiries_find_credit",
         "bill_statements_agree",
         "billed_models_are_known",
         "priority_1_cost_breaks",
