@@ -86,32 +86,14 @@
     {% endif %}
 {%- endmacro %}
 
-{#- A wallet's credit changes from its first touched day on. Its state before that day is that of its last row. -#}
+{#- A wallet's credit changes from its first touched day on. -#}
 {% macro touched_credit() -%}
     select
-        touched.user_id,
-        touched.paywall_id,
-        touched.currency,
-        touched.first_date,
-        count(known.date_day) as days_before,
-        coalesce(max_by(known.promo_closing, known.date_day), 0) as promo_start,
-        coalesce(max_by(known.paid_used_to_date, known.date_day), 0) as paid_used_start,
-        coalesce(max_by(known.promo_used_to_date, known.date_day), 0) as promo_used_start
-    from (
-        select
-            user_id,
-            paywall_id,
-            currency,
-            min(entry_date) as first_date
-        from {{ source('build', 'touched_keys') }}
-        where user_id is not null
-        group by user_id, paywall_id, currency
-    ) as touched
-    left join {{ this }} as known
-        on
-            touched.user_id = known.user_id
-            and touched.paywall_id = known.paywall_id
-            and touched.currency = known.currency
-            and touched.first_date > known.date_day
-    group by touched.user_id, touched.paywall_id, touched.currency, touched.first_date
+        user_id,
+        paywall_id,
+        currency,
+        min(entry_date) as first_date
+    from {{ source('build', 'touched_keys') }}
+    where user_id is not null
+    group by user_id, paywall_id, currency
 {%- endmacro %}

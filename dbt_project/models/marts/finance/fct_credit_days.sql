@@ -23,14 +23,54 @@ touched_wallets as (
 
 ),
 
+-- The last day before the first touched one. It is not touched, so its row states what the wallet goes on with.
+last_days as (
+
+    select
+        touched_wallets.user_id,
+        touched_wallets.paywall_id,
+        touched_wallets.currency,
+        previous.date_day,
+        previous.day_number
+    from touched_wallets
+    inner join {{ ref('fct_wallet_days') }} as previous
+        on
+            touched_wallets.user_id = previous.user_id
+            and touched_wallets.paywall_id = previous.paywall_id
+            and touched_wallets.currency = previous.currency
+            and touched_wallets.first_date > previous.date_day
+            and (previous.valid_to is null or touched_wallets.first_date <= previous.valid_to)
+
+),
+
+starts as (
+
+    select
+        last_days.user_id,
+        last_days.paywall_id,
+        last_days.currency,
+        last_days.day_number,
+        known.promo_closing,
+        known.paid_used_to_date,
+        known.promo_used_to_date
+    from last_days
+    inner join {{ this }} as known
+        on
+            last_days.user_id = known.user_id
+            and last_days.paywall_id = known.paywall_id
+            and last_days.currency = known.currency
+            and last_days.date_day = known.date_day
+
+),
+
 wallet_days as (
 
     select
         wallet_days.*,
-        touched_wallets.days_before,
-        {{ money('touched_wallets.promo_start') }} as promo_start,
-        {{ money('touched_wallets.paid_used_start') }} as paid_used_start,
-        {{ money('touched_wallets.promo_used_start') }} as promo_used_start
+        coalesce(starts.day_number, 0) as days_before,
+        {{ money('starts.promo_closing') }} as promo_start,
+        {{ money('starts.paid_used_to_date') }} as paid_used_start,
+        {{ money('starts.promo_used_to_date') }} as promo_used_start
     from {{ ref('fct_wallet_days') }} as wallet_days
     inner join touched_wallets
         on
@@ -38,6 +78,11 @@ wallet_days as (
             and wallet_days.paywall_id = touched_wallets.paywall_id
             and wallet_days.currency = touched_wallets.currency
             and wallet_days.date_day >= touched_wallets.first_date
+    left join starts
+        on
+            wallet_days.user_id = starts.user_id
+            and wallet_days.paywall_id = starts.paywall_id
+            and wallet_days.currency = starts.currency
 
 ),
 
