@@ -103,6 +103,11 @@ class Home:
         return self.root / "state" / "dashboard_views.json"
 
     @property
+    def tokens_file(self) -> Path:
+        """The tokens of the pull API: their scopes, and hashes of their texts. Only the owner may read it."""
+        return self.root / "state" / "tokens.json"
+
+    @property
     def exports(self) -> Path:
         """Exports for other programs (the default of `EXPORT_URI`)."""
         return self.root / "exports"

@@ -34,17 +34,17 @@ def check_uri(uri: str) -> None:
         )
 
 
-def open_filesystem(uri: str) -> tuple[Any, str]:
+def open_filesystem(uri: str, **options: Any) -> tuple[Any, str]:
     """Return the file system of a path or an fsspec URL, and the path in it, without a `/` at its end.
 
-    Each store's library finds credentials in its own way. Raises `ValueError` or `ImportError` for a protocol
-    that cannot be opened here, and for a malformed URL.
+    Each store's library finds credentials in its own way; `options` are passed to it. Raises `ValueError` or
+    `ImportError` for a protocol that cannot be opened here, and for a malformed URL.
     """
     check_uri(uri)
     # A path may contain what fsspec would interpret as a chain of URLs. Listings are not cached, because they
     # change.
     filesystem, root = (
-        fsspec.core.url_to_fs(uri, use_listings_cache=False)
+        fsspec.core.url_to_fs(uri, use_listings_cache=False, **options)
         if "://" in uri
         else (LocalFileSystem(), os.path.abspath(uri))
     )

@@ -40,20 +40,22 @@ def pull(
     datasets: Sequence[str] | None = None,
     formats: Sequence[str] | None = None,
     trust_sizes: bool = False,
+    token: str | None = None,
     progress: Callable[[str], None] = lambda message: None,
 ) -> list[Pulled]:
     """Make `folder` a mirror of the export at `uri` (a path or any fsspec URL), and return the changes.
 
     `datasets` and `formats` restrict the mirror; None or an empty list means all. The mirror has the layout
     of an export and can be pulled from. The SHA-256 of each of its files is verified. `trust_sizes` verifies
-    only the size of files that the mirror's own manifest names. `progress` receives progress messages. The
-    result has one item for each dataset. Raises `PullError`.
+    only the size of files that the mirror's own manifest names. `token` is sent to a web server, such as
+    `paywall-warehouse serve`. `progress` receives progress messages. The result has one item for each
+    dataset. Raises `PullError`.
     """
     if "://" in str(folder):
         raise PullError(
             f"{shown_uri(str(folder))} is no folder on this machine, which a mirror is", is_wrong_usage=True
         )
-    source, mirror = Source.open(uri), Path(folder) / ROOT
+    source, mirror = Source.open(uri, token), Path(folder) / ROOT
     options = _Options(formats or None, trust_sizes, progress)
     done: dict[str, Pulled] = {}
     try:

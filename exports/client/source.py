@@ -5,6 +5,7 @@ and manifests are limited in size and validated.
 """
 
 import errno
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable
@@ -34,6 +35,7 @@ DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 # limits allow thousands of datasets and a century of days.
 CATALOG_BYTES, MANIFEST_BYTES = 4 << 20, 64 << 20
 NOT_UNDERSTOOD = "It was written by a later version (update this program), or is damaged."
+TOKEN_TEXT = re.compile(r"[!-~]+")
 Result = TypeVar("Result")
 
 
@@ -46,12 +48,15 @@ class Source:
     root: str
 
     @classmethod
-    def open(cls, uri: str) -> "Source":
-        """Return the export at `uri`. Raises `PullError` if the URI cannot be used."""
+    def open(cls, uri: str, token: str | None = None) -> "Source":
+        """Return the export at `uri`. A web server gets `token`, if there is one.
+
+        Raises `PullError` if the URI cannot be used.
+        """
         if not uri:
             raise PullError("no URI is given: name the place of an export", is_wrong_usage=True)
         try:
-            filesystem, root = open_filesystem(uri)
+            filesystem, root = open_filesystem(uri, **_with_token(uri, token))
         except (ValueError, ImportError) as error:
             raise PullError(f"{shown_uri(uri)} cannot be opened: {error}", is_wrong_usage=True) from error
         return cls(uri, filesystem, root if root.endswith(f"/{ROOT}") else f"{root}/{ROOT}")
@@ -148,3 +153,17 @@ class Source:
         if duplicates := [name for name, count in Counter(days + paths).items() if count > 1]:
             raise DatasetError(f"{location}: partitions: {duplicates[0]} occurs twice. {NOT_UNDERSTOOD}")
         return manifest
+
+
+def _with_token(uri: str, token: str | None) -> dict[str, Any]:
+    """Return the options with which fsspec sends a token. Raises `PullError` if it cannot be sent there."""
+    if token is None:
+        return {}
+    if not uri.startswith(("http://", "https://")):
+        raise PullError(
+            f"{shown_uri(uri)} gets no token: only a web server asks for one. Leave the token out.",
+            is_wrong_usage=True,
+        )
+    if not TOKEN_TEXT.fullmatch(token):
+        raise PullError("the token is empty, or has spaces or line feeds", is_wrong_usage=True)
+    return {"client_kwargs": {"headers": {"Authorization": f"Bearer {token}"}}}

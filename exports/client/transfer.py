@@ -16,6 +16,7 @@ STALL_SECONDS = 60.0
 # A modem is five times as fast.
 SLOWEST_BYTES_A_SECOND = 1_000
 CHECK_SECONDS = 1.0
+REFUSED = (401, 403)
 Result = TypeVar("Result")
 
 
@@ -104,6 +105,10 @@ def _streamed(filesystem: Any, path: str, begin: int) -> IO[bytes]:
     try:
         source = filesystem.open(path, "rb", block_size=0, size=1, headers=headers, timeout=timeout)
     except aiohttp.ClientResponseError as error:
+        if error.status in REFUSED:
+            raise PermissionError(
+                f"the server refuses it ({error.status}): the token is not valid there or may not see it"
+            ) from error
         if begin:
             raise ValueError(f"the server does not continue a file: {error.status}") from error
         raise

@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415  slow imports belong into the functions that need them
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -110,8 +111,19 @@ def pull(
         bool,
         typer.Option("--trust-sizes", help="Verify files that are already in the folder by their size only."),
     ] = False,
+    token_env: Annotated[
+        str | None,
+        typer.Option(
+            "--token-env",
+            help="The environment variable with the token for a server such as `serve`.",
+            metavar="NAME",
+        ),
+    ] = None,
 ) -> None:
     """Mirror an export: fetch the files that changed, verify them, and list what changed."""
+    token = None
+    if token_env is not None and not (token := os.environ.get(token_env, "").strip()):
+        raise WrongUsageError(f"--token-env: the environment variable {token_env} is not set.")
     from exports.client.duckdb_tables import load_into
     from exports.client.mirror import pull as mirror
     from exports.client.outcome import PullError, describe
@@ -119,7 +131,13 @@ def pull(
     fault: PullError | None = None
     try:
         done = mirror(
-            uri, folder, datasets=datasets, formats=encodings, trust_sizes=trust_sizes, progress=say
+            uri,
+            folder,
+            datasets=datasets,
+            formats=encodings,
+            trust_sizes=trust_sizes,
+            token=token,
+            progress=say,
         )
     except PullError as error:
         fault, done = error, error.pulled

@@ -4,12 +4,12 @@ import sys
 
 import typer
 
-from orchestration.cli import alert_commands, map_commands
+from orchestration.cli import alert_commands, map_commands, token_commands
 from orchestration.cli.common import NOT_PUBLISHED, WRONG_USAGE, WrongUsageError, say
 from orchestration.cli.export_commands import export, pull
 from orchestration.cli.period_commands import close, reopen
 from orchestration.cli.pipeline_commands import check, dbt, discard, erase, run, sample, status
-from orchestration.cli.server_commands import dashboard, receive, ui
+from orchestration.cli.server_commands import dashboard, receive, serve, ui
 from paywall_warehouse.errors import is_from_outside, words_of
 from paywall_warehouse.settings import SettingsError
 
@@ -33,12 +33,14 @@ for command in (
     ui,
     dashboard,
     receive,
+    serve,
     discard,
     erase,
 ):
     app.command()(command)
 app.add_typer(map_commands.app, name="map")
 app.add_typer(alert_commands.app, name="alerts")
+app.add_typer(token_commands.app, name="token")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(dbt)
 
 

@@ -1,4 +1,4 @@
-"""The subcommands `ui`, `receive` and `dashboard`: servers that run until they are stopped."""
+"""The subcommands `ui`, `receive`, `dashboard` and `serve`: servers that run until they are stopped."""
 
 # ruff: noqa: PLC0415  slow imports belong into the functions that need them
 
@@ -21,7 +21,7 @@ from orchestration.cli.common import (
 )
 from paywall_warehouse.settings import load_settings
 
-UI_PORT, RECEIVER_PORT, DASHBOARD_PORT = 3000, 8080, 8501
+UI_PORT, RECEIVER_PORT, DASHBOARD_PORT, SERVE_PORT = 3000, 8080, 8501, 8090
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -168,6 +168,31 @@ def dashboard(
     # print 40 lines of errors.
     sys.stderr.flush()
     os._exit(0 if server.started else NOT_PUBLISHED)
+
+
+def serve(
+    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)] = SERVE_PORT,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on. By default only this machine can connect.")
+    ] = LOOPBACK[0],
+) -> None:
+    """Serve slices of the published warehouse and its exports over HTTP, for tokens (`token add`)."""
+    settings = own_settings()
+    with listen_on(host, port) as listener, suppress(KeyboardInterrupt):
+        import logging
+
+        from exports.server.limits import Limits
+        from exports.server.server import server_of
+
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+        logging.getLogger("uvicorn").setLevel(logging.ERROR)
+        warn_of_exposure(
+            host, "Tokens are sent with every request, unencrypted: put a proxy with TLS in front of it."
+        )
+        address = web_address(host, listener.getsockname()[1])
+        say(f"{address}/v1/catalog answers whoever has a token  (health: /health, Ctrl-C ends it)")
+        # uvicorn raises KeyboardInterrupt after everything has ended.
+        server_of(settings, Limits()).run(sockets=[listener])
 
 
 def web_address(host: str, port: int) -> str:
