@@ -143,14 +143,16 @@ def test_the_overview_is_the_period_table(
         tiles = screen.tiles()
         # It is in `test_dashboard_costs`.
         tiles.pop("Profit at bill", None)
-        [(revenue, cost, fees, profit, margin, payers, arpu, deposits, coverage, since, until)] = sql(
+        [kpis] = sql(
             """select revenue, provider_cost, platform_fees, profit, margin, active_payers, arpu, deposits,
-                cost_coverage, previous_start, previous_end
+                cost_coverage, previous_start, previous_end, revenue_promo, revenue_unfunded
             from marts.fct_period_kpis where period = ? and currency = ?""",
             period,
             currency,
         )
+        revenue, cost, fees, profit, margin, payers, arpu, deposits, coverage, since, until, *credit = kpis
         code, mark = currency.upper(), "" if coverage == 1 else "≤ "
+        not_paid = dict(zip(("Usage from promo credit", "Unfunded usage"), credit, strict=True))
         assert {
             label: tile.value for label, tile in tiles.items() if not re.match("On |Overdrawn|Users", label)
         } == {
@@ -162,6 +164,8 @@ def test_the_overview_is_the_period_table(
             "Active payers": count(payers),
             "ARPU": f"{short(Decimal(repr(arpu)))} {code}",
             "Deposits": f"{short(deposits)} {code}",
+            # Where there is any.
+            **{label: f"{short(amount)} {code}" for label, amount in not_paid.items() if amount},
         }, period
         # The 90 days before begin before the data.
         if period in ("all_time", "last_90_days"):

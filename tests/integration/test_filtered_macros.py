@@ -305,9 +305,15 @@ def test_kpis_of_everything_are_those_of_the_periods(ledger: PublishedLedger, wh
     )
     assert len(periods) == 8
     for period, *bounds in periods:
+        # What types of entries were paid from is unknown, as credit is used by the day as a whole.
+        credit = ", ".join(
+            f"{'null' if 'entry_types' in which else name} as {name}"
+            for name in ("revenue_paid", "revenue_promo", "revenue_unfunded")
+        )
         mart = ledger.rows(
-            "select * exclude (period, previous_start, previous_end) from marts.fct_period_kpis where period"
-            " = ? order by currency",
+            f"""select * exclude (period, previous_start, previous_end)
+                replace ({credit})
+            from marts.fct_period_kpis where period = ? order by currency""",
             period,
         )
         found = ledger.rows(
