@@ -4,7 +4,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import duckdb
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.quoting import literal
 from warehouse.build_file import ON_CLUSTER
+from warehouse.publication_identity import Identity, identity_of
 
 Row = dict[str, Any]
 Fetched = tuple[list[str], list[tuple[Any, ...]]]
@@ -29,24 +29,6 @@ _AHEAD = ThreadPoolExecutor(3, thread_name_prefix="ahead")
 
 class UnreadableError(Exception):
     """The published file cannot be read now. The message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """The identity of a publication. Each one is a new file, which replaces the previous one."""
-
-    inode: int
-    size: int
-    modified_ns: int
-
-
-def identity_of(file: Path) -> Identity | None:
-    """Return the identity of the published file, None if there is none."""
-    try:
-        now = file.stat()
-    except FileNotFoundError:
-        return None
-    return Identity(now.st_ino, now.st_size, now.st_mtime_ns)
 
 
 class Snapshot:

@@ -9,8 +9,9 @@ import duckdb
 from dashboard import controls, health
 from dashboard.home import publications
 from dashboard.queries import publication as publication_queries
-from dashboard.snapshot import Identity, Publications, Question, Snapshot, UnreadableError
+from dashboard.snapshot import Publications, Question, Snapshot, UnreadableError
 from dashboard.views import overview
+from warehouse.publication_identity import Identity
 
 LOOK_EVERY_SECONDS = 5
 

@@ -4,7 +4,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import duckdb
 from exports.datasets import DATASETS, Dataset
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.quoting import literal
+from warehouse.publication_identity import Identity, identity_of
 from warehouse.published import NotPublishedError, Published, read_published
 from warehouse.published_tables import Table, published_table
 
@@ -21,24 +21,6 @@ from warehouse.published_tables import Table, published_table
 ATTEMPTS = 5
 # Descriptions of datasets. One has about a hundred bytes for each of its days.
 KEPT = 200
-
-
-@dataclass(frozen=True)
-class Identity:
-    """The identity of a publication. Each one is a new file, which replaces the previous one."""
-
-    inode: int
-    size: int
-    modified_ns: int
-
-
-def identity_of(file: Path) -> Identity | None:
-    """Return the identity of the published file, None if there is none."""
-    try:
-        now = file.stat()
-    except FileNotFoundError:
-        return None
-    return Identity(now.st_ino, now.st_size, now.st_mtime_ns)
 
 
 class Publication:

@@ -1,10 +1,11 @@
 """The check of a new token's scope against the published file: a typing error must not go unnoticed."""
 
 from exports.server.descriptions import visible_datasets
-from exports.server.publications import Publication, identity_of
+from exports.server.publications import Publication
 from exports.server.scope import USER
 from exports.server.tokens import USER_PREFIX, Token, TokenError
 from paywall_warehouse.settings import Settings
+from warehouse.publication_identity import identity_of
 
 
 def check_scope(settings: Settings, token: Token) -> list[str] | None:

@@ -22,7 +22,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from dashboard.snapshot import Snapshot, UnreadableError, identity_of
+from dashboard.snapshot import Snapshot, UnreadableError
 from exports.ad_hoc import SliceRequest, write_slice
 from exports.datasets import DATASETS
 from orchestration.cli.common import land_sample_data
@@ -36,6 +36,7 @@ from tests.support.harness import run_pipeline
 from tests.support.payment_builders import land_in_order
 from tests.support.strategies import build_scenario
 from warehouse.build_file import note_publication
+from warehouse.publication_identity import identity_of
 from warehouse.published import NotPublishedError
 from warehouse.spark.builds import (
     PromotedBuild,

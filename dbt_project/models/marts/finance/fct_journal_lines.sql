@@ -82,6 +82,7 @@ adjustments as (
 
 journal_lines as (
 
+    {% for lines in ['booked', 'adjustments', 'open_lines'] %}
     select
         journal_date,
         journal,
@@ -90,31 +91,9 @@ journal_lines as (
         credit,
         currency,
         relates_to_date
-    from booked
-
-    union all
-
-    select
-        journal_date,
-        journal,
-        account,
-        debit,
-        credit,
-        currency,
-        relates_to_date
-    from adjustments
-
-    union all
-
-    select
-        journal_date,
-        journal,
-        account,
-        debit,
-        credit,
-        currency,
-        relates_to_date
-    from open_lines
+    from {{ lines }}
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 
 )
 
