@@ -263,7 +263,7 @@ def line_conditions(field: Field) -> list[Filter]:
 def charge_conditions(field: Field) -> list[Filter]:
     """Return the conditions on rows of `fct_ledger_entries`: the charges that count in a case.
 
-    These are the conditions of `int_costs__charges`.
+    These are the conditions of `fct_provider_cost_days`.
     """
     day, provider = field("usage_date"), field("provider")
     start = f"timezone('UTC', cast({day.sql} as timestamp))"

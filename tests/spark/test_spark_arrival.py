@@ -134,8 +134,10 @@ def test_the_models_state_the_day_column_of_their_tables(settings: Settings) -> 
     days = {name: day_of(node) for name, node in mart_nodes(Dbt(settings).prepare_manifest()).items()}
     assert {name: day for name, day in days.items() if day} == {
         "fct_credit_days": "date_day",
+        "fct_credit_totals": "date_day",
         "fct_daily_revenue": "date_day",
         "fct_ledger_entries": "entry_date",
+        "fct_provider_cost_days": "date_day",
         "fct_user_days": "date_day",
         "fct_user_months": "month_start",
         "fct_user_movements": "period_start",

@@ -97,3 +97,10 @@
     where user_id is not null
     group by user_id, paywall_id, currency
 {%- endmacro %}
+
+{#- The sums of a day change if any wallet's credit does, which goes on from its first touched day. -#}
+{% macro touched_credit_totals() -%}
+    select min(entry_date) as first_date
+    from {{ source('build', 'touched_keys') }}
+    where user_id is not null
+{%- endmacro %}

@@ -1,49 +1,26 @@
 {{ config(tags=['bills']) }}
 
-{#- Empty without bills, so that a ledger without them costs nothing here. -#}
+{#- Empty without bills, so that a ledger without them has no cases. -#}
 with
 
 bills as (select distinct 1 as present from {{ ref('stg_bills__lines') }}),
 
-charges as (
+cost_days as (select * from {{ ref('fct_provider_cost_days') }}),
 
-    select * from {{ ref('fct_ledger_entries') }}
-    where entry_type = 'charge' and status in ('settled', 'failed', 'reversed')
-
-),
-
-providers as (select * from {{ ref('stg_bills__providers') }}),
-
-summed as (
-
-    select
-        charges.billed_by,
-        {{ utc_day('charges.occurred_at') }} as usage_date,
-        charges.model_id,
-        charges.provider_cost_currency as currency,
-        count(*) as charges,
-        count(*) filter (where charges.provider_cost is null) as charges_without_cost,
-        sum(charges.provider_cost) as ledger_cost,
-        sum(charges.provider_cost) filter (where charges.provider_cost_basis = 'estimated') as ledger_cost_estimated,
-        bool_or(charges.provider_cost_basis <> 'reported') as has_estimate,
-        sum(charges.total_tokens) as ledger_tokens
-    from charges
-    cross join bills
-    group by charges.billed_by, {{ utc_day('charges.occurred_at') }}, charges.model_id, charges.provider_cost_currency
-
-)
+providers as (select * from {{ ref('stg_bills__providers') }})
 
 select
-    coalesce(providers.provider, summed.billed_by) as provider,
-    summed.usage_date,
-    summed.model_id,
-    summed.currency,
-    sum(summed.charges) as charges,
-    sum(summed.charges_without_cost) as charges_without_cost,
-    sum(summed.ledger_cost) as ledger_cost,
-    sum(summed.ledger_cost_estimated) as ledger_cost_estimated,
-    bool_or(summed.has_estimate) as has_estimate,
-    sum(summed.ledger_tokens) as ledger_tokens
-from summed
-left join providers on summed.billed_by = providers.name
-group by coalesce(providers.provider, summed.billed_by), summed.usage_date, summed.model_id, summed.currency
+    coalesce(providers.provider, cost_days.billed_by) as provider,
+    cost_days.usage_date,
+    cost_days.model_id,
+    cost_days.currency,
+    sum(cost_days.charges) as charges,
+    sum(cost_days.charges_without_cost) as charges_without_cost,
+    sum(cost_days.provider_cost) as ledger_cost,
+    sum(cost_days.provider_cost_estimated) as ledger_cost_estimated,
+    bool_or(cost_days.has_estimate) as has_estimate,
+    sum(cost_days.total_tokens) as ledger_tokens
+from cost_days
+cross join bills
+left join providers on cost_days.billed_by = providers.name
+group by coalesce(providers.provider, cost_days.billed_by), cost_days.usage_date, cost_days.model_id, cost_days.currency

@@ -36,7 +36,7 @@
 ] -%}
 with
 
-credit as (select * from {{ ref('int_credit__totals') }}),
+credit as (select * from {{ ref('fct_credit_totals') }}),
 
 daily_revenue as (select * from {{ ref('fct_daily_revenue') }}),
 

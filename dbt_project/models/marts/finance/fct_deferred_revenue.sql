@@ -2,7 +2,7 @@ with
 
 rollforward as (select * from {{ ref('fct_balance_rollforward') }}),
 
-credit as (select * from {{ ref('int_credit__totals') }}),
+credit as (select * from {{ ref('fct_credit_totals') }}),
 
 journal_lines as (select * from {{ ref('fct_journal_lines') }}),
 

@@ -8,7 +8,7 @@ daily_revenue as (select * from {{ ref('fct_daily_revenue') }}),
 
 rollforward as (select * from {{ ref('fct_balance_rollforward') }}),
 
-credit as (select * from {{ ref('int_credit__totals') }}),
+credit as (select * from {{ ref('fct_credit_totals') }}),
 
 user_days as (select * from {{ ref('fct_user_days') }}),
 
