@@ -13,7 +13,7 @@
 
 with
 
-user_days as (select * from {{ ref('fct_user_days') }} where revenue > 0),
+user_days as {{ recomputed() }} (select * from {{ ref('fct_user_days') }} where revenue > 0),
 
 user_months as (select * from {{ ref('fct_user_months') }} where first_payer_day is not null),
 
@@ -34,21 +34,20 @@ open_periods as (
 
 ),
 
--- A movement needs the revenue of its period and of the one before.
+-- A movement needs the revenue of its period and of the one before. Sums of all users take less time than finding
+-- out which of them are touched.
 wanted as (
 
     {% for kind in period_kinds() %}
     select
         period_kind,
-        period_start,
-        user_id
+        period_start
     from touched
     where period_kind = '{{ kind }}'
     union
     select
         period_kind,
-        {{ later_period(kind, 'period_start', -1) }} as period_start,
-        user_id
+        {{ later_period(kind, 'period_start', -1) }} as period_start
     from touched
     where period_kind = '{{ kind }}'
     {% if not loop.last %}union{% endif %}
@@ -72,17 +71,11 @@ wanted_from as (
 -- A block of 28 days is summed from its weeks.
 wanted_weeks as (
 
-    select
-        period_start as week_start,
-        user_id
-    from wanted
+    select period_start as week_start from wanted
     where period_kind = 'week'
     {% for days in (0, 7, 14, 21) %}
     union
-    select
-        {{ add_days('period_start', days) }} as week_start,
-        user_id
-    from wanted
+    select {{ add_days('period_start', days) }} as week_start from wanted
     where period_kind = 'days_28'
     {% endfor %}
 
@@ -153,11 +146,6 @@ week as (
     from user_days
     inner join days_of_weeks on user_days.date_day = days_of_weeks.date_day
     inner join payers on user_days.user_id = payers.user_id and user_days.currency = payers.currency
-    {% if is_incremental() %}
-    cross join wanted_weeks_from
-    left join wanted_weeks on days_of_weeks.week_start = wanted_weeks.week_start and user_days.user_id = wanted_weeks.user_id
-    where days_of_weeks.week_start >= wanted_weeks_from.revenue_from or wanted_weeks.user_id is not null
-    {% endif %}
     group by payers.payer_no, days_of_weeks.week_start
 
 ),
@@ -185,12 +173,9 @@ month as (
     inner join settings on user_months.month_start < {{ period_start('month', 'settings.today') }}
     {% if is_incremental() %}
     inner join wanted_from on wanted_from.period_kind = 'month'
-    left join wanted
-        on
-            wanted.period_kind = 'month'
-            and user_months.month_start = wanted.period_start
-            and user_months.user_id = wanted.user_id
-    where user_months.month_start >= wanted_from.revenue_from or wanted.user_id is not null
+    where
+        user_months.month_start >= wanted_from.revenue_from
+        or user_months.month_start in (select period_start from wanted where period_kind = 'month')
     {% endif %}
 
     union all
