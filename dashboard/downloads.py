@@ -2,7 +2,6 @@
 
 import logging
 import re
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from exports.encoding import Encoding
 from exports.filters import Filter, WrongSliceError, all_of
 from paywall_warehouse.quoting import printable_lines
 from paywall_warehouse.settings import Settings
+from paywall_warehouse.temporary_folders import TemporaryFolder
 from warehouse.published import NotPublishedError, published_warehouse
 from warehouse.runs import PUBLISHED
 
@@ -289,10 +289,8 @@ class Downloads:
         answer: PlainTextResponse
         try:
             download = download_of(scope["path_params"]["name"], scope["query_string"].decode("latin-1"))
-            with tempfile.TemporaryDirectory(
-                prefix="download-", dir=self._settings.dashboard_temporary
-            ) as folder:
-                file = Path(folder) / "slice"
+            with TemporaryFolder("download-", self._settings.dashboard_temporary) as folder:
+                file = folder / "slice"
                 await anyio.to_thread.run_sync(self._write, download, file, limiter=self._writers)
                 await _send_file(file, download, send)
             return

@@ -3,11 +3,11 @@
 It is not in `app.py`, because Streamlit executes that module again for every page.
 """
 
-import os
 from functools import cache
 
 from dashboard.snapshot import Publications
 from paywall_warehouse.settings import Settings, load_settings
+from paywall_warehouse.temporary_folders import TemporaryFolder
 from warehouse.runs import Run, read_runs
 
 
@@ -32,6 +32,10 @@ def logged_runs() -> list[Run]:
 @cache
 def publications() -> Publications:
     """Return the published file that all pages of this process read."""
-    # A folder of its own for each process, because DuckDB removes the files in it.
-    spill = settings().dashboard_temporary / f"dashboard-{os.getpid()}"
-    return Publications(settings().home.published_file, spill)
+    return Publications(settings().home.published_file, _temporary_folder().path)
+
+
+@cache
+def _temporary_folder() -> TemporaryFolder:
+    """Where the queries of this process spill. DuckDB removes the files there, so no other may use it."""
+    return TemporaryFolder("dashboard-", settings().dashboard_temporary)

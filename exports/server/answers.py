@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 from anyio.to_thread import run_sync
 from starlette.datastructures import Headers
@@ -14,6 +14,22 @@ PIECE_BYTES = 128 << 10
 # What a token may see must not be kept by a cache that serves others.
 PRIVATE = {"Cache-Control": "private, no-cache", "Vary": "Authorization", "X-Content-Type-Options": "nosniff"}
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
+
+
+class ReadableFile(Protocol):
+    """An open file of an answer."""
+
+    def seek(self, position: int, /) -> int:
+        """Go to a position."""
+        ...
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, none at the end."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
 
 
 class ApiError(Exception):
@@ -52,7 +68,13 @@ def not_modified(etag: str, headers: Mapping[str, str]) -> Response:
 
 
 def file_answer(
-    file: BinaryIO, size: int, request: Headers, headers: Mapping[str, str], seconds: float, *, is_head: bool
+    file: ReadableFile,
+    size: int,
+    request: Headers,
+    headers: Mapping[str, str],
+    seconds: float,
+    *,
+    is_head: bool,
 ) -> Response:
     """Return an open file as an answer, or the range of it that the client requests. Closes the file.
 
@@ -78,7 +100,7 @@ def file_answer(
     return StreamingResponse(_pieces(file, begin, end, time.monotonic() + seconds), status, own)
 
 
-async def _pieces(file: BinaryIO, begin: int, end: int, deadline: float) -> AsyncIterator[bytes]:
+async def _pieces(file: ReadableFile, begin: int, end: int, deadline: float) -> AsyncIterator[bytes]:
     try:
         await run_sync(file.seek, begin)
         while begin < end:

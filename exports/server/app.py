@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from io import BytesIO
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlencode
 
@@ -19,12 +17,21 @@ from starlette.types import Receive, Scope, Send
 from exports.datasets import DATASETS
 from exports.manifest import ManifestError
 from exports.server.access_log import TOKEN_NAME, AccessLog
-from exports.server.answers import ApiError, error_answer, file_answer, is_known, json_answer, not_modified
+from exports.server.answers import (
+    ApiError,
+    ReadableFile,
+    error_answer,
+    file_answer,
+    is_known,
+    json_answer,
+    not_modified,
+)
 from exports.server.cursors import seal, unseal
 from exports.server.deadlines import Deadline
 from exports.server.descriptions import describe, describe_catalog, visible_datasets
 from exports.server.export_files import CATALOG_PATH, ExportFiles, dataset_of
 from exports.server.health import health
+from exports.server.kept_pages import KeptPages, WrittenPage
 from exports.server.limits import Limits
 from exports.server.openapi import openapi_document
 from exports.server.parameters import parse_rows_request
@@ -36,6 +43,7 @@ from exports.server.workers import Workers
 from paywall_warehouse.errors import first_line, is_from_outside
 from paywall_warehouse.files import sha256_of
 from paywall_warehouse.settings import Settings
+from paywall_warehouse.temporary_folders import TemporaryFolder
 from warehouse.published import NotPublishedError
 
 MEDIA_TYPES = {
@@ -56,18 +64,17 @@ class PullApi:
 
     def __init__(self, settings: Settings, limits: Limits | None = None) -> None:
         self._settings, self._limits = settings, limits or Limits()
-        self._folder = TemporaryDirectory(
-            prefix="serve-", dir=settings.dashboard_temporary, ignore_cleanup_errors=True
-        )
+        self._folder = TemporaryFolder("serve-", settings.dashboard_temporary)
         config = settings.duckdb_config() | {
             "memory_limit": self._limits.memory,
-            "temp_directory": f"{self._folder.name}/spill",
+            "temp_directory": str(self._folder.path / "spill"),
             "preserve_insertion_order": "true",
         }
         self._publications = Publications(settings.home.published_file, config)
         self._tokens = CurrentTokens(settings.home)
         self._files = ExportFiles(settings.exports)
         self._workers = Workers(self._limits)
+        self._pages = KeptPages(self._limits)
 
     def application(self) -> AccessLog:
         """Return the application for an ASGI server."""
@@ -80,7 +87,8 @@ class PullApi:
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         yield
-        self._folder.cleanup()
+        self._pages.clear()
+        self._folder.remove()
 
     async def _anywhere(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -169,12 +177,13 @@ class PullApi:
         return not_modified(etag, {}) if is_known(request.headers, etag) else json_answer(content, etag)
 
     async def _rows(self, request: Request, token: Token, cursor_key: bytes, name: str) -> Response:
+        publication = await self._publication()
+        view = _view(publication, token, name)
+        wanted = parse_rows_request(request.query_params, view, self._limits.rows, self._limits.conditions)
+        key = (token.scope_digest, wanted.digest, wanted.encoding, wanted.limit, wanted.cursor)
+
         def work() -> tuple[Page, tuple[BinaryIO, int] | None]:
-            publication, deadline = self._publications.current(), self._deadline()
-            view = _view(publication, token, name)
-            wanted = parse_rows_request(
-                request.query_params, view, self._limits.rows, self._limits.conditions
-            )
+            deadline = self._deadline()
             start = unseal(wanted.cursor, cursor_key) if wanted.cursor is not None else None
             with publication.cursor() as cursor:
                 with deadline.watching(cursor):
@@ -183,22 +192,29 @@ class PullApi:
                     )
                 if is_known(request.headers, page.etag):
                     return page, None
-                return page, write_page(cursor, page, Path(self._folder.name), deadline)
+                return page, write_page(cursor, page, self._folder.path, deadline)
 
-        page, written = await self._workers.run(work)
-        headers = {"X-Rows": str(page.digest.rows)}
-        if page.next is not None:
-            query = _next_query(request, seal(page.next, cursor_key))
-            headers["Link"] = f'</v1/datasets/{name}/rows?{query}>; rel="next"'
-        if written is None:
+        async with self._pages.turn(key):
+            kept = self._pages.find(publication.identity, key)
+            if kept is not None:
+                page, reader = kept.page, kept.reader()
+            else:
+                page, written = await self._workers.run(work)
+                if written is None:
+                    return not_modified(page.etag, _page_headers(request, page, cursor_key))
+                kept = WrittenPage(page, written[1], written[0])
+                reader = kept.reader()
+                self._pages.keep(publication.identity, key, kept)
+        headers = _page_headers(request, page, cursor_key)
+        if is_known(request.headers, page.etag):
+            reader.close()
             return not_modified(page.etag, headers)
-        encoding = page.request.encoding
         headers |= {
             "ETag": page.etag,
-            "Content-Type": MEDIA_TYPES[encoding],
-            "Content-Disposition": f'attachment; filename="{name}.{encoding}"',
+            "Content-Type": MEDIA_TYPES[wanted.encoding],
+            "Content-Disposition": f'attachment; filename="{name}.{wanted.encoding}"',
         }
-        return self._file(request, *written, headers)
+        return self._file(request, reader, kept.size, headers)
 
     async def _export_file(self, request: Request, token: Token, path: str) -> Response:
         _check_no_parameters(request)
@@ -233,7 +249,7 @@ class PullApi:
         headers = {"ETag": etag, "Content-Type": MEDIA_TYPES["json"]}
         return self._file(request, BytesIO(content), len(content), headers)
 
-    def _file(self, request: Request, file: BinaryIO, size: int, headers: dict[str, str]) -> Response:
+    def _file(self, request: Request, file: ReadableFile, size: int, headers: dict[str, str]) -> Response:
         return file_answer(
             file,
             size,
@@ -242,6 +258,11 @@ class PullApi:
             self._limits.response_seconds,
             is_head=request.method == "HEAD",
         )
+
+    async def _publication(self) -> Publication:
+        if (latest := self._publications.latest()) is not None:
+            return latest
+        return await self._workers.run(self._publications.current)
 
     def _deadline(self) -> Deadline:
         return Deadline(self._limits.query_seconds, self._limits.file_bytes)
@@ -274,6 +295,15 @@ def _describes(
 def _check_no_parameters(request: Request) -> None:
     if request.scope["query_string"]:
         raise ApiError(400, "there are no parameters here; allowed: the path alone")
+
+
+def _page_headers(request: Request, page: Page, cursor_key: bytes) -> dict[str, str]:
+    """Return the number of rows, and the link to the next page."""
+    headers = {"X-Rows": str(page.digest.rows)}
+    if page.next is not None:
+        query = _next_query(request, seal(page.next, cursor_key))
+        headers["Link"] = f'<{request.scope["path"]}?{query}>; rel="next"'
+    return headers
 
 
 def _next_query(request: Request, cursor: str) -> str:

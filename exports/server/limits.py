@@ -18,6 +18,12 @@ class Limits:
     """The rows of one response."""
     file_bytes: int = 2 << 30
     """The size of one response. It is written to the disk before it is sent."""
+    kept_pages: int = 200
+    """The pages that are kept for the next requests of the same rows. Each one is an open file."""
+    kept_bytes: int = 256 << 20
+    """The size of all kept pages, on the disk."""
+    kept_page_bytes: int = 32 << 20
+    """The size of a kept page. Larger ones are computed for each request."""
     memory: str = "256MB"
     """DuckDB's memory. Beyond it, DuckDB spills to the disk."""
     header_bytes: int = 32 << 10

@@ -4,7 +4,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,8 @@ class Publication:
         self._kept: OrderedDict[object, Any] = OrderedDict()
         with self.cursor() as cursor:
             self.published: Published = read_published(cursor)
+        self.tables = self._read_tables()
+        """The tables of the datasets whose rows are in the file, by dataset."""
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -48,9 +49,7 @@ class Publication:
             cursor.execute("set TimeZone = 'UTC'")
             yield cursor
 
-    @cached_property
-    def tables(self) -> Mapping[str, Table]:
-        """The tables of the datasets whose rows are in the file, by dataset."""
+    def _read_tables(self) -> Mapping[str, Table]:
         tables = {}
         with self.cursor() as cursor:
             for dataset in DATASETS.values():
@@ -102,3 +101,8 @@ class Publications:
                     self._latest = publication
                     return publication
         raise NotPublishedError("the published file is being replaced again and again")
+
+    def latest(self) -> Publication | None:
+        """Return the current publication if it is open already. Does not wait."""
+        latest = self._latest
+        return latest if latest and latest.identity == identity_of(self._file) else None

@@ -23,13 +23,13 @@ class Workers:
     async def run(self, compute: Callable[[], Result]) -> Result:
         """Return a result that a worker computes. Raises `ApiError` if none is free in time."""
         if self._waiting >= self._limits.waiting:
-            raise _busy()
+            raise busy()
         self._waiting += 1
         try:
             async with asyncio.timeout(self._limits.wait_seconds):
                 await self._free.acquire()
         except TimeoutError:
-            raise _busy() from None
+            raise busy() from None
         finally:
             self._waiting -= 1
         work = asyncio.get_running_loop().run_in_executor(self._pool, compute)
@@ -38,5 +38,6 @@ class Workers:
         return await asyncio.shield(work)
 
 
-def _busy() -> ApiError:
+def busy() -> ApiError:
+    """Return the error for a request that has waited too long."""
     return ApiError(503, "too many requests at once; send it again later")
