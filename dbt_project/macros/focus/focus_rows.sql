@@ -52,7 +52,7 @@ charges as (
 
 ),
 
--- Money that was paid in or out, as the journal books it against `clearing` (docs/contract.md#53-journal).
+-- Money that was paid in or out, as the journal books it against `clearing` (docs/contract.md#5b3-journal).
 movements as (
 
     select
