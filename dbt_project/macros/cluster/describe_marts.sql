@@ -8,6 +8,7 @@
     {%- if adapter.get_relation(database=target.database, schema='marts', identifier='fct_ledger_entries')
         and adapter.get_relation(database=target.database, schema='marts', identifier='dim_dates') -%}
         {%- do run_query('create view marts.rpt_focus as ' ~ focus_rows('marts.fct_ledger_entries', 'marts.dim_dates', 'ops.settings')) -%}
+        {%- do adapter.cache_added(api.Relation.create(database=target.database, schema='marts', identifier='rpt_focus', type='view')) -%}
     {%- endif -%}
     {%- for node in graph.nodes.values() if node.resource_type == 'model' and node.schema == 'marts' -%}
         {#- A mart whose rows stay on the cluster has an empty table in the schema on_cluster. -#}
