@@ -104,7 +104,9 @@ def slice_query(
     )
     # Qualified, because the bare name would be that of the encoded column.
     order = ", ".join(f"slice.{quoted(name)}" for name in dataset.order)
-    columns_sql = select_list(_requested_columns(request.columns, columns), encoding)
+    columns_sql = select_list(
+        _requested_columns(request.columns, columns), encoding, whole_seconds=dataset.whole_seconds
+    )
     query = (
         f"select {columns_sql} from (select * from {dataset.relation} where {where}) as slice"
         f" order by {order}"

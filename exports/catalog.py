@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import duckdb
 
-from exports.datasets import DATASETS
+from exports.datasets import DATASETS, has_files
 from exports.destination import Destination, destination_of
 from exports.export import dataset_folder, formats_of, manifest_path
 from exports.export_checks import NO_STRAYS, ONE_PUBLISH, missing_files
@@ -47,7 +47,7 @@ class Finished:
     checks: Sequence[Invariant]
     is_catalog_new: bool
     removed: int
-    """The number of superseded files that were removed."""
+    """The number of superseded files that were removed, and of files of datasets that are not exported."""
 
 
 def finish_exports(settings: Settings) -> Finished:
@@ -61,7 +61,7 @@ def finish_exports(settings: Settings) -> Finished:
         run_id = read_published(connection).run_id
         manifest_texts = {
             name: content
-            for name in DATASETS
+            for name in _exported(settings)
             if (content := destination.read(manifest_path(name))) is not None
         }
         check = _check_publication(settings, run_id, manifest_texts)
@@ -76,6 +76,7 @@ def finish_exports(settings: Settings) -> Finished:
     if is_new:
         destination.place_bytes(catalog, CATALOG_PATH)
     unnamed = list(_unnamed_files(destination, manifests))
+    unnamed += _dropped_files(destination, [name for name in DATASETS if name not in _exported(settings)])
     superseded = [f"{folder}/{path}" for folder, path in unnamed if re.fullmatch(FILE_PATH, path)]
     if superseded:
         time.sleep(READERS_GRACE_SECONDS)
@@ -114,16 +115,35 @@ def _is_complete(destination: Destination, name: str, digest: str) -> bool:
     return not missing_files(read_manifest(content, name).files, destination.files(folder), folder)
 
 
+def _exported(settings: Settings) -> list[str]:
+    return [name for name, dataset in DATASETS.items() if has_files(settings, dataset)]
+
+
+def _dropped_files(destination: Destination, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the files of datasets that are no longer exported, as `_unnamed_files` does.
+
+    Their manifests are removed: nobody would update them, and an erasure must not miss their rows.
+    """
+    for name in names:
+        folder = dataset_folder(name)
+        stored = destination.files(folder)
+        if manifest_path(name) in stored:
+            destination.remove([manifest_path(name)])
+        for path in stored:
+            if path != manifest_path(name):
+                yield folder, path.removeprefix(f"{folder}/")
+
+
 def _check_publication(settings: Settings, run_id: str, manifest_texts: Mapping[str, bytes]) -> Invariant:
-    records = read_state(settings).datasets
+    records, names = read_state(settings).datasets, _exported(settings)
     outdated = [
         name
-        for name in DATASETS
+        for name in names
         if name not in manifest_texts
         or records.get(name) != ExportRecord(run_id, sha256_of(manifest_texts[name]))
     ]
     detail = f"export these first: {', '.join(outdated)}" if outdated else "manifest.json of each dataset"
-    return invariant(ONE_PUBLISH, "datasets", len(DATASETS), len(DATASETS) - len(outdated), detail)
+    return invariant(ONE_PUBLISH, "datasets", len(names), len(names) - len(outdated), detail)
 
 
 def _catalog(

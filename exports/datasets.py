@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from paywall_warehouse.settings import Settings
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -24,6 +26,12 @@ class Dataset:
     """
     currency_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The currency columns of amounts to which `currency` does not apply."""
+    user: str = "user_id"
+    """The column with the user, where the table has one."""
+    whole_seconds: bool = False
+    """Whether the text of instants ends with the second. Otherwise it has six decimals."""
+    is_optional: bool = False
+    """Whether the dataset is written to the export only if a setting asks for it (`has_files`)."""
     schema: str = "marts"
     """The schema of the table. Only downloads of the dashboard read another one."""
 
@@ -124,5 +132,31 @@ DATASETS: Mapping[str, Dataset] = {
         ),
         Dataset("payouts", "fct_payouts", ("payout_id",)),
         Dataset("deferred_revenue", "fct_deferred_revenue", ("date_day", "currency")),
+        Dataset(
+            "focus",
+            "rpt_focus",
+            (
+                "x_ReportingDate",
+                "BillingAccountId",
+                "SubAccountId",
+                "BillingCurrency",
+                "x_Kind",
+                "x_Billing",
+                "SkuId",
+                "PricingUnit",
+                "x_RelatedPeriodStart",
+            ),
+            day="x_ReportingDate",
+            currency=("BillingCurrency",),
+            currency_of={"ConsumedQuantity": NO_MONEY, "PricingQuantity": NO_MONEY},
+            user="BillingAccountId",
+            whole_seconds=True,
+            is_optional=True,
+        ),
     )
 }
+
+
+def has_files(settings: Settings, dataset: Dataset) -> bool:
+    """Check whether a dataset is written to the export. All datasets can be read as slices."""
+    return settings.export_focus or not dataset.is_optional

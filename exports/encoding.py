@@ -15,7 +15,8 @@ Encoding = Literal["parquet", "csv", "jsonl"]
 # A spreadsheet takes text that starts with one of these for a formula (docs/contract.md#64-csv-and-mirrors).
 FORMULA_START = r"^[=+\-@\t\r]"
 # RFC 3339 with all six decimals, so that texts sort like the instants.
-INSTANT = "strftime({name} at time zone 'UTC', '%Y-%m-%dT%H:%M:%S.%fZ')"
+MICROSECONDS = "%Y-%m-%dT%H:%M:%S.%fZ"
+WHOLE_SECONDS = "%Y-%m-%dT%H:%M:%SZ"
 ZSTD_LEVEL = 3
 # Metadata has up to 64 KiB, and a row may have several long texts.
 LONGEST_LINE = 10_000_000
@@ -23,12 +24,12 @@ LONGEST_LINE = 10_000_000
 ROW_GROUP = 122_880
 
 
-def as_parquet(column: Column) -> str:
+def as_parquet(column: Column, instant_format: str) -> str:
     """Return the column unchanged: Parquet has all types that are exported."""
     return quoted(column.name)
 
 
-def as_csv(column: Column) -> str:
+def as_csv(column: Column, instant_format: str) -> str:
     """Return the text of a value. NULL stays NULL, which CSV shows as nothing; empty text is `""`."""
     name = quoted(column.name)
     if column.type == "VARCHAR":
@@ -37,23 +38,31 @@ def as_csv(column: Column) -> str:
             f" {name} end"
         )
     if column.type == "TIMESTAMP WITH TIME ZONE":
-        return INSTANT.format(name=name)
+        return _instant_text(name, instant_format)
     if column.type.endswith("[]"):
         return f"cast(to_json({name}) as varchar)"
     return name
 
 
-def as_json(column: Column) -> str:
+def as_json(column: Column, instant_format: str) -> str:
     """Return money as text, because most JSON readers turn a number of 38 digits into a float."""
     name = quoted(column.name)
     if column.type == MONEY:
         return f"cast({name} as varchar)"
     if column.type == "TIMESTAMP WITH TIME ZONE":
-        return INSTANT.format(name=name)
+        return _instant_text(name, instant_format)
     return name
 
 
-ENCODINGS: dict[Encoding, Callable[[Column], str]] = {"parquet": as_parquet, "csv": as_csv, "jsonl": as_json}
+def _instant_text(name: str, instant_format: str) -> str:
+    return f"strftime({name} at time zone 'UTC', {literal(instant_format)})"
+
+
+ENCODINGS: dict[Encoding, Callable[[Column, str], str]] = {
+    "parquet": as_parquet,
+    "csv": as_csv,
+    "jsonl": as_json,
+}
 OPTIONS: dict[Encoding, str] = {
     "parquet": (
         f"format parquet, compression zstd, compression_level {ZSTD_LEVEL}, row_group_size {ROW_GROUP}"
@@ -63,10 +72,10 @@ OPTIONS: dict[Encoding, str] = {
 }
 
 
-def select_list(columns: Sequence[Column], encoding: Encoding) -> str:
-    """Return the select list (SQL) of encoded columns."""
-    encode = ENCODINGS[encoding]
-    return ", ".join(f"{encode(column)} as {quoted(column.name)}" for column in columns)
+def select_list(columns: Sequence[Column], encoding: Encoding, *, whole_seconds: bool = False) -> str:
+    """Return the select list (SQL) of encoded columns. `whole_seconds`: see `Dataset`."""
+    encode, instant_format = ENCODINGS[encoding], WHOLE_SECONDS if whole_seconds else MICROSECONDS
+    return ", ".join(f"{encode(column, instant_format)} as {quoted(column.name)}" for column in columns)
 
 
 def copy_statement(query: str, file: str, encoding: Encoding) -> str:

@@ -24,7 +24,7 @@ class ExportRecord:
 
 @dataclass(frozen=True)
 class ExportState:
-    """The state of the exports to one destination in some formats."""
+    """The state of the exports to one destination, of some formats and datasets."""
 
     target: str
     datasets: Mapping[str, ExportRecord] = field(default_factory=dict)
@@ -33,20 +33,20 @@ class ExportState:
 
 
 def target_digest(settings: Settings) -> str:
-    """Return a digest of destination and formats.
+    """Return a digest of destination, formats and optional datasets.
 
     A digest, because a URL may hold a password. The setting counts, not the path: exports inside a home move
     with it.
     """
-    return hashlib.sha256(
-        json.dumps([settings.export_uri, sorted(settings.export_formats)]).encode()
-    ).hexdigest()
+    target = [settings.export_uri, sorted(settings.export_formats), *(["focus"] * settings.export_focus)]
+    return hashlib.sha256(json.dumps(target).encode()).hexdigest()
 
 
 def read_state(settings: Settings) -> ExportState:
     """Return the state of the exports.
 
-    It is empty if the destination or the formats have changed, or if the record cannot be read.
+    It is empty if the destination, the formats or the optional datasets have changed, or if the record cannot
+    be read.
     """
     empty = ExportState(target_digest(settings))
     try:

@@ -79,8 +79,8 @@ def write_partition_files(
         # Once for all files, because DuckDB takes 20 ms to plan the expressions of 30 columns.
         tables["csv"] = SORTED_TEXT
         connection.execute(
-            f"create or replace table {SORTED_TEXT} as"
-            f" select {select_list(table.columns, 'csv')} from {SORTED}"
+            f"create or replace table {SORTED_TEXT} as select"
+            f" {select_list(table.columns, 'csv', whole_seconds=dataset.whole_seconds)} from {SORTED}"
         )
     written = [
         (span, encoding, staging / f"{span.date or 'all'}-{span.number}.{encoding}")

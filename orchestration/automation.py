@@ -98,8 +98,8 @@ export_job = dg.define_asset_job(
     "export",
     selection=dg.AssetSelection.groups(GROUP),
     description=(
-        "Export the published warehouse: after an interrupted run, or when EXPORT_URI or EXPORT_FORMATS"
-        " have changed."
+        "Export the published warehouse: after an interrupted run, or when EXPORT_URI, EXPORT_FORMATS or"
+        " EXPORT_FOCUS have changed."
     ),
 )
 

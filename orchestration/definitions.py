@@ -63,7 +63,7 @@ def build_defs(
             build_plan,
             models,
             published_warehouse(final_models(models), settings),
-            *(export_assets() if exports else []),
+            *(export_assets(settings) if exports else []),
         ],
         jobs=[refresh_job, publish_job, ingestion, *([export_job] if exports else [])],
         schedules=[daily(settings.reporting_timezone)],

@@ -54,6 +54,7 @@ HEADERS_WITHOUT_USER = {
     "x-real-ip",
 }
 SHORTEST_PASSWORD, SHORTEST_SECRET = 8, 8
+LONGEST_NAME = 100
 WEB_ADDRESS = re.compile(r"https?://[^/@?#\s]+(/[^?#\s]*)?")
 MEMORY_SIZE = re.compile(r"[0-9]+(\.[0-9]+)?\s*([KMGT]i?)?B", re.IGNORECASE)
 EXPORT_FORMATS = ("parquet", "csv")
@@ -165,6 +166,8 @@ class Settings(BaseSettings):
     landing_uri: str | None = None
     export_uri: str | None = None
     export_formats: Words = EXPORT_FORMATS
+    export_focus: bool = False
+    focus_provider_name: str | None = None
     reporting_timezone: str = "UTC"
     earliest_entry: Annotated[date | datetime, BeforeValidator(_day_or_instant)] = date(2015, 1, 1)
     extra_currencies: Words = ()
@@ -451,6 +454,15 @@ class Settings(BaseSettings):
             raise ValueError(f"allowed: a comma-separated list of {', '.join(EXPORT_FORMATS)}")
         return value
 
+    @field_validator("focus_provider_name")
+    @classmethod
+    def _printable_name(cls, value: str | None) -> str | None:
+        if value is None or not value.strip():
+            return None
+        if len(value) > LONGEST_NAME or not value.isprintable():
+            raise ValueError(f"allowed: a name of up to {LONGEST_NAME} printable characters, such as Acme AI")
+        return value.strip()
+
     @field_validator("reporting_timezone")
     @classmethod
     def _known_timezone(cls, value: str) -> str:
@@ -699,6 +711,7 @@ HINTS = {
     "COST_TOLERANCE_ABS": "; allowed: an amount of money from 0 with at most 12 decimals, such as 0.01",
     "COST_TOLERANCE_REL": "; allowed: a share from 0 to 1 with at most 8 decimals, such as 0.005",
     "STRIPE_REQUIRED": "; allowed: true or false",
+    "EXPORT_FOCUS": "; allowed: true or false",
     "PROMO_FIRST": "; allowed: true or false",
     "BILLS_LOOK_BACK_DAYS": "; allowed: a whole number of days from 0 to 60, such as 3",
     "BILLS_DEADLINE_SECONDS": "; allowed: a number of seconds, such as 300",

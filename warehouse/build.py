@@ -266,6 +266,7 @@ def _plan(
         settings.cost_grace_days,
         code_version,
         settings.warehouse_target,
+        settings.focus_provider_name,
         # The published file lists the sources whose pull failed, so it changes when a pull fails or recovers.
         *(failure.source for failure in failed_pulls(settings.home)),
         *((act.number, act.action, act.digest) for act in acts),

@@ -214,6 +214,7 @@ def settings_row(settings: Settings, today: date) -> dict[str, Any]:
         "cost_tolerance_abs": f"{settings.cost_tolerance_abs:f}",
         "cost_tolerance_rel": f"{settings.cost_tolerance_rel:f}",
         "cost_grace_days": settings.cost_grace_days,
+        "focus_provider_name": settings.focus_provider_name,
     }
 
 
@@ -222,6 +223,8 @@ def _create_settings(connection: duckdb.DuckDBPyConnection, row: dict[str, Any])
     connection.execute(
         f"create or replace table raw.settings as select {columns}", [row[name] for name in SETTINGS]
     )
+    # Readers of the published file and its views read the settings, too. None of them is a secret.
+    connection.execute("create or replace table ops.settings as from raw.settings")
 
 
 def _create_erasures(connection: duckdb.DuckDBPyConnection, home: Home) -> None:

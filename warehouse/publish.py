@@ -61,8 +61,6 @@ create or replace table ops.rejected_records as
 create or replace table ops.unmapped_columns as
     select source, path, column_name, min(first_seen_at) as first_seen_at
     from raw.unmapped_columns group by all order by source, path, column_name;
--- The settings that decide the numbers. None of them is a secret.
-create or replace table ops.settings as select * from raw.settings;
 create or replace table ops.failed_pulls as select * from raw.failed_pulls order by source;
 create or replace table ops.provider_names as select name, provider from raw.bill_providers order by name;
 create or replace table ops.erasures as select * from raw.erasures order by erased_at, pseudonym;

@@ -1,4 +1,4 @@
-"""The marts of the published file as tables: their columns, types and descriptions."""
+"""The marts of the published file, tables and views: their columns, types and descriptions."""
 
 from dataclasses import dataclass
 
@@ -28,6 +28,8 @@ class Table:
     columns: tuple[Column, ...]
     is_on_cluster: bool = False
     """Whether the published file only describes the mart, because its rows are on the cluster."""
+    is_view: bool = False
+    """Whether its rows are computed when they are read."""
 
     @property
     def amounts(self) -> tuple[str, ...]:
@@ -41,23 +43,33 @@ def published_table(connection: duckdb.DuckDBPyConnection, mart: str, schema: st
     Raises `NotPublishedError` if the published file does not have the table.
     """
     described = connection.execute(
-        """select schema_name, coalesce(comment, '') from duckdb_tables()
-        where database_name = current_database() and schema_name in (?, ?) and table_name = ?""",
-        [schema, ON_CLUSTER, mart],
+        """select schema_name, coalesce(comment, ''), false from duckdb_tables()
+        where database_name = current_database() and schema_name in ($schema, $on_cluster)
+            and table_name = $mart
+        union all
+        select schema_name, coalesce(comment, ''), true from duckdb_views()
+        where database_name = current_database() and schema_name = $schema and view_name = $mart""",
+        {"schema": schema, "on_cluster": ON_CLUSTER, "mart": mart},
     ).fetchone()
     if described is None:
         raise NotPublishedError(
-            f"The published file has no {schema}.{mart}, because an earlier version wrote it. Rebuild it with"
+            f"The published file has no {schema}.{mart}, because an earlier version wrote it, or because the"
+            " ledger, from which it is computed, is on a cluster. In the first case, rebuild the file with"
             " `paywall-warehouse run`."
         )
-    found_in, description = described
+    found_in, description, is_view = described
     columns = connection.execute(
         """select column_name, data_type, coalesce(comment, '') from duckdb_columns()
         where database_name = current_database() and schema_name = ? and table_name = ?
             order by column_index""",
         [found_in, mart],
     ).fetchall()
-    return Table(description, tuple(Column(*row) for row in columns), is_on_cluster=found_in == ON_CLUSTER)
+    return Table(
+        description,
+        tuple(Column(*row) for row in columns),
+        is_on_cluster=found_in == ON_CLUSTER,
+        is_view=is_view,
+    )
 
 
 def table_with_rows(connection: duckdb.DuckDBPyConnection, mart: str, schema: str = "marts") -> Table:

@@ -45,12 +45,15 @@ def describe(
 ) -> dict[str, Any]:
     """Return columns, days, rows, totals and revisions of a dataset. It is computed once a publication."""
     described: dict[str, Any] = publication.kept(
-        (view.dataset.name, token.scope_digest), lambda: _describe(cursor, view)
+        (view.dataset.name, token.scope_digest),
+        lambda: _describe(
+            cursor, view, has_files=view.is_whole and view.dataset.name in publication.exported
+        ),
     )
     return described
 
 
-def _describe(cursor: duckdb.DuckDBPyConnection, view: View) -> dict[str, Any]:
+def _describe(cursor: duckdb.DuckDBPyConnection, view: View, *, has_files: bool) -> dict[str, Any]:
     shape = [[column.name, column.type] for column in view.columns.values()]
     names = ", ".join(map(quoted, view.columns))
     day = quoted(view.day) if view.day else "cast(null as date)"
@@ -82,7 +85,7 @@ def _describe(cursor: duckdb.DuckDBPyConnection, view: View) -> dict[str, Any]:
         "last_day": str(days[-1]) if days else None,
         "rows": whole.rows,
         "revision": whole.revision(shape),
-        "has_files": view.is_whole,
+        "has_files": has_files,
         "partitions": [
             {
                 "date": str(key) if key is not None else None,

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,14 @@ KEPT = 200
 class Publication:
     """One publication, opened read-only, for several threads. It is closed when nothing refers to it."""
 
-    def __init__(self, file: Path, identity: Identity, config: Mapping[str, Any]) -> None:
-        """Open the file. Raises `NotPublishedError` if that fails, or if an earlier version wrote it."""
-        self.identity = identity
+    def __init__(
+        self, file: Path, identity: Identity, config: Mapping[str, Any], exported: Collection[str] = ()
+    ) -> None:
+        """Open the file. Raises `NotPublishedError` if that fails, or if an earlier version wrote it.
+
+        `exported` are the datasets with files in the export.
+        """
+        self.identity, self.exported = identity, exported
         # Attached to a separate database: DuckDB would return a file that this process has open by that path.
         self._database = open_duckdb(config=config)
         try:
@@ -82,8 +87,9 @@ def _table(cursor: duckdb.DuckDBPyConnection, dataset: Dataset) -> Table | None:
 class Publications:
     """The published file, checked for a newer one for every request."""
 
-    def __init__(self, file: Path, config: Mapping[str, Any]) -> None:
-        self._file, self._config = file, config
+    def __init__(self, file: Path, config: Mapping[str, Any], exported: Collection[str]) -> None:
+        """Read the file. `exported` are the datasets with files in the export."""
+        self._file, self._config, self._exported = file, config, exported
         self._lock = threading.Lock()
         self._latest: Publication | None = None
 
@@ -96,7 +102,7 @@ class Publications:
                     raise NotPublishedError("nothing has been published yet")
                 if self._latest is not None and self._latest.identity == identity:
                     return self._latest
-                publication = Publication(self._file, identity, self._config)
+                publication = Publication(self._file, identity, self._config, self._exported)
                 if identity_of(self._file) == identity:
                     self._latest = publication
                     return publication

@@ -8,7 +8,6 @@ from exports.server.tokens import Token
 from paywall_warehouse.quoting import literal, quoted
 from warehouse.published_tables import Column, Table
 
-USER = "user_id"
 # Columns that are computed from rows of others. With one's own revenue, the share reveals everybody's.
 ACROSS_ROWS: Mapping[str, frozenset[str]] = {"models": frozenset({"revenue_share"})}
 # A case may join deposits of several users to one payment.
@@ -29,6 +28,8 @@ class View:
     """The condition on visible rows (SQL)."""
     is_whole: bool
     """Whether the token may see every row and column, and so the files of the export."""
+    is_computed: bool = False
+    """Whether the rows are those of a view, and have no ids."""
 
     @property
     def day(self) -> str | None:
@@ -59,8 +60,9 @@ def view_of(token: Token, dataset: Dataset, table: Table) -> View | None:
     if token.datasets is not None and dataset.name not in token.datasets:
         return None
     every = {column.name: column for column in table.columns}
-    is_by_user = token.user_prefix is not None or any(name == USER for name, _ in token.where)
-    if is_by_user and (USER not in every or dataset.name in ACROSS_USERS):
+    user = dataset.user
+    is_by_user = token.user_prefix is not None or any(name == user for name, _ in token.where)
+    if is_by_user and (user not in every or dataset.name in ACROSS_USERS):
         return None
     conditions = []
     for name, value in token.where:
@@ -68,7 +70,7 @@ def view_of(token: Token, dataset: Dataset, table: Table) -> View | None:
             return None
         conditions.append(f"{quoted(name)} = {literal(value)}")
     if token.user_prefix is not None:
-        conditions.append(f"starts_with({quoted(USER)}, {literal(token.user_prefix)})")
+        conditions.append(f"starts_with({quoted(user)}, {literal(token.user_prefix)})")
     hidden = {name for name in every if token.columns is not None and name not in token.columns}
     if token.has_row_limit:
         hidden |= ACROSS_ROWS.get(dataset.name, frozenset())
@@ -82,4 +84,5 @@ def view_of(token: Token, dataset: Dataset, table: Table) -> View | None:
         frozenset(hidden),
         " and ".join(conditions) or "true",
         is_whole=not hidden and not conditions,
+        is_computed=table.is_view,
     )

@@ -2,7 +2,6 @@
 
 from exports.server.descriptions import visible_datasets
 from exports.server.publications import Publication
-from exports.server.scope import USER
 from exports.server.tokens import USER_PREFIX, Token, TokenError
 from paywall_warehouse.settings import Settings
 from warehouse.publication_identity import identity_of
@@ -38,6 +37,6 @@ def check_scope(settings: Settings, token: Token) -> list[str] | None:
     if not visible:
         raise TokenError(
             "the token would see nothing: no dataset has all columns of its --where, a visible column, and,"
-            f" for {USER_PREFIX}, {USER}"
+            f" for {USER_PREFIX}, a column with the user"
         )
     return visible

@@ -22,10 +22,29 @@ from exports.server.publications import Publication
 from exports.server.scope import View
 from paywall_warehouse.quoting import quoted
 
-PAGE, BEFORE = "temp.main.page_rows", "temp.main.rows_before"
+PAGE, BEFORE, COMPUTED = "temp.main.page_rows", "temp.main.rows_before", "temp.main.computed_rows"
 # Text of more rows is written in parts. A million rows of the ledger at once need more than 256 MB.
 PART_ROWS = 100_000
 COPIED_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a table. They are valid on one cursor."""
+
+    relation: str
+    """The table (SQL), whose rows have a `rowid`."""
+    where: str
+    """The condition on the rows (SQL)."""
+    values: list[Any]
+
+    def numbered(self, begin: int, end: int) -> "Rows":
+        """Return the rows of `PAGE` with these numbers, without the last.
+
+        `rowid` of a temporary table counts from 0, in the order of insertion.
+        """
+        condition = f"rowid in (select row_id from {PAGE} where rowid >= {begin} and rowid < {end})"
+        return Rows(self.relation, condition, [])
 
 
 @dataclass(frozen=True)
@@ -34,9 +53,7 @@ class Page:
 
     request: RowsRequest
     view: View
-    where: str
-    """The condition on the rows (SQL). It is valid on the cursor with which the page was found."""
-    values: list[Any]
+    rows: Rows
     digest: Digest
     next: Position | None
     """Where the next page begins; None for the last one."""
@@ -44,12 +61,12 @@ class Page:
     """Whether `PAGE` has the rows in their order."""
 
     @property
-    def parts(self) -> list[tuple[str, list[Any]]]:
-        """The conditions on the rows of each part, with their values."""
+    def parts(self) -> list[Rows]:
+        """The rows of each part."""
         if not self.is_numbered or self.request.encoding == "parquet":
-            return [(self.where, self.values)]
+            return [self.rows]
         return [
-            (_numbered(begin, min(begin + PART_ROWS, self.digest.rows)), [])
+            self.rows.numbered(begin, min(begin + PART_ROWS, self.digest.rows))
             for begin in range(0, max(self.digest.rows, 1), PART_ROWS)
         ]
 
@@ -75,7 +92,9 @@ def find_page(
     """
     slice_digest = _sha256([scope_digest, request.digest])
     shape, seen = _sha256(request.shape), _sha256(str(publication.identity))
-    where, values = all_of([Filter(view.condition, ()), *request.conditions])
+    wanted = request.limit or most_rows + 1
+    begin = start.read if start else Digest()
+    rows = _rows(cursor, view, request, begin.rows + wanted + 1)
     if start is not None:
         if start.slice != slice_digest:
             message = (
@@ -84,27 +103,25 @@ def find_page(
             raise ApiError(400, message)
         is_read = start.shape == shape and (
             start.publication == seen
-            or _first_rows(cursor, view, where, values, request, start.read.rows) == start.read
+            or _first_rows(cursor, view, rows, request, start.read.rows) == start.read
         )
         if not is_read:
             raise ApiError(
                 409, "the rows that were read so far have been restated meanwhile; begin again without cursor"
             )
     if start is None and request.limit is None:
-        digest = _digest(cursor, view, where, values, request)
+        digest = _digest(cursor, rows, request)
         _check_rows(digest.rows, most_rows)
         if is_large := digest.rows > PART_ROWS:
-            _number_rows(cursor, PAGE, view, where, values, digest.rows, 0)
-        return Page(request, view, where, values, digest, None, is_large)
-    wanted = request.limit or most_rows + 1
-    begin = start.read if start else Digest()
-    found = _number_rows(cursor, PAGE, view, where, values, wanted + 1, begin.rows)
+            _number_rows(cursor, PAGE, view, rows, digest.rows, 0)
+        return Page(request, view, rows, digest, None, is_large)
+    found = _number_rows(cursor, PAGE, view, rows, wanted + 1, begin.rows)
     if request.limit is None:
         _check_rows(found, most_rows)
-    where, values = _numbered(0, wanted), []
-    digest = _digest(cursor, view, where, values, request)
+    page_rows = rows.numbered(0, wanted)
+    digest = _digest(cursor, page_rows, request)
     after = Position(slice_digest, shape, seen, begin.plus(digest)) if found > wanted else None
-    return Page(request, view, where, values, digest, after, True)
+    return Page(request, view, page_rows, digest, after, True)
 
 
 def write_page(
@@ -118,9 +135,9 @@ def write_page(
     opened: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
     part = folder / f"{uuid4().hex}.part"
     try:
-        for number, (where, values) in enumerate(page.parts):
+        for number, rows in enumerate(page.parts):
             with deadline.watching(cursor, part):
-                cursor.execute(_copy(page, where, str(part)), values)
+                cursor.execute(_copy(page, rows, str(part)), rows.values)
             with part.open("rb") as written:
                 if number and page.request.encoding == "csv":
                     written.readline()  # the header
@@ -136,46 +153,46 @@ def write_page(
         part.unlink(missing_ok=True)
 
 
-def _copy(page: Page, where: str, file: str) -> str:
+def _copy(page: Page, rows: Rows, file: str) -> str:
     """Return the statement (SQL) that writes some of the rows."""
     dataset, encoding = page.view.dataset, page.request.encoding
     order = ", ".join(f"slice.{quoted(name)}" for name in dataset.order)
     query = (
-        f"select {select_list(page.request.columns, encoding)}"
-        f" from (select * from {dataset.relation} where {where}) as slice order by {order}"
+        f"select {select_list(page.request.columns, encoding, whole_seconds=dataset.whole_seconds)}"
+        f" from (select * from {rows.relation} where {rows.where}) as slice order by {order}"
     )
     return copy_statement(query, file, encoding)
 
 
-def _numbered(begin: int, end: int) -> str:
-    """Return the condition (SQL) on the rows of `PAGE` with these numbers, without the last.
+def _rows(cursor: duckdb.DuckDBPyConnection, view: View, request: RowsRequest, limit: int) -> Rows:
+    """Return the rows that a request and the token's scope allow.
 
-    `rowid` of a temporary table counts from 0, in the order of insertion.
+    Of a view, the first ones up to `limit` are computed and kept in a temporary table.
     """
-    return f"rowid in (select row_id from {PAGE} where rowid >= {begin} and rowid < {end})"
+    where, values = all_of([Filter(view.condition, ()), *request.conditions])
+    if not view.is_computed:
+        return Rows(view.dataset.relation, where, values)
+    columns = dict.fromkeys([*view.dataset.order, *(column.name for column in request.columns)])
+    order = ", ".join(map(quoted, view.dataset.order))
+    cursor.execute(
+        f"create or replace temp table {COMPUTED.rpartition('.')[2]} as"
+        f" select {', '.join(map(quoted, columns))} from {view.dataset.relation}"
+        f" where {where} order by {order} limit {limit}",
+        values,
+    )
+    return Rows(COMPUTED, "true", [])
 
 
 def _first_rows(
-    cursor: duckdb.DuckDBPyConnection,
-    view: View,
-    where: str,
-    values: list[Any],
-    request: RowsRequest,
-    rows: int,
+    cursor: duckdb.DuckDBPyConnection, view: View, rows: Rows, request: RowsRequest, number: int
 ) -> Digest:
     """Return the digest of the first rows of a slice."""
-    _number_rows(cursor, BEFORE, view, where, values, rows, 0)
-    return _digest(cursor, view, f"rowid in (select row_id from {BEFORE})", [], request)
+    _number_rows(cursor, BEFORE, view, rows, number, 0)
+    return _digest(cursor, Rows(rows.relation, f"rowid in (select row_id from {BEFORE})", []), request)
 
 
 def _number_rows(
-    cursor: duckdb.DuckDBPyConnection,
-    table: str,
-    view: View,
-    where: str,
-    values: list[Any],
-    limit: int,
-    offset: int,
+    cursor: duckdb.DuckDBPyConnection, table: str, view: View, rows: Rows, limit: int, offset: int
 ) -> int:
     """Write the ids of some rows to a temporary table, in the order of the dataset, and return their number.
 
@@ -184,22 +201,20 @@ def _number_rows(
     order = ", ".join(map(quoted, view.dataset.order))
     cursor.execute(
         f"create or replace temp table {table.rpartition('.')[2]} as select rowid as row_id"
-        f" from {view.dataset.relation} where {where} order by {order} limit {limit} offset {offset}",
-        values,
+        f" from {rows.relation} where {rows.where} order by {order} limit {limit} offset {offset}",
+        rows.values,
     )
     return int(cursor.execute(f"select count(*) from {table}").fetchall()[0][0])
 
 
-def _digest(
-    cursor: duckdb.DuckDBPyConnection, view: View, where: str, values: list[Any], request: RowsRequest
-) -> Digest:
+def _digest(cursor: duckdb.DuckDBPyConnection, rows: Rows, request: RowsRequest) -> Digest:
     """Return the digest of the requested columns of some rows."""
     names = ", ".join(quoted(column.name) for column in request.columns)
     return digest_of(
         cursor.execute(
-            f"select count(*), sum(hash({names})), bit_xor(hash({names}))"
-            f" from {view.dataset.relation} where {where}",
-            values,
+            f"select count(*), sum(hash({names})), bit_xor(hash({names})) from {rows.relation}"
+            f" where {rows.where}",
+            rows.values,
         ).fetchall()[0]
     )
 

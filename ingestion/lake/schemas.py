@@ -323,6 +323,7 @@ SETTINGS: Final = {
     "cost_tolerance_abs": MONEY,
     "cost_tolerance_rel": MONEY,
     "cost_grace_days": "integer",
+    "focus_provider_name": "varchar",
 }
 
 FAILED_PULLS: Final = {"source": "varchar", "failed_at": "timestamptz", "reason": "varchar"}

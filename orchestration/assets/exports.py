@@ -1,12 +1,12 @@
 """The exports of the published warehouse: one asset for each dataset, then the catalog of all of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
 from exports.catalog import Finished, finish_exports
-from exports.datasets import DATASETS, Dataset
+from exports.datasets import DATASETS, Dataset, has_files
 from exports.export import Exported, export_published
 from exports.export_checks import CATALOG_CHECKS, EXPORT_CHECKS, NO_STRAYS
 from exports.manifest import Partition
@@ -18,6 +18,7 @@ from orchestration.resources import OWNER, Warehouse
 from orchestration.retries import is_transient, retry_in_place
 from orchestration.run_lock import WRITER_POOL
 from paywall_warehouse.errors import first_line
+from paywall_warehouse.settings import Settings
 from paywall_warehouse.sizes import size
 from warehouse.checks.invariant import Invariant, describe_failure
 from warehouse.engines import engine_of
@@ -32,9 +33,10 @@ def dataset_key(dataset: Dataset) -> dg.AssetKey:
     return dg.AssetKey([GROUP, dataset.name])
 
 
-def export_assets() -> list[dg.AssetsDefinition]:
-    """Return the assets of all datasets and of the catalog."""
-    return [*map(dataset_asset, DATASETS.values()), catalog_asset()]
+def export_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """Return the assets of all datasets that are exported, and of the catalog."""
+    datasets = [dataset for dataset in DATASETS.values() if has_files(settings, dataset)]
+    return [*map(dataset_asset, datasets), catalog_asset(datasets)]
 
 
 def dataset_asset(dataset: Dataset) -> dg.AssetsDefinition:
@@ -81,12 +83,12 @@ def dataset_asset(dataset: Dataset) -> dg.AssetsDefinition:
     return export
 
 
-def catalog_asset() -> dg.AssetsDefinition:
+def catalog_asset(datasets: Iterable[Dataset]) -> dg.AssetsDefinition:
     """Return the asset that writes the catalog after every dataset has been exported."""
 
     @dg.asset(
         key=CATALOG,
-        deps=[dataset_key(dataset) for dataset in DATASETS.values()],
+        deps=[dataset_key(dataset) for dataset in datasets],
         check_specs=check_specs(CATALOG, CATALOG_CHECKS, warning_only=[NO_STRAYS]),
         group_name=GROUP,
         kinds={"json"},

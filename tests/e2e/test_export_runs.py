@@ -9,11 +9,11 @@ import dagster as dg
 import duckdb
 import pytest
 
-from exports.datasets import DATASETS
 from exports.export_records import is_exported
 from orchestration.automation import unfinished_exports_sensor
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import charge, deposit, land, ledger_file
+from tests.support.export_homes import BY_DEFAULT
 from tests.support.harness import RunResult, run_pipeline
 
 pytestmark = pytest.mark.slow
@@ -69,7 +69,7 @@ def test_each_dataset_shows_rows_changes_bytes_and_its_manifest(
 
 
 def test_the_checks_of_every_export_have_results(exported_home: Path, instance: dg.DagsterInstance) -> None:
-    for name in DATASETS:
+    for name in BY_DEFAULT:
         for check in ("totals_equal_the_mart", "files_are_whole"):
             key = dg.AssetCheckKey(dg.AssetKey(["exports", name]), check)
             record = instance.event_log_storage.get_latest_asset_check_execution_by_key([key])[key]

@@ -15,7 +15,6 @@ import fsspec
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from exports.datasets import DATASETS
 from exports.export_checks import CATALOG_CHECKS, EXPORT_CHECKS
 from ingestion.sources.stripe.reports import PULLED_REPORTS
 from ingestion.staging.batch import LandingFileChangedError
@@ -30,6 +29,7 @@ from orchestration.run_lock import HOST_TAG, PROCESS_TAG, WRITER_POOL, exclusive
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import LandedFile, Raw, charge, deposit, land, ledger_file
+from tests.support.export_homes import BY_DEFAULT
 from tests.support.harness import run_pipeline
 from tests.support.shared import in_soak
 from warehouse.checks.invariants import INVARIANTS
@@ -134,7 +134,7 @@ def test_every_asset_says_what_it_is_and_whose(defs: dg.Definitions) -> None:
 def test_lineage_runs_from_landing_files_to_the_published_warehouse(defs: dg.Definitions) -> None:
     graph = defs.resolve_asset_graph()
     before = graph.get_ancestor_asset_keys(PUBLISHED)
-    exports = {dg.AssetKey(["exports", name]) for name in (*DATASETS, "catalog")}
+    exports = {dg.AssetKey(["exports", name]) for name in (*BY_DEFAULT, "catalog")}
     assert before == graph.get_all_asset_keys() - {PUBLISHED} - exports
     assert PUBLISHED in graph.get_ancestor_asset_keys(dg.AssetKey(["exports", "catalog"]))
     assert {
@@ -150,7 +150,7 @@ def test_every_invariant_and_every_dbt_test_is_an_asset_check(
     nodes = Dbt(settings_of(published_home)).prepare_manifest()["nodes"].values()
     tests = {node["name"] for node in nodes if node["resource_type"] == "test"}
     assert {key.name for key in checks if key.asset_key.path[0] not in ("published", "exports")} == tests
-    for name in DATASETS:
+    for name in BY_DEFAULT:
         assert {key.name for key in checks if key.asset_key.path == ["exports", name]} == set(EXPORT_CHECKS)
     assert {key.name for key in checks if key.asset_key.path == ["exports", "catalog"]} == set(CATALOG_CHECKS)
 

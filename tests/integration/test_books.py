@@ -1,6 +1,8 @@
 """Credit, deferred revenue and journal of random ledgers, against a sequential computation."""
 
+from collections import defaultdict
 from datetime import date, datetime
+from decimal import Decimal
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,36 @@ def compare(home: Path, books: Books) -> None:
         assert len(rows) == len(ordered), name
     found = published(home, f"select {', '.join(KPIS)} from marts.fct_period_kpis order by period, currency")
     assert found == sorted(books.period_kpis, key=lambda row: (row["period"], row["currency"]))
+    compare_focus(home, books)
+
+
+def compare_focus(home: Path, books: Books) -> None:
+    """Assert that the rows of FOCUS have the usage, the money and the balances of the books."""
+    usage: dict[tuple[Any, ...], Decimal] = defaultdict(Decimal)
+    balances: dict[tuple[Any, ...], Decimal] = {}
+    for day in sorted(books.credit_days, key=lambda row: row["date_day"]):
+        wallet = (day["user_id"], day["paywall_id"], day["currency"].upper())
+        kinds = ("paid", "promo", "unfunded")
+        usage[*wallet, day["date_day"]] = sum(
+            (day[f"revenue_{kind}"] - day[f"refunds_{kind}"] for kind in kinds), Decimal()
+        )
+        balances[wallet] = day["paid_closing"] + day["promo_closing"] - day["overdraft_closing"]
+    money: dict[tuple[Any, ...], Decimal] = defaultdict(Decimal)
+    for line in books.journal_lines:
+        if line["account"] == "clearing":
+            money[line["currency"].upper(), line["relates_to_date"]] += line["debit"] - line["credit"]
+    wallet_columns = '"BillingAccountId", "SubAccountId", "BillingCurrency"'
+    day_column, prepaid = '"x_ReportingDate"', "\"x_Billing\" = 'prepaid'"
+    for key, amount, expected in (
+        (f"{wallet_columns}, {day_column}", "EffectiveCost", usage),
+        (f'"BillingCurrency", {day_column}', "BilledCost", money),
+        (wallet_columns, "x_BalanceEffect", balances),
+    ):
+        query = f'select {key}, sum("{amount}") from marts.rpt_focus where {prepaid} group by all'
+        found = {tuple(row.values())[:-1]: tuple(row.values())[-1] for row in published(home, query)}
+        assert {name: sum_ for name, sum_ in found.items() if sum_} == {
+            name: sum_ for name, sum_ in expected.items() if sum_
+        }, amount
 
 
 def expected_books(files: list[LandedFile], as_of: datetime, **options: Any) -> Books:

@@ -97,7 +97,8 @@ def exported(store: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     """A home whose run has exported to the store, and what the run said."""
     home = tmp_path_factory.mktemp("stores") / "home"
     land(home, [ledger_file("a.jsonl", RECORDS)])
-    done = run_pipeline(home, exports=True, as_of=AS_OF, export_uri="s3://warehouse-exports/daily")
+    uri = "s3://warehouse-exports/daily"
+    done = run_pipeline(home, exports=True, as_of=AS_OF, export_uri=uri, export_focus=True)
     assert done.exit_code == 0, done
     return home, done.output
 
@@ -109,7 +110,7 @@ def export_all(settings: Settings) -> None:
 
 
 def settings_of(home: Path, uri: str) -> Settings:
-    return load_settings(_env_file=None, warehouse_home=home, as_of=AS_OF, export_uri=uri)
+    return load_settings(_env_file=None, warehouse_home=home, as_of=AS_OF, export_uri=uri, export_focus=True)
 
 
 def contents(root: Path) -> dict[str, bytes]:

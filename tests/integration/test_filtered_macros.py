@@ -537,14 +537,25 @@ def test_where_the_ledger_is_on_a_cluster_the_macros_refuse_what_needs_entries(
         without_ledger.execute(f"from marts.{call}").fetchall()
 
 
+VIEWS = "select view_name, comment like 'One row per %' from duckdb_views() where schema_name = 'marts'"
+
+
+def test_where_the_ledger_is_on_a_cluster_there_is_no_view_of_it(
+    ledger: PublishedLedger, without_ledger: duckdb.DuckDBPyConnection
+) -> None:
+    assert ledger.rows(VIEWS) == [("rpt_focus", True)]
+    assert without_ledger.execute(VIEWS).fetchall() == []
+
+
 def test_without_another_of_the_large_marts_there_are_no_macros(
     without_ledger: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
-    """Those of the build before would read what is not there."""
+    """Those of the build before would read what is not there. With the ledger, its view comes back."""
     settings = load_settings(_env_file=None, warehouse_home=tmp_path)
     ((file,),) = without_ledger.execute("select path from duckdb_databases() where not internal").fetchall()
     with duckdb.connect(shutil.copy(file, settings.home.build_file)) as db:
         db.execute("drop table marts.fct_user_days")
+        db.execute("create table marts.fct_ledger_entries as from on_cluster.fct_ledger_entries")
     Dbt(settings).run_operation("describe_marts")
     with duckdb.connect(str(settings.home.build_file), read_only=True) as db:
         assert (
@@ -554,6 +565,7 @@ def test_without_another_of_the_large_marts_there_are_no_macros(
             ).fetchall()
             == []
         )
+        assert db.execute(VIEWS).fetchall() == [("rpt_focus", True)]
 
 
 MARTS = (

@@ -96,6 +96,8 @@ DATASET_NAMES = (
     "users",
     "models",
     "balance_rollforward",
+    "focus",
+    "focus",
 )
 PUBLICATIONS = (
     like_c1(entry_id="'late-{n}'", user_id="'acme:1'", entry_date="date '2026-10-02'"),
@@ -112,7 +114,7 @@ PUBLICATIONS = (
 def scopes(draw: st.DrawFn) -> dict[str, Any]:
     """A token's scope and a request within it."""
     dataset = draw(st.sampled_from(DATASET_NAMES))
-    by_user = dataset in ("ledger", "user_days", "wallet_days", "users")
+    by_user = dataset in ("ledger", "user_days", "wallet_days", "users", "focus")
     prefixes = st.sampled_from([None, *("acme", "acme:", "=", "nobody", "zeta_%", "alice")])
     return {
         "dataset": dataset,
@@ -145,12 +147,16 @@ def test_a_token_gets_a_filter_of_the_table_over_any_paging_while_publications_h
         since = date(2026, 10, scope["since"]) if scope["since"] else None
         until = (since or date(2026, 10, 2)) + timedelta(scope["length"]) if scope["length"] else None
     where = [f"user_prefix={scope['prefix']}"] if scope["prefix"] else []
-    where += [f"currency={scope['currency']}"] if scope["currency"] else []
+    currency = "BillingCurrency" if dataset.name == "focus" else "currency"
+    stated = scope["currency"] and (
+        scope["currency"].upper() if dataset.name == "focus" else scope["currency"]
+    )
+    where += [f"{currency}={stated}"] if stated else []
     token = served.token(datasets=[dataset.name], columns=",".join(visible), where=where)
     wanted = Wanted(
         dataset.name,
         requested or [name for name in every if name in visible],
-        {"currency": scope["currency"]} if scope["currency"] else {},
+        {currency: stated} if stated else {},
         scope["prefix"],
         since,
         until,
@@ -182,7 +188,8 @@ def test_a_token_gets_a_filter_of_the_table_over_any_paging_while_publications_h
 
 
 def texts(served: Served, wanted: Wanted, encoding: str, day: str | None) -> list[dict[str, Any]]:
-    return as_texts(expected(served.home, wanted, day), encoding)
+    is_focus = wanted.dataset == "focus" and encoding != "parquet"
+    return as_texts(expected(served.home, wanted, day), encoding, whole_seconds=is_focus)
 
 
 def same_numbers(page: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -302,7 +309,7 @@ def test_totals_days_and_rows_are_those_of_the_tokens_rows(own: Served) -> None:
 def test_a_token_for_users_sees_no_dataset_without_users(served: Served) -> None:
     token = served.token(where=["user_prefix=acme:"])
     names = [one["name"] for one in served.get("/v1/catalog", token).json()["datasets"]]
-    assert names == ["ledger", "user_days", "wallet_days", "usage_errors", "credit_days", "users"]
+    assert names == ["ledger", "user_days", "wallet_days", "usage_errors", "credit_days", "users", "focus"]
     refused = served.get("/v1/datasets/daily_revenue/rows", token)
     assert refused.status_code == 403
 

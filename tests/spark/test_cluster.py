@@ -24,14 +24,13 @@ import pytest
 
 from dashboard.snapshot import Snapshot, UnreadableError
 from exports.ad_hoc import SliceRequest, write_slice
-from exports.datasets import DATASETS
 from orchestration.cli.common import land_sample_data
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import SettingsError, load_settings
 from tests.support import erasure_homes as erasures, payment_story, random_payments
 from tests.support.builders import deposit, land, ledger_file
 from tests.support.cluster_parity import differences
-from tests.support.export_homes import AS_OF, first_publication
+from tests.support.export_homes import AS_OF, BY_DEFAULT, first_publication
 from tests.support.harness import run_pipeline
 from tests.support.payment_builders import land_in_order
 from tests.support.strategies import build_scenario
@@ -261,7 +260,7 @@ def test_a_mart_that_stays_on_the_cluster_is_exported_as_duckdb_exports_it(
             if how
         }
         assert left >= {"fct_ledger_entries", "fct_user_days"}
-        for name in DATASETS:
+        for name in BY_DEFAULT:
             duck, spark = (
                 stated(tmp_path / home / "exports" / "v1" / name / "manifest.json")
                 for home in ("duck", "spark")

@@ -76,6 +76,8 @@ ORDER = {
     "reconciliation": "case_id",
     "payouts": "payout_id",
     "deferred_revenue": "date_day, currency",
+    "focus": "x_ReportingDate, BillingAccountId, SubAccountId, BillingCurrency, x_Kind, x_Billing, SkuId,"
+    " PricingUnit, x_RelatedPeriodStart",
 }
 MARTS = {
     "ledger": "fct_ledger_entries",
@@ -96,7 +98,12 @@ MARTS = {
     "reconciliation": "fct_reconciliation",
     "payouts": "fct_payouts",
     "deferred_revenue": "fct_deferred_revenue",
+    "focus": "rpt_focus",
 }
+
+
+# What is exported without a setting.
+BY_DEFAULT = tuple(name for name, dataset in DATASETS.items() if not dataset.is_optional)
 
 
 def first_publication(factory: pytest.TempPathFactory) -> Path:
@@ -142,7 +149,7 @@ def _publish_first(home: Path) -> None:
         ),
     ]
     land(home, files)
-    result = run_pipeline(home, exports=True, as_of=AS_OF)
+    result = run_pipeline(home, exports=True, as_of=AS_OF, export_focus=True)
     assert result.exit_code == 0, result
 
 
@@ -164,7 +171,8 @@ def exported_copy(home: Path, place: Path) -> Path:
 
 
 def settings_of(home: Path, **more: Any) -> Settings:
-    return load_settings(_env_file=None, warehouse_home=home, **more)
+    """The settings of these homes, with which every dataset is exported."""
+    return load_settings(_env_file=None, warehouse_home=home, **{"export_focus": True, **more})
 
 
 def export(home: Path, names: Iterable[str] = tuple(DATASETS), **more: Any) -> dict[str, Exported]:
@@ -253,7 +261,7 @@ def second_publication(factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(first_publication(factory), home, dirs_exist_ok=True)
         late = charge("late", "2026-10-01T10:00:00Z", "0.5", model="m", provider_cost="0.25", prompt_tokens=3)
         land(home, [ledger_file("b.jsonl", [late])])
-        result = run_pipeline(home, exports=True, as_of=AS_OF)
+        result = run_pipeline(home, exports=True, as_of=AS_OF, export_focus=True)
         assert result.exit_code == 0, result
 
     return once(factory, "second-publication", make)

@@ -108,7 +108,8 @@ def expected(home: Path, wanted: Wanted, day: str | None = None) -> list[dict[st
     for row in all_rows(home, wanted.dataset):
         is_own = all(row[name] == value for name, value in wanted.equal.items())
         if wanted.prefix is not None:
-            is_own &= row["user_id"] is not None and row["user_id"].startswith(wanted.prefix)
+            user = row["BillingAccountId" if wanted.dataset == "focus" else "user_id"]
+            is_own &= user is not None and user.startswith(wanted.prefix)
         if day is not None:
             is_own &= wanted.since is None or row[day] >= wanted.since
             is_own &= wanted.until is None or row[day] < wanted.until
@@ -117,12 +118,15 @@ def expected(home: Path, wanted: Wanted, day: str | None = None) -> list[dict[st
     return kept
 
 
-def as_texts(rows: Sequence[Mapping[str, Any]], encoding: str) -> list[dict[str, Any]]:
-    """Rows as a format shows them."""
-    return [{name: _shown(value, encoding) for name, value in row.items()} for row in rows]
+def as_texts(
+    rows: Sequence[Mapping[str, Any]], encoding: str, *, whole_seconds: bool = False
+) -> list[dict[str, Any]]:
+    """Rows as a format shows them, with instants to the second or the microsecond."""
+    instants = "%Y-%m-%dT%H:%M:%SZ" if whole_seconds else "%Y-%m-%dT%H:%M:%S.%fZ"
+    return [{name: _shown(value, encoding, instants) for name, value in row.items()} for row in rows]
 
 
-def _shown(value: Any, encoding: str) -> Any:
+def _shown(value: Any, encoding: str, instants: str) -> Any:
     is_csv = encoding == "csv"
     if value is None:
         return "" if is_csv else None
@@ -131,7 +135,7 @@ def _shown(value: Any, encoding: str) -> Any:
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return value.astimezone(UTC).strftime(instants)
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, list):

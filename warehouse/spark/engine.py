@@ -235,6 +235,13 @@ def _connect(settings: Settings, project: Path, prefix: str) -> Spark:
 
 
 def mart_nodes(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the models of dbt's manifest that are published, by name."""
+    """Return the models of dbt's manifest that are tables of the cluster and published, by name.
+
+    Views are created in the published file (`describe_marts`).
+    """
     models = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
-    return {node["alias"]: node for node in models if node["schema"] == "marts"}
+    return {
+        node["alias"]: node
+        for node in models
+        if node["schema"] == "marts" and node["config"]["materialized"] != "view"
+    }
