@@ -37,5 +37,5 @@ def publications() -> Publications:
 
 @cache
 def _temporary_folder() -> TemporaryFolder:
-    """Where the queries of this process spill. DuckDB removes the files there, so no other may use it."""
+    """Return the folder in which the queries of this process spill, which DuckDB empties at its end."""
     return TemporaryFolder("dashboard-", settings().dashboard_temporary)

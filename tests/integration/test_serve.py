@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import shutil
 import signal
 import statistics
 import subprocess
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import duckdb
 import pandas as pd
 import polars as pl
 import psutil
@@ -189,6 +191,63 @@ def test_the_recipes_run(
     pandas, polars, pages, from_duckdb = printed
     assert all(f"{revenue.normalize():f}" in one for one in (pandas, polars, from_duckdb))
     assert pages == f"{len(ledger)}\n"
+
+
+CURL = re.search(r"### curl\n\n```sh\n(.*?)```", (DOCS / "serve.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_recipes_for_curl_run(home: Path, address: str, token: dict[str, str], tmp_path: Path) -> None:
+    assert CURL is not None
+    environment = os.environ | {"URL": address, "TOKEN": text_of(token)}
+    done = [
+        subprocess.run(
+            ["bash", "-ec", CURL[1]],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        for _ in range(2)
+    ]
+    ledger = all_rows(home, "ledger")
+    large = sum(row["amount"] >= 1 for row in ledger)
+    assert len(pl.read_parquet(tmp_path / "ledger.parquet")) == len(ledger)
+    assert len((tmp_path / "users.csv").read_text(encoding="utf-8").splitlines()) == 1 + len(
+        all_rows(home, "users")
+    )
+    for one in done:
+        assert one.returncode == 0, one.stderr
+        assert len(one.stdout.splitlines()) == 1 + large
+
+
+@pytest.mark.soak
+def test_the_recipe_for_dbt_runs(home: Path, address: str, token: dict[str, str], tmp_path: Path) -> None:
+    """A source of dbt-duckdb as documented, read by a model of somebody else's project."""
+    [source] = re.findall(
+        r"```yaml\n(sources:.*?)```", (DOCS / "serve.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    parquet = requests.get(f"{address}/v1/datasets/ledger/rows?format=parquet", headers=token, timeout=30)
+    (tmp_path / "ledger.parquet").write_bytes(parquet.content)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "sources.yml").write_text(source, encoding="utf-8")
+    (tmp_path / "models" / "totals.sql").write_text(
+        "{{ config(materialized='table') }}"
+        " select currency, sum(revenue) as revenue from {{ source('paywall', 'ledger') }} group by all"
+    )
+    (tmp_path / "dbt_project.yml").write_text("{name: acme, version: '1.0.0', profile: acme}")
+    (tmp_path / "profiles.yml").write_text(
+        "acme: {target: dev, outputs: {dev: {type: duckdb, path: own.duckdb}}}"
+    )
+    dbt = [str(Path(COMMAND).with_name("dbt")), "run", "--profiles-dir", "."]
+    done = subprocess.run(dbt, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout
+    with duckdb.connect(str(tmp_path / "own.duckdb"), read_only=True) as connection:
+        totals = dict(connection.execute("from totals").fetchall())
+    ledger = all_rows(home, "ledger")
+    assert totals["usd"] == sum(row["revenue"] for row in ledger if row["currency"] == "usd")
 
 
 @pytest.mark.soak
