@@ -96,8 +96,12 @@ class LocalFolder(Destination):
 
     def files(self, folder: str) -> dict[str, int]:
         """See `Destination`."""
-        found = (Path(place) / name for place, _, names in os.walk(self._root / folder) for name in names)
-        return {file.relative_to(self._root).as_posix(): _size(file) for file in found}
+        # Texts, because a run with nothing new spends more time on thousands of `Path` than on their sizes.
+        found = (
+            os.path.join(place, name) for place, _, names in os.walk(self._root / folder) for name in names
+        )
+        root = os.path.join(self._root, "")
+        return {file.removeprefix(root): _size(file) for file in found}
 
     def digest(self, path: str) -> str | None:
         """See `Destination`."""
@@ -119,12 +123,12 @@ class LocalFolder(Destination):
         return str(self._root / path)
 
 
-def _size(file: Path) -> int:
+def _size(file: str) -> int:
     """Return the size of a file, or of a broken link."""
     try:
-        return file.stat().st_size
+        return os.stat(file).st_size
     except OSError:
-        return file.lstat().st_size
+        return os.lstat(file).st_size
 
 
 class ObjectStore(Destination):

@@ -9,7 +9,8 @@ from functools import cached_property
 
 from ingestion.lake.batches import LOADED, UNREADABLE, FileRecord, Manifest
 from ingestion.landing.area import Landing, LandingFile
-from ingestion.readers.inspection import UnreadableFileError, check_openable
+from ingestion.readers.inspection import check_openable
+from ingestion.readers.layout import UnreadableFileError
 from ingestion.sources.registry import sources
 from paywall_warehouse.files import sha256
 from paywall_warehouse.settings import Settings

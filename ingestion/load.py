@@ -14,9 +14,6 @@ from ingestion.staging.restate import apply_mapping, take_users
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
 
-# A prepared batch that is older than this is not committed any more.
-PREPARED_SECONDS = 86_400
-
 
 @dataclass(frozen=True)
 class LoadResult:
@@ -54,9 +51,7 @@ def load(
     source = sources(settings.home)[source_name]
     with settings.home.writing():
         lake = Lake(settings.home)
-        with settings.home.without_workers(wait=False) as alone:
-            if alone:
-                lake.remove_orphans(keep_prepared=PREPARED_SECONDS)
+        lake.remove_left_overs()
         finish_erasures(settings, drop_build)
         landing = Landing.of(settings)
         warnings = apply_mapping(settings, lake, source)

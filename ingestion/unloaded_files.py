@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from ingestion.lake.batches import LOADED, FileRecord, Lake
 from ingestion.landing.area import Landing, LandingFile
-from ingestion.readers.inspection import UnreadableFileError, check_openable
+from ingestion.readers.inspection import check_openable
+from ingestion.readers.layout import UnreadableFileError
 from ingestion.receiver.segments import seal_local
 from ingestion.sources.registry import landed_files, sources
 from ingestion.unread_files import unread_folders

@@ -21,7 +21,7 @@ from ingestion.lake.schemas import LAKE_TABLES, ORIGIN
 from ingestion.landing.area import LandingFile
 from ingestion.load import load
 from ingestion.readers.inspection import missing_columns
-from ingestion.readers.json_values import PAGE_LISTS
+from ingestion.readers.layout import PAGE_LISTS
 from ingestion.readers.records import column_names
 from ingestion.sources.registry import Source, sources
 from ingestion.sources.stripe.dashboard_exports import explain_dashboard_export

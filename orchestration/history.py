@@ -1,10 +1,14 @@
-"""Dagster's history in SQLite files: the check for damage, and the advice if it is damaged."""
+"""Dagster's history in SQLite files, read without Dagster: damage with its remedy, and unfinished runs."""
 
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
+RUNS = "history/runs.db"
+DATABASES = (RUNS, "history/runs/index.db", "schedules/schedules.db")
+
+# The statuses of a run that has ended.
+FINISHED = ("SUCCESS", "FAILURE", "CANCELED")
 
 
 class DamagedHistoryError(Exception):
@@ -27,9 +31,24 @@ def check_history(folder: Path) -> None:
             raise DamagedHistoryError(folder, f"{file} {fault}")
 
 
+def may_have_unfinished_runs(folder: Path) -> bool:
+    """Check whether the history in `DAGSTER_HOME` has a run that has not ended; True if it cannot be read."""
+    marks = ", ".join("?" for _ in FINISHED)
+    try:
+        with closing(_connect(folder / RUNS)) as connection:
+            query = f"select exists (select 1 from runs where status not in ({marks}))"
+            return bool(connection.execute(query, FINISHED).fetchone()[0])
+    except sqlite3.Error:
+        return True
+
+
+def _connect(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
+
+
 def _fault(file: Path) -> str | None:
     try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(_connect(file)) as connection:
             versions = [
                 version
                 for (version,) in connection.execute("select version_num from alembic_version order by 1")

@@ -5,17 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import dagster as dg
 
-from ingestion.landing.area import Landing
 from ingestion.stripe_pull.api import StripeApi
+from orchestration.left_overs import clear_up
 from orchestration.run_lock import exclusive
-from paywall_warehouse.files import remove_partials, replace_text
+from paywall_warehouse.files import replace_text
 from paywall_warehouse.settings import Settings
-from warehouse.dbt_runner import code_version
-from warehouse.runs import log_unlogged
+from warehouse.code_version import code_version
 
 OWNER = "team:finance-data"
 
@@ -86,16 +84,3 @@ def warehouse_resource(settings: Settings) -> dg.ResourceDefinition:
             )
 
     return warehouse
-
-
-def clear_up(settings: Settings) -> None:
-    """Remove partial files of a killed run that no later step removes. The caller holds the run lock."""
-    home, landing = settings.home, Landing.of(settings)
-    folders = [
-        home.root / "state",
-        home.lake,
-        home.dbt_target,
-        *([Path(landing.root) / name for name in ("stripe", "bills")] if landing.is_local else []),
-    ]
-    remove_partials(folders)
-    log_unlogged(home)

@@ -1,5 +1,7 @@
 """The lock that keeps two runs of one home apart, and the clean-up after a run whose process died."""
 
+# ruff: noqa: PLC0415  a run with nothing new holds the lock without Dagster
+
 import json
 import logging
 import os
@@ -8,12 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import dagster as dg
 from filelock import Timeout
 
+from orchestration.history import FINISHED
+from orchestration.idle_runs import add_to_history, has_waiting
 from paywall_warehouse.files import has_ended, replace_text
 from paywall_warehouse.home import Home
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 # Steps that write the lake or a warehouse file; `dagster.yaml` gives the pool one slot.
 WRITER_POOL = "writer"
@@ -21,7 +28,6 @@ RUN_HISTORY_DAYS = 180
 # Tags of a run: the process that runs it, and the machine or container on which that number is valid.
 PROCESS_TAG, HOST_TAG = "paywall-warehouse/process", "paywall-warehouse/host"
 DIED = "The process of this run ended before the run did."
-FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
 class AnotherRunError(Exception):
@@ -35,7 +41,7 @@ class AnotherRunError(Exception):
 
 @contextmanager
 def exclusive(
-    home: Home, run_id: str, instance: dg.DagsterInstance | None, log: logging.Logger, *, wait: bool = True
+    home: Home, run_id: str, instance: "dg.DagsterInstance | None", log: logging.Logger, *, wait: bool = True
 ) -> Iterator[None]:
     """Hold the home's run lock. If another run holds it, wait, or raise `AnotherRunError` at once.
 
@@ -56,32 +62,42 @@ def exclusive(
             _settle(home, instance)
             _free_pool(instance, run_id)
             _delete_old_runs(instance)
-        holder = {
-            "run_id": run_id,
-            "process": os.getpid(),
-            "host": socket.gethostname(),
-            "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
-        }
-        replace_text(_holder_file(home), json.dumps(holder))
-        yield
-        # Kept if Dagster itself failed, for example on a full disk: the next run then settles this one.
-        _holder_file(home).unlink(missing_ok=True)
+            add_to_history(home, instance)
+        with named_holder(home, run_id):
+            yield
     finally:
         lock.release()
 
 
-def settle_dead_runs(home: Home, instance: dg.DagsterInstance) -> None:
-    """Mark runs whose process died as failed, so that they hold no slot of the pool.
+@contextmanager
+def named_holder(home: Home, run_id: str) -> Iterator[None]:
+    """Name the run beside the lock that it holds."""
+    holder = {
+        "run_id": run_id,
+        "process": os.getpid(),
+        "host": socket.gethostname(),
+        "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
+    }
+    replace_text(holder_file(home), json.dumps(holder))
+    yield
+    # Kept if Dagster itself failed, for example on a full disk: the next run then settles this one.
+    holder_file(home).unlink(missing_ok=True)
+
+
+def settle_dead_runs(home: Home, instance: "dg.DagsterInstance") -> None:
+    """Mark runs whose process died as failed, so that they hold no slot of the pool, and add the runs that
+    ended without Dagster to its history.
 
     Does nothing while a run is at work: a run on another machine would look dead from here.
     """
-    if not (_holder_file(home).exists() or _runs_without_process(instance)):
+    if not (holder_file(home).exists() or has_waiting(home) or _runs_without_process(instance)):
         return  # without taking the lock: a run that starts at this moment finds it free
     try:
         with home.run_lock.acquire(blocking=False):
             _settle(home, instance)
             for run in _runs_without_process(instance):
                 instance.report_run_failed(run, DIED)
+            add_to_history(home, instance)
     except Timeout:
         return
 
@@ -91,14 +107,15 @@ def own_tags() -> dict[str, str]:
     return {PROCESS_TAG: str(os.getpid()), HOST_TAG: socket.gethostname()}
 
 
-def _holder_file(home: Home) -> Path:
+def holder_file(home: Home) -> Path:
+    """Return the file that names the run that holds the lock, or held it when its process died."""
     return home.root / "state" / "running.json"
 
 
 def describe_holder(home: Home) -> str:
     """Return the run that holds the run lock, as words."""
     try:
-        holder = json.loads(_holder_file(home).read_text(encoding="utf-8"))
+        holder = json.loads(holder_file(home).read_text(encoding="utf-8"))
         return (
             f"run {holder['run_id']}, process {holder['process']} on {holder['host']}, since"
             f" {holder['since']}"
@@ -107,10 +124,10 @@ def describe_holder(home: Home) -> str:
         return "another process"
 
 
-def _settle(home: Home, instance: dg.DagsterInstance) -> None:
+def _settle(home: Home, instance: "dg.DagsterInstance") -> None:
     """Mark the run that the holder file names as failed if it has not finished, and free its slots."""
     try:
-        run_id = json.loads(_holder_file(home).read_text(encoding="utf-8"))["run_id"]
+        run_id = json.loads(holder_file(home).read_text(encoding="utf-8"))["run_id"]
     except FileNotFoundError:
         return
     run = instance.get_run_by_id(run_id)
@@ -118,10 +135,10 @@ def _settle(home: Home, instance: dg.DagsterInstance) -> None:
         if not run.is_finished:
             instance.report_run_failed(run, DIED)
         instance.event_log_storage.free_concurrency_slots_for_run(run_id)
-    _holder_file(home).unlink(missing_ok=True)
+    holder_file(home).unlink(missing_ok=True)
 
 
-def _free_pool(instance: dg.DagsterInstance, run_id: str) -> None:
+def _free_pool(instance: "dg.DagsterInstance", run_id: str) -> None:
     """Free the pool's slots of other runs: only the holder of the run lock writes.
 
     Without this, a run would wait for ever for a slot of a run that died.
@@ -136,17 +153,21 @@ def _free_pool(instance: dg.DagsterInstance, run_id: str) -> None:
         storage.free_concurrency_slots_for_run(other)
 
 
-def _delete_old_runs(instance: dg.DagsterInstance) -> None:
+def _delete_old_runs(instance: "dg.DagsterInstance") -> None:
     """Delete old runs from Dagster, which keeps about 1 MB of events for each; `ops.runs` keeps a row."""
+    import dagster as dg
+
     created_before = datetime.now(UTC) - timedelta(days=RUN_HISTORY_DAYS)
-    old = dg.RunsFilter(created_before=created_before, statuses=list(FINISHED))
+    old = dg.RunsFilter(created_before=created_before, statuses=[*map(dg.DagsterRunStatus, FINISHED)])
     for run in instance.get_runs(filters=old, limit=100):
         instance.delete_run(run.run_id)
 
 
-def _runs_without_process(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+def _runs_without_process(instance: "dg.DagsterInstance") -> "list[dg.DagsterRun]":
     """Return unfinished runs of this machine whose process died, perhaps before they held the run lock."""
-    unfinished = [status for status in dg.DagsterRunStatus if status not in FINISHED]
+    import dagster as dg
+
+    unfinished = [status for status in dg.DagsterRunStatus if status.value not in FINISHED]
     runs = instance.get_runs(filters=dg.RunsFilter(statuses=unfinished))
     ours = [run for run in runs if run.tags.get(HOST_TAG) == socket.gethostname()]
     return [

@@ -140,6 +140,11 @@ class Home:
         return self.root / "state" / "runs.jsonl"
 
     @property
+    def idle_runs_file(self) -> Path:
+        """The last run that found nothing new, and those that Dagster's history does not have yet."""
+        return self.root / "state" / "idle_runs.json"
+
+    @property
     def receiver_file(self) -> Path:
         """The state of the webhook receiver, for the dashboard: counts and times (`ReceiverState`)."""
         return self.root / "state" / "receiver.json"

@@ -1,24 +1,16 @@
-"""The plan of a build: which batches are new, and whether everything is rebuilt.
+"""The start and the end of a build: its inputs are prepared as its plan says, and its state is recorded.
 
 A build recomputes only what the batches since the last finished build touched. It recomputes everything if
 the meaning of loaded records may have changed through settings, models or rates.
 """
 
-import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
-
 import duckdb
 
-from ingestion.lake.batches import Lake, Manifest
-from ingestion.lake.period_acts import Act, check_published_acts, read_acts
+from ingestion.lake.batches import Lake
+from ingestion.lake.period_acts import check_published_acts, read_acts
 from ingestion.lake.recount import apply_limits
-from ingestion.pulls.failures import failed_pulls
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import Settings
-from warehouse.alerts.state import transitions_digest
 from warehouse.build_file import (
     IMPORTED_SNAPSHOTS,
     ON_CLUSTER,
@@ -31,36 +23,9 @@ from warehouse.build_file import (
     prepare_build_file,
     published_state,
 )
-from warehouse.build_inputs import reporting_today, write_build_inputs
-from warehouse.price_book import price_book_relation, resolved_batches
-
-
-@dataclass(frozen=True)
-class Build:
-    """The plan of the next build."""
-
-    needed: bool
-    """False if the published file already shows everything that is loaded, as of the same day and under the
-    same settings.
-    """
-    full_refresh: bool
-    why: str
-    """A sentence for people."""
-    through_batch: int
-    semantics_digest: str
-    code_version: str
-    fingerprint: str
-
-
-@dataclass(frozen=True)
-class _BuildState:
-    """The state of the last finished build in the file that the next build starts from."""
-
-    through_batch: int = -1
-    semantics_digest: str | None = None
-    code_version: str | None = None
-    rates_changed: bool = False
-    """Whether one of its model texts now belongs to another model or has other rates."""
+from warehouse.build_inputs import write_build_inputs
+from warehouse.plan import Build, BuildState, plan_of, published_acts, read_build_state, reporting_today
+from warehouse.price_book import resolved_batches
 
 
 def prepare_build(
@@ -85,9 +50,9 @@ def prepare_build(
         has_unpublished_build = home.build_file.exists()
         published, copied, state = _find_base(settings, lake, published_state(home))
         acts = read_acts(home)
-        check_published_acts(home, acts, _published_acts(base_file(home, published)))
+        check_published_acts(home, acts, published_acts(base_file(home, published)))
         today = reporting_today(settings)
-        plan = _plan(
+        plan = plan_of(
             settings,
             today,
             manifests,
@@ -166,161 +131,23 @@ def _drop_built_tables(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _find_base(
     settings: Settings, lake: Lake, published: PublishedState | None
-) -> tuple[PublishedState | None, bool, _BuildState]:
+) -> tuple[PublishedState | None, bool, BuildState]:
     """Return the published state that the next build may start from, and the state of the build in its file.
 
     The second value is whether the published file had to be copied to be read.
     """
     home = settings.home
     try:
-        return published, False, _read_state(base_file(home, published), lake, settings)
+        return published, False, read_build_state(base_file(home, published), lake, settings)
     except duckdb.Error:
         # A process has the published file open for writing, which is the default of DuckDB's shell. Its bytes
         # can still be copied.
         copied = prepare_build_file(home, published)
     try:
-        return published, copied, _read_state(home.build_file, lake, settings)
+        return published, copied, read_build_state(home.build_file, lake, settings)
     except duckdb.Error as error:
         if is_held(error):
             raise
         # The build file is damaged. Start from the published file, or from the lake if this was its copy.
         drop_build_file(home)
         return _find_base(settings, lake, None if copied else published)
-
-
-def _read_state(file: Path | None, lake: Lake, settings: Settings) -> _BuildState:
-    if file is None:
-        return _BuildState()
-    try:
-        with open_duckdb(file, config=settings.duckdb_config(), read_only=True) as connection:
-            if settings.warehouse_target == "duckdb" and _has_marts_on_cluster(connection):
-                # DuckDB cannot add to marts that are not in the file.
-                return _BuildState()
-            built_through, semantics_digest, code_version = connection.execute(
-                "select built_through, meaning, code_version from ops.build_state"
-            ).fetchall()[0]
-            rates_changed = _rates_changed(connection, lake)
-            return _BuildState(built_through, semantics_digest, code_version, rates_changed)
-    except duckdb.CatalogException:  # written by an earlier version, or by a first build that did not finish
-        return _BuildState()
-
-
-def _published_acts(file: Path | None) -> list[tuple[int, str, str]]:
-    """Return number, month and digest of the acts that the file of the next build lists."""
-    if file is None:
-        return []
-    try:
-        with open_duckdb(file, read_only=True) as connection:
-            return connection.execute(
-                "select act_no, strftime(month_start, '%Y-%m'), digest from ops.period_events order by act_no"
-            ).fetchall()
-    except duckdb.CatalogException:  # an earlier version wrote the file
-        return []
-
-
-def _has_marts_on_cluster(connection: duckdb.DuckDBPyConnection) -> bool:
-    found = connection.execute(
-        """from information_schema.schemata
-        where catalog_name = current_database() and schema_name = ?""",
-        [ON_CLUSTER],
-    ).fetchall()
-    return bool(found)
-
-
-def _plan(
-    settings: Settings,
-    today: date,
-    manifests: list[Manifest],
-    state: _BuildState,
-    published: PublishedState | None,
-    acts: Sequence[Act],
-    code_version: str,
-    full_refresh: bool,
-    has_unpublished_build: bool,
-) -> Build:
-    through_batch = max((manifest.batch_seq for manifest in manifests), default=-1)
-    semantics_digest = _semantics_digest(settings, manifests)
-    known = [manifest for manifest in manifests if manifest.batch_seq <= state.through_batch]
-    reason = None
-    if full_refresh:
-        reason = "a full refresh was asked for"
-    elif state.semantics_digest is None:
-        reason = "there is no finished build yet"
-    elif state.semantics_digest.partition("/")[0] != settings.semantics_digest():
-        reason = "a setting that changes the meaning of loaded records has changed"
-    elif state.semantics_digest != _semantics_digest(settings, known):
-        reason = "records were made again, because a mapping has changed or a late grant has landed"
-    elif state.code_version != code_version:
-        reason = "the warehouse was built by another version of the code"
-    elif state.rates_changed:
-        reason = "provider rates of known models, or markups, have changed"
-    published_inputs = [
-        through_batch,
-        today.isoformat(),
-        semantics_digest,
-        # normalize: 1 and 1.00 are the same threshold.
-        str(settings.low_balance.normalize()),
-        settings.recon_grace_days,
-        str(settings.cost_tolerance_abs.normalize()),
-        str(settings.cost_tolerance_rel.normalize()),
-        settings.cost_grace_days,
-        code_version,
-        settings.warehouse_target,
-        settings.focus_provider_name,
-        # The published file lists the sources whose pull failed, so it changes when a pull fails or recovers.
-        *(failure.source for failure in failed_pulls(settings.home)),
-        *((act.number, act.action, act.digest) for act in acts),
-        # `ops.alerts` lists what has opened, resolved and been sent.
-        *filter(None, [transitions_digest(settings.home)]),
-    ]
-    fingerprint = hashlib.sha256(repr(published_inputs).encode()).hexdigest()
-    new = sum(manifest.batch_seq > state.through_batch for manifest in manifests)
-    return Build(
-        needed=(
-            reason is not None
-            or has_unpublished_build
-            or published is None
-            or published.fingerprint != fingerprint
-        ),
-        full_refresh=reason is not None,
-        why=f"full refresh: {reason}" if reason else f"{new} new batches since the last build",
-        through_batch=through_batch,
-        semantics_digest=semantics_digest,
-        code_version=code_version,
-        fingerprint=fingerprint,
-    )
-
-
-def _semantics_digest(settings: Settings, manifests: Iterable[Manifest]) -> str:
-    """Return a text that changes when the meaning of the records in these batches does: the digest of the
-    settings, and that of the batches whose rows were made again.
-    """
-    restated = [(manifest.batch_seq, manifest.restated) for manifest in manifests if manifest.restated]
-    suffix = f"/{hashlib.sha256(repr(restated).encode()).hexdigest()}" if restated else ""
-    return settings.semantics_digest() + suffix
-
-
-def _rates_changed(connection: duckdb.DuckDBPyConnection, lake: Lake) -> bool:
-    models = price_book_relation(lake, "models")
-    rates = f"(select * exclude (source) from {price_book_relation(lake, 'model_rates')})"
-    markups = price_book_relation(lake, "markups")
-    row = connection.execute(
-        f"""select exists (
-            select 1 from ops.built_models as built
-            join {models} as now using (model)
-            where built.model_id <> now.model_id
-        ) or exists (
-            select * from {rates} where model_id in (select model_id from ops.built_models)
-            except
-            select * from ops.built_rates
-        ) or exists (
-            select * from ops.built_rates
-            except
-            select * from {rates}
-        ) or exists (
-            (from {markups} except from ops.built_markups)
-            union all
-            (from ops.built_markups except from {markups})
-        )"""
-    ).fetchone()
-    return bool(row and row[0])

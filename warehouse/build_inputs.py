@@ -33,11 +33,10 @@ from ingestion.lake.schemas import (
 from ingestion.landed_now import LandedNow
 from ingestion.pulls.failures import failed_pulls
 from ingestion.sources.stripe.coverage import named_currency
-from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.home import Home
 from paywall_warehouse.quoting import file_literal, literal
 from paywall_warehouse.settings import Settings
-from warehouse.price_book import PRICE_BOOK_TABLES, price_book_relation
+from warehouse.price_book_files import PRICE_BOOK_TABLES, price_book_relation
 
 # The state of the build is in `ops`, because it belongs to every copy of the file. The schema `build` is not
 # published.
@@ -185,17 +184,6 @@ def _standing_path(now: LandedNow, file: FileRecord) -> str | None:
     """
     place = next(now.places(file), None) if file.rejected else None
     return place.path if place else None
-
-
-def reporting_today(settings: Settings) -> date:
-    """Return the reporting day of `AS_OF` in DuckDB's calendar, as for the reporting days of the entries."""
-    with open_duckdb() as connection:
-        today: date
-        (today,) = connection.execute(
-            "select cast(timezone(?, cast(? as timestamptz)) as date)",
-            [settings.reporting_timezone, settings.now()],
-        ).fetchall()[0]
-    return today
 
 
 def settings_row(settings: Settings, today: date) -> dict[str, Any]:

@@ -27,8 +27,8 @@ from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
 from warehouse.build_file import published_state
-from warehouse.build_inputs import reporting_today
 from warehouse.periods import first_line_day, has_journal, journal_lines
+from warehouse.plan import reporting_today
 
 FILES_SHOWN: Final = 5
 RUN: Final = "`paywall-warehouse run`"

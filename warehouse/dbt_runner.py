@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,10 +33,9 @@ from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.files import replace_bytes, replace_file, replace_text
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
+from warehouse.code_version import folders_digest
 
 PROJECT = Path(__file__).parents[1] / "dbt_project"
-# The packages that decide the numbers. The other rooms only decide when a number is computed.
-SEMANTIC_PACKAGES = ("dbt_project", "ingestion", "paywall_warehouse", "warehouse")
 SHOWN_CHARACTERS = 4000
 DUCKDB = "duckdb"
 # The environment variable from which the project reads the prefix of its schemas.
@@ -47,28 +45,6 @@ FAILED = (NodeStatus.Error, NodeStatus.Fail, NodeStatus.RuntimeErr, NodeStatus.P
 
 class DbtError(Exception):
     """A dbt command failed. The text is dbt's own."""
-
-
-@cache
-def code_version() -> str:
-    """Return the version of the distribution and a digest of the code that decides the numbers."""
-    digest = _digest(*(PROJECT.parent / name for name in SEMANTIC_PACKAGES))
-    return f"{version('paywall-warehouse')}+{digest[:12]}"
-
-
-def _digest(*folders: Path) -> str:
-    digest = hashlib.sha256()
-    for folder in folders:
-        for path in sorted(folder.rglob("*")):
-            skipped = (
-                path.name.startswith(".")
-                or path.suffix == ".pyc"
-                or path.relative_to(folder).parts[0] in ("target", "logs")
-            )
-            if not skipped and path.is_file():
-                digest.update(f"{folder.name}/{path.relative_to(folder).as_posix()}\0".encode())
-                digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def dbt_arguments(project: Path, home: Home, target: str, *command: str) -> list[str]:
@@ -264,7 +240,9 @@ class Dbt:
 
     def _digest(self) -> str:
         versions = f"{version('dbt-core')} {version('dbt-duckdb')}"
-        return hashlib.sha256(f"{versions} {self.project} {_digest(self.project)}".encode()).hexdigest()
+        return hashlib.sha256(
+            f"{versions} {self.project} {folders_digest(self.project)}".encode()
+        ).hexdigest()
 
     def _cache_file(self, digest: str, suffix: str) -> Path:
         return self.project / "target" / f"parsed-{digest[:16]}.{suffix}"

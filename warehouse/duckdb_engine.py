@@ -7,10 +7,12 @@ from typing import Any
 import duckdb
 
 from paywall_warehouse.settings import Settings
-from warehouse.build import Build, prepare_build, require_full_refresh
+from warehouse.build import prepare_build, require_full_refresh
 from warehouse.checks.build_checks import CheckRows, ChecksNotBuiltError, check_query
-from warehouse.dbt_runner import PROJECT, Dbt, DbtBuild, build_command, code_version
+from warehouse.code_version import code_version
+from warehouse.dbt_runner import PROJECT, Dbt, DbtBuild, build_command
 from warehouse.engine import Progress
+from warehouse.plan import Build
 from warehouse.price_book import resolve_price_book
 from warehouse.unused_models import EXCLUDE_BILLS, unused_models
 

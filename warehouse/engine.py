@@ -5,10 +5,10 @@ from typing import Any, Protocol
 
 import duckdb
 
-from warehouse.build import Build
 from warehouse.checks.build_checks import CheckRows
 from warehouse.dbt_runner import DbtBuild
 from warehouse.marts import Mart
+from warehouse.plan import Build
 
 Progress = Callable[[str], None]
 

@@ -2,16 +2,15 @@
 file.
 """
 
+# ruff: noqa: PLC0415  the price book is slow to import, and `markup_warnings` does not need it
+
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
 
-import pyarrow as pa
-
 from ingestion.lake.batches import Lake
-from ingestion.model_names import model_identity
 from ingestion.sources.markups import ANY
 from ingestion.sources.registry import mapped_sources
 from paywall_warehouse.home import Home
@@ -19,16 +18,6 @@ from paywall_warehouse.quoting import printable
 from warehouse.last_file import last_file, rows_of_last_file
 
 WARNINGS_SHOWN = 5
-MARKUPS_SCHEMA = pa.schema(
-    [
-        ("source", pa.string()),
-        ("model_id", pa.string()),
-        ("effective_from", pa.date32()),
-        ("effective_to", pa.date32()),
-        ("multiplier", pa.decimal128(38, 12)),
-        ("per_request", pa.decimal128(38, 12)),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -48,6 +37,8 @@ class Markup:
 
 def landed_markups(lake: Lake) -> list[Markup]:
     """Return the accepted rows of the last landed file that could be read, in their order."""
+    from ingestion.model_names import model_identity
+
     columns = ("source", "model", "effective_from", "effective_to", "multiplier", "per_request")
     return [
         Markup(source, model if model == ANY else model_identity(model)[0].lower(), *rest)

@@ -24,7 +24,6 @@ from ingestion.sources.bills.names import provider_aliases
 from ingestion.sources.prices import MAX_RATE_DECIMALS
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.files import replace_file
-from paywall_warehouse.quoting import file_literal
 from paywall_warehouse.settings import Settings
 from warehouse.bill_names import (
     BILL_PROVIDERS_SCHEMA,
@@ -37,20 +36,12 @@ from warehouse.bill_names import (
     bill_scopes,
     billed_models,
 )
-from warehouse.markups import MARKUPS_SCHEMA, Markup, landed_markups, resolve_markups
+from warehouse.markups import Markup, landed_markups, resolve_markups
+from warehouse.price_book_files import inputs_digest, noted_inputs
 
 MILLION_PLACES = 6
 RATE_QUANTUM = Decimal(1).scaleb(-(MAX_RATE_DECIMALS + MILLION_PLACES))
 FEE_QUANTUM = Decimal(1).scaleb(-12)
-# The tables of the snapshot.
-PRICE_BOOK_TABLES = (
-    "models",
-    "model_rates",
-    "markups",
-    "bill_providers",
-    "bill_scopes",
-    "billed_models",
-)
 # Prices of some models depend on the hour. The price book has one rate a day: that of the hour in which
 # providers' day rates apply.
 PRICED_AT = time(12, tzinfo=UTC)
@@ -64,6 +55,16 @@ MODELS_SCHEMA = pa.schema(
         ("model_name", pa.string()),
         ("in_price_book", pa.bool_()),
         ("book_model", pa.string()),
+    ]
+)
+MARKUPS_SCHEMA = pa.schema(
+    [
+        ("source", pa.string()),
+        ("model_id", pa.string()),
+        ("effective_from", pa.date32()),
+        ("effective_to", pa.date32()),
+        ("multiplier", pa.decimal128(38, 12)),
+        ("per_request", pa.decimal128(38, 12)),
     ]
 )
 RATES_SCHEMA = pa.schema(
@@ -130,25 +131,23 @@ def resolve_price_book(settings: Settings) -> PriceBook:
     """Resolve every model text of the lake and write the snapshot. Unchanged files are not rewritten."""
     with settings.home.writing():
         lake = Lake(settings.home)
-        texts = sorted({text for manifest in lake.manifests() for text in manifest.models})
+        manifests = lake.manifests()
+        texts = sorted({text for manifest in manifests for text in manifest.models})
         overrides = _overrides(lake, settings)
         models, rates = resolve(texts, overrides)
         lake.price_book.mkdir(parents=True, exist_ok=True)
-        _write(lake.price_book / "models.parquet", models, Model, MODELS_SCHEMA)
-        _write(lake.price_book / "model_rates.parquet", rates, Rate, RATES_SCHEMA)
-        _write(
-            lake.price_book / "markups.parquet",
-            resolve_markups(landed_markups(lake)),
-            Markup,
-            MARKUPS_SCHEMA,
-        )
         providers = bill_providers(lake)
-        for table, rows, kind, schema in (
+        tables: Iterable[tuple[str, list[Any], type[Any], pa.Schema]] = (
+            ("models", models, Model, MODELS_SCHEMA),
+            ("model_rates", rates, Rate, RATES_SCHEMA),
+            ("markups", resolve_markups(landed_markups(lake)), Markup, MARKUPS_SCHEMA),
             ("bill_providers", providers, BillProvider, BILL_PROVIDERS_SCHEMA),
             ("bill_scopes", bill_scopes(lake, providers), BillScope, BILL_SCOPES_SCHEMA),
             ("billed_models", billed_models(lake, providers), BilledModel, BILLED_MODELS_SCHEMA),
-        ):
-            _write(lake.price_book / f"{table}.parquet", rows, kind, schema)
+        )
+        with noted_inputs(lake, inputs_digest(settings, manifests)):
+            for table, rows, kind, schema in tables:
+                _write(lake.price_book / f"{table}.parquet", rows, kind, schema)
     return PriceBook(models=len(models), priced=sum(model.in_price_book for model in models))
 
 
@@ -159,11 +158,6 @@ def resolved_batches(lake: Lake) -> list[Manifest]:
     """
     known = set(pq.read_table(lake.price_book / "models.parquet", columns=["model"])["model"].to_pylist())
     return list(takewhile(lambda manifest: known.issuperset(manifest.models), lake.manifests()))
-
-
-def price_book_relation(lake: Lake, table: str) -> str:
-    """Return SQL for DuckDB: a relation with one table of the snapshot."""
-    return f"read_parquet({file_literal(str(lake.price_book / f'{table}.parquet'))})"
 
 
 def resolve(texts: Iterable[str], overrides: list[Rate]) -> tuple[list[Model], list[Rate]]:

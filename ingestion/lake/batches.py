@@ -26,6 +26,8 @@ from paywall_warehouse.home import Home
 
 LOADED = "loaded"
 UNREADABLE = "unreadable"
+# A prepared batch that is older than this is not committed any more.
+PREPARED_SECONDS = 86_400
 MANIFEST = re.compile(r"[0-9]{8,}\.json")
 
 
@@ -155,6 +157,7 @@ class Lake:
     """The lake of one home."""
 
     def __init__(self, home: Home) -> None:
+        self._home = home
         self._root = home.lake
         self._tmp = home.tmp
 
@@ -246,6 +249,14 @@ class Lake:
 
     def _manifest_file(self, number: int) -> Path:
         return self._root / "_manifests" / f"{number:08d}.json"
+
+    def remove_left_overs(self) -> None:
+        """Delete what killed processes left, unless workers add to the lake. The caller holds the writer
+        lock.
+        """
+        with self._home.without_workers(wait=False) as alone:
+            if alone:
+                self.remove_orphans(keep_prepared=PREPARED_SECONDS)
 
     def remove_orphans(self, *, keep_prepared: float = 0) -> None:
         """Delete what killed processes left: folders without a manifest, staged files, and prepared batches

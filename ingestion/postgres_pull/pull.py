@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestion.landing.area import Landing
+from ingestion.postgres_pull.block import PostgresPull
 from ingestion.postgres_pull.progress import (
     Digests,
     Positions,
@@ -39,26 +39,6 @@ ROW_GROUP_ROWS: Final = 65_536
 ROW_GROUP_BYTES: Final = 32 << 20
 SHOWN_CURSOR = 40
 Log = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class PostgresPull:
-    """The `pull:` block of a mapping, validated."""
-
-    dsn_variable: str
-    """The variable, in the environment or in `.env`, with the DSN."""
-    table: str
-    """`table` or `schema.table`, in the case that Postgres has it in."""
-    cursor: str
-    """A column that grows: a timestamp, a date or a number."""
-    key: tuple[str, ...]
-    """The columns that identify a row; they order rows with equal cursor values."""
-    look_back: timedelta
-    """How far before the last cursor value rows are read again, because they may be late or have changed. For
-    a cursor that is a number, a second counts as 1.
-    """
-    columns: tuple[str, ...]
-    """The columns that the mapping reads. No other column is selected."""
 
 
 @dataclass

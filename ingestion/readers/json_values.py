@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from ingestion.readers.arrow_arrays import flags, numbers, repeated, texts
+from ingestion.readers.layout import PAGE_LISTS
 from ingestion.readers.text import BOM, LINES, MAX_RECORD_BYTES, check_text, is_utf8, looks_odd
 
 # Hostile text may have a token or an element per byte or two, which take about 50 bytes of memory each.
@@ -28,8 +29,6 @@ STEPS: Final = np.zeros(256, dtype=np.int8)
 STEPS[[LIST, OBJECT]], STEPS[[LIST_END, OBJECT_END]] = 1, -1
 IS_TOKEN: Final = STEPS != 0
 IS_TOKEN[[QUOTE, COMMA]] = True
-# The names under which the page of an API has its list, unless a mapping adds one.
-PAGE_LISTS: Final = ("data",)
 # The name, the colon and the white space between them have less.
 NAME_BYTES: Final = 256
 SHOWN_BYTES: Final = 40

@@ -9,14 +9,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingestion.readers.inspection import (
-    Layout,
-    UnreadableFileError,
-    check_columns,
-    check_expansion,
-    damaged,
-    refuse_repeated,
-)
+from ingestion.readers.inspection import check_columns, check_expansion, damaged, refuse_repeated
+from ingestion.readers.layout import Layout, UnreadableFileError
 from ingestion.readers.text import MAX_RECORD_BYTES
 from ingestion.validation import reject_codes
 from paywall_warehouse.quoting import file_literal, literal, quoted

@@ -15,21 +15,9 @@ import pyarrow.parquet as pq
 from ingestion.landing.area import LandingFile
 from ingestion.readers.arrow_arrays import flags, numbers, repeated, texts
 from ingestion.readers.csv_text import ROWS_A_BATCH, csv_rows, csv_schema
-from ingestion.readers.inspection import (
-    DAMAGE,
-    MAX_NESTED_BYTES,
-    Flatten,
-    Layout,
-    UnreadableFileError,
-    csv_header,
-)
-from ingestion.readers.json_values import (
-    PAGE_LISTS,
-    JsonDamageError,
-    chunks_of,
-    json_batches,
-    json_records,
-)
+from ingestion.readers.inspection import DAMAGE, csv_header
+from ingestion.readers.json_values import JsonDamageError, chunks_of, json_batches, json_records
+from ingestion.readers.layout import MAX_NESTED_BYTES, PAGE_LISTS, Flatten, Layout, UnreadableFileError
 from ingestion.readers.parquet import has_odd_json, json_object, parquet_texts
 from ingestion.readers.text import BOM, LINES, json_lines, numbered_lines, open_text
 from paywall_warehouse.quoting import quoted, texts_list

@@ -171,6 +171,11 @@ class _Segment:
         self._file.close()
 
 
+def open_segments(landing: Path) -> list[Path]:
+    """Return the files of a landing area that look like open segments."""
+    return sorted((landing / FOLDER).glob(f"*/*{OPEN}"))
+
+
 def seal_open_segments(landing: Path, warn: Callable[[str], None] = log.warning) -> list[Path]:
     """Seal every segment of a landing area and return the sealed files.
 
@@ -179,7 +184,7 @@ def seal_open_segments(landing: Path, warn: Callable[[str], None] = log.warning)
     it is, and `warn` is called with its name and the reason.
     """
     sealed = []
-    for path in sorted((landing / FOLDER).glob(f"*/*{OPEN}")):
+    for path in open_segments(landing):
         try:
             if final := _seal_left(path):
                 sealed.append(final)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from ingestion.readers.inspection import Layout
+from ingestion.readers.layout import Layout
 from ingestion.validation.fields import stated_fields, with_extra
 from ingestion.validation.rules import (
     METADATA_RULES,

@@ -6,7 +6,7 @@ They are specified in docs/contract.md#28-mapped-sources.
 
 from pathlib import PurePosixPath
 
-from ingestion.readers.inspection import Layout
+from ingestion.readers.layout import Layout
 from ingestion.sources.prices import DATES, dates_sql, fits_limit, is_date, is_range
 from ingestion.validation.fields import stated_fields
 from ingestion.validation.rules import RULES_OF_FORM, first_broken, known_fields, money, of_broken_rule

@@ -6,7 +6,7 @@ Exports of banks and processors hold names, addresses and account numbers. Only 
 metadata; unknown columns are dropped.
 """
 
-from ingestion.readers.inspection import Layout
+from ingestion.readers.layout import Layout
 from ingestion.sources.ledger import allowed, canonical
 from ingestion.sources.stripe.reports import USER_KEYS
 from ingestion.validation.fields import stated_fields

@@ -3,7 +3,7 @@
 They are specified in docs/contract.md#26-provider-rates.
 """
 
-from ingestion.readers.inspection import Layout
+from ingestion.readers.layout import Layout
 from ingestion.validation.fields import stated_fields
 from ingestion.validation.rules import (
     RULES_OF_FORM,

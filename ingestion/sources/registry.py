@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ingestion.landing.area import Landing, LandingFile
-from ingestion.readers.inspection import Layout, UnreadableFileError
+from ingestion.readers.layout import Layout, UnreadableFileError
 from ingestion.sources import ledger, markups, payments, prices, webhooks
 from ingestion.sources.bills import files as bill_files
 from ingestion.sources.bills.bill_format import BillFormat

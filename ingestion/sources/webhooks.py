@@ -6,7 +6,7 @@ The shapes are described in docs/sources/paywalls.md#21-two-documented-shapes-th
 
 from dataclasses import replace
 
-from ingestion.readers.inspection import Layout
+from ingestion.readers.layout import Layout
 from ingestion.sources.ledger import METADATA_KEYS, metadata_value, metadata_values
 from ingestion.validation.fields import stated_fields, with_extra
 from ingestion.validation.rules import (

@@ -8,11 +8,12 @@ from pathlib import Path
 import duckdb
 
 from ingestion.erasure.erase import pseudonymise
-from ingestion.lake.batches import LOADED, Lake, Manifest
+from ingestion.lake.batches import Lake, Manifest
 from ingestion.lake.erasures import read_registry
 from ingestion.lake.row_limits import RowLimits
 from ingestion.landing.area import Landing, LandingFile
 from ingestion.sources.registry import Source
+from ingestion.staging.candidates import candidates_of, discarded_states
 from ingestion.staging.new_files import find_new_files
 from ingestion.staging.write import write_batch
 from paywall_warehouse.settings import Settings
@@ -51,9 +52,7 @@ def stage_batch(
     seen_through = lake.next_batch() - 1
     manifests = lake.manifests()
     known = [file for manifest in manifests for file in manifest.files if file.source == source.name]
-    loaded = {(file.path, file.fingerprint) for file in known if file.status == LOADED}
-    discarded = {(file.path, file.fingerprint) for manifest in manifests for file in manifest.discarded}
-    candidates = [file for file in files if (file.path, file.fingerprint) not in loaded | discarded]
+    candidates, discarded = candidates_of(source, files, manifests), discarded_states(manifests)
     with _all_unchanged(landing, candidates), ExitStack() as copies:
         found = find_new_files(config, known, candidates, landing, source, copies)
         found.warnings += [

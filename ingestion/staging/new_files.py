@@ -11,14 +11,8 @@ from typing import Any
 from ingestion.lake.batches import LOADED, UNREADABLE, FileRecord
 from ingestion.lake.commit import comparable_facts
 from ingestion.landing.area import Landing, LandingFile
-from ingestion.readers.inspection import (
-    SEPARATORS,
-    Layout,
-    UnreadableFileError,
-    check_openable,
-    check_readable,
-    csv_header,
-)
+from ingestion.readers.inspection import check_openable, check_readable, csv_header
+from ingestion.readers.layout import SEPARATORS, Layout, UnreadableFileError
 from ingestion.readers.parquet import check_parquet
 from ingestion.readers.records import LocalFile
 from ingestion.sources.bills.files import BillFacts

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from ingestion.erasure.erase import pseudonymise
-from ingestion.lake.batches import LOADED, FileRecord, Lake, Manifest
+from ingestion.lake.batches import FileRecord, Lake, Manifest
 from ingestion.lake.commit import write_rows
 from ingestion.lake.erasures import read_registry
 from ingestion.lake.recount import apply_limits
@@ -22,9 +22,10 @@ from ingestion.lake.row_limits import RowLimits
 from ingestion.lake.schemas import SCHEMA_VERSION, missing_as_null
 from ingestion.landed_now import LandedNow
 from ingestion.landing.area import Landing, LandingFile
-from ingestion.readers.inspection import UnreadableFileError
+from ingestion.readers.layout import UnreadableFileError
 from ingestion.readers.records import LocalFile
 from ingestion.sources.registry import Source
+from ingestion.staging.candidates import is_stale, may_wait_for_users
 from ingestion.staging.new_files import NewFiles, check_content
 from ingestion.staging.write import models_in, write_batch
 from paywall_warehouse.duckdb_connections import open_duckdb
@@ -43,7 +44,7 @@ def apply_mapping(settings: Settings, lake: Lake, source: Source) -> list[str]:
     if source.mapping is None:
         return []
     manifests = lake.manifests()
-    stale = [manifest for manifest in manifests if any(_is_stale(file, source) for file in manifest.files)]
+    stale = [manifest for manifest in manifests if any(is_stale(file, source) for file in manifest.files)]
     if not stale:
         return []
     # The same records: it compares them by identity.
@@ -52,7 +53,7 @@ def apply_mapping(settings: Settings, lake: Lake, source: Source) -> list[str]:
     gone: list[str] = []
     for manifest in stale:
         places = {
-            file.file_no: next(now.places(file), None) for file in manifest.files if _is_stale(file, source)
+            file.file_no: next(now.places(file), None) for file in manifest.files if is_stale(file, source)
         }
         standing = {file_no: place for file_no, place in places.items() if place is not None}
         gone += [file.path for file in manifest.files if places.get(file.file_no, file) is None]
@@ -84,15 +85,11 @@ def take_users(settings: Settings, lake: Lake, source: Source) -> None:
     """
     if source.mapping is None or source.mapping.user_of is None:
         return
-    own = [
-        manifest
-        for manifest in lake.manifests()
-        if any(file.source == source.name for file in manifest.files)
-    ]
-    limits = RowLimits.of(settings).digest
-    waiting = [manifest for manifest in own if manifest.has_rows_outside(limits)]
+    manifests = lake.manifests()
+    waiting = may_wait_for_users(source, manifests, RowLimits.of(settings).digest)
     if not waiting:
         return
+    own = [manifest for manifest in manifests if any(file.source == source.name for file in manifest.files)]
     with open_duckdb(config=settings.duckdb_config()) as connection:
         # Once, because the files of a batch that is replaced are gone.
         _find_users(connection, lake.parquet_files(source.table, own))
@@ -113,15 +110,6 @@ def take_users(settings: Settings, lake: Lake, source: Source) -> None:
                 )
                 lake.replace(filled, staging)
     apply_limits(settings, lake, lake.manifests())
-
-
-def _is_stale(file: FileRecord, source: Source) -> bool:
-    return (
-        source.mapping is not None
-        and file.source == source.name
-        and file.status == LOADED
-        and file.mapping != source.mapping.digest
-    )
 
 
 def _read_again(

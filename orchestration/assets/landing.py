@@ -7,7 +7,7 @@ from typing import Any, Final
 import dagster as dg
 
 from ingestion.bill_pull.apis import APIS, FOLDER as FOLDER_OF_BILLS, BillApi
-from ingestion.postgres_pull.server import dsn_text
+from ingestion.configured_pulls import database_pulls
 from ingestion.pulls.failures import FailedPull, forget_failure
 from ingestion.sources.registry import mappings_of
 from ingestion.sources.stripe.reports import FOLDER, UNIFIED_PAYMENTS, StripeReport
@@ -124,12 +124,9 @@ def mapped_folders(
 ) -> dg.MaterializeResult[None]:
     """Pull what is new from the databases of the mappings."""
     settings = warehouse.settings
-    pulls = {}
-    for name, mapping in mappings_of(settings.home).items():
-        if mapping.pull is None or (mapping.is_shipped and dsn_text(mapping.pull.dsn_variable) is None):
-            forget_failure(settings.home, name)
-        else:
-            pulls[name] = mapping.pull
+    pulls = database_pulls(settings)
+    for name in mappings_of(settings.home).keys() - pulls.keys():
+        forget_failure(settings.home, name)
     if not pulls:
         return dg.MaterializeResult(metadata={"pull": "no mapping pulls from a database"})
     with dagster_retries(context):

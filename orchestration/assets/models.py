@@ -1,6 +1,7 @@
 """The plan of a build, and dbt's models as one step with their tests as asset checks."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,17 @@ from ingestion.lake.period_acts import DamagedActError
 from ingestion.unread_files import unread_warnings
 from orchestration.assets.failures import dbt_failure
 from orchestration.assets.raw import BILL_TABLES, PRICE_BOOK, PROVIDER_BILLS, RAW_TABLES
+from orchestration.idle_runs import IdleRun, note_idle_run
 from orchestration.resources import OWNER, Warehouse
 from orchestration.run_lock import WRITER_POOL
 from paywall_warehouse.settings import Settings
-from warehouse.build import Build, finish_build, prepare_build
+from warehouse.build import finish_build, prepare_build
 from warehouse.dbt_runner import PROJECT, Dbt
 from warehouse.engine import EngineError
 from warehouse.engines import engine_of
 from warehouse.markups import markup_warnings
-from warehouse.price_book import PRICE_BOOK_TABLES
+from warehouse.plan import Build
+from warehouse.price_book_files import PRICE_BOOK_TABLES
 
 PLAN = dg.AssetKey(["build", "plan"])
 
@@ -61,6 +64,8 @@ def build_plan(
     build = plan_build(warehouse)
     if not build.needed:
         context.log.info("nothing new: the published warehouse is not changed")
+        idle = IdleRun(warehouse.run_id, warehouse.started_at, datetime.now(UTC))
+        note_idle_run(warehouse.settings.home, idle, is_in_history=True)
         return
     context.log.info(build.why)
     metadata: dict[str, Any] = {

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ingestion.postgres_pull.pull import PostgresPull, PullResult, pull_postgres
+from ingestion.postgres_pull.block import PostgresPull
+from ingestion.postgres_pull.pull import PullResult, pull_postgres
 from ingestion.postgres_pull.server import PostgresRefusedError, PostgresUnavailableError
 from ingestion.pulls.failures import FailedPull
 from orchestration.assets.failed_pulls import files_listed, pulled_or_failed

@@ -19,7 +19,7 @@ from orchestration.cli.common import (
     say,
 )
 from paywall_warehouse.quoting import printable
-from paywall_warehouse.settings import load_settings
+from paywall_warehouse.settings import Settings, load_settings
 
 
 def run(
@@ -39,22 +39,31 @@ def run(
     Exit code 0: published, or nothing was new. 1: not published.
     """
     settings = ready_settings(builds=True)
-    from ingestion.unloaded_files import nothing_landed
-
     between: Callable[[], None] | None = None
-    if sample and not settings.stripe_api_key and nothing_landed(settings):
+    if sample and not settings.stripe_api_key and _nothing_landed(settings):
         say("The landing area is empty: landing the sample data first.")
         say(land_sample_data(settings))
         say()
         # On Spark, a second build of the sample takes minutes.
         if settings.warehouse_target == "duckdb":
             between = partial(close_months_of_sample, settings)
+    elif not full_refresh:
+        from orchestration.cli.idle_run import end_if_idle
+
+        if end_if_idle(settings):
+            return
     from orchestration.cli.run import run_once
     from orchestration.instance import open_instance
 
     with open_instance(settings.home) as instance:
         code = run_once(settings, instance, full_refresh=full_refresh, wait=wait, between=between)
     raise typer.Exit(code)
+
+
+def _nothing_landed(settings: Settings) -> bool:
+    from ingestion.unloaded_files import nothing_landed
+
+    return nothing_landed(settings)
 
 
 def check(

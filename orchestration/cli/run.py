@@ -1,12 +1,10 @@
 """One run of the job `refresh` in this process, and the summary at its end."""
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import dagster as dg
-import typer
 from sqlalchemy.exc import OperationalError
 
 from exports.catalog import is_complete
@@ -15,12 +13,11 @@ from orchestration.alert_delivery.deliver import notify_idle_run
 from orchestration.assets.exports import CATALOG
 from orchestration.assets.published import PUBLISHED
 from orchestration.cli.progress import terminal_logger
-from orchestration.cli.summary import EXPORT, REFRESH, Outcome, closing_summary
+from orchestration.cli.summary import EXPORT, REFRESH, Outcome, print_summary
 from orchestration.definitions import build_defs
 from orchestration.faults import remedy
 from orchestration.run_lock import own_tags
 from paywall_warehouse.errors import first_line, without_class
-from paywall_warehouse.quoting import printable_lines
 from paywall_warehouse.settings import Settings
 from warehouse.build_file import published_state
 from warehouse.published import last_published_batch
@@ -78,8 +75,7 @@ def run_once(
     ]
     advice = {advice: None for error in outcome.errors if (advice := remedy(error, settings.home.root))}
     outcome = replace(outcome, errors=[*outcome.errors, *advice])
-    for line in ("", *closing_summary(settings, outcome, batches)):
-        typer.echo(printable_lines(line), file=sys.stdout if outcome.success else sys.stderr)
+    print_summary(settings, outcome, batches)
     return GOOD if outcome.success else NOT_PUBLISHED
 
 

@@ -60,7 +60,8 @@ def ui(
         if workspace is not None:
             serve_web(settings, workspace, listener, host)
         else:
-            from orchestration.instance import open_instance, prepare_dagster_home
+            from orchestration.dagster_home import prepare_dagster_home
+            from orchestration.instance import open_instance
             from warehouse.dbt_runner import Dbt
 
             with open_instance(settings.home):

@@ -16,6 +16,7 @@ from ingestion.sources.registry import sources
 from ingestion.unloaded_files import unloaded_files
 from orchestration import markdown
 from orchestration.cli.summary import failed_pull_lines, landing_lines, reject_lines
+from orchestration.idle_runs import read_idle_runs
 from paywall_warehouse.ages import ago
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.errors import first_line
@@ -76,6 +77,9 @@ def _runs(settings: Settings) -> Iterator[str]:
         f"Last run: {last.status}, {_instant(last.finished_at)}; {last.new_records:,} new records,"
         f" {last.rejected_records:,} rejected"
     )
+    idle = read_idle_runs(settings.home)
+    if idle and idle.last.finished_at > last.finished_at:
+        yield f"Last run with nothing new: {_instant(idle.last.finished_at)}"
     published = last_published(settings.home)
     if published is None or not settings.home.published_file.exists():
         yield "Published: nothing yet"

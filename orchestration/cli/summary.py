@@ -1,7 +1,10 @@
 """The summary at the end of a run. Imports neither Dagster nor dbt, so that `status` starts quickly."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+import typer
 
 from ingestion.lake.batches import Lake, Manifest
 from ingestion.pulls.failures import failed_pulls
@@ -9,6 +12,7 @@ from ingestion.unread_files import unread_warnings
 from orchestration import markdown
 from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.home import Home
+from paywall_warehouse.quoting import printable_lines
 from paywall_warehouse.settings import Settings
 from warehouse.alerts.summary import alert_lines
 from warehouse.cost_summary import cost_reconciliation
@@ -33,6 +37,12 @@ class Outcome:
     published: bool
     exported: bool
     errors: list[str]
+
+
+def print_summary(settings: Settings, outcome: Outcome, batches: list[Manifest]) -> None:
+    """Print the closing summary: to stdout, that of a failed run to stderr."""
+    for line in ("", *closing_summary(settings, outcome, batches)):
+        typer.echo(printable_lines(line), file=sys.stdout if outcome.success else sys.stderr)
 
 
 def closing_summary(settings: Settings, outcome: Outcome, batches: list[Manifest]) -> Iterator[str]:

@@ -25,7 +25,7 @@ from tests.support.harness import run_pipeline
 from tests.support.shared import in_soak, read_only
 from tests.support.warm_start import WarmCommand
 from warehouse.build import prepare_build
-from warehouse.dbt_runner import code_version
+from warehouse.code_version import code_version
 
 pytestmark = pytest.mark.slow
 # With the padding of a table, which depends on their length.

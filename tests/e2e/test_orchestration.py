@@ -33,7 +33,8 @@ from tests.support.export_homes import BY_DEFAULT
 from tests.support.harness import run_pipeline
 from tests.support.shared import in_soak
 from warehouse.checks.invariants import INVARIANTS
-from warehouse.dbt_runner import PROJECT, Dbt, build_command, code_version, dbt_arguments
+from warehouse.code_version import code_version
+from warehouse.dbt_runner import PROJECT, Dbt, build_command, dbt_arguments
 from warehouse.runs import read_runs
 
 # One worker: the home is published once.

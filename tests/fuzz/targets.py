@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 
 from ingestion.landing.area import LandingFile
 from ingestion.readers.csv_text import csv_records, csv_rows
-from ingestion.readers.inspection import UnreadableFileError, check_readable, damaged
+from ingestion.readers.inspection import check_readable, damaged
 from ingestion.readers.json_values import json_batches, json_records
+from ingestion.readers.layout import UnreadableFileError
 from ingestion.readers.parquet import check_parquet
 from ingestion.readers.records import LocalFile, record_texts, usual_keys
 from ingestion.readers.text import BOM, json_lines, open_text

@@ -20,7 +20,8 @@ import fsspec
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion.postgres_pull.pull import PostgresPull, PullResult, pull_postgres
+from ingestion.postgres_pull.block import PostgresPull
+from ingestion.postgres_pull.pull import PullResult, pull_postgres
 from ingestion.postgres_pull.server import PostgresRefusedError, PostgresUnavailableError
 from ingestion.pulls.failures import failed_pulls
 from orchestration import retries
@@ -264,9 +265,10 @@ def test_a_killed_pull_goes_on(logs: Database, settings: Settings, tmp_path: Pat
 import os, signal, sys
 from datetime import timedelta
 from ingestion.postgres_pull import pull
+from ingestion.postgres_pull.block import PostgresPull
 from paywall_warehouse.settings import load_settings
 settings = load_settings(_env_file=None, warehouse_home={str(settings.warehouse_home)!r})
-block = pull.PostgresPull(
+block = PostgresPull(
     {VARIABLE!r}, "SpendLogs", "startTime", ("id",), timedelta(days=1), ("id", "status")
 )
 left = int(sys.argv[2])
@@ -448,7 +450,8 @@ def test_memory_stays_small(database: Database, settings: Settings) -> None:
     script = f"""
 from pathlib import Path
 from datetime import timedelta
-from ingestion.postgres_pull.pull import PostgresPull, pull_postgres
+from ingestion.postgres_pull.block import PostgresPull
+from ingestion.postgres_pull.pull import pull_postgres
 from paywall_warehouse.settings import load_settings
 settings = load_settings(_env_file=None, warehouse_home={str(settings.warehouse_home)!r})
 block = PostgresPull({VARIABLE!r}, "calls", "id", ("id",), timedelta(seconds=10), ("id", "txt"))

@@ -20,7 +20,8 @@ from warehouse.build import prepare_build
 from warehouse.checks.build_checks import CHECK_MODELS, ChecksNotBuiltError
 from warehouse.checks.invariant import describe_failure
 from warehouse.checks.invariants import INVARIANTS
-from warehouse.dbt_runner import PROJECT, code_version
+from warehouse.code_version import code_version
+from warehouse.dbt_runner import PROJECT
 from warehouse.duckdb_engine import DuckdbCandidate
 from warehouse.publish import Publication, check_and_publish
 from warehouse.runs import read_runs

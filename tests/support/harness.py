@@ -26,11 +26,13 @@ from orchestration.assets.failures import check_failure, dbt_failure
 from orchestration.cli.run import run_once
 from paywall_warehouse.settings import Settings, SettingsError, load_settings
 from tests.support.replayed_dbt import WITHOUT_DATA_TESTS, parse_once, replayed_builds
-from warehouse.build import Build, finish_build, prepare_build
+from warehouse.build import finish_build, prepare_build
 from warehouse.build_file import copy_ahead, drop_build_file
 from warehouse.checks.invariants import INVARIANTS
-from warehouse.dbt_runner import Dbt, code_version
+from warehouse.code_version import code_version
+from warehouse.dbt_runner import Dbt
 from warehouse.engines import engine_of
+from warehouse.plan import Build
 from warehouse.price_book import resolve_price_book
 from warehouse.publish import check_and_publish
 

@@ -27,9 +27,9 @@ from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import Settings
 from tests.support import shared
 from warehouse import dbt_runner
-from warehouse.build import Build
 from warehouse.dbt_runner import PROJECT, Dbt, DbtBuild, build_command
 from warehouse.duckdb_engine import DuckdbEngine
+from warehouse.plan import Build
 
 # What is not repeated: the bounds of dbt's transactions, and questions.
 BOUNDS = re.compile(r"(begin|commit)\b", re.IGNORECASE)

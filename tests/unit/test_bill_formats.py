@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from ingestion.landing.area import Landing, LandingFile
-from ingestion.readers.inspection import MAX_NESTED_BYTES, FlatRecord
+from ingestion.readers.layout import MAX_NESTED_BYTES, FlatRecord
 from ingestion.sources.bills import anthropic, openai, openrouter
 from ingestion.sources.bills.files import facts_of, is_of_format
 from ingestion.sources.bills.names import provider_aliases

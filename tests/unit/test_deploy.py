@@ -12,7 +12,7 @@ import yaml
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.workspace.config_schema import process_workspace_config
 
-from orchestration.instance import DAGSTER_YAML, WORKSPACE_YAML
+from orchestration.dagster_home import DAGSTER_YAML, WORKSPACE_YAML
 from orchestration.run_lock import WRITER_POOL
 
 ROOT = Path(__file__).parents[2]

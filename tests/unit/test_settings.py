@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from paywall_warehouse.settings import SettingsError, load_settings, settings_warnings
-from warehouse.build_inputs import reporting_today
+from warehouse.plan import reporting_today
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ from paywall_warehouse.duckdb_connections import open_duckdb
 from paywall_warehouse.settings import Settings
 from paywall_warehouse.sizes import size
 from paywall_warehouse.uris import shown_uri
-from warehouse.build import Build
 from warehouse.build_file import published_state
 from warehouse.checks.build_checks import CheckRows, check_query
 from warehouse.dbt_runner import PROJECT, Dbt, DbtBuild, build_command
 from warehouse.engine import EngineError, Progress
+from warehouse.plan import Build
 from warehouse.price_book import resolve_price_book
 from warehouse.published import NotPublishedError
 from warehouse.published_tables import published_table

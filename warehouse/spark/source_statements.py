@@ -34,10 +34,11 @@ from warehouse.build_inputs import (
     has_mart,
     loaded_files,
     period_act_rows,
-    reporting_today,
     settings_row,
 )
-from warehouse.price_book import PRICE_BOOK_TABLES, resolved_batches
+from warehouse.plan import reporting_today
+from warehouse.price_book import resolved_batches
+from warehouse.price_book_files import PRICE_BOOK_TABLES
 
 # A statement with 10,000 lines has some 2 MB.
 LINES_PER_STATEMENT: Final = 10_000

@@ -5,7 +5,7 @@ The API states cents as a decimal text, the CSV dollars, rounded to cents a row.
 
 from functools import partial
 
-from ingestion.readers.inspection import Layout
+from ingestion.readers.layout import Layout
 from ingestion.sources.bills.bill_format import BillFormat
 from ingestion.sources.bills.flatten import EMPTY, MADE as FLAT, Row, flatten
 from ingestion.sources.bills.lines import MADE, LineSql, Stated, lines_sql, utc_time

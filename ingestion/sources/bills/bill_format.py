@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ingestion.readers.inspection import Layout
+from ingestion.readers.layout import Layout
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ providers (`bills/models.csv`, `bills/providers.csv`). Of each the file that lan
 
 from collections.abc import Callable, Sequence
 
-from ingestion.readers.inspection import Layout
+from ingestion.readers.layout import Layout
 from ingestion.sources.bills.bill_format import BillFormat
 from ingestion.sources.bills.flatten import MADE as FLAT, flatten
 from ingestion.sources.bills.records import choice_rule, rules_of_texts, stated, stated_rule, validated

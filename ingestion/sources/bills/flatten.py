@@ -4,13 +4,14 @@ An answer may be a page (`{"data": [...]}`), an array of pages, or what is in a 
 lines. Bills are small, so plain Python reads them. The text of a number is never made a float.
 """
 
+# ruff: noqa: PLC0415  the reader imports pyarrow, which a run with nothing new does not need
+
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from ingestion.readers.inspection import MAX_NESTED_BYTES, FlatRecord, Flatten, folded
-from ingestion.readers.json_values import JsonDamageError, json_records
+from ingestion.readers.layout import MAX_NESTED_BYTES, FlatRecord, Flatten, folded
 from ingestion.validation import reject_codes
 
 # Columns of flat records that no file states. `SHAPE` is NULL for the rows of CSV and Parquet files.
@@ -100,6 +101,8 @@ def _parts(text: bytes, lists: int = MAX_LISTS) -> Iterator[Row | str]:
 
 def _parts_beside(text: bytes, fault: str, lists: int) -> Iterator[Row | str]:
     """Yield the parts of a page or an array with a fault, each by itself; the fault for any other text."""
+    from ingestion.readers.json_values import JsonDamageError, json_records
+
     try:
         elements = [record.text for records in json_records([text], limit=len(text)) for record in records]
     except JsonDamageError:

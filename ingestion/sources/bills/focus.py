@@ -6,7 +6,7 @@ A meter that names nothing but a kind of tokens is no model.
 
 from functools import partial
 
-from ingestion.readers.inspection import Layout
+from ingestion.readers.layout import Layout
 from ingestion.sources.bills.bill_format import BillFormat
 from ingestion.sources.bills.flatten import MADE as FLAT, flatten
 from ingestion.sources.bills.lines import (

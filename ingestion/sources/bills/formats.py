@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from ingestion.readers.inspection import UnreadableFileError
+from ingestion.readers.layout import UnreadableFileError
 from ingestion.sources.bills.anthropic import ANTHROPIC_COSTS
 from ingestion.sources.bills.bill_format import BillFormat
 from ingestion.sources.bills.configuration import MODELS, PROVIDERS, SCOPE

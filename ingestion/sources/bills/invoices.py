@@ -1,6 +1,6 @@
 """Invoices of providers: an own list, or the dataset InvoiceDetail of FOCUS 1.4."""
 
-from ingestion.readers.inspection import Layout
+from ingestion.readers.layout import Layout
 from ingestion.sources.bills.bill_format import BillFormat
 from ingestion.sources.bills.flatten import MADE as FLAT, flatten
 from ingestion.sources.bills.lines import utc_time

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ingestion.readers.inspection import Layout
+from ingestion.readers.layout import Layout
 from ingestion.sources.bills.flatten import MADE as FLAT
 from ingestion.sources.bills.records import (
     amount_rule,

@@ -8,7 +8,7 @@ have no blank, and the words after a model name a kind of tokens.
 
 from functools import partial
 
-from ingestion.readers.inspection import Layout
+from ingestion.readers.layout import Layout
 from ingestion.sources.bills.bill_format import BillFormat
 from ingestion.sources.bills.flatten import EMPTY, MADE as FLAT, Row, flatten
 from ingestion.sources.bills.lines import MADE, LineSql, Stated, kind_of_words, lines_sql, utc_time

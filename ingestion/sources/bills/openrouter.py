@@ -5,7 +5,7 @@ Rows of an own key cost nothing at OpenRouter: another provider bills them, so t
 
 from functools import partial
 
-from ingestion.readers.inspection import Layout
+from ingestion.readers.layout import Layout
 from ingestion.sources.bills.bill_format import BillFormat
 from ingestion.sources.bills.flatten import MADE as FLAT, flatten
 from ingestion.sources.bills.lines import MADE, LineSql, Stated, lines_sql, utc_time

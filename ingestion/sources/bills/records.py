@@ -6,7 +6,7 @@ made of the columns that a format reads, and of nothing else of the record.
 
 from collections.abc import Mapping, Sequence
 
-from ingestion.readers.inspection import Layout
+from ingestion.readers.layout import Layout
 from ingestion.validation import reject_codes
 from ingestion.validation.fields import json_path, stated_fields
 from ingestion.validation.rules import (

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from ingestion.landing.area import LandingFile
 from ingestion.readers.csv_text import csv_records
-from ingestion.readers.inspection import SEPARATORS
+from ingestion.readers.layout import SEPARATORS
 from ingestion.readers.records import NAMES_BYTES, first_texts
 from ingestion.readers.text import open_text
 from ingestion.sources.ledger import COUNTS

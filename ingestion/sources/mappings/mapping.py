@@ -14,9 +14,8 @@ from typing import Any, Final
 
 import yaml
 
-from ingestion.postgres_pull.pull import PostgresPull
-from ingestion.readers.inspection import SEPARATORS, Layout
-from ingestion.readers.json_values import PAGE_LISTS
+from ingestion.postgres_pull.block import PostgresPull
+from ingestion.readers.layout import PAGE_LISTS, SEPARATORS, Layout
 from ingestion.sources.ledger import COUNTS, MONEY, SCALARS, TIMES
 from ingestion.sources.mappings.expressions import Columns, Compiler, MappingError, Value, shown
 from paywall_warehouse.strict_yaml import StrictLoader

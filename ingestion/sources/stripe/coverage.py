@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from ingestion.landing.area import Landing, LandingFile
 from ingestion.pulls.sidecars import read_sidecar, sidecar_name
 from ingestion.pulls.windows import Span
-from ingestion.readers.inspection import UnreadableFileError
+from ingestion.readers.layout import UnreadableFileError
 from ingestion.sources.stripe.reports import BALANCE_SUMMARY, StripeReport, owner_of, report_folder
 from ingestion.validation import reject_codes
 from paywall_warehouse.currencies import iso_4217

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from ingestion.readers.inspection import Layout, UnreadableFileError
+from ingestion.readers.layout import Layout, UnreadableFileError
 from ingestion.validation import reject_codes
 
 Kind = Literal["text", "word", "money", "currency", "time", "day", "flag"]
