@@ -166,6 +166,7 @@ def test_another_today_gives_the_periods_of_a_rebuild(
     assert rows(moved, MOVEMENTS) == rows(rebuilt, MOVEMENTS)
 
 
+@pytest.mark.soak
 def test_random_books_in_three_landings_equal_a_sequential_computation(tmp_path: Path) -> None:
     """Each landing brings late and restated entries, and today moves on by months."""
     landings = RandomBooks(1, entries=300).landings()
