@@ -85,6 +85,8 @@ soak: $(INSTALLED)
 	ORACLE_EXAMPLES=8 $(BIN)/pytest -m "soak or not soak" -k "oracle_computes or three_batches"
 	ORDER_EXAMPLES=5 $(BIN)/pytest -m "soak or not soak" tests/e2e/test_order.py
 	INGESTION_ROUNDS=50 $(BIN)/pytest -m "soak or not soak" tests/integration/test_parallel_load.py
+	VALUE_EXAMPLES=100 $(BIN)/pytest -m "soak or not soak" tests/integration/test_export_values.py -k to_the_last_digit
+	API_EXAMPLES=200 $(BIN)/pytest -m "soak or not soak" tests/integration/test_pull_api.py -k any_paging
 	$(MAKE) parity
 	$(MAKE) fuzz
 

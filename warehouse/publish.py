@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from paywall_warehouse.duckdb_connections import open_duckdb
+from paywall_warehouse.duckdb_connections import insert_rows, open_duckdb
 from paywall_warehouse.files import replace_file
 from paywall_warehouse.home import Home
 from paywall_warehouse.settings import Settings
@@ -185,8 +185,9 @@ def _reason(invariants: Sequence[Invariant]) -> str:
 def _record(connection: duckdb.DuckDBPyConnection, invariants: Sequence[Invariant], run_id: str) -> None:
     connection.execute(OPS_INVARIANTS)
     checked_at = datetime.now(UTC)
-    connection.executemany(
-        "insert into ops.invariants values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    insert_rows(
+        connection,
+        "ops.invariants",
         [
             [
                 *(one.name, one.scope, str(one.expected), str(one.actual), str(one.difference), one.passed),
@@ -242,8 +243,9 @@ def _trim_for_readers(settings: Settings, runs: Sequence[Run]) -> tuple[str, int
         connection.begin()
         connection.execute(OPS_OF_THE_LAKE)
         connection.execute(periods_query(connection))
-        connection.executemany(
-            "insert into ops.runs values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        insert_rows(
+            connection,
+            "ops.runs",
             [
                 [
                     run.run_id,

@@ -16,7 +16,7 @@ import duckdb
 from exports.client.mirror_state import local_manifest
 from exports.client.outcome import PullError
 from exports.manifest import CATALOG, ROOT, Manifest, ManifestError, Partition, read_catalog
-from paywall_warehouse.duckdb_connections import open_duckdb
+from paywall_warehouse.duckdb_connections import insert_rows, open_duckdb
 from paywall_warehouse.errors import first_line
 from paywall_warehouse.files import put_in_place, sha256
 from paywall_warehouse.quoting import file_literal, literal, quoted
@@ -249,8 +249,9 @@ def _insert(
             f"{folder}: the files have {inserted:,} rows, the manifest says {expected:,}. Remove the folder"
             " and pull again."
         )
-    connection.executemany(
-        "insert into paywall_pull.partitions values (?, ?, ?, ?)",
+    insert_rows(
+        connection,
+        "paywall_pull.partitions",
         [[manifest.dataset, one.date, one.revision, _digest(one)] for one in changed],
     )
 

@@ -6,6 +6,7 @@ from typing import Final
 import duckdb
 
 from ingestion.lake.batches import Manifest
+from paywall_warehouse.duckdb_connections import insert_rows
 from paywall_warehouse.quoting import literal
 
 # Records that broke a rule, and records that a setting keeps out. The latter file is rewritten when the
@@ -28,8 +29,9 @@ def write_rejects(
         return
     parquet.parent.mkdir(parents=True, exist_ok=True)
     connection.execute("create or replace temp table paths (file_no bigint, source varchar, path varchar)")
-    connection.executemany(
-        "insert into paths values (?, ?, ?)",
+    insert_rows(
+        connection,
+        "paths",
         [[file.file_no, file.source, file.path] for file in manifest.files],
     )
     connection.execute(

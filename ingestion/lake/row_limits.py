@@ -20,6 +20,7 @@ from ingestion.sources.webhooks import COUNTS, ENTRY
 from ingestion.validation import reject_codes
 from ingestion.validation.macros import MAX_AMOUNT_DIGITS, MAX_COUNT
 from paywall_warehouse.currencies import known_currencies, nearest_currencies
+from paywall_warehouse.duckdb_connections import insert_rows
 from paywall_warehouse.quoting import literal
 from paywall_warehouse.settings import Settings
 
@@ -152,10 +153,7 @@ class RowLimits:
             hints = nearest_currencies(
                 [code for (code,) in connection.execute(stated).fetchall()], self.currencies
             )
-            if hints:
-                connection.executemany(
-                    "insert into nearest_currencies values (?, ?)", [list(one) for one in hints.items()]
-                )
+            insert_rows(connection, "nearest_currencies", list(hints.items()))
         chosen = {
             part: " ".join(f"when {one.broken} then {getattr(one, part)}" for one in limits)
             for part in ("code", "message")

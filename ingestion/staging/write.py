@@ -30,7 +30,7 @@ from ingestion.sources.registry import Refusal, Source
 from ingestion.staging.new_files import Facts, NewFiles, facts_as_json
 from ingestion.staging.portions import in_portions
 from ingestion.validation.macros import define_macros
-from paywall_warehouse.duckdb_connections import open_duckdb
+from paywall_warehouse.duckdb_connections import insert_rows, open_duckdb
 from paywall_warehouse.quoting import file_literal, literal
 
 # The landed bytes that become one Parquet file of a batch. A Parquet file is written twice if one of its
@@ -225,9 +225,8 @@ def _create_facts(connection: duckdb.DuckDBPyConnection, facts: Mapping[int, Fac
         "create temp table file_facts (file_no bigint, account_id varchar, livemode boolean, timezone"
         " varchar, account varchar)"
     )
-    if facts:
-        rows = [[file_no, *(getattr(one, name, None) for name in names)] for file_no, one in facts.items()]
-        connection.executemany("insert into file_facts values (?, ?, ?, ?, ?)", rows)
+    rows = [[file_no, *(getattr(one, name, None) for name in names)] for file_no, one in facts.items()]
+    insert_rows(connection, "file_facts", rows)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,10 @@
-"""`close` and `reopen` as people start them: exit codes, what they print, and what is published then."""
+"""`close` and `reopen` as people start them: exit codes, what they print, and what is published then.
 
+In this process, so that dbt's statements are repeated; `test_cli.py` shows that a process of its own does the
+same.
+"""
+
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -7,10 +12,16 @@ import pytest
 from ingestion.lake.period_acts import read_acts
 from paywall_warehouse.home import Home
 from tests.support.builders import charge, deposit
-from tests.support.command import command, command_here
+from tests.support.command import command_here
 from tests.support.period_homes import AS_OF, ask, journal, land_entries
+from tests.support.replayed_dbt import replayed_builds
 
 pytestmark = pytest.mark.slow
+
+
+def replayed(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    with replayed_builds():
+        return command_here(home, *arguments, AS_OF=AS_OF)
 
 
 def test_a_month_is_closed_adjusted_and_reopened(tmp_path: Path) -> None:
@@ -20,13 +31,13 @@ def test_a_month_is_closed_adjusted_and_reopened(tmp_path: Path) -> None:
         "a",
         [deposit("d1", "2026-10-01T08:00:00Z", "100"), charge("c1", "2026-10-20T08:00:00Z", "3.5")],
     )
-    early = command(home, "close", "2026-10", "--by", "Ann", AS_OF=AS_OF)
+    early = command_here(home, "close", "2026-10", "--by", "Ann", AS_OF=AS_OF)
     assert early.returncode == 2
     assert "Nothing is published yet" in early.stderr
     assert early.stderr.endswith("Nothing was changed.\n")
-    assert command(home, "run", AS_OF=AS_OF).returncode == 0
+    assert replayed(home, "run").returncode == 0
 
-    closed = command(home, "close", "2026-10", "--by", " Ann Lee ", "--note", "as reported", AS_OF=AS_OF)
+    closed = replayed(home, "close", "2026-10", "--by", " Ann Lee ", "--note", "as reported")
     assert closed.returncode == 0, closed.stderr
     [act] = read_acts(Home(home))
     assert f"2026-10 is closed: 4 journal lines, digest {act.digest}." in closed.stderr
@@ -48,10 +59,10 @@ def test_a_month_is_closed_adjusted_and_reopened(tmp_path: Path) -> None:
             charge("c2", "2026-10-25T08:00:00Z", "7"),
         ],
     )
-    waiting = command(home, "close", "2026-11", "--by", "Ann", AS_OF=AS_OF)
+    waiting = command_here(home, "close", "2026-11", "--by", "Ann", AS_OF=AS_OF)
     assert waiting.returncode == 2
     assert "Landed files are not loaded yet: ledger/b.jsonl." in waiting.stderr
-    late = command(home, "run", AS_OF=AS_OF)
+    late = replayed(home, "run")
     assert late.returncode == 0, late.stderr
     assert "Closed months: 2026-10; changed since: 4 lines on 2026-11-01" in late.stdout
     assert journal(home, "journal_date = '2026-11-01'") == [
@@ -61,7 +72,7 @@ def test_a_month_is_closed_adjusted_and_reopened(tmp_path: Path) -> None:
         ("2026-11-01", "usage", "usage_revenue", "0.5", "0", "2026-10-20"),
     ]
 
-    reopened = command(home, "reopen", "2026-10", "--by", "Bob", "--reason", "a late bill", AS_OF=AS_OF)
+    reopened = replayed(home, "reopen", "2026-10", "--by", "Bob", "--reason", "a late bill")
     assert reopened.returncode == 0, reopened.stderr
     assert "2026-10 is open again: its journal lines are restated." in reopened.stderr
     assert journal(home, "journal_date <> relates_to_date") == []
@@ -69,7 +80,7 @@ def test_a_month_is_closed_adjusted_and_reopened(tmp_path: Path) -> None:
         ("close", "Ann Lee", "as reported"),
         ("reopen", "Bob", "a late bill"),
     ]
-    assert command(home, "run", AS_OF=AS_OF).stdout.startswith("\nNothing new: ")
+    assert replayed(home, "run").stdout.startswith("\nNothing new: ")
 
 
 @pytest.mark.parametrize(

@@ -623,6 +623,7 @@ ENTRY = """select entry_id, amount, user_id, request_id, occurred_at from marts.
     order by entry_id limit 1"""
 
 
+@pytest.mark.soak
 def test_an_entry_with_all_that_it_hangs_together_with(screen: Screen, sql: Sql) -> None:
     [(entry, amount, user, _, at)] = sql(ENTRY)
     screen.open(f"entry?entry={entry}&period=All+time")
@@ -671,6 +672,7 @@ def test_an_id_is_found_in_any_period(screen: Screen, sql: Sql) -> None:
     assert (screen.address, screen.codes[0]) == (f"case?case={case.replace(':', '%3A')}", case)
 
 
+@pytest.mark.soak
 def test_a_download_is_what_the_command_exports(screen: Screen, home: Path) -> None:
     screen.open(f"ledger?{OCTOBER}&type=refund&type=deposit&entry_status=settled")
     screen.expand("Download ledger")

@@ -450,7 +450,7 @@ def test_an_unknown_version_is_reported_and_nothing_private_reaches_lake_or_reje
             landed("stripe/balance_change_from_activity.itemized.8", "november.csv", text + good.encode()),
         ],
     )
-    assert run(tmp_path, max_reject_ratio=1).exit_code == 0
+    publish_home(tmp_path, as_of=AS_OF, max_reject_ratio=1)
     rejects = query(
         tmp_path, "select path, line, reason_code, raw from ops.rejected_records order by path, line"
     )

@@ -785,6 +785,7 @@ def land_by_hand(pulled: Settings, home: Path) -> None:
         (folder / "earlier.jsonl").write_text(lines, encoding="utf-8")
 
 
+@pytest.mark.soak
 def test_pulled_and_landed_bills_give_the_same_tables(tmp_path: Path, settings: Settings) -> None:
     by_hand = tmp_path / "by hand"
     for api in APIS:

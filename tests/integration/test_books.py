@@ -81,8 +81,11 @@ def expected_books(files: list[LandedFile], as_of: datetime, **options: Any) -> 
     return books_of_files(files, OracleSettings(as_of=as_of, reporting_timezone=ZONE), **options)
 
 
+@pytest.mark.soak
 def test_books_of_three_landings_equal_a_sequential_computation(tmp_path: Path) -> None:
-    """Each landing has late and restated entries. The tables are those of all that has landed."""
+    """Each landing has late and restated entries. The tables are those of all that has landed, as in the next
+    test, and no month is closed.
+    """
     landings = RandomBooks(1).landings()
     for count in range(1, len(landings) + 1):
         land(tmp_path, landings[count - 1 : count])

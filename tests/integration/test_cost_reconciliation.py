@@ -103,6 +103,7 @@ def comparable(row: Row, names: Sequence[str]) -> tuple[Any, ...]:
     )
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", range(3))
 def test_bills_are_reconciled_as_the_contract_says(tmp_path: Path, seed: int) -> None:
     case = build_case(seed)
@@ -126,3 +127,6 @@ def test_bills_of_several_runs_give_what_one_run_gives(tmp_path: Path) -> None:
         found = problems(published, reconcile_costs(case.records, case.files[:end], case.settings))
         assert not found, f"after {end} files\n" + "\n\n".join(found)
         begun = end
+    rejects = published.rows("ops.rejected_records")
+    assert [row["reason_code"] for row in rejects] == ["not_a_bill"] * case.not_bills
+    assert_no_secret(tmp_path)

@@ -10,7 +10,7 @@ from tests.support.harness import publish_home
 from tests.support.published_tables import Published
 
 AS_OF = "2026-10-20T00:00:00Z"
-DAYS = [date(2026, 10, 1) + timedelta(days=number) for number in range(5)]
+DAYS = [date(2026, 10, 1) + timedelta(days=number) for number in range(3)]
 COST = "0.4"
 
 
@@ -56,7 +56,7 @@ def test_a_bill_again_in_another_grouping_or_a_day_at_a_time_changes_nothing(tmp
     ] * len(DAYS)
 
     land(piecemeal, [ledger()])
-    for number in (3, 0, 4, 2, 1):
+    for number in (2, 0, 1):
         land(piecemeal, [bill(f"{number}.json", bucket(DAYS[number], ["0.25", "0.25"], **BY_ITEM))])
         publish_home(piecemeal, as_of=AS_OF)
     assert cases(piecemeal) == expected

@@ -15,6 +15,7 @@ from orchestration.instance import open_instance
 from paywall_warehouse.home import Home
 from sample_data import land_sample
 from tests.support.command import COMMAND, command, environment
+from tests.support.shared import in_soak
 
 # For each home four forks that have imported everything; they begin when the pipe is closed.
 OPEN = """
@@ -59,11 +60,12 @@ def versions(home: Home) -> list[int]:
 
 
 @pytest.mark.slow
-def test_four_that_make_a_home_at_once_make_one_that_works(tmp_path: Path) -> None:
-    """They start at the same moment, six times: without the lock more than one of three homes was broken for
-    good.
+@pytest.mark.parametrize("rounds", [3, *in_soak(12)])
+def test_four_that_make_a_home_at_once_make_one_that_works(tmp_path: Path, rounds: int) -> None:
+    """They start at the same moment, several times: without the lock more than one of three homes was broken
+    for good.
     """
-    homes = [Home(tmp_path / f"home-{number}") for number in range(6)]
+    homes = [Home(tmp_path / f"home-{number}") for number in range(rounds)]
     done = subprocess.run(
         [sys.executable, "-c", OPEN],
         input="".join(f"{home.root}\n" for home in homes),
@@ -71,7 +73,7 @@ def test_four_that_make_a_home_at_once_make_one_that_works(tmp_path: Path) -> No
         text=True,
         check=True,
     )
-    assert done.stdout == "0 0 0 0\n" * 6, done.stderr
+    assert done.stdout == "0 0 0 0\n" * rounds, done.stderr
     for home in homes:
         assert versions(home) == [1, 1, 1]
 

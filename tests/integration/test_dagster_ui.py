@@ -441,6 +441,7 @@ def test_the_ui_works_in_a_browser_and_no_page_elsewhere_operates_it(
     assert "Traceback" not in (tmp_path / "elsewhere" / "ui.log").read_text(encoding="utf-8")
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_ctrl_c_ends_it_also_while_it_starts(tmp_path: Path) -> None:
     with serving_ui(tmp_path / "home", tmp_path) as ui:

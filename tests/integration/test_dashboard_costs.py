@@ -28,7 +28,7 @@ from tests.support.browser import Screen, published_alone, serving
 from tests.support.dashboard_words import Sql, column, money, short
 from tests.support.harness import publish_home
 from tests.support.random_bills import build_case, write_landing
-from tests.support.shared import once
+from tests.support.shared import in_soak, once
 
 pytestmark = pytest.mark.slow
 
@@ -96,10 +96,11 @@ def published_file(home: Path) -> Path:
 # ---- queries
 
 
-def test_the_lines_and_charges_of_every_case_add_up_to_it(snapshot: Snapshot, sql: Sql) -> None:
-    cases = snapshot.rows("select * from marts.fct_cost_reconciliation")
+@pytest.mark.parametrize("step", [5, *in_soak(1)])
+def test_the_lines_and_charges_of_every_case_add_up_to_it(snapshot: Snapshot, sql: Sql, step: int) -> None:
+    cases = snapshot.rows("select * from marts.fct_cost_reconciliation order by all")
     assert len(cases) > 100
-    for row in cases:
+    for row in cases[::step]:
         charges, lines = cost_queries.charge_sums(snapshot, row), cost_queries.line_sums(snapshot, row)
         assert charges == {"charges": row["charges"], "ledger_cost": row["ledger_cost"]}, row
         assert row["billed_cost"] in (None, lines["billed_cost"]), row
@@ -349,6 +350,7 @@ def changed(home: Path, change: Callable[[duckdb.DuckDBPyConnection], object]) -
     os.replace(copy, file)
 
 
+@pytest.mark.soak
 def test_without_bills_the_page_says_what_to_do_and_nothing_else_changes(
     home: Path, context: BrowserContext, tmp_path: Path
 ) -> None:

@@ -145,6 +145,7 @@ def test_the_page_has_the_rollforward_the_journal_and_the_changes(screen: Screen
     assert [(row["Month"], row["By"]) for row in events] == [("2026-10", "Ann Lee"), ("2026-09", "Ann Lee")]
 
 
+@pytest.mark.soak
 def test_a_month_leads_to_its_journal(screen: Screen) -> None:
     screen.open("finance?journal_month=1999-01")
     assert "The month “1999-01” does not exist; 2026-11 is shown." in screen.text
@@ -163,6 +164,7 @@ def test_a_month_leads_to_its_journal(screen: Screen) -> None:
     ]
 
 
+@pytest.mark.soak
 def test_a_currency_without_promo_credit_and_overdrafts_says_so(screen: Screen) -> None:
     screen.open("finance?currency=EUR")
     text = screen.text
@@ -174,6 +176,7 @@ def test_a_currency_without_promo_credit_and_overdrafts_says_so(screen: Screen) 
     assert "Promo credit" not in november
 
 
+@pytest.mark.soak
 def test_the_overview_has_promo_and_unfunded_apart_where_they_exist(screen: Screen) -> None:
     screen.open("?period=Custom+days&days=2026-09-01&days=2026-09-30")
     tiles = screen.tiles()

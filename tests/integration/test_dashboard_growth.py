@@ -175,6 +175,7 @@ def test_the_latest_month_that_is_over_is_compared_with_the_one_before(screen: S
     )
 
 
+@pytest.mark.soak
 def test_a_bar_leads_to_its_users_and_a_user_to_the_page(screen: Screen) -> None:
     screen.open("growth?kind=Month&growth_month=2026-10&movement=Contraction")
     assert "Oct 2026: 1 user, together 10.00 USD, which is the bar of contraction." in screen.text
@@ -184,6 +185,7 @@ def test_a_bar_leads_to_its_users_and_a_user_to_the_page(screen: Screen) -> None
     assert screen.codes[0] == "ann"
 
 
+@pytest.mark.soak
 def test_a_period_that_is_not_over_is_not_compared(screen: Screen) -> None:
     screen.open("growth?growth_month=2026-12&kind=Year&movement=%3Cb%3Egone")
     assert "The kind of period “Year” does not exist; months are shown." in screen.text

@@ -224,6 +224,7 @@ def test_cases_are_downloaded_as_they_are_filtered(screen: Screen, home: Path) -
     assert len(expected) == 3
 
 
+@pytest.mark.soak
 def test_a_payout_that_does_not_add_up_comes_first(screen: Screen) -> None:
     screen.open("reconciliation?period=Last+90+days")
     rows = screen.table("Payouts of the period")

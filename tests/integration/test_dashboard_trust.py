@@ -26,6 +26,16 @@ LEDGER = [
     deposit("d3", "2026-10-01T08:00:00Z", "20", user="bob", currency="eur"),
     # No cost is known of what is paid in dollars.
     charge("c1", "2026-10-02T09:00:00Z", "1.25", user="alice"),
+    # Nor of this one: it is in another currency.
+    charge(
+        "c0",
+        "2026-10-02T08:00:00Z",
+        "0",
+        user="alice",
+        provider_cost="8",
+        provider_cost_currency="EUR",
+        metadata={"billed_by": "OpenRouter"},
+    ),
     charge("c2", "2026-10-04T09:00:00Z", "2", user="alice", currency="eur", provider_cost="0.5"),
     # Yesterday afternoon is left out of a comparison with this morning.
     charge("c3", "2026-10-04T15:00:00Z", "7", user="bob", currency="eur", provider_cost="1"),
@@ -91,6 +101,16 @@ def test_a_day_that_is_not_over_is_compared_with_the_same_hours(screen: Screen) 
     assert (revenue.value, revenue.change, revenue.before) == ("3.00 EUR", "+50.0 %", "before: 2.00 EUR")
 
 
+def test_a_cost_in_another_currency_is_shown_with_it(screen: Screen) -> None:
+    screen.open("entry?entry=c0&period=All+time")
+    shown = {row["Field"]: row["Value"] for row in screen.table("Fields of the entry")}
+    names = ("amount", "provider_cost", "provider_cost_currency", "billed_by")
+    assert [shown[name] for name in names] == ["0.00 USD", "8.00 EUR", "eur", "openrouter"]
+    screen.open("ledger?period=All+time")
+    costs = {row["Entry"]: row["Provider cost"] for row in screen.table("Ledger entries")}
+    assert (costs["c0"], costs["c1"]) == ("8.00 EUR", "–")
+
+
 @pytest.mark.soak
 def test_a_period_before_the_data_is_not_compared(screen: Screen) -> None:
     screen.open("?currency=EUR&period=Last+7+days")
@@ -98,6 +118,7 @@ def test_a_period_before_the_data_is_not_compared(screen: Screen) -> None:
     assert not [tile for tile in screen.tiles().values() if tile.change or tile.before]
 
 
+@pytest.mark.soak
 def test_days_in_the_wrong_order_and_a_paywall_of_nobody(screen: Screen) -> None:
     screen.open("?currency=EUR&period=Custom+days&days=2026-10-04&days=2026-10-02&paywall=nobody%3Cb%3E")
     assert "The days are in the wrong order; 2026-10-02 to 2026-10-04 is shown." in screen.text

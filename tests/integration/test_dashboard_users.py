@@ -220,6 +220,7 @@ def test_the_page_of_a_user_shows_the_user_whatever_users_are_filtered(screen: S
     assert len(screen.table("Ledger entries")) == 5
 
 
+@pytest.mark.soak
 def test_unknown_cost_is_a_dash(screen: Screen) -> None:
     screen.open(f"users?currency=EUR&{PERIOD}")
     rows = {row["User"]: row for row in screen.table("Users")}
@@ -235,6 +236,7 @@ def test_unknown_cost_is_a_dash_on_the_page_of_a_user(screen: Screen) -> None:
     assert "No cost is known, so that there is no profit to show." in screen.text
 
 
+@pytest.mark.soak
 def test_people_over_all_currencies_are_beside_money_by_currency(screen: Screen) -> None:
     screen.open(f"users?{PERIOD}")
     assert {label: tile.value for label, tile in screen.tiles().items()} == {
@@ -323,6 +325,7 @@ def verdicts(screen: Screen) -> dict[str, tuple[str, str]]:
     }
 
 
+@pytest.mark.soak
 def test_without_a_receiver_the_connection_says_so(screen: Screen) -> None:
     screen.open(f"connection?{PERIOD}")
     assert "The receiver has not run on this machine." in screen.text

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders import charge, deposit, land, ledger_file
-from tests.support.harness import run_pipeline
+from tests.support.export_homes import export, finish
+from tests.support.harness import publish_home
 from tests.support.postgres import postgres
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -32,12 +33,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
         charge("c2", "2026-08-31T09:00:00Z", "0.5"),
     ]
     land(folder / "home", [ledger_file("a.jsonl", entries)])
-    assert (
-        run_pipeline(
-            folder / "home", exports=True, as_of="2026-10-01", export_uri=str(folder / "export")
-        ).exit_code
-        == 0
-    )
+    publish_home(folder / "home", as_of="2026-10-01")
+    for do in (export, finish):
+        do(folder / "home", export_uri=str(folder / "export"))
     shutil.copytree(folder / "export", folder / "mirror")
     return folder
 

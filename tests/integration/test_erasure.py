@@ -4,6 +4,7 @@ import gzip
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -47,8 +48,8 @@ from tests.support.erasure_homes import (
     settings_of,
     under_the_pseudonym,
 )
-from tests.support.export_homes import manifest_of
-from tests.support.harness import run_pipeline
+from tests.support.export_homes import export, manifest_of
+from tests.support.harness import publish_home, run_pipeline
 from tests.support.ingestion import erase, load
 from tests.support.replayed_dbt import replayed_builds
 from tests.support.shared import in_soak
@@ -187,7 +188,8 @@ def test_what_lands_later_under_the_old_id_is_pseudonymised(
         cost="0.25",
     )
     land(home, [ledger_file("late.jsonl", late), events_file("late.jsonl", [delivery]), OWN_RATES])
-    run(home)
+    publish_home(home, as_of=AS_OF, max_reject_ratio="1")
+    export(home)
     assert {name.split("/")[0] for name in naming_alice(home)} == {"landing"}
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as db:
         spent = db.execute(
@@ -303,8 +305,8 @@ def test_every_text_column_of_the_lake_is_a_user_a_text_or_a_key() -> None:
 
 @pytest.mark.parametrize(
     "said",
-    [ALICE, f"{ALICE}\nand more", *in_soak(f"for {ALICE}, thanks")],
-    ids=["whole", "line", "sentence"],
+    [f"{ALICE}\nand more", *in_soak(ALICE, f"for {ALICE}, thanks")],
+    ids=["line", "whole", "sentence"],
 )
 @pytest.mark.parametrize(("source", "paths"), [("ledger", LEDGER_PATHS), ("events", EVENT_PATHS)])
 def test_a_column_that_was_taken_out_of_a_record_is_treated_like_its_field(
@@ -423,11 +425,11 @@ TEXTS_OF_ALICE = [
 def test_texts_of_the_persons_own_rows_are_published_nowhere_and_cost_what_they_cost(tmp_path: Path) -> None:
     home = tmp_path / "home"
     land(home, TEXTS_OF_ALICE)
-    assert run_pipeline(home, as_of=AS_OF, max_reject_ratio="1").exit_code == 0
+    publish_home(home, as_of=AS_OF, max_reject_ratio="1")
     before, columns = marts(home), "select error_code, model_id from marts.fct_usage_errors"
     assert published(home, columns) == [(f"quota of {ALICE}", f"own/{ALICE}")]
-    assert erase_user(settings_of(home), ALICE, rewrite_landing=False, progress=lambda words: None) == 0
-    pseudonym = pseudonym_of(home)
+    pseudonym = erase(settings_of(home), ALICE).pseudonym
+    publish_home(home, as_of=AS_OF, max_reject_ratio="1")
     assert {name.split("/")[0] for name in naming_alice(home)} == {"landing"}
     assert marts(home) == under_the_pseudonym(before, pseudonym)
     assert published(home, columns) == [(f"quota of {pseudonym}", f"own/{pseudonym}")]
@@ -506,19 +508,19 @@ CHANNELS = {
 }
 
 
-@pytest.mark.parametrize("channel", CHANNELS)
-def test_an_erased_id_that_comes_back_by_itself_is_recognised_wherever_it_stands(
-    tmp_path: Path, channel: str
-) -> None:
+def test_an_erased_id_that_comes_back_by_itself_is_recognised_wherever_it_stands(tmp_path: Path) -> None:
     home = tmp_path / "home"
     land(home, [ledger_file("first.jsonl", [charge("c1", NOON, user=ALICE)])])
     load(settings_of(home), "ledger")
     erase(settings_of(home), ALICE)
-    land(home, [CHANNELS[channel]])
-    loaded = load(settings_of(home), CHANNELS[channel].folder)
-    assert (loaded.files, loaded.records) == (1, 1)
-    assert naming_alice(home / "lake") == []
-    assert pseudonym_of(home) in "".join(_lake_rows(home)[1:])
+    rows = len(_lake_rows(home))
+    for number, (channel, file) in enumerate(CHANNELS.items()):
+        land(home, [replace(file, name=f"{number}-{file.name}")])
+        loaded = load(settings_of(home), file.folder)
+        assert (loaded.files, loaded.records) == (1, 1), channel
+        assert naming_alice(home / "lake") == [], channel
+        # Its row is there, and names the pseudonym.
+        assert sum(pseudonym_of(home) in row for row in _lake_rows(home)) == rows + number + 1, channel
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
@@ -658,9 +660,9 @@ def _of_the_record(row: str) -> str:
 @pytest.mark.parametrize(
     ("survived", "again"),
     [
-        *((survived, False) for survived in range(6)),
+        *((survived, False) for survived in (0, 2, 5)),
         (3, True),
-        *in_soak(*((one, True) for one in (0, 1, 2, 4, 5))),
+        *in_soak(*((one, False) for one in (1, 3, 4)), *((one, True) for one in (0, 1, 2, 4, 5))),
     ],
 )
 def test_an_erasure_that_is_interrupted_is_taken_up_by_the_next_load(

@@ -17,7 +17,7 @@ import zstandard
 from exports.datasets import DATASETS
 from tests.support.builders import charge, deposit, land, ledger_file
 from tests.support.command import COMMAND, command, command_here
-from tests.support.harness import run_pipeline
+from tests.support.harness import publish_home
 
 EVIL = "x'; drop table marts.fct_ledger_entries; --"
 RECORDS = [
@@ -33,8 +33,7 @@ RECORDS = [
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("slices") / "home"
     land(home, [ledger_file("a.jsonl", RECORDS)])
-    done = run_pipeline(home, as_of="2026-10-03T12:00:00Z")
-    assert done.exit_code == 0, done
+    publish_home(home, as_of="2026-10-03T12:00:00Z")
     return home
 
 

@@ -32,6 +32,7 @@ from tests.support.export_homes import (
     settings_of,
     slices,
 )
+from tests.support.shared import in_soak
 from warehouse.published import NotPublishedError
 from warehouse.published_tables import Table, published_table
 
@@ -204,7 +205,7 @@ def test_a_format_that_is_added_later_is_written_beside_the_others(home: Path, p
         assert texts[0] == texts[1]
 
 
-@pytest.mark.parametrize(("kept", "dropped"), [("parquet", "csv"), ("csv", "parquet")])
+@pytest.mark.parametrize(("kept", "dropped"), [("parquet", "csv"), *in_soak(("csv", "parquet"))])
 def test_a_format_that_is_dropped_goes_with_its_files_and_entries(
     home: Path, kept: str, dropped: str
 ) -> None:
@@ -275,9 +276,8 @@ def test_other_words_about_a_column_change_the_manifest_only(home: Path) -> None
 @pytest.mark.parametrize(
     ("fields", "scope", "difference"),
     [
-        ({"rows": 4}, "rows", "1"),
         ({"totals": {"eur": {"amount": "5.000000000001"}}}, "eur amount", "0.000000000001"),
-        ({"totals": {}}, "usd amount", "-21.25"),
+        *in_soak(({"rows": 4}, "rows", "1"), ({"totals": {}}, "usd amount", "-21.25")),
     ],
 )
 def test_a_manifest_that_disagrees_with_the_mart_fails_its_check(

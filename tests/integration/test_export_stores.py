@@ -180,6 +180,7 @@ def test_a_restated_day_replaces_its_files_in_the_store(exported: tuple[Path, st
     assert mirrored == [f"v1/ledger/{name}" for name in names]
 
 
+@pytest.mark.soak
 def test_an_upload_that_fails_leaves_the_previous_export_and_the_next_run_completes_it(
     exported: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +220,7 @@ def test_a_password_in_the_uri_is_not_shown(tmp_path: Path) -> None:
     assert "hunter2" not in settings.exports_shown
 
 
+@pytest.mark.soak
 def test_a_plain_web_server_is_enough_to_pull_from(exported: tuple[Path, str], tmp_path: Path) -> None:
     home, _ = exported
     export_all(settings_of(home, str(tmp_path / "site" / "exports")))

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal
@@ -32,6 +33,8 @@ from tests.support.export_homes import (
 from warehouse.published import Published
 
 WIDE = Context(prec=100)
+# `make soak` tries 100.
+EXAMPLES = int(os.environ.get("VALUE_EXAMPLES", "20"))
 
 
 @pytest.fixture
@@ -208,7 +211,7 @@ def summed(amounts: Iterable[Decimal | None]) -> Decimal:
     return reduce(WIDE.add, (amount for amount in amounts if amount is not None), Decimal(0))
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 @example(TWO_OF_26_DIGITS)
 @given(st.lists(ENTRIES, max_size=6, unique_by=lambda entry: entry[0]))
 def test_whatever_is_written_is_read_and_summed_to_the_last_digit(entries: Rows) -> None:

@@ -1,5 +1,6 @@
 """Growth (docs/contract.md#5c-growth) of a ledger worked out by hand, and late data landed after a build."""
 
+import shutil
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.support.books_oracle import growth_rows
 from tests.support.builders import Record, charge, deposit, land, ledger_file, refund
 from tests.support.harness import publish_home
 from tests.support.random_books import AS_OF as BOOKS_AS_OF, LANDING_ENDS, ZONE, RandomBooks
+from tests.support.shared import in_soak
 
 # Thursday. Weeks begin on 10-26, 11-02 and 11-09, the blocks of 28 days on 10-05 and 11-02.
 AS_OF = "2026-11-12T12:00:00Z"
@@ -149,19 +151,22 @@ def test_late_data_restates_periods_as_if_it_had_landed_at_once(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    "as_of", ["2026-11-13T12:00:00Z", "2026-12-07T12:00:00Z", "2026-11-08T12:00:00Z"], ids=str
+    "as_of", ["2026-12-07T12:00:00Z", "2026-11-08T12:00:00Z", *in_soak("2026-11-13T12:00:00Z")]
 )
-def test_another_today_gives_the_periods_of_a_rebuild(tmp_path: Path, as_of: str) -> None:
+def test_another_today_gives_the_periods_of_a_rebuild(
+    tmp_path: Path, in_one_landing: Path, as_of: str
+) -> None:
     """An incremental build on a later or an earlier day equals one from nothing on that day."""
     one_more = [charge("c10", at("10-08"), "7", user="dora")]
     moved, rebuilt = tmp_path / "moved", tmp_path / "rebuilt"
-    publish(moved, "all.jsonl", ON_TIME + LATE)
+    shutil.copytree(in_one_landing, moved)
     publish(moved, "more.jsonl", one_more, as_of=as_of)
     publish(rebuilt, "all.jsonl", ON_TIME + LATE + one_more, as_of=as_of)
     assert rows(moved, GROWTH) == rows(rebuilt, GROWTH)
     assert rows(moved, MOVEMENTS) == rows(rebuilt, MOVEMENTS)
 
 
+@pytest.mark.soak
 def test_random_books_in_three_landings_equal_a_sequential_computation(tmp_path: Path) -> None:
     """Each landing brings late and restated entries, and today moves on by months."""
     landings = RandomBooks(1, entries=300).landings()

@@ -165,39 +165,31 @@ def tables(home: Path) -> dict[str, list[tuple[Any, ...]]]:
     }
 
 
-def test_a_changed_mapping_restates_what_was_published(tmp_path: Path) -> None:
+def test_a_changed_mapping_and_a_late_grant_restate_what_was_published(tmp_path: Path) -> None:
     home, fresh = tmp_path / "home", tmp_path / "fresh"
     changed = shipped_mappings()["litellm_spend_logs"].text.replace("{constant: litellm}", "team")
     for one in (home, fresh):
         land_usage(one)
+    land(home, "stripe_credits/1.jsonl", jsonl([APPLIED]))
+    # It is the only record of its file, but one that waits is no reject of the file's.
     publish_home(home, as_of=AS_OF)
+    assert published(home, "select reason_code from ops.rejected_records") == [("unknown_grant",)]
+    of_grants = "from marts.fct_ledger_entries where source = 'stripe_credits'"
+    assert published(home, f"select count(*) {of_grants}") == [(0,)]
+    # The grant lands, and the mapping of the usage changes.
+    land(home, "stripe_credits/2.jsonl", jsonl([GRANT]))
+    land(fresh, "stripe_credits/all.jsonl", jsonl([APPLIED, GRANT]))
     for one in (home, fresh):
         (one / "mappings").mkdir()
         (one / "mappings" / "litellm_spend_logs.yml").write_text(changed)
         publish_home(one, as_of=AS_OF)
     assert tables(home) == tables(fresh)
-    assert published(home, "select distinct paywall_id from marts.fct_daily_revenue") == [("t",)]
-
-
-def test_a_late_grant_brings_in_the_transactions_that_waited(tmp_path: Path) -> None:
-    home, fresh = tmp_path / "home", tmp_path / "fresh"
-    land(home, "stripe_credits/1.jsonl", jsonl([APPLIED]))
-    # It is the only record, but one that waits is no reject of the file's.
-    publish_home(home, as_of=AS_OF)
-    assert published(home, "select reason_code from ops.rejected_records") == [("unknown_grant",)]
-    assert published(home, "select count(*) from marts.fct_ledger_entries") == [(0,)]
-    land(home, "stripe_credits/2.jsonl", jsonl([GRANT]))
-    publish_home(home, as_of=AS_OF)
     assert published(home, "from ops.rejected_records") == []
-    assert published(
-        home, "select user_id, closing_balance from marts.fct_wallet_days order by date_day"
-    ) == [
-        ("cus_1", 10),
-        ("cus_1", Decimal("7.5")),
-    ]
-    land(fresh, "stripe_credits/all.jsonl", jsonl([APPLIED, GRANT]))
-    publish_home(fresh, as_of=AS_OF)
-    assert tables(home) == tables(fresh)
+    balances = """select closing_balance from marts.fct_wallet_days
+        where user_id = 'cus_1' and date_day <= '2025-11-11' order by date_day"""
+    assert published(home, balances) == [(10,), (Decimal("7.5"),)]
+    of_usage = "select distinct paywall_id from marts.fct_daily_revenue where paywall_id <> 'stripe'"
+    assert published(home, of_usage) == [("t",)]
 
 
 def test_a_run_reads_mapped_sources_and_refuses_a_broken_mapping(tmp_path: Path) -> None:

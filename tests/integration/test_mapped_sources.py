@@ -453,9 +453,9 @@ def test_a_mapping_that_changes_restates_and_doubles_nothing(tmp_path: Path) -> 
     assert {path: one for path, one in comparable(home).items() if path in before} == before
 
 
-@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("step", [15, pytest.param(1, marks=pytest.mark.soak)])
 def test_a_restatement_that_is_killed_goes_on_to_what_a_rebuild_gives(tmp_path: Path, step: int) -> None:
-    """It is killed before every change of a file, or before every ninth one."""
+    """It is killed before every change of a file, or before every fifteenth one."""
     made, source = Exporter(15), "litellm_spend_logs"
     files = [
         text_file(source, "a.csv", [*rows_of(made, source, 4), *faulty_rows(made, source)[:3]]),

@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ from tests.support.pull_api import (
     read,
 )
 from tests.support.shared import once
+
+# `make soak` tries 200.
+EXAMPLES = int(os.environ.get("API_EXAMPLES", "25"))
 
 ROWS = "/v1/datasets/ledger/rows"
 FORMATS = ("csv", "jsonl", "parquet")
@@ -131,7 +135,7 @@ def scopes(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(scopes())
 def test_a_token_gets_a_filter_of_the_table_over_any_paging_while_publications_happen(
     served: Served, scope: dict[str, Any]

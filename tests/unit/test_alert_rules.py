@@ -11,6 +11,7 @@ import pytest
 from ingestion.lake.batches import FileRecord, Manifest
 from paywall_warehouse.home import Home
 from tests.support.alert_homes import add_days, at, publication, restate, rhythm, set_today
+from tests.support.shared import in_soak
 from warehouse.alerts.definitions import AlertsFile, default_text, read_alerts
 from warehouse.alerts.evaluate import EVALUATORS, needs_publication
 from warehouse.alerts.findings import Evaluation, Finding
@@ -49,12 +50,14 @@ def run(status: str = PUBLISHED, new: int = 100, rejected: int = 0, reason: str 
     return Run("run", at(TODAY), at(TODAY), at(TODAY), status, new, rejected, "1", reason)
 
 
-def test_every_day_of_a_usual_year_is_quiet_with_the_default_rules(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", [5, *in_soak(1)])
+def test_every_day_of_a_usual_year_is_quiet_with_the_default_rules(tmp_path: Path, step: int) -> None:
+    """In steps of days that come to every day of the week."""
     first = date(2025, 1, 1)
     with publication(first) as connection:
         add_days(connection, rhythm(first, 366, 11))
         add_days(connection, rhythm(first + timedelta(days=60), 306, 12, noise=0.15), "eur")
-        for number in range(1, 367):
+        for number in range(1, 367, step):
             today = first + timedelta(days=number)
             set_today(connection, today)
             assert found(connection, tmp_path, runs=(run(),), now=at(today)) == {}, today

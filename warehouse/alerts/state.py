@@ -20,6 +20,7 @@ from typing import Any, Final
 import duckdb
 from filelock import FileLock
 
+from paywall_warehouse.duckdb_connections import insert_rows
 from paywall_warehouse.files import replace_text
 from paywall_warehouse.home import Home
 from warehouse.alerts.definitions import Rule
@@ -363,8 +364,7 @@ def write_table(connection: duckdb.DuckDBPyConnection, alerts: Sequence[Alert]) 
         [str(value) if isinstance(value := getattr(alert, name), Decimal) else value for name in names]
         for alert in sorted(alerts, key=lambda one: (one.opened_at, one.rule, one.scope, one.occurrence))
     ]
-    if rows:
-        connection.executemany(f"insert into ops.alerts values ({', '.join('?' * len(names))})", rows)
+    insert_rows(connection, "ops.alerts", rows)
 
 
 def _jsonable(state: State) -> dict[str, Any]:
