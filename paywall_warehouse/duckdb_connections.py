@@ -30,7 +30,10 @@ def open_duckdb(
 
 
 def insert_rows(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Sequence[Any]]) -> None:
-    """Insert rows in one statement: `executemany` plans one for each row, which takes 2 ms."""
+    """Insert rows in one statement: `executemany` plans one for each row, which takes 2 ms.
+
+    State amounts as text. DuckDB gives all decimals of a column one type, which may round some of them.
+    """
     if rows:
         values = ", ".join(["unnest(?)"] * len(rows[0]))
         connection.execute(
