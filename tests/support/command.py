@@ -23,14 +23,14 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
 
 
 def command(
-    home: Path, *arguments: str, cwd: Path | None = None, timeout: float = 240, **variables: str
+    home: Path, *arguments: str, cwd: Path | None = None, timeout: float = 600, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the command to its end in a fork; raises `TimeoutExpired` after `timeout` seconds."""
     return _to_its_end(WarmCommand, list(arguments), home, cwd, timeout, variables)
 
 
 def real_command(
-    home: Path, *arguments: str, cwd: Path | None = None, timeout: float = 240, **variables: str
+    home: Path, *arguments: str, cwd: Path | None = None, timeout: float = 600, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the executable to its end: for what starting it may do wrong, and what it may not import."""
     return _to_its_end(subprocess.Popen, [COMMAND, *arguments], home, cwd, timeout, variables)
