@@ -528,45 +528,48 @@ join users using (currency)
 group by all
 """
 
-# A user's revenue per period, beside that of the period before.
-USER_MOVEMENTS = f"""
+# A user's revenue per period, beside that of the period before. Numbers for users and kinds of periods take a
+# third less time than their names.
+USER_MOVEMENTS = """
 create table fct_user_movements as
-with weeks as (
-    select cast(date_trunc('week', date_day) as date) as period_start, user_id, currency,
-        sum(revenue) as revenue
+with payers as (
+    select user_id, currency, min(first_payer_day) as first_day, row_number() over () as payer
+    from fct_user_months
+    where first_payer_day is not null
+    group by user_id, currency
+),
+weeks as (
+    select cast(date_trunc('week', date_day) as date) as period_start, payer, sum(revenue) as revenue
     from fct_user_days
+    join payers using (user_id, currency)
     where revenue > 0
     group by all
 ),
 periods as (
-    select 'week' as period_kind, period_start, period_start + 7 as next_start, user_id, currency, revenue
+    select cast(1 as tinyint) as kind, period_start, period_start + 7 as next_start, payer, revenue
     from weeks
     union all
-    select 'days_28',
+    select cast(2 as tinyint),
         period_start - cast((period_start - date '2001-01-01') % 28 as integer) as block_start,
-        block_start + 28, user_id, currency, sum(revenue)
+        block_start + 28, payer, sum(revenue)
     from weeks
     group by all
     union all
-    select 'month', month_start, cast(month_start + interval 1 month as date), user_id, currency, revenue
+    select cast(3 as tinyint), month_start, cast(month_start + interval 1 month as date), payer, revenue
     from fct_user_months
+    join payers using (user_id, currency)
     where revenue > 0
 ),
-both_periods as (
-    select period_kind, period_start, user_id, currency, revenue, {ZERO} as previous_revenue from periods
-    union all
-    select period_kind, next_start, user_id, currency, {ZERO}, revenue from periods
-),
+earlier as (select kind, next_start as period_start, payer, revenue as previous_revenue from periods),
 compared as (
-    select period_kind, period_start, user_id, currency, sum(revenue) as revenue,
-        sum(previous_revenue) as previous_revenue
-    from both_periods
+    select kind, period_start, payer, coalesce(revenue, 0) as revenue,
+        coalesce(previous_revenue, 0) as previous_revenue
+    from periods
+    full join earlier using (kind, period_start, payer)
     where period_start <= (select max(date_day) from fct_user_days)
-    group by all
-),
-firsts as (select user_id, currency, min(first_payer_day) as first_day from fct_user_months group by all)
+)
 select
-    period_kind, period_start, currency, user_id,
+    ['week', 'days_28', 'month'][kind] as period_kind, period_start, currency, user_id,
     case
         when revenue = 0 then 'churned'
         when previous_revenue = 0 and first_day >= period_start then 'new'
@@ -577,7 +580,7 @@ select
     end as movement,
     revenue, previous_revenue, abs(revenue - previous_revenue) as amount
 from compared
-join firsts using (user_id, currency)
+join payers using (payer)
 """
 
 MOVED = ("new", "resurrected", "expansion", "contraction", "churned")
