@@ -1,4 +1,4 @@
-"""The two contenders: the command `paywall-warehouse run`, and hand-written SQL (`limit.py`)."""
+"""The contenders: `paywall-warehouse run`, and hand-written SQL (`limit.py` and `same_outputs.py`)."""
 
 import statistics
 import sys
@@ -9,12 +9,40 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmarks.measure import Measurement, disk_mb, measure
-from benchmarks.stages import LEDGER_STEP, STAGES, START_UP, Steps, recorded_steps, stage_seconds
+from benchmarks.stages import (
+    DBT,
+    EXPORTS,
+    INGEST,
+    LEDGER_STEP,
+    STAGES,
+    START_UP,
+    Steps,
+    covered,
+    recorded_steps,
+    stage_of,
+    stage_seconds,
+)
 
 HERE = Path(__file__).parent
 COMMAND = str(Path(sys.executable).parent / "paywall-warehouse")
 # The folders in which each writes the entries as Parquet, one file a day.
 FLOOR_LEDGER, PIPELINE_LEDGER = Path("ledger"), Path("exports", "v1", "ledger", "parquet")
+# The stages that `same_outputs.py` states, and the stages of a run that do the same.
+SAME_STAGES = {"ingest": INGEST, "tables": DBT, "exports": EXPORTS}
+THE_REST = "the rest"
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """One call of `same_outputs.py`."""
+
+    measured: Measurement
+
+    @cached_property
+    def stages(self) -> dict[str, float]:
+        """Wall seconds by stage. They add up to the total."""
+        seconds = self.measured.as_dict()
+        return {**seconds, THE_REST: self.measured.seconds - sum(seconds.values())}
 
 
 @dataclass(frozen=True)
@@ -28,6 +56,17 @@ class Run:
     def stages(self) -> dict[str, float]:
         """Wall seconds by stage. They add up to the total."""
         return stage_seconds(self.steps, self.measured.seconds)
+
+    @property
+    def same_stages(self) -> dict[str, float]:
+        """Wall seconds by the stages of `ByHand`. Stages side by side count in each, but once in the rest."""
+        own = [
+            interval
+            for step, interval in self.steps.intervals.items()
+            if stage_of(step) in SAME_STAGES.values()
+        ]
+        seconds = {name: self.stages.get(stage, 0.0) for name, stage in SAME_STAGES.items()}
+        return {**seconds, THE_REST: self.measured.seconds - covered(own)}
 
     @property
     def without_start_up(self) -> float:
@@ -45,7 +84,7 @@ class Run:
         return self.steps.seconds(LEDGER_STEP)
 
 
-def median_wall(runs: Iterable[Run]) -> float:
+def median_wall(runs: Iterable[Run | ByHand]) -> float:
     """Return the median of the wall times."""
     return statistics.median(one.measured.seconds for one in runs)
 
@@ -58,6 +97,12 @@ def stages_of(kinds: Mapping[str, Sequence[Run]]) -> list[str]:
 def floor(landing: Path, out: Path) -> Measurement:
     """Measure `limit.py` with an empty folder."""
     return measure([sys.executable, str(HERE / "limit.py"), str(landing / "ledger"), str(out)], out, {})
+
+
+def same_outputs(landing: Path, out: Path) -> ByHand:
+    """Measure `same_outputs.py` with an empty folder."""
+    script = str(HERE / "same_outputs.py")
+    return ByHand(measure([sys.executable, script, str(landing / "ledger"), str(out)], out, {}))
 
 
 def pipeline(landing: Path, home: Path, as_of: datetime, **settings: str) -> Run:

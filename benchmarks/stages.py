@@ -20,6 +20,8 @@ PREFIXES = {
     "exports__": EXPORTS,
 }
 LEDGER_STEP, PUBLISHED_STEP = "raw__ledger_entries", "published__warehouse"
+# The model of the ledger table, and what Dagster calls the seconds that dbt measures for a model.
+LEDGER_MODEL, MODEL_SECONDS = "fct_ledger_entries", "Execution Duration"
 CHECK_SECONDS, PUBLISH_SECONDS = "check seconds", "publish seconds"
 
 Interval = tuple[float, float]
@@ -33,6 +35,8 @@ class Steps:
     check_seconds: float | None = None
     publish_seconds: float | None = None
     """Both are None if the published asset does not record them."""
+    ledger_table_seconds: float | None = None
+    """dbt's seconds for the model of the ledger table. None if it was not built."""
 
     def seconds(self, step: str) -> float:
         """Return the seconds of one step, 0 if it did not run."""
@@ -99,22 +103,29 @@ def recorded_steps(home: Path, began_at: float) -> Steps:
             for step in instance.get_run_step_stats(run_id):
                 if step.start_time is not None and step.end_time is not None:
                     intervals[step.step_key] = (step.start_time, step.end_time)
-            seconds_by_name |= _published_seconds(instance, run_id)
-    return Steps(intervals, seconds_by_name.get(CHECK_SECONDS), seconds_by_name.get(PUBLISH_SECONDS))
+            seconds_by_name |= _recorded_seconds(instance, run_id)
+    return Steps(
+        intervals,
+        seconds_by_name.get(CHECK_SECONDS),
+        seconds_by_name.get(PUBLISH_SECONDS),
+        seconds_by_name.get(MODEL_SECONDS),
+    )
 
 
-def _published_seconds(instance: dg.DagsterInstance, run_id: str) -> dict[str, float]:
+def _recorded_seconds(instance: dg.DagsterInstance, run_id: str) -> dict[str, float]:
     seconds_by_name: dict[str, float] = {}
     for record in instance.get_records_for_run(
         run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
     ).records:
         event = record.event_log_entry.dagster_event
-        if event is None or event.step_key != PUBLISHED_STEP:
+        if event is None:
             continue
-        metadata = event.step_materialization_data.materialization.metadata
-        seconds_by_name |= {
-            name: float(str(metadata[name].value))
-            for name in (CHECK_SECONDS, PUBLISH_SECONDS)
-            if name in metadata
-        }
+        materialization = event.step_materialization_data.materialization
+        wanted: tuple[str, ...] = ()
+        if event.step_key == PUBLISHED_STEP:
+            wanted = (CHECK_SECONDS, PUBLISH_SECONDS)
+        elif materialization.asset_key.path[-1] == LEDGER_MODEL:
+            wanted = (MODEL_SECONDS,)
+        metadata = materialization.metadata
+        seconds_by_name |= {name: float(str(metadata[name].value)) for name in wanted if name in metadata}
     return seconds_by_name
