@@ -188,7 +188,10 @@ def unused_result(key: dg.AssetKey, checks: Iterable[dg.AssetCheckKey]) -> dg.Ma
     """
     return dg.MaterializeResult(
         asset_key=key,
-        metadata={"dagster/row_count": 0, "not built": "no bill of a provider has ever landed"},
+        metadata={
+            "dagster/row_count": 0,
+            "not built": "a table without rows, or a view that is created later",
+        },
         check_results=[
             dg.AssetCheckResult(
                 asset_key=key, check_name=check.name, passed=True, description="not run on an empty table"

@@ -16,7 +16,7 @@ from warehouse.dbt_runner import PROJECT, Dbt
 from warehouse.price_book import resolve_price_book
 from warehouse.spark.builds import PromotedBuild, day_of
 from warehouse.spark.connection import SparkAnswer
-from warehouse.spark.engine import mart_nodes
+from warehouse.spark.engine import mart_nodes, views_of_published_file
 from warehouse.spark.import_marts import import_marts
 
 MARTS: dict[str, dict[str, Any]] = {
@@ -151,6 +151,20 @@ def test_the_models_state_the_day_column_of_their_tables(settings: Settings) -> 
     assert {name: columns[0] for name, columns in cut.items() if columns} == {
         name: day for name, day in days.items() if day
     }
+
+
+def test_models_that_are_not_on_the_cluster_have_a_result_in_dagster(settings: Settings) -> None:
+    """Without one, Dagster skips the publication."""
+    manifest = Dbt(settings).prepare_manifest()
+    marts = {
+        name
+        for name, node in manifest["nodes"].items()
+        if node["resource_type"] == "model" and node["schema"] == "marts"
+    }
+    on_cluster = {node["unique_id"] for node in mart_nodes(manifest).values()}
+    assert (
+        marts - on_cluster == set(views_of_published_file(manifest)) == {"model.paywall_warehouse.rpt_focus"}
+    )
 
 
 def test_a_file_of_which_half_has_come_is_not_added_to_by_duckdb(

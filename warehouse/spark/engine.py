@@ -199,6 +199,8 @@ class _ClusterBuild:
         done = self._dbt.build(manifest, build_command(full_refresh=base is None), progress)
         if done.failures:
             return done
+        # Dagster expects a result of every model, and would skip the publication without it.
+        done.unused = views_of_published_file(manifest)
         for statement in state_statements(self.prefix, self._plan.through_batch, full_refresh=base is None):
             spark.run(statement)
         pinned = snapshots(spark, self.prefix, marts) if settings.spark_table_format == ICEBERG else {}
@@ -245,3 +247,14 @@ def mart_nodes(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         for node in models
         if node["schema"] == "marts" and node["config"]["materialized"] != "view"
     }
+
+
+def views_of_published_file(manifest: Mapping[str, Any]) -> list[str]:
+    """Return the ids of the views that are created in the published file instead of on the cluster."""
+    return [
+        name
+        for name, node in manifest["nodes"].items()
+        if node["resource_type"] == "model"
+        and node["schema"] == "marts"
+        and node["config"]["materialized"] == "view"
+    ]
