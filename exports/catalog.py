@@ -2,12 +2,12 @@
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import duckdb
 
-from exports.datasets import DATASETS, has_files
+from exports.datasets import DATASETS, exported_datasets
 from exports.destination import Destination, destination_of
 from exports.export import dataset_folder, formats_of, manifest_path
 from exports.export_checks import NO_STRAYS, ONE_PUBLISH, missing_files
@@ -61,7 +61,7 @@ def finish_exports(settings: Settings) -> Finished:
         run_id = read_published(connection).run_id
         manifest_texts = {
             name: content
-            for name in _exported(settings)
+            for name in exported_datasets(settings)
             if (content := destination.read(manifest_path(name))) is not None
         }
         check = _check_publication(settings, run_id, manifest_texts)
@@ -76,7 +76,7 @@ def finish_exports(settings: Settings) -> Finished:
     if is_new:
         destination.place_bytes(catalog, CATALOG_PATH)
     unnamed = list(_unnamed_files(destination, manifests))
-    unnamed += _dropped_files(destination, [name for name in DATASETS if name not in _exported(settings)])
+    unnamed += _dropped_files(destination, DATASETS.keys() - exported_datasets(settings).keys())
     superseded = [f"{folder}/{path}" for folder, path in unnamed if re.fullmatch(FILE_PATH, path)]
     if superseded:
         time.sleep(READERS_GRACE_SECONDS)
@@ -115,11 +115,7 @@ def _is_complete(destination: Destination, name: str, digest: str) -> bool:
     return not missing_files(read_manifest(content, name).files, destination.files(folder), folder)
 
 
-def _exported(settings: Settings) -> list[str]:
-    return [name for name, dataset in DATASETS.items() if has_files(settings, dataset)]
-
-
-def _dropped_files(destination: Destination, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _dropped_files(destination: Destination, names: Collection[str]) -> Iterator[tuple[str, str]]:
     """Yield the files of datasets that are no longer exported, as `_unnamed_files` does.
 
     Their manifests are removed: nobody would update them, and an erasure must not miss their rows.
@@ -135,7 +131,7 @@ def _dropped_files(destination: Destination, names: Sequence[str]) -> Iterator[t
 
 
 def _check_publication(settings: Settings, run_id: str, manifest_texts: Mapping[str, bytes]) -> Invariant:
-    records, names = read_state(settings).datasets, _exported(settings)
+    records, names = read_state(settings).datasets, exported_datasets(settings)
     outdated = [
         name
         for name in names

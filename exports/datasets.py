@@ -31,7 +31,7 @@ class Dataset:
     whole_seconds: bool = False
     """Whether the text of instants ends with the second. Otherwise it has six decimals."""
     is_optional: bool = False
-    """Whether the dataset is written to the export only if a setting asks for it (`has_files`)."""
+    """Whether the dataset is written to the export only if a setting asks for it (`exported_datasets`)."""
     schema: str = "marts"
     """The schema of the table. Only downloads of the dashboard read another one."""
 
@@ -157,6 +157,10 @@ DATASETS: Mapping[str, Dataset] = {
 }
 
 
-def has_files(settings: Settings, dataset: Dataset) -> bool:
-    """Check whether a dataset is written to the export. All datasets can be read as slices."""
-    return settings.export_focus or not dataset.is_optional
+def exported_datasets(settings: Settings) -> dict[str, Dataset]:
+    """Return the datasets that are written to the export. All datasets can be read as slices."""
+    return {
+        name: dataset
+        for name, dataset in DATASETS.items()
+        if settings.export_focus or not dataset.is_optional
+    }

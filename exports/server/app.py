@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from exports.datasets import DATASETS, has_files
+from exports.datasets import DATASETS, exported_datasets
 from exports.manifest import ManifestError
 from exports.server.access_log import TOKEN_NAME, AccessLog
 from exports.server.answers import (
@@ -70,8 +70,9 @@ class PullApi:
             "temp_directory": str(self._folder.path / "spill"),
             "preserve_insertion_order": "true",
         }
-        exported = {name for name, dataset in DATASETS.items() if has_files(settings, dataset)}
-        self._publications = Publications(settings.home.published_file, config, exported)
+        self._publications = Publications(
+            settings.home.published_file, config, exported_datasets(settings).keys()
+        )
         self._tokens = CurrentTokens(settings.home)
         self._files = ExportFiles(settings.exports)
         self._workers = Workers(self._limits)

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from exports.catalog import Finished, finish_exports
-from exports.datasets import DATASETS, Dataset, has_files
+from exports.datasets import Dataset, exported_datasets
 from exports.export import Exported, export_published
 from exports.export_checks import CATALOG_CHECKS, EXPORT_CHECKS, NO_STRAYS
 from exports.manifest import Partition
@@ -35,7 +35,7 @@ def dataset_key(dataset: Dataset) -> dg.AssetKey:
 
 def export_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """Return the assets of all datasets that are exported, and of the catalog."""
-    datasets = [dataset for dataset in DATASETS.values() if has_files(settings, dataset)]
+    datasets = list(exported_datasets(settings).values())
     return [*map(dataset_asset, datasets), catalog_asset(datasets)]
 
 

@@ -362,7 +362,8 @@ def test_the_export_has_the_dataset_only_as_long_as_it_is_asked_for(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exports = home / "exports"
-    monkeypatch.setattr("exports.catalog.DATASETS", {name: DATASETS[name] for name in ("models", "focus")})
+    for module in ("exports.catalog", "exports.datasets"):
+        monkeypatch.setattr(f"{module}.DATASETS", {name: DATASETS[name] for name in ("models", "focus")})
     export(home, ["models", "focus"])
     finish(home)
     assert {one["name"] for one in catalog(exports)} == {"models", "focus"}

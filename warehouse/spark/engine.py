@@ -237,24 +237,24 @@ def _connect(settings: Settings, project: Path, prefix: str) -> Spark:
 
 
 def mart_nodes(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the models of dbt's manifest that are tables of the cluster and published, by name.
-
-    Views are created in the published file (`describe_marts`).
-    """
-    models = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
+    """Return the models of dbt's manifest that are tables of the cluster and published, by name."""
     return {
         node["alias"]: node
-        for node in models
-        if node["schema"] == "marts" and node["config"]["materialized"] != "view"
+        for node in _published_models(manifest).values()
+        if node["config"]["materialized"] != "view"
     }
 
 
 def views_of_published_file(manifest: Mapping[str, Any]) -> list[str]:
-    """Return the ids of the views that are created in the published file instead of on the cluster."""
+    """Return the ids of the views that `describe_marts` creates in the published file."""
     return [
-        name
-        for name, node in manifest["nodes"].items()
-        if node["resource_type"] == "model"
-        and node["schema"] == "marts"
-        and node["config"]["materialized"] == "view"
+        name for name, node in _published_models(manifest).items() if node["config"]["materialized"] == "view"
     ]
+
+
+def _published_models(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        name: node
+        for name, node in manifest["nodes"].items()
+        if node["resource_type"] == "model" and node["schema"] == "marts"
+    }
