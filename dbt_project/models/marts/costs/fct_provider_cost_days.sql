@@ -14,6 +14,9 @@ with
 
 entries as (select * from {{ ref('fct_ledger_entries') }}),
 
+-- Without bills the table stays empty. The first build with a bill fills it.
+bills as (select count(*) as bill_lines from {{ ref('stg_bills__lines') }}),
+
 {% if is_incremental() %}
 touched as (
 
@@ -21,7 +24,6 @@ touched as (
 
 ),
 
--- Without bills the table stays empty. The first build with a bill fills it.
 known as (select count(*) as days from {{ this }}),
 
 {% else %}
@@ -33,6 +35,7 @@ charges as (
         entries.*,
         {{ utc_day('entries.occurred_at') }} as usage_date
     from entries
+    cross join bills
     {% if is_incremental() %}
     cross join known
     left join touched on entries.entry_date = touched.entry_date
@@ -41,7 +44,9 @@ charges as (
         entries.entry_type = 'charge'
         and entries.status in ('settled', 'failed', 'reversed')
         {% if is_incremental() -%}
-        and (touched.entry_date is not null or known.days = 0)
+        and case when known.days > 0 then touched.entry_date is not null else bills.bill_lines > 0 end
+        {%- else -%}
+        and bills.bill_lines > 0
         {%- endif %}
 
 )
