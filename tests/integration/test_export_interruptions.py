@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from exports import catalog, partition_files
-from exports.datasets import DATASETS
 from exports.destination import LocalFolder
 from tests.support.export_homes import (
     THIRD,
@@ -25,6 +24,7 @@ from tests.support.export_homes import (
     export,
     exported_copy,
     finish,
+    limit_datasets,
     revisions,
     slices,
 )
@@ -129,7 +129,7 @@ def export_some(home: Path, root: Path) -> None:
 def test_an_export_killed_at_any_file_stays_readable_and_the_next_one_repairs_it(
     home: Path, second: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    monkeypatch.setattr(catalog, "DATASETS", {name: DATASETS[name] for name in ("ledger", "users")})
+    limit_datasets(monkeypatch, "ledger", "users")
     old, new = tmp_path / "old", tmp_path / "new"
     export_some(home, old)
     later = copied(second, tmp_path / "later")
@@ -162,7 +162,7 @@ def test_an_export_killed_at_any_file_stays_readable_and_the_next_one_repairs_it
 def test_what_a_killed_export_left_is_not_taken_for_the_rows_of_a_later_one(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog, "DATASETS", {"ledger": DATASETS["ledger"]})
+    limit_datasets(monkeypatch, "ledger")
     old, new = tmp_path / "old", tmp_path / "new"
     export_some(home, old)
     shutil.copytree(old, new)
@@ -226,7 +226,7 @@ def test_a_reader_never_misses_a_file_while_many_exports_run(
     home: Path, second: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exports: int
 ) -> None:
     grace = 0.03
-    monkeypatch.setattr(catalog, "DATASETS", {"ledger": DATASETS["ledger"]})
+    limit_datasets(monkeypatch, "ledger")
     monkeypatch.setattr(catalog, "READERS_GRACE_SECONDS", grace)
     homes, root, stop = [home, copied(second, tmp_path / "later")], tmp_path / "shared", tmp_path / "stop"
     export_some(home, root)

@@ -20,7 +20,7 @@ from exports.ad_hoc import SliceRequest, write_slice
 from exports.datasets import DATASETS
 from exports.server.limits import Limits
 from tests.support.builders import adjustment, charge, deposit, land, ledger_file, refund, withdrawal
-from tests.support.export_homes import export, finish, manifest_of, opened, settings_of
+from tests.support.export_homes import export, finish, limit_datasets, manifest_of, opened, settings_of
 from tests.support.harness import publish_home
 from tests.support.pull_api import api, bearer, publish
 from tests.support.shared import once
@@ -362,8 +362,7 @@ def test_the_export_has_the_dataset_only_as_long_as_it_is_asked_for(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exports = home / "exports"
-    for module in ("exports.catalog", "exports.datasets"):
-        monkeypatch.setattr(f"{module}.DATASETS", {name: DATASETS[name] for name in ("models", "focus")})
+    limit_datasets(monkeypatch, "models", "focus")
     export(home, ["models", "focus"])
     finish(home)
     assert {one["name"] for one in catalog(exports)} == {"models", "focus"}

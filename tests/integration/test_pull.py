@@ -45,6 +45,7 @@ from tests.support.export_homes import (
     finish,
     first_publication,
     like_c1,
+    limit_datasets,
     manifest_of,
     opened,
 )
@@ -95,7 +96,7 @@ def states(everything: State, tmp_path_factory: pytest.TempPathFactory) -> dict[
     folder = tmp_path_factory.mktemp("states")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalog, "READERS_GRACE_SECONDS", 0)
-        patch.setattr(catalog, "DATASETS", {name: DATASETS[name] for name in TWO})
+        limit_datasets(patch, *TWO)
         first = exported(copied(everything.home, folder / "first"))
         late = like_c1(
             entry_id="'late'",
@@ -1652,7 +1653,7 @@ def test_the_command_reports_waiting_on_standard_error(source: Path, mirror: Pat
 def test_after_any_sequence_of_exports_and_pulls_mirror_and_tables_are_what_is_published(
     states: dict[str, State], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
-    monkeypatch.setattr(catalog, "DATASETS", {name: DATASETS[name] for name in TWO})
+    limit_datasets(monkeypatch, *TWO)
     chance = random.Random(4711)
     home, mirror, tables = (
         copied(states["first"].home, tmp_path / "home"),
