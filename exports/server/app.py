@@ -36,7 +36,7 @@ from exports.server.limits import Limits
 from exports.server.openapi import openapi_document
 from exports.server.parameters import parse_rows_request
 from exports.server.publications import Publication, Publications
-from exports.server.scope import View
+from exports.server.scope import View, view_of
 from exports.server.slices import Page, find_page, write_page
 from exports.server.tokens import CurrentTokens, Token, TokenError
 from exports.server.workers import Workers
@@ -216,7 +216,8 @@ class PullApi:
             "Content-Type": MEDIA_TYPES[wanted.encoding],
             "Content-Disposition": f'attachment; filename="{name}.{wanted.encoding}"',
         }
-        return self._file(request, reader, kept.size, headers)
+        is_kept = kept.size <= self._limits.kept_page_bytes
+        return self._file(request, reader, kept.size, headers, is_cached=is_kept)
 
     async def _export_file(self, request: Request, token: Token, path: str) -> Response:
         _check_no_parameters(request)
@@ -249,9 +250,17 @@ class PullApi:
         if is_known(request.headers, etag):
             return not_modified(etag, {})
         headers = {"ETag": etag, "Content-Type": MEDIA_TYPES["json"]}
-        return self._file(request, BytesIO(content), len(content), headers)
+        return self._file(request, BytesIO(content), len(content), headers, is_cached=True)
 
-    def _file(self, request: Request, file: ReadableFile, size: int, headers: dict[str, str]) -> Response:
+    def _file(
+        self,
+        request: Request,
+        file: ReadableFile,
+        size: int,
+        headers: dict[str, str],
+        *,
+        is_cached: bool = False,
+    ) -> Response:
         return file_answer(
             file,
             size,
@@ -259,6 +268,7 @@ class PullApi:
             headers,
             self._limits.response_seconds,
             is_head=request.method == "HEAD",
+            is_cached=is_cached,
         )
 
     async def _publication(self) -> Publication:
@@ -275,13 +285,14 @@ def _view(publication: Publication, token: Token, name: str) -> View:
 
     Raises `ApiError`: 404 if there is no such dataset, 403 if the token sees nothing of it.
     """
-    visible = visible_datasets(publication, token)
-    allowed = ", ".join(visible) or "none"
+    table = publication.tables.get(name)
+    view = view_of(token, DATASETS[name], table) if table else None
+    if view is not None:
+        return view
+    allowed = ", ".join(visible_datasets(publication, token)) or "none"
     if name not in DATASETS:
         raise ApiError(404, f"there is no dataset of this name; this token may see: {allowed}")
-    if name in visible:
-        return visible[name]
-    if name not in publication.tables:
+    if table is None:
         raise ApiError(503, f"the published file does not have the rows of {name}")
     raise ApiError(403, f"this token may not see {name}; it may see: {allowed}")
 
