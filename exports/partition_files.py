@@ -16,7 +16,7 @@ import duckdb
 
 from exports.compression import compress_in_place
 from exports.datasets import Dataset
-from exports.encoding import copy_statement, read_function, select_list
+from exports.encoding import ROW_GROUP, copy_statement, read_function, select_list
 from exports.fingerprints import Fingerprint, Totals, read_totals, sum_totals
 from exports.manifest import SUFFIXES, Format
 from paywall_warehouse.files import sha256
@@ -89,12 +89,14 @@ def write_partition_files(
     ]
 
     def write(span: _Range, encoding: Format, file: Path) -> None:
-        # The rows are in order already. Without `order by`, row groups would begin where those of the table
-        # do, so that the bytes would depend on the position of the day in it.
         rows = (
             f"select * from {tables[encoding]} where rowid >= {span.first} and rowid <"
-            f" {span.first + span.rows} order by rowid"
+            f" {span.first + span.rows}"
         )
+        if encoding == "parquet" and span.rows > ROW_GROUP:
+            # The rows are in order already, but row groups would begin where those of the table do, so that
+            # the bytes would depend on the position of the day in it.
+            rows += " order by rowid"
         with connection.cursor() as cursor:
             cursor.execute(copy_statement(rows, str(file), encoding))
 
