@@ -1,19 +1,15 @@
 """A summary of the cost reconciliation in a published warehouse: matches, open breaks, missing bills."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
 from paywall_warehouse.duckdb_connections import open_duckdb
+from warehouse.case_counts import Fetch, count_cases, headline_of
 
-COMPLETE = "complete"
-Fetch = Callable[[str], list[tuple[Any, ...]]]
-"""Returns the rows of a query."""
 # What is at stake in a case (SQL): the difference, or the bill if the cost is unknown.
 COST_AT_STAKE = "abs(coalesce(difference, billed_cost, 0))"
 
@@ -77,11 +73,7 @@ class CostReconciliation:
     def headline(self) -> str:
         """The verdict and the counts as text. Providers without bills do not make it incomplete."""
         broken = sum(group.cases for group in self.breaks)
-        verdict = "incomplete" if self.gaps else COMPLETE
-        return (
-            f"Costs against bills: {verdict}. {self.cases:,} cases: {self.matched:,} matched, {broken:,}"
-            f" breaks, {self.pending:,} pending."
-        )
+        return headline_of("Costs against bills", self.gaps, self.cases, self.matched, broken, self.pending)
 
 
 def cost_reconciliation(path: Path) -> CostReconciliation:
@@ -93,13 +85,7 @@ def cost_reconciliation(path: Path) -> CostReconciliation:
 def summarize_costs(fetch: Fetch) -> CostReconciliation:
     """Return the cost reconciliation of the published warehouse whose rows `fetch` returns."""
     try:
-        cases, matched, pending = fetch(
-            """select
-                count(*) as cases,
-                count(*) filter (where status = 'matched') as matched,
-                count(*) filter (where status = 'pending') as pending
-            from marts.fct_cost_reconciliation"""
-        )[0]
+        cases, matched, pending = count_cases(fetch, "fct_cost_reconciliation")
     except duckdb.CatalogException:
         return CostReconciliation(0, 0, 0, [], [], [])
     breaks = fetch(

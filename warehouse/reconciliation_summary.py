@@ -1,6 +1,5 @@
 """A summary of the reconciliation in a published warehouse: matches, open breaks, incomplete sources."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -10,18 +9,16 @@ from typing import Any
 import duckdb
 
 from paywall_warehouse.duckdb_connections import open_duckdb
+from warehouse.case_counts import COMPLETE, Fetch, count_cases, headline_of
 from warehouse.checks.invariant import exact_text
 from warehouse.checks.invariants import INVARIANTS
 
-COMPLETE = "complete"
 # The amount at risk in a case (SQL): the amount paid, or the amount credited if no amount paid is known. Its
 # currency is that of the same side, because the two sides may have different ones.
 AMOUNT_AT_RISK = "coalesce(paid_amount, ledger_amount)"
 CURRENCY_AT_RISK = (
     "case when paid_amount is null and ledger_amount is not null then ledger_currency else paid_currency end"
 )
-Fetch = Callable[[str], list[tuple[Any, ...]]]
-"""Returns the rows of a query."""
 
 
 @dataclass(frozen=True)
@@ -128,11 +125,7 @@ class Reconciliation:
     def headline(self) -> str:
         """The verdict and the counts as text."""
         broken = sum(group.cases for group in self.breaks)
-        verdict = "incomplete" if self.gaps else COMPLETE
-        return (
-            f"Reconciliation: {verdict}. {self.cases:,} cases: {self.matched:,} matched, {broken:,} breaks,"
-            f" {self.pending:,} pending."
-        )
+        return headline_of("Reconciliation", self.gaps, self.cases, self.matched, broken, self.pending)
 
 
 def reconciliation(path: Path) -> Reconciliation:
@@ -143,13 +136,7 @@ def reconciliation(path: Path) -> Reconciliation:
 
 def summarize(fetch: Fetch) -> Reconciliation:
     """Return the reconciliation of the published warehouse whose rows `fetch` returns."""
-    cases, matched, pending = fetch(
-        """select
-            count(*) as cases,
-            count(*) filter (where status = 'matched') as matched,
-            count(*) filter (where status = 'pending') as pending
-        from marts.fct_reconciliation"""
-    )[0]
+    cases, matched, pending = count_cases(fetch, "fct_reconciliation")
     breaks = fetch(
         f"""select
             priority,
