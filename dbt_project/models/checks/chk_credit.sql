@@ -31,7 +31,7 @@ select * from marts.fct_credit_days where unfunded_expired > 0
 {%- endset -%}
 with
 
-credit_days as (select * from {{ ref('fct_credit_days') }}),
+credit_days as {{ recomputed() }} (select * from {{ ref('fct_credit_days') }}),
 
 wallet_days as (select * from {{ ref('fct_wallet_days') }}),
 

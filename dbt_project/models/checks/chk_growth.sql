@@ -40,7 +40,24 @@ chained as (
 
 wrong_periods as (select count(*) as faults from chained where previous_revenue <> revenue_before),
 
--- One row per period, currency and movement on both sides.
+movement_sums as (
+
+    select
+        period_kind,
+        period_start,
+        currency,
+        movement,
+        revenue > 0 and previous_revenue > 0 as is_retained,
+        count(*) as users,
+        sum(amount) as amount,
+        sum(revenue) as revenue,
+        sum(previous_revenue) as previous_revenue
+    from user_movements
+    group by period_kind, period_start, currency, movement, revenue > 0 and previous_revenue > 0
+
+),
+
+-- One row per period and currency, as in fct_growth.
 of_users as (
 
     select
@@ -50,13 +67,13 @@ of_users as (
         sum(revenue) as revenue,
         sum(previous_revenue) as previous_revenue,
         {% for movement in movements %}
-        coalesce(sum(amount) filter (where movement = '{{ movement }}'), 0) as {{ movement }},
+        sum(amount) filter (where movement = '{{ movement }}') as {{ movement }},
         {% endfor %}
-        count(*) filter (where movement = 'new') as users_new,
-        count(*) filter (where revenue > 0 and previous_revenue > 0) as users_retained,
-        count(*) filter (where movement = 'resurrected') as users_resurrected,
-        count(*) filter (where movement = 'churned') as users_churned
-    from user_movements
+        sum(users) filter (where movement = 'new') as users_new,
+        sum(users) filter (where is_retained) as users_retained,
+        sum(users) filter (where movement = 'resurrected') as users_resurrected,
+        sum(users) filter (where movement = 'churned') as users_churned
+    from movement_sums
     group by period_kind, period_start, currency
 
 ),

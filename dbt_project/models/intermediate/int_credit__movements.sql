@@ -2,14 +2,34 @@
 -- Reading them all in each build is cheaper than finding out which have changed.
 with
 
+-- Two selections, because DuckDB reads only the wanted rows for a condition without `or`.
+credited as (
+
+    select * from {{ ref('fct_ledger_entries') }}
+    where entry_type in ('adjustment', 'withdrawal')
+    union all
+    select * from {{ ref('fct_ledger_entries') }}
+    where entry_type = 'refund' and related_entry_type = 'deposit'
+
+),
+
 entries as (
 
     select
         *,
         entry_type = 'adjustment' and amount > 0 as is_addition,
         entry_type = 'adjustment' and amount < 0 as is_reduction
+    from credited
+
+),
+
+deposits as {{ kept() }} (
+
+    select
+        entry_id,
+        funding
     from {{ ref('fct_ledger_entries') }}
-    where entry_type in ('adjustment', 'withdrawal') or (entry_type = 'refund' and related_entry_type = 'deposit')
+    where entry_type = 'deposit'
 
 ),
 
@@ -23,9 +43,8 @@ named_deposits as (
     select
         deposits.entry_id,
         deposits.funding
-    from {{ ref('fct_ledger_entries') }} as deposits
+    from deposits
     semi join named_ids on deposits.entry_id = named_ids.entry_id
-    where deposits.entry_type = 'deposit'
 
 ),
 

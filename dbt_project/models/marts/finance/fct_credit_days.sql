@@ -23,26 +23,24 @@ touched_wallets as (
 
 ),
 
--- The last day before the first touched one. It is not touched, so its row states what the wallet goes on with.
-last_days as (
+-- Each touched wallet's days from its first touched one on, and the last day before. An earlier day is followed by
+-- another one (`valid_to`) before the first touched day.
+reached_days as (
 
     select
-        touched_wallets.user_id,
-        touched_wallets.paywall_id,
-        touched_wallets.currency,
-        previous.date_day,
-        previous.day_number
-    from touched_wallets
-    inner join {{ ref('fct_wallet_days') }} as previous
+        wallet_days.*,
+        wallet_days.date_day < touched_wallets.first_date as is_before
+    from {{ ref('fct_wallet_days') }} as wallet_days
+    inner join touched_wallets
         on
-            touched_wallets.user_id = previous.user_id
-            and touched_wallets.paywall_id = previous.paywall_id
-            and touched_wallets.currency = previous.currency
-            and touched_wallets.first_date > previous.date_day
-            and (previous.valid_to is null or touched_wallets.first_date <= previous.valid_to)
+            wallet_days.user_id = touched_wallets.user_id
+            and wallet_days.paywall_id = touched_wallets.paywall_id
+            and wallet_days.currency = touched_wallets.currency
+            and (wallet_days.valid_to is null or wallet_days.valid_to >= touched_wallets.first_date)
 
 ),
 
+-- The last day before is not touched, so its row states what the wallet goes on with.
 starts as (
 
     select
@@ -53,36 +51,32 @@ starts as (
         known.promo_closing,
         known.paid_used_to_date,
         known.promo_used_to_date
-    from last_days
+    from reached_days as last_days
     inner join {{ this }} as known
         on
             last_days.user_id = known.user_id
             and last_days.paywall_id = known.paywall_id
             and last_days.currency = known.currency
             and last_days.date_day = known.date_day
+    where last_days.is_before
 
 ),
 
 wallet_days as (
 
     select
-        wallet_days.*,
+        reached_days.*,
         coalesce(starts.day_number, 0) as days_before,
         {{ money('starts.promo_closing') }} as promo_start,
         {{ money('starts.paid_used_to_date') }} as paid_used_start,
         {{ money('starts.promo_used_to_date') }} as promo_used_start
-    from {{ ref('fct_wallet_days') }} as wallet_days
-    inner join touched_wallets
-        on
-            wallet_days.user_id = touched_wallets.user_id
-            and wallet_days.paywall_id = touched_wallets.paywall_id
-            and wallet_days.currency = touched_wallets.currency
-            and wallet_days.date_day >= touched_wallets.first_date
+    from reached_days
     left join starts
         on
-            wallet_days.user_id = starts.user_id
-            and wallet_days.paywall_id = starts.paywall_id
-            and wallet_days.currency = starts.currency
+            reached_days.user_id = starts.user_id
+            and reached_days.paywall_id = starts.paywall_id
+            and reached_days.currency = starts.currency
+    where not reached_days.is_before
 
 ),
 

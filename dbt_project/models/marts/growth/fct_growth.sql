@@ -8,22 +8,39 @@ movements as (select * from {{ ref('fct_user_movements') }}),
 
 currencies as (select distinct currency from entries),
 
+-- Summed by movement first: conditions on a few sums take less time than conditions on every row.
+movement_sums as (
+
+    select
+        period_kind,
+        period_start,
+        currency,
+        movement,
+        count(*) as users,
+        sum(amount) as amount,
+        sum(revenue) as revenue,
+        sum(previous_revenue) as previous_revenue
+    from movements
+    group by period_kind, period_start, currency, movement
+
+),
+
 summed as (
 
     select
         period_kind,
         period_start,
         currency,
-        count(*) filter (where movement = 'new') as users_new,
-        count(*) filter (where movement in ('expansion', 'contraction', 'retained')) as users_retained,
-        count(*) filter (where movement = 'resurrected') as users_resurrected,
-        count(*) filter (where movement = 'churned') as users_churned,
+        sum(users) filter (where movement = 'new') as users_new,
+        sum(users) filter (where movement in ('expansion', 'contraction', 'retained')) as users_retained,
+        sum(users) filter (where movement = 'resurrected') as users_resurrected,
+        sum(users) filter (where movement = 'churned') as users_churned,
         {% for movement in ['new', 'resurrected', 'expansion', 'contraction', 'churned'] %}
         sum(amount) filter (where movement = '{{ movement }}') as {{ movement }},
         {% endfor %}
         sum(revenue) as revenue,
         sum(previous_revenue) as previous_revenue
-    from movements
+    from movement_sums
     group by period_kind, period_start, currency
 
 ),

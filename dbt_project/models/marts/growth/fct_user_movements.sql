@@ -7,7 +7,7 @@
         touched_rows='replaced_user_periods',
         touched_match='present.period_kind = touched.period_kind and present.period_start = touched.period_start and present.user_id = touched.user_id',
         fresh_match='present.period_kind = fresh.period_kind and present.period_start = fresh.period_start and present.user_id = fresh.user_id'
-            ~ ' and present.currency = fresh.currency',
+            ~ ' and present.currency = fresh.currency and present.movement in (\'new\', \'resurrected\') and fresh.movement in (\'new\', \'resurrected\')',
     )
 }}
 
@@ -34,36 +34,36 @@ open_periods as (
 
 ),
 
--- A movement needs the revenue of its period and of the one before. Sums of all users take less time than finding
--- out which of them are touched.
-wanted as (
+replaced_periods as (
 
-    {% for kind in period_kinds() %}
     select
         period_kind,
         period_start
     from touched
-    where period_kind = '{{ kind }}'
+    union
+    select
+        periods.period_kind,
+        periods.period_start
+    from {{ ref('int_growth__periods') }} as periods
+    inner join open_periods on periods.period_kind = open_periods.period_kind and periods.period_start >= open_periods.open_from
+
+),
+
+-- A movement needs the revenue of its period and of the one before. Sums of all users take less time than finding
+-- out which of them are touched.
+wanted as (
+
+    select
+        period_kind,
+        period_start
+    from replaced_periods
+    {% for kind in period_kinds() %}
     union
     select
         period_kind,
         {{ later_period(kind, 'period_start', -1) }} as period_start
-    from touched
+    from replaced_periods
     where period_kind = '{{ kind }}'
-    {% if not loop.last %}union{% endif %}
-    {% endfor %}
-
-),
-
-wanted_from as (
-
-    {% for kind in period_kinds() %}
-    select
-        period_kind,
-        {{ later_period(kind, 'open_from', -1) }} as revenue_from
-    from open_periods
-    where period_kind = '{{ kind }}'
-    {% if not loop.last %}union all{% endif %}
     {% endfor %}
 
 ),
@@ -80,8 +80,6 @@ wanted_weeks as (
     {% endfor %}
 
 ),
-
-wanted_weeks_from as (select min(revenue_from) as revenue_from from wanted_from where period_kind in ('week', 'days_28')),
 
 {% else %}
 -- depends_on: {{ source('build', 'touched_keys') }}
@@ -106,10 +104,7 @@ days_of_weeks as (
         days.week_start
     from days
     {% if is_incremental() %}
-    cross join wanted_weeks_from
-    where
-        days.week_start >= wanted_weeks_from.revenue_from
-        or days.week_start in (select week_start from wanted_weeks)
+    semi join wanted_weeks on days.week_start = wanted_weeks.week_start
     {% endif %}
 
 ),
@@ -125,6 +120,31 @@ first_payments as (
 
 ),
 
+{% if is_incremental() %}
+first_touched as (
+
+    select
+        user_id,
+        min(entry_date) as date_day
+    from {{ source('build', 'touched_keys') }}
+    where user_id is not null
+    group by user_id
+
+),
+
+-- A first payment moves from or to a touched day, so afterwards it is not before the first of these.
+maybe_moved as (
+
+    select
+        first_payments.user_id,
+        first_payments.currency,
+        first_payments.date_day
+    from first_payments
+    inner join first_touched on first_payments.user_id = first_touched.user_id and first_payments.date_day >= first_touched.date_day
+
+),
+
+{% endif %}
 -- A number in place of user and currency takes a third off the time of the sums and comparisons.
 payers as (
 
@@ -172,10 +192,7 @@ month as (
     inner join payers on user_months.user_id = payers.user_id and user_months.currency = payers.currency
     inner join settings on user_months.month_start < {{ period_start('month', 'settings.today') }}
     {% if is_incremental() %}
-    inner join wanted_from on wanted_from.period_kind = 'month'
-    where
-        user_months.month_start >= wanted_from.revenue_from
-        or user_months.month_start in (select period_start from wanted where period_kind = 'month')
+    semi join wanted on wanted.period_kind = 'month' and user_months.month_start = wanted.period_start
     {% endif %}
 
     union all
@@ -220,18 +237,53 @@ revenues as (
 
 ),
 
-compared as (
+{% if is_incremental() %}
+touched_payers as (
+
+    select
+        touched.period_kind,
+        touched.period_start,
+        payers.payer_no
+    from touched
+    inner join payers on touched.user_id = payers.user_id
+
+),
+
+{% endif %}
+replaced as (
 
     select
         revenues.period_kind,
         revenues.period_start,
-        payers.currency,
-        payers.user_id,
-        payers.first_day,
+        revenues.payer_no,
         revenues.revenue,
         revenues.previous_revenue
     from revenues
-    inner join payers on revenues.payer_no = payers.payer_no
+    inner join settings on revenues.period_start <= settings.today
+    {% if is_incremental() %}
+    inner join open_periods on revenues.period_kind = open_periods.period_kind
+    left join touched_payers
+        on
+            revenues.period_kind = touched_payers.period_kind
+            and revenues.period_start = touched_payers.period_start
+            and revenues.payer_no = touched_payers.payer_no
+    where revenues.period_start >= open_periods.open_from or touched_payers.payer_no is not null
+    {% endif %}
+
+),
+
+compared as (
+
+    select
+        replaced.period_kind,
+        replaced.period_start,
+        payers.currency,
+        payers.user_id,
+        payers.first_day,
+        replaced.revenue,
+        replaced.previous_revenue
+    from replaced
+    inner join payers on replaced.payer_no = payers.payer_no
 
 )
 
@@ -256,16 +308,8 @@ select
     compared.previous_revenue,
     {{ money('abs(compared.revenue - compared.previous_revenue)') }} as amount
 from compared
-inner join settings on compared.period_start <= settings.today
 
 {%- if is_incremental() %}
-inner join open_periods on compared.period_kind = open_periods.period_kind
-left join touched
-    on
-        compared.period_kind = touched.period_kind
-        and compared.period_start = touched.period_start
-        and compared.user_id = touched.user_id
-where compared.period_start >= open_periods.open_from or touched.user_id is not null
 
 union all
 
@@ -281,7 +325,7 @@ select
     known.amount
 from {{ this }} as known
 inner join open_periods on known.period_kind = open_periods.period_kind and known.period_start < open_periods.open_from
-inner join first_payments on known.user_id = first_payments.user_id and known.currency = first_payments.currency
+inner join maybe_moved on known.user_id = maybe_moved.user_id and known.currency = maybe_moved.currency
 anti join touched
     on
         known.period_kind = touched.period_kind
@@ -289,5 +333,5 @@ anti join touched
         and known.user_id = touched.user_id
 where
     known.movement in ('new', 'resurrected')
-    and (known.movement = 'new') <> (first_payments.date_day >= known.period_start)
+    and (known.movement = 'new') <> (maybe_moved.date_day >= known.period_start)
 {%- endif %}
