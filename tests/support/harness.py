@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import dagster as dg
 from dagster._core.events.log import EventLogEntry
@@ -82,6 +83,13 @@ def _unread_history() -> Iterator[dg.DagsterInstance]:
         # What Dagster knows of the job itself stays.
         for run in instance.get_runs():
             instance.run_storage.delete_run(run.run_id)
+
+
+@contextmanager
+def unread_histories() -> Iterator[None]:
+    """Let Dagster keep nothing of the runs of commands in this process."""
+    with patch("orchestration.instance.open_instance", lambda _: _unread_history()):
+        yield
 
 
 def run_pipeline(
