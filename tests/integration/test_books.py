@@ -1,6 +1,8 @@
 """Credit, deferred revenue and journal of random ledgers, against a sequential computation."""
 
+import shutil
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import permutations
@@ -16,7 +18,7 @@ from tests.support.builders import land
 from tests.support.harness import publish_home
 from tests.support.oracle import LandedFile, OracleSettings
 from tests.support.random_books import AS_OF, ZONE, RandomBooks
-from warehouse.closing import close_month
+from warehouse.closing import close_months
 
 KEYS = {
     "credit_days": "user_id, paywall_id, currency, date_day",
@@ -93,39 +95,68 @@ def test_books_of_three_landings_equal_a_sequential_computation(tmp_path: Path) 
         compare(tmp_path, expected_books(landings[:count], AS_OF))
 
 
-def close(home: Path, months: list[date]) -> None:
-    for month in months:
-        settings = load_settings(warehouse_home=home, as_of=AS_OF, reporting_timezone=ZONE)
-        close_month(settings, month, "Ann", None)
-        publish_home(home, as_of=AS_OF, reporting_timezone=ZONE)
+LANDINGS = RandomBooks(1).landings()
 
 
-def test_journal_of_closed_months_gets_adjustments_as_a_sequential_computation(tmp_path: Path) -> None:
-    """Two months are closed after the first landing and one more after the second. Their lines stay."""
-    landings = RandomBooks(1).landings()
+@dataclass(frozen=True)
+class ClosedBooks:
+    """A home, and the lines and the first open month that its closes left."""
+
+    home: Path
+    booked: list[dict[str, Any]]
+    first_open: date
+
+
+@pytest.fixture(scope="module")
+def closed_books(tmp_path_factory: pytest.TempPathFactory) -> ClosedBooks:
+    """Two months are closed after the first landing and one more after the second; not to be changed."""
+    home = tmp_path_factory.mktemp("books")
     booked: list[dict[str, Any]] = []
     first_open: date | None = None
-    closes = [[date(2026, 3, 1), date(2026, 4, 1)], [date(2026, 5, 1)], []]
+    closes = [[date(2026, 3, 1), date(2026, 4, 1)], [date(2026, 5, 1)]]
+    settings = load_settings(warehouse_home=home, as_of=AS_OF, reporting_timezone=ZONE)
     for count, months in enumerate(closes, 1):
-        land(tmp_path, landings[count - 1 : count])
-        publish_home(tmp_path, as_of=AS_OF, reporting_timezone=ZONE)
-        books = expected_books(landings[:count], AS_OF, booked=booked, first_open_month=first_open)
-        compare(tmp_path, books)
-        if months:
-            close(tmp_path, months)
-            first_open = date(2026, months[-1].month + 1, 1)
-            booked = lines_to_book(books.journal_lines, first_open)
+        land(home, LANDINGS[count - 1 : count])
+        publish_home(home, as_of=AS_OF, reporting_timezone=ZONE)
+        books = expected_books(LANDINGS[:count], AS_OF, booked=booked, first_open_month=first_open)
+        compare(home, books)
+        close_months(settings, months, "Ann", None)
+        first_open = date(2026, months[-1].month + 1, 1)
+        booked = lines_to_book(books.journal_lines, first_open)
+    land(home, LANDINGS[len(closes) :])
+    publish_home(home, as_of=AS_OF, reporting_timezone=ZONE)
+    assert first_open is not None
+    return ClosedBooks(home, booked, first_open)
+
+
+def test_journal_of_closed_months_gets_adjustments_as_a_sequential_computation(
+    closed_books: ClosedBooks,
+) -> None:
+    books = expected_books(
+        LANDINGS, AS_OF, booked=closed_books.booked, first_open_month=closed_books.first_open
+    )
+    compare(closed_books.home, books)
     late = [line for line in books.journal_lines if line["relates_to_date"] != line["journal_date"]]
     assert {line["journal_date"] for line in late} == {date(2026, 5, 1), date(2026, 6, 1)}
 
 
-def test_another_order_of_credit_and_other_reasons_restate_everything(tmp_path: Path) -> None:
-    landings = RandomBooks(2).landings()
-    land(tmp_path, landings)
-    publish_home(tmp_path, as_of=AS_OF, reporting_timezone=ZONE)
+def test_another_order_of_credit_and_other_reasons_restate_everything(
+    closed_books: ClosedBooks, tmp_path: Path
+) -> None:
+    """The lines of closed months stay, and what they would be now is adjusted."""
+    home = Path(shutil.copytree(closed_books.home, tmp_path / "home"))
     changed: dict[str, Any] = {"promo_first": False, "expiry_reasons": ("EXPIRY",)}
-    publish_home(tmp_path, as_of=AS_OF, reporting_timezone=ZONE, **changed)
-    compare(tmp_path, expected_books(landings, AS_OF, **changed))
+    publish_home(home, as_of=AS_OF, reporting_timezone=ZONE, **changed)
+    compare(
+        home,
+        expected_books(
+            LANDINGS,
+            AS_OF,
+            booked=closed_books.booked,
+            first_open_month=closed_books.first_open,
+            **changed,
+        ),
+    )
 
 
 @pytest.mark.soak
