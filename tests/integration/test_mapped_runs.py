@@ -1,11 +1,13 @@
 """Runs of mapped sources: what their entries count, and that a changed mapping or a late grant restates."""
 
+import shutil
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
 from ingestion.sources.mappings.catalog import shipped_mappings
 from tests.support.builders import csv_text, jsonl
@@ -122,11 +124,20 @@ def land_usage(home: Path) -> None:
     )
 
 
-def test_usage_of_a_gateway_is_priced_and_moves_no_wallet(tmp_path: Path) -> None:
-    land_usage(tmp_path)
-    publish_home(tmp_path, as_of=AS_OF)
+@pytest.fixture(scope="module")
+def usage_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run has published usage, and credit that was applied of an unknown grant; not to be changed."""
+    home = tmp_path_factory.mktemp("usage")
+    land_usage(home)
+    land(home, "stripe_credits/1.jsonl", jsonl([APPLIED]))
+    done = run_pipeline(home, as_of=AS_OF)
+    assert done.exit_code == 0, done
+    return home
+
+
+def test_usage_of_a_gateway_is_priced_and_moves_no_wallet(usage_home: Path) -> None:
     entries = published(
-        tmp_path,
+        usage_home,
         """select entry_id, source, billing, amount, revenue, provider_cost, balance_effect
         from marts.fct_ledger_entries where entry_type = 'charge' order by entry_id""",
     )
@@ -137,16 +148,19 @@ def test_usage_of_a_gateway_is_priced_and_moves_no_wallet(tmp_path: Path) -> Non
         ("litellm:r2", name, "postpaid", Decimal("0.001015"), Decimal("0.001015"), Decimal("0.00001"), zero),
         ("litellm:r3", name, "postpaid", Decimal("0.751"), zero, Decimal("0.5"), zero),
     ]
-    assert published(tmp_path, "select paywall_id, closing_balance from marts.fct_wallet_days") == [("pw", 5)]
+    assert published(usage_home, "select paywall_id, closing_balance from marts.fct_wallet_days") == [
+        ("pw", 5)
+    ]
     assert published(
-        tmp_path, "select revenue, provider_cost, profit from marts.fct_period_kpis where period = 'all_time'"
+        usage_home,
+        "select revenue, provider_cost, profit from marts.fct_period_kpis where period = 'all_time'",
     ) == [(Decimal("0.032015"), Decimal("0.52001"), Decimal("-0.487995"))]
     assert published(
-        tmp_path,
+        usage_home,
         """select records, accepted, filtered, rejected, rounded_amounts, cost_stated from ops.loaded_files
         where source = 'litellm_spend_logs'""",
     ) == [(3, 3, 0, 0, 0, Decimal("0.52001"))]
-    assert published(tmp_path, "select source, path, column_name from ops.unmapped_columns") == [
+    assert published(usage_home, "select source, path, column_name from ops.unmapped_columns") == [
         ("litellm_spend_logs", "litellm_spend_logs/a.csv", "team")
     ]
 
@@ -165,14 +179,13 @@ def tables(home: Path) -> dict[str, list[tuple[Any, ...]]]:
     }
 
 
-def test_a_changed_mapping_and_a_late_grant_restate_what_was_published(tmp_path: Path) -> None:
-    home, fresh = tmp_path / "home", tmp_path / "fresh"
+def test_a_changed_mapping_and_a_late_grant_restate_what_was_published(
+    usage_home: Path, tmp_path: Path
+) -> None:
+    home, fresh = Path(shutil.copytree(usage_home, tmp_path / "home")), tmp_path / "fresh"
     changed = shipped_mappings()["litellm_spend_logs"].text.replace("{constant: litellm}", "team")
-    for one in (home, fresh):
-        land_usage(one)
-    land(home, "stripe_credits/1.jsonl", jsonl([APPLIED]))
+    land_usage(fresh)
     # It is the only record of its file, but one that waits is no reject of the file's.
-    publish_home(home, as_of=AS_OF)
     assert published(home, "select reason_code from ops.rejected_records") == [("unknown_grant",)]
     of_grants = "from marts.fct_ledger_entries where source = 'stripe_credits'"
     assert published(home, f"select count(*) {of_grants}") == [(0,)]
@@ -192,12 +205,11 @@ def test_a_changed_mapping_and_a_late_grant_restate_what_was_published(tmp_path:
     assert published(home, of_usage) == [("t",)]
 
 
-def test_a_run_reads_mapped_sources_and_refuses_a_broken_mapping(tmp_path: Path) -> None:
-    land_usage(tmp_path)
-    assert run_pipeline(tmp_path, as_of=AS_OF, exports=False).exit_code == 0
-    assert published(tmp_path, "select count(*) from marts.fct_ledger_entries") == [(4,)]
-    (tmp_path / "mappings").mkdir()
-    (tmp_path / "mappings" / "vendor.yml").write_text("fields: {id: {uper: id}}\n")
-    broken = run_pipeline(tmp_path, as_of=AS_OF, exports=False)
+def test_a_run_reads_mapped_sources_and_refuses_a_broken_mapping(usage_home: Path, tmp_path: Path) -> None:
+    assert published(usage_home, "select count(*) from marts.fct_ledger_entries") == [(4,)]
+    home = Path(shutil.copytree(usage_home, tmp_path / "home"))
+    (home / "mappings").mkdir()
+    (home / "mappings" / "vendor.yml").write_text("fields: {id: {uper: id}}\n")
+    broken = run_pipeline(home, as_of=AS_OF, exports=False)
     assert broken.exit_code != 0
-    assert f"{tmp_path}/mappings/vendor.yml: fields.id: 'uper' is not a function" in broken.output
+    assert f"{home}/mappings/vendor.yml: fields.id: 'uper' is not a function" in broken.output
