@@ -25,7 +25,8 @@ from tests.support.crash_drill import (
     outcome,
     undisturbed,
 )
-from tests.support.harness import run_pipeline
+from tests.support.export_homes import BY_DEFAULT, export, finish
+from tests.support.harness import publish_home, run_pipeline
 from tests.support.replayed_dbt import replayed_builds
 from tests.support.stripe_account import FROM, KEY, UNTIL, books
 from tests.support.stripe_server import Options, running
@@ -67,7 +68,8 @@ def kill(drill: Drill, stage: str, delay: float, *, warm: bool = False, **variab
 def finish_and_compare(drill: Drill, place: Path, *, replayed: bool = False, **variables: str) -> list[str]:
     """Let a run come to its end, and hold the home against one in which nothing was ever killed.
 
-    A `replayed` run is the command in this process, with dbt's statements repeated.
+    A `replayed` run is the command in this process, with dbt's statements repeated. The other home is then
+    loaded, built and exported without Dagster.
     """
     if replayed:
         with replayed_builds():
@@ -78,19 +80,18 @@ def finish_and_compare(drill: Drill, place: Path, *, replayed: bool = False, **v
     drill.figures.ends += 1
     assert not left_overs(drill.home)
     assert not faults_of_readers(drill.home)
-    with stripe() as unkilled:
-        other = undisturbed(drill.home, place)
-        result = run_pipeline(
-            other.root,
-            exports=True,
-            as_of=AS_OF,
-            max_reject_ratio="1",
-            **{
-                name.lower(): value
-                for name, value in (variables | (unkilled if "STRIPE_API_KEY" in variables else {})).items()
-            },
-        )
-    assert result.exit_code == 0, result
+    other = undisturbed(drill.home, place)
+    settings = {name.lower(): value for name, value in variables.items()}
+    if replayed:
+        publish_home(other.root, as_of=AS_OF, max_reject_ratio="1", **settings)
+        export(other.root, BY_DEFAULT, export_focus=False, **settings)
+        finish(other.root, export_focus=False, **settings)
+    else:
+        with stripe() as unkilled:
+            if "STRIPE_API_KEY" in variables:
+                settings |= {name.lower(): value for name, value in unkilled.items()}
+            result = run_pipeline(other.root, exports=True, as_of=AS_OF, max_reject_ratio="1", **settings)
+        assert result.exit_code == 0, result
     found = differences(outcome(other), outcome(drill.home))
     drill.figures.comparisons += 1
     drill.figures.differences += len(found)
