@@ -70,9 +70,13 @@ def test_runs_report_what_opens_and_resolves_once(tmp_path: Path, monkeypatch: p
         failed = run_pipeline(home, as_of=AS_OF)
         assert failed.exit_code == 1, failed
         assert receiver.events[1:] == [("alert.opened", "run_failed")]
+        # It fails again, before it loads.
+        (home / "mappings").mkdir()
+        (home / "mappings" / "vendor.yml").write_text("fields: {id: {uper: id}}\n")
         assert run_pipeline(home, as_of=AS_OF).exit_code == 1
         assert len(receiver.requests) == 2
 
+        (home / "mappings" / "vendor.yml").unlink()
         (home / "landing" / "ledger" / "bad.jsonl").unlink()
         land(home, [ledger_file("b.jsonl", [charge("c2", "2026-10-02T09:00:00Z", "4", user="user-alice")])])
         done = run_pipeline(home, as_of=AS_OF)
