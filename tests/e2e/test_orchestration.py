@@ -45,7 +45,7 @@ GOOD = ledger_file(
     "good.jsonl",
     [
         deposit("d1", "2026-10-01T08:00:00Z", "20"),
-        charge("c1", "2026-10-01T09:00:00Z", "1.5", model="gpt-4o", provider_cost="1.1"),
+        charge("c1", "2026-10-02T09:00:00Z", "1.5", model="gpt-4o", provider_cost="1.1"),
     ],
 )
 MORE = ledger_file(
@@ -61,7 +61,7 @@ def settings_of(home: Path, **settings: Any) -> Settings:
 def published_home(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> Path:
     home = tmp_path_factory.mktemp("home")
     land(home, [GOOD])
-    result = run_pipeline(home, instance=instance, as_of=AS_OF)
+    result = run_pipeline(home, exports=True, instance=instance, as_of=AS_OF)
     assert result.exit_code == 0, result
     return home
 
@@ -223,9 +223,30 @@ def test_tables_show_their_rows(published_home: Path, instance: dg.DagsterInstan
     for key, rows in (
         (("raw", "ledger_entries"), 2),
         (("marts", "fct_ledger_entries"), 2),
-        (("marts", "fct_wallet_days"), 1),
+        (("marts", "fct_wallet_days"), 2),
     ):
         assert materialization(instance, *key).metadata["dagster/row_count"].value == rows, key
+
+
+def test_each_dataset_shows_rows_changes_bytes_and_its_manifest(
+    published_home: Path, instance: dg.DagsterInstance
+) -> None:
+    shown = materialization(instance, "exports", "ledger").metadata
+    assert shown["dagster/row_count"].value == 2
+    # Two days in two formats.
+    assert (shown["changed partitions"].value, shown["files written"].value) == (2, 4)
+    files = list((published_home / "exports/v1/ledger").rglob("part-*"))
+    assert shown["bytes"].value == sum(file.stat().st_size for file in files)
+    assert shown["manifest"].value == str(published_home / "exports/v1/ledger/manifest.json")
+    assert "| 2026-10-01 | 1 | 1 |" in str(shown["changed"].value)
+
+
+def test_the_checks_of_every_export_have_results(published_home: Path, instance: dg.DagsterInstance) -> None:
+    for name in BY_DEFAULT:
+        for check in ("totals_equal_the_mart", "files_are_whole"):
+            key = dg.AssetCheckKey(dg.AssetKey(["exports", name]), check)
+            record = instance.event_log_storage.get_latest_asset_check_execution_by_key([key])[key]
+            assert record.status.value == "SUCCEEDED", key
 
 
 SOURCES_OF_FILES = sorted(table.name for table in RAW_TABLES)
@@ -251,10 +272,16 @@ def test_every_source_states_its_counts_also_if_nothing_landed(
 # ---- when nothing may be published
 
 
+def copied_project(place: Path) -> Path:
+    """The dbt project without unit tests, which no build runs, and which take dbt seconds to parse."""
+    ignored = shutil.ignore_patterns("*_unit_tests.yml", "target")
+    return Path(shutil.copytree(PROJECT, place / "dbt_project", ignore=ignored))
+
+
 @pytest.fixture(scope="module")
 def doubting_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The dbt project with a test on its last mart that never holds."""
-    project = Path(shutil.copytree(PROJECT, tmp_path_factory.mktemp("dbt") / "dbt_project"))
+    project = copied_project(tmp_path_factory.mktemp("dbt"))
     (project / "tests" / "revenue_is_doubted.sql").write_text(
         "select entry_id from {{ ref('fct_ledger_entries') }}", encoding="utf-8"
     )
@@ -301,7 +328,7 @@ def test_a_build_that_did_not_end_is_not_published_later_on_its_own(
 
 @pytest.mark.soak
 def test_a_model_that_cannot_be_built_publishes_nothing(home: Path, tmp_path: Path) -> None:
-    project = Path(shutil.copytree(PROJECT, tmp_path / "dbt_project"))
+    project = copied_project(tmp_path)
     model = project / "models" / "marts" / "usage" / "dim_paywalls.sql"
     model.write_text(model.read_text(encoding="utf-8") + "\nwhere no_such_column", encoding="utf-8")
     before = published_bytes(home)
