@@ -148,7 +148,7 @@ def test_data_of_one_account_do_not_speak_for_another(tmp_path: Path) -> None:
             activity_file(covering("2026-08-01", "2026-08-31"), [of_b], account="acct_B"),
         ],
     )
-    result = run(tmp_path, as_of="2026-09-20T12:00:00Z")
+    publish_home(tmp_path, as_of="2026-09-20T12:00:00Z")
     cases = dict(query(tmp_path, "select case_id, status from marts.fct_reconciliation"))
     assert cases == {"stripe:pi_a": "matched", "stripe:pi_b": "matched", "deposit:only B can know": "pending"}
     activity = "from marts.rpt_reconciliation_sources where source like '%activity%' order by account_id"
@@ -156,10 +156,11 @@ def test_data_of_one_account_do_not_speak_for_another(tmp_path: Path) -> None:
         ("acct_A", "complete", *instants("2026-09-20")),
         ("acct_B", "stale", *instants("2026-09-01")),
     ]
-    assert "Reconciliation: incomplete. 3 cases: 2 matched, 0 breaks, 1 pending." in result.output
+    reported = list(status_lines(load_settings(_env_file=None, warehouse_home=tmp_path)))
+    assert "Reconciliation: incomplete. 3 cases: 2 matched, 0 breaks, 1 pending." in reported
     assert (
-        "! stripe/balance_change_from_activity.itemized of acct_B is stale, its data end 2026-09-01 00:00 UTC"
-        in result.output
+        "  ! stripe/balance_change_from_activity.itemized of acct_B is stale, its data end 2026-09-01 00:00"
+        " UTC" in reported
     )
     # The rest of B's September arrives: now every account that could hold the payment reaches past the
     # credit.
