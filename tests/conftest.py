@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext
 
     from tests.support.browser import Screen
+    from tests.support.harness import RunResult
 
 # Whole runs allocate millions of objects that live as long as the run. Python looks for garbage after every
 # 700 of them, which takes an eighth of the time of a run.
@@ -137,6 +138,18 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subproces
         )
 
     folder = shared.once(tmp_path_factory, "sample", make)
+    return folder / "home", pickle.loads((folder / "done.pickle").read_bytes())
+
+
+@pytest.fixture(scope="session")
+def empty_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunResult]:
+    """A run where nothing landed, once for all workers; its home is not to be changed."""
+    from tests.support.harness import run_pipeline
+
+    def make(folder: Path) -> None:
+        (folder / "done.pickle").write_bytes(pickle.dumps(run_pipeline(folder / "home")))
+
+    folder = shared.once(tmp_path_factory, "empty", make)
     return folder / "home", pickle.loads((folder / "done.pickle").read_bytes())
 
 

@@ -21,7 +21,7 @@ from sample_data import SampleSummary, land_sample
 from tests.support.builders import charge, land, ledger_file
 from tests.support.command import COMMAND, command, command_here, environment, real_command
 from tests.support.export_homes import AS_OF
-from tests.support.harness import run_pipeline
+from tests.support.harness import RunResult, run_pipeline
 from tests.support.shared import in_soak, read_only
 from tests.support.warm_start import WarmCommand
 from warehouse.build import prepare_build
@@ -279,9 +279,10 @@ def test_a_second_sample_is_refused_with_a_reason(
     assert "Traceback" not in done.stderr
 
 
-def test_an_empty_landing_area_gives_an_empty_warehouse_and_says_where_files_go(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    done = run_pipeline(home)
+def test_an_empty_landing_area_gives_an_empty_warehouse_and_says_where_files_go(
+    empty_run: tuple[Path, RunResult],
+) -> None:
+    home, done = empty_run
     assert done.exit_code == 0, done
     assert f"put ledger files into {home}/landing/ledger" in done.output
     with duckdb.connect(str(home / "published" / "warehouse.duckdb"), read_only=True) as connection:
@@ -493,7 +494,7 @@ def test_dbt_by_hand_works_on_a_copy_and_the_next_run_rebuilds(published: Path, 
     failed = command_here(home, "dbt", "build", "--vars", "{")
     assert failed.returncode == 1
     assert "Traceback" not in failed.stderr
-    built = command(home, "dbt", "run", "--select", "stg_run__settings", AS_OF=AS_OF)
+    built = command_here(home, "dbt", "run", "--select", "stg_run__settings", AS_OF=AS_OF)
     assert built.returncode == 0, built.stderr
     assert built.stdout == "1 models built, 0 tests passed\n"
     assert file.read_bytes() == before
