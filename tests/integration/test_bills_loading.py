@@ -82,6 +82,11 @@ def counts(settings: Settings) -> list[tuple[int, int, int, int]]:
     return [(file.records, file.accepted, file.filtered, file.rejected) for file in files_of(settings)]
 
 
+def counts_of(settings: Settings, path: str) -> tuple[int, int, int, int]:
+    [file] = [file for file in files_of(settings) if file.path == path]
+    return file.records, file.accepted, file.filtered, file.rejected
+
+
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home with a file for every case of the tables below, after one load of each format; not to be
@@ -242,8 +247,7 @@ def page_in(shape: str) -> tuple[str, str]:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_all_shapes_of_the_api_give_the_same_lines(together: Settings, shape: str) -> None:
     path = f"bills/openai_costs/{shape}.{page_in(shape)[1]}.gz"
-    [file] = [file for file in files_of(together) if file.path == path]
-    assert (file.records, file.accepted) == (4, 4)
+    assert counts_of(together, path) == (4, 4, 0, 0)
     assert lines_of(together, path, "bucket_no", "model_as_billed", "token_kind", "billed_amount") == [
         (1, "a", "input", Decimal("0.1")),
         (1, "a", "output", Decimal("0.2")),
@@ -392,7 +396,11 @@ def activity(day: str, usage: Any, byok: Any = 0, **more: Any) -> Row:
     }
 
 
-def test_rows_of_own_keys_are_no_bill_of_openrouter(settings: Settings) -> None:
+@pytest.fixture(scope="module")
+def of_openrouter(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A home with an answer of the API and an aggregate CSV file, after one load; not to be changed."""
+    home = tmp_path_factory.mktemp("openrouter")
+    settings = load_settings(_env_file=None, warehouse_home=home, duckdb_threads=1)
     given = [
         activity("2026-10-01", 0.015, model_permaslug="deepseek/deepseek-v4.1-flash-20260910"),
         activity("2026-10-01", 0, 1.5),
@@ -400,19 +408,6 @@ def test_rows_of_own_keys_are_no_bill_of_openrouter(settings: Settings) -> None:
         activity("2026-10-02", 0.5, 1.5, completion_tokens=None),
     ]
     put(settings, "openrouter_activity/a.json", json.dumps({"data": given}))
-    loaded(settings, "openrouter_activity")
-    assert lines(
-        settings, "period_start", "model_as_billed", "token_kind", "quantity", "unit", "billed_amount"
-    ) == [
-        (FIRST, "deepseek/deepseek-v4.1-flash", "all", Decimal(120), "tokens", Decimal("0.015")),
-        (SECOND, "deepseek/deepseek-v4.1-flash", "all", Decimal(120), "tokens", Decimal(0)),
-        (SECOND, "deepseek/deepseek-v4.1-flash", "all", None, None, Decimal("0.5")),
-    ]
-    assert counts(settings) == [(4, 3, 1, 0)]
-    assert lines(settings, "is_rounded", "covers_buckets", "currency")[0] == (False, False, "usd")
-
-
-def test_the_aggregate_csv_of_openrouter_is_rounded_to_cents(settings: Settings) -> None:
     put(
         settings,
         "openrouter_activity/a.csv",
@@ -423,10 +418,39 @@ def test_the_aggregate_csv_of_openrouter_is_rounded_to_cents(settings: Settings)
         ),
     )
     loaded(settings, "openrouter_activity")
-    assert lines(settings, "model_as_billed", "quantity", "billed_amount", "is_rounded") == [
+    return settings
+
+
+def test_rows_of_own_keys_are_no_bill_of_openrouter(of_openrouter: Settings) -> None:
+    path = "bills/openrouter_activity/a.json"
+    assert lines_of(
+        of_openrouter,
+        path,
+        "period_start",
+        "model_as_billed",
+        "token_kind",
+        "quantity",
+        "unit",
+        "billed_amount",
+    ) == [
+        (FIRST, "deepseek/deepseek-v4.1-flash", "all", Decimal(120), "tokens", Decimal("0.015")),
+        (SECOND, "deepseek/deepseek-v4.1-flash", "all", Decimal(120), "tokens", Decimal(0)),
+        (SECOND, "deepseek/deepseek-v4.1-flash", "all", None, None, Decimal("0.5")),
+    ]
+    assert counts_of(of_openrouter, path) == (4, 3, 1, 0)
+    assert lines_of(of_openrouter, path, "is_rounded", "covers_buckets", "currency")[0] == (
+        False,
+        False,
+        "usd",
+    )
+
+
+def test_the_aggregate_csv_of_openrouter_is_rounded_to_cents(of_openrouter: Settings) -> None:
+    path = "bills/openrouter_activity/a.csv"
+    assert lines_of(of_openrouter, path, "model_as_billed", "quantity", "billed_amount", "is_rounded") == [
         ("openai/gpt-5", Decimal(1050), Decimal("0.02"), True)
     ]
-    assert counts(settings) == [(2, 1, 1, 0)]
+    assert counts_of(of_openrouter, path) == (2, 1, 1, 0)
 
 
 # ---- FOCUS
@@ -658,8 +682,7 @@ def test_a_line_that_cannot_be_right_is_rejected_with_its_line(
 ) -> None:
     path = f"bills/focus/wrong {number}.csv"
     assert [one for one in rejects(together) if one[0] == path] == [(path, 2, code)]
-    [file] = [file for file in files_of(together) if file.path == path]
-    assert (file.records, file.accepted, file.filtered, file.rejected) == (2, 1, 0, 1)
+    assert counts_of(together, path) == (2, 1, 0, 1)
 
 
 def test_a_broken_part_in_the_middle_costs_itself_alone(settings: Settings) -> None:
