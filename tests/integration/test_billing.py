@@ -114,18 +114,18 @@ STEPS = (
         deposit("d1", NOON, "10", **POSTPAID),
         adjustment("a1", NOON, "-1", **POSTPAID),
         withdrawal("w1", NOON, "1", **POSTPAID),
-    ],
-    [
-        charge("c1", NOON, "5", user="post", provider_cost="2", **POSTPAID),
-        charge("c2", NOON, "4", **POSTPAID),
         charge("c3", NOON, "3", status="pending", **POSTPAID),
         refund("r3", LATER, "0.5", "c3"),
     ],
     [
-        charge("c2", NOON, "4", updated_at=LATER),
+        charge("c1", NOON, "5", user="post", provider_cost="2", **POSTPAID),
+        charge("c2", NOON, "4", **POSTPAID),
         charge("c3", NOON, "3", status="failed", updated_at=LATER, **POSTPAID),
     ],
-    [charge("c3", NOON, "3", updated_at="2026-10-06T12:00:00Z", **POSTPAID)],
+    [
+        charge("c2", NOON, "4", updated_at=LATER),
+        charge("c3", NOON, "3", updated_at="2026-10-06T12:00:00Z", **POSTPAID),
+    ],
 )
 WALLETS = """select user_id, date_day::varchar, charged::varchar, refunds::varchar, closing_balance::varchar
     from marts.fct_wallet_days order by all"""
@@ -171,7 +171,7 @@ def test_postpaid_entries_move_no_wallet_in_any_order(tmp_path: Path) -> None:
     assert wallets[1] == [first]
     # c2 became prepaid, and its refund moves the wallet again. That of c3 does not, whatever the status.
     restated = [day("alice", "1", "4", "0", "4"), day("alice", "5", "0", "2", "6")]
-    assert wallets[2:] == [restated, restated]
+    assert wallets[2:] == [restated]
 
     assert published(
         home,

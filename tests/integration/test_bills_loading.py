@@ -59,6 +59,17 @@ def lines(settings: Settings, *columns: str) -> list[tuple[Any, ...]]:
     return [row[len(order) :] for row in rows(settings, "bill_lines", *order, *columns)]
 
 
+def lines_of(settings: Settings, path: str, *columns: str) -> list[tuple[Any, ...]]:
+    """Return columns of the bill lines of one file, in the order of its records."""
+    [place] = [
+        (manifest.batch_seq, file.file_no)
+        for manifest in Lake(settings.home).manifests()
+        for file in manifest.files
+        if file.path == path
+    ]
+    return [row[2:] for row in lines(settings, "batch_seq", "file_no", *columns) if row[:2] == place]
+
+
 def rejects(settings: Settings) -> list[tuple[Any, ...]]:
     return rows(settings, "rejects", "path", "line", "reason_code")
 
@@ -69,6 +80,40 @@ def files_of(settings: Settings) -> list[FileRecord]:
 
 def counts(settings: Settings) -> list[tuple[int, int, int, int]]:
     return [(file.records, file.accepted, file.filtered, file.rejected) for file in files_of(settings)]
+
+
+def counts_of(settings: Settings, path: str) -> tuple[int, int, int, int]:
+    [file] = [file for file in files_of(settings) if file.path == path]
+    return file.records, file.accepted, file.filtered, file.rejected
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A home with a file for every case of the tables below, after one load of each format; not to be
+    changed.
+    """
+    home = tmp_path_factory.mktemp("together")
+    settings = load_settings(_env_file=None, warehouse_home=home, duckdb_threads=1)
+    for number, (line_item, _, _) in enumerate(LINE_ITEMS):
+        page = {"data": [openai_bucket(FIRST, openai_result(0.1, line_item))]}
+        put(settings, f"openai_costs/item {number}.json", json.dumps(page))
+    for shape in SHAPES:
+        content, ending = page_in(shape)
+        put(settings, f"openai_costs/{shape}.{ending}.gz", gzip.compress(f"\ufeff{content}".encode()))
+    for number, (meter, resource, tags, own, _) in enumerate(MODELS_OF_FOCUS):
+        quoted = tags.replace('"', '""')
+        row = f'1,USD,,{DAY},Usage,,OpenAI,,,{meter},{resource},"{quoted}",{own},,,,,,'
+        put(settings, f"focus/model {number}.csv", csv_of(FOCUS_CSV, row))
+    for number, (unit, meter, description, _) in enumerate(METERS):
+        row = f"1,USD,,{DAY},Usage,,OpenAI,Other,,{meter},,,,5,{unit},,,{description},"
+        put(settings, f"focus/meter {number}.csv", csv_of(FOCUS_CSV, row))
+    for number, (change, _) in enumerate(WRONG_LINES):
+        good = dict.fromkeys(FOCUS_CSV.split(","), "") | GOOD_LINE
+        both = [",".join(f'"{value}"' for value in row.values()) for row in (good | change, good)]
+        put(settings, f"focus/wrong {number}.csv", csv_of(FOCUS_CSV, *both))
+    for name in ("openai_costs", "focus"):
+        loaded(settings, name)
+    return settings
 
 
 def csv_of(header: str, *given: str) -> str:
@@ -149,23 +194,23 @@ def test_a_page_of_openai_has_a_line_for_each_result_and_each_empty_bucket(setti
     assert (file.records, file.rounded_amounts, file.cost_stated) == (5, 1, "0.183456639012")
 
 
+LINE_ITEMS = [
+    ("gpt-4o-2024-08-06, cached input", "gpt-4o-2024-08-06", "cached_input"),
+    ("gpt-4o, web search", "gpt-4o", "other"),
+    ("web search, gpt-4o", "gpt-4o", "other"),
+    ("web search tool calls", None, "other"),
+    # A name with a blank is a model if a kind of tokens follows.
+    ("GPT-4 Turbo, input", "GPT-4 Turbo", "input"),
+    ("gpt-4o", None, "other"),
+]
+
+
 @pytest.mark.parametrize(
-    ("line_item", "model", "kind"),
-    [
-        ("gpt-4o-2024-08-06, cached input", "gpt-4o-2024-08-06", "cached_input"),
-        ("gpt-4o, web search", "gpt-4o", "other"),
-        ("web search, gpt-4o", "gpt-4o", "other"),
-        ("web search tool calls", None, "other"),
-        # A name with a blank is a model if a kind of tokens follows.
-        ("GPT-4 Turbo, input", "GPT-4 Turbo", "input"),
-        ("gpt-4o", None, "other"),
-    ],
+    ("number", "model", "kind"), [(number, *expected) for number, (_, *expected) in enumerate(LINE_ITEMS)]
 )
-def test_the_model_of_a_line_item(settings: Settings, line_item: str, model: str | None, kind: str) -> None:
-    page = {"data": [openai_bucket(FIRST, openai_result(0.1, line_item))]}
-    put(settings, "openai_costs/a.json", json.dumps(page))
-    loaded(settings, "openai_costs")
-    assert lines(settings, "model_as_billed", "token_kind") == [(model, kind)]
+def test_the_model_of_a_line_item(together: Settings, number: int, model: str | None, kind: str) -> None:
+    path = f"bills/openai_costs/item {number}.json"
+    assert lines_of(together, path, "model_as_billed", "token_kind") == [(model, kind)]
 
 
 def test_costs_in_several_currencies_have_no_sum(settings: Settings) -> None:
@@ -178,17 +223,18 @@ def test_costs_in_several_currencies_have_no_sum(settings: Settings) -> None:
     assert [file.cost_stated for file in files_of(settings)] == [None, "3.000000000000"]
 
 
-@pytest.mark.parametrize(
-    "shape", ["page", "pages", "array of pages", "buckets", "array of buckets", "two pages"]
-)
-def test_all_shapes_of_the_api_give_the_same_lines(settings: Settings, shape: str) -> None:
+SHAPES = ("page", "pages", "array of pages", "buckets", "array of buckets", "two pages")
+
+
+def page_in(shape: str) -> tuple[str, str]:
+    """Return the same buckets in one of the shapes, and the ending of a file that has it."""
     buckets = [
         openai_bucket(FIRST, openai_result(0.1, "a, input"), openai_result(0.2, "a, output")),
         openai_bucket(SECOND),
         openai_bucket(THIRD, openai_result(0.3, "b, input cache write")),
     ]
     pages = [openai_page(*buckets[:2]), openai_page(buckets[2])]
-    content, ending = {
+    return {
         "page": (json.dumps(openai_page(*buckets)), "json"),
         "pages": ("\n".join(map(json.dumps, pages)), "jsonl"),
         "array of pages": (json.dumps(pages), "json"),
@@ -196,9 +242,13 @@ def test_all_shapes_of_the_api_give_the_same_lines(settings: Settings, shape: st
         "array of buckets": (json.dumps(buckets), "jsonl"),
         "two pages": ("".join(map(json.dumps, pages)), "json"),
     }[shape]
-    put(settings, f"openai_costs/a.{ending}.gz", gzip.compress(f"\ufeff{content}".encode()))
-    assert loaded(settings, "openai_costs").accepted == 4
-    assert lines(settings, "bucket_no", "model_as_billed", "token_kind", "billed_amount") == [
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_all_shapes_of_the_api_give_the_same_lines(together: Settings, shape: str) -> None:
+    path = f"bills/openai_costs/{shape}.{page_in(shape)[1]}.gz"
+    assert counts_of(together, path) == (4, 4, 0, 0)
+    assert lines_of(together, path, "bucket_no", "model_as_billed", "token_kind", "billed_amount") == [
         (1, "a", "input", Decimal("0.1")),
         (1, "a", "output", Decimal("0.2")),
         (2, None, "other", None),
@@ -346,7 +396,11 @@ def activity(day: str, usage: Any, byok: Any = 0, **more: Any) -> Row:
     }
 
 
-def test_rows_of_own_keys_are_no_bill_of_openrouter(settings: Settings) -> None:
+@pytest.fixture(scope="module")
+def of_openrouter(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A home with an answer of the API and an aggregate CSV file, after one load; not to be changed."""
+    home = tmp_path_factory.mktemp("openrouter")
+    settings = load_settings(_env_file=None, warehouse_home=home, duckdb_threads=1)
     given = [
         activity("2026-10-01", 0.015, model_permaslug="deepseek/deepseek-v4.1-flash-20260910"),
         activity("2026-10-01", 0, 1.5),
@@ -354,19 +408,6 @@ def test_rows_of_own_keys_are_no_bill_of_openrouter(settings: Settings) -> None:
         activity("2026-10-02", 0.5, 1.5, completion_tokens=None),
     ]
     put(settings, "openrouter_activity/a.json", json.dumps({"data": given}))
-    loaded(settings, "openrouter_activity")
-    assert lines(
-        settings, "period_start", "model_as_billed", "token_kind", "quantity", "unit", "billed_amount"
-    ) == [
-        (FIRST, "deepseek/deepseek-v4.1-flash", "all", Decimal(120), "tokens", Decimal("0.015")),
-        (SECOND, "deepseek/deepseek-v4.1-flash", "all", Decimal(120), "tokens", Decimal(0)),
-        (SECOND, "deepseek/deepseek-v4.1-flash", "all", None, None, Decimal("0.5")),
-    ]
-    assert counts(settings) == [(4, 3, 1, 0)]
-    assert lines(settings, "is_rounded", "covers_buckets", "currency")[0] == (False, False, "usd")
-
-
-def test_the_aggregate_csv_of_openrouter_is_rounded_to_cents(settings: Settings) -> None:
     put(
         settings,
         "openrouter_activity/a.csv",
@@ -377,10 +418,39 @@ def test_the_aggregate_csv_of_openrouter_is_rounded_to_cents(settings: Settings)
         ),
     )
     loaded(settings, "openrouter_activity")
-    assert lines(settings, "model_as_billed", "quantity", "billed_amount", "is_rounded") == [
+    return settings
+
+
+def test_rows_of_own_keys_are_no_bill_of_openrouter(of_openrouter: Settings) -> None:
+    path = "bills/openrouter_activity/a.json"
+    assert lines_of(
+        of_openrouter,
+        path,
+        "period_start",
+        "model_as_billed",
+        "token_kind",
+        "quantity",
+        "unit",
+        "billed_amount",
+    ) == [
+        (FIRST, "deepseek/deepseek-v4.1-flash", "all", Decimal(120), "tokens", Decimal("0.015")),
+        (SECOND, "deepseek/deepseek-v4.1-flash", "all", Decimal(120), "tokens", Decimal(0)),
+        (SECOND, "deepseek/deepseek-v4.1-flash", "all", None, None, Decimal("0.5")),
+    ]
+    assert counts_of(of_openrouter, path) == (4, 3, 1, 0)
+    assert lines_of(of_openrouter, path, "is_rounded", "covers_buckets", "currency")[0] == (
+        False,
+        False,
+        "usd",
+    )
+
+
+def test_the_aggregate_csv_of_openrouter_is_rounded_to_cents(of_openrouter: Settings) -> None:
+    path = "bills/openrouter_activity/a.csv"
+    assert lines_of(of_openrouter, path, "model_as_billed", "quantity", "billed_amount", "is_rounded") == [
         ("openai/gpt-5", Decimal(1050), Decimal("0.02"), True)
     ]
-    assert counts(settings) == [(2, 1, 1, 0)]
+    assert counts_of(of_openrouter, path) == (2, 1, 1, 0)
 
 
 # ---- FOCUS
@@ -415,54 +485,46 @@ def test_lines_of_focus_state_period_category_and_class(settings: Settings) -> N
     ]  # fmt: skip
 
 
+MODELS_OF_FOCUS = [
+    ("gpt-5", "r", '{"model": "t"}', "x", "gpt-5"),
+    ("", "gpt-5", '{"model": "t"}', "x", "gpt-5"),
+    ("", "", '{"model": "gpt-5", "owner": "anna"}', "x", "gpt-5"),
+    ("", "", '{"owner": "anna"}', "gpt-5", "gpt-5"),
+    ("", "", "team=a", "gpt-5", "gpt-5"),
+    ("Input tokens", "gpt-5", "", "", "gpt-5"),
+    ("", "", "", "", None),
+]
+
+
 @pytest.mark.parametrize(
-    ("meter", "resource", "tags", "own", "model"),
-    [
-        ("gpt-5", "r", '{"model": "t"}', "x", "gpt-5"),
-        ("", "gpt-5", '{"model": "t"}', "x", "gpt-5"),
-        ("", "", '{"model": "gpt-5", "owner": "anna"}', "x", "gpt-5"),
-        ("", "", '{"owner": "anna"}', "gpt-5", "gpt-5"),
-        ("", "", "team=a", "gpt-5", "gpt-5"),
-        ("Input tokens", "gpt-5", "", "", "gpt-5"),
-        ("", "", "", "", None),
-    ],
+    ("number", "model"), [(number, model) for number, (*_, model) in enumerate(MODELS_OF_FOCUS)]
 )
 def test_the_model_of_focus_is_the_first_that_is_stated(
-    settings: Settings, meter: str, resource: str, tags: str, own: str, model: str | None
+    together: Settings, number: int, model: str | None
 ) -> None:
-    quoted = tags.replace('"', '""')
-    put(
-        settings,
-        "focus/a.csv",
-        csv_of(FOCUS_CSV, f'1,USD,,{DAY},Usage,,OpenAI,,,{meter},{resource},"{quoted}",{own},,,,,,'),
-    )
-    loaded(settings, "focus")
-    assert lines(settings, "model_as_billed") == [(model,)]
+    assert lines_of(together, f"bills/focus/model {number}.csv", "model_as_billed") == [(model,)]
+
+
+METERS = [
+    ("Tokens", "gpt-5", "", "all"),
+    ("Tokens", "gpt-5 input tokens", "", "input"),
+    ("1000_tokens", "gpt-5", "Output tokens", "output"),
+    ("tokens", "cached_input", "", "cached_input"),
+    ("tokens", "Input cache write", "", "cache_write"),
+    ("tokens", "gpt-5", "input and output tokens", "all"),
+    ("Requests", "gpt-5 input tokens", "", "other"),
+    ("", "", "", "other"),
+]
 
 
 @pytest.mark.parametrize(
-    ("unit", "meter", "description", "kind"),
-    [
-        ("Tokens", "gpt-5", "", "all"),
-        ("Tokens", "gpt-5 input tokens", "", "input"),
-        ("1000_tokens", "gpt-5", "Output tokens", "output"),
-        ("tokens", "cached_input", "", "cached_input"),
-        ("tokens", "Input cache write", "", "cache_write"),
-        ("tokens", "gpt-5", "input and output tokens", "all"),
-        ("Requests", "gpt-5 input tokens", "", "other"),
-        ("", "", "", "other"),
-    ],
+    ("number", "unit", "kind"), [(number, unit, kind) for number, (unit, *_, kind) in enumerate(METERS)]
 )
 def test_words_of_the_meter_state_the_kind_of_tokens(
-    settings: Settings, unit: str, meter: str, description: str, kind: str
+    together: Settings, number: int, unit: str, kind: str
 ) -> None:
-    put(
-        settings,
-        "focus/a.csv",
-        csv_of(FOCUS_CSV, f"1,USD,,{DAY},Usage,,OpenAI,Other,,{meter},,,,5,{unit},,,{description},"),
-    )
-    loaded(settings, "focus")
-    assert lines(settings, "token_kind", "unit") == [(kind, unit.lower() or None)]
+    path = f"bills/focus/meter {number}.csv"
+    assert lines_of(together, path, "token_kind", "unit") == [(kind, unit.lower() or None)]
 
 
 def test_parquet_files_of_focus_have_types(settings: Settings) -> None:
@@ -586,44 +648,41 @@ def test_scope_models_and_providers_are_files_of_the_folder_itself(settings: Set
 # ---- what is broken
 
 
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [
-        ({"BilledCost": ""}, "missing_field"),
-        ({"BilledCost": "1,5"}, "bad_amount"),
-        ({"BilledCost": "1" + "0" * 18}, "amount_too_large"),
-        ({"BillingCurrency": ""}, "missing_field"),
-        ({"BillingCurrency": "$"}, "bad_currency"),
-        ({"BillingCurrency": "usx"}, "unknown_currency"),
-        ({"ChargePeriodStart": "yesterday"}, "bad_time"),
-        ({"ChargePeriodStart": "1969-12-31"}, "time_out_of_range"),
-        ({"ChargePeriodEnd": "2026-10-01"}, "bad_period"),
-        ({"ChargePeriodEnd": "2027-10-03"}, "period_too_long"),
-        ({"BillingPeriodStart": "October"}, "bad_time"),
-        ({"ChargeCategory": "Other"}, "unknown_category"),
-        ({"ChargeCategory": ""}, "missing_field"),
-        ({"ProviderName": " "}, "missing_field"),
-        ({"ConsumedQuantity": "many"}, "bad_amount"),
-        ({"SkuMeter": "m" * 256}, "text_too_long"),
-    ],
-)
+GOOD_LINE = {
+    "BilledCost": "1",
+    "BillingCurrency": "USD",
+    "ChargePeriodStart": "2026-10-01",
+    "ChargePeriodEnd": "2026-10-02",
+    "ChargeCategory": "Usage",
+    "ProviderName": "OpenAI",
+}
+WRONG_LINES: list[tuple[Mapping[str, str], str]] = [
+    ({"BilledCost": ""}, "missing_field"),
+    ({"BilledCost": "1,5"}, "bad_amount"),
+    ({"BilledCost": "1" + "0" * 18}, "amount_too_large"),
+    ({"BillingCurrency": ""}, "missing_field"),
+    ({"BillingCurrency": "$"}, "bad_currency"),
+    ({"BillingCurrency": "usx"}, "unknown_currency"),
+    ({"ChargePeriodStart": "yesterday"}, "bad_time"),
+    ({"ChargePeriodStart": "1969-12-31"}, "time_out_of_range"),
+    ({"ChargePeriodEnd": "2026-10-01"}, "bad_period"),
+    ({"ChargePeriodEnd": "2027-10-03"}, "period_too_long"),
+    ({"BillingPeriodStart": "October"}, "bad_time"),
+    ({"ChargeCategory": "Other"}, "unknown_category"),
+    ({"ChargeCategory": ""}, "missing_field"),
+    ({"ProviderName": " "}, "missing_field"),
+    ({"ConsumedQuantity": "many"}, "bad_amount"),
+    ({"SkuMeter": "m" * 256}, "text_too_long"),
+]
+
+
+@pytest.mark.parametrize(("number", "code"), [(number, code) for number, (_, code) in enumerate(WRONG_LINES)])
 def test_a_line_that_cannot_be_right_is_rejected_with_its_line(
-    settings: Settings, change: Mapping[str, str], code: str
+    together: Settings, number: int, code: str
 ) -> None:
-    good = {
-        **dict.fromkeys(FOCUS_CSV.split(","), ""),
-        "BilledCost": "1",
-        "BillingCurrency": "USD",
-        "ChargePeriodStart": "2026-10-01",
-        "ChargePeriodEnd": "2026-10-02",
-        "ChargeCategory": "Usage",
-        "ProviderName": "OpenAI",
-    }
-    both = [",".join(f'"{value}"' for value in row.values()) for row in (good | change, good)]
-    put(settings, "focus/a.csv", csv_of(FOCUS_CSV, *both))
-    loaded(settings, "focus")
-    assert rejects(settings) == [("bills/focus/a.csv", 2, code)]
-    assert counts(settings) == [(2, 1, 0, 1)]
+    path = f"bills/focus/wrong {number}.csv"
+    assert [one for one in rejects(together) if one[0] == path] == [(path, 2, code)]
+    assert counts_of(together, path) == (2, 1, 0, 1)
 
 
 def test_a_broken_part_in_the_middle_costs_itself_alone(settings: Settings) -> None:

@@ -3,6 +3,7 @@ beside lake batches that were written before the field existed. And who bills a 
 """
 
 import json
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -277,15 +278,37 @@ def kpis(home: Path, relation: str) -> list[tuple[Any, ...]]:
     return published(home, KPIS.format(relation))
 
 
-def test_a_cost_in_another_currency_is_kept_and_in_no_total(tmp_path: Path) -> None:
-    home, again = tmp_path / "home", tmp_path / "again"
-    found = []
+@dataclass(frozen=True)
+class Restated:
+    """A home in which each step was published."""
+
+    home: Path
+    kpis: list[dict[str, list[tuple[Any, ...]]]]
+    """The sums of all time and of a range, after each step."""
+    exported_costs: dict[str, dict[str, Decimal]]
+    """The totals of two datasets that were exported after the first step, by currency."""
+
+
+@pytest.fixture(scope="module")
+def restated(tmp_path_factory: pytest.TempPathFactory) -> Restated:
+    """Not to be changed."""
+    home, found, totals = tmp_path_factory.mktemp("restated"), [], {}
     for number, records in enumerate(STEPS):
-        for one in (home, again):
-            land(one, f"ledger/{number}.jsonl", jsonl(records))
+        land(home, f"ledger/{number}.jsonl", jsonl(records))
         publish_home(home, as_of=AS_OF)
         found.append({name: kpis(home, name) for name in (ALL_TIME, RANGE.format(""))})
+        if not number:
+            for dataset in export(home, ("ledger", "daily_revenue")):
+                manifest = json.loads((home / "exports" / "v1" / dataset / "manifest.json").read_text())
+                [day] = manifest["partitions"]
+                totals[dataset] = {
+                    currency: Decimal(sums["provider_cost"]) for currency, sums in day["totals"].items()
+                }
+    return Restated(home, found, totals)
 
+
+def test_a_cost_in_another_currency_is_kept_and_in_no_total(restated: Restated, tmp_path: Path) -> None:
+    home, found = restated.home, restated.kpis
     # usd: revenue 4 + 4 + 4; the costs of 2 of 4 charges are known. eur: the only cost is in usd.
     first = [("eur", 1, 3, 0, 3, 0.0), ("usd", 3, 12, Decimal("1.5"), Decimal("10.5"), 0.5)]
     assert [list(one.values()) for one in found[:2]] == [[first, first]] * 2
@@ -321,7 +344,9 @@ def test_a_cost_in_another_currency_is_kept_and_in_no_total(tmp_path: Path) -> N
         ("r1", Decimal("0.25"), "usd", None),
     ]
 
-    publish_home(again, full_refresh=True, as_of=AS_OF)
+    for number, records in enumerate(STEPS):
+        land(tmp_path, f"ledger/{number}.jsonl", jsonl(records))
+    publish_home(tmp_path, full_refresh=True, as_of=AS_OF)
     for table in (
         "fct_ledger_entries",
         "fct_daily_revenue",
@@ -330,19 +355,11 @@ def test_a_cost_in_another_currency_is_kept_and_in_no_total(tmp_path: Path) -> N
         "fct_cohorts",
     ):
         query = f"select * from marts.{table} order by all"
-        assert published(home, query) == published(again, query), table
+        assert published(home, query) == published(tmp_path, query), table
 
 
-def test_totals_of_an_export_have_each_cost_under_its_currency(tmp_path: Path) -> None:
-    land(tmp_path, "ledger/a.jsonl", jsonl(STEPS[0]))
-    publish_home(tmp_path, as_of=AS_OF)
-    totals = {}
-    for dataset in export(tmp_path, ("ledger", "daily_revenue")):
-        manifest = json.loads((tmp_path / "exports" / "v1" / dataset / "manifest.json").read_text())
-        [day] = manifest["partitions"]
-        totals[dataset] = {
-            currency: Decimal(sums["provider_cost"]) for currency, sums in day["totals"].items()
-        }
+def test_totals_of_an_export_have_each_cost_under_its_currency(restated: Restated) -> None:
+    totals = restated.exported_costs
     # usd: 1 + 0.5 and the 2 of a charge in eur; eur: 7 + 8
     assert totals["ledger"] == {"eur": 15, "usd": Decimal("3.5")}
     assert totals["daily_revenue"] == {"eur": 0, "usd": Decimal("1.5")}

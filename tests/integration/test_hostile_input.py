@@ -12,7 +12,10 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import chdir
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ import zstandard
 
 from ingestion.lake.batches import Lake
 from ingestion.landing.area import Landing
+from ingestion.load import LoadResult
 from ingestion.readers.csv_text import csv_rows
 from ingestion.sources.stripe.coverage import facts_of
 from paywall_warehouse.quoting import literal
@@ -92,6 +96,38 @@ def assert_refused(settings: Settings, path: str, code: str) -> None:
     assert load(settings, "ledger").batch_seq is None
 
 
+@dataclass(frozen=True)
+class LoadedFolder:
+    """A folder that was loaded once for several tests, which only read."""
+
+    settings: Settings
+    result: LoadResult
+    rejects: dict[str, list[tuple[int | None, str, str]]]
+    """Line, code and reason of the rejects of each file that has any."""
+
+    def counts(self, path: str) -> tuple[int, int]:
+        """Return how many records of a file are accepted and rejected."""
+        [file] = [
+            file
+            for manifest in Lake(self.settings.home).manifests()
+            for file in manifest.files
+            if file.path == path
+        ]
+        return file.accepted, file.rejected
+
+
+def loaded_folder(home: Path, source: str, fill: Callable[[Settings], None]) -> LoadedFolder:
+    """Load what `fill` lands, then once more: the next load has nothing to add."""
+    settings = load_settings(_env_file=None, warehouse_home=home)
+    fill(settings)
+    result = load(settings, source)
+    by_path: dict[str, list[tuple[int | None, str, str]]] = {}
+    for path, line, code, reason in rejects(settings, "path, line, reason_code, reason"):
+        by_path.setdefault(path, []).append((line, code, reason))
+    assert load(settings, source).batch_seq is None
+    return LoadedFolder(settings, result, by_path)
+
+
 def gzipped(unit: bytes, mebibytes: int, start: bytes = b"") -> bytes:
     """So much of one text again and again, as gzip members of 64 MiB each."""
     block = unit * (MIB // len(unit))
@@ -110,30 +146,126 @@ def zstandard_frames(unit: bytes, mebibytes: int, **parameters: int) -> bytes:
 # ---- what is no file
 
 
-def test_a_pipe_is_never_opened(settings: Settings) -> None:
-    os.mkfifo(at(settings, "ledger/a.jsonl"))
-    assert_refused(settings, "ledger/a.jsonl", "not_a_file")
+def listening(path: Path) -> None:
+    # A socket's path may have 107 characters.
+    with socket.socket(socket.AF_UNIX) as heard, chdir(path.parent):
+        heard.bind(path.name)
 
 
-def test_a_socket_is_never_opened(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket(socket.AF_UNIX) as listening:
-        monkeypatch.chdir(settings.home.landing / "ledger")  # a socket's path may have 107 characters
-        listening.bind("a.jsonl")
-    assert_refused(settings, "ledger/a.jsonl", "not_a_file")
-
-
-@pytest.mark.parametrize("target_path", ["/etc/passwd", "/dev/zero", "/etc", "/proc/self/environ"])
-def test_a_link_out_of_the_landing_area_is_not_followed(settings: Settings, target_path: str) -> None:
-    at(settings, "ledger/a.jsonl").symlink_to(target_path)
-    assert_refused(settings, "ledger/a.jsonl", "outside_the_landing_area")
-
-
-def test_a_link_to_a_folder_beside_the_landing_area_is_not_followed(settings: Settings) -> None:
-    outside = settings.home.landing.with_name("landing-of-others")
+def link_beside_the_landing_area(path: Path) -> None:
+    outside = path.parents[1].with_name("landing-of-others")
     outside.mkdir()
     (outside / "secret.jsonl").write_bytes(jsonl([charge("secret", NOON)]))
-    at(settings, "ledger/a.jsonl").symlink_to(outside / "secret.jsonl")
-    assert_refused(settings, "ledger/a.jsonl", "outside_the_landing_area")
+    path.symlink_to(outside / "secret.jsonl")
+
+
+def nothing_but_holes(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(4 << 40)
+
+
+def a_hundred_thousand_columns(path: Path) -> None:
+    many = b"".join(b",c%d" % number for number in range(100_000))
+    path.write_bytes(HEADER.strip() + many + b"\n" + GOOD_ROW.strip() + b"," * 100_000 + b"\n")
+
+
+def name_that_is_not_utf8(path: Path, placeholder: bytes) -> None:
+    table = pa.table({name: [value] for name, value in CONSTANT.items()} | {"nameXX": ["x"]})
+    path.write_bytes(parquet_table(table).replace(placeholder, b"\xff\xfe" + placeholder[2:]))
+
+
+def with_column(path: Path, column: pa.Array) -> None:
+    path.write_bytes(
+        parquet_table(pa.table({**{name: [text] for name, text in CONSTANT.items()}, "foo": column}))
+    )
+
+
+NOT_UTF8 = pa.StringArray.from_buffers(
+    1, pa.py_buffer(bytes([0, 0, 0, 0, 2, 0, 0, 0])), pa.py_buffer(b"\xff\xfe")
+)
+# What a file is, how it is made, and why it is a reject as a whole.
+REFUSED: dict[str, tuple[str, Callable[[Path], Any], str]] = {
+    "a pipe is never opened": ("pipe.jsonl", os.mkfifo, "not_a_file"),
+    "a socket is never opened": ("socket.jsonl", listening, "not_a_file"),
+    **{
+        f"a link to {target_path} is not followed": (
+            f"link to {target_path.replace('/', ' ')}.jsonl",
+            partial(os.symlink, target_path),
+            "outside_the_landing_area",
+        )
+        for target_path in ("/etc/passwd", "/dev/zero", "/etc", "/proc/self/environ")
+    },
+    "a link to a folder beside the landing area is not followed": (
+        "beside.jsonl",
+        link_beside_the_landing_area,
+        "outside_the_landing_area",
+    ),
+    "a link to itself": ("itself.jsonl", partial(os.symlink, "itself.jsonl"), "unreadable_file"),
+    "a link to nothing": ("dead.jsonl", partial(os.symlink, "nothing"), "unreadable_file"),
+    "a file of nothing but holes is not read": ("holes.jsonl", nothing_but_holes, "decompression_bomb"),
+    "a frame with a window of a gigabyte is not read": (
+        "window.jsonl.zst",
+        lambda path: path.write_bytes(zstandard_frames(b"x", 192, window_log=30)),
+        "unreadable_file",
+    ),
+    "a header line without end": (
+        "header.csv",
+        lambda path: path.write_bytes(b'"' + b"x" * (3 * MIB)),
+        "missing_column",
+    ),
+    "a hundred thousand columns": ("columns.csv", a_hundred_thousand_columns, "too_many_columns"),
+    **{
+        f"a Parquet column {placeholder.decode()} that is not UTF-8": (
+            f"{placeholder.decode()}.parquet",
+            partial(name_that_is_not_utf8, placeholder=placeholder),
+            "unreadable_file",
+        )
+        for placeholder in (b"nameXX", b"amount")
+    },
+    "Parquet of the year 3170843": (
+        "year.parquet",
+        partial(with_column, column=pa.array([10**17], pa.timestamp("ms"))),
+        "unreadable_file",
+    ),
+    "Parquet with invalid UTF-8": ("utf8.parquet", partial(with_column, column=NOT_UTF8), "unreadable_file"),
+    "a Parquet column without a name": (
+        "nameless.parquet",
+        lambda path: path.write_bytes(parquet([charge("a", NOON, **{"": "x"})])),
+        "missing_column",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> LoadedFolder:
+    """All files that are refused as a whole, beside a good one, after one load."""
+
+    def fill(settings: Settings) -> None:
+        at(settings, "ledger/good.jsonl").write_bytes(GOOD)
+        for name, make, _ in REFUSED.values():
+            make(at(settings, f"ledger/{name}"))
+
+    return loaded_folder(tmp_path_factory.mktemp("refused"), "ledger", fill)
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_file_that_must_not_be_read_is_one_reject(refused: LoadedFolder, what: str) -> None:
+    name, _, code = REFUSED[what]
+    [(line, found, _)] = refused.rejects[f"ledger/{name}"]
+    assert (line, found) == (None, code)
+    assert refused.counts(f"ledger/{name}") == (0, 1)
+
+
+def test_a_good_file_is_loaded_whatever_lies_beside_it(refused: LoadedFolder) -> None:
+    result = refused.result
+    assert (result.files, result.accepted, result.rejected) == (len(REFUSED) + 1, 1, len(REFUSED))
+    assert entries(refused.settings, "entry_id") == [("good",)]
+
+
+@pytest.mark.parametrize("name", ["nameXX.parquet", "amount.parquet"])
+def test_a_parquet_column_whose_name_is_not_utf8_is_called_so(refused: LoadedFolder, name: str) -> None:
+    [(_, _, reason)] = refused.rejects[f"ledger/{name}"]
+    assert "not UTF-8" in reason
 
 
 def test_a_folder_of_the_landing_area_that_leads_out_is_not_followed(
@@ -144,12 +276,6 @@ def test_a_folder_of_the_landing_area_that_leads_out_is_not_followed(
     at(settings, "payments").symlink_to(tmp_path / "elsewhere")
     assert load(settings, "payments").rejected == 1
     assert rejects(settings) == [("payments", None, "outside_the_landing_area")]
-
-
-@pytest.mark.parametrize("target_path", ["a.jsonl", "nothing"])
-def test_a_link_that_leads_nowhere_is_one_reject(settings: Settings, target_path: str) -> None:
-    at(settings, "ledger/a.jsonl").symlink_to(target_path)
-    assert_refused(settings, "ledger/a.jsonl", "unreadable_file")
 
 
 def test_links_in_a_circle_are_not_walked(settings: Settings) -> None:
@@ -178,12 +304,6 @@ def test_a_folder_without_rights_is_reported(settings: Settings) -> None:
     closed = settings.home.landing / "ledger" / "closed"
     closed.mkdir(mode=0)
     assert_refused(settings, "ledger/closed", "unreadable_file")
-
-
-def test_a_file_of_nothing_but_holes_is_not_read(settings: Settings) -> None:
-    with at(settings, "ledger/a.jsonl").open("wb") as file:
-        file.truncate(4 << 40)
-    assert_refused(settings, "ledger/a.jsonl", "decompression_bomb")
 
 
 # ---- names
@@ -216,15 +336,6 @@ def test_any_name_is_one_file(settings: Settings, form: str) -> None:
             file.write(jsonl(record) if form == "jsonl" else parquet(record))
     assert load(settings, "ledger").accepted == 1 + len(NAMES)
     assert rejects(settings) == []
-
-
-@pytest.mark.parametrize("folder", ["user=evil", "file_no=9", "batch=3", "date=x"])
-def test_a_folder_that_looks_like_a_partition_says_nothing_about_records(
-    settings: Settings, folder: str
-) -> None:
-    at(settings, f"ledger/{folder}/a.parquet").write_bytes(parquet([charge("a", NOON, user="alice")]))
-    load(settings, "ledger")
-    assert entries(settings, "entry_id, user_id") == [("a", "alice"), ("good", "alice")]
 
 
 def test_a_name_is_shown_without_terminal_control_characters(settings: Settings) -> None:
@@ -273,11 +384,6 @@ def test_a_bomb_is_one_reject(settings: Settings, name: str, packed: Callable[[]
     assert len(content) < 2 * MIB
     at(settings, f"ledger/{name}").write_bytes(content)
     assert_refused(settings, f"ledger/{name}", "decompression_bomb")
-
-
-def test_a_frame_with_a_window_of_a_gigabyte_is_not_read(settings: Settings) -> None:
-    at(settings, "ledger/a.jsonl.zst").write_bytes(zstandard_frames(b"x", 192, window_log=30))
-    assert_refused(settings, "ledger/a.jsonl.zst", "unreadable_file")
 
 
 def test_what_repeats_itself_a_hundred_times_is_no_bomb(settings: Settings) -> None:
@@ -358,19 +464,6 @@ def test_a_quote_on_every_line_does_not_make_each_read_the_rest(settings: Settin
     )
 
 
-def test_a_header_line_without_end_is_one_reject(settings: Settings) -> None:
-    at(settings, "ledger/a.csv").write_bytes(b'"' + b"x" * (3 * MIB))
-    assert_refused(settings, "ledger/a.csv", "missing_column")
-
-
-def test_a_hundred_thousand_columns_are_one_reject(settings: Settings) -> None:
-    many = b"".join(b",c%d" % number for number in range(100_000))
-    at(settings, "ledger/a.csv").write_bytes(
-        HEADER.strip() + many + b"\n" + GOOD_ROW.strip() + b"," * 100_000 + b"\n"
-    )
-    assert_refused(settings, "ledger/a.csv", "too_many_columns")
-
-
 def test_a_parquet_row_of_more_than_a_megabyte_is_one_reject(settings: Settings) -> None:
     rows = [charge("short", NOON), charge("long", NOON, foo="x" * (2 * MIB))]
     at(settings, "ledger/a.parquet").write_bytes(parquet(rows))
@@ -408,20 +501,6 @@ def test_a_ledger_of_long_metadata_is_loaded_within_the_memory_limit(settings: S
     assert load(settings, "ledger").accepted == 15_001
 
 
-@pytest.mark.parametrize("placeholder", [b"nameXX", b"amount"])
-def test_a_parquet_column_whose_name_is_not_utf8_is_one_reject(
-    settings: Settings, placeholder: bytes
-) -> None:
-    table = pa.table({name: [value] for name, value in CONSTANT.items()} | {"nameXX": ["x"]})
-    written = io.BytesIO()
-    pq.write_table(table, written)
-    at(settings, "ledger/a.parquet").write_bytes(
-        written.getvalue().replace(placeholder, b"\xff\xfe" + placeholder[2:])
-    )
-    assert_refused(settings, "ledger/a.parquet", "unreadable_file")
-    assert "not UTF-8" in rejects(settings, "reason")[0][0]
-
-
 def test_strangers_in_the_lake_end_no_load(settings: Settings) -> None:
     load(settings, "ledger")
     manifests = settings.home.lake / "_manifests"
@@ -435,150 +514,163 @@ def test_strangers_in_the_lake_end_no_load(settings: Settings) -> None:
 # ---- odd content
 
 
-@pytest.mark.parametrize("field", ["metadata", "foo"])
-@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")], ids=["lists", "objects"])
-def test_json_a_hundred_thousand_deep_ends_no_run(
-    settings: Settings, field: str, opening: str, closing: str
-) -> None:
-    deep = Raw('{"a":' + opening * 100_000 + "1" + closing * 100_000 + "}")
-    at(settings, "ledger/a.jsonl").write_bytes(
-        jsonl([charge("deep", NOON, **{field: deep}), charge("flat", NOON)])
-    )
-    result = load(settings, "ledger")
-    assert result.accepted + result.rejected == 3
-    assert rejects(settings, "line, reason_code") == (
-        [(1, "metadata_too_large")] if field == "metadata" else []
-    )
-
-
 LONE = (
     b'{"id":"\\ud800","timestamp":"2026-10-01T12:00:00Z","type":"charge",'
     b'"user":"u","paywall":"p","amount":"1"}\n'
 )
 
 
-@pytest.mark.parametrize(
-    ("line", "code"),
-    [
-        (LONE, "invalid_json"),
-        (GOOD.replace(b"good", b"g\xffd"), "invalid_utf8"),
-        (GOOD.replace(b"good", b"g\x00d"), "invalid_json"),
-        (b"\xef\xbb\xbf" + GOOD, "invalid_json"),
-        (GOOD[:-2] + b', "amount": 2}\n', "duplicate_field"),
-        (jsonl([charge("a", NOON, Raw("1e999999999"))]), "amount_too_large"),
-        (jsonl([charge("a", NOON, Raw("1e-99"))]), "too_many_decimals"),
-        (jsonl([charge("a", NOON, "1" * 500_000)]), "amount_too_large"),
-        (jsonl([charge("a", "0000-01-01T00:00:00Z")]), "time_out_of_range"),
-        (jsonl([charge("a", "9999-12-31T23:59:59Z")]), "time_out_of_range"),
-        (jsonl([charge("a", "99999-01-01T00:00:00Z")]), "bad_time"),
-        (jsonl([charge("a", "2016-12-31T23:59:61Z")]), "bad_time"),
-        (b"[" * 1_000_000 + b"\n", "invalid_json"),
-    ],
+MEANINGLESS = [
+    (LONE, "invalid_json"),
+    (GOOD.replace(b"good", b"g\xffd"), "invalid_utf8"),
+    (GOOD.replace(b"good", b"g\x00d"), "invalid_json"),
+    (b"\xef\xbb\xbf" + GOOD, "invalid_json"),
+    (GOOD[:-2] + b', "amount": 2}\n', "duplicate_field"),
+    (jsonl([charge("a", NOON, Raw("1e999999999"))]), "amount_too_large"),
+    (jsonl([charge("a", NOON, Raw("1e-99"))]), "too_many_decimals"),
+    (jsonl([charge("a", NOON, "1" * 500_000)]), "amount_too_large"),
+    (jsonl([charge("a", "0000-01-01T00:00:00Z")]), "time_out_of_range"),
+    (jsonl([charge("a", "9999-12-31T23:59:59Z")]), "time_out_of_range"),
+    (jsonl([charge("a", "99999-01-01T00:00:00Z")]), "bad_time"),
+    (jsonl([charge("a", "2016-12-31T23:59:61Z")]), "bad_time"),
+    (b"[" * 1_000_000 + b"\n", "invalid_json"),
+]
+DEEP = {"lists": ("[", "]"), "objects": ('{"a":', "}")}
+PARTITIONS = ("user=evil", "file_no=9", "batch=3", "date=x")
+COLUMN_NAMES = (
+    "text", "raw", "line", "file_no", "problem", "beginnings", "a\"b'; drop table x; --", "filename",
 )  # fmt: skip
-def test_a_record_that_means_nothing_is_one_reject(settings: Settings, line: bytes, code: str) -> None:
-    at(settings, "ledger/a.jsonl").write_bytes(
-        GOOD.replace(b"good", b"before") + line + GOOD.replace(b"good", b"after")
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> LoadedFolder:
+    """Files with odd content, after one load."""
+
+    def fill(settings: Settings) -> None:
+        for number, (line, _) in enumerate(MEANINGLESS):
+            before, after = (GOOD.replace(b"good", b"%s" % word) for word in (b"before", b"after"))
+            at(settings, f"ledger/meaningless {number}.jsonl").write_bytes(before + line + after)
+        for field in ("metadata", "foo"):
+            for shape, (opening, closing) in DEEP.items():
+                deep = Raw('{"a":' + opening * 100_000 + "1" + closing * 100_000 + "}")
+                at(settings, f"ledger/{field} of {shape}.jsonl").write_bytes(
+                    jsonl([charge("deep", NOON, **{field: deep}), charge("flat", NOON)])
+                )
+        at(settings, "ledger/zero.jsonl").write_bytes(
+            jsonl([charge("zero a", NOON, Raw("-0")), charge("zero b", NOON, Raw("-0.0e999999999"))])
+        )
+        for folder in PARTITIONS:
+            at(settings, f"ledger/{folder}/a.parquet").write_bytes(
+                parquet([charge(f"in {folder}", NOON, user="alice")])
+            )
+        for number, name in enumerate(COLUMN_NAMES):
+            at(settings, f"ledger/column {number}.parquet").write_bytes(
+                parquet([charge(f"column {number}", NOON, **{name: "kept"})])
+            )
+
+    return loaded_folder(tmp_path_factory.mktemp("odd"), "ledger", fill)
+
+
+@pytest.mark.parametrize("field", ["metadata", "foo"])
+@pytest.mark.parametrize("shape", DEEP)
+def test_json_a_hundred_thousand_deep_ends_no_run(odd: LoadedFolder, field: str, shape: str) -> None:
+    path = f"ledger/{field} of {shape}.jsonl"
+    accepted, rejected = odd.counts(path)
+    assert accepted + rejected == 2
+    assert [(line, code) for line, code, _ in odd.rejects.get(path, [])] == (
+        [(1, "metadata_too_large")] if field == "metadata" else []
     )
-    assert load(settings, "ledger").accepted == 3
-    assert rejects(settings, "line, reason_code") == [(2, code)]
 
 
-def test_minus_zero_is_zero(settings: Settings) -> None:
-    at(settings, "ledger/a.jsonl").write_bytes(
-        jsonl([charge("a", NOON, Raw("-0")), charge("b", NOON, Raw("-0.0e999999999"))])
-    )
-    load(settings, "ledger")
-    assert entries(settings, "entry_id, amount") == [
-        ("a", Decimal(0)),
-        ("b", Decimal(0)),
-        ("good", Decimal(1)),
-    ]
+@pytest.mark.parametrize(("number", "code"), [(number, code) for number, (_, code) in enumerate(MEANINGLESS)])
+def test_a_record_that_means_nothing_is_one_reject(odd: LoadedFolder, number: int, code: str) -> None:
+    path = f"ledger/meaningless {number}.jsonl"
+    assert odd.counts(path) == (2, 1)
+    assert [(line, found) for line, found, _ in odd.rejects[path]] == [(2, code)]
 
 
-@pytest.mark.parametrize(
-    ("column", "code"),
-    [
-        (pa.array([10**17], pa.timestamp("ms")), "unreadable_file"),
-        (
-            pa.StringArray.from_buffers(
-                1, pa.py_buffer(bytes([0, 0, 0, 0, 2, 0, 0, 0])), pa.py_buffer(b"\xff\xfe")
-            ),
-            "unreadable_file",
-        ),
-    ],
-    ids=["year 3170843", "invalid UTF-8"],
-)
-def test_parquet_that_duckdb_cannot_read_is_one_reject(
-    settings: Settings, column: pa.Array, code: str
-) -> None:
-    at(settings, "ledger/a.parquet").write_bytes(
-        parquet_table(pa.table({**{name: [text] for name, text in CONSTANT.items()}, "foo": column}))
-    )
-    assert_refused(settings, "ledger/a.parquet", code)
+def test_minus_zero_is_zero(odd: LoadedFolder) -> None:
+    found = dict(entries(odd.settings, "entry_id, amount"))
+    assert (found["zero a"], found["zero b"]) == (Decimal(0), Decimal(0))
 
 
-@pytest.mark.parametrize(
-    "name", ["text", "raw", "line", "file_no", "problem", "beginnings", "a\"b'; drop table x; --", "filename"]
-)
-def test_a_parquet_column_may_have_any_name(settings: Settings, name: str) -> None:
-    at(settings, "ledger/a.parquet").write_bytes(parquet([charge("a", NOON, **{name: "kept"})]))
-    load(settings, "ledger")
-    (metadata,) = entries(settings, "metadata")[0]
+def test_a_folder_that_looks_like_a_partition_says_nothing_about_records(odd: LoadedFolder) -> None:
+    found = dict(entries(odd.settings, "entry_id, user_id"))
+    assert [found[f"in {folder}"] for folder in PARTITIONS] == ["alice"] * len(PARTITIONS)
+
+
+@pytest.mark.parametrize("number", range(len(COLUMN_NAMES)), ids=COLUMN_NAMES)
+def test_a_parquet_column_may_have_any_name(odd: LoadedFolder, number: int) -> None:
+    metadata = dict(entries(odd.settings, "entry_id, metadata"))[f"column {number}"]
     assert '"kept"' in metadata
-
-
-def test_a_parquet_column_without_a_name_is_one_reject(settings: Settings) -> None:
-    at(settings, "ledger/a.parquet").write_bytes(parquet([charge("a", NOON, **{"": "x"})]))
-    assert_refused(settings, "ledger/a.parquet", "missing_column")
 
 
 # ---- beside Stripe's files
 
 
 ACTIVITY = "stripe/balance_change_from_activity.itemized.7"
-ROWS = csv_text(
-    [
-        {
-            "balance_transaction_id": "txn_1",
-            "created_utc": "2026-10-01 12:00:00",
-            "currency": "usd",
-            "gross": "1",
-            "fee": "0",
-            "net": "1",
-            "reporting_category": "charge",
-            "charge_id": "ch_1",
-            "payment_intent_id": "pi_1",
-        }
-    ]
-)
+SIDECARS = {
+    "deep": b"[" * 1_000_000,
+    "no UTF-8": b"\xff",
+    "empty": b"{}",
+    "a list": b"[]",
+    "long": b"x" * (10 * MIB),
+    "a number without end": b'{"parameters":{"interval_start":1e400}}',
+}
+SPANS = ("0001-01-01_to_9999-12-31_America-Toronto", "0001-01-01_to_0001-01-02_Asia-Tokyo")
 
 
-@pytest.mark.parametrize(
-    "sidecar",
-    [b"[" * 1_000_000, b"\xff", b"{}", b"[]", b"x" * (10 * MIB), b'{"parameters":{"interval_start":1e400}}'],
-    ids=["deep", "no UTF-8", "empty", "a list", "long", "a number without end"],
-)
-def test_a_sidecar_that_is_none_of_ours_is_passed_over(settings: Settings, sidecar: bytes) -> None:
-    at(settings, f"{ACTIVITY}/a.csv").write_bytes(ROWS)
-    at(settings, f"{ACTIVITY}/.a.csv.run.json").write_bytes(sidecar)
-    assert load(settings, "stripe/balance_change_from_activity.itemized").accepted == 1
+def activity(transaction: str) -> bytes:
+    return csv_text(
+        [
+            {
+                "balance_transaction_id": transaction,
+                "created_utc": "2026-10-01 12:00:00",
+                "currency": "usd",
+                "gross": "1",
+                "fee": "0",
+                "net": "1",
+                "reporting_category": "charge",
+                "charge_id": "ch_1",
+                "payment_intent_id": "pi_1",
+            }
+        ]
+    )
 
 
-def test_a_pipe_for_a_sidecar_is_not_waited_for(settings: Settings) -> None:
-    at(settings, f"{ACTIVITY}/a.csv").write_bytes(ROWS)
-    os.mkfifo(at(settings, f"{ACTIVITY}/.a.csv.run.json"))
-    assert load(settings, "stripe/balance_change_from_activity.itemized").accepted == 1
+@pytest.fixture(scope="module")
+def of_stripe(tmp_path_factory: pytest.TempPathFactory) -> LoadedFolder:
+    """Reports with odd sidecars and names, after one load."""
+
+    def fill(settings: Settings) -> None:
+        for name, sidecar in SIDECARS.items():
+            at(settings, f"{ACTIVITY}/{name}.csv").write_bytes(activity(name))
+            at(settings, f"{ACTIVITY}/.{name}.csv.run.json").write_bytes(sidecar)
+        at(settings, f"{ACTIVITY}/pipe.csv").write_bytes(activity("pipe"))
+        os.mkfifo(at(settings, f"{ACTIVITY}/.pipe.csv.run.json"))
+        for days in SPANS:
+            at(settings, f"{ACTIVITY}/itemized_{days}.csv").write_bytes(activity(days))
+
+    home = tmp_path_factory.mktemp("stripe")
+    return loaded_folder(home, "stripe/balance_change_from_activity.itemized", fill)
 
 
-@pytest.mark.parametrize(
-    "days", ["0001-01-01_to_9999-12-31_America-Toronto", "0001-01-01_to_0001-01-02_Asia-Tokyo"]
-)
-def test_a_span_at_the_ends_of_the_calendar_says_nothing(settings: Settings, days: str) -> None:
-    at(settings, f"{ACTIVITY}/itemized_{days}.csv").write_bytes(ROWS)
-    landing = Landing.of(settings)
-    (file,) = landing.files("stripe")
+@pytest.mark.parametrize("name", SIDECARS)
+def test_a_sidecar_that_is_none_of_ours_is_passed_over(of_stripe: LoadedFolder, name: str) -> None:
+    assert of_stripe.counts(f"{ACTIVITY}/{name}.csv") == (1, 0)
+
+
+def test_a_pipe_for_a_sidecar_is_not_waited_for(of_stripe: LoadedFolder) -> None:
+    assert of_stripe.counts(f"{ACTIVITY}/pipe.csv") == (1, 0)
+
+
+@pytest.mark.parametrize("days", SPANS)
+def test_a_span_at_the_ends_of_the_calendar_says_nothing(of_stripe: LoadedFolder, days: str) -> None:
+    path = f"{ACTIVITY}/itemized_{days}.csv"
+    landing = Landing.of(of_stripe.settings)
+    [file] = [file for file in landing.files("stripe") if file.path == path]
     assert facts_of(landing, file).covered_from is None
-    assert load(settings, "stripe/balance_change_from_activity.itemized").accepted == 1
+    assert of_stripe.counts(path) == (1, 0)
 
 
 # ---- a whole run

@@ -1,6 +1,8 @@
 """Charges whose source states only its cost are priced by the last `prices/markups` file."""
 
+import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -59,8 +61,13 @@ def published(home: Path, query: str) -> list[tuple[Any, ...]]:
 
 
 def amounts(home: Path) -> dict[str, str]:
-    publish_home(home, as_of=AS_OF)
-    return dict(published(home, "select entry_id, rtrim(amount::varchar, '0') from marts.fct_ledger_entries"))
+    return dict(
+        published(
+            home,
+            """select entry_id, rtrim(amount::varchar, '0') from marts.fct_ledger_entries
+            where paywall_id = 'pw'""",
+        )
+    )
 
 
 def landed(home: Path) -> list[tuple[str, str, str]]:
@@ -71,35 +78,69 @@ def landed(home: Path) -> list[tuple[str, str, str]]:
     ]
 
 
-def test_a_changed_markup_restates_and_doubles_nothing(tmp_path: Path) -> None:
+# The same path has its first content again in the last run.
+FIRST = markups(["", "gpt-4o", "", "", "1.5", ""], ["x", "*", "2026-10-01", "", "", "0.25"])
+RUNS = (None, FIRST, markups(["*", "openai/gpt-4o", "", "", "1.5", ""]), FIRST)
+
+
+@dataclass(frozen=True)
+class Priced:
+    """What a run published."""
+
+    amounts: dict[str, str]
+    revenue: list[tuple[Any, ...]]
+
+
+@pytest.fixture(scope="module")
+def priced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Priced]]:
+    """A home that was published under each content of `RUNS`, and what it showed; not to be changed."""
+    home, shown = tmp_path_factory.mktemp("priced") / "home", []
     costs = [
         charge("a", NOON, provider_cost="1.000000000001", model="gpt-4o"),
         charge("b", NOON, provider_cost="2", model="Other"),
         charge("c", NOON),
     ]
-    land_costs(tmp_path, "x.jsonl", costs, "x")
-    assert amounts(tmp_path) == {"a": "1.000000000001", "b": "2.", "c": "0."}
+    land_costs(home, "x.jsonl", [*costs, *logged_calls("x")], "x")
+    land_costs(home, "y.jsonl", logged_calls("y"), "y")
+    land(home, "ledger/own.jsonl", jsonl([charge("own", NOON, paywall="calls", request_id="r1")]))
+    for content in RUNS:
+        if content is not None:
+            land(home, "prices/markups.csv", content)
+        publish_home(home, as_of=AS_OF)
+        shown.append(Priced(amounts(home), published(home, REVENUE)))
+    return home, shown
 
-    first = markups(["", "gpt-4o", "", "", "1.5", ""], ["x", "*", "2026-10-01", "", "", "0.25"])
-    land(tmp_path, "prices/markups.csv", first)
+
+def logged_calls(source: str) -> list[Record]:
+    """Three calls, two of which another source has logged as well."""
+    return [
+        charge(
+            f"{source}{number}",
+            NOON,
+            paywall="calls",
+            provider_cost="1",
+            request_id=f"r{number if number else source}",
+        )
+        for number in range(3)
+    ]
+
+
+REVENUE = """select revenue::varchar, charges from marts.fct_daily_revenue
+    where paywall_id = 'pw' order by all"""
+
+
+def test_a_changed_markup_restates_and_doubles_nothing(priced: tuple[Path, list[Priced]]) -> None:
+    _, (without, first, changed, again) = priced
+    assert without.amounts == {"a": "1.000000000001", "b": "2.", "c": "0."}
     # The row of the source goes before that of the model. Without a cost, no fee is charged.
-    assert amounts(tmp_path) == {"a": "1.250000000001", "b": "2.25", "c": "0."}
-
-    land(tmp_path, "prices/markups.csv", markups(["*", "openai/gpt-4o", "", "", "1.5", ""]))
-    assert amounts(tmp_path) == {"a": "1.500000000002", "b": "2.", "c": "0."}
-    assert published(
-        tmp_path, "select revenue::varchar, charges from marts.fct_daily_revenue order by all"
-    ) == [
+    assert first.amounts == {"a": "1.250000000001", "b": "2.25", "c": "0."}
+    assert changed.amounts == {"a": "1.500000000002", "b": "2.", "c": "0."}
+    assert changed.revenue == [
         ("0.000000000000", 1),
         ("1.500000000002", 1),
         ("2.000000000000", 1),
     ]
-
-    # The same path has its first content again.
-    land(tmp_path, "prices/markups.csv", first)
-    assert amounts(tmp_path) == {"a": "1.250000000001", "b": "2.25", "c": "0."}
-    plan = prepare_build(settings_of(tmp_path), published_code(tmp_path))
-    assert not plan.full_refresh, plan.why
+    assert again.amounts == {"a": "1.250000000001", "b": "2.25", "c": "0."}
 
 
 def published_code(home: Path) -> str:
@@ -107,18 +148,20 @@ def published_code(home: Path) -> str:
     return str(code)
 
 
-def test_another_file_counts_only_where_it_says_something_else(tmp_path: Path) -> None:
-    land(tmp_path, "prices/markups.csv", markups(["x", "", "", "", "2", ""]))
-    land_costs(tmp_path, "x.jsonl", [charge("a", NOON, provider_cost="1")], "x")
-    assert amounts(tmp_path) == {"a": "2."}
+def test_another_file_counts_only_where_it_says_something_else(
+    priced: tuple[Path, list[Priced]], tmp_path: Path
+) -> None:
+    home = Path(shutil.copytree(priced[0], tmp_path / "home"))
+    plan = prepare_build(settings_of(home), published_code(home))
+    assert not plan.full_refresh, plan.why
     for content, restates in (
-        (markups(["x", "*", "", "", "2.0", "0"]), False),
-        (markups(["x", "*", "", "", "2.1", "0"]), True),
+        (markups(["*", "GPT-4o", "", "", "1.50", "0"], ["x", "", "2026-10-01", "", "1", "0.250"]), False),
+        (markups(["*", "GPT-4o", "", "", "1.51", "0"], ["x", "", "2026-10-01", "", "1", "0.250"]), True),
     ):
-        land(tmp_path, "prices/markups.csv", content)
-        load(settings_of(tmp_path), "markups")
-        resolve_price_book(settings_of(tmp_path))
-        assert prepare_build(settings_of(tmp_path), published_code(tmp_path)).full_refresh is restates
+        land(home, "prices/markups.csv", content)
+        load(settings_of(home), "markups")
+        resolve_price_book(settings_of(home))
+        assert prepare_build(settings_of(home), published_code(home)).full_refresh is restates
 
 
 @pytest.mark.parametrize(
@@ -213,19 +256,9 @@ def test_a_markup_of_a_source_that_no_mapping_has_is_warned_about(tmp_path: Path
     ]
 
 
-def test_a_call_that_two_sources_logged_is_a_warning(tmp_path: Path) -> None:
-    for source in ("x", "y"):
-        costs = [
-            charge(
-                f"{source}{number}", NOON, provider_cost="1", request_id=f"r{number if number else source}"
-            )
-            for number in range(3)
-        ]
-        land_costs(tmp_path, f"{source}.jsonl", costs, source)
-    land(tmp_path, "ledger/own.jsonl", jsonl([charge("c", NOON, request_id="r1")]))
-    publish_home(tmp_path, as_of=AS_OF)
+def test_a_call_that_two_sources_logged_is_a_warning(priced: tuple[Path, list[Priced]]) -> None:
     query = "select actual::int, passed from ops.invariants where name = 'requests_are_logged_by_one_source'"
-    assert published(tmp_path, query) == [(4, False)]
+    assert published(priced[0], query) == [(4, False)] * len(RUNS)
 
 
 def test_markups_under_another_name_are_no_rates(tmp_path: Path) -> None:

@@ -85,22 +85,41 @@ def created(settings: Settings) -> list[datetime]:
     return [at for (at,) in rows(settings, "stripe_balance_transactions", "created_at")]
 
 
-@pytest.mark.parametrize(
-    ("name", "instant"),
-    [
-        ("Itemized_2026-10-01_to_2026-10-31_America-Toronto.csv", IN_TORONTO),
-        ("Itemized_2026-10-01_to_2026-10-31_America-Toronto (1).csv", IN_TORONTO),
-        ("october_America-Toronto.csv", IN_TORONTO),
-        ("My_October_America-New_York.csv", IN_TORONTO),
-        ("october_UTC.csv", IN_UTC),
-        ("Itemized_2026-10-01_to_2026-10-31_Etc-GMT-1.csv", datetime(2026, 10, 5, 11, tzinfo=UTC)),
-        # As our own pull names a file, whose sidecar was lost.
-        ("20261001T000000Z-20261101T000000Z-frr_1.csv", IN_UTC),
-    ],
-)
-def test_the_name_states_the_zone(settings: Settings, name: str, instant: datetime) -> None:
-    land(settings, f"{ACTIVITY}.7", name, csv_text([CHARGE | {"created": NOON}]))
-    assert created(settings) == [instant]
+NAMES = [
+    ("Itemized_2026-10-01_to_2026-10-31_America-Toronto.csv", IN_TORONTO),
+    ("Itemized_2026-10-01_to_2026-10-31_America-Toronto (1).csv", IN_TORONTO),
+    ("october_America-Toronto.csv", IN_TORONTO),
+    ("My_October_America-New_York.csv", IN_TORONTO),
+    ("october_UTC.csv", IN_UTC),
+    ("Itemized_2026-10-01_to_2026-10-31_Etc-GMT-1.csv", datetime(2026, 10, 5, 11, tzinfo=UTC)),
+    # As our own pull names a file, whose sidecar was lost.
+    ("20261001T000000Z-20261101T000000Z-frr_1.csv", IN_UTC),
+]
+STATED = [
+    {"created_utc": NOON},
+    {"created": "1791201600"},
+    {"created": "2026-10-05T12:00:00Z"},
+    {"created": "2026-10-05T14:00:00+02:00"},
+]
+
+
+@pytest.fixture(scope="module")
+def instants(tmp_path_factory: pytest.TempPathFactory) -> dict[str, datetime]:
+    """The instant of each transaction, after one load of a file for each name and each column above."""
+    settings = load_settings(_env_file=None, warehouse_home=tmp_path_factory.mktemp("zones"))
+    for name, _ in NAMES:
+        row = CHARGE | {"balance_transaction_id": name, "created": NOON}
+        land(settings, f"{ACTIVITY}.7", name, csv_text([row]))
+    for number, stated in enumerate(STATED):
+        row = CHARGE | {"balance_transaction_id": f"stated {number}"} | stated
+        land(settings, f"{ACTIVITY}.7", f"october {number}.csv", csv_text([row]))
+    load(settings, f"stripe/{ACTIVITY}")
+    return dict(rows(settings, "stripe_balance_transactions", "balance_transaction_id, created_at"))
+
+
+@pytest.mark.parametrize(("name", "instant"), NAMES)
+def test_the_name_states_the_zone(instants: dict[str, datetime], name: str, instant: datetime) -> None:
+    assert instants[name] == instant
 
 
 @pytest.mark.parametrize(
@@ -160,18 +179,9 @@ def test_files_beside_a_refused_one_are_loaded(settings: Settings) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "stated",
-    [
-        {"created_utc": NOON},
-        {"created": "1791201600"},
-        {"created": "2026-10-05T12:00:00Z"},
-        {"created": "2026-10-05T14:00:00+02:00"},
-    ],
-)
-def test_times_that_state_their_zone_need_no_name(settings: Settings, stated: dict[str, str]) -> None:
-    land(settings, f"{ACTIVITY}.7", "october.csv", csv_text([CHARGE | stated]))
-    assert created(settings) == [IN_UTC]
+@pytest.mark.parametrize("number", range(len(STATED)), ids=map(str, STATED))
+def test_times_that_state_their_zone_need_no_name(instants: dict[str, datetime], number: int) -> None:
+    assert instants[f"stated {number}"] == IN_UTC
 
 
 def test_a_local_time_that_is_only_shown_is_unknown_without_a_zone(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 The expected numbers are worked out by hand.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.support.builders import adjustment, csv_text, land, landed, ledger_file, refund
+from tests.support.builders import Record, adjustment, csv_text, land, landed, ledger_file, refund
 from tests.support.erasure_homes import texts_of
 from tests.support.harness import publish_home
 from tests.support.oracle import LandedFile
@@ -27,7 +28,6 @@ from tests.support.payment_builders import (
     refund_row,
     unified_file,
 )
-from tests.support.shared import in_soak
 
 AS_OF = "2026-11-10T12:00:00Z"
 OCTOBER = covering("2026-10-01", "2026-10-31")
@@ -151,40 +151,75 @@ def report_of_october() -> LandedFile:
     return activity_file(OCTOBER, rows)
 
 
-def test_an_export_is_reconciled_and_a_report_of_the_same_days_changes_nothing(tmp_path: Path) -> None:
-    export = unified_file("unified_payments.csv", PAYMENTS)
-    land(tmp_path, [ledger_file("l.jsonl", DEPOSITS), export])
-    publish_home(tmp_path, as_of=AS_OF)
-    assert cases(tmp_path) == CASES
-    assert query(tmp_path, "select count(*) from marts.fct_payouts") == [(0,)]
-    assert query(tmp_path, "select count(*) from marts.fct_stripe_balances") == [(0,)]
-    assert query(tmp_path, "select user_id from marts.fct_reconciliation where case_id = 'stripe:pi_6'") == [
-        ("never_credited",)
-    ]
-    holders = [name for name, text in texts_of(tmp_path) if any(word in text for word in PRIVATE)]
-    assert holders == [f"landing/{export.path}"]
+@dataclass(frozen=True)
+class Night:
+    """What a run published."""
 
+    cases: list[tuple[Any, ...]]
+    sources: list[tuple[Any, ...]]
+    payouts_and_balances: list[tuple[int, int]]
+    private: list[str]
+    """The files of the home with private words of the export."""
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory: pytest.TempPathFactory) -> list[Night]:
+    """An export beside one credit, then all credits, then a report of the same days, then a rebuild."""
+    home, published = tmp_path_factory.mktemp("october"), []
+    for number, files in enumerate(
+        (
+            [ledger_file("l.jsonl", DEPOSITS[:1]), EXPORT],
+            [ledger_file("m.jsonl", DEPOSITS[1:])],
+            [report_of_october()],
+            [],
+        )
+    ):
+        land(home, files)
+        publish_home(home, as_of=AS_OF, full_refresh=number == 3)
+        published.append(
+            Night(
+                cases(home),
+                sources(home),
+                query(
+                    home,
+                    """select (select count(*) from marts.fct_payouts),
+                    (select count(*) from marts.fct_stripe_balances)""",
+                ),
+                [name for name, text in texts_of(home) if any(word in text for word in PRIVATE)],
+            )
+        )
+        if number == 1:
+            assert query(home, USER_OF_6) == [("never_credited",)]
+    return published
+
+
+EXPORT = unified_file("unified_payments.csv", PAYMENTS)
+USER_OF_6 = "select user_id from marts.fct_reconciliation where case_id = 'stripe:pi_6'"
+UNTIL = datetime(2026, 10, 20, 10, tzinfo=UTC)
+
+
+def test_an_export_is_reconciled_and_a_report_of_the_same_days_changes_nothing(nights: list[Night]) -> None:
+    _, of_export, with_report, rebuilt = nights
+    assert of_export.cases == CASES
+    assert of_export.payouts_and_balances == [(0, 0)]
     # Nothing is doubled, on the way of an incremental run and of a rebuild.
-    land(tmp_path, [report_of_october()])
-    publish_home(tmp_path, as_of=AS_OF)
-    assert cases(tmp_path) == CASES
-    publish_home(tmp_path, as_of=AS_OF, full_refresh=True)
-    assert cases(tmp_path) == CASES
+    assert with_report.cases == CASES
+    assert rebuilt.cases == CASES
 
 
-def test_an_export_alone_is_complete_as_far_as_it_reaches(tmp_path: Path) -> None:
-    land(tmp_path, [ledger_file("l.jsonl", DEPOSITS[:1]), unified_file("unified_payments.csv", PAYMENTS)])
-    publish_home(tmp_path, as_of=AS_OF)
-    until = datetime(2026, 10, 20, 10, tzinfo=UTC)
-    assert sources(tmp_path) == [
+def test_private_words_of_an_export_are_nowhere_else(nights: list[Night]) -> None:
+    assert [night.private for night in nights] == [[f"landing/{EXPORT.path}"]] * 4
+
+
+def test_an_export_alone_is_complete_as_far_as_it_reaches(nights: list[Night]) -> None:
+    first, second, *_ = nights
+    assert first.sources == [
         ("stripe/checkout_sessions", "default", 0, None, "complete"),
-        ("stripe/unified_payments", "default", 8, until, "complete"),
+        ("stripe/unified_payments", "default", 8, UNTIL, "complete"),
     ]
     # A credit after the last payment waits: what was paid after it, the export does not say.
-    land(tmp_path, [ledger_file("m.jsonl", DEPOSITS[-2:-1])])
-    publish_home(tmp_path, as_of=AS_OF)
-    assert statuses(tmp_path)["deposit:d8"] == ("pending", None)
-    assert sources(tmp_path)[-1] == ("stripe/unified_payments", "default", 8, until, "stale")
+    assert ("deposit:d8", "pending", None) in [row[:3] for row in second.cases]
+    assert second.sources[-1] == ("stripe/unified_payments", "default", 8, UNTIL, "stale")
 
 
 def test_days_in_the_name_state_how_far_an_export_reaches(tmp_path: Path) -> None:
@@ -210,34 +245,6 @@ def test_a_month_between_two_exports_makes_no_break(tmp_path: Path) -> None:
     assert sources(tmp_path)[-1][3:] == (datetime(2026, 8, 5, 10, tzinfo=UTC), "gaps")
 
 
-def test_a_later_export_replaces_what_an_earlier_one_states(tmp_path: Path) -> None:
-    land(tmp_path, [ledger_file("l.jsonl", DEPOSITS[:1]), unified_file("a.csv", [USD_10, LATEST])])
-    publish_home(tmp_path, as_of=AS_OF)
-    assert statuses(tmp_path)["stripe:pi_1"] == ("matched", None)
-    refunded = USD_10 | {"Status": "Refunded", "Amount Refunded": "10.00"}
-    land(tmp_path, [unified_file("b.csv", [refunded])])
-    publish_home(tmp_path, as_of=AS_OF)
-    rows = {case_id: row for case_id, *row in cases(tmp_path)}
-    assert rows["stripe:pi_1"][:5] == ["break", "refund_not_clawed_back", "usd", "10", "10"]
-    assert rows["stripe:pi_7"][:5] == ["break", "processor_only", "usd", "70", "0"]
-    assert len(rows) == 2
-
-
-def test_a_refund_in_a_report_counts_for_a_payment_that_only_the_export_has(tmp_path: Path) -> None:
-    november = refund_row("t", "2026-11-02T10:00:00Z", "4.00", intent="pi_1", charge="ch_1")
-    land(
-        tmp_path,
-        [
-            ledger_file("l.jsonl", [*DEPOSITS[:1], adjustment("a", AS_OF, "-4", related_id="d1")]),
-            unified_file("unified_payments.csv", [USD_10]),
-            activity_file(covering("2026-11-01", "2026-11-09"), [november]),
-        ],
-    )
-    publish_home(tmp_path, as_of=AS_OF)
-    [(case_id, status, _, _, paid, refunded, *_)] = cases(tmp_path)
-    assert (case_id, status, paid, refunded) == ("stripe:pi_1", "matched", "10", "4")
-
-
 def test_what_a_report_of_the_time_lacks_counts_nothing(tmp_path: Path) -> None:
     ledger = ledger_file("l.jsonl", DEPOSITS[:1])
     land(tmp_path, [ledger, unified_file("unified_payments.csv", [USD_10, LATEST])])
@@ -247,64 +254,163 @@ def test_what_a_report_of_the_time_lacks_counts_nothing(tmp_path: Path) -> None:
     assert statuses(tmp_path) == {"deposit:d1": ("break", "ledger_only")}
 
 
-def test_a_report_of_one_balance_says_nothing_about_another(tmp_path: Path) -> None:
-    in_euros = USD_10 | {"Converted Currency": "eur", "Converted Amount": "9.00"}
-    report = activity_file(
-        covering("2026-10-01", "2026-10-31", stem="Report_USD"),
-        [charge_row("t7", "2026-10-20T10:00:00Z", "70.00", "2.33", intent="pi_7", charge="ch_7")],
+# ---- accounts with an export each
+
+
+def ten(account: str) -> Record:
+    return payment_row(
+        f"ch_{account}_1", "2026-10-05T10:00:00Z", "10.00", intent=f"pi_{account}_1", fee="0.59"
     )
-    land(tmp_path, [ledger_file("l.jsonl", DEPOSITS[:1]), unified_file("u.csv", [in_euros, LATEST]), report])
-    publish_home(tmp_path, as_of=AS_OF)
-    assert statuses(tmp_path) == {
-        "stripe:pi_1": ("matched", None),
-        "stripe:pi_7": ("break", "processor_only"),
-    }
 
 
-def test_test_payments_do_not_count_beside_live_ones(tmp_path: Path) -> None:
-    test = payment_row("ch_t", "2026-10-05T10:00:00Z", "99.00", intent="pi_t", Mode="Test")
-    files = [unified_file("live.csv", [USD_10]), unified_file("test.csv", [test], mode="test")]
-    land(tmp_path, [ledger_file("l.jsonl", DEPOSITS[:1]), *files])
-    publish_home(tmp_path, as_of=AS_OF)
-    assert statuses(tmp_path) == {"stripe:pi_1": ("matched", None)}
+def seventy(account: str) -> Record:
+    return payment_row(
+        f"ch_{account}_7", "2026-10-20T10:00:00Z", "70.00", intent=f"pi_{account}_7", fee="2.33"
+    )
 
 
-@pytest.mark.parametrize("separator", [";", *in_soak(",")])
-def test_decimal_commas_are_those_of_the_whole_file(tmp_path: Path, separator: str) -> None:
+def credited(account: str, amount: str = "10") -> Record:
+    return credit(f"d_{account}", "2026-10-05T10:00:30Z", amount, intent=f"pi_{account}_1")
+
+
+def export_of(account: str, *rows: Record, name: str = "u.csv", mode: str | None = None) -> LandedFile:
+    return unified_file(name, rows, account=f"acct_{account}", mode=mode)
+
+
+def report_of(account: str, name: str, row: Record) -> LandedFile:
+    return activity_file(name, [row], account=f"acct_{account}")
+
+
+SEPARATORS = {"semicolon": ";", "comma": ","}
+
+
+def with_decimal_commas(account: str, separator: str) -> LandedFile:
     rows = [
         {
             name: str(value).replace(".", ",") if "Amount" in name or "Fee" in name else value
             for name, value in row.items()
         }
         for row in (
-            USD_10 | {"Amount": "1061.50", "Converted Amount": "1061.50", "Disputed Amount": ""},
-            LATEST | {"Amount": "500", "Disputed Amount": ""},
+            ten(account) | {"Amount": "1061.50", "Converted Amount": "1061.50", "Disputed Amount": ""},
+            seventy(account) | {"Amount": "500", "Disputed Amount": ""},
         )
     ]
     content = b"\n".join(
         separator.join(f'"{"" if value is None else value}"' for value in row).encode()
         for row in [list(rows[0]), *(row.values() for row in rows)]
     )
-    land(
-        tmp_path,
+    return landed(f"stripe/unified_payments/acct_{account}", "u.csv", content + b"\n")
+
+
+def without_converted_columns(account: str) -> LandedFile:
+    row = ten(account)
+    names = [name for name in row if not name.startswith("Converted")]
+    content = csv_text([{name: row[name] for name in names}], names)
+    return landed(f"stripe/unified_payments/acct_{account}", "u.csv", content)
+
+
+ACCOUNTS = [
+    ledger_file(
+        "l.jsonl",
         [
-            ledger_file("l.jsonl", [credit("d1", "2026-10-05T10:00:30Z", "1061.50", intent="pi_1")]),
-            landed("stripe/unified_payments", "u.csv", content + b"\n"),
+            *map(credited, ("later", "refunded", "balance", "trial")),
+            *(credited(account, "1061.50") for account in SEPARATORS),
+            adjustment("a", AS_OF, "-4", related_id="d_refunded"),
         ],
-    )
-    publish_home(tmp_path, as_of=AS_OF)
-    found = {case_id: (row[3], row[7], row[8], row[9]) for case_id, *row in cases(tmp_path)}
-    assert found == {
-        "stripe:pi_1": ("1061.5", "1061.5", "0.59", "1060.91"),
-        "stripe:pi_7": ("500", "70", "2.33", "67.67"),
+    ),
+    export_of("later", ten("later"), seventy("later"), name="a.csv"),
+    export_of("refunded", ten("refunded")),
+    report_of(
+        "refunded",
+        covering("2026-11-01", "2026-11-09"),
+        refund_row("t", "2026-11-02T10:00:00Z", "4.00", intent="pi_refunded_1", charge="ch_refunded_1"),
+    ),
+    export_of(
+        "balance",
+        ten("balance") | {"Converted Currency": "eur", "Converted Amount": "9.00"},
+        seventy("balance"),
+    ),
+    report_of(
+        "balance",
+        covering("2026-10-01", "2026-10-31", stem="Report_USD"),
+        charge_row(
+            *("t7", "2026-10-20T10:00:00Z", "70.00", "2.33"), intent="pi_balance_7", charge="ch_balance_7"
+        ),
+    ),
+    export_of("trial", ten("trial"), name="live.csv"),
+    export_of("trial", seventy("trial") | {"Mode": "Test"}, name="test.csv", mode="test"),
+    *(with_decimal_commas(account, separator) for account, separator in SEPARATORS.items()),
+    without_converted_columns("plain"),
+]
+REFUNDED_LATER = export_of(
+    "later", ten("later") | {"Status": "Refunded", "Amount Refunded": "10.00"}, name="b.csv"
+)
+AllCases = dict[str, tuple[Any, ...]]
+
+
+@pytest.fixture(scope="module")
+def accounts(tmp_path_factory: pytest.TempPathFactory) -> tuple[AllCases, AllCases]:
+    """The cases of all accounts, before and after a later export of one of them."""
+    home, found = tmp_path_factory.mktemp("accounts"), []
+    for files in (ACCOUNTS, [REFUNDED_LATER]):
+        land(home, files)
+        publish_home(home, as_of=AS_OF)
+        found.append({case_id: tuple(row) for case_id, *row in cases(home)})
+    first, second = found
+    return first, second
+
+
+def of_account(found: AllCases, account: str) -> AllCases:
+    """Return the cases of the payments and credits of one account."""
+    return {case_id: row for case_id, row in found.items() if f"_{account}" in case_id}
+
+
+def test_a_later_export_replaces_what_an_earlier_one_states(accounts: tuple[AllCases, AllCases]) -> None:
+    before, after = (of_account(found, "later") for found in accounts)
+    assert before["stripe:pi_later_1"][:2] == ("matched", None)
+    assert {case_id: row[:5] for case_id, row in after.items()} == {
+        "stripe:pi_later_1": ("break", "refund_not_clawed_back", "usd", "10", "10"),
+        "stripe:pi_later_7": ("break", "processor_only", "usd", "70", "0"),
     }
 
 
-def test_a_payment_without_converted_columns_has_no_settled_amounts(tmp_path: Path) -> None:
-    names = [name for name in USD_10 if not name.startswith("Converted")]
-    content = csv_text([{name: USD_10[name] for name in names}], names)
-    land(tmp_path, [landed("stripe/unified_payments", "u.csv", content)])
-    publish_home(tmp_path, as_of=AS_OF)
-    assert cases(tmp_path) == [
-        ("stripe:pi_1", "break", "processor_only", "usd", "10", "0", "0", None, None, None, None, None)
-    ]
+def test_a_refund_in_a_report_counts_for_a_payment_that_only_the_export_has(
+    accounts: tuple[AllCases, AllCases],
+) -> None:
+    [(case_id, (status, _, _, paid, refunded, *_))] = of_account(accounts[0], "refunded").items()
+    assert (case_id, status, paid, refunded) == ("stripe:pi_refunded_1", "matched", "10", "4")
+
+
+def test_a_report_of_one_balance_says_nothing_about_another(accounts: tuple[AllCases, AllCases]) -> None:
+    assert {case_id: row[:2] for case_id, row in of_account(accounts[0], "balance").items()} == {
+        "stripe:pi_balance_1": ("matched", None),
+        "stripe:pi_balance_7": ("break", "processor_only"),
+    }
+
+
+def test_test_payments_do_not_count_beside_live_ones(accounts: tuple[AllCases, AllCases]) -> None:
+    assert {case_id: row[:2] for case_id, row in of_account(accounts[0], "trial").items()} == {
+        "stripe:pi_trial_1": ("matched", None)
+    }
+
+
+@pytest.mark.parametrize("account", SEPARATORS)
+def test_decimal_commas_are_those_of_the_whole_file(
+    accounts: tuple[AllCases, AllCases], account: str
+) -> None:
+    found = of_account(accounts[0], account)
+    assert {case_id: (row[3], row[7], row[8], row[9]) for case_id, row in found.items()} == {
+        f"stripe:pi_{account}_1": ("1061.5", "1061.5", "0.59", "1060.91"),
+        f"stripe:pi_{account}_7": ("500", "70", "2.33", "67.67"),
+    }
+
+
+def test_a_payment_without_converted_columns_has_no_settled_amounts(
+    accounts: tuple[AllCases, AllCases],
+) -> None:
+    assert of_account(accounts[0], "plain") == {
+        "stripe:pi_plain_1": (
+            *("break", "processor_only", "usd", "10", "0", "0"),
+            *(None, None, None, None, None),
+        )
+    }
