@@ -134,13 +134,6 @@ def _known_with_data_tests(key: Key) -> Noted | None:
     )
 
 
-def create_statement(schema: str, table: str) -> str:
-    """Return the statement by which every noted build of this process created a table."""
-    creates = re.compile(rf'create\s+table\s+"\w+"\."{schema}"\."{table}"\s')
-    [statement] = {one for noted in _noted.values() for one in noted.statements if creates.match(one)}
-    return statement
-
-
 def parse_once(dbt: Dbt) -> None:
     """Parse the project in the first worker; the others wait and read its cache, in a tenth of the time."""
     if shared.folder is not None and dbt.project == PROJECT:
