@@ -904,8 +904,9 @@ gatherUsageStats = true
 baseUrlPath = "elsewhere"
 enableAgentApi = true
 """
+# As the command does, it skips the shutdown of Python, which aborts if a thread writes to stderr just then.
 SERVER = """
-import logging, sys
+import logging, os, sys
 from pathlib import Path
 from dashboard.server import application
 from paywall_warehouse.settings import load_settings
@@ -914,6 +915,7 @@ logging.basicConfig(level=logging.WARNING)
 with listen("127.0.0.1", 0) as listener:
     print(listener.getsockname()[1], file=sys.stderr, flush=True)
     server_of(application(load_settings(), "127.0.0.1", Path(sys.argv[1]))).run(sockets=[listener])
+os._exit(0)
 """
 
 
