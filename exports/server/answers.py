@@ -110,7 +110,7 @@ class _FileAnswer(Response):
     """A part of an open file, sent piece by piece.
 
     Starlette's `StreamingResponse` starts two tasks for each answer, and a thread for each piece. For 200
-    readers of kept pages, that took half of the server's CPU (docs/measurements.md).
+    readers of kept pages, that took two thirds of the server's CPU (docs/measurements.md).
     """
 
     def __init__(
