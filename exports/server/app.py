@@ -216,8 +216,7 @@ class PullApi:
             "Content-Type": MEDIA_TYPES[wanted.encoding],
             "Content-Disposition": f'attachment; filename="{name}.{wanted.encoding}"',
         }
-        is_kept = kept.size <= self._limits.kept_page_bytes
-        return self._file(request, reader, kept.size, headers, is_cached=is_kept)
+        return self._file(request, reader, kept.size, headers, is_cached=self._pages.fits(kept))
 
     async def _export_file(self, request: Request, token: Token, path: str) -> Response:
         _check_no_parameters(request)

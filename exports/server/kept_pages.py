@@ -106,9 +106,13 @@ class KeptPages:
             self._pages.move_to_end(key)
         return self._pages.get(key)
 
+    def fits(self, page: WrittenPage) -> bool:
+        """Check whether a page is small enough to be kept, and to be still in memory after it was written."""
+        return page.size <= self._limits.kept_page_bytes
+
     def keep(self, identity: Identity, key: Key, page: WrittenPage) -> None:
         """Keep a page, and remove the ones that were not requested for longest."""
-        if identity != self._identity or page.size > self._limits.kept_page_bytes:
+        if identity != self._identity or not self.fits(page):
             page.release()
             return
         self._pages[key] = page

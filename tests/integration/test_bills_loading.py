@@ -25,6 +25,10 @@ PERSON, SECRET = "anna.muster@example.com", "sk-ant-admin01-AbCdEfGhIjKlMnOpQrSt
 Row = dict[str, Any]
 
 
+# The columns that say what was used, when, and for how much.
+USAGE = ("period_start", "model_as_billed", "token_kind", "quantity", "unit", "billed_amount")
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return load_settings(_env_file=None, warehouse_home=tmp_path, duckdb_threads=1)
@@ -165,16 +169,7 @@ def test_a_page_of_openai_has_a_line_for_each_result_and_each_empty_bucket(setti
     )
     put(settings, "openai_costs/october.json", json.dumps(page, indent=1))
     loaded(settings, "openai_costs")
-    assert lines(
-        settings,
-        "bucket_no",
-        "period_start",
-        "model_as_billed",
-        "token_kind",
-        "quantity",
-        "unit",
-        "billed_amount",
-    ) == [
+    assert lines(settings, "bucket_no", *USAGE) == [
         (1, FIRST, "gpt-5-nano", "input", Decimal(1200), "1000_tokens", Decimal("0.06")),
         # The 13th decimal is 5, and the 12th is even.
         (1, FIRST, "gpt-5-nano", "cached_input", None, None, Decimal("0.123456789012")),
@@ -423,16 +418,7 @@ def of_openrouter(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 def test_rows_of_own_keys_are_no_bill_of_openrouter(of_openrouter: Settings) -> None:
     path = "bills/openrouter_activity/a.json"
-    assert lines_of(
-        of_openrouter,
-        path,
-        "period_start",
-        "model_as_billed",
-        "token_kind",
-        "quantity",
-        "unit",
-        "billed_amount",
-    ) == [
+    assert lines_of(of_openrouter, path, *USAGE) == [
         (FIRST, "deepseek/deepseek-v4.1-flash", "all", Decimal(120), "tokens", Decimal("0.015")),
         (SECOND, "deepseek/deepseek-v4.1-flash", "all", Decimal(120), "tokens", Decimal(0)),
         (SECOND, "deepseek/deepseek-v4.1-flash", "all", None, None, Decimal("0.5")),
