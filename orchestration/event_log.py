@@ -6,6 +6,7 @@ This module keeps an engine for each file, which saves 4.2 s of the 27.6 s of CP
 daemon read the same files in the usual way.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage, _event_logs_directory
 from dagster._serdes import ConfigurableClassData
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, event
 
 from orchestration.history import check_history
 
@@ -27,6 +28,7 @@ class KeptEventLog(SqliteEventLogStorage):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._engines: dict[str, Engine] = {}
+        self._has_index_columns: bool | None = None
         super().__init__(*args, **kwargs)
 
     @contextmanager
@@ -37,6 +39,7 @@ class KeptEventLog(SqliteEventLogStorage):
                 # Any thread may write. Only one does at a time: it holds the lock while it uses a connection.
                 arguments = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
                 engine = create_engine(self.conn_string_for_shard(shard), connect_args=arguments)
+                event.listen(engine, "connect", _wait_for_no_disk)
                 if shard not in self._initialized_dbs:
                     self._initdb(engine)
                     self._initialized_dbs.add(shard)
@@ -44,12 +47,27 @@ class KeptEventLog(SqliteEventLogStorage):
             with engine.begin() as connection:
                 yield connection
 
+    def _has_asset_key_index_cols_on_connection(self, conn: Connection) -> bool:
+        """Return whether a table has the columns of today; Dagster reads them again for each event."""
+        if self._has_index_columns is None:
+            self._has_index_columns = super()._has_asset_key_index_cols_on_connection(conn)
+        return self._has_index_columns
+
     def dispose(self) -> None:
         """Close the database files."""
         for engine in self._engines.values():
             engine.dispose()
         self._engines.clear()
         super().dispose()
+
+
+def _wait_for_no_disk(connection: sqlite3.Connection, _: object) -> None:
+    """Let commits return before the disk has them.
+
+    A killed process loses none. If the machine fails, the last events may be lost, and the file stays whole:
+    https://www.sqlite.org/pragma.html#pragma_synchronous
+    """
+    connection.execute("pragma synchronous = normal")
 
 
 class SqliteStorage(DagsterSqliteStorage):

@@ -18,6 +18,7 @@ from orchestration.cli.common import (
     ready_settings,
     say,
 )
+from paywall_warehouse.imports import kept_from_collector
 from paywall_warehouse.quoting import printable
 from paywall_warehouse.settings import Settings, load_settings
 
@@ -52,8 +53,9 @@ def run(
 
         if end_if_idle(settings):
             return
-    from orchestration.cli.run import run_once
-    from orchestration.instance import open_instance
+    with kept_from_collector():
+        from orchestration.cli.run import run_once
+        from orchestration.instance import open_instance
 
     with open_instance(settings.home) as instance:
         code = run_once(settings, instance, full_refresh=full_refresh, wait=wait, between=between)
