@@ -2,7 +2,6 @@
 is killed.
 """
 
-import multiprocessing
 import os
 import random
 import signal
@@ -10,8 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import cache, partial
-from multiprocessing.synchronize import Barrier
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +22,19 @@ from ingestion import parallel as groups
 from ingestion.lake import batches as lake
 from ingestion.lake.batches import Lake
 from ingestion.lake.schemas import LAKE_TABLES, typed
-from ingestion.load import LoadResult
 from ingestion.parallel import commit_groups, plan_groups, prepare
-from ingestion.staging import batch as batch_module, write as write_module
+from ingestion.staging import write as write_module
 from ingestion.staging.batch import LandingFileChangedError
 from ingestion.staging.write import SMALL_GROUPS
 from orchestration.parallel_ingestion import ingest_job, ingested_sensor
 from paywall_warehouse.quoting import literal
-from paywall_warehouse.settings import Settings, load_settings
+from paywall_warehouse.settings import Settings
 from tests.support.builders import Raw, charge, event, jsonl
 from tests.support.crash_drill import differences, tables
+from tests.support.forked import CHILDREN
 from tests.support.harness import publish_home
 from tests.support.ingestion import erase, load
+from tests.support.parallel_workers import POINTS, at_once, ingest, settings_of, worker
 from tests.support.shared import in_soak
 from warehouse.price_book import resolve_price_book, resolved_batches
 from warehouse.spark.source_statements import cluster_statements
@@ -44,19 +43,11 @@ NOON = "2026-10-01T12:00:00Z"
 DAY_SECONDS = 86_400
 # `make soak` raises it.
 ROUNDS = int(os.environ.get("INGESTION_ROUNDS", "1"))
-# A child that is there at once: a fork of a process that has imported everything and has no threads.
-CHILDREN = multiprocessing.get_context("forkserver")
-CHILDREN.set_forkserver_preload(["tests.integration.test_parallel_load"])
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return settings_of(tmp_path)
-
-
-@cache
-def settings_of(home: Path) -> Settings:
-    return load_settings(_env_file=None, warehouse_home=home)
 
 
 def land(settings: Settings, path: str, records: list[Any], *, second: int = 0) -> Path:
@@ -109,12 +100,6 @@ def land_three(settings: Settings) -> None:
         settings,
         "events/a.jsonl",
         [event("v", "usage.charge.created", NOON, activityId="x", walletUserId="w", cost="1")],
-    )
-
-
-def ingest(settings: Settings, group_bytes: int = 1) -> list[LoadResult]:
-    return list(
-        commit_groups(settings, [prepare(settings, group) for group in plan_groups(settings, group_bytes)])
     )
 
 
@@ -364,30 +349,15 @@ def test_a_file_that_two_workers_cannot_read_is_one_reject(settings: Settings) -
     assert plan_groups(settings) == [], "the next load tries it again"
 
 
-def at_once(home: Path, barrier: Barrier, how: str) -> None:
-    """A process that ingests, in each round, what another one ingests at the same moment."""
-    for number in range(ROUNDS):
-        settings = settings_of(home / str(number))
-        if how == "load":
-            barrier.wait(60)
-            for source in ("ledger", "events"):
-                load(settings, source)
-        else:
-            prepared = [prepare(settings, group) for group in plan_groups(settings, 1)]
-            barrier.wait(60)
-            list(commit_groups(settings, prepared))
-
-
 @pytest.mark.parametrize("other", ["groups", *in_soak("load")])
 def test_processes_that_load_the_same_files_at_the_same_moment_load_each_once(
     tmp_path: Path, other: str
 ) -> None:
     for number in range(ROUNDS):
         land_three(settings_of(tmp_path / str(number)))
-    barrier = CHILDREN.Barrier(2)
+    homes, barrier = [tmp_path / str(number) for number in range(ROUNDS)], CHILDREN.Barrier(2)
     children = [
-        CHILDREN.Process(daemon=True, target=at_once, args=(tmp_path, barrier, how))
-        for how in ("groups", other)
+        CHILDREN.Process(daemon=True, target=at_once, args=(homes, barrier, how)) for how in ("groups", other)
     ]
     for child in children:
         child.start()
@@ -461,35 +431,6 @@ def test_an_erasure_waits_for_workers_and_what_they_have_prepared_is_made_again(
 
 
 # ---- kills
-
-
-def die(*_: object, **__: object) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def before(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *arguments, **options: (die(), function(*arguments, **options))[1]
-
-
-def after(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *arguments, **options: (function(*arguments, **options), die())[0]
-
-
-POINTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
-    "a file was read and validated": (batch_module, "_check_unchanged", before),
-    "a batch is staged": (groups, "_write", after),
-    "a batch is kept": (Lake, "keep_prepared", after),
-    "the commit begins": (groups, "_read", before),
-    "files are in their places, the manifest is not": (lake, "put_where_nothing_is", before),
-    "the first manifest is there": (lake, "put_where_nothing_is", after),
-}
-
-
-def worker(home: Path, point: str | None) -> None:
-    if point:
-        owner, name, how = POINTS[point]
-        setattr(owner, name, how(getattr(owner, name)))
-    ingest(settings_of(home))
 
 
 # In the middle of a commit; at the other moments, in `make soak`.

@@ -2,7 +2,6 @@
 their own.
 """
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from ingestion.load import load
 from paywall_warehouse.settings import Settings, load_settings
+from tests.support.forked import CHILDREN
 from warehouse.closing import close_month
 
 CHANGES: Final = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate", "shutil.rmtree")
@@ -31,9 +31,7 @@ def is_close_killed(home: Path, month: date, change: int) -> bool:
 
 
 def _is_killed(target: Callable[..., None], home: Path, what: object, change: int) -> bool:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    process = context.Process(target=target, args=(home, what, change))
+    process = CHILDREN.Process(target=target, args=(home, what, change))
     process.start()
     process.join()
     assert process.exitcode in (0, -signal.SIGKILL)
