@@ -105,13 +105,13 @@ class LandedFiles:
             if files:
                 self._validate(files)
         except BEYOND_DUCKDB as error:
-            # As a load does: one file is to blame, and alone each shows which.
+            # As a load does, one file is to blame; halves show which.
             if self._form != ".parquet":
                 raise
             if len(files) == 1:
                 _check_refusal(damaged(error))
-            for file in files if len(files) > 1 else []:
-                self._files = [file]
+            for half in (files[: len(files) // 2], files[len(files) // 2 :]) if len(files) > 1 else ():
+                self._files = half
                 self.flush()
         except Exception as error:
             if len(files) == 1:
