@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from dbt.adapters.duckdb.environments.local import DuckDBCursorWrapper
 from filelock import FileLock
 
 from paywall_warehouse.duckdb_connections import open_duckdb
+from paywall_warehouse.files import replace_bytes
 from paywall_warehouse.settings import Settings
 from tests.support import shared
 from warehouse import dbt_runner
@@ -49,6 +49,8 @@ COMMENT = re.compile(r"\s*/\*.*?\*/\s*", re.DOTALL)
 WITHOUT_DATA_TESTS = ("--exclude-resource-type", "test")
 
 Key = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
+# The key of all data tests, which belong to no build.
+DATA_TESTS: Key = (("data tests",), ())
 
 
 @dataclass
@@ -86,12 +88,15 @@ def _build(
     command = [*build_command(full_refresh=plan.full_refresh), *selection]
     if dbt.project != PROJECT:
         return dbt.build(manifest, command, progress)
-    key = (tuple(command), _relations(settings))
+    relations = _relations(settings)
+    whole = tuple(command) in _whole_builds()
+    key = ((*command, *WITHOUT_DATA_TESTS) if whole else tuple(command), relations)
     with _notes_of(key) as file:
-        noted = _known(key, file) or _known_with_data_tests(key)
+        noted = _known(key, file)
+        if noted is not None and whole:
+            noted = _with_data_tests(noted)
         if noted is None:
-            return _build_and_note(dbt, key, file, manifest, progress)
-        _noted[key] = noted
+            return _build_and_note(dbt, command, key, file, manifest, progress)
     if _repeat(settings, noted):
         return _done(dbt, noted, manifest, progress)
     return dbt.build(manifest or dbt.prepare_manifest(), [*command, "--threads", "1"], progress)
@@ -100,38 +105,34 @@ def _build(
 @contextmanager
 def _notes_of(key: Key) -> Iterator[Path | None]:
     """The file for the notes of a build; whoever else needs it waits."""
-    if shared.folder is None or key in _noted:
+    file = _file_of(key)
+    if file is None or key in _noted:
         yield None
         return
-    file = shared.folder / f"dbt-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.pickle"
     with FileLock(file.with_suffix(".lock")):
         yield file
 
 
+def _file_of(key: Key) -> Path | None:
+    if shared.folder is None:
+        return None
+    return shared.folder / f"dbt-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.pickle"
+
+
 def _known(key: Key, file: Path | None) -> Noted | None:
-    if key in _noted or file is None or not file.exists():
-        return _noted.get(key)
-    noted: Noted = pickle.loads(file.read_bytes())
-    return noted
+    if key not in _noted and file is not None and file.exists():
+        _noted[key] = pickle.loads(file.read_bytes())
+    return _noted.get(key)
 
 
-def _known_with_data_tests(key: Key) -> Noted | None:
-    """What a build with data tests sends, without them: the rest is the same."""
-    command, relations = key
-    pairs = list(pairwise(command))
-    if WITHOUT_DATA_TESTS not in pairs:
+def _with_data_tests(models: Noted) -> Noted | None:
+    """What a build of all models sends with data tests. They are the same for all builds, and come behind all
+    models, which changes nothing where none fails.
+    """
+    tests = _known(DATA_TESTS, _file_of(DATA_TESTS))
+    if tests is None:
         return None
-    place = pairs.index(WITHOUT_DATA_TESTS)
-    tested = (command[:place] + command[place + len(WITHOUT_DATA_TESTS) :], relations)
-    with _notes_of(tested) as file:
-        noted = _known(tested, file)
-    if noted is None:
-        return None
-    return Noted(
-        [statement for statement in noted.statements if not DATA_TEST.match(statement)],
-        [result for result in noted.results if not _is_test(result)],
-        noted.tables,
-    )
+    return Noted(models.statements + tests.statements, models.results + tests.results, models.tables)
 
 
 def parse_once(dbt: Dbt) -> None:
@@ -142,17 +143,41 @@ def parse_once(dbt: Dbt) -> None:
 
 
 def _build_and_note(
-    dbt: Dbt, key: Key, file: Path | None, manifest: Mapping[str, Any], progress: Callable[[str], None]
+    dbt: Dbt,
+    command: Sequence[str],
+    key: Key,
+    file: Path | None,
+    manifest: Mapping[str, Any],
+    progress: Callable[[str], None],
 ) -> DbtBuild:
     parse_once(dbt)
     with _noting(dbt.settings) as statements:
-        done = dbt.build(manifest or dbt.prepare_manifest(), [*key[0], "--threads", "1"], progress)
+        done = dbt.build(manifest or dbt.prepare_manifest(), [*command, "--threads", "1"], progress)
+    if done.failures:
+        return done
+    tests, models = _parted(statements, DATA_TEST.match)
+    of_tests, of_models = _parted(done.results, _is_test)
+    _keep(key, Noted(models, of_models, list(done.row_counts)), file)
     # What a data test found belongs to this ledger.
-    if not (done.failures or any(map(_has_found, done.results))):
-        _noted[key] = Noted(statements, done.results, list(done.row_counts))
-        if file is not None:
-            file.write_bytes(pickle.dumps(_noted[key]))
+    if tuple(command) in _whole_builds() and not any(map(_has_found, of_tests)):
+        _keep(DATA_TESTS, Noted(tests, of_tests), _file_of(DATA_TESTS))
     return done
+
+
+def _parted(values: Sequence[Any], belongs: Callable[[Any], Any]) -> tuple[list[Any], list[Any]]:
+    """Those of which `belongs` is true, and the others."""
+    return [value for value in values if belongs(value)], [value for value in values if not belongs(value)]
+
+
+def _keep(key: Key, noted: Noted, file: Path | None) -> None:
+    _noted[key] = noted
+    if file is not None:
+        replace_bytes(file, pickle.dumps(noted))
+
+
+def _whole_builds() -> list[tuple[str, ...]]:
+    """The commands that build all models and run all data tests."""
+    return [tuple(build_command(full_refresh=full_refresh)) for full_refresh in (False, True)]
 
 
 def _is_test(result: DbtCoreCliEventMessage) -> bool:
@@ -160,7 +185,7 @@ def _is_test(result: DbtCoreCliEventMessage) -> bool:
 
 
 def _has_found(result: DbtCoreCliEventMessage) -> bool:
-    return _is_test(result) and bool(result.raw_event["data"]["num_failures"])
+    return bool(result.raw_event["data"]["num_failures"])
 
 
 def _done(dbt: Dbt, noted: Noted, manifest: Mapping[str, Any], progress: Callable[[str], None]) -> DbtBuild:
@@ -172,11 +197,12 @@ def _done(dbt: Dbt, noted: Noted, manifest: Mapping[str, Any], progress: Callabl
 
 
 def _relations(settings: Settings) -> tuple[tuple[str, ...], ...]:
-    """All that dbt could find in the build file before it begins."""
+    """All that dbt could find in the build file before it begins. It looks for nothing in `ops`."""
     with open_duckdb(settings.home.build_file, read_only=True) as connection:
         return tuple(
             connection.execute(
                 """select table_schema, table_name, table_type from information_schema.tables
+                where table_schema <> 'ops'
                 union all select schema_name, '', '' from information_schema.schemata
                 order by all"""
             ).fetchall()
@@ -197,6 +223,7 @@ def _noting(settings: Settings) -> Iterator[list[str]]:
             sent.append(statement)
         elif QUESTION.match(statement):
             assert ABOUT_RELATIONS.match(statement), f"its answer may differ from ledger to ledger: {sql}"
+            assert "'ops'" not in statement, f"its answer is not in the key: {sql}"
         return execute(self, sql, bindings)
 
     with pytest.MonkeyPatch.context() as patch:
