@@ -26,6 +26,7 @@ from ingestion.unloaded_files import unloaded_files
 from orchestration.assets.published import PUBLISHED
 from orchestration.cli.discard import discard_files
 from orchestration.cli.status import status_lines
+from orchestration.instance import open_instance
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import charge, csv_text, deposit, jsonl, land, prices_file
 from tests.support.command import command, command_here
@@ -54,7 +55,7 @@ RIGHT = [*BAD[:3], charge("b4", "2026-10-02T12:00:00Z", "12.50", user="bob")]
 
 @cache
 def settings_of(home: Path, **more: Any) -> Settings:
-    return load_settings(_env_file=None, warehouse_home=home, as_of=AS_OF, **more)
+    return load_settings(_env_file=None, warehouse_home=home, as_of=AS_OF, duckdb_threads=1, **more)
 
 
 def put(home: Path, path: str, content: bytes) -> Path:
@@ -87,6 +88,8 @@ def published_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("published") / "home"
     put(home, "ledger/good.jsonl", jsonl(GOOD))
     publish_home(home, as_of=AS_OF)
+    # Dagster's files are made here once: that costs more CPU than all else that a discard does.
+    open_instance(settings_of(home).home).dispose()
     return home
 
 
