@@ -4,6 +4,9 @@
 # The first interpreter of a version that the project supports; override with PYTHON=/path/to/python.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$python && break; done)
+# Some containers set it for all programs: each process would compile this project again, and each worker of pytest the tests, which was half of the CPU that
+# it took to collect them.
+unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
