@@ -1,7 +1,7 @@
 """The command in a fork of a process that has imported everything: the same `main`, arguments, environment,
 folder, signals, output and exit code, without the 1 to 5 s of CPU that starting Python and importing take.
 
-Each worker of pytest-xdist has one such process, from the first command on. What starting itself may do
+All workers of pytest-xdist have one such process, from the first command on. What starting itself may do
 wrong, tests of the executable show.
 """
 
@@ -16,6 +16,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -24,6 +25,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
+
+from filelock import FileLock
 
 COMMAND = str(Path(sys.executable).with_name("paywall-warehouse"))
 # With all that `run`, `dbt`, `erase`, `export`, `pull`, `dashboard` and `receive` import when called.
@@ -37,6 +40,9 @@ PRELOADED = (
     "ingestion.receiver.server",
 )
 NUMBER = struct.Struct("i")
+HELLO = b"ready"
+# The longest address of a socket, with the byte that ends it.
+ADDRESS_BYTES = 108
 # A request is arguments and an environment.
 MAX_REQUEST_BYTES = 1 << 17
 
@@ -109,49 +115,87 @@ class WarmCommand(subprocess.Popen[Any]):
 
 @cache
 def _forking_process() -> socket.socket:
-    """What this worker's process that forks hears."""
-    requests, heard = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with heard:
-        subprocess.Popen(
-            [sys.executable, "-P", __file__, str(heard.fileno())],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=[heard.fileno()],
-        )
-    return requests
+    """What this worker's requests go through to the process that forks."""
+    # Not for that process, which has nothing of the tests' but this file.
+    from tests.support import shared
+
+    folder = shared.folder or Path(tempfile.mkdtemp())
+    address = folder / "forks.socket"
+    if len(os.fsencode(address)) >= ADDRESS_BYTES:
+        address = Path(tempfile.mkdtemp()) / address.name
+    with FileLock(address.with_suffix(".lock")):
+        requests = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if _is_heard(requests, address):
+            return requests
+        requests.close()
+        requests = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        address.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as heard:
+            heard.bind(str(address))
+            heard.listen()
+            requests.connect(str(address))
+            subprocess.Popen(
+                [sys.executable, "-P", __file__, str(heard.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[heard.fileno()],
+            )
+        assert requests.recv(len(HELLO)) == HELLO, "the process that forks has ended"
+        return requests
+
+
+def _is_heard(requests: socket.socket, address: Path) -> bool:
+    """Whether a process that another worker started is there, and does not just end with that worker."""
+    try:
+        requests.connect(str(address))
+        return requests.recv(len(HELLO)) == HELLO
+    except OSError:
+        return False
 
 
 # ---- the process that forks
 
 
-def serve(requests: socket.socket) -> list[str]:
-    """Fork for each request, and return its arguments in the fork; the end of the worker ends the process."""
+def serve(heard: socket.socket) -> list[str]:
+    """Fork for each request, and return its arguments in the fork; the end of all workers ends it."""
     woken, waking = socket.socketpair()
     waking.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(waking.fileno())
     running: dict[int, socket.socket] = {}
-    while True:
-        ready, *_ = select.select([requests, woken], [], [])
+    workers = [_worker(heard)]
+    while workers:
+        ready, *_ = select.select([heard, woken, *workers], [], [])
         if woken in ready:
             woken.recv(4096)
             _report_ends(running)
-        if requests not in ready:
-            continue
-        content, descriptors, *_ = socket.recv_fds(requests, MAX_REQUEST_BYTES, 4)
-        if not content:
-            sys.exit()
-        answers = socket.socket(fileno=descriptors.pop())
-        pid = os.fork()
-        if not pid:
-            signal.set_wakeup_fd(-1)
-            for one in (requests, woken, waking, answers, *running.values()):
-                one.close()
-            return _become(json.loads(content), descriptors)
-        for descriptor in descriptors:
-            os.close(descriptor)
-        running[pid] = answers
-        answers.send(NUMBER.pack(pid))
+        if heard in ready:
+            workers.append(_worker(heard))
+        for requests in [worker for worker in workers if worker in ready]:
+            content, descriptors, *_ = socket.recv_fds(requests, MAX_REQUEST_BYTES, 4)
+            if not content:
+                workers.remove(requests)
+                requests.close()
+                continue
+            answers = socket.socket(fileno=descriptors.pop())
+            pid = os.fork()
+            if not pid:
+                signal.set_wakeup_fd(-1)
+                for one in (heard, woken, waking, answers, *workers, *running.values()):
+                    one.close()
+                return _become(json.loads(content), descriptors)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            running[pid] = answers
+            answers.send(NUMBER.pack(pid))
+    sys.exit()
+
+
+def _worker(heard: socket.socket) -> socket.socket:
+    requests, _ = heard.accept()
+    with suppress(OSError):  # a worker that has ended since
+        requests.send(HELLO)
+    return requests
 
 
 def _report_ends(running: dict[int, socket.socket]) -> None:
