@@ -9,10 +9,8 @@ from typing import Any
 
 import duckdb
 
-from paywall_warehouse.duckdb_connections import open_duckdb
-from paywall_warehouse.quoting import literal
 from warehouse.build_file import ON_CLUSTER
-from warehouse.publication_identity import Identity, identity_of
+from warehouse.current_publication import CurrentPublication, Identity, OpenPublication, ReplacedAgainError
 
 Row = dict[str, Any]
 Fetched = tuple[list[str], list[tuple[Any, ...]]]
@@ -21,8 +19,6 @@ Fetched = tuple[list[str], list[tuple[Any, ...]]]
 MEMORY_LIMIT = "400MB"
 # The results that are kept. A value takes at most some hundred bytes, so that all of them take some 50 MB.
 CACHED_RESULTS, CACHED_VALUES = 1000, 500_000
-# The file may be replaced while it is being opened.
-ATTEMPTS = 5
 # Small queries are mostly planned, on one core, while the script waits.
 _AHEAD = ThreadPoolExecutor(3, thread_name_prefix="ahead")
 
@@ -40,14 +36,13 @@ class Snapshot:
     def __init__(self, file: Path, identity: Identity, temporary: Path) -> None:
         """Open the file. Raises `UnreadableError` if that fails, or if it is too old or lacks marts."""
         self.identity = identity
-        # Attached to a separate database: when this process connects to a path that it has open, DuckDB
-        # returns the file that is already open.
-        database = open_duckdb(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(temporary)})
         try:
-            database.execute(f"attach {literal(str(file))} as published (read_only)")
+            publication = OpenPublication(
+                file, {"memory_limit": MEMORY_LIMIT, "temp_directory": str(temporary)}
+            )
         except duckdb.Error as error:
             raise UnreadableError(f"{file} cannot be opened: {error}") from error
-        self._results = _Results(database)
+        self._results = _Results(publication)
         on_cluster = self.rows(
             "select string_agg(table_name, ', ') as names from duckdb_tables() where schema_name = ?",
             [ON_CLUSTER],
@@ -86,8 +81,8 @@ Question = Callable[[Snapshot], object]
 class _Results:
     """The results that were used last. Their number and that of their values are limited."""
 
-    def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
-        self._database = database
+    def __init__(self, publication: OpenPublication) -> None:
+        self._publication = publication
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, tuple[Any, ...]], _Result] = OrderedDict()
 
@@ -96,7 +91,7 @@ class _Results:
         key = query, values
         with self._lock:
             if key not in self._kept:
-                self._kept[key] = _Result(self._database, query, values)
+                self._kept[key] = _Result(self._publication, query, values)
             self._kept.move_to_end(key)
             result = self._kept[key]
         fetched = result.fetched()
@@ -114,8 +109,8 @@ class _Results:
 class _Result:
     """The result of a query. Whoever asks first fetches it, and others wait."""
 
-    def __init__(self, database: duckdb.DuckDBPyConnection, query: str, values: tuple[Any, ...]) -> None:
-        self._database, self._query, self._values = database, query, values
+    def __init__(self, publication: OpenPublication, query: str, values: tuple[Any, ...]) -> None:
+        self._publication, self._query, self._values = publication, query, values
         self._lock = threading.Lock()
         self._fetched: Fetched | None = None
         self.size = 0
@@ -125,9 +120,7 @@ class _Result:
         """Return the names of the columns, and the rows."""
         with self._lock:
             if self._fetched is None:
-                with self._database.cursor() as cursor:
-                    cursor.execute("use published")
-                    cursor.execute("set TimeZone = 'UTC'")
+                with self._publication.cursor() as cursor:
                     values = [list(value) if isinstance(value, tuple) else value for value in self._values]
                     cursor.execute(self._query, values)
                     names = [name for name, *_ in cursor.description or ()]
@@ -140,25 +133,18 @@ class Publications:
     """The published file, checked for a newer one for every page."""
 
     def __init__(self, file: Path, temporary: Path) -> None:
-        self._file, self._temporary = file, temporary
-        self._lock = threading.Lock()
-        self._latest: Snapshot | None = None
+        self._file = file
+        self._current = CurrentPublication(file, lambda identity: Snapshot(file, identity, temporary))
 
     def identity(self) -> Identity | None:
-        """Return the identity of the published file."""
-        return identity_of(self._file)
+        """Return the identity of the published file, None if there is none."""
+        return self._current.identity()
 
     def current(self) -> Snapshot | None:
         """Return the current publication, None if there is none. Raises `UnreadableError`."""
-        with self._lock:
-            for _ in range(ATTEMPTS):
-                identity = self.identity()
-                if identity is None:
-                    return None
-                if self._latest is not None and self._latest.identity == identity:
-                    return self._latest
-                snapshot = Snapshot(self._file, identity, self._temporary)
-                if self.identity() == identity:
-                    self._latest = snapshot
-                    return snapshot
-        raise UnreadableError(f"{self._file} is being replaced again and again; reload the page")
+        try:
+            return self._current.get()
+        except ReplacedAgainError:
+            raise UnreadableError(
+                f"{self._file} is being replaced again and again; reload the page"
+            ) from None

@@ -11,7 +11,7 @@ from dashboard.home import publications
 from dashboard.queries import publication as publication_queries
 from dashboard.snapshot import Publications, Question, Snapshot, UnreadableError
 from dashboard.views import overview
-from warehouse.publication_identity import Identity
+from warehouse.current_publication import Identity
 
 LOOK_EVERY_SECONDS = 5
 

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 from exports.server.limits import Limits
 from exports.server.slices import Page
 from exports.server.workers import busy
-from warehouse.publication_identity import Identity
+from warehouse.current_publication import Identity
 
 Key = tuple[object, ...]
 

@@ -2,22 +2,18 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from exports.datasets import DATASETS, Dataset
-from paywall_warehouse.duckdb_connections import open_duckdb
-from paywall_warehouse.quoting import literal
-from warehouse.publication_identity import Identity, identity_of
+from warehouse.current_publication import CurrentPublication, Identity, OpenPublication, ReplacedAgainError
 from warehouse.published import NotPublishedError, Published, read_published
 from warehouse.published_tables import Table, published_table
 
-# The file may be replaced while it is being opened.
-ATTEMPTS = 5
 # Descriptions of datasets. One has about a hundred bytes for each of its days.
 KEPT = 200
 
@@ -33,10 +29,8 @@ class Publication:
         `exported` are the datasets with files in the export.
         """
         self.identity, self.exported = identity, exported
-        # Attached to a separate database: DuckDB would return a file that this process has open by that path.
-        self._database = open_duckdb(config=config)
         try:
-            self._database.execute(f"attach {literal(str(file))} as published (read_only)")
+            self._file = OpenPublication(file, config)
         except duckdb.Error as error:
             raise NotPublishedError(f"the published file cannot be opened: {error}") from error
         self._lock = threading.Lock()
@@ -46,13 +40,9 @@ class Publication:
         self.tables = self._read_tables()
         """The tables of the datasets whose rows are in the file, by dataset."""
 
-    @contextmanager
-    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Yield a connection of its own, with its own temporary tables."""
-        with self._database.cursor() as cursor:
-            cursor.execute("use published")
-            cursor.execute("set TimeZone = 'UTC'")
-            yield cursor
+    def cursor(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Return a connection of its own, with its own temporary tables."""
+        return self._file.cursor()
 
     def _read_tables(self) -> Mapping[str, Table]:
         tables = {}
@@ -89,26 +79,20 @@ class Publications:
 
     def __init__(self, file: Path, config: Mapping[str, Any], exported: Collection[str]) -> None:
         """Read the file. `exported` are the datasets with files in the export."""
-        self._file, self._config, self._exported = file, config, exported
-        self._lock = threading.Lock()
-        self._latest: Publication | None = None
+        self._current = CurrentPublication(
+            file, lambda identity: Publication(file, identity, config, exported)
+        )
 
     def current(self) -> Publication:
         """Return the current publication. Raises `NotPublishedError`."""
-        with self._lock:
-            for _ in range(ATTEMPTS):
-                identity = identity_of(self._file)
-                if identity is None:
-                    raise NotPublishedError("nothing has been published yet")
-                if self._latest is not None and self._latest.identity == identity:
-                    return self._latest
-                publication = Publication(self._file, identity, self._config, self._exported)
-                if identity_of(self._file) == identity:
-                    self._latest = publication
-                    return publication
-        raise NotPublishedError("the published file is being replaced again and again")
+        try:
+            publication = self._current.get()
+        except ReplacedAgainError:
+            raise NotPublishedError("the published file is being replaced again and again") from None
+        if publication is None:
+            raise NotPublishedError("nothing has been published yet")
+        return publication
 
     def latest(self) -> Publication | None:
         """Return the current publication if it is open already. Does not wait."""
-        latest = self._latest
-        return latest if latest and latest.identity == identity_of(self._file) else None
+        return self._current.get_open()

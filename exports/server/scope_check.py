@@ -4,7 +4,7 @@ from exports.server.descriptions import visible_datasets
 from exports.server.publications import Publication
 from exports.server.tokens import USER_PREFIX, Token, TokenError
 from paywall_warehouse.settings import Settings
-from warehouse.publication_identity import identity_of
+from warehouse.current_publication import identity_of
 
 
 def check_scope(settings: Settings, token: Token) -> list[str] | None:

@@ -35,7 +35,7 @@ from tests.support.harness import publish_home, run_pipeline
 from tests.support.payment_builders import land_in_order
 from tests.support.strategies import build_scenario
 from warehouse.build_file import note_publication
-from warehouse.publication_identity import identity_of
+from warehouse.current_publication import identity_of
 from warehouse.published import NotPublishedError
 from warehouse.spark.builds import (
     PromotedBuild,

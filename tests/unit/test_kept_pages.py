@@ -9,7 +9,7 @@ import pytest
 from exports.server.answers import ApiError
 from exports.server.kept_pages import KeptPages, WrittenPage
 from exports.server.limits import Limits
-from warehouse.publication_identity import Identity
+from warehouse.current_publication import Identity
 
 FIRST, SECOND = Identity(1, 10, 100), Identity(2, 10, 200)
 NO_PAGE: Any = None
