@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from orchestration.history import DATABASES
 from orchestration.instance import open_instance
@@ -134,6 +135,22 @@ def refused(home: Home) -> str:
     with pytest.raises(SystemExit) as ended:
         open_instance(home)
     return str(ended.value)
+
+
+def test_an_event_waits_for_no_disk_and_a_power_cut_leaves_the_file_whole(made: Home, tmp_path: Path) -> None:
+    """Both need a write-ahead log (https://www.sqlite.org/pragma.html#pragma_synchronous, 1 is NORMAL)."""
+    with open_instance(copied(made, tmp_path)) as instance:
+        storage = instance.event_log_storage
+        assert isinstance(storage, SqliteEventLogStorage)
+        for connecting in (storage.index_connection(), storage.run_connection("a-run")):
+            with connecting as connection:
+                # A connection learns with its first statement that another one has changed the file's mode.
+                connection.exec_driver_sql("select count(*) from event_logs")
+                pragmas = [
+                    connection.exec_driver_sql(f"pragma {name}").scalar()
+                    for name in ("journal_mode", "synchronous")
+                ]
+            assert pragmas == ["wal", 1]
 
 
 @pytest.mark.parametrize("name", DATABASES)
